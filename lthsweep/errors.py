@@ -1,0 +1,111 @@
+"""Every error that lthsweep raises on purpose, under one base.
+
+A message says what was wrong, where, and what to do next. It is the only constructor argument, so that an error
+survives the trip between processes. Only `lthsweep.cli.main` catches the base: it prints the message and leaves with
+the class's `exit_code`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import ClassVar, Self
+
+__all__ = [
+    "ClaimedError",
+    "CorruptRecordError",
+    "DataError",
+    "LaunchError",
+    "LthsweepError",
+    "MissingDataError",
+    "MissingRecordError",
+    "ModelError",
+    "PruningError",
+    "QueryError",
+    "SpecError",
+    "StoreError",
+    "TrainingError",
+    "UnknownNameError",
+    "nearest",
+]
+
+
+class LthsweepError(Exception):
+    """Base of all errors of this package."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class SpecError(LthsweepError, ValueError):
+    """The TOML file, a preset's name or an override is wrong; nothing was written."""
+
+    exit_code = 2
+
+
+class UnknownNameError(SpecError):
+    """A name is not in the registry it was looked up in."""
+
+    @classmethod
+    def of(cls, what: str, name: str, known: Iterable[str]) -> Self:
+        """Say which `what` was asked for, which are known, and which of them is nearest to `name`."""
+        names = sorted(known)
+        hint = nearest(name, names)
+        return cls(
+            f"unknown {what} {name!r}{f'; did you mean {hint!r}?' if hint else ''} known: {', '.join(names)}"
+        )
+
+
+class QueryError(LthsweepError, ValueError):
+    """A query over the tables cannot be answered as written."""
+
+    exit_code = 2
+
+
+class DataError(LthsweepError):
+    """A data set's files are unreadable, damaged or not what they should be."""
+
+    exit_code = 2
+
+
+class MissingDataError(DataError, FileNotFoundError):
+    """A data set is not on this machine; the message names the command that gets it."""
+
+
+class ModelError(LthsweepError, ValueError):
+    """A model cannot be built as asked."""
+
+    exit_code = 2
+
+
+class PruningError(LthsweepError, ValueError):
+    """A mask cannot be made as asked."""
+
+
+class TrainingError(LthsweepError):
+    """A training cannot be started or continued as asked."""
+
+
+class StoreError(LthsweepError, OSError):
+    """A sweep directory cannot be read or written: no space, no permission, foreign content."""
+
+
+class CorruptRecordError(StoreError):
+    """A file of the store is damaged or hostile: it was not written, whole, by this package."""
+
+
+class MissingRecordError(StoreError, FileNotFoundError):
+    """A planned run has no record in the store."""
+
+
+class ClaimedError(StoreError):
+    """Another live worker holds the claim on a run."""
+
+
+class LaunchError(LthsweepError):
+    """Workers cannot be started or have failed beyond the number of retries."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The entry of `known` that looks most like `name`, or None if nothing comes near."""
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return matches[0] if matches else None
