@@ -1,0 +1,1 @@
+"""Grid → runs with keys, dependencies and cost. Pure: no torch, no disk."""

@@ -1,0 +1,52 @@
+"""A run's key: a hash of everything that changes its result, and of nothing else.
+
+The manifest says what a run computes. Where it runs, on how many threads, from which path and how it was launched are
+no part of it, so a laptop and a cluster give the same run the same name.
+
+A new option must not rename the runs of everybody's old sweeps. So an option that joins after the first release
+enters `NEUTRAL` with the value at which training is what it was before; at that value it is left out of the hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["KEY_LENGTH", "NEUTRAL", "canonical", "key_of", "normalise"]
+
+KEY_LENGTH = 20
+
+NEUTRAL: Mapping[str, Any] = {}
+"""Dotted path in a manifest → the value at which the option does nothing."""
+
+
+def key_of(manifest: Mapping[str, Any], neutral: Mapping[str, Any] = NEUTRAL) -> str:
+    """The first 20 hex digits (80 bits) of the sha256 of the manifest's canonical JSON."""
+    return hashlib.sha256(canonical(manifest, neutral).encode()).hexdigest()[:KEY_LENGTH]
+
+
+def canonical(manifest: Mapping[str, Any], neutral: Mapping[str, Any] = NEUTRAL) -> str:
+    """JSON with sorted names, no spaces, neutral options left out, 1 and 1.0 written alike."""
+    return json.dumps(normalise(manifest, neutral), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def normalise(value: Any, neutral: Mapping[str, Any] = NEUTRAL, path: str = "") -> Any:
+    """The manifest with neutral options dropped, and every integral float turned into an integer.
+
+    TOML tells `1` from `1.0`; nobody who writes `lr = 1` means another training than by `lr = 1.0`.
+    """
+    if isinstance(value, Mapping):
+        out = {}
+        for name, item in value.items():
+            dotted = f"{path}.{name}" if path else str(name)
+            if dotted in neutral and neutral[dotted] == item:
+                continue
+            out[str(name)] = normalise(item, neutral, dotted)
+        return out
+    if isinstance(value, list | tuple):
+        return [normalise(item, neutral, path) for item in value]
+    if isinstance(value, float) and not isinstance(value, bool) and value.is_integer():
+        return int(value)
+    return value
