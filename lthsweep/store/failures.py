@@ -1,0 +1,89 @@
+"""Failures, kept apart from results: an infrastructure failure is never a result.
+
+One small JSON file per run that failed, with its last failure. Advisory: deleted, the run is merely missing.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lthsweep.errors import StoreError
+from lthsweep.store import plainjson
+from lthsweep.store.commit import read_whole, replace
+from lthsweep.store.layout import SweepDir
+
+__all__ = ["Failure", "clear_failure", "read_failures", "record_failure"]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an attempt at a run ended without a record.
+
+    Attributes:
+        cause: one sentence, e.g. "killed by signal 9 (SIGKILL), perhaps out of memory".
+        kind: class of the cause, e.g. "killed", "timeout", "TrainingError".
+        host: where it happened.
+        attempt: how many attempts were made by then, from 1.
+        log: path of the log; "" if there is none.
+        time: seconds since the epoch.
+        infrastructure: whether the machine is to blame (worth another attempt) and not the run.
+    """
+
+    cause: str
+    kind: str = "error"
+    host: str = ""
+    attempt: int = 1
+    log: str = ""
+    time: float = 0.0
+    infrastructure: bool = False
+
+
+def record_failure(sweep: SweepDir, key: str, failure: Failure) -> None:
+    """Write down the last failure of a run, in place of the one before.
+
+    Raises:
+        StoreError: if it cannot be written.
+    """
+    replace(sweep.failure(key), plainjson.dump(asdict(failure)), durable=False)
+
+
+def read_failures(sweep: SweepDir) -> dict[str, Failure]:
+    """The last failure of each run that has one, by key; an unreadable file is a failure that says so."""
+    try:
+        names = sorted(os.listdir(sweep.failures))  # noqa: PTH208 (names, not paths, are wanted)
+    except FileNotFoundError:
+        return {}
+    found = {}
+    for name in names:
+        if name.startswith(".") or not name.endswith(".json"):
+            continue
+        failure = _read(sweep.failures / name)
+        if failure is not None:
+            found[name.removesuffix(".json")] = failure
+    return found
+
+
+def clear_failure(sweep: SweepDir, key: str) -> None:
+    """Forget the failure of a run, if it has one: it is to be tried again, or it finished."""
+    sweep.failure(key).unlink(missing_ok=True)
+
+
+def _read(path: Path) -> Failure | None:
+    try:
+        content: Any = plainjson.load(read_whole(path))
+        return Failure(
+            cause=str(content["cause"]),
+            kind=str(content["kind"]),
+            host=str(content["host"]),
+            attempt=int(content["attempt"]),
+            log=str(content["log"]),
+            time=float(content["time"]),
+            infrastructure=content["infrastructure"] is True,
+        )
+    except FileNotFoundError:  # cleared meanwhile
+        return None
+    except (StoreError, ValueError, KeyError, TypeError):
+        return Failure(cause=f"its failure file {path} cannot be read; delete it", kind="unreadable")

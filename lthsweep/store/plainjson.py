@@ -1,0 +1,74 @@
+"""JSON that any reader understands, also of numbers that JSON does not know.
+
+Python would write a diverged loss as `NaN`, which is no JSON. Here it becomes `{"$float": "nan"}`, and comes
+back.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+__all__ = ["dump", "load"]
+
+_TAG = "$float"
+_NAMES = ("nan", "inf", "-inf")
+
+
+def dump(value: Any) -> bytes:
+    """Compact ASCII with sorted names: equal bytes for equal values.
+
+    Args:
+        value: mappings with text for names, sequences, text, numbers (also NumPy's), booleans, None.
+
+    Raises:
+        TypeError: if anything else is inside.
+    """
+    try:
+        return _encode(value)
+    except ValueError:  # a non-finite number: rare, so the copy below is
+        return _encode(_tagged(value))
+
+
+def load(data: bytes) -> Any:
+    """What `dump` was given, tuples as lists.
+
+    Raises:
+        ValueError: if this is not JSON, or nested too deep.
+    """
+    try:
+        # The hook costs time per object, so it is called only where there is something to find.
+        return json.loads(data, object_hook=_untagged if b'"$float"' in data else None)
+    except RecursionError:
+        raise ValueError("JSON nested too deep") from None
+
+
+def _encode(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_plain).encode()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        plain = value.item()
+        return _tagged(plain)
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{value!r} ({type(value).__name__}) cannot be written as JSON")
+
+
+def _tagged(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _tagged(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_tagged(item) for item in value]
+    if isinstance(value, float | np.floating) and not math.isfinite(value):
+        return {_TAG: _NAMES[0] if math.isnan(value) else _NAMES[1] if value > 0 else _NAMES[2]}
+    return value
+
+
+def _untagged(found: dict[str, Any]) -> Any:
+    return float(found[_TAG]) if len(found) == 1 and found.get(_TAG) in _NAMES else found

@@ -1,0 +1,87 @@
+"""Heartbeats of workers: what each is doing, for `status`. Advisory; each worker writes only its own file."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lthsweep.errors import StoreError
+from lthsweep.store import plainjson
+from lthsweep.store.commit import read_whole, replace
+from lthsweep.store.layout import SweepDir
+
+__all__ = ["Heartbeat", "read_heartbeats", "remove_heartbeat", "write_heartbeat"]
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """What a worker says of itself.
+
+    Attributes:
+        worker: its name, unique in the sweep, fit to name a file.
+        host, pid: where it lives.
+        key: the run it trains; "" if none.
+        phase: "idle", "data", "train", "test", or another word of the worker's.
+        epoch, epochs: done and to do of the run.
+        value: last validation accuracy; NaN if none.
+        started: when the run was started, seconds since the epoch.
+        time: when this was written, seconds since the epoch.
+    """
+
+    worker: str
+    host: str = ""
+    pid: int = 0
+    key: str = ""
+    phase: str = "idle"
+    epoch: float = 0
+    epochs: float = 0
+    value: float = float("nan")
+    started: float = 0.0
+    time: float = 0.0
+
+
+def write_heartbeat(sweep: SweepDir, heartbeat: Heartbeat) -> None:
+    """Publish a worker's heartbeat in place of its last.
+
+    Raises:
+        StoreError: if it cannot be written; a worker may well go on without.
+    """
+    replace(sweep.worker(heartbeat.worker), plainjson.dump(asdict(heartbeat)), durable=False)
+
+
+def read_heartbeats(sweep: SweepDir) -> list[Heartbeat]:
+    """The last heartbeat of every worker, sorted by name, however old; unreadable ones are left out."""
+    try:
+        names = sorted(os.listdir(sweep.workers))  # noqa: PTH208 (names, not paths, are wanted)
+    except FileNotFoundError:
+        return []
+    found = [
+        _read(sweep.workers / name) for name in names if name.endswith(".json") and not name.startswith(".")
+    ]
+    return [heartbeat for heartbeat in found if heartbeat is not None]
+
+
+def remove_heartbeat(sweep: SweepDir, worker: str) -> None:
+    """Take a worker off the list: it ended in good order."""
+    sweep.worker(worker).unlink(missing_ok=True)
+
+
+def _read(path: Path) -> Heartbeat | None:
+    try:
+        content: Any = plainjson.load(read_whole(path))
+        return Heartbeat(
+            worker=str(content["worker"]),
+            host=str(content["host"]),
+            pid=int(content["pid"]),
+            key=str(content["key"]),
+            phase=str(content["phase"]),
+            epoch=float(content["epoch"]),
+            epochs=float(content["epochs"]),
+            value=float(content["value"]),
+            started=float(content["started"]),
+            time=float(content["time"]),
+        )
+    except (FileNotFoundError, StoreError, ValueError, KeyError, TypeError):
+        return None

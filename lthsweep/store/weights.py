@@ -1,0 +1,154 @@
+"""Weights on disk: safetensors (no code inside), published whole, known by their sha256.
+
+A ticket needs no room for what was pruned: `pack_sparse` keeps the survivors of masked weights, and the mask
+in the record says where they go.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors import numpy as safetensors
+
+from lthsweep.errors import CorruptRecordError, StoreError
+from lthsweep.store.commit import read_whole, replace
+
+__all__ = ["Arrays", "load_arrays", "load_metadata", "pack_sparse", "save_arrays", "unpack_sparse"]
+
+Arrays = dict[str, NDArray[Any]]
+
+_METADATA = "lthsweep"
+
+
+def save_arrays(
+    path: Path,
+    arrays: Mapping[str, NDArray[Any]],
+    metadata: Mapping[str, str] | None = None,
+    *,
+    durable: bool = True,
+) -> str:
+    """Write arrays as one safetensors file, in place of what may be there; its folder is made if missing.
+
+    Args:
+        path: destination.
+        arrays: name → array of any shape; equal arrays give equal bytes.
+        metadata: text that `load_metadata` gives back.
+        durable: fsync, see `lthsweep.store.commit.commit_new`.
+
+    Returns:
+        sha256 of the file, in hexadecimal.
+
+    Raises:
+        StoreError: if it cannot be written; an old file is then still there.
+    """
+    # safetensors writes its metadata in the order of a hash map, so only one entry gives the same bytes
+    # twice.
+    notes = {_METADATA: json.dumps(dict(metadata), sort_keys=True)} if metadata else None
+    data = safetensors.save(
+        {name: np.ascontiguousarray(a).reshape(a.shape) for name, a in arrays.items()}, notes
+    )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"cannot make {path.parent}: {error.strerror or error}; check its permissions"
+        ) from error
+    replace(path, data, durable=durable)
+    return hashlib.sha256(data).hexdigest()
+
+
+def load_arrays(path: Path, expect_sha256: str | None = None) -> Arrays:
+    """Read a safetensors file.
+
+    Args:
+        path: of the file.
+        expect_sha256: what `save_arrays` returned, from the run's record; None to trust the file's own
+            structure.
+
+    Returns:
+        Name → array, writable.
+
+    Raises:
+        FileNotFoundError: if it is not there.
+        CorruptRecordError: if it is damaged, or another file than the expected one.
+    """
+    data = read_whole(path)
+    if expect_sha256 is not None and hashlib.sha256(data).hexdigest() != expect_sha256:
+        raise _damaged(path, "its sha256 is not the one in the record")
+    try:
+        return {name: array.copy() for name, array in safetensors.load(data).items()}
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise _damaged(path, f"safetensors cannot read it ({error})") from error
+
+
+def load_metadata(path: Path) -> dict[str, str]:
+    """The metadata that `save_arrays` was given; empty if there was none. Reads the head of the file only.
+
+    Raises:
+        FileNotFoundError: if it is not there.
+        CorruptRecordError: if its head is damaged.
+    """
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        head = file.read(length) if length <= 100_000_000 else b""  # safetensors' own limit
+    try:
+        notes = json.loads(head).get("__metadata__", {})
+        return {str(name): str(text) for name, text in json.loads(notes.get(_METADATA, "{}")).items()}
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
+        raise _damaged(path, f"its head is no JSON ({error})") from error
+
+
+def pack_sparse(arrays: Mapping[str, NDArray[Any]], masks: Mapping[str, NDArray[np.bool_]]) -> Arrays:
+    """Replace each masked array by its survivors, one-dimensional, in C order.
+
+    Args:
+        arrays: weights by name; what has no mask stays as it is.
+        masks: True = kept, of the shape of the array of that name.
+
+    Raises:
+        StoreError: if a mask fits no array, or something that was pruned is not zero and would be lost.
+    """
+    packed = dict(arrays)
+    for name, mask in masks.items():
+        if name not in arrays or arrays[name].shape != mask.shape:
+            raise StoreError(
+                f"mask {name!r} of shape {mask.shape} fits no array of that name; pass the run's own masks"
+            )
+        if np.any(arrays[name][~mask]):
+            raise StoreError(
+                f"{name!r} has weights that are pruned but not zero; apply the mask before packing"
+            )
+        packed[name] = arrays[name][mask]
+    return packed
+
+
+def unpack_sparse(packed: Mapping[str, NDArray[Any]], masks: Mapping[str, NDArray[np.bool_]]) -> Arrays:
+    """The dense arrays again: survivors bit for bit, +0 where pruned.
+
+    Raises:
+        StoreError: if the survivors of an array are not as many as its mask keeps.
+    """
+    dense = dict(packed)
+    for name, mask in masks.items():
+        if name not in packed or packed[name].shape != (int(mask.sum()),):
+            raise StoreError(
+                f"the survivors of {name!r} do not fit its mask; pass the masks of the same record"
+            )
+        whole = np.zeros(mask.shape, packed[name].dtype)
+        whole[mask] = packed[name]
+        dense[name] = whole
+    return dense
+
+
+def _damaged(path: Path, why: str) -> CorruptRecordError:
+    return CorruptRecordError(
+        f"{path}: these weights are damaged: {why}; `lthsweep doctor` moves them to state/quarantine, "
+        f"then `lthsweep run` trains the run again"
+    )
