@@ -1,0 +1,125 @@
+"""What a running sweep shows: bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from lthsweep.launch.coordinate import Work
+from lthsweep.launch.pool import Heard
+from lthsweep.plan.run import Plan
+
+__all__ = ["Display", "duration"]
+
+
+def duration(seconds: float) -> str:
+    """`75.2` → `1m15s`; `4000` → `1h07m`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+class Display:
+    """Listens to a sweep and shows how far it has come.
+
+    Args:
+        plan: for the names of runs.
+        work: what is left to do.
+        console: where to print; bars only if it is a terminal.
+    """
+
+    def __init__(self, plan: Plan, work: Work, console: Console) -> None:
+        self._plan = plan
+        self._epochs = {node.key: node.cost for node in work.nodes}
+        self._walks = work.walks
+        self._console = console
+        self._done: set[str] = set()
+        self._fraction: dict[str, float] = {}
+        self._started = time.monotonic()
+        self._bars: dict[str, TaskID] = {}
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._overall = self._progress.add_task(
+            f"{len(self._epochs)} runs", total=max(sum(self._epochs.values()), 1e-9), note=""
+        )
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for bar in self._bars.values():
+            self._progress.remove_task(bar)
+        self._progress.stop()
+
+    def __call__(self, heard: Heard) -> None:
+        """Take note of a message (a `Listener`)."""
+        message = heard.message
+        if message.kind == "ready":
+            return
+        run = self._plan[message.key]
+        if message.kind == "progress":
+            epoch, epochs = message.values["epoch"], message.values["epochs"]
+            start = run.recipe.epochs - run.epochs()
+            self._fraction[message.key] = min(1.0, max(0.0, (epoch - start) / max(epochs - start, 1e-9)))
+            rate = message.values.get("images_per_second")
+            self._bar(heard.worker, run.describe(), self._fraction[message.key], f"{rate or '…'} images/s")
+        else:
+            self._fraction.pop(message.key, None)
+            if heard.worker in self._bars:
+                self._progress.remove_task(self._bars.pop(heard.worker))
+            self._line(heard)
+        self._progress.update(self._overall, completed=self._epochs_done(), note=self._eta())
+
+    def _bar(self, worker: str, text: str, fraction: float, note: str) -> None:
+        if worker not in self._bars:
+            self._bars[worker] = self._progress.add_task(text, total=1.0, note=note)
+        self._progress.update(self._bars[worker], description=f"  {text}", completed=fraction, note=note)
+
+    def _line(self, heard: Heard) -> None:
+        message = heard.message
+        text = self._plan[message.key].describe()
+        if message.kind == "finished":
+            self._done.add(message.key)
+            outcome = message.values.get("outcome")
+            accuracy = message.values.get("test_accuracy")
+            told = "snapshots made" if message.key in self._walks else "was there already"
+            if outcome != "present":
+                told = "DIVERGED" if outcome == "diverged" else f"test accuracy {accuracy:.4f}"
+            self._print(f"[{len(self._done)}/{len(self._epochs)}] {text}: {told}{self._eta(', ', ' left')}")
+        elif message.kind == "failed":
+            again = "will be tried again" if message.values.get("retry") else "failed"
+            self._print(f"{text}: {again}: {message.values.get('cause')}  (run {message.key})")
+        elif message.kind == "stopped":
+            self._print(f"{text}: stopped; it goes on from its checkpoint next time")
+        elif message.kind == "held":
+            self._print(f"{text}: another worker has it; looking again in a moment")
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def _epochs_done(self) -> float:
+        running = sum(self._epochs.get(key, 0.0) * fraction for key, fraction in self._fraction.items())
+        return sum(self._epochs.get(key, 0.0) for key in self._done) + running
+
+    def _eta(self, before: str = "", after: str = " left") -> str:
+        done, total = self._epochs_done(), sum(self._epochs.values())
+        if not 0 < done < total:
+            return ""
+        left = (time.monotonic() - self._started) * (total - done) / done
+        return f"{before}about {duration(left)}{after}"

@@ -1,0 +1,64 @@
+"""What a command is pointed at: a TOML file, a preset's name, or a sweep directory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lthsweep.errors import SpecError
+from lthsweep.plan.grid import expand
+from lthsweep.plan.run import Plan
+from lthsweep.spec import Spec, load_spec
+from lthsweep.store.layout import SweepDir
+
+__all__ = ["CacheOption", "JsonOption", "OutOption", "SetOption", "Source", "SourceArgument", "open_source"]
+
+SourceArgument = Annotated[
+    str, typer.Argument(metavar="SWEEP", help="A TOML file, a preset's name, or a sweep directory.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the file, e.g. --set train.epochs=4."),
+]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="The sweep directory; default results/<name>.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+CacheOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--cache", metavar="DIR", help="Folder of packed data; default $LTHSWEEP_CACHE or ~/.cache/lthsweep/data."
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file with its plan, and the sweep directory that belongs to it (which may not exist yet)."""
+
+    spec: Spec
+    plan: Plan
+    sweep: SweepDir
+
+
+def open_source(given: str, *, overrides: Sequence[str] | None = None, out: Path | None = None) -> Source:
+    """Read a file, preset or directory and expand its grid.
+
+    Raises:
+        SpecError: if it is none of these, or something in the file is wrong.
+    """
+    path = Path(given)
+    if path.is_dir():
+        sweep = SweepDir(path)
+        if not sweep.sweep_toml.is_file():
+            raise SpecError(f"{path} is no sweep directory: it has no sweep.toml; `lthsweep run FILE --out {path}`")
+        if out is not None and out.resolve() != path.resolve():
+            raise SpecError(f"{path} is a sweep directory itself; leave --out {out} away, or give the TOML file")
+        spec = load_spec(sweep.sweep_toml, overrides or ())
+        return Source(spec, expand(spec), sweep)
+    spec = load_spec(given, overrides or ())
+    return Source(spec, expand(spec), SweepDir(out or Path("results") / spec.sweep.name))

@@ -1,0 +1,1 @@
+"""Running a plan: one scheduling loop, pools of workers, and the worker itself. Only `execute` imports torch."""

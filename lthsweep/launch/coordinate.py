@@ -1,0 +1,118 @@
+"""Run a plan on a pool: find what is left, hand it out, remember what failed."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lthsweep.errors import StoreError
+from lthsweep.launch.pool import Heard, Listener, Pool, Tally, work_off
+from lthsweep.launch.scheduler import Node, Scheduler
+from lthsweep.launch.survey import Survey, missing_snapshots, note_timing, survey
+from lthsweep.launch.task import Task, task_for
+from lthsweep.plan.cost import steps_per_epoch
+from lthsweep.plan.run import Plan
+from lthsweep.store import failures
+from lthsweep.store.layout import SweepDir
+
+__all__ = ["Work", "coordinate", "work_left"]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is left of a plan.
+
+    Attributes:
+        nodes: runs to train and trunks to walk again, parents first.
+        found: the survey it was made from.
+        walks: trunks among the nodes that are finished and only lack snapshots.
+    """
+
+    nodes: tuple[Node, ...]
+    found: Survey
+    walks: frozenset[str]
+
+
+def work_left(plan: Plan, sweep: SweepDir) -> Work:
+    """Everything that has no record yet. Failed runs are tried again: whoever runs a sweep wants them."""
+    found = survey(plan, sweep)
+    walks = missing_snapshots(plan, sweep, found.done)
+    nodes = []
+    for key, run in plan.runs.items():
+        if key in walks:
+            nodes.append(Node(key, None, walks[key]))
+        elif found.states[key] != "done":
+            nodes.append(Node(key, run.parent, run.epochs(steps_per_epoch(run.recipe))))
+    return Work(tuple(nodes), found, frozenset(walks))
+
+
+def coordinate(
+    plan: Plan,
+    sweep: SweepDir,
+    work: Work,
+    pool: Pool,
+    *,
+    listen: Listener = lambda heard: None,
+    asked_to_stop: Callable[[], bool] = lambda: False,
+    cache: str | None = None,
+) -> Tally:
+    """Train what is left.
+
+    Args:
+        plan: all runs.
+        sweep: where records go.
+        work: what is left, from `work_left`.
+        pool: started workers.
+        listen: hears what workers say.
+        asked_to_stop: true ends the work with checkpoints.
+        cache: folder of packed data, None for the default.
+    """
+    points = plan.rewind_points()
+    attempts: dict[str, int] = {}
+    scheduler = Scheduler(work.nodes, retries=plan.spec.local.retries)
+
+    def make_task(key: str) -> Task:
+        attempts[key] = attempts.get(key, 0) + 1
+        run = plan[key]
+        return task_for(
+            run,
+            points.get(key, ()),
+            attempt=attempts[key],
+            checkpoint_seconds=plan.spec.local.checkpoint_seconds,
+            cache=cache,
+        )
+
+    timed: set[str] = set()
+
+    def note(heard: Heard) -> None:
+        message = heard.message
+        if message.kind == "failed":
+            _note_failure(sweep, heard, attempts.get(message.key, 1))
+        elif message.kind == "finished":
+            recipe = str(id(plan[message.key].recipe))
+            seconds = message.values.get("seconds_per_epoch")
+            if seconds and recipe not in timed:
+                timed.add(recipe)
+                with contextlib.suppress(StoreError):  # advice only
+                    note_timing(plan, sweep, message.key, float(seconds))
+        listen(heard)
+
+    return work_off(scheduler, pool, make_task, listen=note, asked_to_stop=asked_to_stop)
+
+
+def _note_failure(sweep: SweepDir, heard: Heard, attempt: int) -> None:
+    values = heard.message.values
+    failure = failures.Failure(
+        cause=str(values.get("cause", "unknown")),
+        kind=str(values.get("error", "unknown")),
+        host=socket.gethostname(),
+        attempt=attempt,
+        log=str(sweep.log(heard.message.key).relative_to(sweep.path)),
+        time=time.time(),
+        infrastructure=bool(values.get("infrastructure")),
+    )
+    with contextlib.suppress(StoreError):  # a full disk fails runs faster than it can be told of them
+        failures.record_failure(sweep, heard.message.key, failure)

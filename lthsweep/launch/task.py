@@ -1,0 +1,135 @@
+"""What a coordinator hands to a worker, and what it hears back: plain nouns with a JSON form."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from lthsweep.plan.rewind import RewindPoint
+from lthsweep.plan.run import PruneStep, Run
+
+__all__ = ["STALE_SECONDS", "Message", "Task", "task_for"]
+
+STALE_SECONDS = 900.0
+"""A claim of another host without a heartbeat for this long counts as abandoned: a node that died says nothing."""
+
+Operation = Literal["train", "profile"]
+MessageKind = Literal["ready", "progress", "finished", "failed", "stopped", "held"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One run for a worker.
+
+    Attributes:
+        key, kind, manifest, trunk, parent, level, seed: of the run.
+        label: one line for people.
+        recipe: model, data and train tables.
+        prune: the pruning step as `PruneStep.manifest` writes it, with `scope` always given; None for a dense run.
+        snapshots: rewind points of the trunk whose snapshots must exist when the task is finished.
+        operation: "train", or "profile" to time one epoch and store nothing.
+        attempt: 1 for the first.
+        checkpoint_seconds: time between periodic checkpoints.
+        cache: folder of packed data; None for the default.
+    """
+
+    key: str
+    kind: str
+    manifest: dict[str, Any]
+    trunk: str
+    parent: str | None
+    level: int
+    seed: int
+    label: str
+    recipe: dict[str, Any]
+    prune: dict[str, Any] | None
+    snapshots: list[dict[str, Any]] = field(default_factory=list)
+    operation: Operation = "train"
+    attempt: int = 1
+    checkpoint_seconds: float = 300.0
+    cache: str | None = None
+
+    def to_json(self) -> str:
+        """One line."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, line: str) -> Task:
+        """Undo `to_json`."""
+        return cls(**json.loads(line))
+
+    @property
+    def prune_step(self) -> PruneStep:
+        """The pruning step of a ticket run."""
+        assert self.prune is not None, f"{self.key} is a dense run"
+        return PruneStep(
+            method=self.prune["method"],
+            scope=self.prune["scope"],
+            exclude=tuple(self.prune["exclude"]),
+            rewind=self.prune["rewind"],
+            point=RewindPoint.from_manifest(self.prune["point"]),
+            sparsity=self.prune.get("sparsity"),
+            threshold=self.prune.get("threshold"),
+        )
+
+    @property
+    def snapshot_points(self) -> list[RewindPoint]:
+        """`snapshots` as rewind points."""
+        return [RewindPoint.from_manifest(point) for point in self.snapshots]
+
+
+def task_for(
+    run: Run,
+    points: tuple[RewindPoint, ...] = (),
+    *,
+    operation: Operation = "train",
+    attempt: int = 1,
+    checkpoint_seconds: float = 300.0,
+    cache: str | None = None,
+) -> Task:
+    """The task that trains a run; `points` are the snapshots a trunk must leave."""
+    return Task(
+        key=run.key,
+        kind=run.kind,
+        manifest=dict(run.manifest),
+        trunk=run.trunk,
+        parent=run.parent,
+        level=run.level,
+        seed=run.seed,
+        label=run.describe(),
+        recipe=run.recipe.to_dict(),
+        prune=None if run.prune is None else run.prune.manifest() | {"scope": run.prune.scope},
+        snapshots=[point.manifest() for point in points],
+        operation=operation,
+        attempt=attempt,
+        checkpoint_seconds=checkpoint_seconds,
+        cache=cache,
+    )
+
+
+@dataclass(frozen=True)
+class Message:
+    """What a worker says.
+
+    Attributes:
+        kind: "ready" (imported, waiting), "progress", "finished", "failed" (an exception), "stopped" (asked to, after
+            a checkpoint), "held" (another live worker has the run).
+        key: the run; empty for "ready".
+        values: "progress": epoch, epochs, images_per_second, val_accuracy; "finished": outcome, seconds_per_epoch,
+            test_accuracy; "failed": cause, error, retry; "held": owner.
+    """
+
+    kind: MessageKind
+    key: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """One line."""
+        return json.dumps(asdict(self), default=str)
+
+    @classmethod
+    def from_json(cls, line: str) -> Message:
+        """Undo `to_json`."""
+        return cls(**json.loads(line))

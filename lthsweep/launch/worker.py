@@ -1,0 +1,224 @@
+"""A worker process: `python -m lthsweep.launch.worker SWEEP --name NAME [--device cpu] [--core N …]`.
+
+Tasks come as JSON lines on standard input; messages leave as JSON lines on the file descriptor `--events`. Closing
+standard input, SIGTERM and SIGUSR2 all mean: write a checkpoint before the next step and leave. A worker whose
+coordinator was killed sees its input close and does the same, so no orphan trains on.
+
+Cores and threads are settled before torch is imported, because its thread pools are made on import.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from lthsweep.errors import DataError, LthsweepError, PruningError, StoreError
+from lthsweep.launch.task import STALE_SECONDS, Message, Task
+from lthsweep.store import claims, failures, progress
+from lthsweep.store.layout import SweepDir
+
+__all__ = ["main"]
+
+_BEAT_SECONDS = 10.0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Work until standard input closes; returns 0, or 1 if events can no longer be delivered."""
+    parser = argparse.ArgumentParser(prog="lthsweep.launch.worker")
+    parser.add_argument("sweep", type=Path)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--core", type=int, action="append", default=[])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--events", type=int, required=True)
+    options = parser.parse_args(arguments)
+    if options.core:
+        with contextlib.suppress(OSError):  # a core may have been taken from us since; then the kernel chooses
+            os.sched_setaffinity(0, options.core)
+    with os.fdopen(options.events, "w", buffering=1) as events:
+        return Worker(SweepDir(options.sweep), options.name, events).serve(options.device, options.threads)
+
+
+@dataclass
+class Worker:
+    """One process that trains one run at a time."""
+
+    sweep: SweepDir
+    name: str
+    events: IO[str]
+
+    def __post_init__(self) -> None:
+        self._stop = threading.Event()
+        self._tasks: queue.Queue[Task | None] = queue.Queue()
+        self._next_beat = 0.0
+
+    def serve(self, device_name: str, threads: int) -> int:
+        """Take tasks until there are no more or a signal asks to stop."""
+        for number in (signal.SIGTERM, signal.SIGUSR2):
+            signal.signal(number, lambda *_: self._leave())
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the coordinator, which asks us to stop
+        threading.Thread(target=self._read_tasks, daemon=True).start()
+
+        import torch
+
+        from lthsweep.launch import execute
+
+        torch.set_num_threads(threads)
+        device = torch.device(device_name)
+        try:
+            self._say(Message("ready"))
+            while (task := self._tasks.get()) is not None:
+                self._work(task, device, execute)
+        except BrokenPipeError:  # the coordinator is gone; the checkpoint is written, there is nobody to tell
+            return 1
+        finally:
+            progress.remove_heartbeat(self.sweep, self.name)
+        return 0
+
+    def _leave(self) -> None:
+        self._stop.set()
+        self._tasks.put(None)
+
+    def _read_tasks(self) -> None:
+        for line in sys.stdin:
+            self._tasks.put(Task.from_json(line))
+        self._leave()
+
+    def _work(self, task: Task, device: Any, execute: Any) -> None:
+        if self._stop.is_set():
+            self._say(Message("stopped", task.key))
+            return
+        if task.operation == "profile":
+            seconds = execute.profile(task, device)
+            self._say(Message("finished", task.key, {"outcome": "profiled", "seconds_per_epoch": seconds}))
+            return
+        if self.sweep.has_record(task.key):  # at most snapshots are missing; who makes them first does not matter
+            with _log_to(self.sweep.log(task.key)):
+                self._train(task, device, execute, owner=None)
+            return
+        owner = claims.this_process()
+        if not claims.take(self.sweep, task.key, owner, stale_seconds=STALE_SECONDS):
+            self._say(Message("held", task.key))
+            return
+        try:
+            with _log_to(self.sweep.log(task.key)):
+                self._train(task, device, execute, owner)
+        finally:
+            claims.release(self.sweep, task.key, owner)
+
+    def _train(self, task: Task, device: Any, execute: Any, owner: claims.Owner | None) -> None:
+        def report(values: Mapping[str, Any]) -> None:
+            now = time.monotonic()
+            if now >= self._next_beat:
+                self._next_beat = now + _BEAT_SECONDS
+                if owner is not None:
+                    claims.refresh(self.sweep, task.key, owner)
+                self._beat(task, started, values)
+            self._say(Message("progress", task.key, values))
+
+        print(
+            f"--- {task.label} ({task.key}), attempt {task.attempt}, "
+            f"host {socket.gethostname()} pid {os.getpid()}, {time.strftime('%Y-%m-%d %H:%M:%S')}",
+            flush=True,
+        )
+        self._next_beat = 0.0
+        started = time.time()
+        self._beat(task, started, {})
+        try:
+            outcome = execute.execute(task, self.sweep, device, stop=self._stop.is_set, report=report)
+        except Exception as error:
+            traceback.print_exc()
+            self._say_failed(task, error)
+            return
+        print(f"--- {outcome}", flush=True)
+        if outcome.ending == "stopped":
+            self._say(Message("stopped", task.key))
+            return
+        failures.clear_failure(self.sweep, task.key)
+        self._say(
+            Message(
+                "finished",
+                task.key,
+                {
+                    "outcome": outcome.ending,
+                    "seconds_per_epoch": outcome.seconds_per_epoch,
+                    "test_accuracy": outcome.test_accuracy,
+                },
+            )
+        )
+
+    def _beat(self, task: Task, started: float, values: Mapping[str, Any]) -> None:
+        accuracy = values.get("val_accuracy")
+        with contextlib.suppress(StoreError):  # advice only
+            progress.write_heartbeat(
+                self.sweep,
+                progress.Heartbeat(
+                    worker=self.name,
+                    host=socket.gethostname(),
+                    pid=os.getpid(),
+                    key=task.key,
+                    phase="train",
+                    epoch=float(values.get("epoch", 0.0)),
+                    epochs=float(task.recipe["train"]["epochs"]),
+                    value=float("nan") if accuracy is None else float(accuracy),
+                    started=started,
+                    time=time.time(),
+                ),
+            )
+
+    def _say_failed(self, task: Task, error: Exception) -> None:
+        # What the package itself refuses, it refuses again; what the machine or a library threw may pass.
+        own = isinstance(error, LthsweepError)
+        retry = not own or isinstance(error, StoreError)
+        values = {
+            "cause": str(error) if own else f"{type(error).__name__}: {error}",
+            "error": type(error).__name__,
+            "retry": retry,
+            "infrastructure": isinstance(error, OSError | MemoryError) and not isinstance(error, DataError),
+            "science": isinstance(error, PruningError),
+        }
+        self._say(Message("failed", task.key, values))
+
+    def _say(self, message: Message) -> None:
+        self.events.write(message.to_json() + "\n")
+        self.events.flush()
+
+
+@contextlib.contextmanager
+def _log_to(path: Path) -> Iterator[None]:
+    """Append everything this process prints, C libraries included, to the run's log."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    except OSError:  # a log that cannot be written is no reason not to train
+        yield
+        return
+    saved = os.dup(1), os.dup(2)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(handle, 1)
+    os.dup2(handle, 2)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for number, copy in enumerate(saved, start=1):
+            os.dup2(copy, number)
+            os.close(copy)
+        os.close(handle)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

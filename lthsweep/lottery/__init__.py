@@ -1,0 +1,1 @@
+"""The experiment, reading like the paper: train dense, prune, rewind, retrain, audit."""

@@ -1,0 +1,116 @@
+"""The dense run: the trunk from which every ticket of its recipe and seed descends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from lthsweep.lottery.material import Arrays, Material, to_arrays, to_tensors
+from lthsweep.lottery.result import Checkpoint, Result, conclude, measure
+from lthsweep.pruning.prunable import prunable_weights
+from lthsweep.training.loop import BetweenSteps, Training
+
+__all__ = ["replay_snapshots", "train_dense"]
+
+SaveSnapshot = Callable[[int, Arrays], None]
+
+
+def train_dense(
+    material: Material,
+    seed: int,
+    *,
+    snapshot_steps: Collection[int],
+    save_snapshot: SaveSnapshot,
+    resume: Checkpoint | None = None,
+    between_steps: BetweenSteps = lambda training: False,
+) -> Result | None:
+    """Train the dense model from initialisation to T, leaving snapshots at the rewind points.
+
+    Args:
+        material: data and model of the run.
+        seed: of initialisation, order, augmentation and random layers, each by its own stream.
+        snapshot_steps: steps at which weights, BatchNorm statistics and optimiser state are kept.
+        save_snapshot: called with the step and the arrays "model/NAME" and "optimizer/NAME:ENTRY".
+        resume: where an earlier attempt stopped; its snapshots up to there were saved by it.
+        between_steps: as for `Training.run`.
+
+    Returns:
+        The result, or None if `between_steps` stopped it.
+    """
+    training = Training(material.build(seed), material.training_data(seed), material.train, seed=seed)
+    if resume is not None:
+        training.restore(resume.tensors, resume.progress)
+    ending = training.run(_keeping_snapshots(snapshot_steps, save_snapshot, between_steps))
+    if ending == "stopped":
+        return None
+    prunable = prunable_weights(training.model)
+    metrics = measure(
+        material,
+        training,
+        ending,
+        masks={},
+        prunable=prunable,
+        start_step=0,
+        dense_val_accuracy=None,
+    )
+    metrics |= {"level": 0, "sparsity": 0.0, "sparsity_asked": 0.0}
+    return conclude(training, ending, metrics, {}, prunable, {"ok": True})
+
+
+def replay_snapshots(
+    material: Material,
+    seed: int,
+    *,
+    snapshot_steps: Collection[int],
+    save_snapshot: SaveSnapshot,
+    nearest: tuple[int, Mapping[str, Any]] | None = None,
+    between_steps: BetweenSteps = lambda training: False,
+) -> bool:
+    """Walk a finished trunk's trajectory again, as far as the last of some rewind points that joined the grid later.
+
+    Order, augmentation and initialisation are pure functions of the seed, so on the same kind of machine the walk
+    passes through the same weights, bit for bit.
+
+    Args:
+        material, seed, snapshot_steps, save_snapshot, between_steps: as for `train_dense`.
+        nearest: (step, arrays) of the latest snapshot before all of the points, to start from; None starts at
+            initialisation.
+
+    Returns:
+        Whether all points were reached; False if `between_steps` stopped the walk.
+    """
+    start, arrays = nearest or (0, {})
+    training = Training(
+        material.build(seed), material.training_data(seed), material.train, seed=seed, start_step=start
+    )
+    if arrays:
+        training.restore(to_tensors(arrays), training.progress.to_dict())
+    last = max(snapshot_steps)
+    interrupted = False
+
+    def stop_at_last(current: Training) -> bool:
+        nonlocal interrupted
+        interrupted = between_steps(current)
+        return interrupted or current.progress.step >= last
+
+    training.run(_keeping_snapshots(snapshot_steps, save_snapshot, stop_at_last))
+    return not interrupted
+
+
+def _keeping_snapshots(
+    steps: Collection[int], save: SaveSnapshot, between_steps: BetweenSteps
+) -> BetweenSteps:
+    """Save the snapshot first: a training that is stopped at a rewind point has its snapshot all the same."""
+
+    def hook(training: Training) -> bool:
+        if training.progress.step in steps:
+            save(training.progress.step, snapshot_of(training))
+        return between_steps(training)
+
+    return hook
+
+
+def snapshot_of(training: Training) -> Arrays:
+    """Weights, BatchNorm statistics and optimiser state of this moment."""
+    tensors, _ = training.state()
+    return to_arrays({name: value for name, value in tensors.items() if not name.startswith("best/")})

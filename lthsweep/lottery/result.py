@@ -1,0 +1,145 @@
+"""What a finished run tells: the measures of a record, taken once, at the end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from lthsweep.lottery.material import Arrays, Material, to_arrays
+from lthsweep.models.cost import count
+from lthsweep.pruning.layers import LayerRow, layer_rows
+from lthsweep.pruning.masks import dense_masks
+from lthsweep.training.loop import Ending, Training
+from lthsweep.training.progress import CurveRow
+
+__all__ = ["Checkpoint", "Result", "conclude", "measure", "steps_to_reach"]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A training stopped between two steps: tensors by name and plain progress values (see `Training.state`)."""
+
+    tensors: Mapping[str, torch.Tensor]
+    progress: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Result:
+    """One finished (or diverged) training, as plain values and NumPy arrays.
+
+    Attributes:
+        ending: "finished" or "diverged".
+        metrics: name → number, the names of docs/the-table.md.
+        curves: one row per epoch.
+        layers: one row per prunable layer.
+        masks: parameter name → bool array, True where kept; empty for a dense run.
+        audit: the checks of docs/protocol.md with their outcome.
+        weights: the final state of the model, by the names of its `state_dict`.
+    """
+
+    ending: Ending
+    metrics: dict[str, float]
+    curves: Sequence[CurveRow]
+    layers: Sequence[LayerRow]
+    masks: Arrays
+    audit: dict[str, Any]
+    weights: Arrays = field(repr=False)
+
+
+def measure(
+    material: Material,
+    training: Training,
+    ending: Ending,
+    *,
+    masks: Mapping[str, torch.Tensor],
+    prunable: Mapping[str, torch.Tensor],
+    start_step: int,
+    dense_val_accuracy: float | None,
+) -> dict[str, float]:
+    """Final scores, costs and counts of a training.
+
+    The test set is read here and nowhere decides anything: its score is taken at the last epoch, and once more with
+    the weights of the best validation epoch.
+
+    Args:
+        material: data and model of the run.
+        training: as it ended.
+        ending: how it ended.
+        masks: parameter name → bool tensor; empty for a dense run.
+        prunable: parameter name → weight, the weights that may be pruned.
+        start_step: the step training started from.
+        dense_val_accuracy: last validation accuracy of the trunk; None for the trunk itself.
+    """
+    progress = training.progress
+    last = progress.curves[-1]
+    weights = {name: value.clone() for name, value in training.model.state_dict().items()}
+    test, seconds_test = material.score_test(training.model)
+    best = test
+    if training.best_model and progress.best_epoch != last.epoch:
+        training.model.load_state_dict(training.best_model)
+        best, _ = material.score_test(training.model)
+        training.model.load_state_dict(weights)
+    counted = count(training.model, material.input_shape, masks or None)
+    target = last.val_accuracy if dense_val_accuracy is None else dense_val_accuracy
+    has_validation = not math.isnan(last.val_accuracy)
+    prunable_total = sum(weight.numel() for weight in prunable.values())
+    remaining = sum(int(mask.sum()) for mask in masks.values()) if masks else prunable_total
+    return {
+        "steps_per_epoch": training.steps_per_epoch,
+        "steps_total": training.total_steps,
+        "rewind_step": start_step,
+        "epochs_trained": (progress.step - start_step) / training.steps_per_epoch,
+        "train_loss": last.train_loss,
+        "train_accuracy": last.train_accuracy,
+        "val_loss": last.val_loss,
+        "val_accuracy": last.val_accuracy,
+        "best_epoch": progress.best_epoch if has_validation else last.epoch,
+        "best_val_accuracy": progress.best_accuracy if has_validation else math.nan,
+        "test_loss": test.loss,
+        "test_accuracy": test.accuracy,
+        "test_loss_best": best.loss,
+        "test_accuracy_best": best.accuracy,
+        "dense_val_accuracy": target,
+        "steps_to_dense": steps_to_reach(progress.curves, target, start_step),
+        "params_total": counted.params_total,
+        "params_prunable": prunable_total,
+        "params_remaining": remaining,
+        "macs_dense": counted.macs_dense,
+        "macs_remaining": counted.macs_remaining,
+        "seconds_train": progress.seconds_train,
+        "seconds_test": seconds_test,
+        "images_per_second": progress.images / progress.seconds_train if progress.seconds_train else math.nan,
+    }
+
+
+def steps_to_reach(curves: Sequence[CurveRow], target: float, start_step: int) -> int:
+    """Steps of training after which validation accuracy was first at or above `target`, to the epoch; -1 if never."""
+    for row in curves:
+        if row.val_accuracy >= target:
+            return row.step - start_step
+    return -1
+
+
+def conclude(
+    training: Training,
+    ending: Ending,
+    metrics: dict[str, float],
+    masks: Mapping[str, torch.Tensor],
+    prunable: Mapping[str, torch.Tensor],
+    audit: dict[str, Any],
+) -> Result:
+    """Put the parts of a result together, off the device."""
+    everything = dense_masks(prunable)
+    return Result(
+        ending=ending,
+        metrics=metrics,
+        curves=tuple(training.progress.curves),
+        layers=tuple(layer_rows(masks or everything, prunable)),
+        masks=to_arrays(masks),
+        audit=audit,
+        weights=to_arrays(training.model.state_dict()),
+    )

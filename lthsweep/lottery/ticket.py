@@ -1,0 +1,242 @@
+"""The ticket run: prune by the final weights, rewind the survivors, retrain, audit.
+
+Source: Frankle & Carbin, ICLR 2019, arXiv:1803.03635, section 1; rewinding to k > 0: Frankle, Dziugaite, Roy &
+Carbin, ICML 2020, arXiv:1912.05671, algorithm 2; fine-tuning and learning-rate rewinding: Renda, Frankle & Carbin,
+ICLR 2020, arXiv:2003.02389, section 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from lthsweep.errors import TrainingError, UnknownNameError
+from lthsweep.lottery.material import Arrays, Material, to_tensors
+from lthsweep.lottery.result import Checkpoint, Result, conclude, measure
+from lthsweep.plan.run import PruneStep
+from lthsweep.pruning.apply import masked
+from lthsweep.pruning.audit import audit, optimizer_momenta
+from lthsweep.pruning.make import make_mask
+from lthsweep.pruning.prunable import prunable_weights
+from lthsweep.randomness import stream
+from lthsweep.training.loop import BetweenSteps, Training
+from lthsweep.training.metrics import evaluate
+from lthsweep.training.optimizers import restore_optimizer
+from lthsweep.training.schedule import learning_rate_factor
+
+__all__ = ["Parent", "train_ticket"]
+
+
+@dataclass(frozen=True)
+class Parent:
+    """The run whose final weights are ranked: the trunk, or the level before.
+
+    Attributes:
+        weights: its final `state_dict` as arrays.
+        masks: its masks; empty for the trunk.
+        val_accuracy, test_accuracy: its scores at the last epoch: accuracy before this pruning.
+    """
+
+    weights: Arrays
+    masks: Arrays
+    val_accuracy: float
+    test_accuracy: float
+
+
+def train_ticket(
+    material: Material,
+    seed: int,
+    step: PruneStep,
+    *,
+    level: int,
+    parent: Parent,
+    snapshot: Arrays | None,
+    dense_val_accuracy: float,
+    resume: Checkpoint | None = None,
+    between_steps: BetweenSteps = lambda training: False,
+) -> Result | None:
+    """Make the ticket and train it from its rewind point to T.
+
+    Args:
+        material: data and model of the run.
+        seed: the replicate's seed; order, augmentation and random layers continue the trunk's.
+        step: how much is pruned and to where survivors return.
+        level: 1 for the first pruning of a chain.
+        parent: whose final weights are ranked.
+        snapshot: the trunk's snapshot at the rewind point ("model/NAME", "optimizer/NAME:ENTRY"); None where
+            survivors keep the parent's final weights (`rewind = "lr"` and `"none"`).
+        dense_val_accuracy: the trunk's last validation accuracy, for `steps_to_dense`.
+        resume: where an earlier attempt stopped.
+        between_steps: as for `Training.run`.
+
+    Returns:
+        The result, or None if `between_steps` stopped it.
+
+    Raises:
+        PruningError: if the mask cannot be made, for example because the parent diverged.
+        TrainingError: if the rewind point is not before the end of training.
+    """
+    model = material.build(seed)
+    data = material.training_data(seed)
+    start_step = step.point.step(data.train.steps)
+    if start_step >= material.epochs * data.train.steps:
+        raise TrainingError(
+            f"rewind point {step.point} is step {start_step} of {material.epochs * data.train.steps}: "
+            f"nothing would be left to train; choose an earlier grid.rewind_epoch"
+        )
+
+    model.load_state_dict(to_tensors(parent.weights))
+    prunable = prunable_weights(model, step.exclude)
+    masks = make_mask(
+        prunable,
+        {name: torch.from_numpy(mask).to(material.device) for name, mask in parent.masks.items()} or None,
+        method=step.method,
+        scope=step.scope,
+        sparsity=step.sparsity,
+        threshold=step.threshold,
+        seed=stream(seed, "prune"),
+    )
+    pruned_metrics = _score_without_retraining(material, model, data.validation, masks)
+
+    rewind = REWINDS.get(step.rewind)
+    if rewind is None:
+        raise UnknownNameError.of("prune.rewind", step.rewind, REWINDS)
+    origin = rewind(parent, snapshot)
+    model.load_state_dict(to_tensors(origin.weights))
+    training = Training(
+        model,
+        data,
+        material.train,
+        seed=seed,
+        start_step=start_step,
+        masks=masks,
+        learning_rate=_last_rate(material, data.train.steps) if origin.last_rate else None,
+    )
+    if origin.optimizer:
+        restore_optimizer(training.optimizer, model, to_tensors(origin.optimizer))
+        _clear_pruned(training, masks)
+    started_from = {name: weight.detach().clone() for name, weight in prunable.items()}
+    if resume is not None:
+        training.restore(resume.tensors, resume.progress)
+
+    ending = training.run(between_steps)
+    if ending == "stopped":
+        return None
+    if ending == "diverged":
+        _clear_pruned(training, masks)  # zero times NaN is NaN
+    metrics = measure(
+        material,
+        training,
+        ending,
+        masks=masks,
+        prunable=prunable,
+        start_step=start_step,
+        dense_val_accuracy=dense_val_accuracy,
+    )
+    metrics |= pruned_metrics | _amounts(step, level, metrics)
+    metrics |= {"before_val_accuracy": parent.val_accuracy, "before_test_accuracy": parent.test_accuracy}
+    found = audit(
+        masks,
+        snapshot=_prunable_of(origin.weights, masks),
+        start=started_from,
+        final={name: weight.detach() for name, weight in prunable.items()},
+        momenta=optimizer_momenta(training.optimizer, prunable),
+        sparsity=step.sparsity,
+        threshold=step.threshold,
+        scope=step.scope,
+        parent=_prunable_of(parent.weights, masks),
+    )
+    return conclude(training, ending, metrics, masks, prunable, found.to_dict())
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where retraining starts: weights, optimiser state, and whether the last learning rate is used throughout."""
+
+    weights: Arrays
+    optimizer: Arrays
+    last_rate: bool = False
+
+
+def rewind_weights(parent: Parent, snapshot: Arrays | None) -> Origin:
+    """Weights and BatchNorm statistics of the trunk at k; a fresh optimiser; the schedule from k on."""
+    return Origin(_section(snapshot, "model/"), {})
+
+
+def rewind_weights_and_optimizer(parent: Parent, snapshot: Arrays | None) -> Origin:
+    """As `rewind_weights`, and the momenta of surviving weights as they were at k."""
+    return Origin(_section(snapshot, "model/"), _section(snapshot, "optimizer/"))
+
+
+def rewind_learning_rate(parent: Parent, snapshot: Arrays | None) -> Origin:
+    """The parent's final weights; only the schedule returns to k."""
+    return Origin(parent.weights, {})
+
+
+def fine_tune(parent: Parent, snapshot: Arrays | None) -> Origin:
+    """The parent's final weights, trained for as long as a ticket of k, at the schedule's last learning rate."""
+    return Origin(parent.weights, {}, last_rate=True)
+
+
+REWINDS: Mapping[str, Callable[[Parent, Arrays | None], Origin]] = {
+    "lr": rewind_learning_rate,
+    "none": fine_tune,
+    "weights": rewind_weights,
+    "weights+optimizer": rewind_weights_and_optimizer,
+}
+
+
+def _section(snapshot: Arrays | None, prefix: str) -> Arrays:
+    if snapshot is None:
+        raise TrainingError("the trunk's snapshot at the rewind point is missing; `lthsweep run` makes it again")
+    return {name.removeprefix(prefix): array for name, array in snapshot.items() if name.startswith(prefix)}
+
+
+def _score_without_retraining(
+    material: Material, model: torch.nn.Module, validation: Callable[[], Any], masks: Mapping[str, torch.Tensor]
+) -> dict[str, float]:
+    """Scores of the parent's final weights with the new mask on them."""
+    weights = dict(model.named_parameters())
+    model.load_state_dict(masked({name: weights[name] for name in masks}, masks), strict=False)
+    held_out = evaluate(model, validation(), precision=str(material.train["precision"]))
+    test, _ = material.score_test(model)
+    return {
+        "pruned_val_accuracy": held_out.accuracy,
+        "pruned_test_loss": test.loss,
+        "pruned_test_accuracy": test.accuracy,
+    }
+
+
+def _last_rate(material: Material, steps_per_epoch: int) -> float:
+    factor = learning_rate_factor(
+        material.train["schedule"],
+        material.epochs * steps_per_epoch - 1,
+        steps_per_epoch=steps_per_epoch,
+        epochs=material.epochs,
+    )
+    return float(material.train["optimizer"]["lr"]) * factor
+
+
+def _clear_pruned(training: Training, masks: Mapping[str, torch.Tensor]) -> None:
+    """Zero pruned weights and their momenta, whatever they were."""
+    parameters = dict(training.model.named_parameters())
+    pruned = {name: parameters[name] for name in masks}
+    with torch.no_grad():
+        for name, moments in optimizer_momenta(training.optimizer, pruned).items():
+            for value in (pruned[name], *moments):
+                value.masked_fill_(~masks[name], 0.0)
+
+
+def _prunable_of(weights: Arrays, masks: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(weights[name]).to(mask.device) for name, mask in masks.items()}
+
+
+def _amounts(step: PruneStep, level: int, metrics: Mapping[str, float]) -> dict[str, float]:
+    pruned = 1 - metrics["params_remaining"] / metrics["params_prunable"]
+    asked = (
+        {"sparsity_asked": step.sparsity} if step.threshold is None else {"threshold": step.threshold}
+    )
+    return {"level": level, "sparsity": pruned, **asked}  # type: ignore[dict-item]

@@ -1,0 +1,147 @@
+"""What a plan costs: epochs with sharing, epochs of the naive nested loop, and the time it will take.
+
+The naive loop is what a student writes first: for every cell, train dense, prune, rewind, retrain, and for iterative
+pruning rebuild the whole chain. With T epochs, S seeds, R rewind points of mean k and P sparsities above zero:
+
+    one-shot, shared     S · [T + R·P·(T − k)]          naive   S·R·P·(2T − k)
+    iterative, shared    S · [T + R·P·(T − k)]          naive   S·R·[P·T + (T − k)·P·(P + 1)/2]
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lthsweep.data.registry import DATASETS
+from lthsweep.plan.run import Plan, Recipe, Run
+
+__all__ = ["Cost", "Estimate", "cost_json", "cost_of", "estimate", "recipe_id", "steps_per_epoch"]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Counts of a plan; epochs are epochs of training."""
+
+    cells: int
+    runs: int
+    dense_runs: int
+    ticket_runs: int
+    epochs: float
+    epochs_naive: float
+    done: int
+    epochs_left: float
+
+    @property
+    def saving(self) -> float:
+        """How many times fewer epochs than the naive loop."""
+        return self.epochs_naive / self.epochs if self.epochs else 1.0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds: all work on one worker, the longest chain of dependent runs, and the bound on `workers` workers."""
+
+    work: float
+    longest_chain: float
+    workers: int
+
+    @property
+    def wall(self) -> float:
+        """No schedule ends before max(work / workers, longest chain)."""
+        return max(self.work / self.workers, self.longest_chain)
+
+
+def steps_per_epoch(recipe: Recipe) -> int | None:
+    """Optimiser steps in one epoch, or None where the size of the data set is not known before it is read."""
+    samples = DATASETS[recipe.data["name"]].n_train
+    if samples is None:
+        return None
+    samples -= int(recipe.data.get("validation", 0))
+    full, rest = divmod(samples, int(recipe.train["batch_size"]))
+    return full + (rest > 1)
+
+
+def cost_of(plan: Plan, done: Collection[str] = ()) -> Cost:
+    """Count cells, runs and epochs.
+
+    Args:
+        plan: the expanded grid.
+        done: keys of runs that have a record already.
+    """
+    lengths = _Lengths()
+    epochs_to_answer: dict[str, float] = {}  # trunk included: what one cell costs alone
+    for key, run in plan.runs.items():
+        own = lengths.epochs(run)
+        epochs_to_answer[key] = own + (epochs_to_answer[run.parent] if run.parent else 0.0)
+    tickets = len(plan.tickets)
+    return Cost(
+        cells=len(plan.cells),
+        runs=len(plan.runs),
+        dense_runs=len(plan.runs) - tickets,
+        ticket_runs=tickets,
+        epochs=_tidy(sum(lengths.epochs(run) for run in plan.runs.values())),
+        epochs_naive=_tidy(sum(epochs_to_answer[cell.run] for cell in plan.cells)),
+        done=sum(key in done for key in plan.runs),
+        epochs_left=_tidy(sum(lengths.epochs(run) for key, run in plan.runs.items() if key not in done)),
+    )
+
+
+def estimate(
+    plan: Plan, done: Collection[str], seconds_per_epoch: Mapping[str, float], workers: int
+) -> Estimate | None:
+    """Time for what is left, or None if the seconds per epoch of some recipe are not known.
+
+    Args:
+        plan: the expanded grid.
+        done: keys of finished runs.
+        seconds_per_epoch: `recipe_id` → measured seconds of one epoch, evaluation included.
+        workers: how many runs train at once.
+    """
+    lengths = _Lengths()
+    work = 0.0
+    chain: dict[str, float] = {}
+    ids: dict[int, str] = {}
+    for key, run in plan.runs.items():
+        seconds = 0.0
+        if key not in done:
+            name = ids.setdefault(id(run.recipe), recipe_id(run.recipe))
+            if name not in seconds_per_epoch:
+                return None
+            seconds = lengths.epochs(run) * seconds_per_epoch[name]
+        work += seconds
+        chain[key] = seconds + (chain[run.parent] if run.parent else 0.0)
+    return Estimate(work, max(chain.values(), default=0.0), max(1, workers))
+
+
+def recipe_id(recipe: Recipe) -> str:
+    """A name for recipes whose epochs take equally long: all but the number of epochs, rates and initialisation."""
+    train = {name: recipe.train[name] for name in ("batch_size", "precision")}
+    train["optimizer"] = recipe.train["optimizer"]["name"]
+    model = {name: value for name, value in recipe.model.items() if name != "init"}
+    return json.dumps({"model": model, "data": dict(recipe.data), "train": train}, sort_keys=True)
+
+
+def cost_json(cost: Cost) -> dict[str, Any]:
+    """The counts under the names that `lthsweep plan --json` promises."""
+    return {**vars(cost), "saving": round(cost.saving, 3)}
+
+
+class _Lengths:
+    """Epochs of runs, with the size of each recipe's epoch looked up once."""
+
+    def __init__(self) -> None:
+        self._steps: dict[int, int | None] = {}
+
+    def epochs(self, run: Run) -> float:
+        name = id(run.recipe)
+        if name not in self._steps:
+            self._steps[name] = steps_per_epoch(run.recipe)
+        return run.epochs(self._steps[name])
+
+
+def _tidy(epochs: float) -> float:
+    """Whole epochs print as integers in JSON."""
+    rounded = round(float(epochs), 6)
+    return int(rounded) if rounded.is_integer() else rounded

@@ -1,0 +1,142 @@
+"""Grid → cells and runs.
+
+The work is shared as the protocol allows and no further (see docs/protocol.md): all cells of one (model, data,
+recipe, init, seed) descend from one trunk; levels of iterative pruning share their prefix; what two grids have in
+common has one key and is trained once. A cell of sparsity 0 is answered by its trunk.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from lthsweep.plan.keys import key_of
+from lthsweep.plan.rewind import RewindPoint
+from lthsweep.plan.run import Cell, Plan, PruneStep, Recipe, Run
+
+if TYPE_CHECKING:
+    from lthsweep.spec import Spec
+
+__all__ = ["AMOUNT_AXES", "expand"]
+
+SCHEMA = 1
+AMOUNT_AXES = ("sparsity", "threshold")
+"""The two axes that say how much is pruned; a grid has exactly one of them."""
+
+_OWN_AXES = (*AMOUNT_AXES, "rewind_epoch", "seed")
+
+
+def expand(spec: Spec) -> Plan:
+    """Expand the grid of a file.
+
+    Returns:
+        A plan whose cells are in the order of the grid's axes as written (the last varies fastest), and whose runs
+        have every parent before its children.
+    """
+    axes = dict(spec.grid.axes)
+    amount_axis = next(axis for axis in AMOUNT_AXES if axis in axes)
+    dotted = {axis: values for axis, values in axes.items() if axis not in _OWN_AXES}
+    runs: dict[str, Run] = {}
+    answers: dict[tuple[Any, ...], str] = {}
+    for chosen in _product(dotted):
+        variant = spec.variant(chosen) if chosen else spec
+        chains = _Chains(variant, amount_axis, axes[amount_axis], runs)
+        for seed, point in itertools.product(axes["seed"], axes["rewind_epoch"]):
+            for amount, key in chains.runs_of(seed, RewindPoint.parse(point)):
+                answers[(*chosen.values(), amount, point, seed)] = key
+    names = tuple(axes)
+    order = (*dotted, amount_axis, "rewind_epoch", "seed")
+    positions = [names.index(axis) for axis in order]
+    cells = tuple(
+        Cell(tuple(zip(names, values, strict=True)), answers[tuple(values[i] for i in positions)])
+        for values in itertools.product(*axes.values())
+    )
+    return Plan(spec, cells, runs)
+
+
+def _product(axes: Mapping[str, Iterable[Any]]) -> Iterator[dict[str, Any]]:
+    for values in itertools.product(*axes.values()):
+        yield dict(zip(axes, values, strict=True))
+
+
+class _Chains:
+    """Makes the runs of one variant: trunk, then the tickets of one (seed, rewind point) in order of sparsity."""
+
+    def __init__(self, spec: Spec, axis: str, amounts: Iterable[float], runs: dict[str, Run]) -> None:
+        self._axis = axis
+        self._amounts = sorted(amounts)
+        self._prune = spec.prune
+        self._iterative = spec.prune.schedule == "iterative"
+        self._exclude = tuple(sorted(spec.prune.exclude))
+        self._recipe = Recipe(
+            model=spec.sweep.model.model_dump(mode="json"),
+            data=spec.sweep.data.model_dump(mode="json"),
+            train=spec.train.model_dump(mode="json"),
+        )
+        self._identity = _identity(self._recipe)
+        self._runs = runs
+        self._trunks: dict[int, Run] = {}
+
+    def runs_of(self, seed: int, point: RewindPoint) -> Iterator[tuple[float, str]]:
+        """(amount, key of the run that answers it), by rising amount."""
+        trunk = self._trunks.get(seed) or self._trunk(seed)
+        parent = trunk
+        for amount in self._amounts:
+            if self._axis == "sparsity" and amount == 0:
+                yield amount, trunk.key
+                continue
+            ticket = self._ticket(trunk, parent, amount, point)
+            yield amount, ticket.key
+            if self._iterative:
+                parent = ticket
+
+    def _trunk(self, seed: int) -> Run:
+        manifest = {"schema": SCHEMA, "kind": "dense", **self._identity, "seed": seed}
+        key = key_of(manifest)
+        run = Run(key, "dense", manifest, self._recipe, seed, trunk=key)
+        self._trunks[seed] = self._runs.setdefault(key, run)
+        return self._trunks[seed]
+
+    def _ticket(self, trunk: Run, parent: Run, amount: float, point: RewindPoint) -> Run:
+        step = PruneStep(
+            method=self._prune.method,
+            scope=self._prune.scope,
+            exclude=self._exclude,
+            rewind=self._prune.rewind,
+            point=point,
+            **{self._axis: amount},  # type: ignore[arg-type]
+        )
+        # The schedule of pruning is not in the manifest: level 1 of an iterative chain *is* the one-shot ticket.
+        manifest = {
+            "schema": SCHEMA,
+            "kind": "ticket",
+            "trunk": trunk.key,
+            "parent": parent.key,
+            "prune": step.manifest(),
+        }
+        key = key_of(manifest)
+        run = Run(
+            key,
+            "ticket",
+            manifest,
+            self._recipe,
+            trunk.seed,
+            trunk=trunk.key,
+            parent=parent.key,
+            level=parent.level + 1,
+            prune=step,
+        )
+        return self._runs.setdefault(key, run)
+
+
+def _identity(recipe: Recipe) -> dict[str, Any]:
+    """The parts of a recipe that change the result.
+
+    Where a folder of images lies changes nothing; what is in it does, and is checked by its fingerprint when a ticket
+    meets its trunk. Padding does nothing where nothing is cropped.
+    """
+    data = {name: value for name, value in recipe.data.items() if name != "path"}
+    if data.get("augment") == "none":
+        data.pop("padding", None)
+    return {"model": dict(recipe.model), "data": data, "train": dict(recipe.train)}

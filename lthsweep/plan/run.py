@@ -1,0 +1,170 @@
+"""The nouns of a plan: a recipe, a pruning step, a run, a cell, the plan itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from lthsweep.errors import SpecError
+from lthsweep.plan.rewind import RewindPoint
+
+if TYPE_CHECKING:
+    from lthsweep.spec import Spec
+
+__all__ = ["Cell", "Plan", "PruneStep", "Recipe", "Run"]
+
+Kind = Literal["dense", "ticket"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recipe:
+    """What all runs of one variant share: the model, data and train tables with every default written out."""
+
+    model: Mapping[str, Any]
+    data: Mapping[str, Any]
+    train: Mapping[str, Any]
+
+    @property
+    def epochs(self) -> int:
+        """T, the length of dense training and of the learning-rate schedule."""
+        return int(self.train["epochs"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain tables, for a task or a record."""
+        return {"model": dict(self.model), "data": dict(self.data), "train": dict(self.train)}
+
+
+@dataclass(frozen=True, slots=True)
+class PruneStep:
+    """One pruning: how, how much, and to where the survivors return.
+
+    Exactly one of `sparsity` (fraction of all prunable weights that are gone afterwards) and `threshold` (absolute
+    magnitude at or below which weights go) is set.
+    """
+
+    method: str
+    scope: str
+    exclude: tuple[str, ...]
+    rewind: str
+    point: RewindPoint
+    sparsity: float | None = None
+    threshold: float | None = None
+
+    @property
+    def returns_weights(self) -> bool:
+        """Whether survivors take their values from the trunk's snapshot; else they keep the parent's final ones."""
+        return self.rewind in ("weights", "weights+optimizer")
+
+    def manifest(self) -> dict[str, Any]:
+        """What of this step changes the result. A threshold is one number for all layers: it has no scope."""
+        out: dict[str, Any] = {"method": self.method, "exclude": sorted(self.exclude), "rewind": self.rewind}
+        if self.threshold is None:
+            out |= {"scope": self.scope, "sparsity": self.sparsity}
+        else:
+            out["threshold"] = self.threshold
+        return out | {"point": self.point.manifest()}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """One training.
+
+    Attributes:
+        key: the name of what it computes, see `lthsweep.plan.keys`.
+        manifest: what the key hashes.
+        trunk: key of the dense run it descends from; its own key if it is the dense run.
+        parent: key of the run whose final weights are ranked: the trunk, or the level before. None for a dense run.
+        level: 0 for a dense run, else 1, 2, … along the chain.
+        prune: how it was pruned; None for a dense run.
+    """
+
+    key: str
+    kind: Kind
+    manifest: Mapping[str, Any]
+    recipe: Recipe
+    seed: int
+    trunk: str
+    parent: str | None = None
+    level: int = 0
+    prune: PruneStep | None = None
+
+    def epochs(self, steps_per_epoch: int | None = None) -> float:
+        """Epochs to train: T for a dense run, T − k for a ticket."""
+        if self.prune is None:
+            return self.recipe.epochs
+        return self.recipe.epochs - self.prune.point.epochs(steps_per_epoch)
+
+    def describe(self) -> str:
+        """One short line for progress displays and logs."""
+        if self.prune is None:
+            return f"dense seed {self.seed}"
+        amount = (
+            f"threshold {self.prune.threshold:g}"
+            if self.prune.threshold is not None
+            else f"sparsity {self.prune.sparsity:g}"
+        )
+        return f"ticket {amount} rewind {self.prune.point} seed {self.seed}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cell:
+    """One point of the grid as the user thinks of it, and the run that answers it.
+
+    Attributes:
+        values: (axis, value) in the order of the axes, the seed among them; rewind epochs as written.
+        run: key of the answering run; the trunk's for sparsity 0.
+    """
+
+    values: tuple[tuple[str, Any], ...]
+    run: str
+
+    def __getitem__(self, axis: str) -> Any:
+        for name, value in self.values:
+            if name == axis:
+                return value
+        raise KeyError(axis)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """All cells of a sweep and the runs that answer them, parents before children."""
+
+    spec: Spec
+    cells: tuple[Cell, ...]
+    runs: Mapping[str, Run]
+
+    def __getitem__(self, key: str) -> Run:
+        return self.runs[key]
+
+    @property
+    def dense(self) -> list[Run]:
+        """The trunks."""
+        return [run for run in self.runs.values() if run.kind == "dense"]
+
+    @property
+    def tickets(self) -> list[Run]:
+        """The ticket runs."""
+        return [run for run in self.runs.values() if run.kind == "ticket"]
+
+    def rewind_points(self) -> dict[str, tuple[RewindPoint, ...]]:
+        """Trunk key → the points of its trajectory whose weights tickets return to, each once."""
+        points: dict[str, dict[RewindPoint, None]] = {run.key: {} for run in self.dense}
+        for run in self.tickets:
+            if run.prune and run.prune.returns_weights:
+                points[run.trunk][run.prune.point] = None
+        return {key: tuple(found) for key, found in points.items()}
+
+    def find(self, prefix: str) -> Run:
+        """The run whose key starts with `prefix`.
+
+        Raises:
+            SpecError: if none or several do.
+        """
+        found = [run for key, run in self.runs.items() if key.startswith(prefix)]
+        if len(found) != 1:
+            raise SpecError(
+                f"{prefix!r} names {'no run' if not found else f'{len(found)} runs'} of this sweep; "
+                f"`lthsweep plan SWEEP --runs` lists the keys"
+            )
+        return found[0]

@@ -1,0 +1,242 @@
+"""The step loop: one training that may be stopped after any step and continued bit for bit.
+
+Nothing the loop needs is hidden in a generator's state. Order and augmentation come from (seed, epoch, sample), the
+learning rate from the step, and random layers are re-seeded before each step from (seed, step). So model, optimiser
+and `Progress` are all there is to save.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from lthsweep.data.batches import TrainBatches
+from lthsweep.pruning.apply import apply_masks, mask_multipliers
+from lthsweep.randomness import torch_seed
+from lthsweep.training.metrics import Score, autocast, evaluate
+from lthsweep.training.optimizers import build_optimizer, optimizer_state, restore_optimizer
+from lthsweep.training.progress import CurveRow, Progress
+from lthsweep.training.schedule import learning_rate_factor
+
+__all__ = ["Ending", "Training", "TrainingData", "has_random_layers"]
+
+Ending = Literal["finished", "diverged", "stopped"]
+BetweenSteps = Callable[["Training"], bool]
+Batches = Iterator[tuple[torch.Tensor, torch.Tensor]]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a training reads: its training batches, and a fresh pass over the validation data whenever called."""
+
+    train: TrainBatches
+    validation: Callable[[], Batches]
+
+
+class Training:
+    """Model, optimiser and progress of one training.
+
+    Args:
+        model: on its device, in its memory format, holding the weights to start from.
+        data: training batches and validation passes.
+        options: the `train` table of the file with every default written out.
+        seed: the replicate's seed; random layers draw from its stream "layers".
+        start_step: steps already behind these weights: 0, or the ticket's rewind step.
+        masks: parameter name → bool tensor, True where kept; pruned weights stay exactly zero.
+        learning_rate: if given, the constant rate of every step (fine-tuning) in place of the schedule.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data: TrainingData,
+        options: Mapping[str, Any],
+        *,
+        seed: int,
+        start_step: int = 0,
+        masks: Mapping[str, torch.Tensor] | None = None,
+        learning_rate: float | None = None,
+    ) -> None:
+        self.model = model
+        self.optimizer = build_optimizer(model, options["optimizer"])
+        self.progress = Progress(start_step)
+        self.best_model: dict[str, torch.Tensor] = {}
+        self.steps_per_epoch = data.train.steps
+        self.epochs = int(options["epochs"])
+        self._data = data
+        self._options = options
+        self._precision = str(options["precision"])
+        self._smoothing = float(options["label_smoothing"])
+        self._constant_rate = learning_rate
+        self._layer_seed = seed
+        parameters = dict(model.named_parameters())
+        self._masked = {name: parameters[name] for name in masks or {}}
+        self._multipliers = mask_multipliers(masks, self._masked) if masks else {}
+        apply_masks(self._masked, self._multipliers)
+
+    @property
+    def total_steps(self) -> int:
+        """Length of dense training in steps, where this training ends too."""
+        return self.epochs * self.steps_per_epoch
+
+    def run(self, between_steps: BetweenSteps = lambda training: False) -> Ending:
+        """Train to the end.
+
+        Args:
+            between_steps: called before every step and once after the last; a true result stops the training there.
+
+        Returns:
+            "finished", "diverged" (the loss of an epoch was not finite), or "stopped".
+        """
+        device = next(self.model.parameters()).device
+        self.model.train()
+        with _isolated_generators(device):
+            reseed = has_random_layers(self.model, next(iter(self._data.train.epoch(0)))[0][:2])
+            while self.progress.step < self.total_steps:
+                ending = self._epoch(device, reseed, between_steps)
+                if ending != "finished":
+                    return ending
+            return "stopped" if between_steps(self) else "finished"
+
+    def _epoch(self, device: torch.device, reseed: bool, between_steps: BetweenSteps) -> Ending:
+        progress = self.progress
+        epoch, offset = divmod(progress.step, self.steps_per_epoch)
+        sums = torch.tensor([progress.loss_sum, progress.correct], dtype=torch.float64, device=device)
+        before = progress.seconds_epoch
+        started = time.perf_counter()
+        for images, labels in self._data.train.epoch(epoch, offset):
+            # Written back before anybody may look, so that a checkpoint taken here is complete.
+            progress.seconds_epoch = before + time.perf_counter() - started
+            self._sums = sums
+            if between_steps(self):
+                self._read_sums()
+                return "stopped"
+            if reseed:
+                torch.manual_seed(torch_seed(self._layer_seed, "layers", progress.step))
+            sums += self._step(images, labels)
+            progress.step += 1
+            progress.seen += len(labels)
+            progress.images += len(labels)
+        self._sums = sums
+        self._read_sums()
+        self._finish_epoch(epoch + 1, before, started)
+        return "finished" if math.isfinite(progress.curves[-1].train_loss) else "diverged"
+
+    def _step(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """One optimiser step; returns [loss summed over the batch, number correct], on the device."""
+        rate = self._rate(self.progress.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        with autocast(images.device, self._precision):
+            logits = self.model(images)
+        logits = logits.float()
+        loss = functional.cross_entropy(logits, labels, label_smoothing=self._smoothing)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self._masked:
+            # With its gradient masked a pruned weight gathers no momentum and stays zero (weight decay of zero is
+            # zero); multiplying the weight as well keeps that true whatever an optimiser does.
+            gradients = {name: weight.grad for name, weight in self._masked.items() if weight.grad is not None}
+            apply_masks(gradients, self._multipliers)
+        self.optimizer.step()
+        apply_masks(self._masked, self._multipliers)
+        with torch.no_grad():
+            correct = (logits.argmax(1) == labels).sum()
+            return torch.stack([loss.detach().double() * len(labels), correct.double()])
+
+    def _rate(self, step: int) -> float:
+        if self._constant_rate is not None:
+            return self._constant_rate
+        factor = learning_rate_factor(
+            self._options["schedule"], step, steps_per_epoch=self.steps_per_epoch, epochs=self.epochs
+        )
+        return float(self._options["optimizer"]["lr"]) * factor
+
+    def _read_sums(self) -> None:
+        loss_sum, correct = self._sums.tolist()
+        self.progress.loss_sum, self.progress.correct = loss_sum, int(correct)
+
+    def _finish_epoch(self, epoch: int, before: float, started: float) -> None:
+        progress = self.progress
+        score = self.validate()
+        if score.accuracy > progress.best_accuracy:
+            progress.best_epoch, progress.best_accuracy = epoch, score.accuracy
+            self.best_model = {name: value.clone() for name, value in self.model.state_dict().items()}
+        seconds = before + time.perf_counter() - started
+        progress.curves.append(
+            CurveRow(
+                epoch=epoch,
+                step=progress.step,
+                train_loss=progress.loss_sum / progress.seen,
+                train_accuracy=progress.correct / progress.seen,
+                val_loss=score.loss,
+                val_accuracy=score.accuracy,
+                lr=self._rate(progress.step - 1),
+                seconds=seconds,
+            )
+        )
+        progress.seconds_train += seconds
+        progress.seconds_epoch = progress.loss_sum = 0.0
+        progress.correct = progress.seen = 0
+
+    def validate(self) -> Score:
+        """Score the model as it is on the validation data; NaN if there is none."""
+        return evaluate(self.model, self._data.validation(), precision=self._precision)
+
+    def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """Everything a resumed training needs: tensors by name, and plain values.
+
+        Call it from `between_steps`, where progress and weights belong to the same step.
+        """
+        if self.progress.seen:
+            self._read_sums()
+        tensors = {f"model/{name}": value for name, value in self.model.state_dict().items()}
+        tensors |= {
+            f"optimizer/{name}": value for name, value in optimizer_state(self.optimizer, self.model).items()
+        }
+        tensors |= {f"best/{name}": value for name, value in self.best_model.items()}
+        return tensors, self.progress.to_dict()
+
+    def restore(self, tensors: Mapping[str, torch.Tensor], progress: Mapping[str, Any]) -> None:
+        """Go on from what `state` returned, in this or another process."""
+        self.model.load_state_dict(_under("model/", tensors))
+        restore_optimizer(self.optimizer, self.model, _under("optimizer/", tensors))
+        self.best_model = _under("best/", tensors)
+        self.progress = Progress.from_dict(progress)
+        apply_masks(self._masked, self._multipliers)
+
+
+def has_random_layers(model: nn.Module, example: torch.Tensor) -> bool:
+    """Whether a training step of the model draws random numbers (dropout, stochastic depth, anything).
+
+    Found out by trying: a list of layer types would miss the next one. The model itself is not touched.
+    """
+    trial = copy.deepcopy(model).train()
+    with _isolated_generators(example.device), torch.no_grad():
+        before = _generator_state(example.device)
+        trial(example)
+        return not torch.equal(before, _generator_state(example.device))
+
+
+def _generator_state(device: torch.device) -> torch.Tensor:
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+
+
+@contextmanager
+def _isolated_generators(device: torch.device) -> Iterator[None]:
+    """Leave torch's global generators as they were found."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        yield
+
+
+def _under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,63 @@
+"""Learning-rate schedules as pure functions of the step.
+
+A ticket that starts at step k continues the dense run's schedule from k, so a schedule must not have a state.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lthsweep.errors import UnknownNameError
+
+__all__ = ["SCHEDULES", "learning_rate_factor"]
+
+
+def constant(options: Mapping[str, Any], epoch: float, epochs: int) -> float:
+    """The full learning rate all the time."""
+    return 1.0
+
+
+def step_decay(options: Mapping[str, Any], epoch: float, epochs: int) -> float:
+    """Multiplied by `gamma` at each of the `milestones` (epochs)."""
+    return float(options["gamma"]) ** sum(epoch >= milestone for milestone in options["milestones"])
+
+
+def cosine(options: Mapping[str, Any], epoch: float, epochs: int) -> float:
+    """Half a cosine from 1 at the end of the warm-up to `final` at the end of training.
+
+    Source: Loshchilov & Hutter, ICLR 2017, arXiv:1608.03983, equation 5, one period, no restart.
+    """
+    warmup = float(options["warmup"])
+    progress = min(1.0, (epoch - warmup) / (epochs - warmup))
+    final = float(options["final"])
+    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+SCHEDULES: Mapping[str, Callable[[Mapping[str, Any], float, int], float]] = {
+    "constant": constant,
+    "cosine": cosine,
+    "step": step_decay,
+}
+
+
+def learning_rate_factor(
+    options: Mapping[str, Any], step: int, *, steps_per_epoch: int, epochs: int
+) -> float:
+    """The factor on the base learning rate with which optimiser step number `step` is made.
+
+    Args:
+        options: the schedule's table: `name`, its own keys, and `warmup` in epochs (may be a fraction), during which
+            the factor rises linearly from 1/W to 1, W being the warm-up's number of steps.
+        step: steps made before this one, 0 for the first.
+        steps_per_epoch: length of an epoch in steps.
+        epochs: length of the whole training.
+    """
+    warmup_steps = round(float(options["warmup"]) * steps_per_epoch)
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    name = options["name"]
+    if name not in SCHEDULES:
+        raise UnknownNameError.of("schedule", name, SCHEDULES)
+    return SCHEDULES[name](options, step / steps_per_epoch, epochs)
