@@ -1,0 +1,59 @@
+"""Hold pruned weights at zero: once at the start of a ticket, then by one fused multiplication per step."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lthsweep.pruning.masks import Weights, check_masks
+
+__all__ = ["apply_masks", "mask_multipliers", "masked"]
+
+
+def masked(weights: Weights, masks: Weights) -> dict[str, Tensor]:
+    """Copies of the weights with +0.0 wherever they are pruned, also where they were NaN.
+
+    Args:
+        weights: by parameter name.
+        masks: same names, shapes and device; True = kept.
+
+    Raises:
+        PruningError: if weights and masks do not match.
+    """
+    check_masks(weights, masks)
+    return {name: torch.where(masks[name], weight.detach(), 0.0) for name, weight in weights.items()}
+
+
+def mask_multipliers(masks: Weights, params: Weights) -> dict[str, Tensor]:
+    """The masks as numbers 0 and 1, prepared once for `apply_masks`.
+
+    Each has its parameter's dtype, device and memory format: with equal strides, the multiplication takes
+    PyTorch's fused path.
+
+    Args:
+        masks: bool, same names and shapes as `params`; moved to the parameters' device.
+        params: the parameters that will be masked.
+
+    Raises:
+        PruningError: if masks and parameters do not match.
+    """
+    moved = {name: mask.to(params[name].device) if name in params else mask for name, mask in masks.items()}
+    check_masks(params, moved)
+    return {name: torch.empty_like(param.detach()).copy_(moved[name]) for name, param in params.items()}
+
+
+@torch.no_grad()
+def apply_masks(params: Weights, multipliers: Weights) -> None:
+    """Multiply each tensor by its mask, in place. Call it after every optimiser step.
+
+    Masking weights after the step is what holds them at zero: masked gradients alone leak, because momentum
+    moves weights too. Momenta of pruned weights are held at zero by the same call on those tensors. A pruned
+    NaN or infinity becomes NaN, so a diverged run stays visible; a pruned negative becomes -0.0, equal to
+    zero.
+
+    Args:
+        params: parameters, gradients or momenta by parameter name.
+        multipliers: from `mask_multipliers`; names that `params` lacks are left out.
+    """
+    if params:
+        torch._foreach_mul_(list(params.values()), [multipliers[name] for name in params])

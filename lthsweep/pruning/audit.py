@@ -1,0 +1,179 @@
+"""A ticket's proof: what was asked was pruned, stayed pruned, and the survivors began where they should."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lthsweep.errors import PruningError
+from lthsweep.pruning.counts import kept_count
+from lthsweep.pruning.layers import dead_channels, layer_rows
+from lthsweep.pruning.masks import Weights, check_masks
+
+__all__ = ["Audit", "audit", "optimizer_momenta"]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was found in one ticket.
+
+    Attributes:
+        asked: sparsity asked, None if a threshold was.
+        threshold: threshold asked, None if a sparsity was.
+        got: sparsity of the masks, over all prunable weights.
+        total: prunable weights.
+        asked_kept: weights that had to remain.
+        kept: weights that remain.
+        exact: the masks keep exactly what was asked: the count (in every layer, for scope "layer"), or every
+            magnitude above the threshold and no other.
+        pruned_weights_zero: every pruned weight is zero at the start and at the end.
+        pruned_momenta_zero: so is every optimiser momentum of a pruned weight at the end.
+        survivors_equal_snapshot: at the start, each survivor equals the snapshot bit for bit.
+        finite: no weight is NaN or infinite at the end. A diverged run is a result, so this is no part of
+            `ok`.
+        dead_layers: layers that keep no weight, by parameter name. A finding, not a fault: no part of `ok`.
+        dead_channels: layer → output channels that keep no weight.
+        ok: all the promises hold.
+    """
+
+    asked: float | None
+    threshold: float | None
+    got: float
+    total: int
+    asked_kept: int
+    kept: int
+    exact: bool
+    pruned_weights_zero: bool
+    pruned_momenta_zero: bool
+    survivors_equal_snapshot: bool
+    finite: bool
+    dead_layers: tuple[str, ...]
+    dead_channels: dict[str, int]
+
+    @property
+    def ok(self) -> bool:
+        """Whether all the promises hold."""
+        return (
+            self.exact
+            and self.pruned_weights_zero
+            and self.pruned_momenta_zero
+            and self.survivors_equal_snapshot
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, `ok` among them."""
+        return {**asdict(self), "dead_layers": list(self.dead_layers), "ok": self.ok}
+
+
+def audit(
+    masks: Weights,
+    *,
+    snapshot: Weights,
+    start: Weights,
+    final: Weights,
+    momenta: Mapping[str, Sequence[Tensor]],
+    sparsity: float | None = None,
+    threshold: float | None = None,
+    scope: str = "global",
+    parent: Weights | None = None,
+) -> Audit:
+    """Compare a ticket with what was asked of it. Changes nothing.
+
+    Args:
+        masks: the ticket's masks, in layer order; all tensors on one device.
+        snapshot: the weights to which survivors were to return: the trunk's at the rewind epoch, or the
+            parent's last ones where nothing is rewound.
+        start: the ticket's weights before its first step.
+        final: its weights after its last step.
+        momenta: parameter name → the optimiser's tensors of the weight's shape at the end; see
+            `optimizer_momenta`. A name without momenta may be left out.
+        sparsity: as asked, a share of all prunable weights. Either this or `threshold`.
+        threshold: as asked.
+        scope: "global", or "layer" if the sparsity was asked of every layer.
+        parent: the weights that were cut by the threshold; needed with a threshold only.
+
+    Raises:
+        PruningError: if not exactly one of sparsity and threshold is given, a threshold comes without
+            `parent`, or tensors do not match the masks.
+    """
+    if (sparsity is None) == (threshold is None):
+        raise PruningError(
+            f"give either a sparsity or a threshold, not sparsity={sparsity}, threshold={threshold}"
+        )
+    for weights in (snapshot, start, final):
+        check_masks(weights, masks)
+    rows = layer_rows(masks, final)
+    total, kept = sum(row.size for row in rows), sum(row.remaining for row in rows)
+    if sparsity is not None:
+        asked = {row.name: kept_count(row.size, sparsity) for row in rows}
+        asked_kept = sum(asked.values()) if scope == "layer" else kept_count(total, sparsity)
+        exact = kept == asked_kept and (
+            scope != "layer" or all(asked[row.name] == row.remaining for row in rows)
+        )
+    else:
+        asked_kept, exact = _above_threshold(masks, parent, threshold)
+    return Audit(
+        asked=sparsity,
+        threshold=threshold,
+        got=(total - kept) / total,
+        total=total,
+        asked_kept=asked_kept,
+        kept=kept,
+        exact=exact,
+        pruned_weights_zero=_zero_where_pruned(masks, start) and _zero_where_pruned(masks, final),
+        pruned_momenta_zero=all(
+            _zero_where_pruned(masks, {name: moment}) for name in masks for moment in momenta.get(name, ())
+        ),
+        survivors_equal_snapshot=all(
+            torch.equal(start[name][mask], snapshot[name][mask]) for name, mask in masks.items()
+        ),
+        finite=all(bool(torch.isfinite(weight).all()) for weight in final.values()),
+        dead_layers=tuple(row.name for row in rows if row.dead),
+        dead_channels=dead_channels(masks),
+    )
+
+
+def optimizer_momenta(
+    optimizer: torch.optim.Optimizer, params: Mapping[str, nn.Parameter]
+) -> dict[str, tuple[Tensor, ...]]:
+    """Every tensor of a parameter's shape in the optimiser's state: SGD's momentum, Adam's two moments.
+
+    Args:
+        optimizer: of torch.
+        params: by name, as from `prunable_weights`.
+
+    Returns:
+        Name → tensors, in the optimiser's order; empty before the first step.
+    """
+    return {
+        name: tuple(
+            value
+            for value in optimizer.state.get(param, {}).values()
+            if isinstance(value, Tensor) and value.shape == param.shape
+        )
+        for name, param in params.items()
+    }
+
+
+def _above_threshold(masks: Weights, parent: Weights | None, threshold: float | None) -> tuple[int, bool]:
+    """Count the parent's weights above the threshold, and say whether the masks keep them and no other.
+
+    What an earlier level pruned is zero in the parent, so no earlier mask is needed.
+    """
+    if parent is None or threshold is None:
+        raise PruningError("auditing a threshold needs the parent's weights that it cut; pass parent=…")
+    check_masks(parent, masks)
+    above = {name: parent[name].abs() > threshold for name in masks}
+    return (
+        sum(int(mask.sum()) for mask in above.values()),
+        all(torch.equal(above[name], mask) for name, mask in masks.items()),
+    )
+
+
+def _zero_where_pruned(masks: Weights, weights: Weights) -> bool:
+    # != and not a sum: NaN differs from zero too
+    return not any(bool(((weight != 0) & ~masks[name]).any()) for name, weight in weights.items())
