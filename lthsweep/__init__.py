@@ -1,0 +1,22 @@
+"""Cluster-parallel sweeps for the Lottery Ticket Hypothesis.
+
+`lthsweep.load("results/NAME")` gives the tables of a sweep as pandas frames. Importing the package imports neither
+torch nor pandas; what is used brings what it needs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lthsweep.api import Sweep, load, plan, run
+
+__all__ = ["Sweep", "load", "plan", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from lthsweep import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

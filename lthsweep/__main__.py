@@ -1,0 +1,5 @@
+"""`python -m lthsweep`."""
+
+from lthsweep.cli import main
+
+main()

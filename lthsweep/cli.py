@@ -1,0 +1,69 @@
+"""The command line: verbs only. What each does is in `lthsweep.commands`; errors become exit codes here.
+
+Exit codes: 0 all done, 1 something failed (named), 2 bad input and nothing written, 3 incomplete.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.metadata import version as package_version
+from typing import Annotated
+
+import typer
+
+from lthsweep.commands import data, doctor, planning, running, tables
+from lthsweep.errors import LthsweepError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="lthsweep",
+    help="Sweeps for the Lottery Ticket Hypothesis: one TOML file in, one winning-ticket table out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(planning.init)
+app.command()(planning.presets)
+app.command()(planning.plan)
+app.command()(running.run)
+app.command()(running.status)
+app.command()(running.logs)
+app.command()(tables.merge)
+app.command()(tables.query)
+app.command()(tables.report)
+app.add_typer(data.app, name="data")
+app.command()(doctor.doctor)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(package_version("lthsweep"))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Sweeps for the Lottery Ticket Hypothesis: one TOML file in, one winning-ticket table out."""
+
+
+def main() -> None:
+    """Run the command line; every error of this package becomes its message and its exit code."""
+    try:
+        app()
+    except LthsweepError as error:
+        print(f"lthsweep: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # `lthsweep query … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

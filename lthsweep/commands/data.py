@@ -1,0 +1,103 @@
+"""`data list`, `data prepare`, `data verify`: images on disk, packed once for all workers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from lthsweep.commands.sources import CacheOption, JsonOption
+from lthsweep.data.listing import list_datasets, verify_dataset
+from lthsweep.data.pack import prepare as prepare_pack
+from lthsweep.data.registry import DATASETS
+from lthsweep.spec import load_spec
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Images on disk, packed once for all workers.", no_args_is_help=True)
+
+NameArgument = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="A data set's name, or a TOML file or preset whose data is meant."),
+]
+RootOption = Annotated[
+    Path | None, typer.Option("--root", help="Where the files are; default $LTHSWEEP_DATA or ~/data.")
+]
+PathOption = Annotated[
+    Path | None, typer.Option("--path", help="For image_folder: the folder of class folders, or a zip of it.")
+]
+SizeOption = Annotated[int | None, typer.Option("--size", help="For digits and image_folder: pixels per side.")]
+
+
+@app.command("list")
+def list_(root: RootOption = None, cache: CacheOption = None, as_json: JsonOption = False) -> None:
+    """List the data sets: which are here, which are packed, and how to get the others."""
+    rows = list_datasets(root, cache)
+    if as_json:
+        typer.echo(json.dumps([asdict(row) for row in rows], indent=2))
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("name", "classes", "shape", "train", "test", "state", "where, or the command that gets it"):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        shape = "×".join(str(side) for side in row.shape) if row.shape else "any"
+        counts = (str(count) if count is not None else "any" for count in (row.classes, row.n_train, row.n_test))
+        classes, train, test = counts
+        table.add_row(row.name, classes, shape, train, test, row.state, row.command or row.where)
+    Console().print(table)
+
+
+@app.command()
+def prepare(
+    name: NameArgument,
+    root: RootOption = None,
+    cache: CacheOption = None,
+    path: PathOption = None,
+    size: SizeOption = None,
+    download: Annotated[
+        bool, typer.Option("--download/--no-download", help="Fetch from the original host what is not here.")
+    ] = True,
+) -> None:
+    """Find (or download) a data set, check it, and pack it for fast reading. Safe to run several times at once."""
+    packed = prepare_pack(_options(name, path, size), root=root, cache=cache, download=download)
+    _, height, width, channels = packed.train_images.shape
+    typer.echo(
+        f"{packed.name}: {len(packed.train_labels):,} training and {len(packed.test_labels):,} test images of "
+        f"{height}×{width}×{channels}, {len(packed.class_names)} classes, fingerprint {packed.fingerprint[:16]}"
+    )
+
+
+@app.command()
+def verify(
+    name: NameArgument,
+    root: RootOption = None,
+    cache: CacheOption = None,
+    path: PathOption = None,
+    size: SizeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare files with their published checksums, and the pack with its fingerprint."""
+    checks = verify_dataset(_options(name, path, size), root, cache)
+    if as_json:
+        typer.echo(json.dumps([asdict(check) for check in checks], indent=2))
+    else:
+        for check in checks:
+            typer.echo(f"{check.verdict:9}  {check.what}  {check.where}  {check.detail}".rstrip())
+    if not all(check.ok for check in checks):
+        raise typer.Exit(1)
+
+
+def _options(name: str, path: Path | None, size: int | None) -> dict[str, Any]:
+    if name not in DATASETS:
+        return load_spec(name).sweep.data.model_dump(mode="json")
+    options: dict[str, Any] = {"name": name}
+    if path is not None:
+        options["path"] = str(path)
+    if size is not None:
+        options["size"] = size
+    return options

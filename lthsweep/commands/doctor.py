@@ -1,0 +1,102 @@
+"""`doctor`: is this installation fit to train, and is everything in a sweep directory what it claims to be?"""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lthsweep.commands.sources import JsonOption
+from lthsweep.errors import SpecError
+from lthsweep.launch.machine import count_gpus, usable_cores
+from lthsweep.store.layout import SweepDir
+from lthsweep.store.verify import Finding, quarantine, verify
+
+__all__ = ["doctor"]
+
+_PACKAGES = ("torch", "torchvision", "numpy", "h5py", "pandas", "pydantic", "duckdb", "submitit", "mpi4py")
+
+
+def doctor(
+    directory: Annotated[
+        Path | None, typer.Argument(metavar="SWEEP", help="A sweep directory; without one, the installation.")
+    ] = None,
+    mend: Annotated[
+        bool, typer.Option("--quarantine", help="Move damaged files to state/quarantine; run trains them again.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Check every hash, key and audit of a sweep directory, or the installation."""
+    if directory is None:
+        checks = list(_installation())
+        if as_json:
+            typer.echo(json.dumps([vars(check) for check in checks], indent=2))
+        else:
+            for check in checks:
+                typer.echo(f"{'ok ' if check.ok else 'BAD'}  {check.what}: {check.found}")
+        if not all(check.ok for check in checks):
+            raise typer.Exit(1)
+        return
+    sweep = SweepDir(directory)
+    if not sweep.exists():
+        raise SpecError(f"{directory} is no sweep directory; give the folder that `lthsweep run` wrote to")
+    findings = verify(sweep)
+    moved = quarantine(sweep, findings) if mend else []
+    if as_json:
+        typer.echo(json.dumps([_plain(finding) for finding in findings], indent=2))
+    else:
+        for finding in findings:
+            typer.echo(f"{finding.severity:8} {finding.path}: {finding.what}; {finding.remedy}")
+        for path in moved:
+            typer.echo(f"moved    {path}")
+        errors = sum(finding.severity == "error" for finding in findings)
+        typer.echo(f"{len(sweep.record_keys())} records, {errors} errors, {len(findings) - errors} remarks")
+        if errors and not mend:
+            typer.echo("add --quarantine to move what is damaged away; `lthsweep run` then trains it again")
+    if any(finding.severity == "error" for finding in findings) and not mend:
+        raise typer.Exit(1)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing about the installation."""
+
+    what: str
+    found: str
+    ok: bool
+
+
+def _installation() -> Iterator[Check]:
+    yield Check("python", platform.python_version(), sys.version_info >= (3, 11))
+    for package in _PACKAGES:
+        optional = package in ("submitit", "mpi4py")
+        try:
+            yield Check(package, version(package), True)
+        except PackageNotFoundError:
+            yield Check(package, "not installed (optional)" if optional else "not installed", optional)
+    yield Check("cores", str(len(usable_cores())), True)
+    yield Check("GPUs", str(count_gpus()), True)
+    # In a process of its own: a broken torch may abort, and this command starts without it.
+    program = "import torch, torchvision; print(torch.ones(2).sum().item(), torch.cuda.is_available())"
+    tried = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    last = (tried.stdout or tried.stderr).strip().splitlines()[-1:] or ["no output"]
+    works = tried.returncode == 0
+    found = f"works, CUDA {'available' if last[0].endswith('True') else 'not available'}" if works else last[0]
+    yield Check("import torch, torchvision", found, works)
+
+
+def _plain(finding: Finding) -> dict[str, str]:
+    return {
+        "severity": finding.severity,
+        "path": str(finding.path),
+        "what": finding.what,
+        "remedy": finding.remedy,
+    }

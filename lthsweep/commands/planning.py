@@ -1,0 +1,163 @@
+"""`init`, `presets`, `plan`: from a question to a costed grid. Starts without torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from lthsweep.commands.display import duration
+from lthsweep.commands.sources import (
+    CacheOption,
+    JsonOption,
+    OutOption,
+    SetOption,
+    Source,
+    SourceArgument,
+    open_source,
+)
+from lthsweep.errors import SpecError
+from lthsweep.launch.coordinate import work_left
+from lthsweep.launch.on_local import profile_recipes, slots_of
+from lthsweep.launch.survey import seconds_per_epoch
+from lthsweep.plan.cost import Cost, Estimate, cost_json, cost_of, estimate, steps_per_epoch
+from lthsweep.spec import commented_template, load_spec, preset_names, preset_summary, preset_text
+
+__all__ = ["init", "plan", "presets"]
+
+
+def init(
+    file: Annotated[Path, typer.Argument(help="The file to write.")] = Path("sweep.toml"),
+    preset: Annotated[str | None, typer.Option(help="Start from this preset's values.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
+) -> None:
+    """Write a commented TOML file with every key explained."""
+    text = commented_template(load_spec(preset) if preset else None)
+    if file.exists() and not force:
+        raise SpecError(f"{file} is there already; choose another name, or add --force to overwrite it")
+    if not file.parent.is_dir():
+        raise SpecError(f"{file.parent} is no folder; make it first, or write elsewhere")
+    file.write_text(text)
+    typer.echo(f"wrote {file}; next: lthsweep plan {file}")
+
+
+def presets(
+    name: Annotated[str | None, typer.Argument(help="Print this preset's file.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the studies that come with lthsweep, or print the file of one."""
+    if name is not None:
+        typer.echo(preset_text(name), nl=False)
+        return
+    listed = {preset: preset_summary(preset) for preset in preset_names()}
+    if as_json:
+        typer.echo(json.dumps(listed, indent=2))
+        return
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for preset, summary in listed.items():
+        table.add_row(preset, summary)
+    Console().print(table)
+    typer.echo("\nlthsweep plan NAME shows what one costs; lthsweep presets NAME prints its file.")
+
+
+def plan(
+    source: SourceArgument,
+    overrides: SetOption = None,
+    out: OutOption = None,
+    as_json: JsonOption = False,
+    runs: Annotated[bool, typer.Option("--runs", help="One line per run.")] = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Train for a few seconds to learn how long an epoch takes.")
+    ] = False,
+    cache: CacheOption = None,
+) -> None:
+    """Say what a file will train, what that costs, and what is done already. Trains nothing, writes nothing."""
+    opened = open_source(source, overrides=overrides, out=out)
+    work = work_left(opened.plan, opened.sweep)
+    done = work.found.done
+    cost = cost_of(opened.plan, done)
+    known = profile_recipes(opened.plan, cache) if profile else seconds_per_epoch(opened.plan, opened.sweep)
+    expected = estimate(opened.plan, done, known, workers=len(slots_of(opened.spec)))
+    if as_json:
+        typer.echo(json.dumps(_as_json(opened, cost, expected, known, done, runs), indent=2))
+        return
+    for line in _lines(opened, cost, expected, sum(node.cost for node in work.nodes if node.key in work.walks)):
+        typer.echo(line)
+    if work.found.foreign:
+        typer.echo(
+            f"{len(work.found.foreign)} records in {opened.sweep.path} belong to another grid or recipe; "
+            f"they stay, and do not enter this table"
+        )
+    if runs:
+        for run in opened.plan.runs.values():
+            length = run.epochs(steps_per_epoch(run.recipe))
+            typer.echo(f"{run.key}  {work.found.states[run.key]:8}  {length:6g} epochs  {run.describe()}")
+
+
+def _lines(opened: Source, cost: Cost, expected: Estimate | None, walked: float) -> list[str]:
+    axes = ", ".join(f"{name} × {len(values)}" for name, values in opened.spec.grid.axes.items())
+    lines = [
+        f"{opened.spec.sweep.name}: {cost.cells:,} cells ({axes})",
+        f"{cost.runs:,} runs: {cost.dense_runs:,} dense, {cost.ticket_runs:,} tickets; {cost.done:,} done",
+        f"{cost.epochs:,g} epochs instead of {cost.epochs_naive:,g} in a naive loop "
+        f"({cost.saving:.2f} times fewer); {cost.epochs_left:,g} left to train",
+    ]
+    if walked:
+        lines.append(f"and {walked:g} epochs to walk again, for rewind points that joined the grid later")
+    if expected is None:
+        lines.append("time: not known yet; --profile measures an epoch, and so does the first run")
+    elif cost.done < cost.runs:
+        lines.append(
+            f"time: at least {duration(expected.wall)} on {expected.workers} workers here "
+            f"({duration(expected.work)} of work, longest chain {duration(expected.longest_chain)})"
+        )
+    else:
+        lines.append(f"nothing to train: lthsweep merge {opened.sweep.path}")
+    return lines
+
+
+def _as_json(
+    opened: Source,
+    cost: Cost,
+    expected: Estimate | None,
+    known: dict[str, float],
+    done: frozenset[str],
+    with_runs: bool,
+) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "name": opened.spec.sweep.name,
+        "directory": str(opened.sweep.path),
+        "axes": {name: list(values) for name, values in opened.spec.grid.axes.items()},
+        **cost_json(cost),
+        "seconds_per_epoch": known,
+        "seconds": None
+        if expected is None
+        else {
+            "work": round(expected.work, 3),
+            "longest_chain": round(expected.longest_chain, 3),
+            "workers": expected.workers,
+            "at_least": round(expected.wall, 3),
+        },
+    }
+    if with_runs:
+        told["run_list"] = [
+            {
+                "key": run.key,
+                "kind": run.kind,
+                "seed": run.seed,
+                "level": run.level,
+                "trunk": run.trunk,
+                "parent": run.parent,
+                "epochs": run.epochs(steps_per_epoch(run.recipe)),
+                "sparsity": run.prune.sparsity if run.prune else None,
+                "threshold": run.prune.threshold if run.prune else None,
+                "rewind_epoch": str(run.prune.point) if run.prune else None,
+                "done": run.key in done,
+            }
+            for run in opened.plan.runs.values()
+        ]
+    return told

@@ -1,0 +1,233 @@
+"""`run`, `status`, `logs`: train what is missing, and see how it goes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from lthsweep.commands.display import Display, duration
+from lthsweep.commands.sources import (
+    CacheOption,
+    JsonOption,
+    OutOption,
+    SetOption,
+    Source,
+    SourceArgument,
+    open_source,
+)
+from lthsweep.commands.tables import print_table
+from lthsweep.errors import SpecError
+from lthsweep.launch.coordinate import work_left
+from lthsweep.launch.local import LocalPool
+from lthsweep.launch.on_local import LocalRun, run_local, slots_of
+from lthsweep.launch.survey import Survey, seconds_per_epoch, survey
+from lthsweep.plan.cost import cost_of, estimate
+from lthsweep.reduce.merge import merge
+
+__all__ = ["logs", "run", "status"]
+
+EXIT_FAILED = 1
+EXIT_INCOMPLETE = 3
+
+
+def run(
+    source: SourceArgument,
+    overrides: SetOption = None,
+    out: OutOption = None,
+    on: Annotated[str, typer.Option("--on", help="Where the runs are trained: local.")] = "local",
+    cache: CacheOption = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
+) -> None:
+    """Train whatever the file asks for and is not done yet, then merge the table. Safe to repeat at any time."""
+    if on != "local":
+        raise SpecError(f"--on {on!r}: this version runs sweeps on \"local\" processes only")
+    opened = open_source(source, overrides=overrides, out=out)
+    console = Console(quiet=quiet)
+    work = work_left(opened.plan, opened.sweep)
+    _announce(opened, work.found, len(work.nodes), console)
+    interrupt = _Interrupt(console)
+    with interrupt.handled(), Display(opened.plan, work, console) as display:
+        ended = run_local(
+            opened.plan,
+            opened.sweep,
+            listen=display,
+            asked_to_stop=interrupt.asked,
+            on_pool=interrupt.watch,
+            cache=cache,
+        )
+    merge(opened.sweep, opened.plan)
+    if not quiet:
+        print_table(opened.sweep.path, console)
+    _report_end(opened, ended, console)
+    if ended.tally.failed:
+        raise typer.Exit(EXIT_FAILED)
+    if ended.tally.stopped:
+        raise typer.Exit(EXIT_INCOMPLETE)
+
+
+def status(
+    source: SourceArgument,
+    overrides: SetOption = None,
+    out: OutOption = None,
+    as_json: JsonOption = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Look again every few seconds until all is done.")] = False,
+    seconds: Annotated[float, typer.Option(help="Seconds between two looks.")] = 5.0,
+) -> None:
+    """Say how far a sweep is: done, running, waiting and failed runs, and when it may be finished."""
+    opened = open_source(source, overrides=overrides, out=out)
+    while True:
+        found = survey(opened.plan, opened.sweep)
+        typer.echo(json.dumps(_status_json(opened, found), indent=2) if as_json else _status_text(opened, found))
+        if not watch or len(found.done) == len(opened.plan.runs):
+            break
+        time.sleep(seconds)
+    if found.failures:
+        raise typer.Exit(EXIT_FAILED)
+    if len(found.done) < len(opened.plan.runs):
+        raise typer.Exit(EXIT_INCOMPLETE)
+
+
+def logs(
+    source: SourceArgument,
+    key: Annotated[str, typer.Argument(help="A run's key, or the beginning of it.")],
+    out: OutOption = None,
+    path: Annotated[bool, typer.Option("--path", help="Print where the log is, not what it says.")] = False,
+) -> None:
+    """Print the log of one run, all attempts."""
+    opened = open_source(source, out=out)
+    wanted = opened.plan.find(key)
+    file = opened.sweep.log(wanted.key)
+    if not file.exists():
+        raise SpecError(f"{wanted.describe()} ({wanted.key}) has no log: it was not started in {opened.sweep.path}")
+    typer.echo(str(file) if path else file.read_text(errors="replace"), nl=path)
+
+
+class _Interrupt:
+    """The first Ctrl-C (or SIGTERM) asks for checkpoints, the second kills."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._count = 0
+        self._pool: LocalPool | None = None
+
+    def asked(self) -> bool:
+        return self._count > 0
+
+    def watch(self, pool: LocalPool) -> None:
+        self._pool = pool
+
+    @contextmanager
+    def handled(self) -> Iterator[None]:
+        before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _note(self, number: int, frame: Any) -> None:
+        self._count += 1
+        if self._count > 1 and self._pool is not None:
+            self._pool.kill()
+        elif self._count == 1:
+            self._console.print("stopping: runs write their checkpoints (again to stop at once)", highlight=False)
+
+
+def _announce(opened: Source, found: Survey, left: int, console: Console) -> None:
+    slots = slots_of(opened.spec)
+    where = ", ".join(sorted({slot.device for slot in slots}))
+    console.print(
+        f"{opened.spec.sweep.name}: {left} runs left of {len(opened.plan.runs)}, "
+        f"{min(len(slots), max(left, 1))} workers on {where}, results in {opened.sweep.path}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if found.foreign:
+        console.print(
+            f"{len(found.foreign)} records there belong to another grid or recipe; they stay, and are kept apart",
+            highlight=False,
+        )
+
+
+def _report_end(opened: Source, ended: LocalRun, console: Console) -> None:
+    tally = ended.tally
+    console.print(
+        f"{len(tally.finished)} runs finished in {duration(ended.seconds)}, {ended.found_done} were done before, "
+        f"{len(tally.failed)} failed, {len(tally.blocked)} wait for a failed one",
+        highlight=False,
+    )
+    for key, cause in tally.failed.items():
+        console.print(f"  {key} {opened.plan[key].describe()}: {cause}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"    lthsweep logs {opened.sweep.path} {key[:8]}", highlight=False, soft_wrap=True)
+    if tally.stopped:
+        console.print(f"stopped; `lthsweep run {opened.sweep.path}` goes on", highlight=False, soft_wrap=True)
+    console.print(
+        f"table: {opened.sweep.table}   figures: lthsweep report {opened.sweep.path}", highlight=False, soft_wrap=True
+    )
+
+
+def _status_text(opened: Source, found: Survey) -> str:
+    lines = [
+        f"{opened.spec.sweep.name}: {len(found.done)} of {len(opened.plan.runs)} runs done, "
+        f"{found.count('running')} running, {found.count('ready')} ready, {found.count('waiting')} waiting, "
+        f"{found.count('failed')} failed, {found.count('blocked')} blocked by a failed run"
+    ]
+    for key, beat in found.heartbeats.items():
+        if found.states.get(key) == "running":
+            lines.append(
+                f"  running {key[:8]} {opened.plan[key].describe()}: epoch {beat.epoch:.1f} of {beat.epochs:g}, "
+                f"host {beat.host} pid {beat.pid}, seen {duration(max(0.0, time.time() - beat.time))} ago"
+            )
+    for key, failure in found.failures.items():
+        lines.append(f"  failed  {key[:8]} {opened.plan[key].describe()}: {failure.cause} (attempt {failure.attempt})")
+    expected = _estimate(opened, found)
+    if expected and len(found.done) < len(opened.plan.runs):
+        lines.append(f"  at least {duration(expected)} left with the workers of this machine")
+    return "\n".join(lines)
+
+
+def _status_json(opened: Source, found: Survey) -> dict[str, Any]:
+    cost = cost_of(opened.plan, found.done)
+    return {
+        "name": opened.spec.sweep.name,
+        "directory": str(opened.sweep.path),
+        "runs": cost.runs,
+        "epochs": cost.epochs,
+        "epochs_left": cost.epochs_left,
+        "seconds_left": _estimate(opened, found),
+        "foreign_records": len(found.foreign),
+        "states": {
+            state: found.count(state) for state in ("done", "running", "ready", "waiting", "failed", "blocked")
+        },
+        "running": [
+            {
+                "key": key,
+                "run": opened.plan[key].describe(),
+                "epoch": beat.epoch,
+                "epochs": beat.epochs,
+                "host": beat.host,
+                "pid": beat.pid,
+                "seen": beat.time,
+            }
+            for key, beat in found.heartbeats.items()
+            if found.states.get(key) == "running"
+        ],
+        "failures": {
+            key: {"run": opened.plan[key].describe(), "cause": failure.cause, "attempt": failure.attempt}
+            for key, failure in found.failures.items()
+        },
+    }
+
+
+def _estimate(opened: Source, found: Survey) -> float | None:
+    known = seconds_per_epoch(opened.plan, opened.sweep)
+    expected = estimate(opened.plan, found.done, known, workers=len(slots_of(opened.spec)))
+    return None if expected is None else round(expected.wall, 1)
+

@@ -1,0 +1,154 @@
+"""`merge`, `query`, `report`: from records to an answer. Starts without torch."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from lthsweep.api import Sweep, load
+from lthsweep.commands.sources import JsonOption, OutOption, SetOption, SourceArgument, open_source
+from lthsweep.errors import QueryError
+from lthsweep.launch.survey import survey
+from lthsweep.reduce.merge import merge as merge_records
+from lthsweep.report.terminal import headline, ticket_table
+
+__all__ = ["merge", "print_table", "query", "report"]
+
+_SHOWN = 40
+
+
+def merge(
+    source: SourceArgument,
+    overrides: SetOption = None,
+    out: OutOption = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Read every record again instead of only those that are new.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no table.")] = False,
+) -> None:
+    """Merge all records into table.h5 and print the winning-ticket table. Also while runs go on."""
+    opened = open_source(source, overrides=overrides, out=out)
+    path = merge_records(opened.sweep, opened.plan, full=full)
+    if not quiet:
+        print_table(opened.sweep.path, Console())
+    typer.echo(str(path))
+    done = survey(opened.plan, opened.sweep).done
+    if len(done) < len(opened.plan.runs):
+        typer.echo(f"incomplete: {len(done)} of {len(opened.plan.runs)} runs have a record", err=True)
+        raise typer.Exit(3)
+
+
+def query(
+    directory: Annotated[Path, typer.Argument(metavar="SWEEP", help="A sweep directory or a table.h5.")],
+    where: Annotated[
+        str | None, typer.Argument(help="A condition, e.g. \"sparsity >= 0.8 and verdict = 'matching'\".")
+    ] = None,
+    sort: Annotated[str | None, typer.Option(help="Columns to sort by; -name for descending.")] = None,
+    columns: Annotated[str | None, typer.Option(help="Columns to show, separated by commas.")] = None,
+    table: Annotated[str, typer.Option(help="tickets, runs, curves or layers.")] = "tickets",
+    statement: Annotated[
+        str | None, typer.Option("--sql", help="A SELECT over tickets, runs, curves and layers.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=0, help="Show this many rows at most.")] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask the tables of a sweep."""
+    sweep = load(directory)
+    if statement is not None:
+        if where or sort or columns:
+            raise QueryError("--sql stands alone: write WHERE, ORDER BY and the columns into the SELECT")
+        found = sweep.sql(statement)
+    else:
+        found = sweep.query(where, sort=sort, columns=columns, table=table)
+    left_out = 0 if limit is None else max(0, len(found) - limit)
+    found = found if limit is None else found.head(limit)
+    if as_json:
+        typer.echo(found.to_json(orient="records", indent=2))
+    elif as_csv:
+        found.to_csv(sys.stdout, index=False)
+    else:
+        _print_frame(sweep, found, plain=statement is not None or bool(columns) or table != "tickets")
+        if left_out:
+            typer.echo(f"{left_out} more rows")
+
+
+def report(
+    source: SourceArgument,
+    overrides: SetOption = None,
+    out: OutOption = None,
+) -> None:
+    """Draw the figures (PNG and SVG) and write report.html, one page that needs no network."""
+    from lthsweep.report.write import write_report  # matplotlib takes longer to import than everything else
+
+    opened = open_source(source, overrides=overrides, out=out)
+    merge_records(opened.sweep, opened.plan)
+    written = write_report(opened.sweep, report_input(load(opened.sweep.path)))
+    for path in written:
+        typer.echo(str(path))
+
+
+def report_input(sweep: Sweep):  # type: ignore[no-untyped-def]
+    """What the report room needs of a sweep."""
+    from lthsweep.report.content import ReportInput
+    from lthsweep.spec import dump_spec
+
+    return ReportInput(
+        name=sweep.spec.sweep.name,
+        margin=sweep.spec.verdict.margin,
+        confidence=sweep.spec.verdict.confidence,
+        tickets=sweep.tickets,
+        runs=sweep.runs,
+        curves=sweep.curves,
+        layers=sweep.layers,
+        description=sweep.spec.sweep.description,
+        folder=str(sweep.path),
+        spec_text=dump_spec(sweep.spec),
+    )
+
+
+def print_table(path: Path, console: Console) -> None:
+    """The headline and the winning-ticket table of a sweep directory."""
+    sweep = load(path)
+    _headline(sweep, console)
+    console.print(ticket_table(sweep.tickets, limit=_SHOWN))
+
+
+def _headline(sweep: Sweep, console: Console) -> None:
+    for line in headline(
+        sweep.tickets,
+        name=sweep.spec.sweep.name,
+        margin=sweep.spec.verdict.margin,
+        confidence=sweep.spec.verdict.confidence,
+    ):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _print_frame(sweep: Sweep, found: pd.DataFrame, *, plain: bool) -> None:
+    console = Console()
+    if not plain:
+        console.print(ticket_table(found))
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in found.columns:
+        table.add_column(str(column), justify="right" if found[column].dtype.kind in "if" else "left")
+    for row in found.itertuples(index=False):
+        table.add_row(*(_cell(value) for value in row))
+    if console.is_terminal:
+        console.print(table)
+    else:  # a pipe has no width
+        Console(width=100_000).print(table)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return "" if value != value else f"{value:.6g}"
+    return str(value)
+
+
