@@ -1,0 +1,216 @@
+"""Batches for training and evaluation from resident uint8 images, the same in every process.
+
+All images lie in one uint8 tensor: on a CPU the mapped pack itself, on a GPU one copy. A batch is a gather of
+rows, a gather of pixels (crop and flip in one), and one multiply-add to float; nothing waits for the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lthsweep.data.augment import augment as augment_named
+from lthsweep.data.augment import crop_flip
+from lthsweep.data.order import epoch_order, steps_per_epoch
+from lthsweep.data.packfile import Packed
+from lthsweep.errors import DataError, UnknownNameError
+
+__all__ = ["TrainBatches", "evaluation_batches", "resident"]
+
+_LEVELS = 255
+
+
+class TrainBatches:
+    """The training batches of one run: a pure function of (seed, epoch, step).
+
+    What happens to a sample depends on (seed, epoch, sample) alone; batch size and starting step only cut the
+    epoch's sequence differently.
+    """
+
+    def __init__(
+        self,
+        packed: Packed,
+        indices: NDArray[np.int64],
+        *,
+        batch_size: int,
+        seed: int,
+        augment: str,
+        padding: int,
+        normalise: str,
+        device: torch.device | str,
+    ) -> None:
+        """Bring the images to the device.
+
+        Args:
+            packed: the data set.
+            indices: int64, the training samples to use (without those held out).
+            batch_size: samples per step; a last, smaller batch is used unless it has one sample only.
+            seed: of order and augmentation.
+            augment: "none", "crop" or "crop-flip".
+            padding: pixels of zeros around the image that a crop may show.
+            normalise: "dataset" (mean 0, variance 1 per channel over the training images) or "none" (0..1).
+            device: where batches are wanted.
+
+        Raises:
+            UnknownNameError: if `augment` or `normalise` is unknown.
+            DataError: if the samples are too few for one step, or outside of the data set.
+        """
+        self._indices = np.asarray(indices, np.int64)
+        count = len(packed.train_images)
+        self.steps = steps_per_epoch(len(self._indices), batch_size)
+        if self.steps == 0 or self._indices.min() < 0 or self._indices.max() >= count:
+            raise DataError(
+                f"{len(self._indices)} training indices over {count} images of {packed.name} make no "
+                "batch of "
+                f"{batch_size}; lower data.validation so that at least two images within the data set remain"
+            )
+        self._batch_size = batch_size
+        self._seed = seed
+        self._augment = augment_named(augment)
+        self._padding = padding if self._augment.crop else 0
+        self._device = torch.device(device)
+        self._images = resident(packed.train_images, self._device)
+        self._labels = resident(packed.train_labels, self._device)
+        self._to_float = _ToFloat(packed, normalise, self._device)
+
+    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of one epoch, from `start_step` on.
+
+        Args:
+            epoch: from 0.
+            start_step: steps of this epoch that were done already, 0..steps.
+
+        Returns:
+            (x, y) pairs: x float32 [B, C, H, W] in channels_last memory, y int64 [B], both on the device, new
+            at each step.
+
+        Raises:
+            DataError: if `start_step` is out of range.
+        """
+        if not 0 <= start_step <= self.steps:
+            raise DataError(
+                f"step {start_step} of an epoch of {self.steps} steps: this checkpoint is of another run"
+            )
+        return self._batches(epoch, start_step)
+
+    def _batches(self, epoch: int, start_step: int) -> Iterator[tuple[Tensor, Tensor]]:
+        order = epoch_order(self._seed, epoch, self._indices)
+        samples = _move(order, self._device)
+        moves: tuple[Tensor, ...] | None = None
+        if self._padding or self._augment.flip:
+            drawn = crop_flip(self._seed, epoch, order, padding=self._padding, flip=self._augment.flip)
+            moves = tuple(_move(array, self._device) for array in drawn)
+        for step in range(start_step, self.steps):
+            part = slice(step * self._batch_size, (step + 1) * self._batch_size)
+            chosen = samples[part]
+            pixels = self._images.index_select(0, chosen)
+            if moves is not None:
+                dy, dx, flips = (move[part] for move in moves)
+                pixels = _crop_and_flip(pixels, dy, dx, flips, self._padding)
+            yield self._to_float(pixels), self._labels.index_select(0, chosen)
+
+
+def evaluation_batches(
+    images: NDArray[np.uint8] | Tensor,
+    labels: NDArray[np.int64] | Tensor,
+    packed: Packed,
+    *,
+    batch_size: int,
+    normalise: str,
+    device: torch.device | str,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """All of `images` in order, not augmented; the last batch may be smaller, down to one image.
+
+    Who evaluates often on a GPU passes tensors made once by `resident`; they are used where they are.
+
+    Args:
+        images: uint8 [N, H, W, C].
+        labels: int64 [N].
+        packed: the data set, for its mean and standard deviation.
+        batch_size: 1 or more.
+        normalise: as for `TrainBatches`.
+        device: where batches are wanted.
+
+    Returns:
+        (x, y) as from `TrainBatches.epoch`.
+
+    Raises:
+        UnknownNameError: if `normalise` is unknown.
+        DataError: if `batch_size` is below 1 or images and labels differ in number.
+    """
+    if batch_size < 1 or len(images) != len(labels):
+        raise DataError(
+            f"cannot evaluate {len(images)} images, {len(labels)} labels in batches of {batch_size}"
+        )
+    target = torch.device(device)
+    pixels, classes = resident(images, target), resident(labels, target)
+    to_float = _ToFloat(packed, normalise, target)
+    return (
+        (to_float(pixels[start : start + batch_size]), classes[start : start + batch_size])
+        for start in range(0, len(pixels), batch_size)
+    )
+
+
+def resident(array: NDArray[Any] | Tensor, device: torch.device | str) -> Tensor:
+    """The array as a tensor on the device; on a CPU in the same memory, mapped or not."""
+    if isinstance(array, Tensor):
+        return array.to(device)
+    plain = np.ascontiguousarray(array)
+    return torch.from_numpy(plain if plain.flags.writeable else plain.copy()).to(device)
+
+
+class _ToFloat:
+    """uint8 NHWC → float32 NCHW in channels_last memory, scaled to 0..1 and perhaps normalised."""
+
+    def __init__(self, packed: Packed, normalise: str, device: torch.device) -> None:
+        if normalise not in ("dataset", "none"):
+            raise UnknownNameError.of("normalisation", normalise, known=("dataset", "none"))
+        _, height, width = packed.shape
+        # One value per byte of an image, not per channel: the inner loop is then long enough for vector units
+        # (4x).
+        self._scale: Tensor | None = None
+        self._shift: Tensor | None = None
+        if normalise == "dataset":
+            spread = [std if std > 0 else 1.0 for std in packed.std]  # a constant channel stays at zero
+            scale = torch.tensor([1 / (_LEVELS * std) for std in spread], dtype=torch.float32)
+            shift = torch.tensor(
+                [-mean / std for mean, std in zip(packed.mean, spread, strict=True)], dtype=torch.float32
+            )
+            self._scale = scale.repeat(height * width).to(device)
+            self._shift = shift.repeat(height * width).to(device)
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        values = pixels.reshape(len(pixels), -1).to(torch.float32)
+        if self._scale is None or self._shift is None:
+            values.div_(_LEVELS)
+        else:
+            values.mul_(self._scale).add_(self._shift)
+        return values.view(pixels.shape).permute(0, 3, 1, 2)
+
+
+def _crop_and_flip(pixels: Tensor, dy: Tensor, dx: Tensor, flips: Tensor, padding: int) -> Tensor:
+    """Pad with zeros, cut [H, W] at (dy, dx) and mirror where `flips`, as one gather of pixels."""
+    batch, height, width, channels = pixels.shape
+    tall, wide = height + 2 * padding, width + 2 * padding
+    if padding:
+        padded = pixels.new_zeros((batch, tall, wide, channels))
+        padded[:, padding : padding + height, padding : padding + width] = pixels
+    else:
+        padded = pixels
+    across = torch.arange(width, device=pixels.device)
+    columns = torch.where(flips[:, None], width - 1 - across, across) + dx[:, None]
+    lines = torch.arange(batch, device=pixels.device)[:, None] * tall + dy[:, None]
+    rows = (lines + torch.arange(height, device=pixels.device)) * wide
+    flat = (rows[:, :, None] + columns[:, None, :]).view(-1)
+    return padded.view(-1, channels).index_select(0, flat).view(batch, height, width, channels)
+
+
+def _move(array: NDArray[Any], device: torch.device) -> Tensor:
+    """A per-epoch array on the device; pinned first on a GPU, so that the copy does not wait."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

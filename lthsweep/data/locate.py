@@ -1,0 +1,47 @@
+"""Where the files of a data set may lie, and what to say when they do not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from lthsweep.data.registry import DatasetEntry
+from lthsweep.errors import MissingDataError
+
+__all__ = ["data_root", "find", "missing", "prepare_command"]
+
+
+def data_root(root: Path | None = None) -> Path:
+    """The folder of downloaded data sets: `root` if given, else $LTHSWEEP_DATA, else ~/data."""
+    if root is not None:
+        return Path(root).expanduser()
+    from_environment = os.environ.get("LTHSWEEP_DATA")
+    return Path(from_environment).expanduser() if from_environment else Path.home() / "data"
+
+
+def find(entry: DatasetEntry, names: Iterable[str], root: Path) -> Path | None:
+    """The first of `names` that exists in one of the entry's folders below `root`, or None."""
+    wanted = tuple(names)
+    for folder in entry.folders:
+        for name in wanted:
+            candidate = root / folder / name
+            if candidate.exists():
+                return candidate
+    return None
+
+
+def prepare_command(name: str) -> str:
+    """The command that gets and packs a data set; an image folder is named only by a sweep's file."""
+    return f"lthsweep data prepare {'SWEEP.toml' if name == 'image_folder' else name}"
+
+
+def missing(entry: DatasetEntry, files: Iterable[str], root: Path, hint: str = "") -> MissingDataError:
+    """The error that says which files were looked for, where, and which command gets them."""
+    folders = ", ".join(str(root / folder) for folder in entry.folders)
+    by_hand = ", ".join(source.urls[0] for source in entry.sources)
+    return MissingDataError(
+        f"{entry.name} is not on this machine: no {' or '.join(files)} in {folders}; {hint}"
+        f"run `{prepare_command(entry.name)}` where there is a network, or set LTHSWEEP_DATA to the folder "
+        f"that holds the files{f' (published at {by_hand})' if by_hand else ''}"
+    )

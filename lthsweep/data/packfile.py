@@ -1,0 +1,209 @@
+"""The packed form of a data set: four .npy files and a meta.json in one folder, written once, then only read.
+
+The images are mapped, not read: all workers of a machine share one copy in the page cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lthsweep.data.decoded import Decoded
+from lthsweep.errors import DataError
+
+__all__ = ["FORMAT", "Packed", "channel_moments", "fingerprint", "read_meta", "read_pack", "write_pack"]
+
+FORMAT = 1
+_META = "meta.json"
+_META_LIMIT = 16 << 20
+_ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+_CHUNK_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """A packed data set, open for reading.
+
+    Attributes:
+        train_images, test_images: uint8 [N, H, W, C], mapped copy-on-write: a write stays in this process.
+        train_labels, test_labels: int64 [N].
+        mean, std: of the training images (validation included), per channel, on the scale 0..1.
+        class_names: one per label.
+        name: of the data set.
+        fingerprint: sha256 in hex over images, labels and class names.
+        folder: where it lies.
+    """
+
+    train_images: NDArray[np.uint8]
+    train_labels: NDArray[np.int64]
+    test_images: NDArray[np.uint8]
+    test_labels: NDArray[np.int64]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    class_names: tuple[str, ...]
+    name: str
+    fingerprint: str
+    folder: Path
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of an image."""
+        height, width, channels = self.train_images.shape[1:]
+        return int(channels), int(height), int(width)
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_names)
+
+
+def fingerprint(arrays: Mapping[str, NDArray[Any]], class_names: tuple[str, ...]) -> str:
+    """sha256 in hex over the four arrays (type, shape, bytes) and the class names."""
+    digest = hashlib.sha256(json.dumps([FORMAT, list(class_names)]).encode())
+    for name in _ARRAYS:
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype.str} {list(array.shape)}".encode())
+        digest.update(array.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def channel_moments(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and population standard deviation of each channel, on the scale 0..1.
+
+    Counted, not summed: from the exact histogram of the 256 levels, in rational arithmetic, rounded once at
+    the end, so that no order of additions can show.
+
+    Args:
+        images: uint8 [N, H, W, C], not empty.
+
+    Returns:
+        mean and std, one float per channel.
+    """
+    channels = images.shape[-1]
+    counts = np.zeros((channels, 256), np.int64)
+    rows = max(1, _CHUNK_BYTES // math.prod(images.shape[1:]))
+    for start in range(0, len(images), rows):
+        chunk = images[start : start + rows]
+        for channel in range(channels):
+            counts[channel] += np.bincount(chunk[..., channel].reshape(-1), minlength=256)
+    means, stds = [], []
+    for histogram in counts:
+        levels = [int(count) for count in histogram]
+        total = sum(levels)
+        first = Fraction(sum(level * count for level, count in enumerate(levels)), total)
+        second = Fraction(sum(level * level * count for level, count in enumerate(levels)), total)
+        means.append(float(first / 255))
+        stds.append(math.sqrt(float((second - first * first) / (255 * 255))))
+    return tuple(means), tuple(stds)
+
+
+def write_pack(folder: Path, decoded: Decoded, *, name: str, options: Mapping[str, Any]) -> None:
+    """Write a pack into an empty folder and bring it to the disk; the folder is not yet anybody's.
+
+    Args:
+        folder: exists and is empty.
+        decoded: what to pack.
+        name: of the data set.
+        options: those that change pixels; kept to read by.
+
+    Raises:
+        OSError: as the system gives it; the caller knows what to advise.
+    """
+    arrays: dict[str, NDArray[Any]] = {key: getattr(decoded, key) for key in _ARRAYS}
+    mean, std = channel_moments(decoded.train_images)
+    for key, array in arrays.items():
+        with (folder / f"{key}.npy").open("wb") as file:
+            np.lib.format.write_array(file, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
+            file.flush()
+            os.fsync(file.fileno())
+    meta = {
+        "format": FORMAT,
+        "name": name,
+        "options": dict(options),
+        "mean": mean,
+        "std": std,
+        "class_names": decoded.class_names,
+        "fingerprint": fingerprint(arrays, decoded.class_names),
+        "shapes": {key: array.shape for key, array in arrays.items()},
+        "stamps": [asdict(stamp) for stamp in decoded.stamps],
+    }
+    with (folder / _META).open("w", encoding="utf-8") as text:
+        json.dump(meta, text, indent=1)
+        text.flush()
+        os.fsync(text.fileno())
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read_meta(folder: Path) -> dict[str, Any]:
+    """The meta.json of a pack.
+
+    Raises:
+        DataError: if it is unreadable, too long to be one, or of another format.
+    """
+    try:
+        path = folder / _META
+        if path.stat().st_size > _META_LIMIT:
+            raise ValueError(f"{path.stat().st_size:,} bytes long")
+        meta = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(meta, dict) or meta.get("format") != FORMAT:
+            raise ValueError(f"not of format {FORMAT}")
+    except (OSError, ValueError) as error:
+        raise _damaged(folder, f"{_META}: {error}") from None
+    return meta
+
+
+def read_pack(folder: Path) -> Packed:
+    """Open a pack: types, shapes and sizes are compared with meta.json, contents are not read.
+
+    Raises:
+        DataError: if a file is missing, cut short or not what meta.json says.
+    """
+    meta = read_meta(folder)
+    arrays: dict[str, NDArray[Any]] = {}
+    try:
+        for key in _ARRAYS:
+            images = key.endswith("_images")
+            # Copy-on-write rather than read-only: torch warns about arrays that it could write to but must
+            # not.
+            array = np.load(folder / f"{key}.npy", mmap_mode="c" if images else None, allow_pickle=False)
+            expected = np.dtype(np.uint8 if images else np.int64)
+            if array.dtype != expected or array.ndim != (4 if images else 1):
+                raise ValueError(f"{key} is {array.dtype}{list(array.shape)}")
+            if list(array.shape) != meta["shapes"][key] or not array.flags.c_contiguous:
+                raise ValueError(f"{key} has shape {list(array.shape)}, not {meta['shapes'][key]}")
+            arrays[key] = array
+        channels = arrays["train_images"].shape[3]
+        mean, std = (tuple(float(value) for value in meta[key]) for key in ("mean", "std"))
+        if len(mean) != channels or len(std) != channels:
+            raise ValueError(f"mean and std are not those of {channels} channel(s)")
+        return Packed(
+            **arrays,
+            mean=mean,
+            std=std,
+            class_names=tuple(str(label) for label in meta["class_names"]),
+            name=str(meta["name"]),
+            fingerprint=str(meta["fingerprint"]),
+            folder=folder,
+        )
+    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        raise _damaged(folder, str(error)) from None
+
+
+def _damaged(folder: Path, reason: str) -> DataError:
+    return DataError(
+        f"the packed data in {folder} is damaged ({reason}); remove that folder and prepare it again"
+    )

@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lthsweep.data import trees
+from lthsweep.data.image_folder import load
+from lthsweep.data.pack import prepare
+from lthsweep.data.pictures import decode_picture
+from lthsweep.data.tiny_imagenet import load as load_tiny
+from lthsweep.errors import DataError, MissingDataError
+
+
+@pytest.fixture
+def members(make_picture):
+    """Two classes, three training images and one test image each; an image's value tells which it is."""
+    files = {f"train/cat/{n}.png": make_picture(10 + n) for n in range(3)}
+    files |= {f"train/dog/{n}.png": make_picture(20 + n) for n in range(3)}
+    return files | {"test/cat/9.png": make_picture(30), "test/dog/9.png": make_picture(40)}
+
+
+@pytest.mark.parametrize("target", ["pets", "pets.zip"])
+@pytest.mark.parametrize("wrapper", ["", "pets-v1/", "a/b/"])
+@pytest.mark.parametrize("test", ["test", "val", "valid"])
+def test_split_folders_are_understood(tmp_path, members, write_tree, target, wrapper, test):
+    """A folder or a zip, with or without folders around it, whatever the held-out part is called."""
+    files = {wrapper + name.replace("test/", f"{test}/"): content for name, content in members.items()}
+    path = write_tree(tmp_path / target, files | {wrapper + "README.md": b"not an image"})
+
+    pets = load({"path": str(path), "size": 12}, tmp_path)
+
+    assert pets.class_names == ("cat", "dog")
+    assert pets.train_images[:, 0, 0, 0].tolist() == [10, 11, 12, 20, 21, 22]
+    assert pets.train_labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert pets.test_images[:, 0, 0, 0].tolist() == [30, 40]
+    assert pets.test_labels.tolist() == [0, 1]
+
+
+def test_test_is_preferred_to_val(tmp_path, members, write_tree, make_picture):
+    """Validation images come from the training images by our own rule; the files' val is not needed."""
+    path = write_tree(tmp_path / "pets", members | {"val/cat/1.png": make_picture(99)})
+
+    assert load({"path": str(path)}, tmp_path).test_images[:, 0, 0, 0].tolist() == [30, 40]
+
+
+@pytest.mark.parametrize("prefix", ["", "train/"])
+def test_one_in_five_is_held_out_where_the_files_make_no_split(tmp_path, write_tree, make_picture, prefix):
+    """The same images each time, the classes in proportion."""
+    files = {f"{prefix}{label}/{n:02}.png": make_picture(n) for label in ("a", "b") for n in range(20)}
+    path = write_tree(tmp_path / "plain", files)
+
+    first, again = (load({"path": str(path), "size": 8}, tmp_path) for _ in range(2))
+
+    assert np.bincount(first.test_labels).tolist() == [4, 4]
+    assert np.bincount(first.train_labels).tolist() == [16, 16]
+    assert (first.test_images == again.test_images).all()
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"readme.txt": b""}, "holds no images"),
+        ({"cat/1.png": None, "2.png": None}, "no class folder"),
+        ({"train/cat/1.png": None, "test/dog/1.png": None}, "'dog' has test images but no training"),
+        ({"test/cat/1.png": None, "val/cat/1.png": None}, "no train folder"),
+        ({"train/cat/1.png": None, "train/dog/1.png": b"no image"}, "no readable image"),
+    ],
+)
+def test_what_is_not_understood_is_named(tmp_path, write_tree, make_picture, files, message):
+    """Never guess silently what the classes are."""
+    path = write_tree(tmp_path / "odd", {name: content or make_picture(1) for name, content in files.items()})
+
+    with pytest.raises(DataError, match=message):
+        load({"path": str(path), "size": 8}, tmp_path)
+
+
+def test_single_class_is_refused(tmp_path, write_tree, make_picture):
+    """There is nothing to learn; most likely the path is one level too deep."""
+    path = write_tree(tmp_path / "one", {f"cat/{n}.png": make_picture(n) for n in range(5)})
+
+    with pytest.raises(DataError, match="only one class"):
+        prepare({"name": "image_folder", "path": str(path), "size": 8}, root=tmp_path, cache=tmp_path / "c")
+
+
+def test_absent_path_is_missing_data(tmp_path):
+    """With both places in which a relative path was looked for."""
+    with pytest.raises(MissingDataError, match="nowhere"):
+        load({"path": "nowhere"}, tmp_path)
+
+
+def test_relative_path_is_also_looked_for_below_the_data_root(tmp_path, members, write_tree, monkeypatch):
+    """One file then serves a laptop and a cluster that keep their data elsewhere."""
+    write_tree(tmp_path / "data/pets.zip", members)
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+
+    assert len(load({"path": "pets.zip"}, tmp_path / "data").train_images) == 6
+
+
+@pytest.mark.parametrize("name", ["../up.png", "/root.png", "a\\b.png"])
+def test_zip_members_that_point_outside_are_refused(tmp_path, name):
+    """Nothing is extracted, but such an archive is no honest one."""
+    path = tmp_path / "evil.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        info = zipfile.ZipInfo("x")
+        info.filename = name
+        archive.writestr(info, b"1")
+
+    with pytest.raises(DataError, match="outside"):
+        trees.open_tree(path)
+
+
+def test_zip_member_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
+    """A declared size is refused at once; an undeclared one when the bytes come."""
+    monkeypatch.setattr(trees, "FILE_LIMIT", 1000)
+    path = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("cat/1.png", bytes(2000))
+
+    with pytest.raises(DataError, match="2,000 bytes"):
+        trees.open_tree(path)
+
+
+def test_file_that_is_neither_folder_nor_zip_is_refused(tmp_path):
+    """Say which two are possible."""
+    (tmp_path / "data.rar").write_bytes(b"Rar!")
+
+    with pytest.raises(DataError, match="neither a folder nor a readable zip"):
+        trees.open_tree(tmp_path / "data.rar")
+
+
+def test_picture_is_cut_to_its_centre(make_picture):
+    """The largest centred square is what remains of a wide image."""
+    wide = Image.new("RGB", (30, 10), (255, 0, 0))
+    wide.paste((0, 255, 0), (10, 0, 20, 10))
+    stream = io.BytesIO()
+    wide.save(stream, "PNG")
+
+    pixels = decode_picture(stream.getvalue(), 5, "wide.png")
+
+    assert (pixels == [0, 255, 0]).all()
+    assert pixels.shape == (5, 5, 3)
+
+
+def test_picture_of_the_right_size_keeps_its_pixels():
+    """CIFAR as images stays CIFAR."""
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+
+    assert (decode_picture(stream.getvalue(), 8, "same.png") == pixels).all()
+
+
+def test_grey_picture_becomes_rgb():
+    """Some images of most collections are grey."""
+    stream = io.BytesIO()
+    Image.new("L", (8, 8), 77).save(stream, "JPEG")
+
+    assert (decode_picture(stream.getvalue(), 8, "grey.jpg") == 77).all()
+
+
+def test_picture_that_declares_too_many_pixels_is_refused():
+    """A few hundred bytes can declare a gigapixel; they are refused before any of them is decoded."""
+    stream = io.BytesIO()
+    Image.new("1", (9000, 9000)).save(stream, "PNG")
+
+    with pytest.raises(DataError, match="9000x9000"):
+        decode_picture(stream.getvalue(), 8, "big.png")
+
+
+@pytest.mark.parametrize("target", ["tiny-imagenet-200.zip", "tiny_imagenet/tiny-imagenet-200"])
+def test_tiny_imagenet_takes_its_annotated_validation_images_as_test_set(
+    tmp_path, write_tree, make_picture, target
+):
+    """Its own test set has no labels."""
+    files = {
+        f"train/n0{c}/images/n0{c}_{n}.JPEG": make_picture(c, (64, 64), "JPEG")
+        for c in (1, 2)
+        for n in (0, 1)
+    }
+    files["val/val_annotations.txt"] = b"val_1.JPEG\tn01\t0\t0\t62\t62\nval_0.JPEG\tn02\t0\t0\t62\t62\n"
+    files |= {f"val/images/val_{n}.JPEG": make_picture(n, (64, 64), "JPEG") for n in (0, 1)}
+    files |= {"test/images/test_0.JPEG": make_picture(5)}
+    prefix = "tiny-imagenet-200/" if target.endswith(".zip") else ""
+    write_tree(tmp_path / target, {prefix + name: content for name, content in files.items()})
+
+    tiny = load_tiny({}, tmp_path)
+
+    assert tiny.class_names == ("n01", "n02")
+    assert tiny.train_labels.tolist() == [0, 0, 1, 1]
+    assert tiny.test_labels.tolist() == [1, 0]  # val_0 first
+    assert tiny.train_images.shape == (4, 64, 64, 3)
+
+
+@pytest.mark.realdata
+@pytest.mark.slow
+def test_real_cifar_as_jpeg_zip_is_read(real_root, tmp_path):
+    """The copy of CIFAR-10 that goes around as class folders of JPEG files."""
+    if not (real_root / "cifar10-jpeg.zip").exists():
+        pytest.skip("no cifar10-jpeg.zip below LTHSWEEP_DATA")
+
+    packed = prepare(
+        {"name": "image_folder", "path": "cifar10-jpeg.zip", "size": 32}, root=real_root, cache=tmp_path
+    )
+
+    assert packed.train_images.shape == (50000, 32, 32, 3)
+    assert np.bincount(packed.test_labels).tolist() == [1000] * 10
+    assert packed.class_names[:2] == ("airplane", "automobile")

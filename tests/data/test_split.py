@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lthsweep.data.split import split_indices
+from lthsweep.errors import DataError
+
+LABELS = st.lists(st.integers(0, 6), min_size=1, max_size=80).map(lambda labels: np.array(labels, np.int64))
+
+
+@given(LABELS, st.data())
+def test_split_parts_the_indices_in_proportion(labels, data):
+    """Both parts are sorted and together everything; no class is off its exact share by one or more."""
+    validation = data.draw(st.integers(0, len(labels) - 1))
+
+    kept, held_out = split_indices(labels, validation)
+
+    assert len(held_out) == validation
+    assert sorted([*kept, *held_out]) == list(range(len(labels)))
+    assert (np.diff(kept) > 0).all() and (np.diff(held_out) > 0).all()
+    assert kept.dtype == held_out.dtype == np.int64
+    counts, got = np.bincount(labels), np.bincount(labels[held_out], minlength=labels.max() + 1)
+    assert (np.abs(got - counts * validation / len(labels)) < 1).all()
+
+
+def test_split_is_pinned():
+    """The held-out images are part of the protocol: the same for all seeds, versions and machines."""
+    _, held_out = split_indices(np.arange(20) % 2, 6)
+
+    assert held_out.tolist() == [7, 10, 14, 15, 16, 19]
+
+
+def test_purposes_choose_independently():
+    """The validation split of a set whose test split used the same rule must not repeat its choice."""
+    labels = np.zeros(100, np.int64)
+
+    assert split_indices(labels, 50)[1].tolist() != split_indices(labels, 50, purpose="test")[1].tolist()
+
+
+@pytest.mark.parametrize("validation", [-1, 10, 11])
+def test_split_that_leaves_nothing_is_refused(validation):
+    """The message gives the range that is possible."""
+    with pytest.raises(DataError, match="from 0 to 9"):
+        split_indices(np.zeros(10, np.int64), validation)
