@@ -29,7 +29,6 @@ from lthsweep.launch.local import LocalPool
 from lthsweep.launch.on_local import LocalRun, run_local, slots_of
 from lthsweep.launch.survey import Survey, seconds_per_epoch, survey
 from lthsweep.plan.cost import cost_of, estimate
-from lthsweep.reduce.merge import merge
 
 __all__ = ["logs", "run", "status"]
 
@@ -62,6 +61,8 @@ def run(
             on_pool=interrupt.watch,
             cache=cache,
         )
+    from lthsweep.reduce.merge import merge  # pandas and scipy: not before the work is done
+
     merge(opened.sweep, opened.plan)
     if not quiet:
         print_table(opened.sweep.path, console)

@@ -1,24 +1,31 @@
-"""`merge`, `query`, `report`: from records to an answer. Starts without torch."""
+"""`merge`, `query`, `report`: from records to an answer. Starts without torch.
+
+pandas, scipy, DuckDB and matplotlib are imported by the functions that need them: every other command would pay half
+a second for them at its start.
+"""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import pandas as pd
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from lthsweep.api import Sweep, load
 from lthsweep.commands.sources import JsonOption, OutOption, SetOption, SourceArgument, open_source
 from lthsweep.errors import QueryError
 from lthsweep.launch.survey import survey
-from lthsweep.reduce.merge import merge as merge_records
-from lthsweep.report.terminal import headline, ticket_table
+from lthsweep.spec import dump_spec
 
-__all__ = ["merge", "print_table", "query", "report"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lthsweep.api import Sweep
+    from lthsweep.report.content import ReportInput
+
+__all__ = ["merge", "print_table", "query", "report", "report_input"]
 
 _SHOWN = 40
 
@@ -33,6 +40,8 @@ def merge(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no table.")] = False,
 ) -> None:
     """Merge all records into table.h5 and print the winning-ticket table. Also while runs go on."""
+    from lthsweep.reduce.merge import merge as merge_records
+
     opened = open_source(source, overrides=overrides, out=out)
     path = merge_records(opened.sweep, opened.plan, full=full)
     if not quiet:
@@ -60,6 +69,8 @@ def query(
     as_json: JsonOption = False,
 ) -> None:
     """Ask the tables of a sweep."""
+    from lthsweep.api import load
+
     sweep = load(directory)
     if statement is not None:
         if where or sort or columns:
@@ -85,7 +96,9 @@ def report(
     out: OutOption = None,
 ) -> None:
     """Draw the figures (PNG and SVG) and write report.html, one page that needs no network."""
-    from lthsweep.report.write import write_report  # matplotlib takes longer to import than everything else
+    from lthsweep.api import load
+    from lthsweep.reduce.merge import merge as merge_records
+    from lthsweep.report.write import write_report
 
     opened = open_source(source, overrides=overrides, out=out)
     merge_records(opened.sweep, opened.plan)
@@ -94,10 +107,9 @@ def report(
         typer.echo(str(path))
 
 
-def report_input(sweep: Sweep):  # type: ignore[no-untyped-def]
+def report_input(sweep: Sweep) -> ReportInput:
     """What the report room needs of a sweep."""
     from lthsweep.report.content import ReportInput
-    from lthsweep.spec import dump_spec
 
     return ReportInput(
         name=sweep.spec.sweep.name,
@@ -115,12 +127,17 @@ def report_input(sweep: Sweep):  # type: ignore[no-untyped-def]
 
 def print_table(path: Path, console: Console) -> None:
     """The headline and the winning-ticket table of a sweep directory."""
+    from lthsweep.api import load
+    from lthsweep.report.terminal import ticket_table
+
     sweep = load(path)
     _headline(sweep, console)
     console.print(ticket_table(sweep.tickets, limit=_SHOWN))
 
 
 def _headline(sweep: Sweep, console: Console) -> None:
+    from lthsweep.report.terminal import headline
+
     for line in headline(
         sweep.tickets,
         name=sweep.spec.sweep.name,
@@ -131,6 +148,8 @@ def _headline(sweep: Sweep, console: Console) -> None:
 
 
 def _print_frame(sweep: Sweep, found: pd.DataFrame, *, plain: bool) -> None:
+    from lthsweep.report.terminal import ticket_table
+
     console = Console()
     if not plain:
         console.print(ticket_table(found))
