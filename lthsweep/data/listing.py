@@ -140,12 +140,12 @@ def _unpacked_row(entry: DatasetEntry, root: Path) -> DatasetRow:
     if entry.embedded:
         state = "embedded"
     elif not entry.sources:
-        state, command = "by path", prepare_command(entry.name)
+        state, command = "by path", prepare_command({"name": entry.name})
     else:
         paths = [_find_source(entry, source, root) for source in entry.sources]
         state = "found" if all(paths) else "missing"
         where = str(paths[0].parent) if paths[0] is not None and all(paths) else ""
-        command = prepare_command(entry.name)
+        command = prepare_command({"name": entry.name})
     return DatasetRow(
         entry.name, entry.classes, entry.shape, entry.n_train, entry.n_test, state, where, command
     )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from lthsweep.data.registry import DatasetEntry
 from lthsweep.errors import MissingDataError
@@ -31,17 +33,22 @@ def find(entry: DatasetEntry, names: Iterable[str], root: Path) -> Path | None:
     return None
 
 
-def prepare_command(name: str) -> str:
-    """The command that gets and packs a data set; an image folder is named only by a sweep's file."""
-    return f"lthsweep data prepare {'SWEEP.toml' if name == 'image_folder' else name}"
+def prepare_command(options: Mapping[str, Any]) -> str:
+    """The command that gets and packs the data set of these options."""
+    command = f"lthsweep data prepare {options['name']}"
+    if options["name"] != "image_folder":
+        return command
+    size = f" --size {options['size']}" if "size" in options else ""
+    return f"{command} --path {shlex.quote(str(options.get('path', 'FOLDER')))}{size}"
 
 
 def missing(entry: DatasetEntry, files: Iterable[str], root: Path, hint: str = "") -> MissingDataError:
     """The error that says which files were looked for, where, and which command gets them."""
     folders = ", ".join(str(root / folder) for folder in entry.folders)
+    command = prepare_command({"name": entry.name})
     by_hand = ", ".join(source.urls[0] for source in entry.sources)
     return MissingDataError(
         f"{entry.name} is not on this machine: no {' or '.join(files)} in {folders}; {hint}"
-        f"run `{prepare_command(entry.name)}` where there is a network, or set LTHSWEEP_DATA to the folder "
+        f"run `{prepare_command({'name': entry.name})}` where there is a network, or set LTHSWEEP_DATA to the folder "
         f"that holds the files{f' (published at {by_hand})' if by_hand else ''}"
     )

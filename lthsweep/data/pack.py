@@ -133,7 +133,7 @@ def open_packed(options: Mapping[str, Any], *, cache: Path | None = None, root: 
     if entry.embedded:
         return prepare(options, root=root, cache=cache)
     raise MissingDataError(
-        f"{entry.name} is not packed: there is no {folder}; run `{prepare_command(entry.name)}` once on this "
+        f"{entry.name} is not packed: there is no {folder}; run `{prepare_command(options)}` once on this "
         f"machine (it looks for the files in {data_root(root)}, or in $LTHSWEEP_DATA)"
     )
 
@@ -151,8 +151,7 @@ def verify(options: Mapping[str, Any], *, cache: Path | None = None, root: Path 
     folder = pack_folder(options, cache=cache, root=root)
     if not folder.exists():
         raise MissingDataError(
-            f"{options['name']} is not packed: there is no {folder}; "
-            f"run `{prepare_command(str(options['name']))}`"
+            f"{options['name']} is not packed: there is no {folder}; run `{prepare_command(options)}`"
         )
     packed = read_pack(folder)
     arrays: dict[str, NDArray[Any]] = {
@@ -165,7 +164,7 @@ def verify(options: Mapping[str, Any], *, cache: Path | None = None, root: Path 
     if found != packed.fingerprint:
         raise DataError(
             f"the packed data in {folder} is damaged: its fingerprint is {found[:12]}…, not "
-            f"{packed.fingerprint[:12]}…; remove that folder and run `{prepare_command(packed.name)}`"
+            f"{packed.fingerprint[:12]}…; remove that folder and run `{prepare_command(options)}`"
         )
     return packed
 

@@ -188,7 +188,7 @@ def test_packed_images_are_not_copied_and_raise_no_warning(digits_cache):
 
 
 def test_no_batch_waits_for_its_device():
-    """On the meta device any step that had to look at a value would raise: on a GPU it would stall the queue."""
+    """On the meta device any step that had to look at a value would raise, as on a GPU it would wait."""
     source = TrainBatches(
         PACKED,
         np.arange(40),

@@ -93,6 +93,8 @@ def test_unpacked_set_names_the_command(tmp_path):
         open_packed(MNIST, cache=tmp_path)
     with pytest.raises(MissingDataError, match="run `lthsweep data prepare cifar10`"):
         prepare({"name": "cifar10"}, root=tmp_path, cache=tmp_path)
+    with pytest.raises(MissingDataError, match="data prepare image_folder --path 'my pets' --size 16`"):
+        open_packed({"name": "image_folder", "path": "my pets", "size": 16}, cache=tmp_path)
     with pytest.raises(UnknownNameError, match="did you mean 'mnist'"):
         open_packed({"name": "minst"}, cache=tmp_path)
     with pytest.raises(DataError, match=r"data\.path"):
