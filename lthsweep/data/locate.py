@@ -49,6 +49,6 @@ def missing(entry: DatasetEntry, files: Iterable[str], root: Path, hint: str = "
     by_hand = ", ".join(source.urls[0] for source in entry.sources)
     return MissingDataError(
         f"{entry.name} is not on this machine: no {' or '.join(files)} in {folders}; {hint}"
-        f"run `{prepare_command({'name': entry.name})}` where there is a network, or set LTHSWEEP_DATA to the folder "
+        f"run `{command}` where there is a network, or set LTHSWEEP_DATA to the folder "
         f"that holds the files{f' (published at {by_hand})' if by_hand else ''}"
     )
