@@ -1,0 +1,133 @@
+"""What `import lthsweep` gives: a sweep and its tables, as pandas frames. Torch-free."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lthsweep.errors import StoreError
+from lthsweep.plan.grid import expand
+from lthsweep.reduce.merge import current
+from lthsweep.reduce.query import query, sql
+from lthsweep.reduce.table import Table, TableFile
+from lthsweep.spec import load_spec
+from lthsweep.spec.load import spec_of
+from lthsweep.spec.problems import Origin
+from lthsweep.store.layout import SweepDir
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from lthsweep.plan.run import Plan
+    from lthsweep.reduce.frames import Frames
+    from lthsweep.spec import Spec
+
+__all__ = ["Sweep", "load"]
+
+
+class Sweep:
+    """A sweep that was read from disk: what was asked, and what is known of it.
+
+    Attributes:
+        path: the directory, or the table that was copied out of it.
+        spec: the file as resolved.
+    """
+
+    def __init__(self, path: Path, spec: Spec, table: Table | TableFile, plan: Plan | None = None) -> None:
+        """Use `load`."""
+        self.path = path
+        self.spec = spec
+        self._table = table
+        self._plan = plan
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The cells of the grid and the runs that answer them."""
+        return self._plan or expand(self.spec)
+
+    @cached_property
+    def frames(self) -> Frames:
+        """All four frames by name; each is made when it is first asked for."""
+        return self._table.frames
+
+    @property
+    def tickets(self) -> pd.DataFrame:
+        """The winning-ticket table: one row per grid point over its seeds, with the verdict."""
+        return self.frames["tickets"]
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        """One row per run, finished or not, under its `key`."""
+        return self.frames["runs"]
+
+    @property
+    def curves(self) -> pd.DataFrame:
+        """One row per run and epoch: losses, accuracies, learning rate, seconds."""
+        return self.frames["curves"]
+
+    @property
+    def layers(self) -> pd.DataFrame:
+        """One row per run and prunable weight: size, weights remaining, sparsity, whether it is dead."""
+        return self.frames["layers"]
+
+    @property
+    def records_sha256(self) -> str:
+        """One hash over all records that the tables were made from: what to cite."""
+        return self._table.sweep.records_sha256
+
+    def query(
+        self,
+        where: str | None = None,
+        *,
+        sort: str | Sequence[str] | None = None,
+        columns: str | Sequence[str] | None = None,
+        table: str = "tickets",
+    ) -> pd.DataFrame:
+        """Rows of one table that fulfil a condition, see `lthsweep.reduce.query.query`."""
+        return query(self.frames, where, sort, columns, table)
+
+    def sql(self, statement: str) -> pd.DataFrame:
+        """The answer to one SELECT over `tickets`, `runs`, `curves` and `layers`."""
+        return sql(self.frames, statement)
+
+    def __repr__(self) -> str:
+        return f"Sweep({self.spec.sweep.name!r} at {self.path})"
+
+
+def load(path: str | os.PathLike[str]) -> Sweep:
+    """Read a sweep: its directory, or a `table.h5` that was copied out of one.
+
+    Records that the table of a directory does not know yet are merged in memory: what is shown is what is
+    there now. Nothing is written, so a directory of somebody else will do; `lthsweep merge` writes the table.
+
+    Raises:
+        StoreError: if there is no sweep at `path`, or its table is damaged and there are no records to make
+            it from.
+        SpecError: if the `sweep.toml` in the directory is not valid.
+    """
+    path = Path(path)
+    if path.is_file():
+        return _from_table(path, path)
+    sweep = SweepDir(path)
+    if sweep.sweep_toml.is_file():
+        spec = load_spec(sweep.sweep_toml)
+        plan = expand(spec)
+        return Sweep(path, spec, current(sweep, plan), plan)
+    if sweep.table.is_file():
+        return _from_table(path, sweep.table)
+    raise StoreError(
+        f"no sweep at {path}: it has neither sweep.toml nor table.h5; give the directory that `lthsweep run` "
+        f"wrote to (results/NAME unless --out said otherwise), or a table.h5"
+    )
+
+
+def _from_table(path: Path, table: Path) -> Sweep:
+    file = TableFile(table)
+    return Sweep(
+        path, spec_of(tomllib.loads(file.sweep.toml), origin=Origin(str(table), file.sweep.toml)), file
+    )

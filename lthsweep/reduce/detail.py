@@ -1,0 +1,70 @@
+"""Rows of /curves and /layers: what each training went through, and what each layer kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from lthsweep.reduce.columns import text_array
+from lthsweep.reduce.facts import Facts
+from lthsweep.store.record import CURVE_DTYPE, LAYER_DTYPE
+
+__all__ = ["curve_rows", "layer_rows"]
+
+
+def curve_rows(keys: Sequence[str], facts: Mapping[str, Facts]) -> NDArray[np.void]:
+    """One row per recorded epoch of each run, in the order of `keys`: key, then a record's columns."""
+    recorded = [key for key in keys if key in facts]
+    return _stacked(recorded, [facts[key].curves for key in recorded], CURVE_DTYPE, {})
+
+
+def layer_rows(keys: Sequence[str], facts: Mapping[str, Facts]) -> NDArray[np.void]:
+    """One row per prunable weight of each run, in the order of `keys` and of the model.
+
+    Columns: key, layer (name of the weight), size, remaining (weights), sparsity, dead.
+    """
+    recorded = [key for key in keys if key in facts]
+    parts = [facts[key].layers for key in recorded]
+    blocks = {part["name"].tobytes(): part["name"] for part in parts}  # few models, many records
+    width = max((len(name) for names in blocks.values() for name in names.tolist()), default=1)
+    names = h5py.string_dtype("utf-8", max(width, 1))
+    kept = np.dtype([(name, LAYER_DTYPE[name]) for name in LAYER_DTYPE.names or () if name != "name"])
+    return _stacked(recorded, parts, kept, {"layer": ("name", names)})
+
+
+def _stacked(
+    keys: Sequence[str],
+    parts: Sequence[NDArray[np.void]],
+    columns: np.dtype[np.void],
+    renamed: Mapping[str, tuple[str, np.dtype[np.bytes_]]],
+) -> NDArray[np.void]:
+    """Concatenate the rows of many records behind their key.
+
+    Args:
+        keys: of the records, in the order of the rows.
+        parts: one per key.
+        columns: taken over as they are.
+        renamed: new name → (name in the parts, new type), put between the key and the others.
+    """
+    key_column = text_array(keys)
+    dtype = np.dtype(
+        [
+            ("key", key_column.dtype),
+            *((new, kind) for new, (_, kind) in renamed.items()),
+            *((name, columns[name]) for name in columns.names or ()),
+        ]
+    )
+    sources = {new: old for new, (old, _) in renamed.items()} | {name: name for name in columns.names or ()}
+    lengths = [len(part) for part in parts]
+    out = np.zeros(sum(lengths), dtype=dtype)
+    out["key"] = np.repeat(key_column, lengths)
+    start = 0
+    for part, length in zip(parts, lengths, strict=True):
+        rows = out[start : start + length]
+        for new, old in sources.items():
+            rows[new] = part[old]
+        start += length
+    return out

@@ -1,0 +1,97 @@
+"""Compound arrays → pandas frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+__all__ = ["TABLES", "Frames", "axes_of", "frame_of", "sparsest_matching"]
+
+TABLES = ("tickets", "runs", "curves", "layers")
+"""The tables that a user may ask, in the order in which they are explained."""
+
+_AMOUNTS = ("sparsity", "threshold")
+
+
+class Frames(Mapping[str, pd.DataFrame]):
+    """The four frames by name, each made when it is first asked for."""
+
+    def __init__(self, source: Callable[[str], NDArray[np.void]]) -> None:
+        self._source = source
+        self._made: dict[str, pd.DataFrame] = {}
+
+    def __getitem__(self, table: str) -> pd.DataFrame:
+        if table not in TABLES:
+            raise KeyError(table)
+        if table not in self._made:
+            self._made[table] = frame_of(self._source(table))
+        return self._made[table]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(TABLES)
+
+    def __len__(self) -> int:
+        return len(TABLES)
+
+
+def frame_of(rows: NDArray[np.void]) -> pd.DataFrame:
+    """One frame from one compound array.
+
+    Fixed-length texts become `str`, truth values that may be unknown become pandas' nullable `boolean`.
+    """
+    names = rows.dtype.names or ()
+    return pd.DataFrame({name: _series(rows[name]) for name in names})
+
+
+def axes_of(tickets: pd.DataFrame) -> list[str]:
+    """The axes of the grid but for the seed: the columns before `kind`."""
+    columns = list(tickets.columns)
+    return columns[: columns.index("kind")]
+
+
+def sparsest_matching(tickets: pd.DataFrame) -> pd.DataFrame:
+    """For every rewind epoch (and value of any further axis) the matching ticket with fewest weights left.
+
+    Args:
+        tickets: the frame of that name.
+
+    Returns:
+        The chosen rows under the columns of `tickets`, in the order of the grid. Where no ticket matches, a
+        row with the axes, `n_planned` and verdict "none", the rest unknown. A trunk is no ticket.
+    """
+    axes = axes_of(tickets)
+    others = [axis for axis in axes if axis not in _AMOUNTS]
+    order = tickets[others].drop_duplicates() if others else pd.DataFrame(index=[0])
+    candidates = tickets[(tickets["kind"] == "ticket") & tickets["verdict"].isin(["matching", "winning"])]
+    chosen = candidates.sort_values("weights_remaining", kind="stable").drop_duplicates(others or "kind")
+    if not others:
+        return (chosen if len(chosen) else _none(tickets.head(1), axes)).reset_index(drop=True)
+    without = _none(order.merge(tickets, on=others).drop_duplicates(others), axes)
+    rows = pd.concat([chosen, without[tickets.columns]]).drop_duplicates(others)
+    return order.merge(rows, on=others)[list(tickets.columns)]
+
+
+def _none(rows: pd.DataFrame, axes: list[str]) -> pd.DataFrame:
+    kept = [axis for axis in axes if axis not in _AMOUNTS]
+    return rows[[*kept, "n_planned"]].assign(verdict="none", kind="ticket").reindex(columns=rows.columns)
+
+
+def _series(column: NDArray[Any]) -> pd.Series[Any]:
+    if column.dtype.kind == "S":
+        return pd.Series(_texts(column), dtype="str")
+    if column.dtype == np.int8:  # see lthsweep.reduce.columns.TRISTATE
+        return pd.Series(pd.arrays.BooleanArray(column > 0, column < 0))
+    return pd.Series(np.ascontiguousarray(column))
+
+
+def _texts(column: NDArray[np.bytes_]) -> NDArray[np.object_]:
+    """Decode runs of equal texts once: in /curves a key repeats for every epoch of its run."""
+    if len(column) == 0:
+        return np.empty(0, dtype=object)
+    starts = np.flatnonzero(np.concatenate([[True], column[1:] != column[:-1]]))
+    texts = np.array([text.decode("utf-8", "replace") for text in column[starts].tolist()], dtype=object)
+    return np.repeat(texts, np.diff(np.append(starts, len(column))))

@@ -1,0 +1,172 @@
+"""Records → one table: `table.h5` is a pure function of the records, the failures and the plan.
+
+The same directory gives the same bytes at any time, on any host, in any order of reading, also while runs go
+on. Records never change, so rows that an older table made from a record (known again by its sha256) are used
+again: reading a record's seal takes a small part of the time of reading the record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lthsweep.errors import CorruptRecordError, StoreError
+from lthsweep.reduce.detail import curve_rows, layer_rows
+from lthsweep.reduce.facts import Facts, FailureFacts, facts_of
+from lthsweep.reduce.frames import TABLES
+from lthsweep.reduce.reuse import facts_in
+from lthsweep.reduce.runs import run_rows
+from lthsweep.reduce.table import SCHEMA, SweepRow, Table, TableFile, encode_table
+from lthsweep.reduce.tickets import ticket_rows
+from lthsweep.spec import dump_spec
+from lthsweep.store.commit import replace
+from lthsweep.store.failures import read_failures
+from lthsweep.store.record import read_digest, read_summary
+
+if TYPE_CHECKING:
+    from lthsweep.plan.run import Plan
+    from lthsweep.store.layout import SweepDir
+
+__all__ = ["current", "merge", "reduce_records"]
+
+_DAMAGED = FailureFacts(
+    "its record is damaged; `lthsweep doctor` moves it away, then `lthsweep run` trains it again"
+)
+
+
+def merge(sweep: SweepDir, plan: Plan, *, full: bool = False) -> Path:
+    """Bring `table.h5` up to the records; the old one stays whole until the new one is.
+
+    Args:
+        sweep: the directory.
+        plan: the grid to answer.
+        full: read every record, even if the table there has its rows. The bytes are the same.
+
+    Returns:
+        The path of the table.
+
+    Raises:
+        StoreError: if the table cannot be written.
+    """
+    old = None if full else _old_table(sweep.table)
+    table = _up_to_date(sweep, plan, old)
+    if table is not old:
+        assert isinstance(table, Table)
+        replace(sweep.table, encode_table(table))
+    return sweep.table
+
+
+def current(sweep: SweepDir, plan: Plan) -> Table | TableFile:
+    """What `merge` would write: the file if it is up to date, else made from the records in memory."""
+    return _up_to_date(sweep, plan, _old_table(sweep.table))
+
+
+def reduce_records(
+    plan: Plan, facts: Iterable[Facts], failures: Mapping[str, FailureFacts] | None = None
+) -> Table:
+    """The reducer: a pure function, the order of `facts` does not matter.
+
+    Args:
+        plan: the grid to answer; every point of it gets a row, known or not.
+        facts: the records.
+        failures: key → last failure. Failures of runs that have a record, or no place in the plan, are not
+            looked at.
+    """
+    known = {one.key: one for one in facts}
+    failed = {key: one for key, one in (failures or {}).items() if key in plan.runs and key not in known}
+    order = [*plan.runs, *sorted(known.keys() - plan.runs.keys())]
+    return Table(
+        sweep=_sweep_row(plan, {key: one.digest for key, one in known.items()}, failed),
+        tables={
+            "tickets": ticket_rows(plan, known, failed),
+            "runs": run_rows(plan, known, failed),
+            "curves": curve_rows(order, known),
+            "layers": layer_rows(order, known),
+        },
+    )
+
+
+def _up_to_date(sweep: SweepDir, plan: Plan, old: TableFile | None) -> Table | TableFile:
+    digests, damaged = _digests(sweep)
+    failures = _failures(sweep) | dict.fromkeys(damaged, _DAMAGED)
+    if old is not None:
+        shown = {key: one for key, one in failures.items() if key in plan.runs and key not in digests}
+        if old.sweep == _sweep_row(plan, digests, shown):
+            return old
+    known = _known(old, digests, plan)
+    facts = []
+    for key in digests:
+        if key in known:
+            facts.append(known[key])
+            continue
+        try:
+            summary = read_summary(sweep.record(key))
+            if summary.key != key:
+                raise CorruptRecordError(f"{sweep.record(key)} is the record of run {summary.key}")
+        except FileNotFoundError:  # taken away since the folder was listed
+            continue
+        except CorruptRecordError:
+            failures[key] = _DAMAGED
+            continue
+        facts.append(facts_of(summary))
+    return reduce_records(plan, facts, failures)
+
+
+def _old_table(path: Path) -> TableFile | None:
+    """The table there is, if it is whole: every row is read once, so that checksums are compared."""
+    try:
+        table = TableFile(path)
+        for name in TABLES:
+            table[name]
+    except (FileNotFoundError, StoreError):
+        return None
+    return table
+
+
+def _known(old: TableFile | None, digests: Mapping[str, str], plan: Plan) -> dict[str, Facts]:
+    if old is None:
+        return {}
+    try:
+        return facts_in(old, digests, plan.runs)
+    except (KeyError, ValueError, TypeError, IndexError):  # of the right schema by its word only
+        return {}
+
+
+def _digests(sweep: SweepDir) -> tuple[dict[str, str], list[str]]:
+    """(key → sha256 of its record, keys of records that have none)."""
+    digests, damaged = {}, []
+    for key in sweep.record_keys():
+        try:
+            digests[key] = read_digest(sweep.record(key))
+        except FileNotFoundError:
+            continue
+        except CorruptRecordError:
+            damaged.append(key)
+    return digests, damaged
+
+
+def _failures(sweep: SweepDir) -> dict[str, FailureFacts]:
+    return {
+        key: FailureFacts(failure.cause, failure.host, failure.attempt)
+        for key, failure in read_failures(sweep).items()
+    }
+
+
+def _sweep_row(plan: Plan, digests: Mapping[str, str], failures: Mapping[str, FailureFacts]) -> SweepRow:
+    spec = plan.spec
+    return SweepRow(
+        name=spec.sweep.name,
+        schema=SCHEMA,
+        records=len(digests),
+        records_sha256=_hash(f"{key} {digest}" for key, digest in digests.items()),
+        failures_sha256=_hash(f"{key} {one.attempt} {one.host} {one.cause}" for key, one in failures.items()),
+        margin=float(spec.verdict.margin),
+        confidence=float(spec.verdict.confidence),
+        toml=dump_spec(spec),
+    )
+
+
+def _hash(lines: Iterable[str]) -> str:
+    return hashlib.sha256("".join(f"{line}\n" for line in sorted(lines)).encode()).hexdigest()

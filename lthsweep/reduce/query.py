@@ -1,0 +1,166 @@
+"""Questions to the tables, answered by DuckDB in memory, without access to files, network or Python.
+
+`pandas.DataFrame.query` runs code of whoever writes the text; DuckDB with external access off and its
+configuration locked only sees the frames that it is given.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import duckdb
+import numpy as np
+import pandas as pd
+
+from lthsweep.errors import QueryError, nearest
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+__all__ = ["query", "sql"]
+
+_SETTINGS = (
+    "SET python_enable_replacements = false",  # names of Python variables are no tables
+    "SET temp_directory = ''",  # nothing is spilt to the working directory
+    "SET allow_community_extensions = false",
+    "SET enable_external_access = false",
+    "SET lock_configuration = true",  # last: the text of a query cannot undo the others
+)
+_ROW = "__row__"
+_DESCENDING = re.compile(r"^-\s*(?P<minus>.+)$|^(?P<desc>.+?)\s+desc$|^(?P<asc>.+?)\s+asc$", re.IGNORECASE)
+
+
+def query(
+    frames: Mapping[str, pd.DataFrame],
+    where: str | None = None,
+    sort: str | Sequence[str] | None = None,
+    columns: str | Sequence[str] | None = None,
+    table: str = "tickets",
+) -> pd.DataFrame:
+    """Rows of one table that fulfil a condition, e.g. `query(frames, "sparsity >= 0.8 and verdict =
+    'matching'")`.
+
+    Args:
+        frames: name of the table → frame.
+        where: a condition in SQL over the columns; `==` is read as `=`; texts in single quotes; a name with a
+            dot in double quotes (`"model.init" = 'default'`). None or blank takes all rows.
+        sort: column names, a list or separated by commas; `-name` or `name desc` sorts downwards. Equal rows
+            keep the order of the table; unknown values come last either way.
+        columns: column names, a list or separated by commas; None takes all.
+        table: one of the names of `frames`.
+
+    Raises:
+        QueryError: with DuckDB's reason, the columns there are and the nearest name.
+    """
+    if table not in frames:
+        raise QueryError(_unknown("table", table, frames))
+    frame = frames[table]
+    keys = [_direction(name) for name in _names(sort)]
+    wanted = _names(columns)
+    for name in [*(name for name, _ in keys), *wanted]:
+        if name not in frame.columns:
+            raise QueryError(_unknown("column", name, frame.columns, f" of {table}"))
+    if where and where.strip():
+        frame = frame.iloc[_matching_rows(frame, table, where)]
+    for name, ascending in reversed(keys):  # stable, so the first key sorts last
+        frame = frame.sort_values(name, ascending=ascending, kind="stable", na_position="last")
+    return (frame[list(wanted)] if wanted else frame).reset_index(drop=True)
+
+
+def sql(frames: Mapping[str, pd.DataFrame], statement: str) -> pd.DataFrame:
+    """The answer to one SELECT (or WITH … SELECT) over the tables.
+
+    Args:
+        frames: name of the table → frame.
+        statement: SQL in DuckDB's dialect.
+
+    Raises:
+        QueryError: if it is no single SELECT, reaches for anything but the tables, or is wrong.
+    """
+    with duckdb.connect(":memory:") as connection:
+        named = [table for table in frames if re.search(rf"\b{re.escape(table)}\b", statement, re.IGNORECASE)]
+        for table in named:  # frames are made when asked for, and curves may be large
+            connection.register(table, frames[table])
+        _lock(connection)
+        known = {column for table in named for column in frames[table].columns}
+        try:
+            parsed = connection.extract_statements(statement)
+            if len(parsed) != 1 or parsed[0].type != duckdb.StatementType.SELECT:
+                raise QueryError(
+                    f"one SELECT statement is answered, not {statement.strip()!r}; "
+                    f"tables: {', '.join(frames)}"
+                )
+            return connection.execute(parsed[0]).df()
+        except duckdb.Error as error:
+            raise _explained(error, statement, known, tables=list(frames)) from None
+
+
+def _matching_rows(frame: pd.DataFrame, table: str, where: str) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Positions of the rows that fulfil the condition; the frame keeps its own types."""
+    with duckdb.connect(":memory:") as connection:
+        connection.register(table, frame.assign(**{_ROW: np.arange(len(frame))}))
+        _lock(connection)
+        try:
+            # A relation parses one expression: no second statement and no UNION can follow it.
+            found = connection.table(table).filter(where).project(f'"{_ROW}"').fetchnumpy()
+        except duckdb.Error as error:
+            raise _explained(error, where, set(frame.columns), tables=[table]) from None
+    return np.sort(np.asarray(found[_ROW], dtype=np.int64))
+
+
+def _lock(connection: DuckDBPyConnection) -> None:
+    for setting in _SETTINGS:
+        connection.execute(setting)
+
+
+def _explained(error: duckdb.Error, text: str, columns: set[str], tables: Sequence[str]) -> QueryError:
+    """DuckDB's reason in one line, then what the user can do about it."""
+    reason = str(error).strip().split("\n", 1)[0]
+    parts = [f"cannot answer {text.strip()!r}: {reason}"]
+    unknown = re.search(r'Referenced (?:column|table) "([^"]+)" not found', reason)
+    if unknown:
+        parts.append(_hint(unknown[1], text, columns))
+    if columns:
+        parts.append(
+            "columns: " + ", ".join(f'"{name}"' if "." in name else name for name in sorted(columns))
+        )
+    else:
+        parts.append("tables: " + ", ".join(tables))
+    return QueryError("; ".join(part for part in parts if part))
+
+
+def _hint(name: str, text: str, columns: set[str]) -> str:
+    dotted = [
+        column for column in sorted(columns) if column.startswith(f"{name}.") and f'"{column}"' not in text
+    ]
+    if dotted:
+        return f'write a name with a dot in double quotes: "{dotted[0]}"'
+    near = nearest(name, columns)
+    if near:
+        return f"did you mean {near}?"
+    return f"write texts in single quotes: '{name}'" if f'"{name}"' in text else ""
+
+
+def _unknown(what: str, name: str, known: Iterable[str], where: str = "") -> str:
+    near = nearest(name, known)
+    return (
+        f"no {what} {name!r}{where};{f' did you mean {near}?' if near else ''} there are: {', '.join(known)}"
+    )
+
+
+def _names(written: str | Sequence[str] | None) -> list[str]:
+    if written is None:
+        return []
+    parts = written.split(",") if isinstance(written, str) else written
+    return [part.strip() for part in parts if part.strip()]
+
+
+def _direction(written: str) -> tuple[str, bool]:
+    """Column and whether it rises."""
+    found = _DESCENDING.match(written)
+    if not found:
+        return written.strip('"'), True
+    name = found["minus"] or found["desc"] or found["asc"]
+    return name.strip().strip('"'), found["asc"] is not None

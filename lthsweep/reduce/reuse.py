@@ -1,0 +1,66 @@
+"""Facts out of an older table, so that a record is read once in the life of a sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lthsweep.reduce.facts import METRICS, PROVENANCE, Facts
+from lthsweep.reduce.table import TableFile
+from lthsweep.store.record import CURVE_DTYPE, LAYER_DTYPE
+
+__all__ = ["facts_in"]
+
+
+def facts_in(table: TableFile, digests: Mapping[str, str], planned: Collection[str]) -> dict[str, Facts]:
+    """Facts of the records that a table was made from, bit for bit what the records would give.
+
+    Args:
+        table: an older table of the same schema.
+        digests: key → sha256 of the record now on disk; rows made from another record are not used.
+        planned: keys of the present plan. A run outside it, now or then, is read from its record: the table
+            does not keep the manifest that tells what it is.
+    """
+    runs = table["runs"]
+    curves, layers = table["curves"], table["layers"]
+    curves_of, layers_of = dict(_blocks(curves["key"])), dict(_blocks(layers["key"]))
+    metrics = np.stack([runs[name] for name in METRICS], axis=1) if len(runs) else np.empty((0, len(METRICS)))
+    provenance = {name: [value.decode() for value in runs[name].tolist()] for name in PROVENANCE}
+    facts = {}
+    for i, (name, digest) in enumerate(zip(runs["key"].tolist(), runs["record"].tolist(), strict=True)):
+        key = name.decode()
+        if not digest or digests.get(key) != digest.decode() or not runs["in_plan"][i] or key not in planned:
+            continue
+        audit = int(runs["audit_ok"][i])
+        facts[key] = Facts(
+            key=key,
+            kind=runs["kind"][i].decode(),
+            outcome=runs["outcome"][i].decode(),
+            digest=digest.decode(),
+            metrics=metrics[i],
+            provenance=tuple(provenance[name][i] for name in PROVENANCE),
+            audit_ok=None if audit < 0 else bool(audit),
+            curves=_columns(curves[curves_of.get(name, slice(0))], CURVE_DTYPE),
+            layers=_columns(layers[layers_of.get(name, slice(0))], LAYER_DTYPE, {"name": "layer"}),
+        )
+    return facts
+
+
+def _blocks(keys: NDArray[np.bytes_]) -> Iterator[tuple[bytes, slice]]:
+    """(key, its rows): the rows of one run lie together."""
+    if len(keys) == 0:
+        return
+    starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
+    for key, start, stop in zip(keys[starts].tolist(), starts, [*starts[1:], len(keys)], strict=True):
+        yield key, slice(start, stop)
+
+
+def _columns(
+    rows: NDArray[np.void], dtype: np.dtype[np.void], renamed: Mapping[str, str] | None = None
+) -> NDArray[np.void]:
+    out = np.zeros(len(rows), dtype=dtype)
+    for name in dtype.names or ():
+        out[name] = rows[(renamed or {}).get(name, name)]
+    return out

@@ -1,0 +1,204 @@
+"""Rows of /runs: one per run that is planned or recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lthsweep.reduce.columns import Column, compound, tristate
+from lthsweep.reduce.facts import METRICS, PROVENANCE, Facts, FailureFacts, plain_text
+
+if TYPE_CHECKING:
+    from lthsweep.plan.run import Plan, Run
+
+__all__ = ["OWN_AXES", "axis_names", "run_rows", "state_of"]
+
+OWN_AXES = ("sparsity", "threshold", "rewind_epoch", "seed")
+"""Axes that a run carries itself; all others are dotted names of the file."""
+
+_CAUSE_LENGTH = 300
+
+
+@dataclass(frozen=True)
+class _Row:
+    """The identity of one row of /runs."""
+
+    key: str
+    kind: str
+    in_plan: bool
+    trunk: str
+    parent: str
+    level: int
+    axes: Mapping[str, Any]
+
+
+def axis_names(plan: Plan) -> tuple[str, ...]:
+    """The axes of a plan in the order of the file, the seed among them."""
+    return tuple(name for name, _ in plan.cells[0].values) if plan.cells else ()
+
+
+def state_of(key: str, facts: Mapping[str, Facts], failures: Mapping[str, FailureFacts]) -> str:
+    """What is known of one run: "done", "diverged" (a result too), "failed" or "missing".
+
+    A run with a record is never failed: what failed was an earlier attempt.
+    """
+    if key in facts:
+        return "diverged" if facts[key].diverged else "done"
+    return "failed" if key in failures else "missing"
+
+
+def run_rows(
+    plan: Plan, facts: Mapping[str, Facts], failures: Mapping[str, FailureFacts]
+) -> NDArray[np.void]:
+    """One row per run of the plan, in its order, then one per other record of the directory, by key.
+
+    A record that the plan does not know is the trace of another grid or recipe in the same directory:
+    `in_plan` is false, and no grid point is ever answered by it.
+
+    Args:
+        plan: the expanded grid.
+        facts: key → record.
+        failures: key → last failure; only looked at for runs without a record.
+    """
+    axes = axis_names(plan)
+    rows = [*_planned(plan, axes), *_others(plan, axes, facts)]
+    found = [facts.get(row.key) for row in rows]
+    failed = [failures.get(row.key) if one is None else None for row, one in zip(rows, found, strict=True)]
+    columns: dict[str, Column] = {
+        "key": [row.key for row in rows],
+        "kind": [row.kind for row in rows],
+        "state": [state_of(row.key, facts, failures) for row in rows],
+        "in_plan": [row.in_plan for row in rows],
+        "trunk": [row.trunk for row in rows],
+        "parent": [row.parent for row in rows],
+        "level": [row.level for row in rows],
+    }
+    columns |= {axis: [row.axes.get(axis) for row in rows] for axis in axes}
+    columns["outcome"] = ["" if one is None else one.outcome for one in found]
+    blank = np.full(len(METRICS), np.nan)
+    metrics = np.stack([blank if one is None else one.metrics for one in found]) if found else blank[None][:0]
+    columns |= {name: metrics[:, i] for i, name in enumerate(METRICS)}
+    columns["dead_layers"] = ["" if one is None else ",".join(one.dead_layers) for one in found]
+    columns["audit_ok"] = tristate([None if one is None else one.audit_ok for one in found])
+    for i, name in enumerate(PROVENANCE):
+        columns[name] = ["" if one is None else one.provenance[i] for one in found]
+    columns["host"] = [one.host if one else host for one, host in zip(failed, columns["host"], strict=True)]
+    columns["cause"] = ["" if one is None else plain_text(one.cause)[:_CAUSE_LENGTH] for one in failed]
+    columns["attempts_failed"] = [0 if one is None else one.attempt for one in failed]
+    columns["record"] = ["" if one is None else one.digest for one in found]
+    return compound(columns)
+
+
+def _planned(plan: Plan, axes: Sequence[str]) -> list[_Row]:
+    dotted = _dotted_values(plan)
+    return [
+        _Row(
+            key,
+            run.kind,
+            in_plan=True,
+            trunk=run.trunk,
+            parent=run.parent or "",
+            level=run.level,
+            axes={**dotted[key], **_own_values(run, axes)},
+        )
+        for key, run in plan.runs.items()
+    ]
+
+
+def _own_values(run: Run, axes: Sequence[str]) -> dict[str, Any]:
+    """Axes that the run itself knows; a dense run has sparsity 0 and no rewind epoch."""
+    out: dict[str, Any] = {"seed": run.seed}
+    if run.prune is None:
+        return out | {"sparsity": 0.0}
+    point = run.prune.point
+    written = int(point.value) if float(point.value).is_integer() else point.value
+    return out | {
+        "sparsity": run.prune.sparsity,
+        "threshold": run.prune.threshold,
+        "rewind_epoch": str(point) if point.in_iterations else written,
+    }
+
+
+def _dotted_values(plan: Plan) -> dict[str, dict[str, Any]]:
+    """Run → values of the dotted axes, for each run those that all cells which need it agree on.
+
+    A trunk may serve cells of several values (`"prune.scope" = ["global", "layer"]` prunes the same trunk),
+    then the axis has no value for it.
+    """
+    seen: dict[str, dict[str, Any]] = {key: {} for key in plan.runs}
+    clash: dict[str, set[str]] = {key: set() for key in plan.runs}
+
+    def note(key: str, axis: str, value: Any) -> None:
+        if seen[key].setdefault(axis, value) != value:
+            clash[key].add(axis)
+
+    for cell in plan.cells:
+        for axis, value in cell.values:
+            if axis not in OWN_AXES:
+                note(cell.run, axis, value)
+    for key in reversed(list(plan.runs)):  # children before parents
+        parent = plan.runs[key].parent
+        if parent is not None:
+            for axis, value in seen[key].items():
+                note(parent, axis, value)
+            clash[parent] |= clash[key]
+    return {
+        key: {axis: value for axis, value in values.items() if axis not in clash[key]}
+        for key, values in seen.items()
+    }
+
+
+def _others(plan: Plan, axes: Sequence[str], facts: Mapping[str, Facts]) -> list[_Row]:
+    """Records outside the plan; their manifests tell what they are, as far as they can be followed."""
+    rows = []
+    for key in sorted(facts.keys() - plan.runs.keys()):
+        manifest = facts[key].manifest
+        trunk, parent = plain_text(manifest.get("trunk", key)), plain_text(manifest.get("parent", ""))
+        own = _manifest_values(manifest) | {"seed": _seed_of(trunk, plan, facts)}
+        rows.append(
+            _Row(
+                key,
+                facts[key].kind,
+                in_plan=False,
+                trunk=trunk,
+                parent=parent,
+                level=_level_of(key, plan, facts),
+                axes={axis: own.get(axis) for axis in axes},
+            )
+        )
+    return rows
+
+
+def _manifest_values(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    prune = manifest.get("prune")
+    if not isinstance(prune, Mapping):
+        return {"sparsity": 0.0}
+    point = prune.get("point")
+    point = point if isinstance(point, Mapping) else {}
+    return {
+        "sparsity": _number(prune.get("sparsity")),
+        "threshold": _number(prune.get("threshold")),
+        "rewind_epoch": f"{point['iteration']}it" if "iteration" in point else _number(point.get("epoch")),
+    }
+
+
+def _seed_of(trunk: str, plan: Plan, facts: Mapping[str, Facts]) -> Any:
+    if trunk in plan.runs:
+        return plan.runs[trunk].seed
+    return _number(facts[trunk].manifest.get("seed")) if trunk in facts else None
+
+
+def _level_of(key: str, plan: Plan, facts: Mapping[str, Facts]) -> int:
+    """Length of the chain to the trunk; no longer than there are records, should they form a ring."""
+    level = 0
+    while key not in plan.runs and key in facts and "parent" in facts[key].manifest and level < len(facts):
+        level, key = level + 1, str(facts[key].manifest["parent"])
+    return level + (plan.runs[key].level if key in plan.runs else 0)
+
+
+def _number(value: object) -> int | float | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None

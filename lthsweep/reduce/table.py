@@ -1,0 +1,177 @@
+"""The schema of `table.h5`: five compound datasets, built in memory, identical bytes for identical content.
+
+No time, no host and no path is written that is not in a record. Format v110, gzip and fletcher32: readable by
+h5dump since 1.10, and a flipped bit is an error instead of a number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from h5py import h5f, h5p
+from numpy.typing import NDArray
+
+from lthsweep.errors import CorruptRecordError, StoreError
+from lthsweep.reduce.columns import compound
+from lthsweep.reduce.frames import TABLES, Frames
+from lthsweep.store.commit import read_whole
+
+__all__ = ["SCHEMA", "SweepRow", "Table", "TableFile", "encode_table", "read_table"]
+
+SCHEMA = 1
+"""Rises whenever a column of any table changes its meaning; a table of another schema is made anew."""
+
+_CHUNK_BYTES = 1 << 18
+_MAX_BYTES = 1 << 34
+"""A table that declares more than this is not ours: a small hostile file can declare terabytes."""
+
+
+@dataclass(frozen=True)
+class SweepRow:
+    """The single row of /sweep: what the table was made from.
+
+    Attributes:
+        name: of the sweep.
+        schema: see `SCHEMA`.
+        records: number of records that were read.
+        records_sha256: over the sorted keys and sha256 of the records: cite it, and anybody can check the
+            table.
+        failures_sha256: over the failures shown in the table.
+        margin, confidence: of the verdicts.
+        toml: the file as resolved.
+    """
+
+    name: str
+    schema: int
+    records: int
+    records_sha256: str
+    failures_sha256: str
+    margin: float
+    confidence: float
+    toml: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """The reducer's answer: compound arrays by name of the table, and what they were made from."""
+
+    sweep: SweepRow
+    tables: Mapping[str, NDArray[np.void]]
+
+    @property
+    def frames(self) -> Frames:
+        """The tables as pandas frames, each made when it is asked for."""
+        return Frames(self.tables.__getitem__)
+
+
+class TableFile:
+    """A `table.h5` in memory: what is read later belongs together, even if the file is replaced meanwhile."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the file and its /sweep.
+
+        Raises:
+            FileNotFoundError: if it is not there.
+            StoreError: if it is damaged, hostile, or of another schema.
+        """
+        self._path = path
+        image = read_whole(path)
+        try:
+            self._file = h5py.File(h5f.open_file_image(image))
+        except (OSError, ValueError) as error:
+            raise self._damaged(str(error)) from error
+        row = self["sweep"]
+        names = SweepRow.__dataclass_fields__
+        if len(row) != 1 or row.dtype.names != tuple(names) or row["schema"][0] != SCHEMA:
+            raise StoreError(
+                f"{path} was made by another version of lthsweep; `lthsweep merge` makes it anew"
+            )
+        self.sweep = SweepRow(**{name: _plain(row[name][0]) for name in names})
+
+    def __getitem__(self, table: str) -> NDArray[np.void]:
+        """The rows of one table, read anew at each call."""
+        try:
+            dataset = _guarded(self._file, table)
+            rows: NDArray[np.void] = dataset[()]
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            raise self._damaged(f"/{table}: {error}") from error
+        return rows
+
+    @property
+    def frames(self) -> Frames:
+        """The tables as pandas frames, each made when it is asked for."""
+        return Frames(self.__getitem__)
+
+    def _damaged(self, reason: str) -> CorruptRecordError:
+        return CorruptRecordError(
+            f"{self._path} is damaged ({reason}); `lthsweep merge` makes it anew from the records"
+        )
+
+
+def encode_table(table: Table) -> bytes:
+    """The bytes of `table.h5`: a pure function of the rows."""
+    access = h5p.create(h5p.FILE_ACCESS)
+    access.set_fapl_core(backing_store=False)
+    access.set_libver_bounds(h5f.LIBVER_V110, h5f.LIBVER_V110)
+    creation = h5p.create(h5p.FILE_CREATE)
+    creation.set_obj_track_times(False)  # the root group would carry the time of day
+    with h5py.File(h5f.create(b"table.h5", h5f.ACC_TRUNC, creation, access)) as file:
+        for name in TABLES:
+            _write(file, name, table.tables[name])
+        _write(file, "sweep", compound({name: [value] for name, value in vars(table.sweep).items()}))
+        file.flush()
+        image: bytes = file.id.get_file_image()
+    return image
+
+
+def read_table(path: Path) -> Frames:
+    """The frames of a `table.h5`, wherever it was copied to.
+
+    Raises:
+        FileNotFoundError: if it is not there.
+        StoreError: if it is damaged, hostile, or of another schema.
+    """
+    return TableFile(path).frames
+
+
+def _write(file: h5py.File, name: str, rows: NDArray[np.void]) -> None:
+    if len(rows) == 0:  # nothing to compress, and HDF5 refuses chunks larger than the data
+        file.create_dataset(name, shape=(0,), dtype=rows.dtype)
+        return
+    chunk = max(1, min(len(rows), _CHUNK_BYTES // rows.dtype.itemsize))
+    file.create_dataset(
+        name,
+        data=rows,
+        dtype=rows.dtype,
+        chunks=(chunk,),
+        compression="gzip",
+        compression_opts=4,
+        shuffle=True,
+        fletcher32=True,
+    )
+
+
+def _guarded(file: h5py.File, name: str) -> h5py.Dataset:
+    """A dataset that lies in this very file: no link, no external storage, no absurd size."""
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+        raise ValueError("is a link to elsewhere, or missing")
+    dataset = file[name]
+    if not isinstance(dataset, h5py.Dataset) or dataset.dtype.names is None or dataset.ndim != 1:
+        raise ValueError("is no table")
+    if dataset.external or dataset.is_virtual:
+        raise ValueError("keeps its data elsewhere")
+    if dataset.size * dataset.dtype.itemsize > _MAX_BYTES:
+        raise ValueError("declares an absurd size")
+    if any(dataset.dtype[field].kind not in "Sbif" for field in dataset.dtype.names):
+        raise ValueError("has columns of a foreign type")
+    return dataset
+
+
+def _plain(value: Any) -> Any:
+    value = value.item()
+    return value.decode() if isinstance(value, bytes) else value

@@ -1,0 +1,155 @@
+"""Rows of /tickets: one per grid point over its seeds, with the verdict. This is the winning-ticket table."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lthsweep.reduce.columns import Column, compound, tristate
+from lthsweep.reduce.facts import Facts, FailureFacts
+from lthsweep.reduce.runs import axis_names, state_of
+from lthsweep.reduce.verdict import Comparison, Pair, compare
+
+if TYPE_CHECKING:
+    from lthsweep.plan.run import Plan, Run
+
+__all__ = ["ticket_rows"]
+
+_FULL_REWIND = ("weights", "weights+optimizer")
+"""Rewinds that bring the survivors back; after any other, k = 0 is no claim about initialisation."""
+
+_MEANS = {
+    "rewind_step": "rewind_step",
+    "macs_remaining": "macs_remaining",
+    "macs_dense": "macs_dense",
+    "bytes_sparse": "bytes_sparse",
+    "bytes_dense": "bytes_dense",
+    "seconds": "seconds_train",
+    "seconds_test": "seconds_test",
+}
+"""Column → metric whose mean over the recorded seeds it shows."""
+
+
+def ticket_rows(
+    plan: Plan, facts: Mapping[str, Facts], failures: Mapping[str, FailureFacts]
+) -> NDArray[np.void]:
+    """One row per grid point, in the order of the plan, whether or not anything is known of it.
+
+    Columns: the axes but for the seed, then `kind` ("dense" where the trunk answers), `level`, the statistics
+    of `lthsweep.reduce.verdict.Comparison`, and means over the seeds that have a record, diverged ones
+    included:
+
+    - weights_remaining: fraction of the prunable weights;
+    - compression: all parameters over those left (biases and BatchNorm count in both);
+    - pruned_accuracy: on the test set, before any retraining;
+    - steps_to_dense: median over the seeds that reached the trunk's validation accuracy, and n_reached, their
+      number;
+    - macs_*, bytes_*, seconds (training), seconds_test, rewind_step;
+    - dead_layers: named if dead in any seed; audit_ok: unknown without a ticket's record, false if any
+      failed.
+    """
+    axes = [axis for axis in axis_names(plan) if axis != "seed"]
+    points: dict[tuple[Any, ...], list[Run]] = {}
+    for cell in plan.cells:
+        point = tuple(value for axis, value in cell.values if axis != "seed")
+        points.setdefault(point, []).append(plan.runs[cell.run])
+    states = _inherited_states(plan, facts, failures)
+    margin, confidence = plan.spec.verdict.margin, plan.spec.verdict.confidence
+    comparisons = [
+        compare(
+            [_pair(run, facts, states) for run in runs],
+            margin=margin,
+            confidence=confidence,
+            at_initialisation=_at_initialisation(runs[0]),
+            is_trunk=runs[0].kind == "dense",
+        )
+        for runs in points.values()
+    ]
+    columns: dict[str, Column] = {axis: [point[i] for point in points] for i, axis in enumerate(axes)}
+    columns["kind"] = [runs[0].kind for runs in points.values()]
+    columns["level"] = [runs[0].level for runs in points.values()]
+    for name in Comparison.__dataclass_fields__:
+        columns[name] = [getattr(one, name) for one in comparisons]
+    recorded = [[facts[run.key] for run in runs if run.key in facts] for runs in points.values()]
+    return compound(columns | _means(recorded))
+
+
+def _means(recorded: Sequence[Sequence[Facts]]) -> dict[str, Column]:
+    columns: dict[str, Column] = {
+        "weights_remaining": [_mean(map(_weights_remaining, facts)) for facts in recorded],
+        "compression": [_mean(map(_compression, facts)) for facts in recorded],
+        "pruned_accuracy": [_mean(map(_pruned_accuracy, facts)) for facts in recorded],
+    }
+    reached = [[one.metric("steps_to_dense") for one in facts] for facts in recorded]
+    reached = [[steps for steps in found if steps >= 0] for found in reached]  # −1: never; NaN: a dense run
+    columns["steps_to_dense"] = [statistics.median(found) if found else math.nan for found in reached]
+    columns["n_reached"] = [len(found) for found in reached]
+    for column, metric in _MEANS.items():
+        columns[column] = [_mean(one.metric(metric) for one in facts) for facts in recorded]
+    columns["dead_layers"] = [
+        ",".join(dict.fromkeys(name for one in facts for name in one.dead_layers)) for facts in recorded
+    ]
+    audits = [[one.audit_ok for one in facts if one.audit_ok is not None] for facts in recorded]
+    columns["audit_ok"] = tristate([all(found) if found else None for found in audits])
+    return columns
+
+
+def _inherited_states(
+    plan: Plan, facts: Mapping[str, Facts], failures: Mapping[str, FailureFacts]
+) -> dict[str, str]:
+    """State of each run, where a missing one whose parent failed or diverged shares its parent's fate."""
+    states: dict[str, str] = {}
+    for key, run in plan.runs.items():  # parents come first
+        states[key] = state_of(key, facts, failures)
+        if states[key] == "missing" and run.parent and states[run.parent] in ("failed", "diverged"):
+            states[key] = states[run.parent]
+    return states
+
+
+def _pair(run: Run, facts: Mapping[str, Facts], states: Mapping[str, str]) -> Pair:
+    ticket, trunk = states[run.key], states[run.trunk]
+    if trunk == "diverged":
+        return Pair("trunk diverged")
+    if ticket == trunk == "done":
+        dense = facts[run.trunk].metric("test_accuracy")
+        return Pair("done", dense, facts[run.key].metric("test_accuracy"))
+    if "failed" in (ticket, trunk):
+        return Pair("failed")
+    if "missing" in (ticket, trunk):
+        return Pair("missing")
+    return Pair("diverged")
+
+
+def _at_initialisation(run: Run) -> bool:
+    return run.prune is not None and run.prune.point.at_initialisation and run.prune.rewind in _FULL_REWIND
+
+
+def _weights_remaining(facts: Facts) -> float:
+    if facts.kind == "dense":
+        return 1.0
+    return _ratio(facts.metric("params_remaining"), facts.metric("params_prunable"))
+
+
+def _compression(facts: Facts) -> float:
+    if facts.kind == "dense":
+        return 1.0
+    total, prunable = facts.metric("params_total"), facts.metric("params_prunable")
+    return _ratio(total, total - prunable + facts.metric("params_remaining"))
+
+
+def _pruned_accuracy(facts: Facts) -> float:
+    return facts.metric("test_accuracy" if facts.kind == "dense" else "pruned_test_accuracy")
+
+
+def _ratio(above: float, below: float) -> float:
+    return above / below if below else math.nan
+
+
+def _mean(values: Iterable[float]) -> float:
+    finite = [value for value in values if math.isfinite(value)]
+    return math.fsum(finite) / len(finite) if finite else math.nan

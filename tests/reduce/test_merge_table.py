@@ -1,0 +1,439 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import textwrap
+
+import h5py
+import numpy as np
+import pytest
+from h5py import h5f, h5o
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from reduce_cases import all_facts, make_plan, make_record, write_records
+
+from lthsweep.errors import StoreError
+from lthsweep.reduce import merge as merge_module
+from lthsweep.reduce.facts import FailureFacts
+from lthsweep.reduce.merge import current, merge, reduce_records
+from lthsweep.reduce.table import Table, TableFile, encode_table, read_table
+from lthsweep.store.failures import Failure, record_failure
+from lthsweep.store.layout import SweepDir
+from lthsweep.store.record import encode
+
+TABLES = ("tickets", "runs", "curves", "layers")
+
+
+@pytest.fixture
+def plan():
+    return make_plan()
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    return SweepDir(tmp_path / "sweep")
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Keys of the records that are read in full."""
+    seen = []
+    real = merge_module.read_summary
+
+    def counted(path):
+        seen.append(path.stem)
+        return real(path)
+
+    monkeypatch.setattr(merge_module, "read_summary", counted)
+    return seen
+
+
+def merged(sweep, plan, **options):
+    return merge(sweep, plan, **options).read_bytes()
+
+
+PLAN = make_plan()
+FACTS = all_facts(PLAN)
+
+
+@given(st.permutations(FACTS), st.sets(st.sampled_from(range(len(FACTS))), max_size=4))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_the_order_of_records_and_failures_changes_no_byte(shuffled, absent):
+    """The reducer is a pure function of a set of records."""
+    gone = {FACTS[i].key for i in absent}
+    failures = {key: FailureFacts("killed", "h", 1) for key in gone}
+    in_order = [one for one in FACTS if one.key not in gone]
+    other = [one for one in shuffled if one.key not in gone]
+
+    expected = encode_table(reduce_records(PLAN, in_order, failures))
+
+    assert encode_table(reduce_records(PLAN, other, dict(reversed(failures.items())))) == expected
+
+
+def test_merge_is_idempotent(sweep, plan):
+    """Merging again changes nothing, whether rows are used again or records are read again."""
+    write_records(sweep, plan)
+
+    first = merged(sweep, plan)
+
+    assert merged(sweep, plan) == first
+    assert merged(sweep, plan, full=True) == first
+
+
+def test_the_same_records_elsewhere_give_the_same_bytes(sweep, plan, tmp_path):
+    """No path, no time, no order of the folder is in the table: two people can compare hashes."""
+    write_records(sweep, plan)
+    other = SweepDir(tmp_path / "elsewhere").create()
+    for key in reversed(list(plan.runs)):
+        shutil.copyfile(sweep.record(key), other.record(key))
+    shutil.rmtree(sweep.state)
+
+    assert merged(other, plan) == merged(sweep, plan)
+
+
+def test_the_time_of_day_is_not_in_the_table():
+    """HDF5 stamps objects with the second they were made in, unless told not to, the root group too."""
+    with h5py.File(h5f.open_file_image(encode_table(reduce_records(PLAN, FACTS)))) as file:
+        times = {name: h5o.get_info(file[name].id).mtime for name in ("/", *file)}
+
+    assert times == dict.fromkeys(("/", "curves", "layers", "runs", "sweep", "tickets"), 0)
+
+
+def test_another_process_makes_the_same_bytes():
+    """Nothing of a process's memory or hash seed is in the table."""
+    code = textwrap.dedent(
+        """
+        import hashlib, sys
+        sys.path[:0] = {paths!r}
+        from reduce_cases import all_facts, make_plan
+        from lthsweep.reduce.merge import reduce_records
+        from lthsweep.reduce.table import encode_table
+        plan = make_plan()
+        print(hashlib.sha256(encode_table(reduce_records(plan, all_facts(plan)))).hexdigest())
+        """
+    ).format(paths=sys.path)
+
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    here = hashlib.sha256(encode_table(reduce_records(PLAN, FACTS))).hexdigest()
+    assert other.stdout.strip() == here
+
+
+def test_growing_a_sweep_reads_only_new_records(sweep, plan, reads):
+    """Rows of the old table are used again, and the bytes are those of a full merge."""
+    keys = list(plan.runs)
+    write_records(sweep, plan, keys[:6])
+    merge(sweep, plan)
+    reads.clear()
+    write_records(sweep, plan, keys[6:])
+
+    grown = merged(sweep, plan)
+
+    assert sorted(reads) == sorted(keys[6:])
+    assert grown == merged(sweep, plan, full=True)
+    assert sorted(reads) == sorted(keys[6:] + keys)
+
+
+@given(st.lists(st.sets(st.sampled_from(range(len(FACTS)))), min_size=1, max_size=4))
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_history_of_merges_gives_the_bytes_of_one(tmp_path_factory, steps):
+    """Whatever came when, or was taken away again: the table is a function of what is there."""
+    sweep = SweepDir(tmp_path_factory.mktemp("history")).create()
+    keys = list(PLAN.runs)
+    for step in steps:
+        for path in sweep.records.iterdir():
+            path.unlink()
+        write_records(sweep, PLAN, [keys[i] for i in step])
+        incremental = merged(sweep, PLAN)
+
+        sweep.table.unlink()
+        assert merged(sweep, PLAN) == incremental
+
+
+def test_a_record_that_was_made_again_is_read_again(sweep, plan, reads):
+    """Rows are used again by the record's sha256, not by its name."""
+    write_records(sweep, plan)
+    merge(sweep, plan)
+    key = next(iter(plan.runs))
+    sweep.record(key).write_bytes(encode(make_record(plan.runs[key], accuracy=0.123)))
+    reads.clear()
+
+    frames = read_table(merge(sweep, plan))
+
+    assert reads == [key]
+    assert frames["runs"].set_index("key").loc[key, "test_accuracy"] == 0.123
+
+
+def test_a_grown_grid_uses_the_rows_of_the_small_one(sweep, reads):
+    """A file that grows on an existing directory trains and reads only what is new."""
+    small, large = make_plan(), make_plan(sparsity=[0.0, 0.5, 0.7, 0.9])
+    write_records(sweep, small)
+    merge(sweep, small)
+    reads.clear()
+
+    frames = read_table(merge(sweep, large))
+
+    assert reads == []
+    assert frames["tickets"]["verdict"].tolist().count("missing") == 2
+    assert len(frames["tickets"]) == 8
+
+
+def test_a_changed_recipe_is_kept_apart(sweep):
+    """Records of the old recipe stay as rows of /runs that no point of the new grid is answered by."""
+    old, new = make_plan(), make_plan(train={"epochs": 5})
+    write_records(sweep, old)
+    merge(sweep, old)
+
+    first = merged(sweep, new)
+    frames = read_table(sweep.table)
+
+    assert set(frames["tickets"]["verdict"]) == {"missing"}
+    assert frames["runs"]["in_plan"].tolist() == [True] * len(new.runs) + [False] * len(old.runs)
+    assert merged(sweep, new, full=True) == first
+
+
+def test_an_up_to_date_table_is_not_written_again(sweep, plan, reads):
+    """Merging is what every reading command may do first."""
+    write_records(sweep, plan)
+    before = merge(sweep, plan).stat()
+    reads.clear()
+
+    after = merge(sweep, plan).stat()
+
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert reads == []
+
+
+def test_failures_come_and_go(sweep, plan):
+    """A failure is a row while it lasts; with state/ deleted the run is merely missing."""
+    write_records(sweep, plan, list(plan.runs)[:1])
+    empty = merged(sweep, plan)
+    key = list(plan.runs)[1]
+    record_failure(sweep, key, Failure("killed by signal 9", host="node7", attempt=2, time=1.0))
+
+    failed = read_table(merge(sweep, plan))["runs"].set_index("key").loc[key]
+    shutil.rmtree(sweep.state)
+
+    assert (failed["state"], failed["cause"], failed["host"]) == ("failed", "killed by signal 9", "node7")
+    assert merged(sweep, plan) == empty
+
+
+def test_the_time_of_a_failure_changes_no_byte(sweep, plan):
+    """Only what the table shows of a failure enters it."""
+    sweep.create()
+    key = next(iter(plan.runs))
+    record_failure(sweep, key, Failure("killed", time=1.0, log="/somewhere"))
+    first = merged(sweep, plan)
+    record_failure(sweep, key, Failure("killed", time=2.0, log="/elsewhere"))
+
+    assert merged(sweep, plan, full=True) == first
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "foreign", "renamed"])
+def test_a_damaged_record_is_a_failed_row_and_no_obstacle(sweep, plan, damage):
+    """One bad file must not keep the other 9,999 from being merged, nor enter as a result."""
+    write_records(sweep, plan)
+    key, other = list(plan.runs)[1:3]
+    good = sweep.record(key).read_bytes()
+    sealed = good.index(b"summary-sha256 ") + len(b"summary-sha256 ")
+    content = {
+        "flip": good[:sealed] + (b"1" if good[sealed] == ord("0") else b"0") + good[sealed + 1 :],
+        "cut": good[: len(good) // 2],
+        "empty": b"",
+        "foreign": b"hello" * 100,
+        "renamed": sweep.record(other).read_bytes(),
+    }[damage]
+    sweep.record(key).write_bytes(content)
+
+    frames = read_table(merge(sweep, plan))
+
+    row = frames["runs"].set_index("key").loc[key]
+    assert row["state"] == "failed"
+    assert "lthsweep doctor" in row["cause"]
+    assert frames["runs"]["state"].tolist().count("done") == len(plan.runs) - 1
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "foreign", "schema"])
+def test_a_damaged_table_is_made_anew(sweep, plan, damage):
+    """The table is nothing but a function of the records: it can always be made again."""
+    write_records(sweep, plan)
+    good = merged(sweep, plan)
+    if damage == "schema":
+        with h5py.File(sweep.table, "r+") as file:
+            row = file["sweep"][()]
+            row["schema"] = 99
+            file["sweep"][...] = row
+    else:
+        bad = bytearray(good)
+        for place in range(3000, len(bad), 500):
+            bad[place] ^= 255
+        sweep.table.write_bytes(
+            {"flip": bytes(bad), "cut": good[: len(good) // 2], "empty": b"", "foreign": b"x" * 999}[damage]
+        )
+
+    assert merged(sweep, plan) == good
+
+
+def test_a_damaged_table_alone_is_a_clear_error(tmp_path):
+    """Who only has the table learns how it is made again."""
+    path = tmp_path / "table.h5"
+    path.write_bytes(b"x" * 1000)
+
+    with pytest.raises(StoreError, match="lthsweep merge"):
+        read_table(path)
+
+
+@pytest.mark.parametrize(
+    "trick", ["external link", "soft link", "external storage", "virtual", "huge", "group"]
+)
+def test_a_hostile_table_is_refused(tmp_path, trick):
+    """A file from elsewhere must not read other files or fill the memory."""
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"hunter2 " * 100)
+    path = tmp_path / "table.h5"
+    path.write_bytes(encode_table(reduce_records(PLAN, FACTS)))
+    with h5py.File(path, "r+") as file:
+        del file["runs"]
+        dtype = np.dtype([("key", "S8")])
+        if trick == "external link":
+            file["runs"] = h5py.ExternalLink(str(path), "/tickets")
+        elif trick == "soft link":
+            file["runs"] = h5py.SoftLink("/tickets")
+        elif trick == "external storage":
+            file.create_dataset("runs", (100,), dtype, external=[(str(secret), 0, 800)])
+        elif trick == "virtual":
+            layout = h5py.VirtualLayout((6,), file["tickets"].dtype)
+            layout[:] = h5py.VirtualSource(file["tickets"])
+            file.create_virtual_dataset("runs", layout)
+        elif trick == "huge":
+            file.create_dataset("runs", (1 << 40,), dtype, chunks=(1 << 10,))
+        else:
+            file.create_group("runs")
+
+    frames = read_table(path)
+
+    assert len(frames["tickets"]) == 6
+    with pytest.raises(StoreError, match="/runs"):
+        frames["runs"]
+
+
+def test_the_table_survives_the_trip_through_the_file(tmp_path, plan):
+    """What is read from the file is what the reducer found, type for type."""
+    table = reduce_records(plan, all_facts(plan)[:-1], {})
+    path = tmp_path / "copied anywhere.h5"
+    path.write_bytes(encode_table(table))
+
+    frames = read_table(path)
+
+    for name in TABLES:
+        assert frames[name].equals(table.frames[name])
+        assert len(frames[name]) > 0
+    assert TableFile(path).sweep == table.sweep
+
+
+def test_a_sweep_without_any_record_has_a_table(sweep, plan):
+    """An empty table is a table: all rows missing, no curve."""
+    frames = read_table(merge(sweep.create(), plan))
+
+    assert set(frames["runs"]["state"]) == {"missing"}
+    assert len(frames["curves"]) == len(frames["layers"]) == 0
+    assert list(frames["layers"].columns) == ["key", "layer", "size", "remaining", "sparsity", "dead"]
+
+
+def test_current_writes_nothing(sweep, plan):
+    """Reading somebody else's directory leaves it as it was."""
+    write_records(sweep, plan)
+
+    table = current(sweep, plan)
+
+    assert isinstance(table, Table)
+    assert not sweep.table.exists()
+    merge(sweep, plan)
+    assert isinstance(current(sweep, plan), TableFile)
+
+
+def test_what_the_table_was_made_from_is_in_it(sweep, plan):
+    """The file as resolved, and a hash over all records to cite."""
+    write_records(sweep, plan)
+
+    made_from = TableFile(merge(sweep, plan)).sweep
+
+    assert made_from.name == "small"
+    assert made_from.records == len(plan.runs)
+    assert 'name = "lenet_300_100"' in made_from.toml
+    assert len(made_from.records_sha256) == 64
+
+
+@pytest.mark.skipif(shutil.which("h5dump") is None, reason="h5dump is not installed")
+def test_h5dump_reads_the_table(sweep, plan):
+    """Anybody with HDF5 1.10 can read the results without this package."""
+    write_records(sweep, plan)
+    merge(sweep, plan)
+
+    for name in (*TABLES, "sweep"):
+        shown = subprocess.run(["h5dump", "-d", f"/{name}", str(sweep.table)], capture_output=True, text=True)
+        assert shown.returncode == 0, shown.stderr
+    assert '"records_sha256"' in shown.stdout
+
+
+@pytest.mark.slow
+def test_ten_thousand_records_merge_in_a_gigabyte(tmp_path):
+    """A grid of 3333 tickets in 3 seeds: all rows are there, and memory stays under 1 GB."""
+    script = tmp_path / "merge_many.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            import json, resource, sys, time
+            sys.path[:0] = {paths!r}
+            from pathlib import Path
+            from lthsweep.reduce.merge import merge
+            from lthsweep.store.layout import SweepDir
+            from merge_many_plan import make
+            sweep, plan = SweepDir(Path({folder!r})), make()
+            start = time.perf_counter()
+            merge(sweep, plan)
+            cold = time.perf_counter() - start
+            start = time.perf_counter()
+            merge(sweep, plan)
+            again = time.perf_counter() - start
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+            print(json.dumps([cold, again, peak]))
+            """
+        ).format(paths=[str(tmp_path), *sys.path], folder=str(tmp_path / "sweep"))
+    )
+    (tmp_path / "merge_many_plan.py").write_text(
+        textwrap.dedent(
+            """
+            from reduce_cases import make_plan
+            def make():
+                return make_plan(
+                    train={"epochs": 60}, seed=list(range(3)), rewind_epoch=list(range(49)),
+                    sparsity=[round(0.3 + i / 100, 2) for i in range(68)],
+                )
+            """
+        )
+    )
+    sys.path.insert(0, str(tmp_path))
+    try:
+        from merge_many_plan import make
+    finally:
+        sys.path.remove(str(tmp_path))
+    plan = make()
+    assert len(plan.runs) == 9999
+    sweep = SweepDir(tmp_path / "sweep").create()
+    for run in plan.runs.values():
+        sweep.record(run.key).write_bytes(encode(make_record(run, epochs=30)))
+
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
+    cold, again, peak = json.loads(done.stdout)
+    print(f"merge of {len(plan.runs)} records: {cold:.1f} s, again {again:.1f} s, peak {peak / 1e6:.0f} MB")
+
+    frames = read_table(sweep.table)
+    assert len(frames["runs"]) == 9999
+    assert len(frames["tickets"]) == 68 * 49
+    assert len(frames["curves"]) == 9999 * 30
+    assert set(frames["runs"]["state"]) == {"done"}
+    assert peak < 1e9
