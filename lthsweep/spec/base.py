@@ -1,0 +1,41 @@
+"""What all tables of the file share: frozen, no unknown keys, no NaN, and types that do not guess.
+
+YAML taught everybody what a guessing reader costs (`1e-4` a string, `no` a boolean). TOML says what it means,
+so a boolean is never taken for a number here, and 10.0 is no number of epochs. Only an integer where a number
+is wanted is accepted, because `lr = 1` is what people write.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Strict
+
+__all__ = ["Allowed", "Flag", "Number", "Table", "Text", "Whole"]
+
+Whole = Annotated[int, Strict()]
+Number = Annotated[float, Strict()]
+Flag = Annotated[bool, Strict()]
+Text = Annotated[str, Strict()]
+
+
+class Table(BaseModel):
+    """A table of the file: immutable, comparable by value."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """Annotates a field whose type alone does not say what may be written there.
+
+    Attributes:
+        text: completes "must be …".
+        item: the same for one element of a list; "" where the field is none.
+        inner: the table that may stand there instead of a list, if any.
+    """
+
+    text: str
+    item: str = ""
+    inner: type[Table] | None = None

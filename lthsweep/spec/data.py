@@ -1,0 +1,97 @@
+"""`[sweep.data]`: which images, how many are held out, and how they are augmented."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from lthsweep.spec.base import Allowed, Table, Text, Whole
+
+__all__ = ["CifarSpec", "DataSpec", "DigitsSpec", "ImageFolderSpec", "MnistSpec", "TinyImageNetSpec"]
+
+Augment = Literal["none", "crop", "crop-flip"]
+
+_VALIDATION = (
+    "Training images held out, the same ones for every seed; choices are made on them, never on the test set."
+)
+_AUGMENT = "Random crops, with or without random horizontal flips, of the training images."
+_SIZE = "Side of the square images, in pixels; other sizes are resampled."
+
+Validation = Annotated[Whole, Field(ge=0, description=_VALIDATION)]
+Size = Annotated[Whole, Field(ge=8, le=1024, description=_SIZE)]
+
+
+class _Data(Table):
+    padding: Whole = Field(4, ge=0, le=512, description="Pixels of border from which a random crop is cut.")
+    normalise: Literal["dataset", "none"] = Field(
+        "dataset",
+        description="dataset shifts and scales each channel by mean and deviation of the training images.",
+    )
+
+
+class DigitsSpec(_Data):
+    """Real handwritten digits, 1,797 of them, that come with scikit-learn; nothing to download."""
+
+    name: Literal["digits"] = Field("digits", description="The data set.")
+    size: Size = 32
+    validation: Validation = 150
+    augment: Augment = Field("none", description=_AUGMENT)
+
+
+class MnistSpec(_Data):
+    """MNIST: 60,000 and 10,000 handwritten digits of 28 × 28 pixels."""
+
+    name: Literal["mnist"] = Field("mnist", description="The data set.")
+    validation: Validation = 5000
+    augment: Augment = Field("none", description=_AUGMENT)
+
+
+class CifarSpec(_Data):
+    """CIFAR-10 or CIFAR-100: 50,000 and 10,000 photographs of 32 × 32 pixels."""
+
+    name: Literal["cifar10", "cifar100"] = Field(description="The data set, by number of classes.")
+    validation: Validation = 5000
+    augment: Augment = Field("crop-flip", description=_AUGMENT)
+
+
+class TinyImageNetSpec(_Data):
+    """Tiny ImageNet: 100,000 and 10,000 photographs of 64 × 64 pixels, 200 classes."""
+
+    name: Literal["tiny_imagenet"] = Field("tiny_imagenet", description="The data set.")
+    validation: Validation = 5000
+    augment: Augment = Field("crop-flip", description=_AUGMENT)
+
+
+class ImageFolderSpec(_Data):
+    """A folder of your own, or a zip of it, with one folder of images per class."""
+
+    name: Literal["image_folder"] = Field("image_folder", description="The data set.")
+    path: Text = Field(min_length=1, description="The folder or the zip file.")
+    label: Annotated[
+        Text,
+        Allowed(
+            "text of letters, digits, `.`, `_` and `-`, starting with a letter or a digit, at most 64 long"
+        ),
+    ] = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        description="What the data are called in results, wherever they lie; from the path if left out.",
+    )
+    size: Size = 32
+    validation: Validation = 0
+    augment: Augment = Field("none", description=_AUGMENT)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _label_from_path(cls, raw: Any) -> Any:
+        if isinstance(raw, dict) and "label" not in raw and isinstance(raw.get("path"), str):
+            return {**raw, "label": Path(raw["path"]).stem}
+        return raw
+
+
+DataSpec = Annotated[
+    DigitsSpec | MnistSpec | CifarSpec | TinyImageNetSpec | ImageFolderSpec,
+    Field(discriminator="name"),
+]
+"""Any of the data sets; which one is said by `name`."""

@@ -1,0 +1,177 @@
+"""`[grid]`: every list is an axis, and the grid is their product."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
+from pydantic_core import PydanticCustomError
+
+from lthsweep.spec.base import Allowed, Number, Table, Whole
+from lthsweep.spec.inline import inline
+
+__all__ = ["AxisValue", "GridSpec", "LevelsSpec", "flatten_axes", "iterations_of", "short_name"]
+
+AxisValue = bool | int | float | str
+"""One value of an axis, as written."""
+
+_ITERATIONS = re.compile(r"(0|[1-9][0-9]*)it")
+_ROOTS = ("sweep", "model", "data", "train", "prune")
+_DIGITS = 12  # 1 - 0.8**1 is 0.19999999999999996; the file's reader means 0.2
+
+
+class LevelsSpec(Table):
+    """`sparsity = { levels = 12, rate = 0.2 }`: each level removes the same share of what is left."""
+
+    levels: Whole = Field(ge=1, le=1000, description="Number of levels.")
+    rate: Number = Field(gt=0, lt=1, description="Share of the remaining weights that each level removes.")
+
+    def sparsities(self) -> list[float]:
+        """1 − (1 − rate)^n for n = 1 … levels, rounded to 12 digits."""
+        return [round(1 - (1 - self.rate) ** level, _DIGITS) for level in range(1, self.levels + 1)]
+
+
+def iterations_of(written: AxisValue) -> int | None:
+    """500 for `"500it"`, None for a rewind epoch that is written in epochs."""
+    found = _ITERATIONS.fullmatch(written) if isinstance(written, str) else None
+    return int(found[1]) if found else None
+
+
+def short_name(dotted: str) -> str:
+    """The name of an axis: `model.width` for `sweep.model.width` too."""
+    return dotted.removeprefix("sweep.") if dotted.startswith(("sweep.model.", "sweep.data.")) else dotted
+
+
+def flatten_axes(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted axes under one name each, whether the file has them as `"model.init"` or, unquoted, as tables.
+
+    Raises:
+        PydanticCustomError: if that makes two axes one.
+    """
+    flat: dict[str, Any] = {}
+    for name, value in raw.items():
+        nested = isinstance(value, Mapping) and name in _ROOTS
+        for dotted, axis in _leaves(name, value) if nested else [(name, value)]:
+            short = short_name(dotted)
+            if short in flat:
+                raise PydanticCustomError("same_axis", "the axis {axis} is there twice", {"axis": short})
+            flat[short] = axis
+    return flat
+
+
+def _leaves(name: str, value: Any) -> list[tuple[str, Any]]:
+    if not isinstance(value, Mapping):
+        return [(name, value)]
+    return [leaf for key, item in value.items() for leaf in _leaves(f"{name}.{key}", item)]
+
+
+def _expand(raw: Any) -> Any:
+    if not isinstance(raw, dict):
+        return raw
+    sparsities = LevelsSpec.model_validate(raw).sparsities()
+    if sparsities[-1] >= 1:
+        kept = sum(sparsity < 1 for sparsity in sparsities)
+        raise PydanticCustomError("too_many_levels", "nothing remains after {kept} levels", {"kept": kept})
+    return sparsities
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _rewind_epoch(value: Any) -> int | float | str:
+    if not (_is_number(value) and value >= 0) and iterations_of(value) is None:
+        raise PydanticCustomError("rewind_epoch", "not a rewind epoch")
+    return value  # type: ignore[no-any-return]
+
+
+def _axis_value(value: Any) -> AxisValue:
+    if not (isinstance(value, bool | str) or _is_number(value)):
+        raise PydanticCustomError("axis_value", "not a value of an axis")
+    return value  # type: ignore[no-any-return]
+
+
+def _distinct(axis: tuple[AxisValue, ...]) -> tuple[AxisValue, ...]:
+    seen: dict[tuple[bool, AxisValue], AxisValue] = {}
+    for value in axis:
+        start = iterations_of(value) == 0  # "0it" and 0 are the same point
+        identity = (isinstance(value, bool), 0 if start else value)
+        if identity in seen:
+            raise PydanticCustomError(
+                "duplicate", "the value {value} is there twice", {"value": inline(value)}
+            )
+        seen[identity] = value
+    return axis
+
+
+_AXIS = (Field(min_length=1), AfterValidator(_distinct))
+
+
+class GridSpec(Table):
+    """Every list is an axis, and the grid is their product.
+
+    Besides the axes below, any single value of [sweep.model], [sweep.data], [train] and [prune] may be an
+    axis under its dotted name, in quotes: `"model.init" = ["kaiming_normal", "xavier_normal"]`,
+    `"train.optimizer.lr" = [0.05, 0.1]`.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[  # the dotted axes
+        str, Annotated[tuple[Annotated[AxisValue, PlainValidator(_axis_value)], ...], *_AXIS]
+    ]
+
+    sparsity: Annotated[
+        Annotated[tuple[Annotated[Number, Field(ge=0, lt=1)], ...], *_AXIS, BeforeValidator(_expand)] | None,
+        Allowed(
+            "a list of numbers >= 0 and < 1, or { levels = 12, rate = 0.2 } for 1 − 0.8^n",
+            "a number >= 0 and < 1",
+            LevelsSpec,
+        ),
+    ] = Field(None, description="Fraction of the prunable weights to remove. Either this or threshold.")
+    threshold: Annotated[
+        Annotated[tuple[Annotated[Number, Field(ge=0)], ...], *_AXIS] | None,
+        Allowed("a list of numbers >= 0", "a number >= 0"),
+    ] = Field(
+        None, description="Weights whose magnitude is at most this are removed. Either this or sparsity."
+    )
+    rewind_epoch: Annotated[
+        tuple[Annotated[int | float | str, PlainValidator(_rewind_epoch)], ...],
+        *_AXIS,
+        Allowed(
+            'a list of epochs (numbers >= 0) or iterations (such as "500it")',
+            'a number of epochs >= 0, or iterations such as "500it"',
+        ),
+    ] = Field(
+        (0,),
+        description="Where in the dense run the surviving weights return to; 0 is initialisation. "
+        "Below train.epochs.",
+    )
+    seed: Annotated[
+        tuple[Annotated[Whole, Field(ge=0, lt=2**63)], ...],
+        *_AXIS,
+        Allowed("a list of whole numbers >= 0 and < 2^63", "a whole number >= 0 and < 2^63"),
+    ] = Field(
+        (0,), description="Replicates: each seed is a dense run with initialisation and order of its own."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _flat(cls, raw: Any) -> Any:
+        return flatten_axes(raw) if isinstance(raw, dict) else raw
+
+    @property
+    def dotted(self) -> dict[str, tuple[AxisValue, ...]]:
+        """The axes that vary a value of another table, as written."""
+        return dict(self.__pydantic_extra__ or {})
+
+    @property
+    def axes(self) -> dict[str, tuple[AxisValue, ...]]:
+        """Axis → its values: sparsity or threshold, rewind_epoch, seed, then the dotted axes as written."""
+        amounts = {"sparsity": self.sparsity, "threshold": self.threshold}
+        own: dict[str, tuple[AxisValue, ...]] = {
+            name: values for name, values in amounts.items() if values is not None
+        }
+        return {**own, "rewind_epoch": self.rewind_epoch, "seed": self.seed, **self.dotted}

@@ -1,0 +1,179 @@
+"""Read a sweep's file: every error of it at once, or a spec."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import PydanticCustomError
+
+from lthsweep.errors import SpecError, nearest
+from lthsweep.spec.base import Table
+from lthsweep.spec.checks import check_all
+from lthsweep.spec.grid import flatten_axes
+from lthsweep.spec.lines import Mark, locate
+from lthsweep.spec.overrides import apply_overrides
+from lthsweep.spec.presets import preset_names, preset_text
+from lthsweep.spec.problems import Origin, Problem, dotted, error_of, excerpt
+from lthsweep.spec.schema import TABLES, suggestion
+from lthsweep.spec.schema import Path as KeyPath
+from lthsweep.spec.spec import Spec
+from lthsweep.spec.translate import problems_of
+
+__all__ = ["load_spec", "spec_of"]
+
+_SWEEP_FILE = "sweep.toml"
+_TOML_PLACE = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)\s*$")
+
+
+def load_spec(source: str | Path, overrides: Sequence[str] = ()) -> Spec:
+    """Read a TOML file, a sweep directory's file or a preset.
+
+    Args:
+        source: path of the file or directory, or, as text, a preset's name.
+        overrides: settings such as `train.epochs=4` that stand above the file.
+
+    Raises:
+        SpecError: if there is no such file, it is no TOML, or anything in it is wrong. All that is wrong is
+            said at once, each with file, line, key, the value found, what is allowed, and the nearest right
+            name.
+    """
+    name, text, stem = _read(source)
+    return spec_of(_parse(text, name), overrides, origin=Origin(name, text), default_name=_slug(stem))
+
+
+def spec_of(
+    tables: Mapping[str, Any],
+    overrides: Sequence[str] = (),
+    *,
+    origin: Origin | None = None,
+    default_name: str = "sweep",
+) -> Spec:
+    """The spec of tables as `tomllib` gives them.
+
+    Args:
+        tables: the content of a file.
+        overrides: settings such as `train.epochs=4` that stand above it.
+        origin: where the tables come from, for messages.
+        default_name: the sweep's name if the tables do not give one.
+
+    Raises:
+        SpecError: as `load_spec`.
+    """
+    raw: dict[str, Any] = copy.deepcopy(dict(tables))
+    problems: list[Problem] = []
+    if isinstance(raw.get("grid"), dict) and overrides:
+        with contextlib.suppress(PydanticCustomError):  # it is said when the table is read
+            raw["grid"] = flatten_axes(raw["grid"])
+    given, unknown = apply_overrides(raw, overrides)
+    problems += unknown
+    origin = origin or Origin()
+    origin = Origin(origin.name, origin.text, given)
+    for name in raw.keys() - TABLES.keys():
+        problems.append(Problem((name,), _unknown_table(name), raw[name]))
+    if isinstance(raw.setdefault("sweep", {}), dict):
+        raw["sweep"].setdefault("name", default_name)
+    read: dict[str, Table] = {}
+    suspect: list[KeyPath] = []
+    for name in TABLES:
+        table, wrong = _table(name, raw.get(name, {}))
+        problems += wrong
+        suspect += [problem.path[:2] for problem in wrong]
+        if table is not None:
+            read[name] = table
+    for problem in check_all(read):
+        if not any(path[:2] in suspect for path in (problem.path, *problem.involved)):
+            problems.append(problem)
+    if problems:
+        raise error_of(problems, origin)
+    return Spec.of(read)
+
+
+def _table(name: str, raw: Any) -> tuple[Table | None, list[Problem]]:
+    """A table, or what is left of it without what is wrong, so that the rest is checked as well."""
+    try:
+        return TABLES[name].model_validate(raw), []
+    except ValidationError as error:
+        problems = problems_of(error, name)
+    if not isinstance(raw, dict):
+        return None, problems
+    wrong = {problem.path[1] for problem in problems if len(problem.path) > 1}
+    try:
+        return TABLES[name].model_validate({key: raw[key] for key in raw if key not in wrong}), problems
+    except ValidationError:
+        return None, problems
+
+
+def _unknown_table(name: str) -> str:
+    if name in ("model", "data"):
+        return f"belongs into the table sweep: write [sweep.{name}]"
+    return suggestion((name,)).replace("no such key", "no such table")
+
+
+def _slug(stem: str) -> str:
+    """A file's name as a sweep's name."""
+    return re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("._-")[:64] or "sweep"
+
+
+def _read(source: str | Path) -> tuple[str, str, str]:
+    """Name for messages, content, and the stem of the name."""
+    path = Path(source).expanduser()
+    if path.is_dir() and (path / _SWEEP_FILE).is_file():
+        path = path / _SWEEP_FILE
+    if path.is_file():
+        try:
+            return str(path), path.read_text("utf-8-sig"), path.stem
+        except UnicodeDecodeError as error:
+            raise SpecError(
+                f"{path} is no text in UTF-8 (byte {error.start}); a sweep's file is TOML"
+            ) from None
+        except OSError as error:
+            raise SpecError(f"{path} cannot be read: {error.strerror}") from None
+    name = str(source)
+    if isinstance(source, str) and name in preset_names():
+        return f"preset {name}", preset_text(name), name
+    if path.is_dir():
+        raise SpecError(f"{path} is a directory without {_SWEEP_FILE}; give a TOML file, or a preset's name")
+    raise SpecError(_missing(path, name))
+
+
+def _missing(path: Path, name: str) -> str:
+    try:
+        files = {file.name: str(file) for file in sorted(path.parent.glob("*.toml"))}
+    except OSError:
+        files = {}
+    hint = (
+        nearest(name, preset_names())
+        or files.get(nearest(path.name, files) or "")
+        or nearest(path.stem, preset_names())
+    )
+    start = f"there is no file and no preset {name!r}" + (f"; did you mean {hint!r}?" if hint else ";")
+    return f"{start} presets: {', '.join(preset_names())}; `lthsweep init` writes a file to start from"
+
+
+def _parse(text: str, name: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        message = str(error)
+    duplicates = locate(text).duplicates
+    if duplicates and any(
+        word in message for word in ("overwrite", "declare", "twice", "mutate", "uplicate")
+    ):
+        shown = [
+            f"{name}:{second.line}: {dotted(path)} is there twice, first on line {first.line}; "
+            "keep one of them\n" + excerpt(text, second)
+            for path, first, second in duplicates
+        ]
+        raise SpecError("\n\n".join(shown))
+    place = _TOML_PLACE.search(message)
+    reason = _TOML_PLACE.sub("", message)
+    lines = text.splitlines()
+    line, column = (int(place[1]), int(place[2])) if place and place[1] else (max(1, len(lines)), 1)
+    raise SpecError(f"{name}:{line}: no valid TOML: {reason}\n{excerpt(text, Mark(line, column, 1))}")

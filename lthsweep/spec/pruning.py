@@ -1,0 +1,40 @@
+"""`[prune]`: which weights go, and to what the others return."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from lthsweep.spec.base import Allowed, Table, Text
+
+__all__ = ["PruneSpec"]
+
+
+class PruneSpec(Table):
+    """Which weights go, and to what the others return."""
+
+    method: Literal["magnitude", "random"] = Field(
+        "magnitude", description="magnitude drops the smallest weights of the trained network; random any."
+    )
+    scope: Literal["global", "layer"] = Field(
+        "global",
+        description="global ranks all weights together; layer prunes every layer to the same sparsity.",
+    )
+    schedule: Literal["one-shot", "iterative"] = Field(
+        "one-shot",
+        description="one-shot prunes once; iterative makes the sorted sparsity axis a chain of levels of "
+        "train, prune, rewind.",
+    )
+    rewind: Literal["weights", "weights+optimizer", "lr", "none"] = Field(
+        "weights",
+        description="What returns to the rewind epoch: the weights, the optimizer's state with them, only "
+        "the learning-rate schedule, or nothing (fine-tuning).",
+    )
+    exclude: Annotated[
+        tuple[Annotated[Text, Field(min_length=1)], ...],
+        Allowed("a list of texts, each a pattern such as `classifier.*`", "a pattern such as `classifier.*`"),
+    ] = Field(
+        (),
+        description="Layers that are never pruned: patterns (* and ?) over the names of modules.",
+    )

@@ -1,0 +1,204 @@
+"""The shape of the file as data: which tables and keys there are, what each takes, what a slip meant.
+
+Read from the tables' own fields, so that errors, the template and the reference say what the file accepts.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args, get_origin
+
+import annotated_types
+from pydantic.fields import FieldInfo
+
+from lthsweep.errors import nearest
+from lthsweep.spec.base import Allowed, Table
+from lthsweep.spec.grid import GridSpec
+from lthsweep.spec.pruning import PruneSpec
+from lthsweep.spec.site import LocalSpec, SlurmSpec, VerdictSpec
+from lthsweep.spec.sweep import SweepSpec
+from lthsweep.spec.training import TrainSpec
+
+__all__ = [
+    "TABLES",
+    "Key",
+    "Path",
+    "allowed",
+    "axis_names",
+    "choices",
+    "full_path",
+    "is_key",
+    "keys_of",
+    "marker",
+    "suggestion",
+    "variants",
+    "walk",
+]
+
+Path = tuple[str | int, ...]
+"""A place in the file: names of tables and keys, and positions in lists."""
+
+TABLES: Mapping[str, type[Table]] = {
+    "sweep": SweepSpec,
+    "train": TrainSpec,
+    "prune": PruneSpec,
+    "grid": GridSpec,
+    "verdict": VerdictSpec,
+    "local": LocalSpec,
+    "slurm": SlurmSpec,
+}
+"""The tables of the file, in the order in which they are written."""
+
+_NO_AXIS = {"sweep.name", "sweep.description", "data.path", "data.label"}  # names and places, not settings
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key of the file: where it is, and the field that reads it in one variant of its table."""
+
+    path: tuple[str, ...]
+    owner: type[Table]
+    field: FieldInfo
+
+
+def variants(field: FieldInfo) -> dict[str, type[Table]]:
+    """The tables among which `name` chooses in this field; empty where it is no such choice."""
+    if field.discriminator is None:
+        return {}
+    return {
+        name: table for table in get_args(field.annotation) for name in choices(table.model_fields["name"])
+    }
+
+
+def choices(field: FieldInfo) -> tuple[str, ...]:
+    """The texts that may be written, where they are a fixed few."""
+    if get_origin(field.annotation) is Literal:
+        return get_args(field.annotation)
+    return tuple(variants(field))
+
+
+def marker(field: FieldInfo) -> Allowed | None:
+    """What the field's type alone does not say."""
+    return next((item for item in field.metadata if isinstance(item, Allowed)), None)
+
+
+def allowed(field: FieldInfo) -> str:
+    """What may be written, to complete "must be …"."""
+    special = marker(field)
+    if special:
+        return special.text
+    if variants(field):
+        return "a table whose `name` is one of " + ", ".join(choices(field))
+    if choices(field):
+        return ("one of " if len(choices(field)) > 1 else "") + ", ".join(
+            f'"{name}"' for name in choices(field)
+        )
+    return {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[
+        field.annotation  # type: ignore[index]
+    ] + _bounds(field)
+
+
+def _bounds(field: FieldInfo) -> str:
+    signs = {
+        annotated_types.Ge: (">=", "ge"),
+        annotated_types.Gt: (">", "gt"),
+        annotated_types.Le: ("<=", "le"),
+        annotated_types.Lt: ("<", "lt"),
+    }
+    parts = [
+        f"{signs[type(item)][0]} {getattr(item, signs[type(item)][1])}"
+        for item in field.metadata
+        if type(item) in signs
+    ]
+    if field.annotation is str and any(isinstance(item, annotated_types.MinLen) for item in field.metadata):
+        return ", not empty"
+    return (" " + " and ".join(parts)) if parts else ""
+
+
+def keys_of(owner: type[Table]) -> list[str]:
+    """The keys of a table in the order to write them: `name`, its own, those it shares, and tables last."""
+    fields, own = owner.model_fields, owner.__annotations__
+    return sorted(fields, key=lambda name: (bool(variants(fields[name])), name != "name", name not in own))
+
+
+def walk() -> Iterator[Key]:
+    """Every key of every table and variant, tables before what is in them."""
+    for name, table in TABLES.items():
+        yield from _walk((name,), table)
+
+
+def _walk(path: tuple[str, ...], owner: type[Table]) -> Iterator[Key]:
+    for name in keys_of(owner):
+        field = owner.model_fields[name]
+        yield Key((*path, name), owner, field)
+        special = marker(field)
+        inner = list(dict.fromkeys(variants(field).values()))
+        for table in [*inner, *([special.inner] if special and special.inner else [])]:
+            yield from _walk((*path, name), table)
+
+
+@functools.cache
+def _keys() -> Mapping[tuple[str, ...], tuple[Key, ...]]:
+    keys: dict[tuple[str, ...], tuple[Key, ...]] = {}
+    for key in walk():
+        keys[key.path] = (*keys.get(key.path, ()), key)
+    return keys
+
+
+def full_path(dotted: Iterable[str]) -> tuple[str, ...]:
+    """`sweep.model.width` for `model.width`, and likewise for data; other paths as they are."""
+    path = tuple(dotted)
+    return ("sweep", *path) if path[:1] in (("model",), ("data",)) else path
+
+
+@functools.cache
+def axis_names() -> Mapping[str, tuple[str, ...]]:
+    """Name of each value that may be an axis of the grid → its full path."""
+    names = {}
+    for path, (key, *_) in _keys().items():
+        dotted = ".".join(path[1:] if path[:2] in (("sweep", "model"), ("sweep", "data")) else path)
+        single = (
+            key.field.annotation in (bool, int, float, str) or get_origin(key.field.annotation) is Literal
+        )
+        if path[0] in ("sweep", "train", "prune") and single and dotted not in _NO_AXIS:
+            names[dotted] = path
+    return names
+
+
+def is_key(path: tuple[str, ...]) -> bool:
+    """Whether the file has this key or table in any variant, or the grid this axis."""
+    if path[:1] == ("grid",) and len(path) == 2 and path[1] in axis_names():
+        return True
+    return path in _keys() or (len(path) == 1 and path[0] in TABLES)
+
+
+def suggestion(path: tuple[str, ...], owner: type[Table] | None = None) -> str:
+    """What may have been meant by a key that does not exist, and which keys there are.
+
+    Args:
+        path: the full path of the unknown key.
+        owner: the table it was found in; None looks it up, taking all variants together.
+    """
+    name, parent = path[-1], path[:-1]
+    if not parent:
+        known = list(TABLES)
+    elif owner:
+        known = keys_of(owner)
+    else:
+        known = list(dict.fromkeys(key[-1] for key in _keys() if key[:-1] == parent))
+    there = ", ".join(known)
+    if parent == ("grid",):
+        known = [*known, *axis_names()]
+        there += ', or a value of another table, such as "model.init"'
+    others = [choice for key in _keys().get(path, ()) for choice in choices(key.owner.model_fields["name"])]
+    hint = nearest(name, known)
+    if hint:
+        start = f"did you mean `{hint}`?"
+    elif others:
+        start = f"only {', '.join(others)} has it;"
+    else:
+        places = [".".join(key) for key in _keys() if key[-1] == name and len(key) > 1]
+        start = f"did you mean {' or '.join(f'`{place}`' for place in places[:3])}?" if places else ""
+    return f"no such key; {start} there are: {there}".replace(";  there", "; there")

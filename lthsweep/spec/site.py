@@ -1,0 +1,53 @@
+"""`[verdict]`, `[local]`, `[slurm]`: how tickets are judged, where runs are made. None changes a run."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from lthsweep.spec.base import Allowed, Flag, Number, Table, Text, Whole
+
+__all__ = ["LocalSpec", "SlurmSpec", "VerdictSpec"]
+
+
+class VerdictSpec(Table):
+    """When a ticket counts as matching its dense run."""
+
+    margin: Number = Field(
+        0.002,
+        ge=0,
+        lt=1,
+        description="Accuracy, as a fraction, that a ticket may lose and still match: 0.002 is 0.2 points.",
+    )
+    confidence: Number = Field(
+        0.95, gt=0, lt=1, description="Level of the interval around the difference, paired over seeds."
+    )
+
+
+class LocalSpec(Table):
+    """The processes that make runs on this machine."""
+
+    workers: Annotated[
+        Literal["auto"] | Annotated[Whole, Field(ge=1)], Allowed('"auto" or a whole number >= 1')
+    ] = Field("auto", description="Processes; auto is one per core, or one per GPU.")
+    threads: Whole = Field(1, ge=1, description="Threads of each process.")
+    devices: Annotated[
+        Literal["auto", "cpu"]
+        | Annotated[tuple[Annotated[Text, Field(min_length=1)], ...], Field(min_length=1)],
+        Allowed('"auto", "cpu" or a list such as ["cuda:0", "cuda:1"]', 'a device such as "cuda:0"'),
+    ] = Field("auto", description="Where to train; auto takes the GPUs if there are any.")
+    checkpoint_seconds: Number = Field(
+        300.0, ge=0, description="Seconds between checkpoints, from which a killed run goes on."
+    )
+    retries: Whole = Field(2, ge=0, description="Further attempts at a run that crashed or was killed.")
+    pin: Flag = Field(True, description="Bind each process to its own cores.")
+
+
+class SlurmSpec(Table):
+    """The cluster."""
+
+    profile: Text = Field("generic", min_length=1, description="The site profile: what the cluster is like.")
+    partition: Annotated[Text | None, Allowed("the name of a partition")] = Field(
+        None, min_length=1, description="The partition to submit to; the profile's if left out."
+    )

@@ -1,0 +1,122 @@
+"""`[train]`: the recipe that the dense run and its tickets share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from lthsweep.spec.base import Allowed, Flag, Number, Table, Whole
+
+__all__ = [
+    "AdamSpec",
+    "AdamWSpec",
+    "ConstantSpec",
+    "CosineSpec",
+    "OptimizerSpec",
+    "SGDSpec",
+    "ScheduleSpec",
+    "StepSpec",
+    "TrainSpec",
+]
+
+_LR = "Learning rate at its highest, right after the warm-up."
+_WEIGHT_DECAY = "Weight decay, on every parameter."
+
+
+class SGDSpec(Table):
+    """Stochastic gradient descent; weight decay is added to the gradient."""
+
+    name: Literal["sgd"] = Field("sgd", description="The optimizer.")
+    lr: Number = Field(0.1, gt=0, description=_LR)
+    momentum: Number = Field(0.9, ge=0, lt=1, description="Momentum; 0 for none.")
+    nesterov: Flag = Field(False, description="Nesterov's form of momentum.")
+    weight_decay: Number = Field(0.0, ge=0, description=_WEIGHT_DECAY)
+
+
+class _Adam(Table):
+    lr: Number = Field(1e-3, gt=0, description=_LR)
+    beta1: Number = Field(0.9, ge=0, lt=1, description="Decay of the running mean of gradients.")
+    beta2: Number = Field(0.999, ge=0, lt=1, description="Decay of the running mean of squared gradients.")
+    eps: Number = Field(1e-8, gt=0, description="Added to the denominator.")
+
+
+class AdamSpec(_Adam):
+    """Adam (Kingma & Ba 2015, arXiv:1412.6980); weight decay is added to the gradient."""
+
+    name: Literal["adam"] = Field("adam", description="The optimizer.")
+    weight_decay: Number = Field(0.0, ge=0, description=_WEIGHT_DECAY)
+
+
+class AdamWSpec(_Adam):
+    """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101): weight decay apart from the gradient."""
+
+    name: Literal["adamw"] = Field("adamw", description="The optimizer.")
+    weight_decay: Number = Field(0.01, ge=0, description=_WEIGHT_DECAY)
+
+
+class _Schedule(Table):
+    warmup: Number = Field(
+        0.0,
+        ge=0,
+        description="Epochs, also a fraction of one, of linearly rising learning rate; below train.epochs.",
+    )
+
+
+class ConstantSpec(_Schedule):
+    """The same learning rate all the time."""
+
+    name: Literal["constant"] = Field("constant", description="The schedule.")
+
+
+class StepSpec(_Schedule):
+    """The learning rate is multiplied by gamma at each milestone."""
+
+    name: Literal["step"] = Field("step", description="The schedule.")
+    milestones: Annotated[
+        tuple[Annotated[Whole, Field(ge=1)], ...],
+        Allowed("a list of whole numbers >= 1, at least one", "a whole number >= 1"),
+    ] = Field(min_length=1, description="Epochs, rising, each below train.epochs.")
+    gamma: Number = Field(0.1, gt=0, le=1, description="Factor at each milestone.")
+
+
+class CosineSpec(_Schedule):
+    """Half a cosine from the highest learning rate down (Loshchilov & Hutter 2017, arXiv:1608.03983)."""
+
+    name: Literal["cosine"] = Field("cosine", description="The schedule.")
+    final: Number = Field(0.0, ge=0, le=1, description="Learning rate at the end, as a fraction of lr.")
+
+
+def _named(default: str) -> BeforeValidator:
+    """Lets a table leave out `name`, so that `optimizer = { lr = 0.05 }` is what it looks like."""
+
+    def fill(raw: Any) -> Any:
+        return {"name": default, **raw} if isinstance(raw, dict) else raw
+
+    return BeforeValidator(fill)
+
+
+OptimizerSpec = Annotated[SGDSpec | AdamSpec | AdamWSpec, Field(discriminator="name"), _named("sgd")]
+"""Any of the optimizers; which one is said by `name`, SGD if nothing is said."""
+
+ScheduleSpec = Annotated[
+    ConstantSpec | StepSpec | CosineSpec, Field(discriminator="name"), _named("constant")
+]
+"""Any of the learning-rate schedules; which one is said by `name`, constant if nothing is said."""
+
+
+class TrainSpec(Table):
+    """The recipe that the dense run and its tickets share."""
+
+    epochs: Whole = Field(
+        10, ge=1, description="Length of the dense run. A ticket rewound to k trains epochs − k."
+    )
+    batch_size: Whole = Field(128, ge=1, description="Images per step.")
+    precision: Literal["fp32", "bf16"] = Field(
+        "fp32", description="fp32 is the reference; bf16 computes in bfloat16 and keeps the weights in fp32."
+    )
+    label_smoothing: Number = Field(0.0, ge=0, lt=1, description="Label smoothing of the training loss.")
+    optimizer: OptimizerSpec = Field(default_factory=SGDSpec, description="How weights follow gradients.")
+    schedule: ScheduleSpec = Field(
+        default_factory=ConstantSpec, description="How the learning rate changes over the epochs."
+    )

@@ -1,0 +1,292 @@
+"""Every way in which a file can be wrong, and what is said of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from lthsweep.errors import SpecError
+from lthsweep.spec import load_spec
+from tests.spec.files import GOOD, message
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"grid__spasity": [0.5]}, "grid.spasity = [0.5]: no such key; did you mean `sparsity`?"),
+        ({"train__epoch": 3}, "train.epoch = 3: no such key; did you mean `epochs`?"),
+        ({"verdct": {"margin": 1}}, "verdct = { margin = 1 }: no such table; did you mean `verdict`?"),
+        ({"train__margin": 1}, "train.margin = 1: no such key; did you mean `verdict.margin`?"),
+        ({"model": {"name": "conv2"}}, "belongs into the table sweep: write [sweep.model]"),
+        (
+            {"sweep__data": {"name": "digits", "sise": 16}},
+            "sweep.data.sise = 16: no such key; did you mean `size`?",
+        ),
+        (
+            {"train__optimizer": {"name": "adam", "nesterov": True}},
+            "train.optimizer.nesterov = true: no such key; only sgd has it; there are: name, ",
+        ),
+        (
+            {"grid__sparsity": {"level": 3, "rate": 0.2}},
+            "grid.sparsity.level = 3: no such key; did you mean `levels`? there are: levels, rate",
+        ),
+    ],
+)
+def test_an_unknown_key_is_named_with_the_nearest_right_one(changes, said):
+    """A slip of the keyboard must not silently train the default."""
+    assert said in message(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"sweep__model": {"name": "mobilenet_v3"}},
+            'sweep.model.name = "mobilenet_v3": did you mean "mobilenet_v2"? it must be one of '
+            '"mobilenet_v2", "lenet_300_100", "conv2", "conv4", "conv6", "resnet20", "resnet32", '
+            '"resnet44", "resnet56", "resnet110", "vgg11", "vgg13", "vgg16", "vgg19"',
+        ),
+        (
+            {"sweep__data": {"name": "cifar-10"}},
+            'sweep.data.name = "cifar-10": did you mean "cifar10"? it must be one of "digits", "mnist", '
+            '"cifar10", "cifar100", "tiny_imagenet", "image_folder"',
+        ),
+        (
+            {"train__optimizer": {"name": "sdg"}},
+            'did you mean "sgd"? it must be one of "sgd", "adam", "adamw"',
+        ),
+        ({"train__schedule": {"name": "cos"}}, 'it must be one of "constant", "step", "cosine"'),
+        (
+            {"prune__scope": "layers"},
+            'prune.scope = "layers": did you mean "layer"? it must be one of "global"',
+        ),
+        ({"prune__method": "filter"}, 'prune.method = "filter": must be one of "magnitude", "random"'),
+        ({"sweep__model": {"width": 1.0}}, "sweep.model.name: is missing; it must be one of"),
+        ({"sweep__model": "conv2"}, 'sweep.model = "conv2": must be a table whose `name` is one of'),
+        ({"sweep__data": None}, "sweep.data: is missing; it must be a table whose `name` is one of digits,"),
+        (
+            {"train__schedule": {"name": "step"}},
+            "train.schedule.milestones: is missing; it must be a list of",
+        ),
+        (
+            {"sweep__data": {"name": "image_folder"}},
+            "sweep.data.path: is missing; it must be text, not empty",
+        ),
+        (
+            {"sweep__data": {"name": "image_folder", "path": "a b"}},
+            'sweep.data.label = "a b": must be text of',
+        ),
+    ],
+)
+def test_an_unknown_or_missing_name_lists_the_known_ones(changes, said):
+    """The reader learns what there is where it is missing, without looking for the manual."""
+    assert said in message(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"train__epochs": "ten"}, 'train.epochs = "ten": must be a whole number >= 1'),
+        ({"train__epochs": 8.0}, "train.epochs = 8.0: must be a whole number >= 1"),
+        ({"train__epochs": True}, "train.epochs = true: must be a whole number >= 1"),
+        ({"train__epochs": 0}, "train.epochs = 0: must be a whole number >= 1"),
+        ({"train__label_smoothing": True}, "train.label_smoothing = true: must be a number >= 0 and < 1"),
+        (
+            {"train__optimizer": {"lr": float("inf")}},
+            "train.optimizer.lr = inf: must be finite: a number > 0",
+        ),
+        ({"train__optimizer": {"lr": float("nan")}}, "train.optimizer.lr = nan: must be"),
+        ({"train__optimizer": {"nesterov": 1}}, "train.optimizer.nesterov = 1: must be true or false"),
+        (
+            {"sweep__model": {"name": "mobilenet_v2", "width": 0}},
+            "sweep.model.width = 0: must be a number > 0",
+        ),
+        ({"sweep__name": "../up"}, 'sweep.name = "../up": must be text of a-z, 0-9, '),
+        ({"sweep__name": "x\n"}, 'sweep.name = "x\\n": must be text of'),
+        ({"train": 3}, "train = 3: must be a table"),
+        ({"prune__exclude": "fc"}, 'prune.exclude = "fc": must be a list of texts'),
+        ({"prune__exclude": ["fc", 3]}, "prune.exclude[1] = 3: must be a pattern such as `classifier.*`"),
+        ({"verdict__margin": -0.1}, "verdict.margin = -0.1: must be a number >= 0 and < 1"),
+        ({"verdict__confidence": 1}, "verdict.confidence = 1: must be a number > 0 and < 1"),
+        ({"local__workers": 0}, 'local.workers = 0: must be "auto" or a whole number >= 1'),
+        ({"local__workers": True}, 'local.workers = true: must be "auto" or a whole number >= 1'),
+        ({"local__devices": ["cpu", 3]}, 'local.devices[1] = 3: must be a device such as "cuda:0"'),
+        ({"local__devices": []}, "local.devices = []: must not be empty"),
+        ({"slurm__partition": 3}, "slurm.partition = 3: must be the name of a partition"),
+    ],
+)
+def test_a_wrong_value_is_shown_with_what_is_allowed(changes, said):
+    """A boolean is no number, a float no count, infinity no learning rate."""
+    assert said in message(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"grid__sparsity": [0.5, 1.0]}, "grid.sparsity[1] = 1.0: must be a number >= 0 and < 1"),
+        ({"grid__sparsity": [-0.1]}, "grid.sparsity[0] = -0.1: must be a number >= 0 and < 1"),
+        ({"grid__sparsity": [float("nan")]}, "grid.sparsity[0] = nan: must be"),
+        ({"grid__sparsity": [True]}, "grid.sparsity[0] = true: must be a number >= 0 and < 1"),
+        (
+            {"grid__sparsity": 0.5},
+            "grid.sparsity = 0.5: every key of [grid] is an axis: it must be a list of",
+        ),
+        ({"grid__sparsity": []}, "grid.sparsity = []: is empty; an axis needs at least one value"),
+        ({"grid__seed": []}, "grid.seed = []: is empty; an axis needs at least one value"),
+        ({"grid__train.epochs": []}, 'grid."train.epochs" = []: is empty; an axis needs at least one value'),
+        ({"grid__sparsity": [0.5, 0.8, 0.5]}, "the value 0.5 is there twice"),
+        ({"grid__seed": [1, 1]}, "grid.seed = [1, 1]: the value 1 is there twice"),
+        ({"grid__rewind_epoch": [1, 1.0]}, "grid.rewind_epoch = [1, 1.0]: the value 1.0 is there twice"),
+        ({"grid__rewind_epoch": [0, "0it"]}, 'the value "0it" is there twice'),
+        ({"grid__model.width": [1, 1.0]}, 'grid."model.width" = [1, 1.0]: the value 1.0 is there twice'),
+        ({"grid__seed": [-1]}, "grid.seed[0] = -1: must be a whole number >= 0 and < 2^63"),
+        (
+            {"grid__seed": [2**63]},
+            "grid.seed[0] = 9223372036854775808: must be a whole number >= 0 and < 2^63",
+        ),
+        ({"grid__rewind_epoch": [-1]}, "grid.rewind_epoch[0] = -1: must be a number of epochs >= 0, or"),
+        (
+            {"grid__rewind_epoch": ["5ep"]},
+            'grid.rewind_epoch[0] = "5ep": must be a number of epochs >= 0, or',
+        ),
+        ({"grid__rewind_epoch": [True]}, "grid.rewind_epoch[0] = true: must be a number of epochs >= 0, or"),
+        ({"grid__rewind_epoch": [float("inf")]}, "grid.rewind_epoch[0] = inf: must be a number of epochs"),
+        (
+            {"grid__sparsity": {"levels": 0, "rate": 0.2}},
+            "grid.sparsity.levels = 0: must be a whole number >= 1",
+        ),
+        (
+            {"grid__sparsity": {"levels": 3, "rate": 1}},
+            "grid.sparsity.rate = 1: must be a number > 0 and < 1",
+        ),
+        (
+            {"grid__sparsity": {"levels": 3}},
+            "grid.sparsity.rate: is missing; it must be a number > 0 and < 1",
+        ),
+        (
+            {"grid__sparsity": {"levels": 900, "rate": 0.2}},
+            "grid.sparsity = { levels = 900, rate = 0.2 }: nothing remains after 126 levels",
+        ),
+        ({"grid__threshold": [0.1]}, "grid.threshold = [0.1]: excludes grid.sparsity"),
+        (
+            {"grid__sparsity": None},
+            "grid: says nothing of how much to prune: it needs one of the axes sparsity",
+        ),
+        ({"grid": None}, "grid: says nothing of how much to prune: it needs one of the axes sparsity"),
+        (
+            {"grid__sparsity": None, "grid__threshold": [0.1], "prune__method": "random"},
+            'prune.method = "random": excludes grid.threshold',
+        ),
+    ],
+)
+def test_a_wrong_axis_is_refused(changes, said):
+    """An axis that is empty, doubled or out of range would cost days of training that nobody asked for."""
+    assert said in message(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"grid__rewind_epoch": [0, 8]}, "grid.rewind_epoch[1] = 8: must be below train.epochs = 8"),
+        ({"train__epochs": 2}, "grid.rewind_epoch[1] = 2: must be below train.epochs = 2"),
+        (
+            {"train__schedule": {"name": "step", "milestones": [4, 8]}},
+            "train.schedule.milestones[1] = 8: must be below train.epochs = 8",
+        ),
+        (
+            {"train__schedule": {"name": "step", "milestones": [4, 4]}},
+            "train.schedule.milestones[1] = 4: must be above the milestone before it, 4",
+        ),
+        (
+            {"train__schedule": {"name": "step", "milestones": []}},
+            "train.schedule.milestones = []: must not be empty",
+        ),
+        (
+            {"train__schedule": {"name": "cosine", "warmup": 8}},
+            "train.schedule.warmup = 8.0: must be below train.epochs = 8",
+        ),
+        (
+            {"train__optimizer": {"nesterov": True, "momentum": 0}},
+            "train.optimizer.nesterov = true: needs train.optimizer.momentum > 0",
+        ),
+    ],
+)
+def test_keys_that_contradict_each_other_are_refused(changes, said):
+    """Each is right alone; together they leave nothing to train, or say something that cannot be."""
+    assert said in message(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"grid__train.epochs": [2, 8]},
+            'grid."train.epochs"[0] = 2: with this value, grid.rewind_epoch[1] = 2 must be below '
+            "train.epochs = 2",
+        ),
+        ({"grid__model.width": [1, -1]}, 'grid."model.width"[1] = -1: must be a number > 0 and <= 8'),
+        ({"grid__model.widht": [1]}, 'grid."model.widht" = [1]: no such key; did you mean `model.width`?'),
+        ({"grid__epochs": [4]}, "grid.epochs = [4]: no such key; did you mean `train.epochs`?"),
+        ({"grid__prune.scope": ["layer", "all"]}, 'grid."prune.scope"[1] = "all": must be one of "global",'),
+        ({"grid__prune.scope": "layer"}, 'grid."prune.scope" = "layer": every key of [grid] is an axis'),
+        (
+            {"grid__train.epochs": [[4]]},
+            'grid."train.epochs"[0] = [4]: must be a number, a text, true or false',
+        ),
+        ({"grid__prune.exclude": ["fc"]}, 'grid."prune.exclude" = ["fc"]: no such key'),
+        ({"grid__data.path": ["/a"]}, 'grid."data.path" = ["/a"]: no such key'),
+        ({"grid__local.threads": [1]}, 'grid."local.threads" = [1]: no such key'),
+        (
+            {"grid__model.name": ["mobilenet_v2", "conv2"], "grid__model.width": [0.5]},
+            'grid."model.width"[0] = 0.5: no such key; only mobilenet_v2 has it; there are: name, init '
+            '(seen with model.name = "conv2")',
+        ),
+        (
+            {"grid__model.width": [0.5], "grid__sweep.model.width": [1]},
+            "grid: the axis model.width is there twice",
+        ),
+    ],
+)
+def test_every_combination_of_dotted_axes_has_to_be_valid(changes, said):
+    """The value to blame is named before anything is trained, not when its turn comes at night."""
+    assert said in message(**changes)
+
+
+def test_what_is_wrong_whatever_the_axes_say_is_said_once():
+    """The axis of epochs has no part in a milestone that stands before another."""
+    schedule = {"name": "step", "milestones": [3, 2]}
+
+    said = message(train__schedule=schedule, **{"grid__train.epochs": [4, 8]})
+
+    assert said == "train.schedule.milestones[1] = 2: must be above the milestone before it, 3"
+
+
+def test_all_errors_of_a_file_are_said_at_once_in_its_order(tmp_path):
+    """One round of mending, not one per error; rules between keys are checked beside misspelt keys."""
+    file = tmp_path / "bad.toml"
+    file.write_text(
+        GOOD.replace("epochs = 8", 'epochs = 2\nprecison = "bf16"')
+        .replace('"layer"', '"layers"')
+        .replace("[0.5, 0.8]", "[0.5, 1.5]")
+        .replace("mobilenet_v2", "mobilenet_v3")
+        + "[verdct]\n"
+    )
+
+    with pytest.raises(SpecError) as caught:
+        load_spec(file)
+
+    places = [line for line in str(caught.value).splitlines() if line.startswith(str(file))]
+    assert str(caught.value).startswith(f"6 problems in {file}:\n\n{file}:3: ")
+    assert [place.removeprefix(f"{file}:").split(" = ")[0] for place in places] == [
+        "3: sweep.model.name",
+        "8: train.precison",
+        "13: prune.scope",
+        "16: grid.sparsity[1]",
+        "17: grid.rewind_epoch[1]",
+        "19: verdct",
+    ]
+
+
+def test_a_consequence_of_an_error_is_no_second_error():
+    """Where epochs is no number, no rewind epoch is too large; a misspelt sparsity is not a lacking one."""
+    assert message(train__epochs="2") == 'train.epochs = "2": must be a whole number >= 1'
+    assert "problems" not in message(grid__sparsity=None, grid__spasity=[0.5])

@@ -1,0 +1,133 @@
+"""Where a spec is read from, and how a file that is no TOML is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from lthsweep.errors import SpecError
+from lthsweep.spec import dump_spec, load_spec
+from tests.spec.files import GOOD
+
+
+def refused(source, *overrides) -> str:
+    with pytest.raises(SpecError) as caught:
+        load_spec(source, overrides)
+    return str(caught.value)
+
+
+def test_an_error_shows_its_line_and_underlines_its_place(tmp_path):
+    """The whole message, so that a reader can mend the file from it alone."""
+    file = tmp_path / "typo.toml"
+    file.write_text(GOOD.replace("sparsity", "spasity"))
+
+    assert refused(file) == (
+        f"{file}:15: grid.spasity = [0.5, 0.8]: no such key; did you mean `sparsity`? there are: sparsity, "
+        'threshold, rewind_epoch, seed, or a value of another table, such as "model.init"\n'
+        "  15 | spasity = [0.5, 0.8]\n"
+        "     | ^^^^^^^"
+    )
+
+
+def test_an_element_of_a_list_is_underlined_itself(tmp_path):
+    """In a list of thirty values the list's name helps little."""
+    file = tmp_path / "list.toml"
+    file.write_text(GOOD.replace("[0.5, 0.8]", "[\n  0.5,  # half\n  1.5,\n]"))
+
+    assert refused(file) == (
+        f"{file}:17: grid.sparsity[1] = 1.5: must be a number >= 0 and < 1\n  17 |   1.5,\n     |   ^^^"
+    )
+
+
+@pytest.mark.parametrize("axis", ['"model.width" = [-1]', '"sweep.model.width" = [-1]', "model.width = [-1]"])
+def test_a_dotted_axis_is_found_however_it_is_written(tmp_path, axis):
+    """Quotes are TOML's business, not the user's."""
+    file = tmp_path / "axis.toml"
+    file.write_text(GOOD + axis + "\n")
+
+    assert refused(file).startswith(f'{file}:18: grid."model.width"[0] = -1: must be a number > 0')
+
+
+def test_a_duplicate_key_is_shown_with_the_line_of_the_first(tmp_path):
+    """The last one silently wins in YAML."""
+    file = tmp_path / "twice.toml"
+    file.write_text(GOOD + "seed = [2]\n\n[train]\n")
+
+    assert refused(file) == (
+        f"{file}:18: grid.seed is there twice, first on line 17; keep one of them\n"
+        "  18 | seed = [2]\n"
+        "     | ^^^^\n"
+        "\n"
+        f"{file}:20: train is there twice, first on line 6; keep one of them\n"
+        "  20 | [train]\n"
+        "     | ^^^^^^^"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[train]\nepochs = \n", 2),
+        ("[train\n", 1),
+        ("[train]\nepochs = [1,\n", 2),
+        ("a = 'x\n", 1),
+        ("\x00", 1),
+    ],
+)
+def test_a_syntax_error_is_shown_with_its_line(tmp_path, text, line):
+    """`tomllib` says where at the end of a sentence; a reader looks for it in front."""
+    file = tmp_path / "syntax.toml"
+    file.write_text(text)
+
+    assert refused(file).startswith(f"{file}:{line}: no valid TOML: ")
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path):
+    """Somebody will pass a record or an archive."""
+    file = tmp_path / "record.h5"
+    file.write_bytes(b"\x89HDF\r\n\x1a\n")
+
+    assert refused(file) == f"{file} is no text in UTF-8 (byte 0); a sweep's file is TOML"
+
+
+def test_a_missing_file_is_said_to_be_missing_with_the_nearest_name(tmp_path):
+    """Presets and the files beside the missing one are what may have been meant."""
+    (tmp_path / "mobilenet.toml").write_text(GOOD)
+
+    assert "did you mean 'digits-lenet'? presets: cifar10-mobilenetv2, digits-lenet" in refused("digits-lene")
+    assert f"did you mean '{tmp_path / 'mobilenet.toml'}'?" in refused(str(tmp_path / "mobilnet.toml"))
+    assert refused("zzz").startswith("there is no file and no preset 'zzz'; presets: ")
+
+
+def test_a_sweep_is_named_after_its_file(tmp_path):
+    """The name becomes a directory, so it is made of letters that every file system takes."""
+    file = tmp_path / "My First Sweep!.toml"
+    file.write_text(GOOD.replace('name = "small"\n', ""))
+
+    assert load_spec(file).sweep.name == "my-first-sweep"
+
+
+def test_a_sweep_directory_is_read_by_its_file(tmp_path):
+    """A directory of results knows what was asked."""
+    (tmp_path / "sweep.toml").write_text(GOOD)
+
+    assert load_spec(tmp_path).sweep.name == "small"
+    assert refused(tmp_path.parent) == (
+        f"{tmp_path.parent} is a directory without sweep.toml; give a TOML file, or a preset's name"
+    )
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_read(tmp_path):
+    """Editors on Windows write both."""
+    file = tmp_path / "windows.toml"
+    file.write_bytes(b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode())
+
+    assert load_spec(file).sweep.name == "small"
+
+
+def test_a_partition_that_is_not_given_is_left_out_of_the_dump(tmp_path):
+    """TOML has no null."""
+    file = tmp_path / "small.toml"
+    file.write_text(GOOD)
+
+    assert "partition" not in dump_spec(load_spec(file))
+    assert 'partition = "gpu"' in dump_spec(load_spec(file, ["slurm.partition=gpu"]))

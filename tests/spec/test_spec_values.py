@@ -1,0 +1,211 @@
+"""What the keys accept, their defaults, and the axes of the grid."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+from pydantic import ValidationError
+
+from lthsweep.spec import Spec, spec_of
+from lthsweep.spec.schema import TABLES
+from tests.spec.files import spec, tables
+
+
+def test_defaults_are_those_of_the_protocol():
+    """A file that says only what is trained on what, and how much to prune, is a whole recipe."""
+    whole = spec_of(
+        {
+            "sweep": {"model": {"name": "mobilenet_v2"}, "data": {"name": "cifar10"}},
+            "grid": {"sparsity": [0.9]},
+        }
+    )
+
+    assert whole.model_dump() == {
+        "sweep": {
+            "name": "sweep",
+            "description": "",
+            "model": {
+                "name": "mobilenet_v2",
+                "init": "default",
+                "strides": "imagenet",
+                "width": 1.0,
+                "dropout": 0.2,
+            },
+            "data": {
+                "name": "cifar10",
+                "validation": 5000,
+                "augment": "crop-flip",
+                "padding": 4,
+                "normalise": "dataset",
+            },
+        },
+        "train": {
+            "epochs": 10,
+            "batch_size": 128,
+            "precision": "fp32",
+            "label_smoothing": 0.0,
+            "optimizer": {
+                "name": "sgd",
+                "lr": 0.1,
+                "momentum": 0.9,
+                "nesterov": False,
+                "weight_decay": 0.0,
+            },
+            "schedule": {"name": "constant", "warmup": 0.0},
+        },
+        "prune": {
+            "method": "magnitude",
+            "scope": "global",
+            "schedule": "one-shot",
+            "rewind": "weights",
+            "exclude": (),
+        },
+        "grid": {"sparsity": (0.9,), "threshold": None, "rewind_epoch": (0,), "seed": (0,)},
+        "verdict": {"margin": 0.002, "confidence": 0.95},
+        "local": {
+            "workers": "auto",
+            "threads": 1,
+            "devices": "auto",
+            "checkpoint_seconds": 300.0,
+            "retries": 2,
+            "pin": True,
+        },
+        "slurm": {"profile": "generic", "partition": None},
+    }
+
+
+@pytest.mark.parametrize(
+    ("data", "validation", "augment"),
+    [
+        ({"name": "digits"}, 150, "none"),
+        ({"name": "mnist"}, 5000, "none"),
+        ({"name": "cifar100"}, 5000, "crop-flip"),
+        ({"name": "tiny_imagenet"}, 5000, "crop-flip"),
+        ({"name": "image_folder", "path": "/data/birds.zip"}, 0, "none"),
+    ],
+)
+def test_defaults_of_data_depend_on_the_data_set(data, validation, augment):
+    """150 images are a tenth of the digits; a flipped digit is another digit, a flipped ship is a ship."""
+    read = spec(sweep__data=data).sweep.data
+
+    assert (read.validation, read.augment) == (validation, augment)
+
+
+def test_an_image_folder_is_called_by_the_end_of_its_path():
+    """Where the data lie is no part of a result; what they are called is."""
+    data = {"name": "image_folder", "path": "/data/birds.zip"}
+
+    assert spec(sweep__data=data).sweep.data.label == "birds"
+    assert spec(sweep__data=data | {"label": "finches"}).sweep.data.label == "finches"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mobilenet_v2",
+        "lenet_300_100",
+        "conv2",
+        "conv4",
+        "conv6",
+        "resnet20",
+        "resnet32",
+        "resnet44",
+        "resnet56",
+        "resnet110",
+        "vgg11",
+        "vgg13",
+        "vgg16",
+        "vgg19",
+    ],
+)
+def test_every_model_can_be_named_alone(name):
+    """A depth is part of a name, so a model needs no further key."""
+    assert spec(sweep__model={"name": name}).sweep.model.name == name
+
+
+def test_integers_are_taken_for_numbers():
+    """People write lr = 1."""
+    optimizer = spec(train__optimizer={"name": "sgd", "lr": 1}).train.optimizer
+
+    assert optimizer.lr == 1.0
+    assert type(optimizer.lr) is float
+
+
+def test_an_optimizer_without_a_name_is_sgd_and_a_schedule_constant():
+    """`optimizer = { lr = 0.05 }` changes the learning rate of the default, and no more."""
+    train = spec(train__optimizer={"lr": 0.05}, train__schedule={"warmup": 0.5}).train
+
+    assert (train.optimizer.name, train.optimizer.lr) == ("sgd", 0.05)
+    assert (train.schedule.name, train.schedule.warmup) == ("constant", 0.5)
+
+
+def test_bfloat16_is_a_precision():
+    """GPUs are an order of magnitude faster in it."""
+    assert spec(train__precision="bf16").train.precision == "bf16"
+
+
+def test_levels_and_rate_are_the_sparsities_of_iterative_pruning():
+    """Twelve digits, because 1 - 0.8 is 0.19999999999999996 in binary."""
+    assert spec(grid__sparsity={"levels": 4, "rate": 0.2}).grid.sparsity == (0.2, 0.36, 0.488, 0.5904)
+
+
+def test_rewind_epochs_stay_as_written():
+    """Epochs may be fractions; iterations are another unit; the table shows both as the user wrote them."""
+    points = spec(grid__rewind_epoch=[0, 0.5, 2, "500it"]).grid.rewind_epoch
+
+    assert points == (0, 0.5, 2, "500it")
+    assert [type(point) for point in points] == [int, float, int, str]
+
+
+def test_axes_are_amount_rewind_epoch_seed_then_dotted_as_written():
+    """The order of the axes is the order of the table's columns."""
+    grid = spec(grid__sparsity=None, grid__threshold=[0.01], **{"grid__prune.scope": ["layer"]}).grid
+
+    assert list(grid.axes.items()) == [
+        ("threshold", (0.01,)),
+        ("rewind_epoch", (0, 2)),
+        ("seed", (0, 1)),
+        ("prune.scope", ("layer",)),
+    ]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"grid__model.width": [0.5, 1]},
+        {"grid__sweep.model.width": [0.5, 1]},
+        {"grid__model": {"width": [0.5, 1]}},
+        {"grid__sweep": {"model": {"width": [0.5, 1]}}},
+    ],
+)
+def test_a_dotted_axis_may_be_written_in_four_ways(changes):
+    """In TOML an unquoted `model.width` is a table in a table; nobody should have to know."""
+    assert spec(**changes).grid.axes["model.width"] == (0.5, 1)
+
+
+def test_an_axis_of_epochs_replaces_the_files_epochs():
+    """No cell trains for the file's epochs then, so rewinding beyond them is no error."""
+    grid = spec(train__epochs=1, grid__rewind_epoch=[3], **{"grid__train.epochs": [4, 8]}).grid
+
+    assert grid.axes["train.epochs"] == (4, 8)
+
+
+def test_a_spec_is_immutable_and_survives_pickling():
+    """Workers get it from another process, and nobody may change it under them."""
+    whole = spec(**{"grid__model.width": [0.5, 1]})
+
+    assert pickle.loads(pickle.dumps(whole)) == whole
+    with pytest.raises(ValidationError):
+        whole.train.epochs = 3
+
+
+def test_building_a_spec_by_hand_checks_the_rules_between_keys():
+    """A spec that exists is right, whichever door it came through."""
+    with pytest.raises(ValidationError, match=r"must be below train\.epochs = 2"):
+        Spec.model_validate(tables(train__epochs=2))
+
+
+def test_the_tables_of_the_schema_are_those_of_the_spec():
+    """Errors, template and reference walk the schema; a table missing there would be unknown to them."""
+    assert {name: field.annotation for name, field in Spec.model_fields.items()} == dict(TABLES)
