@@ -75,6 +75,7 @@ class ImageFolderSpec(_Data):
             "text of letters, digits, `.`, `_` and `-`, starting with a letter or a digit, at most 64 long"
         ),
     ] = Field(
+        "",  # never stays: the path gives one
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
         description="What the data are called in results, wherever they lie; from the path if left out.",
     )
