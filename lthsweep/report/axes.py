@@ -1,0 +1,126 @@
+"""The axes of a table of tickets: which there are, their values in order, and short labels that stay apart.
+
+Values reach the report as integers, floats or text ("500it", "0.5"), depending on which file they came from.
+So a value is named here by one canonical text, and two frames agree on a value if these texts are equal.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+__all__ = ["Axes", "canonical", "labels", "ordered", "spread_pick"]
+
+_ITERATIONS = re.compile(r"(\d+)it")
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The axes that a table of tickets spans, the seeds left out.
+
+    Attributes:
+        cut: "threshold" if that column has values, else "sparsity".
+        further: the dotted axes, in the order of the columns.
+    """
+
+    cut: str
+    further: tuple[str, ...]
+
+    @classmethod
+    def of(cls, tickets: pd.DataFrame) -> Axes:
+        """Read the axes off the columns."""
+        thresholds = "threshold" in tickets and (
+            "sparsity" not in tickets or bool(tickets["threshold"].notna().any())
+        )
+        return cls(
+            cut="threshold" if thresholds else "sparsity",
+            further=tuple(str(name) for name in tickets.columns if "." in str(name)),
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All axes: the cut, the rewind epoch, the further ones."""
+        return (self.cut, "rewind_epoch", *self.further)
+
+    def normalise(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """A copy of `frame` with a column of canonical texts per axis; an axis that is not there is ""."""
+        texts = {name: [canonical(v) for v in frame[name]] if name in frame else "" for name in self.names}
+        return frame.assign(**texts).reset_index(drop=True)
+
+    def combinations(self, tickets: pd.DataFrame) -> list[tuple[str, ...]]:
+        """The values of the further axes that occur together, in row order; [()] without such axes."""
+        if not self.further:
+            return [()]
+        rows = self.normalise(tickets)[list(self.further)]
+        return list(dict.fromkeys(rows.itertuples(index=False, name=None)))
+
+
+def canonical(value: Any) -> str:
+    """One text per value: 1, 1.0 and "1" are "1"; nothing (None, NaN) is ""."""
+    if isinstance(value, str):
+        text = "".join(
+            c if c.isprintable() else "\ufffd" for c in value.strip()
+        )  # XML has no control characters
+    elif isinstance(value, bool):
+        return str(value).lower()
+    elif value is None or pd.isna(value):
+        return ""
+    else:
+        text = str(value)
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return f"{number:.12g}" if math.isfinite(number) else ""
+
+
+def ordered(values: Iterable[str], steps_per_epoch: float = math.nan) -> list[str]:
+    """Distinct canonical values: numbers ascending, then other text.
+
+    Args:
+        values: canonical texts; "" (no value) is dropped.
+        steps_per_epoch: where it is known, "500it" takes its place among the epochs; else it follows them.
+    """
+
+    def place(text: str) -> tuple[int, float, str]:
+        if match := _ITERATIONS.fullmatch(text):
+            steps = float(match[1])
+            known = math.isfinite(steps_per_epoch) and steps_per_epoch > 0
+            return (0, steps / steps_per_epoch, text) if known else (1, steps, text)
+        try:
+            return (0, float(text), text)
+        except ValueError:
+            return (2, 0.0, text)
+
+    return sorted({value for value in values if value}, key=place)
+
+
+def labels(values: Iterable[str]) -> dict[str, str]:
+    """Canonical value → its label: numbers cut to the fewest digits (four or more) that keep all apart."""
+    distinct = list(dict.fromkeys(values))
+    for digits in range(4, 12):
+        short = {value: _cut_short(value, digits) for value in distinct}
+        if len(set(short.values())) == len(distinct):
+            return short
+    return {value: value for value in distinct}
+
+
+def spread_pick(values: list[str], limit: int) -> list[str]:
+    """At most `limit` of `values`, evenly spread, always with the first and the last."""
+    if len(values) <= limit:
+        return values
+    if limit == 1:
+        return values[-1:]
+    return [values[round(i * (len(values) - 1) / (limit - 1))] for i in range(limit)]
+
+
+def _cut_short(text: str, digits: int) -> str:
+    try:
+        return f"{float(text):.{digits}g}"
+    except ValueError:
+        return text

@@ -1,0 +1,119 @@
+"""All figures of a report, drawn and rendered: four kinds, each once per combination of the further axes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from lthsweep.report.accuracy import accuracy
+from lthsweep.report.content import Part, ReportInput
+from lthsweep.report.curves import curves
+from lthsweep.report.heatmap import heatmap
+from lthsweep.report.layers import layer_sparsity
+from lthsweep.report.numbers import plural
+from lthsweep.report.style import paper_style, render
+from lthsweep.report.summary import totals
+
+__all__ = ["KINDS", "Drawing", "Kind", "draw_figures"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of figure.
+
+    Attributes:
+        title: its heading.
+        caption: how to read it, a sentence or two.
+        draw: from one combination of further axes to a figure.
+    """
+
+    title: str
+    caption: str
+    draw: Callable[[Part, ReportInput], Figure]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One finished figure.
+
+    Attributes:
+        name: its file name without ending, unique in the report.
+        alt: what a reader who cannot see it should know.
+        svg, png: the bytes.
+    """
+
+    name: str
+    title: str
+    caption: str
+    alt: str
+    svg: bytes
+    png: bytes
+
+
+KINDS: Mapping[str, Kind] = {
+    "heatmap": Kind(
+        "Which tickets match",
+        "Difference of a ticket to its dense run at each grid point. Framed cells match: their whole "
+        "interval lies above −margin. Striped cells have no result yet (missing); cross-hatched ones failed.",
+        heatmap,
+    ),
+    "accuracy": Kind(
+        "Accuracy against weights remaining",
+        "Test accuracy at the last epoch, a line per rewind epoch k; further right is a smaller network.",
+        accuracy,
+    ),
+    "curves": Kind(
+        "Learning curves",
+        "Tickets against the dense run over the epochs of the schedule.",
+        curves,
+    ),
+    "layers": Kind(
+        "Where the weights were taken",
+        "Weights remaining in each layer. A cross marks a layer that lost every weight in some ticket.",
+        layer_sparsity,
+    ),
+}
+
+
+def draw_figures(report: ReportInput, *, max_parts: int = 12) -> list[Drawing]:
+    """Draw every kind for every combination of further axes.
+
+    Args:
+        report: what to draw.
+        max_parts: combinations to draw, the first ones of the table; a figure takes about half a second.
+    """
+    parts = report.parts()[:max_parts]
+    drawings = []
+    with paper_style():
+        for name, kind in KINDS.items():
+            for number, part in enumerate(parts, start=1):
+                rendered = render(kind.draw(part, report))
+                drawings.append(
+                    Drawing(
+                        name=name if len(parts) == 1 else f"{name}-{number}-{_slug(part.values)}",
+                        title=f"{kind.title}: {part.title}" if part.title else kind.title,
+                        caption=kind.caption,
+                        alt=_alt(kind, part, report),
+                        svg=rendered.svg,
+                        png=rendered.png,
+                    )
+                )
+    return drawings
+
+
+def _slug(values: Mapping[str, str]) -> str:
+    """File-name form of a combination; the number before it is what makes a name unique."""
+    text = "-".join(f"{name.rpartition('.')[2]}={value}" for name, value in values.items())
+    return re.sub(r"[^A-Za-z0-9.=_-]+", "_", text)[:60]
+
+
+def _alt(kind: Kind, part: Part, report: ReportInput) -> str:
+    counted = totals(part.tickets)
+    found = ", ".join(f"{number} {verdict}" for verdict, number in counted.verdicts.items() if number)
+    return (
+        f"{kind.title}. {plural(counted.points, 'grid point')}, {len(part.cuts)} values of {report.axes.cut} "
+        f"by {plural(len(part.rewinds), 'rewind epoch')}: {found or 'none'}. The table holds the numbers."
+    )

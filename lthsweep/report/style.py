@@ -1,0 +1,188 @@
+"""How every figure looks, and how it becomes bytes that are the same on every machine.
+
+Drawn with matplotlib's object-oriented `Figure`; pyplot's global list of figures is never touched. The font
+is DejaVu Sans because matplotlib carries it: any other would make the bytes depend on the machine.
+"""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap, to_hex
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.path import Path as Outline
+from matplotlib.textpath import TextPath
+
+__all__ = [
+    "ALERT",
+    "DARK",
+    "FAILED",
+    "INK",
+    "LIGHT",
+    "MARKERS",
+    "MUTED",
+    "PAPER",
+    "RULE",
+    "Rendered",
+    "diverging",
+    "glyph",
+    "line_colours",
+    "new_figure",
+    "note",
+    "paper_style",
+    "render",
+    "say",
+]
+
+# The page swaps these four for the reader's light or dark theme, so nothing else may have these values.
+INK = "#1a1c1f"
+MUTED = "#666c75"
+RULE = "#d3d7dc"
+PAPER = "#ffffff"
+
+DARK, LIGHT = "#0e1012", "#fcfcfd"  # text on a coloured cell: the same in both themes
+FAILED = "#50555d"
+ALERT = "#cc3d00"
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
+
+# Okabe & Ito (2008), without the yellow and sky blue that white paper swallows.
+_CATEGORIES = ("#0072b2", "#e08e00", "#009e73", "#cc79a7", "#d55e00")
+_ORDINAL = LinearSegmentedColormap.from_list(
+    "ordinal", ["#2b6cc4", "#1a9aa8", "#3fae5a", "#d9a514", "#e0701a", "#c2398a"]
+)
+# Orange against blue: the pair that all common kinds of colour blindness tell apart.
+_DIVERGING = [
+    "#7f2704",
+    "#c8540f",
+    "#f09a55",
+    "#fbd9b8",
+    "#f7f7f7",
+    "#c5dcee",
+    "#7ab0d8",
+    "#2f79b8",
+    "#08407e",
+]
+
+_STYLE: dict[str, Any] = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": MUTED,
+    "axes.grid": False,
+    "axes.labelcolor": INK,
+    "axes.labelsize": 8.5,
+    "axes.linewidth": 0.6,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlecolor": INK,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 9,
+    "axes.unicode_minus": True,
+    "figure.facecolor": PAPER,
+    "axes.facecolor": "none",
+    "font.family": ["DejaVu Sans"],
+    "font.size": 8,
+    "grid.color": RULE,
+    "grid.linewidth": 0.5,
+    "hatch.linewidth": 0.7,
+    "legend.edgecolor": RULE,
+    "legend.fontsize": 7.5,
+    "legend.frameon": False,
+    "legend.labelcolor": INK,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 4.2,
+    "savefig.facecolor": PAPER,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "lthsweep",
+    "text.color": INK,
+    "text.parse_math": False,  # a "$" in a name is a name, not mathematics
+    "xtick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "xtick.labelsize": 7.5,
+    "xtick.major.width": 0.6,
+    "xtick.minor.width": 0.4,
+    "ytick.color": MUTED,
+    "ytick.labelcolor": INK,
+    "ytick.labelsize": 7.5,
+    "ytick.major.width": 0.6,
+    "ytick.minor.width": 0.4,
+}
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """One figure as bytes: SVG for the page and for paper, PNG at 200 dpi."""
+
+    svg: bytes
+    png: bytes
+
+
+@contextmanager
+def paper_style() -> Iterator[None]:
+    """The house style over matplotlib's defaults, whatever the user's matplotlibrc says; undone at the end.
+
+    Both drawing and rendering belong inside, for ticks and the SVG salt are looked up late.
+    """
+    with matplotlib.rc_context():
+        # The backend is left alone: choosing one imports pyplot.
+        defaults = matplotlib.rcParamsDefault.items()
+        kept: dict[Any, Any] = {k: v for k, v in defaults if not k.startswith("backend")}
+        matplotlib.rcParams.update(kept | _STYLE)
+        yield
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of so many inches (at most 14 by 14) that lays itself out."""
+    figure = Figure(figsize=(min(width, 14.0), min(height, 14.0)), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def render(figure: Figure, dpi: int = 200) -> Rendered:
+    """SVG and PNG without dates, versions or anything else that differs between two runs."""
+    svg, png = io.BytesIO(), io.BytesIO()
+    nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    figure.savefig(svg, format="svg", metadata=nothing)
+    figure.savefig(png, format="png", dpi=dpi, metadata={"Software": None})
+    return Rendered(svg=svg.getvalue(), png=png.getvalue())
+
+
+def diverging() -> LinearSegmentedColormap:
+    """Orange (below) through near-white to blue (above)."""
+    return LinearSegmentedColormap.from_list("below-above", _DIVERGING)
+
+
+def line_colours(number: int) -> list[str]:
+    """Colours for `number` lines: five that anybody can tell apart, beyond that an ordered scale."""
+    if number <= len(_CATEGORIES):
+        return list(_CATEGORIES[:number])
+    return [to_hex(_ORDINAL(i / (number - 1))) for i in range(number)]
+
+
+def glyph(character: str) -> Outline:
+    """A character as a marker centred on its point, so that a legend can show it."""
+    outline = TextPath((0.0, 0.0), character, size=10, prop=FontProperties(family="DejaVu Sans"))
+    box = outline.get_extents()
+    middle = ((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2)
+    return Outline(outline.vertices - middle, outline.codes)
+
+
+def say(figure: Figure, text: str) -> None:
+    """A figure that has nothing to draw says why, in the place of axes."""
+    axes: Axes = figure.add_subplot()
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, text, ha="center", va="center", color=MUTED, fontsize=9, transform=axes.transAxes)
+
+
+def note(figure: Figure, text: str) -> None:
+    """The line under a figure: what its bands are, how many seeds."""
+    characters = int(figure.get_figwidth() * 17.5)  # of 7-point DejaVu Sans in so many inches
+    wrapped = textwrap.fill(text, characters)
+    figure.supxlabel(wrapped, fontsize=7, color=MUTED, x=0.01, ha="left", linespacing=1.3)
