@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from lthsweep.errors import StoreError
 from lthsweep.plan.grid import expand
 from lthsweep.reduce.merge import current
-from lthsweep.reduce.query import query, sql
 from lthsweep.reduce.table import Table, TableFile
 from lthsweep.spec import load_spec
 from lthsweep.spec.load import spec_of
@@ -89,10 +88,14 @@ class Sweep:
         table: str = "tickets",
     ) -> pd.DataFrame:
         """Rows of one table that fulfil a condition, see `lthsweep.reduce.query.query`."""
+        from lthsweep.reduce.query import query  # here: planning and merging need no DuckDB
+
         return query(self.frames, where, sort, columns, table)
 
     def sql(self, statement: str) -> pd.DataFrame:
         """The answer to one SELECT over `tickets`, `runs`, `curves` and `layers`."""
+        from lthsweep.reduce.query import sql
+
         return sql(self.frames, statement)
 
     def __repr__(self) -> str:

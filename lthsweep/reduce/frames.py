@@ -9,10 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-__all__ = ["TABLES", "Frames", "axes_of", "frame_of", "sparsest_matching"]
+from lthsweep.reduce.table import TABLES
 
-TABLES = ("tickets", "runs", "curves", "layers")
-"""The tables that a user may ask, in the order in which they are explained."""
+__all__ = ["Frames", "axes_of", "frame_of", "sparsest_matching"]
 
 _AMOUNTS = ("sparsity", "threshold")
 
@@ -61,23 +60,15 @@ def sparsest_matching(tickets: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         The chosen rows under the columns of `tickets`, in the order of the grid. Where no ticket matches, a
-        row with the axes, `n_planned` and verdict "none", the rest unknown. A trunk is no ticket.
+        row with verdict "none" and nothing else known (so whole numbers are of the nullable type `Int64`). A
+        trunk is no ticket.
     """
-    axes = axes_of(tickets)
-    others = [axis for axis in axes if axis not in _AMOUNTS]
-    order = tickets[others].drop_duplicates() if others else pd.DataFrame(index=[0])
+    others = [axis for axis in axes_of(tickets) if axis not in _AMOUNTS]
     candidates = tickets[(tickets["kind"] == "ticket") & tickets["verdict"].isin(["matching", "winning"])]
-    chosen = candidates.sort_values("weights_remaining", kind="stable").drop_duplicates(others or "kind")
-    if not others:
-        return (chosen if len(chosen) else _none(tickets.head(1), axes)).reset_index(drop=True)
-    without = _none(order.merge(tickets, on=others).drop_duplicates(others), axes)
-    rows = pd.concat([chosen, without[tickets.columns]]).drop_duplicates(others)
-    return order.merge(rows, on=others)[list(tickets.columns)]
-
-
-def _none(rows: pd.DataFrame, axes: list[str]) -> pd.DataFrame:
-    kept = [axis for axis in axes if axis not in _AMOUNTS]
-    return rows[[*kept, "n_planned"]].assign(verdict="none", kind="ticket").reindex(columns=rows.columns)
+    chosen = candidates.sort_values("weights_remaining", kind="stable").drop_duplicates(others)
+    found = tickets[others].drop_duplicates().merge(chosen, on=others, how="left")[list(tickets.columns)]
+    whole = [name for name in tickets.columns if tickets[name].dtype == np.int64 and name not in others]
+    return found.astype(dict.fromkeys(whole, "Int64")).fillna({"verdict": "none", "kind": "ticket"})
 
 
 def _series(column: NDArray[Any]) -> pd.Series[Any]:

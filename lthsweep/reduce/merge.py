@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING
 from lthsweep.errors import CorruptRecordError, StoreError
 from lthsweep.reduce.detail import curve_rows, layer_rows
 from lthsweep.reduce.facts import Facts, FailureFacts, facts_of
-from lthsweep.reduce.frames import TABLES
 from lthsweep.reduce.reuse import facts_in
 from lthsweep.reduce.runs import run_rows
-from lthsweep.reduce.table import SCHEMA, SweepRow, Table, TableFile, encode_table
+from lthsweep.reduce.table import SCHEMA, TABLES, SweepRow, Table, TableFile, encode_table
 from lthsweep.reduce.tickets import ticket_rows
 from lthsweep.spec import dump_spec
 from lthsweep.store.commit import replace

@@ -6,10 +6,10 @@ h5dump since 1.10, and a flipped bit is an error instead of a number.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
@@ -18,13 +18,18 @@ from numpy.typing import NDArray
 
 from lthsweep.errors import CorruptRecordError, StoreError
 from lthsweep.reduce.columns import compound
-from lthsweep.reduce.frames import TABLES, Frames
 from lthsweep.store.commit import read_whole
 
-__all__ = ["SCHEMA", "SweepRow", "Table", "TableFile", "encode_table", "read_table"]
+if TYPE_CHECKING:
+    from lthsweep.reduce.frames import Frames
+
+__all__ = ["SCHEMA", "TABLES", "SweepRow", "Table", "TableFile", "encode_table", "read_table"]
 
 SCHEMA = 1
 """Rises whenever a column of any table changes its meaning; a table of another schema is made anew."""
+
+TABLES = ("tickets", "runs", "curves", "layers")
+"""The tables that a user may ask, in the order in which they are explained."""
 
 _CHUNK_BYTES = 1 << 18
 _MAX_BYTES = 1 << 34
@@ -66,7 +71,7 @@ class Table:
     @property
     def frames(self) -> Frames:
         """The tables as pandas frames, each made when it is asked for."""
-        return Frames(self.tables.__getitem__)
+        return _frames(self.tables.__getitem__)
 
 
 class TableFile:
@@ -105,7 +110,7 @@ class TableFile:
     @property
     def frames(self) -> Frames:
         """The tables as pandas frames, each made when it is asked for."""
-        return Frames(self.__getitem__)
+        return _frames(self.__getitem__)
 
     def _damaged(self, reason: str) -> CorruptRecordError:
         return CorruptRecordError(
@@ -137,6 +142,14 @@ def read_table(path: Path) -> Frames:
         StoreError: if it is damaged, hostile, or of another schema.
     """
     return TableFile(path).frames
+
+
+def _frames(source: Callable[[str], NDArray[np.void]]) -> Frames:
+    from lthsweep.reduce.frames import (
+        Frames,
+    )  # here: pandas takes a third of a second, and merging needs none
+
+    return Frames(source)
 
 
 def _write(file: h5py.File, name: str, rows: NDArray[np.void]) -> None:

@@ -25,8 +25,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from scipy.special import stdtrit
-
 __all__ = ["VERDICTS", "Comparison", "Interval", "Pair", "Verdict", "compare", "t_interval"]
 
 Verdict = Literal["winning", "matching", "not matching", "undecided", "failed", "missing"]
@@ -100,6 +98,8 @@ def t_interval(values: Sequence[float], confidence: float) -> Interval:
         return Interval(mean, math.nan, math.nan, math.nan)
     if min(values) == max(values):  # rounding of the mean must not give equal values a spread
         return Interval(values[0], 0.0, values[0], values[0])
+    from scipy.special import stdtrit  # here: it takes a quarter of a second, and reading a table needs none
+
     sd = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
     half = float(stdtrit(n - 1, (1 + confidence) / 2)) * sd / math.sqrt(n)
     return Interval(mean, sd, mean - half, mean + half)

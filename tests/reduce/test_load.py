@@ -124,19 +124,28 @@ def test_query_and_sql_from_python(sweep, plan):
         loaded.query("verdikt = 'winning'")
 
 
+def modules_after(code):
+    """Top-level packages that a new process has imported after `code`."""
+    code = f"import sys; {code}; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    return set(done.stdout.split())
+
+
 def test_reading_never_imports_torch():
     """Commands that do not train start in a moment; torch alone takes seconds."""
-    code = (
-        "import sys, lthsweep.api, lthsweep.reduce.merge, lthsweep.reduce.query;"
-        "print([m for m in sys.modules if m.partition('.')[0] in ('torch', 'torchvision', 'sklearn')])"
+    loaded = modules_after(
+        "import lthsweep.api, lthsweep.reduce.merge, lthsweep.reduce.query, lthsweep.reduce.frames"
     )
 
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
+    assert not loaded & {"torch", "torchvision", "sklearn"}
+    assert "pandas" in loaded
 
-    assert done.stdout.strip() == "[]"
+
+def test_only_who_asks_frames_waits_for_pandas():
+    """Merging and loading need neither frames nor queries nor statistics on import."""
+    loaded = modules_after("import lthsweep.api, lthsweep.reduce.merge")
+
+    assert not loaded & {"pandas", "duckdb", "scipy", "torch"}
