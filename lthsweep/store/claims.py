@@ -17,6 +17,7 @@ between times that the same file server gave, never from the clocks of two hosts
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import Iterator
@@ -131,7 +132,13 @@ def release(sweep: SweepDir, key: str, owner: Owner) -> None:
     generation, holding = _last(sweep, key)
     if holding is not None and holding.token == owner.token:
         # Its own generation is written by its owner only, so nothing of anybody else can be lost here.
-        replace(sweep.claim(key, generation), plainjson.dump({"released": True}), durable=False)
+        path = sweep.claim(key, generation)
+        try:
+            replace(path, plainjson.dump({"released": True}), durable=False)
+        except StoreError:  # no space: an empty file of great age needs none, and is as free
+            with contextlib.suppress(OSError):
+                os.truncate(path, 0)
+                os.utime(path, (0, 0))
 
 
 def holder(sweep: SweepDir, key: str, stale_seconds: float) -> Owner | None:

@@ -76,7 +76,7 @@ class SweepDir:
         return self.records / f"{checked_name(key)}{RECORD_SUFFIX}"
 
     def has_record(self, key: str) -> bool:
-        """Whether the run is finished. On NFS a fresh record may be seen seconds late; absence is never proof."""
+        """Whether the run is finished. NFS may show a fresh record late: absence is never proof."""
         return self.record(key).exists()
 
     def record_keys(self) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 from lthsweep.errors import StoreError
 from lthsweep.store import plainjson
 from lthsweep.store.commit import read_whole, replace
-from lthsweep.store.layout import SweepDir
+from lthsweep.store.layout import SweepDir, checked_name
 
 __all__ = ["Heartbeat", "read_heartbeats", "remove_heartbeat", "write_heartbeat"]
 
@@ -71,11 +71,12 @@ def remove_heartbeat(sweep: SweepDir, worker: str) -> None:
 def _read(path: Path) -> Heartbeat | None:
     try:
         content: Any = plainjson.load(read_whole(path))
+        key = str(content["key"])
         return Heartbeat(
-            worker=str(content["worker"]),
+            worker=checked_name(str(content["worker"])),
             host=str(content["host"]),
             pid=int(content["pid"]),
-            key=str(content["key"]),
+            key=checked_name(key) if key else "",  # readers make paths of it
             phase=str(content["phase"]),
             epoch=float(content["epoch"]),
             epochs=float(content["epochs"]),

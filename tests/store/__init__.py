@@ -1,0 +1,1 @@
+"""Tests of the store, and `factory`, which makes records for other tests too."""

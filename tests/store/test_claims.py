@@ -1,0 +1,235 @@
+"""Of all who want a run, exactly one gets it; a dead owner's run goes to exactly one other."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import multiprocessing
+import os
+import subprocess
+import sys
+
+import pytest
+
+from lthsweep.errors import StoreError
+from lthsweep.store import claims, plainjson
+from lthsweep.store.claims import Owner, claimed_keys, holder, refresh, release, take, this_process
+from lthsweep.store.layout import SweepDir
+from tests.store.factory import names
+
+KEY = "0123456789abcdef0123"
+STALE = 60.0
+ROUNDS = 100
+RACERS = 4
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    return SweepDir(tmp_path / "sweep").create()
+
+
+def dead_owner():
+    """An owner on this machine whose process is gone."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True
+    )
+    return dataclasses.replace(this_process(), pid=int(done.stdout))
+
+
+def elsewhere():
+    """An owner whose process cannot be asked from here."""
+    return Owner(host="node99", place="another boot", pid=1, start=1, token=os.urandom(8).hex())
+
+
+def age(sweep, seconds, generation=0):
+    """Make a claim's last heartbeat old."""
+    path = sweep.claim(KEY, generation)
+    then = path.stat().st_mtime - seconds
+    os.utime(path, (then, then))
+
+
+def race(path, gate, results):
+    """One of the racers: ask for every run as soon as all others do."""
+    sweep, owner = SweepDir(path), this_process()
+    won = []
+    for turn in range(ROUNDS):
+        gate.wait()
+        if take(sweep, f"run{turn}", owner, STALE):
+            won.append(turn)
+    results.put(won)
+    gate.wait()  # alive until all are done, or its claims would be free
+
+
+def winners(sweep):
+    """Rounds won by all racers together, sorted."""
+    context = multiprocessing.get_context("spawn")
+    gate, results = context.Barrier(RACERS), context.Queue()
+    racers = [context.Process(target=race, args=(sweep.path, gate, results)) for _ in range(RACERS)]
+    for racer in racers:
+        racer.start()
+    won = [turn for _ in racers for turn in results.get(timeout=60)]
+    for racer in racers:
+        racer.join()
+    return sorted(won)
+
+
+def test_of_racing_workers_exactly_one_gets_a_free_run(sweep):
+    """Two who train the same run waste one training."""
+    assert winners(sweep) == list(range(ROUNDS))
+
+
+def test_of_racing_workers_exactly_one_gets_a_dead_owners_run(sweep):
+    """The hard case: all find the owner dead at once, and the second must not bury the first one's claim."""
+    gone = dead_owner()
+    for turn in range(ROUNDS):
+        sweep.claim(f"run{turn}").write_bytes(plainjson.dump(dataclasses.asdict(gone)))
+
+    assert winners(sweep) == list(range(ROUNDS))
+
+
+def test_a_living_owner_keeps_its_claim(sweep):
+    """Even if it gave no heartbeat: its process is there to be seen."""
+    first, second = this_process(), this_process()
+
+    assert take(sweep, KEY, first, STALE)
+    age(sweep, 10 * STALE)
+    assert not take(sweep, KEY, second, STALE)
+    assert take(sweep, KEY, first, STALE)
+    assert holder(sweep, KEY, STALE) == first
+    assert claimed_keys(sweep) == [KEY]
+
+
+def test_a_process_that_is_gone_loses_its_claim(sweep):
+    """A killed worker's run goes on at once, without waiting for its heartbeat to age."""
+    assert take(sweep, KEY, dead_owner(), STALE)
+    assert holder(sweep, KEY, STALE) is None
+    heir = this_process()
+
+    assert take(sweep, KEY, heir, STALE)
+    assert holder(sweep, KEY, STALE) == heir
+
+
+def test_a_reused_pid_is_not_the_owner(sweep):
+    """Pids come round; the time at which the process started tells."""
+    me = this_process()
+    assert take(sweep, KEY, dataclasses.replace(me, start=me.start - 1, token="old"), STALE)
+
+    assert take(sweep, KEY, me, STALE)
+
+
+def test_a_process_that_only_left_its_exit_status_is_dead(sweep):
+    """A killed child that its parent has not waited for yet still has a pid."""
+    child = subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    owner = dataclasses.replace(this_process(), pid=child.pid, start=claims._start_of(child.pid) or 0)
+    take(sweep, KEY, owner, STALE)
+    child.stdout.read()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+
+    assert take(sweep, KEY, this_process(), STALE)
+    child.wait()
+
+
+def test_an_owner_elsewhere_is_judged_by_its_heartbeat(sweep):
+    """Another host's process cannot be asked."""
+    other, me = elsewhere(), this_process()
+    assert take(sweep, KEY, other, STALE)
+    age(sweep, STALE / 2)
+    assert not take(sweep, KEY, me, STALE)
+    age(sweep, STALE)
+
+    assert take(sweep, KEY, me, STALE)
+    assert names(sweep.claims) == [f"{KEY}.json", f"{KEY}.json.1"]
+
+
+def test_a_heartbeat_keeps_a_claim_alive(sweep):
+    """The owner says that it is there, and learns that it still is the owner."""
+    other = elsewhere()
+    take(sweep, KEY, other, STALE)
+    age(sweep, 2 * STALE)
+
+    assert refresh(sweep, KEY, other) is True
+    assert not take(sweep, KEY, this_process(), STALE)
+
+
+def test_a_zombie_learns_that_it_lost_its_claim(sweep):
+    """Stopped for an hour, taken over, woken up: it must not touch the heir's claim."""
+    zombie, heir = elsewhere(), this_process()
+    take(sweep, KEY, zombie, STALE)
+    age(sweep, 2 * STALE)
+    take(sweep, KEY, heir, STALE)
+
+    assert refresh(sweep, KEY, zombie) is False
+    release(sweep, KEY, zombie)
+    assert not take(sweep, KEY, zombie, STALE)
+    assert holder(sweep, KEY, STALE) == heir
+
+
+def test_a_released_run_is_free_at_once(sweep):
+    """An interrupted worker gives its run back in good order."""
+    first, second = this_process(), this_process()
+    take(sweep, KEY, first, STALE)
+
+    release(sweep, KEY, first)
+
+    assert holder(sweep, KEY, STALE) is None
+    assert refresh(sweep, KEY, first) is False
+    assert take(sweep, KEY, second, STALE)
+    assert not take(sweep, KEY, first, STALE)
+
+
+def test_release_needs_no_space(sweep, monkeypatch):
+    """The usual reason to give a run back is a full disk."""
+    first = this_process()
+    take(sweep, KEY, first, STALE)
+    with monkeypatch.context() as patch:
+
+        def full(*arguments, **options):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        patch.setattr(os, "write", full)
+        release(sweep, KEY, first)
+
+    assert take(sweep, KEY, this_process(), STALE)
+
+
+def test_a_finished_run_needs_no_claim(sweep):
+    """Its claims go with the release, and nobody gets a new one."""
+    owner = this_process()
+    take(sweep, KEY, dead_owner(), STALE)
+    take(sweep, KEY, owner, STALE)
+    sweep.record(KEY).touch()
+
+    release(sweep, KEY, owner)
+
+    assert names(sweep.claims) == []
+    assert not take(sweep, KEY, this_process(), STALE)
+    assert names(sweep.claims) == []
+
+
+def test_a_straggler_that_finds_no_chain_finds_the_record(sweep, monkeypatch):
+    """The run may finish, and its claims go, between a straggler's look and its link."""
+    looks = iter([False, True])
+    monkeypatch.setattr(SweepDir, "has_record", lambda self, key: next(looks))
+
+    assert not take(sweep, KEY, this_process(), STALE)
+    assert names(sweep.claims) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff", b'{"pid":"x"}'])
+def test_a_claim_that_cannot_be_read_ages(sweep, content):
+    """After a loss of power a claim may be empty; it must not hold its run for ever."""
+    sweep.claim(KEY).write_bytes(content)
+
+    assert not take(sweep, KEY, this_process(), STALE)
+    age(sweep, 2 * STALE)
+    assert take(sweep, KEY, this_process(), STALE)
+
+
+def test_a_claim_needs_its_folder(sweep):
+    """Without state/ nothing can be claimed, and the error says where."""
+    sweep.claims.rmdir()
+
+    with pytest.raises(StoreError, match="claims"):
+        take(sweep, KEY, this_process(), STALE)
+    assert claimed_keys(sweep) == []
