@@ -41,7 +41,7 @@ def curves(part: Part, report: ReportInput) -> Figure:
         return figure
     panels = spread_pick(cuts, _PANELS)
     rewinds = spread_pick([k for k in part.rewinds if (trained["rewind_epoch"] == k).any()], _LINES)
-    columns = min(len(panels), _COLUMNS)
+    columns = 2 if len(panels) == 4 else min(len(panels), _COLUMNS)
     rows = math.ceil(len(panels) / columns)
     figure = new_figure(1.2 + 2.15 * columns, 0.75 + 1.75 * rows)
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
@@ -114,7 +114,7 @@ def _small_print(part: Part, cuts: list[str], panels: list[str], trained: pd.Dat
     said = ["Line: mean over seeds; band: least to greatest seed; tickets start at their rewind epoch."]
     seeds = trained.groupby([cut, "rewind_epoch"]).size()
     low, high = int(seeds.min()), int(seeds.max())
-    said.append(f"n = {low if low == high else f'{low}–{high}'} per ticket line.")
+    said.append(f"n\xa0=\xa0{low if low == high else f'{low}–{high}'} per ticket line.")
     if len(cuts) > len(panels):
         said.append(f"{len(panels)} of {len(cuts)} values shown.")
     if untrained := len(part.cuts) - len(cuts):

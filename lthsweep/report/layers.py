@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from lthsweep.report.axes import labels, spread_pick
 from lthsweep.report.content import Part, ReportInput
@@ -72,7 +72,9 @@ def layer_sparsity(part: Part, report: ReportInput) -> Figure:
         )
         handles.append(Line2D([], [], linestyle="", marker="x", color=ALERT, label="died in a ticket"))
     upper.set_yscale("log")
-    upper.set_ylim(100 * floor / 1.3, 130)
+    upper.set_ylim(100 * floor * (0.77 if len(died) else 1.7), 130)
+    if floor > 0.01:  # over one or two decades, powers of ten alone are too few marks
+        upper.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     upper.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
     upper.yaxis.set_minor_formatter(NullFormatter())
     upper.grid(axis="y")
@@ -85,7 +87,8 @@ def layer_sparsity(part: Part, report: ReportInput) -> Figure:
     lower.yaxis.set_minor_formatter(NullFormatter())
     lower.set_ylabel("weights")
     every = -(-len(names) // _NAMES)
-    lower.set_xticks(x[::every], names[::every], rotation=90, fontsize=5.8)
+    short = [layer.removesuffix(".weight") for layer in names]
+    lower.set_xticks(x[::every], short[::every], rotation=90, fontsize=5.8)
     lower.set_xlim(-0.6, len(names) - 0.4)
     figure.legend(handles=handles, loc="outside right upper")
     note(figure, "Mean over seeds and rewind epochs; layers in the order of the network.")

@@ -16,7 +16,7 @@ from lthsweep.report.page_headline import answer, best_table, lead, tiles
 from lthsweep.report.page_notices import notices
 from lthsweep.report.page_table import MAX_ROWS, filters, ticket_rows, verdict_badge
 from lthsweep.report.summary import sparsest_matching
-from lthsweep.report.verdicts import definitions
+from lthsweep.report.verdicts import definitions, points_of
 
 __all__ = ["page"]
 
@@ -95,10 +95,11 @@ def _figure(number: int, drawing: Drawing) -> str:
 
 
 def _definitions(report: ReportInput) -> str:
+    margin = points_of(report.margin).replace("point", "percentage point")
     intro = (
         "A ticket is compared with the dense run of its own seed. From these paired differences of test "
         f"accuracy at the last epoch comes Student's {100 * report.confidence:g} % interval; the margin is "
-        f"{100 * report.margin:g} percentage points. No choice of the sweep was made on test data."
+        f"{margin}. No choice of the sweep was made on test data."
     )
     words = definitions(report.margin, report.confidence)
     inner = "".join(f"<dt>{verdict_badge(name)}</dt><dd>{escape(text)}</dd>" for name, text in words.items())

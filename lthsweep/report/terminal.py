@@ -16,7 +16,7 @@ from rich.text import Text
 from lthsweep.report.axes import Axes, labels
 from lthsweep.report.numbers import DASH, as_float, flag, interval, percent, plural, points, times
 from lthsweep.report.summary import dead_layers, remaining, sparsest_matching, totals, verdict_of
-from lthsweep.report.verdicts import VERDICTS
+from lthsweep.report.verdicts import VERDICTS, points_of
 
 __all__ = ["headline", "remarks", "ticket_table"]
 
@@ -47,7 +47,7 @@ def headline(
     ]
     found = [f"{number} {verdict}" for verdict, number in counted.verdicts.items() if number]
     lines.append(
-        f"verdicts (margin {100 * margin:g} points, {100 * confidence:g} % interval): "
+        f"verdicts (margin {points_of(margin)}, {100 * confidence:g} % interval): "
         f"{', '.join(found) or 'none'}"
     )
     if counted.dead:
@@ -143,9 +143,10 @@ def _with_sd(row: Mapping[Any, Any] | pd.Series) -> str:
 
 
 def _difference(row: Mapping[Any, Any] | pd.Series) -> str:
-    """The difference and its interval; a dead network's needs no hundredths, which would widen the column."""
+    """The difference and its interval; wide ones need no hundredths, which would widen the column."""
     difference = row.get("difference")
-    digits = 1 if abs(as_float(difference)) >= 0.0995 else 2
+    widest = max(abs(as_float(row.get(name))) for name in ("difference", "ci_low", "ci_high"))
+    digits = 1 if widest >= 0.0995 else 2
     bounds = interval(row.get("ci_low"), row.get("ci_high"), digits)
     return f"{points(difference, digits)} {bounds}".strip()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["MATCHING", "VERDICTS", "Verdict", "definitions"]
+__all__ = ["MATCHING", "VERDICTS", "Verdict", "definitions", "points_of"]
 
 
 @dataclass(frozen=True)
@@ -62,5 +62,11 @@ MATCHING = ("winning", "matching")
 
 def definitions(margin: float, confidence: float) -> dict[str, str]:
     """Verdict → its meaning, with the sweep's margin and confidence (both fractions) written in."""
-    filled = {"margin": f"{100 * margin:g} points", "confidence": f"{100 * confidence:g} %"}
+    filled = {"margin": points_of(margin), "confidence": f"{100 * confidence:g} %"}
     return {name: verdict.meaning.format(**filled) for name, verdict in VERDICTS.items()}
+
+
+def points_of(margin: float) -> str:
+    """A margin in words: 0.002 → "0.2 points", 0.01 → "1 point"."""
+    text = f"{100 * margin:g}"
+    return f"{text} point{'' if text == '1' else 's'}"
