@@ -49,7 +49,7 @@ class TrainBatches:
         Args:
             packed: the data set.
             indices: int64, the training samples to use (without those held out).
-            batch_size: samples per step; a last, smaller batch is used unless it has one sample only.
+            batch_size: samples per step; what is left of an epoch after the last full batch is not used.
             seed: of order and augmentation.
             augment: "none", "crop" or "crop-flip".
             padding: pixels of zeros around the image that a crop may show.
@@ -65,9 +65,8 @@ class TrainBatches:
         self.steps = steps_per_epoch(len(self._indices), batch_size)
         if self.steps == 0 or self._indices.min() < 0 or self._indices.max() >= count:
             raise DataError(
-                f"{len(self._indices)} training indices over {count} images of {packed.name} make no "
-                "batch of "
-                f"{batch_size}; lower data.validation so that at least two images within the data set remain"
+                f"{len(self._indices)} training indices over {count} images of {packed.name} make no batch of "
+                f"{batch_size}; lower train.batch_size or data.validation"
             )
         self._batch_size = batch_size
         self._seed = seed

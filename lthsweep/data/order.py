@@ -19,11 +19,13 @@ def epoch_order(seed: int, epoch: int, indices: NDArray[np.int64]) -> NDArray[np
 def steps_per_epoch(n: int, batch_size: int) -> int:
     """Optimiser steps of an epoch of `n` samples.
 
-    The last batch may be smaller, but a last batch of one sample is dropped: BatchNorm cannot train on it.
+    Batches are full; the `n` modulo `batch_size` samples that come last in an epoch's order are left out of that
+    epoch. A short last batch is poison for BatchNorm where maps are small: MobileNetV2 on 1,287 digits at batch 64,
+    whose last batch would hold 7, ends at 0.84 test accuracy with it and at 0.97 without (docs/protocol.md).
 
     Raises:
         DataError: if `batch_size` is below 1 or `n` is negative.
     """
     if batch_size < 1 or n < 0:
         raise DataError(f"batch size {batch_size} over {n} images; set train.batch_size to 1 or more")
-    return n // batch_size + (n % batch_size > 1)
+    return n // batch_size

@@ -66,10 +66,11 @@ def replay_snapshots(
     nearest: tuple[int, Mapping[str, Any]] | None = None,
     between_steps: BetweenSteps = lambda training: False,
 ) -> bool:
-    """Walk a finished trunk's trajectory again, as far as the last of some rewind points that joined the grid later.
+    """Walk a finished trunk's trajectory again, as far as the last of some rewind points that joined the grid
+    later.
 
-    Order, augmentation and initialisation are pure functions of the seed, so on the same kind of machine the walk
-    passes through the same weights, bit for bit.
+    Order, augmentation and initialisation are pure functions of the seed, so on the same kind of machine the
+    walk passes through the same weights, bit for bit.
 
     Args:
         material, seed, snapshot_steps, save_snapshot, between_steps: as for `train_dense`.

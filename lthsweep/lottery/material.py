@@ -15,7 +15,6 @@ from torch import nn
 from lthsweep.data.batches import TrainBatches, evaluation_batches
 from lthsweep.data.pack import Packed
 from lthsweep.data.split import split_indices
-from lthsweep.errors import TrainingError
 from lthsweep.models.build import build_model
 from lthsweep.training.loop import TrainingData
 from lthsweep.training.metrics import Score, evaluate
@@ -60,14 +59,15 @@ class Material:
         model = build_model(
             self.model, input_shape=self.input_shape, classes=len(self.packed.class_names), seed=seed
         )
-        # Only the layout in memory: 1.3 to 1.7 times faster on CPU (docs/protocol.md), same names, same shapes.
+        # Only the layout in memory: 1.3 to 1.7 times faster on CPU (docs/protocol.md), same names, same
+        # shapes.
         return model.to(self.device, memory_format=torch.channels_last)
 
     def training_data(self, seed: int) -> TrainingData:
         """Training batches in the seed's order and augmentation, and passes over the validation images.
 
         Raises:
-            TrainingError: if validation leaves no image to train on.
+            DataError: if validation leaves no full batch to train on.
         """
         training, held_out = split_indices(self.packed.train_labels, int(self.data["validation"]))
         batches = TrainBatches(
@@ -80,11 +80,6 @@ class Material:
             normalise=self.data["normalise"],
             device=self.device,
         )
-        if batches.steps < 1:
-            raise TrainingError(
-                f"{len(training)} training images of {self.packed.name} make no batch of "
-                f"{self.train['batch_size']}; lower train.batch_size or data.validation"
-            )
         images = self.packed.train_images[held_out]
         labels = self.packed.train_labels[held_out]
         return TrainingData(batches, lambda: self._passes(images, labels))

@@ -62,8 +62,8 @@ def measure(
 ) -> dict[str, float]:
     """Final scores, costs and counts of a training.
 
-    The test set is read here and nowhere decides anything: its score is taken at the last epoch, and once more with
-    the weights of the best validation epoch.
+    The test set is read here and nowhere decides anything: its score is taken at the last epoch, and once
+    more with the weights of the best validation epoch.
 
     Args:
         material: data and model of the run.

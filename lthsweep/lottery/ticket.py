@@ -1,8 +1,8 @@
 """The ticket run: prune by the final weights, rewind the survivors, retrain, audit.
 
-Source: Frankle & Carbin, ICLR 2019, arXiv:1803.03635, section 1; rewinding to k > 0: Frankle, Dziugaite, Roy &
-Carbin, ICML 2020, arXiv:1912.05671, algorithm 2; fine-tuning and learning-rate rewinding: Renda, Frankle & Carbin,
-ICLR 2020, arXiv:2003.02389, section 2.
+Source: Frankle & Carbin, ICLR 2019, arXiv:1803.03635, section 1; rewinding to k > 0: Frankle, Dziugaite, Roy
+& Carbin, ICML 2020, arXiv:1912.05671, algorithm 2; fine-tuning and learning-rate rewinding: Renda, Frankle &
+Carbin, ICLR 2020, arXiv:2003.02389, section 2.
 """
 
 from __future__ import annotations

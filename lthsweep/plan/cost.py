@@ -1,7 +1,8 @@
 """What a plan costs: epochs with sharing, epochs of the naive nested loop, and the time it will take.
 
-The naive loop is what a student writes first: for every cell, train dense, prune, rewind, retrain, and for iterative
-pruning rebuild the whole chain. With T epochs, S seeds, R rewind points of mean k and P sparsities above zero:
+The naive loop is what a student writes first: for every cell, train dense, prune, rewind, retrain, and for
+iterative pruning rebuild the whole chain. With T epochs, S seeds, R rewind points of mean k and P sparsities
+above zero:
 
     one-shot, shared     S · [T + R·P·(T − k)]          naive   S·R·P·(2T − k)
     iterative, shared    S · [T + R·P·(T − k)]          naive   S·R·[P·T + (T − k)·P·(P + 1)/2]
@@ -59,8 +60,7 @@ def steps_per_epoch(recipe: Recipe) -> int | None:
     if samples is None:
         return None
     samples -= int(recipe.data.get("validation", 0))
-    full, rest = divmod(samples, int(recipe.train["batch_size"]))
-    return full + (rest > 1)
+    return samples // int(recipe.train["batch_size"])
 
 
 def cost_of(plan: Plan, done: Collection[str] = ()) -> Cost:

@@ -1,8 +1,8 @@
 """Grid → cells and runs.
 
-The work is shared as the protocol allows and no further (see docs/protocol.md): all cells of one (model, data,
-recipe, init, seed) descend from one trunk; levels of iterative pruning share their prefix; what two grids have in
-common has one key and is trained once. A cell of sparsity 0 is answered by its trunk.
+The work is shared as the protocol allows and no further (see docs/protocol.md): all cells of one (model,
+data, recipe, init, seed) descend from one trunk; levels of iterative pruning share their prefix; what two
+grids have in common has one key and is trained once. A cell of sparsity 0 is answered by its trunk.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def expand(spec: Spec) -> Plan:
     """Expand the grid of a file.
 
     Returns:
-        A plan whose cells are in the order of the grid's axes as written (the last varies fastest), and whose runs
-        have every parent before its children.
+        A plan whose cells are in the order of the grid's axes as written (the last varies fastest), and whose
+        runs have every parent before its children.
     """
     axes = dict(spec.grid.axes)
     amount_axis = next(axis for axis in AMOUNT_AXES if axis in axes)
@@ -107,7 +107,8 @@ class _Chains:
             point=point,
             **{self._axis: amount},  # type: ignore[arg-type]
         )
-        # The schedule of pruning is not in the manifest: level 1 of an iterative chain *is* the one-shot ticket.
+        # The schedule of pruning is not in the manifest: level 1 of an iterative chain *is* the one-shot
+        # ticket.
         manifest = {
             "schema": SCHEMA,
             "kind": "ticket",
@@ -133,8 +134,8 @@ class _Chains:
 def _identity(recipe: Recipe) -> dict[str, Any]:
     """The parts of a recipe that change the result.
 
-    Where a folder of images lies changes nothing; what is in it does, and is checked by its fingerprint when a ticket
-    meets its trunk. Padding does nothing where nothing is cropped.
+    Where a folder of images lies changes nothing; what is in it does, and is checked by its fingerprint when
+    a ticket meets its trunk. Padding does nothing where nothing is cropped.
     """
     data = {name: value for name, value in recipe.data.items() if name != "path"}
     if data.get("augment") == "none":

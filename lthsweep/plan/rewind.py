@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -10,16 +11,16 @@ from lthsweep.errors import SpecError
 
 __all__ = ["RewindPoint"]
 
-_ITERATIONS = re.compile(r"(\d+)it")
+_ITERATIONS = re.compile(r"([0-9]+)it")
 
 
 @dataclass(frozen=True, slots=True)
 class RewindPoint:
     """A point in training since initialisation, in the unit in which the user wrote it.
 
-    Late rewinding is given in epochs by most of the literature and in iterations where it matters most, early in
-    training (Frankle et al. 2020, arXiv:1912.05671, section 4). Both are kept as written: an epoch is a different
-    number of iterations at another batch size.
+    Late rewinding is given in epochs by most of the literature and in iterations where it matters most, early
+    in training (Frankle et al. 2020, arXiv:1912.05671, section 4). Both are kept as written: an epoch is a
+    different number of iterations at another batch size.
 
     Attributes:
         value: epochs (may be a fraction) or iterations, not negative.
@@ -41,7 +42,7 @@ class RewindPoint:
             if not found:
                 raise SpecError(f"rewind point {written!r}: write epochs as 2 or 0.5, iterations as '500it'")
             return cls(int(found[1]), in_iterations=int(found[1]) > 0)
-        if isinstance(written, bool) or not written >= 0:
+        if isinstance(written, bool) or not 0 <= written < math.inf:
             raise SpecError(f"rewind point {written!r} is negative or no number; use 0 for initialisation")
         return cls(written)
 

@@ -39,8 +39,8 @@ class Recipe:
 class PruneStep:
     """One pruning: how, how much, and to where the survivors return.
 
-    Exactly one of `sparsity` (fraction of all prunable weights that are gone afterwards) and `threshold` (absolute
-    magnitude at or below which weights go) is set.
+    Exactly one of `sparsity` (fraction of all prunable weights that are gone afterwards) and `threshold`
+    (absolute magnitude at or below which weights go) is set.
     """
 
     method: str
@@ -53,7 +53,7 @@ class PruneStep:
 
     @property
     def returns_weights(self) -> bool:
-        """Whether survivors take their values from the trunk's snapshot; else they keep the parent's final ones."""
+        """Whether survivors take their values from the trunk's snapshot, not from the parent's final weights."""
         return self.rewind in ("weights", "weights+optimizer")
 
     def manifest(self) -> dict[str, Any]:
@@ -74,7 +74,8 @@ class Run:
         key: the name of what it computes, see `lthsweep.plan.keys`.
         manifest: what the key hashes.
         trunk: key of the dense run it descends from; its own key if it is the dense run.
-        parent: key of the run whose final weights are ranked: the trunk, or the level before. None for a dense run.
+        parent: key of the run whose final weights are ranked: the trunk, or the level before. None for a
+            dense run.
         level: 0 for a dense run, else 1, 2, … along the chain.
         prune: how it was pruned; None for a dense run.
     """

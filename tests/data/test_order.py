@@ -34,10 +34,10 @@ def test_order_differs_between_epochs_and_seeds():
 
 @pytest.mark.parametrize(
     ("n", "batch_size", "steps"),
-    [(0, 4, 0), (1, 4, 0), (2, 4, 1), (4, 4, 1), (5, 4, 1), (6, 4, 2), (3, 1, 3)],
+    [(0, 4, 0), (3, 4, 0), (4, 4, 1), (7, 4, 1), (8, 4, 2), (3, 1, 3)],
 )
-def test_last_batch_of_one_is_dropped(n, batch_size, steps):
-    """BatchNorm cannot train on one sample; every other remainder is used."""
+def test_only_full_batches_are_used(n, batch_size, steps):
+    """BatchNorm's statistics of a few samples wreck a network with small maps."""
     assert steps_per_epoch(n, batch_size) == steps
 
 

@@ -1,0 +1,53 @@
+# Two commands for a fresh Debian or Ubuntu machine with Python 3.11 and make: `make demo` and `make test`.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+WORKERS ?= auto
+STAMP := $(VENV)/.installed
+
+.PHONY: help demo test test-fast lint types docs check clean system-tools
+
+help:  ## Show this list.
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+demo: $(STAMP)  ## Train the demo sweep on real digits (about 4 minutes on 2 cores), print its table, draw its figures.
+	$(BIN)/lthsweep run digits-mobilenetv2
+	$(BIN)/lthsweep report results/digits-mobilenetv2
+	@echo "open results/digits-mobilenetv2/report.html"
+
+test: $(STAMP) system-tools  ## Run every test, slow and chaos tests included.
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+test-fast: $(STAMP)  ## Run the tests that take seconds.
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not chaos"
+
+lint: $(STAMP)  ## Check style and formatting.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)  ## Check types.
+	$(BIN)/mypy
+
+docs: $(STAMP)  ## Build the documentation into site/.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+check: lint types docs test  ## Everything that CI does.
+
+# h5dump and strace let more tests run; where they cannot be installed those tests are skipped, and say so.
+system-tools:
+	@bash tests/system_tools.sh
+
+$(STAMP): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: apt-get install python3.11 python3.11-venv"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "$(PYTHON) is older than Python 3.11; set PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' \
+		|| { echo "this Python has no venv: apt-get install python3-venv (Debian, Ubuntu)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable ".[dev,slurm]"
+	@touch $(STAMP)
+
+clean:  ## Remove the environment and everything generated; results stay.
+	rm -rf $(VENV) site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,96 @@
+"""Dependencies are respected, the longest remaining chain goes first, failures block only what depends on them."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lthsweep.launch.scheduler import Node, Scheduler
+
+TRUNK_AND_TICKETS = [Node("trunk", None, 8), Node("k0", "trunk", 8), Node("k2", "trunk", 6), Node("deep", "k2", 6)]
+
+
+@st.composite
+def graphs(draw):
+    """Forests with parents before children."""
+    nodes = []
+    for number in range(draw(st.integers(1, 30))):
+        parents = [None, *(node.key for node in nodes)]
+        cost = draw(st.integers(1, 9))
+        nodes.append(Node(f"n{number}", draw(st.sampled_from(parents)), cost))
+    return nodes
+
+
+def test_a_child_is_not_ready_before_its_parent_is_finished():
+    scheduler = Scheduler(TRUNK_AND_TICKETS)
+
+    assert scheduler.take() == "trunk"
+    assert scheduler.take() is None
+    assert scheduler.finish("trunk") == ["k0", "k2"]
+
+
+def test_the_head_of_the_longest_remaining_chain_goes_first():
+    """k2 is shorter than k0, but a level waits behind it."""
+    scheduler = Scheduler(TRUNK_AND_TICKETS)
+    scheduler.take()
+    scheduler.finish("trunk")
+
+    assert [scheduler.take(), scheduler.take()] == ["k2", "k0"]
+    assert scheduler.remaining_chain("k2") == 12
+
+
+def test_a_parent_that_is_not_among_the_nodes_counts_as_finished():
+    """What has a record is not scheduled again."""
+    assert Scheduler([Node("ticket", "finished trunk", 1)]).take() == "ticket"
+
+
+def test_a_failed_run_is_tried_again_as_often_as_allowed_and_then_blocks_its_descendants():
+    scheduler = Scheduler(TRUNK_AND_TICKETS, retries=1)
+
+    scheduler.take()
+    assert scheduler.fail("trunk") is True
+    assert scheduler.take() == "trunk"
+    assert scheduler.fail("trunk") is False
+
+    assert scheduler.failed == {"trunk"}
+    assert scheduler.blocked == {"k0", "k2", "deep"}
+    assert scheduler.idle
+
+
+def test_a_failure_that_would_repeat_is_not_tried_again():
+    scheduler = Scheduler([Node("a", None, 1)], retries=5)
+    scheduler.take()
+
+    assert scheduler.fail("a", retry=False) is False
+
+
+def test_a_run_put_back_keeps_its_attempts():
+    """A run that another coordinator holds was not attempted."""
+    scheduler = Scheduler([Node("a", None, 1)], retries=0)
+    for _ in range(5):
+        assert scheduler.take() == "a"
+        scheduler.put_back("a")
+
+    scheduler.take()
+    scheduler.finish("a")
+    assert scheduler.idle
+
+
+@given(nodes=graphs(), workers=st.integers(1, 6))
+def test_list_scheduling_keeps_graham_s_bound(nodes, workers):
+    """No idle worker while a run is ready, so makespan ≤ total/m + longest chain (Graham 1969)."""
+    scheduler = Scheduler(nodes)
+    costs = {node.key: node.cost for node in nodes}
+    parents = {node.key: node.parent for node in nodes}
+    now, running, ended = 0.0, {}, {}
+    while not scheduler.idle:
+        while len(running) < workers and (key := scheduler.take()) is not None:
+            assert parents[key] is None or ended[parents[key]] <= now
+            running[key] = now + costs[key]
+        key = min(running, key=running.__getitem__)
+        now = ended[key] = running.pop(key)
+        scheduler.finish(key)
+
+    longest = max(scheduler.remaining_chain(node.key) for node in nodes)
+    assert len(ended) == len(nodes)
+    assert max(sum(costs.values()) / workers, longest) <= now <= sum(costs.values()) / workers + longest
