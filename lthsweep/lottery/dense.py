@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from lthsweep.errors import TrainingError
 from lthsweep.lottery.material import Arrays, Material, to_arrays, to_tensors
 from lthsweep.lottery.result import Checkpoint, Result, conclude, measure
 from lthsweep.pruning.prunable import prunable_weights
@@ -66,19 +67,25 @@ def replay_snapshots(
     nearest: tuple[int, Mapping[str, Any]] | None = None,
     between_steps: BetweenSteps = lambda training: False,
 ) -> bool:
-    """Walk a finished trunk's trajectory again, as far as the last of some rewind points that joined the grid
-    later.
+    """Walk a finished trunk's trajectory again, to the last of some rewind points that joined the grid later.
 
     Order, augmentation and initialisation are pure functions of the seed, so on the same kind of machine the
     walk passes through the same weights, bit for bit.
 
     Args:
-        material, seed, snapshot_steps, save_snapshot, between_steps: as for `train_dense`.
+        material: as for `train_dense`.
+        seed: as for `train_dense`.
+        snapshot_steps: steps of the new points, at least one.
+        save_snapshot: as for `train_dense`.
         nearest: (step, arrays) of the latest snapshot before all of the points, to start from; None starts at
             initialisation.
+        between_steps: as for `train_dense`.
 
     Returns:
         Whether all points were reached; False if `between_steps` stopped the walk.
+
+    Raises:
+        TrainingError: if the trajectory diverges before the last of the points.
     """
     start, arrays = nearest or (0, {})
     training = Training(
@@ -87,15 +94,18 @@ def replay_snapshots(
     if arrays:
         training.restore(to_tensors(arrays), training.progress.to_dict())
     last = max(snapshot_steps)
-    interrupted = False
 
     def stop_at_last(current: Training) -> bool:
-        nonlocal interrupted
-        interrupted = between_steps(current)
-        return interrupted or current.progress.step >= last
+        return between_steps(current) or current.progress.step >= last
 
-    training.run(_keeping_snapshots(snapshot_steps, save_snapshot, stop_at_last))
-    return not interrupted
+    ending = training.run(_keeping_snapshots(snapshot_steps, save_snapshot, stop_at_last))
+    reached = training.progress.step
+    if ending == "diverged" and reached < last:
+        raise TrainingError(
+            f"seed {seed} diverges by step {reached}, before the rewind point at step {last}; "
+            f"lower train.optimizer.lr or lengthen train.schedule.warmup"
+        )
+    return reached >= last
 
 
 def _keeping_snapshots(

@@ -21,7 +21,7 @@ __all__ = ["Checkpoint", "Result", "conclude", "measure", "steps_to_reach"]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A training stopped between two steps: tensors by name and plain progress values (see `Training.state`)."""
+    """A training stopped between two steps: tensors by name and plain values; see `Training.state`."""
 
     tensors: Mapping[str, torch.Tensor]
     progress: Mapping[str, Any]
@@ -117,7 +117,10 @@ def measure(
 
 
 def steps_to_reach(curves: Sequence[CurveRow], target: float, start_step: int) -> int:
-    """Steps of training after which validation accuracy was first at or above `target`, to the epoch; -1 if never."""
+    """Steps of training after which validation accuracy was first at or above `target`; -1 if never.
+
+    Validation is once an epoch, so the answer is the end of an epoch.
+    """
     for row in curves:
         if row.val_accuracy >= target:
             return row.step - start_step

@@ -154,7 +154,7 @@ def train_ticket(
 
 @dataclass(frozen=True)
 class Origin:
-    """Where retraining starts: weights, optimiser state, and whether the last learning rate is used throughout."""
+    """Where retraining starts: weights, optimiser state, and whether the last learning rate is kept."""
 
     weights: Arrays
     optimizer: Arrays
@@ -177,7 +177,7 @@ def rewind_learning_rate(parent: Parent, snapshot: Arrays | None) -> Origin:
 
 
 def fine_tune(parent: Parent, snapshot: Arrays | None) -> Origin:
-    """The parent's final weights, trained for as long as a ticket of k, at the schedule's last learning rate."""
+    """The parent's final weights, trained as long as a ticket of k at the schedule's last learning rate."""
     return Origin(parent.weights, {}, last_rate=True)
 
 
@@ -191,12 +191,17 @@ REWINDS: Mapping[str, Callable[[Parent, Arrays | None], Origin]] = {
 
 def _section(snapshot: Arrays | None, prefix: str) -> Arrays:
     if snapshot is None:
-        raise TrainingError("the trunk's snapshot at the rewind point is missing; `lthsweep run` makes it again")
+        raise TrainingError(
+            "the trunk's snapshot at the rewind point is missing; `lthsweep run` makes it again"
+        )
     return {name.removeprefix(prefix): array for name, array in snapshot.items() if name.startswith(prefix)}
 
 
 def _score_without_retraining(
-    material: Material, model: torch.nn.Module, validation: Callable[[], Any], masks: Mapping[str, torch.Tensor]
+    material: Material,
+    model: torch.nn.Module,
+    validation: Callable[[], Any],
+    masks: Mapping[str, torch.Tensor],
 ) -> dict[str, float]:
     """Scores of the parent's final weights with the new mask on them."""
     weights = dict(model.named_parameters())
@@ -235,8 +240,10 @@ def _prunable_of(weights: Arrays, masks: Mapping[str, torch.Tensor]) -> dict[str
 
 
 def _amounts(step: PruneStep, level: int, metrics: Mapping[str, float]) -> dict[str, float]:
-    pruned = 1 - metrics["params_remaining"] / metrics["params_prunable"]
-    asked = (
-        {"sparsity_asked": step.sparsity} if step.threshold is None else {"threshold": step.threshold}
-    )
-    return {"level": level, "sparsity": pruned, **asked}  # type: ignore[dict-item]
+    total = metrics["params_prunable"]
+    amounts = {"level": level, "sparsity": (total - metrics["params_remaining"]) / total}
+    if step.sparsity is not None:
+        amounts["sparsity_asked"] = step.sparsity
+    if step.threshold is not None:
+        amounts["threshold"] = step.threshold
+    return amounts

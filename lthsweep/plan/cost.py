@@ -6,6 +6,8 @@ above zero:
 
     one-shot, shared     S · [T + R·P·(T − k)]          naive   S·R·P·(2T − k)
     iterative, shared    S · [T + R·P·(T − k)]          naive   S·R·[P·T + (T − k)·P·(P + 1)/2]
+
+A cell of sparsity 0 is the trunk: nothing more with sharing, another S·R·T in the naive loop.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lthsweep.data.order import steps_per_epoch as steps_of
 from lthsweep.data.registry import DATASETS
 from lthsweep.plan.run import Plan, Recipe, Run
 
@@ -42,7 +45,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds: all work on one worker, the longest chain of dependent runs, and the bound on `workers` workers."""
+    """Seconds: all work on one worker, and the longest chain of dependent runs, which no worker shortens."""
 
     work: float
     longest_chain: float
@@ -55,12 +58,15 @@ class Estimate:
 
 
 def steps_per_epoch(recipe: Recipe) -> int | None:
-    """Optimiser steps in one epoch, or None where the size of the data set is not known before it is read."""
+    """Optimiser steps in one epoch, or None where the size of the data set is not known before it is read.
+
+    Raises:
+        DataError: if more images are held out than there are.
+    """
     samples = DATASETS[recipe.data["name"]].n_train
     if samples is None:
         return None
-    samples -= int(recipe.data.get("validation", 0))
-    return samples // int(recipe.train["batch_size"])
+    return steps_of(samples - int(recipe.data["validation"]), int(recipe.train["batch_size"]))
 
 
 def cost_of(plan: Plan, done: Collection[str] = ()) -> Cost:
@@ -116,7 +122,7 @@ def estimate(
 
 
 def recipe_id(recipe: Recipe) -> str:
-    """A name for recipes whose epochs take equally long: all but the number of epochs, rates and initialisation."""
+    """A name for recipes whose epochs take equally long: all but number of epochs, rates, initialisation."""
     train = {name: recipe.train[name] for name in ("batch_size", "precision")}
     train["optimizer"] = recipe.train["optimizer"]["name"]
     model = {name: value for name, value in recipe.model.items() if name != "init"}

@@ -11,6 +11,9 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from lthsweep.data.registry import DATASETS
+from lthsweep.errors import SpecError
+from lthsweep.plan.cost import steps_per_epoch
 from lthsweep.plan.keys import key_of
 from lthsweep.plan.rewind import RewindPoint
 from lthsweep.plan.run import Cell, Plan, PruneStep, Recipe, Run
@@ -24,8 +27,6 @@ SCHEMA = 1
 AMOUNT_AXES = ("sparsity", "threshold")
 """The two axes that say how much is pruned; a grid has exactly one of them."""
 
-_OWN_AXES = (*AMOUNT_AXES, "rewind_epoch", "seed")
-
 
 def expand(spec: Spec) -> Plan:
     """Expand the grid of a file.
@@ -33,18 +34,26 @@ def expand(spec: Spec) -> Plan:
     Returns:
         A plan whose cells are in the order of the grid's axes as written (the last varies fastest), and whose
         runs have every parent before its children.
+
+    Raises:
+        SpecError: if a rewind point leaves nothing to train, or validation leaves nothing to train on, as far
+            as the size of the data set is known beforehand.
     """
-    axes = dict(spec.grid.axes)
-    amount_axis = next(axis for axis in AMOUNT_AXES if axis in axes)
-    dotted = {axis: values for axis, values in axes.items() if axis not in _OWN_AXES}
+    grid, dotted = spec.grid, spec.grid.dotted
+    amount_axis, amounts = (
+        ("sparsity", grid.sparsity) if grid.sparsity is not None else ("threshold", grid.threshold or ())
+    )
+    points = {written: RewindPoint.parse(written) for written in grid.rewind_epoch}
     runs: dict[str, Run] = {}
     answers: dict[tuple[Any, ...], str] = {}
     for chosen in _product(dotted):
         variant = spec.variant(chosen) if chosen else spec
-        chains = _Chains(variant, amount_axis, axes[amount_axis], runs)
-        for seed, point in itertools.product(axes["seed"], axes["rewind_epoch"]):
-            for amount, key in chains.runs_of(seed, RewindPoint.parse(point)):
-                answers[(*chosen.values(), amount, point, seed)] = key
+        chains = _Chains(variant, amount_axis, amounts, runs)
+        _check_lengths(chains.recipe, points.values())
+        for seed, (written, point) in itertools.product(grid.seed, points.items()):
+            for amount, key in chains.runs_of(seed, point):
+                answers[(*chosen.values(), amount, written, seed)] = key
+    axes = grid.axes
     names = tuple(axes)
     order = (*dotted, amount_axis, "rewind_epoch", "seed")
     positions = [names.index(axis) for axis in order]
@@ -61,20 +70,20 @@ def _product(axes: Mapping[str, Iterable[Any]]) -> Iterator[dict[str, Any]]:
 
 
 class _Chains:
-    """Makes the runs of one variant: trunk, then the tickets of one (seed, rewind point) in order of sparsity."""
+    """Makes the runs of one variant: trunk, then the tickets of a (seed, rewind point) by rising sparsity."""
 
     def __init__(self, spec: Spec, axis: str, amounts: Iterable[float], runs: dict[str, Run]) -> None:
         self._axis = axis
         self._amounts = sorted(amounts)
         self._prune = spec.prune
         self._iterative = spec.prune.schedule == "iterative"
-        self._exclude = tuple(sorted(spec.prune.exclude))
-        self._recipe = Recipe(
+        self._exclude = tuple(sorted(set(spec.prune.exclude)))
+        self.recipe = Recipe(
             model=spec.sweep.model.model_dump(mode="json"),
             data=spec.sweep.data.model_dump(mode="json"),
             train=spec.train.model_dump(mode="json"),
         )
-        self._identity = _identity(self._recipe)
+        self._identity = _identity(self.recipe)
         self._runs = runs
         self._trunks: dict[int, Run] = {}
 
@@ -94,7 +103,7 @@ class _Chains:
     def _trunk(self, seed: int) -> Run:
         manifest = {"schema": SCHEMA, "kind": "dense", **self._identity, "seed": seed}
         key = key_of(manifest)
-        run = Run(key, "dense", manifest, self._recipe, seed, trunk=key)
+        run = Run(key, "dense", manifest, self.recipe, seed, trunk=key)
         self._trunks[seed] = self._runs.setdefault(key, run)
         return self._trunks[seed]
 
@@ -105,7 +114,8 @@ class _Chains:
             exclude=self._exclude,
             rewind=self._prune.rewind,
             point=point,
-            **{self._axis: amount},  # type: ignore[arg-type]
+            sparsity=amount if self._axis == "sparsity" else None,
+            threshold=amount if self._axis == "threshold" else None,
         )
         # The schedule of pruning is not in the manifest: level 1 of an iterative chain *is* the one-shot
         # ticket.
@@ -121,7 +131,7 @@ class _Chains:
             key,
             "ticket",
             manifest,
-            self._recipe,
+            self.recipe,
             trunk.seed,
             trunk=trunk.key,
             parent=parent.key,
@@ -129,6 +139,31 @@ class _Chains:
             prune=step,
         )
         return self._runs.setdefault(key, run)
+
+
+def _check_lengths(recipe: Recipe, points: Iterable[RewindPoint]) -> None:
+    """What the file alone cannot know: how many images, and so steps, there are."""
+    images, held_out = DATASETS[recipe.data["name"]].n_train, int(recipe.data["validation"])
+    if images is None:
+        return
+    if held_out >= images:
+        raise SpecError(
+            f"data.validation = {held_out} holds out all {images} training images of {recipe.data['name']}; "
+            f"lower it"
+        )
+    steps = steps_per_epoch(recipe)
+    if not steps:
+        raise SpecError(
+            f"train.batch_size = {recipe.train['batch_size']}: {images - held_out} training images of "
+            f"{recipe.data['name']} make no batch; lower it, or data.validation"
+        )
+    total = recipe.epochs * steps
+    for point in points:
+        if point.step(steps) >= total:
+            raise SpecError(
+                f"grid.rewind_epoch: {point} is step {point.step(steps)} of the {total} in {recipe.epochs} epochs "
+                f"of {steps}: nothing is left to train; choose an earlier point"
+            )
 
 
 def _identity(recipe: Recipe) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class PruneStep:
 
     @property
     def returns_weights(self) -> bool:
-        """Whether survivors take their values from the trunk's snapshot, not from the parent's final weights."""
+        """Whether survivors return to the trunk's snapshot; else they keep the parent's final weights."""
         return self.rewind in ("weights", "weights+optimizer")
 
     def manifest(self) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """The step loop: one training that may be stopped after any step and continued bit for bit.
 
-Nothing the loop needs is hidden in a generator's state. Order and augmentation come from (seed, epoch, sample), the
-learning rate from the step, and random layers are re-seeded before each step from (seed, step). So model, optimiser
-and `Progress` are all there is to save.
+Nothing the loop needs is hidden in a generator's state. Order and augmentation come from (seed, epoch,
+sample), the learning rate from the step, and random layers are re-seeded before each step from (seed, step).
+So model, optimiser and `Progress` are all there is to save.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Batches = Iterator[tuple[torch.Tensor, torch.Tensor]]
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a training reads: its training batches, and a fresh pass over the validation data whenever called."""
+    """What a training reads: training batches, and a fresh pass over the validation data at each call."""
 
     train: TrainBatches
     validation: Callable[[], Batches]
@@ -78,6 +78,7 @@ class Training:
         self._smoothing = float(options["label_smoothing"])
         self._constant_rate = learning_rate
         self._layer_seed = seed
+        self._sums = torch.zeros(2, dtype=torch.float64)  # loss and correct of the epoch under way
         parameters = dict(model.named_parameters())
         self._masked = {name: parameters[name] for name in masks or {}}
         self._multipliers = mask_multipliers(masks, self._masked) if masks else {}
@@ -92,10 +93,11 @@ class Training:
         """Train to the end.
 
         Args:
-            between_steps: called before every step and once after the last; a true result stops the training there.
+            between_steps: called before every step and once after the last; a true result stops the training
+                there.
 
         Returns:
-            "finished", "diverged" (the loss of an epoch was not finite), or "stopped".
+            "finished", "diverged" (the loss of an epoch, or a weight at its end, is not finite), "stopped".
         """
         device = next(self.model.parameters()).device
         self.model.train()
@@ -110,26 +112,25 @@ class Training:
     def _epoch(self, device: torch.device, reseed: bool, between_steps: BetweenSteps) -> Ending:
         progress = self.progress
         epoch, offset = divmod(progress.step, self.steps_per_epoch)
-        sums = torch.tensor([progress.loss_sum, progress.correct], dtype=torch.float64, device=device)
+        self._sums = torch.tensor([progress.loss_sum, progress.correct], dtype=torch.float64, device=device)
         before = progress.seconds_epoch
         started = time.perf_counter()
         for images, labels in self._data.train.epoch(epoch, offset):
             # Written back before anybody may look, so that a checkpoint taken here is complete.
             progress.seconds_epoch = before + time.perf_counter() - started
-            self._sums = sums
             if between_steps(self):
                 self._read_sums()
                 return "stopped"
             if reseed:
-                torch.manual_seed(torch_seed(self._layer_seed, "layers", progress.step))
-            sums += self._step(images, labels)
+                _seed_generators(torch_seed(self._layer_seed, "layers", progress.step), device)
+            self._sums += self._step(images, labels)
             progress.step += 1
             progress.seen += len(labels)
             progress.images += len(labels)
-        self._sums = sums
         self._read_sums()
         self._finish_epoch(epoch + 1, before, started)
-        return "finished" if math.isfinite(progress.curves[-1].train_loss) else "diverged"
+        finite = math.isfinite(progress.curves[-1].train_loss) and self._finite_weights()
+        return "finished" if finite else "diverged"
 
     def _step(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """One optimiser step; returns [loss summed over the batch, number correct], on the device."""
@@ -143,15 +144,22 @@ class Training:
         loss = functional.cross_entropy(logits, labels, label_smoothing=self._smoothing)
         loss.backward()  # type: ignore[no-untyped-call]
         if self._masked:
-            # With its gradient masked a pruned weight gathers no momentum and stays zero (weight decay of zero is
-            # zero); multiplying the weight as well keeps that true whatever an optimiser does.
-            gradients = {name: weight.grad for name, weight in self._masked.items() if weight.grad is not None}
-            apply_masks(gradients, self._multipliers)
+            # With its gradient masked a pruned weight gathers no momentum and stays zero (weight decay of
+            # zero is zero); multiplying the weight as well keeps that true whatever an optimiser does.
+            gradients = {name: weight.grad for name, weight in self._masked.items()}
+            apply_masks(
+                {name: grad for name, grad in gradients.items() if grad is not None}, self._multipliers
+            )
         self.optimizer.step()
         apply_masks(self._masked, self._multipliers)
         with torch.no_grad():
             correct = (logits.argmax(1) == labels).sum()
             return torch.stack([loss.detach().double() * len(labels), correct.double()])
+
+    def _finite_weights(self) -> bool:
+        """The last step of an epoch may spoil weights whose loss nobody has seen yet."""
+        with torch.no_grad():
+            return bool(torch.stack([weight.isfinite().all() for weight in self.model.parameters()]).all())
 
     def _rate(self, step: int) -> float:
         if self._constant_rate is not None:
@@ -212,6 +220,7 @@ class Training:
         restore_optimizer(self.optimizer, self.model, _under("optimizer/", tensors))
         self.best_model = _under("best/", tensors)
         self.progress = Progress.from_dict(progress)
+        self._sums = torch.tensor([self.progress.loss_sum, self.progress.correct], dtype=torch.float64)
         apply_masks(self._masked, self._multipliers)
 
 
@@ -222,13 +231,24 @@ def has_random_layers(model: nn.Module, example: torch.Tensor) -> bool:
     """
     trial = copy.deepcopy(model).train()
     with _isolated_generators(example.device), torch.no_grad():
-        before = _generator_state(example.device)
+        before = _generator_states(example.device)
         trial(example)
-        return not torch.equal(before, _generator_state(example.device))
+        after = _generator_states(example.device)
+        return not all(map(torch.equal, before, after))
 
 
-def _generator_state(device: torch.device) -> torch.Tensor:
-    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+def _generator_states(device: torch.device) -> list[torch.Tensor]:
+    """Of the CPU and the device: a layer may draw on either."""
+    on_device = [torch.cuda.get_rng_state(device)] if device.type == "cuda" else []
+    return [torch.get_rng_state(), *on_device]
+
+
+def _seed_generators(seed: int, device: torch.device) -> None:
+    """`torch.manual_seed` for the two generators that matter: it visits every backend, 150 µs each time."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        index = torch.cuda.current_device() if device.index is None else device.index
+        torch.cuda.default_generators[index].manual_seed(seed)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Optimisers by name, and their state as named arrays.
 
-torch's own implementations. Their state is kept by parameter name, not by position, so that a snapshot can be read
-without building the optimiser and a ticket can take over the momenta of surviving weights only.
+torch's own implementations. Their state is kept by parameter name, not by position, so that a snapshot can be
+read without building the optimiser and a ticket can take over the momenta of surviving weights only.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def build_optimizer(model: nn.Module, options: Mapping[str, Any]) -> torch.optim
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, torch.Tensor]:
-    """The state as `"PARAMETER:ENTRY"` → tensor, e.g. `"fc.weight:momentum_buffer"`; empty before the first step."""
+    """The state as `"PARAMETER:ENTRY"` → tensor, such as `"fc.weight:momentum_buffer"`; first empty."""
     found = {}
     for name, parameter in model.named_parameters():
         for entry, value in optimizer.state.get(parameter, {}).items():

@@ -12,7 +12,8 @@ __all__ = ["CurveRow", "Progress"]
 
 @dataclass(frozen=True, slots=True)
 class CurveRow:
-    """One epoch: losses are mean cross-entropy in nats, accuracies fractions, validation NaN if there is none.
+    """One epoch: losses are mean cross-entropy in nats, accuracies fractions, validation NaN if there is
+    none.
 
     Attributes:
         epoch: epochs completed since initialisation, so a ticket rewound to k starts at k + 1.
@@ -39,9 +40,10 @@ class Progress:
         step: optimiser steps made since initialisation (a ticket starts at its rewind step).
         curves: the epochs completed.
         loss_sum, correct, seen: sums over the samples of the epoch that is under way.
-        best_epoch, best_accuracy: the first epoch of the best validation accuracy so far; 0 and -inf before any.
+        best_epoch, best_accuracy: the first epoch of the best validation accuracy so far; 0 and -inf before
+            any.
         seconds_epoch: spent on the epoch under way, before the last interruption.
-        seconds_train: spent in all completed epochs and the one under way.
+        seconds_train: spent in all completed epochs.
         images: samples trained on.
     """
 

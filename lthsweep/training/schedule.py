@@ -21,7 +21,7 @@ def constant(options: Mapping[str, Any], epoch: float, epochs: int) -> float:
 
 def step_decay(options: Mapping[str, Any], epoch: float, epochs: int) -> float:
     """Multiplied by `gamma` at each of the `milestones` (epochs)."""
-    return float(options["gamma"]) ** sum(epoch >= milestone for milestone in options["milestones"])
+    return math.pow(options["gamma"], sum(epoch >= milestone for milestone in options["milestones"]))
 
 
 def cosine(options: Mapping[str, Any], epoch: float, epochs: int) -> float:
@@ -30,7 +30,8 @@ def cosine(options: Mapping[str, Any], epoch: float, epochs: int) -> float:
     Source: Loshchilov & Hutter, ICLR 2017, arXiv:1608.03983, equation 5, one period, no restart.
     """
     warmup = float(options["warmup"])
-    progress = min(1.0, (epoch - warmup) / (epochs - warmup))
+    # Below 0 by a fraction of a step where the warm-up's steps were rounded down.
+    progress = min(1.0, max(0.0, (epoch - warmup) / (epochs - warmup)))
     final = float(options["final"])
     return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
 
@@ -48,8 +49,8 @@ def learning_rate_factor(
     """The factor on the base learning rate with which optimiser step number `step` is made.
 
     Args:
-        options: the schedule's table: `name`, its own keys, and `warmup` in epochs (may be a fraction), during which
-            the factor rises linearly from 1/W to 1, W being the warm-up's number of steps.
+        options: the schedule's table: `name`, its own keys, and `warmup` in epochs (may be a fraction),
+            during which the factor rises linearly from 1/W to 1, W being the warm-up's number of steps.
         step: steps made before this one, 0 for the first.
         steps_per_epoch: length of an epoch in steps.
         epochs: length of the whole training.
