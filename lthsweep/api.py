@@ -1,4 +1,4 @@
-"""What `import lthsweep` gives: a sweep and its tables, as pandas frames. Torch-free."""
+"""What `import lthsweep` gives: plan and run a sweep, and its tables as pandas frames. Torch-free: workers train."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lthsweep.errors import StoreError
 from lthsweep.plan.grid import expand
-from lthsweep.reduce.merge import current
+from lthsweep.reduce.merge import current, merge
 from lthsweep.reduce.table import Table, TableFile
 from lthsweep.spec import load_spec
 from lthsweep.spec.load import spec_of
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lthsweep.reduce.frames import Frames
     from lthsweep.spec import Spec
 
-__all__ = ["Sweep", "load"]
+__all__ = ["Sweep", "load", "plan", "run"]
 
 
 class Sweep:
@@ -127,6 +127,57 @@ def load(path: str | os.PathLike[str]) -> Sweep:
         f"no sweep at {path}: it has neither sweep.toml nor table.h5; give the directory that `lthsweep run` "
         f"wrote to (results/NAME unless --out said otherwise), or a table.h5"
     )
+
+
+def plan(source: str | os.PathLike[str], *, overrides: Sequence[str] = ()) -> Plan:
+    """Expand the grid of a TOML file, a preset or a sweep directory; trains nothing, writes nothing.
+
+    Args:
+        source: a path or a preset's name.
+        overrides: as `--set` takes them, e.g. `["train.epochs=4"]`.
+
+    Raises:
+        SpecError: with every error of the file.
+    """
+    return expand(_spec(source, overrides))
+
+
+def run(
+    source: str | os.PathLike[str],
+    *,
+    out: str | os.PathLike[str] | None = None,
+    overrides: Sequence[str] = (),
+    cache: str | os.PathLike[str] | None = None,
+) -> Sweep:
+    """Train whatever a file asks for and is not done yet, in local processes, and merge the table.
+
+    Runs that fail do not stop the others and are rows of the table; look at `sweep.tickets["verdict"]`.
+
+    Args:
+        source: a TOML file, a preset's name or a sweep directory.
+        out: the sweep directory; default `results/<name>`, or the directory itself.
+        overrides: as `--set` takes them.
+        cache: folder of packed data; default $LTHSWEEP_CACHE or ~/.cache/lthsweep/data.
+
+    Raises:
+        SpecError: with every error of the file, before anything is written.
+        MissingDataError: if the data is not on this machine; the message names the command that gets it.
+        LaunchError: if workers cannot be started.
+    """
+    from lthsweep.launch.on_local import run_local
+
+    spec = _spec(source, overrides)
+    own = Path(source) if Path(source).is_dir() else Path("results") / spec.sweep.name
+    sweep = SweepDir(Path(out) if out is not None else own)
+    expanded = expand(spec)
+    run_local(expanded, sweep, cache=None if cache is None else Path(cache))
+    merge(sweep, expanded)
+    return load(sweep.path)
+
+
+def _spec(source: str | os.PathLike[str], overrides: Sequence[str]) -> Spec:
+    path = Path(source)
+    return load_spec(path if path.exists() else str(source), overrides)
 
 
 def _from_table(path: Path, table: Path) -> Sweep:

@@ -31,7 +31,9 @@ RootOption = Annotated[
 PathOption = Annotated[
     Path | None, typer.Option("--path", help="For image_folder: the folder of class folders, or a zip of it.")
 ]
-SizeOption = Annotated[int | None, typer.Option("--size", help="For digits and image_folder: pixels per side.")]
+SizeOption = Annotated[
+    int | None, typer.Option("--size", help="For digits and image_folder: pixels per side.")
+]
 
 
 @app.command("list")
@@ -42,11 +44,21 @@ def list_(root: RootOption = None, cache: CacheOption = None, as_json: JsonOptio
         typer.echo(json.dumps([asdict(row) for row in rows], indent=2))
         return
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("name", "classes", "shape", "train", "test", "state", "where, or the command that gets it"):
+    for heading in (
+        "name",
+        "classes",
+        "shape",
+        "train",
+        "test",
+        "state",
+        "where, or the command that gets it",
+    ):
         table.add_column(heading, overflow="fold")
     for row in rows:
         shape = "×".join(str(side) for side in row.shape) if row.shape else "any"
-        counts = (str(count) if count is not None else "any" for count in (row.classes, row.n_train, row.n_test))
+        counts = (
+            str(count) if count is not None else "any" for count in (row.classes, row.n_train, row.n_test)
+        )
         classes, train, test = counts
         table.add_row(row.name, classes, shape, train, test, row.state, row.command or row.where)
     Console().print(table)

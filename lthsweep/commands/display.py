@@ -13,7 +13,7 @@ from lthsweep.launch.coordinate import Work
 from lthsweep.launch.pool import Heard
 from lthsweep.plan.run import Plan
 
-__all__ = ["Display", "duration"]
+__all__ = ["Display", "duration", "plain_console"]
 
 
 def duration(seconds: float) -> str:
@@ -123,3 +123,9 @@ class Display:
             return ""
         left = (time.monotonic() - self._started) * (total - done) / done
         return f"{before}about {duration(left)}{after}"
+
+
+def plain_console(*, quiet: bool = False) -> Console:
+    """Standard output; a pipe or a log file, which has no width, gets lines that hold the whole table."""
+    console = Console(quiet=quiet)
+    return console if console.is_terminal else Console(quiet=quiet, width=120)

@@ -30,7 +30,8 @@ def doctor(
         Path | None, typer.Argument(metavar="SWEEP", help="A sweep directory; without one, the installation.")
     ] = None,
     mend: Annotated[
-        bool, typer.Option("--quarantine", help="Move damaged files to state/quarantine; run trains them again.")
+        bool,
+        typer.Option("--quarantine", help="Move damaged files to state/quarantine; run trains them again."),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -89,7 +90,9 @@ def _installation() -> Iterator[Check]:
     tried = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     last = (tried.stdout or tried.stderr).strip().splitlines()[-1:] or ["no output"]
     works = tried.returncode == 0
-    found = f"works, CUDA {'available' if last[0].endswith('True') else 'not available'}" if works else last[0]
+    found = (
+        f"works, CUDA {'available' if last[0].endswith('True') else 'not available'}" if works else last[0]
+    )
     yield Check("import torch, torchvision", found, works)
 
 

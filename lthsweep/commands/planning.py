@@ -85,7 +85,9 @@ def plan(
     if as_json:
         typer.echo(json.dumps(_as_json(opened, cost, expected, known, done, runs), indent=2))
         return
-    for line in _lines(opened, cost, expected, sum(node.cost for node in work.nodes if node.key in work.walks)):
+    for line in _lines(
+        opened, cost, expected, sum(node.cost for node in work.nodes if node.key in work.walks)
+    ):
         typer.echo(line)
     if work.found.foreign:
         typer.echo(

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from lthsweep.commands.display import Display, duration
+from lthsweep.commands.display import Display, duration, plain_console
 from lthsweep.commands.sources import (
     CacheOption,
     JsonOption,
@@ -46,9 +46,9 @@ def run(
 ) -> None:
     """Train whatever the file asks for and is not done yet, then merge the table. Safe to repeat at any time."""
     if on != "local":
-        raise SpecError(f"--on {on!r}: this version runs sweeps on \"local\" processes only")
+        raise SpecError(f'--on {on!r}: this version runs sweeps on "local" processes only')
     opened = open_source(source, overrides=overrides, out=out)
-    console = Console(quiet=quiet)
+    console = plain_console(quiet=quiet)
     work = work_left(opened.plan, opened.sweep)
     _announce(opened, work.found, len(work.nodes), console)
     interrupt = _Interrupt(console)
@@ -78,14 +78,18 @@ def status(
     overrides: SetOption = None,
     out: OutOption = None,
     as_json: JsonOption = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Look again every few seconds until all is done.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Look again every few seconds until all is done.")
+    ] = False,
     seconds: Annotated[float, typer.Option(help="Seconds between two looks.")] = 5.0,
 ) -> None:
     """Say how far a sweep is: done, running, waiting and failed runs, and when it may be finished."""
     opened = open_source(source, overrides=overrides, out=out)
     while True:
         found = survey(opened.plan, opened.sweep)
-        typer.echo(json.dumps(_status_json(opened, found), indent=2) if as_json else _status_text(opened, found))
+        typer.echo(
+            json.dumps(_status_json(opened, found), indent=2) if as_json else _status_text(opened, found)
+        )
         if not watch or len(found.done) == len(opened.plan.runs):
             break
         time.sleep(seconds)
@@ -106,7 +110,9 @@ def logs(
     wanted = opened.plan.find(key)
     file = opened.sweep.log(wanted.key)
     if not file.exists():
-        raise SpecError(f"{wanted.describe()} ({wanted.key}) has no log: it was not started in {opened.sweep.path}")
+        raise SpecError(
+            f"{wanted.describe()} ({wanted.key}) has no log: it was not started in {opened.sweep.path}"
+        )
     typer.echo(str(file) if path else file.read_text(errors="replace"), nl=path)
 
 
@@ -138,7 +144,9 @@ class _Interrupt:
         if self._count > 1 and self._pool is not None:
             self._pool.kill()
         elif self._count == 1:
-            self._console.print("stopping: runs write their checkpoints (again to stop at once)", highlight=False)
+            self._console.print(
+                "stopping: runs write their checkpoints (again to stop at once)", highlight=False
+            )
 
 
 def _announce(opened: Source, found: Survey, left: int, console: Console) -> None:
@@ -165,12 +173,16 @@ def _report_end(opened: Source, ended: LocalRun, console: Console) -> None:
         highlight=False,
     )
     for key, cause in tally.failed.items():
-        console.print(f"  {key} {opened.plan[key].describe()}: {cause}", highlight=False, markup=False, soft_wrap=True)
+        console.print(
+            f"  {key} {opened.plan[key].describe()}: {cause}", highlight=False, markup=False, soft_wrap=True
+        )
         console.print(f"    lthsweep logs {opened.sweep.path} {key[:8]}", highlight=False, soft_wrap=True)
     if tally.stopped:
         console.print(f"stopped; `lthsweep run {opened.sweep.path}` goes on", highlight=False, soft_wrap=True)
     console.print(
-        f"table: {opened.sweep.table}   figures: lthsweep report {opened.sweep.path}", highlight=False, soft_wrap=True
+        f"table: {opened.sweep.table}   figures: lthsweep report {opened.sweep.path}",
+        highlight=False,
+        soft_wrap=True,
     )
 
 
@@ -187,7 +199,9 @@ def _status_text(opened: Source, found: Survey) -> str:
                 f"host {beat.host} pid {beat.pid}, seen {duration(max(0.0, time.time() - beat.time))} ago"
             )
     for key, failure in found.failures.items():
-        lines.append(f"  failed  {key[:8]} {opened.plan[key].describe()}: {failure.cause} (attempt {failure.attempt})")
+        lines.append(
+            f"  failed  {key[:8]} {opened.plan[key].describe()}: {failure.cause} (attempt {failure.attempt})"
+        )
     expected = _estimate(opened, found)
     if expected and len(found.done) < len(opened.plan.runs):
         lines.append(f"  at least {duration(expected)} left with the workers of this machine")
@@ -205,7 +219,8 @@ def _status_json(opened: Source, found: Survey) -> dict[str, Any]:
         "seconds_left": _estimate(opened, found),
         "foreign_records": len(found.foreign),
         "states": {
-            state: found.count(state) for state in ("done", "running", "ready", "waiting", "failed", "blocked")
+            state: found.count(state)
+            for state in ("done", "running", "ready", "waiting", "failed", "blocked")
         },
         "running": [
             {
@@ -231,4 +246,3 @@ def _estimate(opened: Source, found: Survey) -> float | None:
     known = seconds_per_epoch(opened.plan, opened.sweep)
     expected = estimate(opened.plan, found.done, known, workers=len(slots_of(opened.spec)))
     return None if expected is None else round(expected.wall, 1)
-

@@ -31,7 +31,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 CacheOption = Annotated[
     Path | None,
     typer.Option(
-        "--cache", metavar="DIR", help="Folder of packed data; default $LTHSWEEP_CACHE or ~/.cache/lthsweep/data."
+        "--cache",
+        metavar="DIR",
+        help="Folder of packed data; default $LTHSWEEP_CACHE or ~/.cache/lthsweep/data.",
     ),
 ]
 
@@ -55,9 +57,13 @@ def open_source(given: str, *, overrides: Sequence[str] | None = None, out: Path
     if path.is_dir():
         sweep = SweepDir(path)
         if not sweep.sweep_toml.is_file():
-            raise SpecError(f"{path} is no sweep directory: it has no sweep.toml; `lthsweep run FILE --out {path}`")
+            raise SpecError(
+                f"{path} is no sweep directory: it has no sweep.toml; `lthsweep run FILE --out {path}`"
+            )
         if out is not None and out.resolve() != path.resolve():
-            raise SpecError(f"{path} is a sweep directory itself; leave --out {out} away, or give the TOML file")
+            raise SpecError(
+                f"{path} is a sweep directory itself; leave --out {out} away, or give the TOML file"
+            )
         spec = load_spec(sweep.sweep_toml, overrides or ())
         return Source(spec, expand(spec), sweep)
     spec = load_spec(given, overrides or ())

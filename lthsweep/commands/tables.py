@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from lthsweep.commands.display import plain_console
 from lthsweep.commands.sources import JsonOption, OutOption, SetOption, SourceArgument, open_source
 from lthsweep.errors import QueryError
 from lthsweep.launch.survey import survey
@@ -45,7 +46,7 @@ def merge(
     opened = open_source(source, overrides=overrides, out=out)
     path = merge_records(opened.sweep, opened.plan, full=full)
     if not quiet:
-        print_table(opened.sweep.path, Console())
+        print_table(opened.sweep.path, plain_console())
     typer.echo(str(path))
     done = survey(opened.plan, opened.sweep).done
     if len(done) < len(opened.plan.runs):
@@ -121,6 +122,7 @@ def report_input(sweep: Sweep) -> ReportInput:
         layers=sweep.layers,
         description=sweep.spec.sweep.description,
         folder=str(sweep.path),
+        digest=sweep.records_sha256,
         spec_text=dump_spec(sweep.spec),
     )
 
@@ -150,7 +152,7 @@ def _headline(sweep: Sweep, console: Console) -> None:
 def _print_frame(sweep: Sweep, found: pd.DataFrame, *, plain: bool) -> None:
     from lthsweep.report.terminal import ticket_table
 
-    console = Console()
+    console = plain_console()
     if not plain:
         console.print(ticket_table(found))
         return
@@ -169,5 +171,3 @@ def _cell(value: object) -> str:
     if isinstance(value, float):
         return "" if value != value else f"{value:.6g}"
     return str(value)
-
-

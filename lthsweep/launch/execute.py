@@ -109,7 +109,9 @@ class _Execution:
             step < resume.progress["step"] and not self._sweep.snapshot(self._task.key, step).exists()
             for step in steps
         ):
-            resume = None  # the checkpoint is past a snapshot that is gone; only the beginning leads there again
+            resume = (
+                None  # the checkpoint is past a snapshot that is gone; only the beginning leads there again
+            )
         return train_dense(
             self._material,
             self._task.seed,
@@ -267,7 +269,9 @@ class _Execution:
     def _store(self, result: Result) -> None:
         """Weights first, then the record: where there is a record, everything it names is there."""
         path = self._sweep.final(self._task.key)
-        weights = {path.name: save_arrays(path, pack_sparse(result.weights, result.masks), {"run": self._task.key})}
+        weights = {
+            path.name: save_arrays(path, pack_sparse(result.weights, result.masks), {"run": self._task.key})
+        }
         weights |= self._snapshot_hashes()
         dense_bytes = sum(array.nbytes for array in result.weights.values())
         mask_bytes = sum(len(zlib.compress(np.packbits(mask).tobytes())) for mask in result.masks.values())
@@ -349,4 +353,3 @@ def profile(task: Task, device: torch.device, seconds: float = 5.0) -> float:
 
 def _folder(path: str | None) -> Path | None:
     return None if path is None else Path(path)
-

@@ -24,7 +24,11 @@ class Slot:
 
 def usable_cores() -> list[int]:
     """Cores that this process may run on: its affinity (which a SLURM job sets), cut to a container's CPU quota."""
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+    cores = (
+        sorted(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else list(range(os.cpu_count() or 1))
+    )
     quota = _cpu_quota()
     return cores[: max(1, int(quota))] if quota else cores
 
@@ -42,7 +46,13 @@ def count_gpus() -> int:
 
 
 def lay_out(
-    *, workers: int | str, threads: int, devices: str | Sequence[str], pin: bool, cores: Sequence[int], gpus: int
+    *,
+    workers: int | str,
+    threads: int,
+    devices: str | Sequence[str],
+    pin: bool,
+    cores: Sequence[int],
+    gpus: int,
 ) -> list[Slot]:
     """Place workers on devices and cores.
 
@@ -70,13 +80,11 @@ def lay_out(
         if device.startswith("cuda") and int(device.partition(":")[2] or 0) >= gpus:
             raise LaunchError(
                 f"local.devices names {device}, but {gpus} GPUs are visible; "
-                f"use local.devices = \"cpu\", or check `nvidia-smi -L` and CUDA_VISIBLE_DEVICES"
+                f'use local.devices = "cpu", or check `nvidia-smi -L` and CUDA_VISIBLE_DEVICES'
             )
     on_cpu = chosen == ["cpu"]
-    if workers == "auto":
-        count = max(1, len(cores) // threads) if on_cpu else len(chosen)
-    else:
-        count = int(workers)
+    fitting = max(1, len(cores) // threads) if on_cpu else len(chosen)
+    count = fitting if workers == "auto" else int(workers)
     pinned = pin and count * threads <= len(cores)
     return [
         Slot(

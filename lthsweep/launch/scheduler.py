@@ -125,5 +125,3 @@ class Scheduler:
             found.append(child)
             pending.extend(self._children.get(child, []))
         return found
-
-

@@ -54,7 +54,9 @@ def survey(plan: Plan, sweep: SweepDir) -> Survey:
     recorded = set(sweep.record_keys())
     failed = failures.read_failures(sweep)
     heartbeats = {
-        beat.key: beat for beat in progress.read_heartbeats(sweep) if claims.holder(sweep, beat.key, STALE_SECONDS)
+        beat.key: beat
+        for beat in progress.read_heartbeats(sweep)
+        if beat.key in plan.runs and claims.holder(sweep, beat.key, STALE_SECONDS)
     }
     states: dict[str, RunState] = {}
     for key, run in plan.runs.items():  # parents come first
@@ -90,9 +92,7 @@ def missing_snapshots(plan: Plan, sweep: SweepDir, done: frozenset[str]) -> dict
     for key in needed:
         steps_per_epoch = int(read_summary(sweep.record(key)).metrics["steps_per_epoch"])
         there = sweep.snapshot_steps(key)
-        missing = [
-            step for point in points[key] if (step := point.step(steps_per_epoch)) not in there
-        ]
+        missing = [step for point in points[key] if (step := point.step(steps_per_epoch)) not in there]
         if missing:
             start = max((step for step in there if step <= min(missing)), default=0)
             walks[key] = (max(missing) - start) / steps_per_epoch

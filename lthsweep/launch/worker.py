@@ -45,7 +45,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--events", type=int, required=True)
     options = parser.parse_args(arguments)
     if options.core:
-        with contextlib.suppress(OSError):  # a core may have been taken from us since; then the kernel chooses
+        with contextlib.suppress(
+            OSError
+        ):  # a core may have been taken from us since; then the kernel chooses
             os.sched_setaffinity(0, options.core)
     with os.fdopen(options.events, "w", buffering=1) as events:
         return Worker(SweepDir(options.sweep), options.name, events).serve(options.device, options.threads)
@@ -104,7 +106,9 @@ class Worker:
             seconds = execute.profile(task, device)
             self._say(Message("finished", task.key, {"outcome": "profiled", "seconds_per_epoch": seconds}))
             return
-        if self.sweep.has_record(task.key):  # at most snapshots are missing; who makes them first does not matter
+        if self.sweep.has_record(
+            task.key
+        ):  # at most snapshots are missing; who makes them first does not matter
             with _log_to(self.sweep.log(task.key)):
                 self._train(task, device, execute, owner=None)
             return

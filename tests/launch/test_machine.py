@@ -9,7 +9,14 @@ from lthsweep.launch.machine import Slot, lay_out
 
 
 def place(**changes):
-    given = {"workers": "auto", "threads": 1, "devices": "auto", "pin": True, "cores": [0, 1, 2, 3], "gpus": 0}
+    given = {
+        "workers": "auto",
+        "threads": 1,
+        "devices": "auto",
+        "pin": True,
+        "cores": [0, 1, 2, 3],
+        "gpus": 0,
+    }
     return lay_out(**{**given, **changes})
 
 

@@ -7,7 +7,12 @@ from hypothesis import strategies as st
 
 from lthsweep.launch.scheduler import Node, Scheduler
 
-TRUNK_AND_TICKETS = [Node("trunk", None, 8), Node("k0", "trunk", 8), Node("k2", "trunk", 6), Node("deep", "k2", 6)]
+TRUNK_AND_TICKETS = [
+    Node("trunk", None, 8),
+    Node("k0", "trunk", 8),
+    Node("k2", "trunk", 6),
+    Node("deep", "k2", 6),
+]
 
 
 @st.composite
