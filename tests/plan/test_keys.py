@@ -1,0 +1,249 @@
+"""A run is named by what it computes: by all of that, and by nothing else."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lthsweep.plan.keys import KEY_LENGTH, NEUTRAL, canonical, key_of
+from tests.plan.cases import key_at, make_plan
+
+GRID = {"sparsity": [0.5, 0.8], "rewind_epoch": [0, 2], "seed": [0, 1]}
+
+SCALARS = (
+    st.none() | st.booleans() | st.integers(-(10**6), 10**6) | st.floats(-1e6, 1e6) | st.text(max_size=5)
+)
+MANIFESTS = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=12,
+)
+
+
+def shuffled(value, order):
+    if isinstance(value, dict):
+        items = [(name, shuffled(item, order)) for name, item in value.items()]
+        order.shuffle(items)
+        return dict(items)
+    return [shuffled(item, order) for item in value] if isinstance(value, list) else value
+
+
+@given(st.dictionaries(st.text(max_size=5), MANIFESTS, max_size=5), st.randoms(use_true_random=False))
+def test_the_order_of_names_is_no_part_of_the_key(manifest, order):
+    """A file's author may order tables and keys as they like."""
+    assert key_of(shuffled(manifest, order)) == key_of(manifest)
+
+
+@given(st.dictionaries(st.text(max_size=5), MANIFESTS, max_size=5))
+def test_a_manifest_that_went_through_json_has_the_same_key(manifest):
+    """Records keep the manifest as JSON, and doctor hashes it again."""
+    assert key_of(json.loads(json.dumps(manifest))) == key_of(manifest)
+
+
+def test_one_and_one_point_zero_are_one_training_and_true_is_not():
+    """TOML tells 1 from 1.0; nobody who writes lr = 1 means another training than by 1.0."""
+    assert canonical({"lr": 1.0}) == canonical({"lr": 1}) == '{"lr":1}'
+    assert canonical({"nesterov": True}) == '{"nesterov":true}'
+    assert canonical({"decay": -0.0}) == canonical({"decay": 0})
+    assert canonical({"lr": 0.1}) == '{"lr":0.1}'
+
+
+def test_a_number_that_is_none_has_no_key():
+    """NaN differs from itself, so it can name nothing."""
+    with pytest.raises(ValueError, match="JSON"):
+        key_of({"lr": float("nan")})
+
+
+def test_an_option_at_its_neutral_value_moves_no_key():
+    """An option that joins later must not rename the runs of everybody's old sweeps."""
+    old = {"kind": "dense", "train": {"lr": 0.1}}
+    neutral = {"train.ema": 0.0, "prune.kinds": (), "train.fast": False}
+    new = {"kind": "dense", "train": {"lr": 0.1, "ema": 0, "fast": False}, "prune": {"kinds": []}}
+
+    assert key_of(new | {"prune": {}}, neutral) != key_of(old)  # an empty table is still a table
+    assert key_of({**old, "train": new["train"]}, neutral) == key_of(old)
+    assert key_of({**old, "train": {"lr": 0.1, "ema": 0.9}}, neutral) != key_of(old)
+    assert key_of({**old, "train": {"lr": 0.1, "fast": True}}, neutral) != key_of(old)
+    assert canonical(new, neutral) == '{"kind":"dense","prune":{},"train":{"lr":0.1}}'
+
+
+def test_zero_is_not_false_when_an_option_is_neutral():
+    """Python calls them equal; two different settings must never share a key."""
+    assert canonical({"a": False}, {"a": 0}) == '{"a":false}'
+    assert canonical({"a": 0}, {"a": False}) == '{"a":0}'
+    assert canonical({"a": 0.0}, {"a": 0}) == "{}"
+
+
+def test_nothing_is_neutral_in_the_first_release():
+    """An entry here says that an option was added after results had been published."""
+    assert NEUTRAL == {}
+
+
+def keys(grid=GRID, **tables):
+    plan = make_plan(grid, **tables)
+    return {tuple(sorted(map(str, cell.values))): cell.run for cell in plan.cells}
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        {"local": {"workers": 7, "threads": 3, "devices": ["cuda:0"], "checkpoint_seconds": 5}},
+        {"slurm": {"profile": "generic", "partition": "gpu"}},
+        {"verdict": {"margin": 0.01, "confidence": 0.9}},
+    ],
+    ids=["local", "slurm", "verdict"],
+)
+def test_how_and_where_a_sweep_is_run_is_no_part_of_its_keys(tables):
+    """The same key on a laptop and on a cluster, and a verdict that is changed trains nothing."""
+    assert keys(**tables) == keys()
+
+
+def test_the_order_of_axes_and_of_their_values_is_no_part_of_the_keys():
+    """Which grid a cell stands in changes nothing of what it computes."""
+    order = random.Random(0)
+    for schedule in ("one-shot", "iterative"):
+        prune = {"schedule": schedule}
+        expected = keys(prune=prune)
+        for _ in range(5):
+            grid = {axis: order.sample(values, len(values)) for axis, values in GRID.items()}
+            grid = dict(order.sample(list(grid.items()), len(grid)))
+            assert keys(grid, prune=prune) == expected
+
+
+def test_a_grid_that_grows_keeps_its_keys():
+    """Growing trains only what is new; an iterative chain keeps the prefix below the new level."""
+    bigger = {"sparsity": [0.5, 0.8, 0.9], "rewind_epoch": [0, 1, 2], "seed": [0, 1, 2]}
+    for schedule in ("one-shot", "iterative"):
+        old, new = (make_plan(grid, prune={"schedule": schedule}).runs.keys() for grid in (GRID, bigger))
+        assert old < new
+
+    inserted = make_plan({**GRID, "sparsity": [0.5, 0.7, 0.8]}, prune={"schedule": "iterative"}).runs.keys()
+    assert (
+        len(make_plan(GRID, prune={"schedule": "iterative"}).runs.keys() - inserted) == 4
+    )  # the old level 2
+
+
+def test_the_default_written_out_is_the_default_left_out():
+    """The manifest is resolved before it is hashed."""
+    train = {"epochs": 10, "batch_size": 128, "optimizer": {"name": "sgd", "lr": 0.1, "momentum": 0.9}}
+    prune = {"method": "magnitude", "scope": "global", "exclude": []}
+
+    assert keys(train=train, prune=prune) == keys()
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        {"train": {"epochs": 11}},
+        {"train": {"batch_size": 64}},
+        {"train": {"precision": "bf16"}},
+        {"train": {"label_smoothing": 0.1}},
+        {"train": {"optimizer": {"name": "adam"}}},
+        {"train": {"schedule": {"name": "cosine"}}},
+        {"train": {"schedule": {"name": "constant", "warmup": 0.5}}},
+        {"model": {"name": "lenet_300_100", "init": "xavier_normal"}},
+        {"data": {"name": "mnist", "validation": 4000}},
+        {"data": {"name": "mnist", "augment": "crop"}},
+        {"data": {"name": "mnist", "normalise": "none"}},
+    ],
+    ids=str,
+)
+def test_what_changes_dense_training_changes_every_key(tables):
+    """A key that stayed would pass off an old result as a new one."""
+    assert not set(keys(**tables).values()) & set(keys().values())
+
+
+@pytest.mark.parametrize(
+    "prune",
+    [
+        {"method": "random"},
+        {"scope": "layer"},
+        {"rewind": "weights+optimizer"},
+        {"rewind": "lr"},
+        {"rewind": "none"},
+        {"exclude": ["fc3"]},
+    ],
+    ids=str,
+)
+def test_what_changes_pruning_changes_the_tickets_and_not_the_trunk(prune):
+    """Trunks are shared over everything that happens after them."""
+    plain, changed = make_plan(GRID), make_plan(GRID, prune=prune)
+
+    assert plain.runs.keys() & changed.runs.keys() == {run.key for run in plain.dense}
+
+
+def test_the_order_and_repetition_of_exclusions_is_no_part_of_the_key():
+    """They are a set of patterns."""
+    first, second = (keys(prune={"exclude": names}) for names in (["fc1", "fc3"], ["fc3", "fc1", "fc3"]))
+
+    assert first == second
+
+
+def test_a_threshold_has_no_scope():
+    """One number for all layers: scope "layer" would compute the same ticket again."""
+    grid = {"threshold": [0.01]}
+
+    assert keys(grid, prune={"scope": "layer"}) == keys(grid, prune={"scope": "global"})
+
+
+def test_where_a_folder_of_images_lies_is_no_part_of_the_key_and_its_label_is():
+    """The same folder lies elsewhere on a cluster. What is in it is checked by its fingerprint."""
+    here, there, other = (
+        keys(data={"name": "image_folder", "path": path, "label": label})
+        for path, label in (
+            ("/home/me/birds", "birds"),
+            ("/n/lab/birds.zip", "birds"),
+            ("/home/me/birds", "bees"),
+        )
+    )
+
+    assert here == there
+    assert not set(here.values()) & set(other.values())
+
+
+def test_epochs_and_iterations_are_kept_apart():
+    """An epoch is another number of iterations at another batch size; only initialisation is one point."""
+    epochs, iterations, zero = (
+        key_at(make_plan({"sparsity": [0.5], "rewind_epoch": [point]}), sparsity=0.5)
+        for point in (1, "429it", "0it")
+    )
+
+    assert epochs != iterations
+    assert zero == key_at(make_plan({"sparsity": [0.5], "rewind_epoch": [0]}), sparsity=0.5)
+
+
+def test_keys_are_pinned():
+    """A moved key orphans every record ever made: if this fails, CHANGELOG must say so first.
+
+    A new option belongs into `NEUTRAL`, and then these stay.
+    """
+    digits = {"name": "digits"}
+    mobilenet = {"name": "mobilenet_v2", "width": 0.5}
+    grid = {"sparsity": [0.5, 0.8], "rewind_epoch": [1], "seed": [7]}
+
+    one_shot = make_plan(grid, model=mobilenet, data=digits)
+    iterative = make_plan(grid, model=mobilenet, data=digits, prune={"schedule": "iterative"})
+    threshold = make_plan({"threshold": [0.01], "rewind_epoch": ["20it"]}, model=mobilenet, data=digits)
+    lr_rewind = make_plan(grid, model=mobilenet, data=digits, prune={"rewind": "lr", "scope": "layer"})
+    dotted = make_plan({"sparsity": [0.5], "train.optimizer.lr": [0.025]}, model=mobilenet, data=digits)
+
+    assert KEY_LENGTH == 20
+    assert {
+        "dense": one_shot.dense[0].key,
+        "ticket": key_at(one_shot, sparsity=0.5),
+        "level 2": key_at(iterative, sparsity=0.8),
+        "threshold": key_at(threshold, threshold=0.01),
+        "lr": key_at(lr_rewind, sparsity=0.8),
+        "dotted": key_at(dotted, sparsity=0.5),
+    } == {
+        "dense": "3ae150b1c9feea58dcb1",
+        "ticket": "52eb91e1ea6a9f572362",
+        "level 2": "a61c0fb221afb081039d",
+        "threshold": "63fee54e877ffcef00a5",
+        "lr": "a96364521020aba84abc",
+        "dotted": "bb7f98b41b54068cd756",
+    }

@@ -1,0 +1,46 @@
+"""A plan of 100,000 cells, in a process of its own, without torch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+PROGRAM = """
+import json, resource, sys, time
+from lthsweep.plan.cost import cost_of
+from lthsweep.plan.grid import expand
+from lthsweep.spec import spec_of
+
+tables = {
+    "sweep": {"name": "big", "model": {"name": "lenet_300_100"}, "data": {"name": "mnist"}},
+    "train": {"epochs": 100},
+    "prune": {"schedule": "iterative"},
+    "grid": {
+        "sparsity": {"levels": 1000, "rate": 0.01}, "rewind_epoch": list(range(10)), "seed": list(range(10))
+    },
+}
+spec = spec_of(tables)
+started = time.perf_counter()
+plan = expand(spec)
+seconds = time.perf_counter() - started
+cost = cost_of(plan)
+print(json.dumps({
+    "cells": len(plan.cells), "runs": cost.runs, "epochs": cost.epochs, "seconds": seconds,
+    "bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    "heavy": sorted({"torch", "torchvision", "pandas", "sklearn", "matplotlib"} & set(sys.modules)),
+}))
+"""
+
+
+def test_a_hundred_thousand_cells_expand_in_little_memory_and_without_torch():
+    """`plan` is what people run to see whether a sweep is affordable; it may not be unaffordable itself."""
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+
+    told = json.loads(done.stdout)
+    print(f"100,000 cells expanded in {told['seconds']:.2f} s, {told['bytes'] / 2**20:.0f} MiB at most")
+    assert told["cells"] == 100_000
+    assert told["runs"] == 100_010
+    assert told["epochs"] == 10 * (100 + 1000 * sum(100 - k for k in range(10)))
+    assert told["bytes"] < 1 << 30
+    assert told["heavy"] == []
