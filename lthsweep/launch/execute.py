@@ -318,7 +318,8 @@ class _Execution:
         if self._task.kind != "dense":
             return {}
         paths = [self._sweep.snapshot(self._task.key, step) for step in self._snapshot_steps()]
-        return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+        # A run that diverged early never reached its later rewind points.
+        return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.exists()}
 
 
 def profile(task: Task, device: torch.device, seconds: float = 5.0) -> float:

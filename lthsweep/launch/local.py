@@ -31,6 +31,7 @@ GRACE_SECONDS = 20.0
 """How long workers get to write their checkpoints before they are killed."""
 
 _MAX_FALSE_STARTS = 3
+_MAX_KILLED_STARTS = 20  # somebody else's doing (memory, a rude neighbour), which may pass
 # glibc gives freed memory back to the kernel at once and faults it in again for the next activation; holding on to
 # it is worth 1.3 times the speed of a convolutional net on CPU (docs/benchmarks.md).
 _ALLOCATOR = {
@@ -67,6 +68,7 @@ class LocalPool:
         self._selector = selectors.DefaultSelector()
         self._processes: dict[str, _Process] = {}
         self._false_starts = 0
+        self._killed_starts = 0
         for number, slot in enumerate(slots):
             self._start(f"{socket.gethostname()}-{os.getpid()}-{number}", slot)
 
@@ -128,10 +130,11 @@ class LocalPool:
         return {name: process.popen.pid for name, process in self._processes.items()}
 
     def _start(self, name: str, slot: Slot) -> None:
-        if self._false_starts >= _MAX_FALSE_STARTS:
+        if self._false_starts >= _MAX_FALSE_STARTS or self._killed_starts >= _MAX_KILLED_STARTS:
             self.kill()
             raise LaunchError(
-                f"{self._false_starts} worker processes in a row ended before they were ready; the last one said:\n"
+                f"{self._false_starts + self._killed_starts} worker processes in a row ended before they were ready; "
+                f"the last one said:\n"
                 f"{self._last_words(name)}\nMend the installation (`lthsweep doctor` checks it) and run again"
             )
         read_end, write_end = os.pipe()
@@ -170,7 +173,7 @@ class LocalPool:
             message = Message.from_json(line.decode())
             if message.kind == "ready":
                 process.ready = True
-                self._false_starts = 0
+                self._false_starts = self._killed_starts = 0
             elif message.kind != "progress":
                 process.task = None
             found.append(Heard(process.name, message))
@@ -184,7 +187,9 @@ class LocalPool:
             assert process.popen.stdin is not None
             process.popen.stdin.close()
         del self._processes[process.name]
-        if not process.ready:
+        if not process.ready and code == -signal.SIGKILL:
+            self._killed_starts += 1
+        elif not process.ready:
             self._false_starts += 1
         elif process.log.exists() and not process.log.stat().st_size:
             process.log.unlink()

@@ -90,7 +90,10 @@ def missing_snapshots(plan: Plan, sweep: SweepDir, done: frozenset[str]) -> dict
     points = plan.rewind_points()
     walks = {}
     for key in needed:
-        steps_per_epoch = int(read_summary(sweep.record(key)).metrics["steps_per_epoch"])
+        summary = read_summary(sweep.record(key))
+        if summary.outcome == "diverged":  # there is no trajectory to return to, and its tickets will say so
+            continue
+        steps_per_epoch = int(summary.metrics["steps_per_epoch"])
         there = sweep.snapshot_steps(key)
         missing = [step for point in points[key] if (step := point.step(steps_per_epoch)) not in there]
         if missing:

@@ -1,0 +1,42 @@
+"""One finished tiny sweep per test process, for tests that only look."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from lthsweep.store.layout import SweepDir
+from tests.launch.sweeps import lthsweep, write_tiny
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    """A folder of packed data that the tests of this process share."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, cache):
+    """The tiny sweep, run undisturbed through the command line."""
+    folder = tmp_path_factory.mktemp("finished")
+    ended = lthsweep("run", write_tiny(folder), "--out", folder / "sweep", cache=cache)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return SweepDir(folder / "sweep")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of its own with a filler on it that leaves 700 kB; skips where none may be mounted."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(place)], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"SKIPPED: may not mount a small file system here ({mounted.stderr.strip()})")
+    try:
+        (place / "filler").write_bytes(bytes((8 << 20) - 700_000))
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=False)

@@ -1,0 +1,230 @@
+"""A sweep in real worker processes: whole, interrupted, killed, grown."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+
+from lthsweep.store.layout import SweepDir
+from lthsweep.store.publish import differences
+from lthsweep.store.record import decode
+from tests.launch.sweeps import command, environment, lthsweep, write_tiny
+
+
+def records(sweep):
+    return {key: decode(sweep.record(key)) for key in sweep.record_keys()}
+
+
+def assert_same_science(ours, theirs):
+    assert ours.keys() == theirs.keys()
+    assert {key: differences(ours[key], theirs[key]) for key in ours} == dict.fromkeys(ours, ())
+    for key in ours:
+        assert ours[key].weights == theirs[key].weights, "weights differ bit for bit"
+
+
+def workers_of(pid):
+    """Process ids of the workers of a coordinator."""
+    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
+    return [int(word) for word in listed.stdout.split()]
+
+
+def wait_until(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+def test_every_cell_has_a_record_with_weights_log_and_a_clean_audit(finished):
+    found = records(finished)
+
+    assert sorted(record.kind for record in found.values()) == ["dense"] + ["ticket"] * 4
+    assert all(record.audit["ok"] for record in found.values())
+    assert all(finished.log(key).read_text().count("attempt 1") == 1 for key in found)
+    for key, record in found.items():
+        for name in record.weights:
+            assert (finished.weights / key / name).is_file()
+
+
+def test_nothing_is_left_behind_but_results(finished):
+    """Claims, checkpoints and heartbeats go when their runs are done."""
+    for folder in (finished.claims, finished.checkpoints, finished.workers, finished.failures):
+        assert list(folder.iterdir()) == []
+    assert not list(finished.logs.glob("worker-*"))
+
+
+def test_a_second_run_trains_nothing(finished, cache):
+    before = {key: finished.record(key).read_bytes() for key in finished.record_keys()}
+
+    again = lthsweep("run", finished.path, cache=cache)
+
+    assert again.returncode == 0
+    assert "0 runs finished in 0s, 5 were done before" in again.stdout
+    assert {key: finished.record(key).read_bytes() for key in finished.record_keys()} == before
+
+
+def test_a_grown_grid_trains_only_what_is_new_and_walks_the_trunk_again(finished, cache, tmp_path):
+    """A rewind epoch that joins later needs a snapshot that the trunk did not leave."""
+    grid = ["--set", "grid.rewind_epoch=[0, 1, 0.5]"]
+    sweep = SweepDir(tmp_path / "sweep")
+    lthsweep("run", write_tiny(tmp_path), "--out", sweep.path, cache=cache)
+    trunk = next(key for key, record in records(sweep).items() if record.kind == "dense")
+    before = sweep.snapshot_steps(trunk)
+
+    told = json.loads(lthsweep("plan", sweep.path, *grid, "--json", cache=cache).stdout)
+    grown = lthsweep("run", sweep.path, *grid, cache=cache)
+
+    assert (told["runs"], told["done"]) == (7, 5)
+    assert "3 runs finished" in grown.stdout  # two tickets, one walk
+    assert len(sweep.record_keys()) == 7
+    assert set(sweep.snapshot_steps(trunk)) - set(before) == {round(0.5 * (1437 - 100) // 32)}
+    whole = SweepDir(tmp_path / "whole")
+    lthsweep("run", write_tiny(tmp_path), *grid, "--out", whole.path, cache=cache)
+    ours, theirs = records(sweep), records(whole)
+    for key in ours.keys() - {trunk}:
+        assert differences(ours[key], theirs[key]) == ()
+
+
+def test_a_changed_recipe_keeps_both_apart_and_says_so(finished, cache, tmp_path):
+    sweep = SweepDir(tmp_path / "sweep")
+    lthsweep("run", write_tiny(tmp_path), "--out", sweep.path, cache=cache)
+
+    changed = lthsweep("run", write_tiny(tmp_path, lr=0.02), "--out", sweep.path, cache=cache)
+
+    assert "5 records there belong to another grid or recipe" in changed.stdout
+    assert len(sweep.record_keys()) == 10
+    table = json.loads(lthsweep("query", sweep.path, "--json", cache=cache).stdout)
+    assert sum(row["n"] for row in table) == 4
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_sweep_stops_with_exit_3_and_goes_on_to_the_same_bits(finished, cache, tmp_path, number):
+    """Ctrl-C goes to the coordinator alone; workers write checkpoints."""
+    sweep = SweepDir(tmp_path / "sweep")
+    arguments = command("run", write_tiny(tmp_path), "--out", sweep.path)
+    running = subprocess.Popen(
+        arguments, env=environment(cache), stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    wait_until(lambda: sweep.workers.is_dir() and any(sweep.workers.iterdir()))
+    running.send_signal(number)
+    said, _ = running.communicate(timeout=60)
+
+    assert running.returncode == 3, said
+    assert "goes on" in said
+    assert len(sweep.record_keys()) < 5
+    assert lthsweep("run", sweep.path, cache=cache).returncode == 0
+    assert_same_science(records(sweep), records(finished))
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("trial", range(3))
+def test_workers_killed_at_random_moments_cost_attempts_and_no_bits(cache, tmp_path, trial):
+    """SIGKILL is what the kernel's out-of-memory killer sends; the run goes on from its last checkpoint."""
+    options = {"epochs": 4, "checkpoint_seconds": 0.02, "schedule": "iterative"}
+    undisturbed = SweepDir(tmp_path / "undisturbed")
+    assert lthsweep("run", write_tiny(tmp_path, **options), "--out", undisturbed.path, cache=cache).returncode == 0
+    sweep = SweepDir(tmp_path / "sweep")
+    arguments = command(
+        "run", write_tiny(tmp_path, **options), "--out", sweep.path, "--set", "local.retries=50"
+    )
+    random = np.random.default_rng(trial)
+    running = subprocess.Popen(arguments, env=environment(cache), stdout=subprocess.PIPE, text=True)
+    kills = 0
+    while running.poll() is None and kills < 6:
+        time.sleep(random.uniform(0.2, 1.5))
+        busy = [beat for beat in sweep.workers.glob("*.json")] if sweep.workers.is_dir() else []
+        victims = workers_of(running.pid)
+        if busy and victims:
+            os.kill(int(random.choice(victims)), signal.SIGKILL)
+            kills += 1
+    said, _ = running.communicate(timeout=240)
+
+    assert running.returncode == 0, said
+    assert kills
+    assert_same_science(records(sweep), records(undisturbed))
+
+
+@pytest.mark.chaos
+def test_a_killed_coordinator_leaves_no_orphans_and_loses_nothing(finished, cache, tmp_path):
+    """Workers see their input close, write checkpoints and leave."""
+    sweep = SweepDir(tmp_path / "sweep")
+    arguments = command("run", write_tiny(tmp_path), "--out", sweep.path)
+    running = subprocess.Popen(arguments, env=environment(cache), stdout=subprocess.DEVNULL)
+    wait_until(lambda: sweep.workers.is_dir() and any(sweep.workers.iterdir()))
+    orphans = workers_of(running.pid)
+    running.kill()
+    running.wait()
+
+    wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in orphans))
+    assert lthsweep("run", sweep.path, cache=cache).returncode == 0
+    assert_same_science(records(sweep), records(finished))
+
+
+@pytest.mark.chaos
+def test_two_coordinators_on_one_sweep_train_every_run_once(finished, cache, tmp_path):
+    """Claims on disk share the work between people who do not know of each other."""
+    sweep = SweepDir(tmp_path / "sweep")
+    file = write_tiny(tmp_path)
+    arguments = command("run", file, "--out", sweep.path)
+    both = [
+        subprocess.Popen(arguments, env=environment(cache), stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    said = [process.communicate(timeout=240)[0] for process in both]
+
+    assert [process.returncode for process in both] == [0, 0], said
+    assert_same_science(records(sweep), records(finished))
+    for key in sweep.record_keys():
+        trained = [line for line in sweep.log(key).read_text().splitlines() if "ending='finished'" in line]
+        assert len(trained) == 1, f"{key} was trained {len(trained)} times"
+    assert not sweep.duels.exists()
+
+
+def test_a_diverged_trunk_is_a_result_and_its_tickets_fail_with_the_cause(cache, tmp_path):
+    sweep = SweepDir(tmp_path / "sweep")
+
+    ended = lthsweep("run", write_tiny(tmp_path, lr=1e9), "--out", sweep.path, cache=cache)
+
+    assert ended.returncode == 1
+    assert [record.outcome for record in records(sweep).values()] == ["diverged"]
+    assert "diverged" in ended.stdout
+    assert "lower train.optimizer.lr" in ended.stdout
+
+
+def test_a_worker_that_cannot_start_is_reported_with_its_last_words(cache, tmp_path):
+    """Retrying for ever would hide a broken installation."""
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "torch.py").write_text("raise ImportError('libtorch is not here')\n")
+    surroundings = {**environment(cache), "PYTHONPATH": str(tmp_path / "broken")}
+    arguments = command("run", write_tiny(tmp_path), "--out", tmp_path / "sweep")
+
+    ended = subprocess.run(arguments, env=surroundings, capture_output=True, text=True, timeout=120, check=False)
+
+    assert ended.returncode == 1
+    assert "libtorch is not here" in ended.stderr
+    assert "lthsweep doctor" in ended.stderr
+
+
+@pytest.mark.chaos
+def test_a_full_disk_is_named_breaks_nothing_and_after_space_is_made_the_sweep_goes_on(
+    finished, cache, tmp_path, small_disk
+):
+    """The demo of promise 4: a record appears whole or not at all."""
+    sweep = SweepDir(small_disk / "sweep")
+    filler = small_disk / "filler"
+
+    full = lthsweep("run", write_tiny(tmp_path), "--out", sweep.path, "--set", "local.retries=0", cache=cache)
+    held = records(sweep)  # every one of them decodes
+    filler.unlink()
+    mended = lthsweep("run", sweep.path, cache=cache)
+
+    assert full.returncode == 1
+    assert "no space for" in full.stdout + full.stderr
+    assert len(held) < 5
+    assert mended.returncode == 0, mended.stdout + mended.stderr
+    assert_same_science(records(sweep), records(finished))
