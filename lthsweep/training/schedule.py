@@ -14,29 +14,29 @@ from lthsweep.errors import UnknownNameError
 __all__ = ["SCHEDULES", "learning_rate_factor"]
 
 
-def constant(options: Mapping[str, Any], epoch: float, epochs: int) -> float:
+def constant(options: Mapping[str, Any], epoch: float, start: float, epochs: int) -> float:
     """The full learning rate all the time."""
     return 1.0
 
 
-def step_decay(options: Mapping[str, Any], epoch: float, epochs: int) -> float:
+def step_decay(options: Mapping[str, Any], epoch: float, start: float, epochs: int) -> float:
     """Multiplied by `gamma` at each of the `milestones` (epochs)."""
     return math.pow(options["gamma"], sum(epoch >= milestone for milestone in options["milestones"]))
 
 
-def cosine(options: Mapping[str, Any], epoch: float, epochs: int) -> float:
+def cosine(options: Mapping[str, Any], epoch: float, start: float, epochs: int) -> float:
     """Half a cosine from 1 at the end of the warm-up to `final` at the end of training.
 
     Source: Loshchilov & Hutter, ICLR 2017, arXiv:1608.03983, equation 5, one period, no restart.
     """
-    warmup = float(options["warmup"])
-    # Below 0 by a fraction of a step where the warm-up's steps were rounded down.
-    progress = min(1.0, max(0.0, (epoch - warmup) / (epochs - warmup)))
     final = float(options["final"])
+    if epoch >= epochs:
+        return final
+    progress = (epoch - start) / (epochs - start)
     return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-SCHEDULES: Mapping[str, Callable[[Mapping[str, Any], float, int], float]] = {
+SCHEDULES: Mapping[str, Callable[[Mapping[str, Any], float, float, int], float]] = {
     "constant": constant,
     "cosine": cosine,
     "step": step_decay,
@@ -61,4 +61,5 @@ def learning_rate_factor(
     name = options["name"]
     if name not in SCHEDULES:
         raise UnknownNameError.of("schedule", name, SCHEDULES)
-    return SCHEDULES[name](options, step / steps_per_epoch, epochs)
+    # The warm-up as it was rounded to steps, so that its end is the full rate, whatever comes next.
+    return SCHEDULES[name](options, step / steps_per_epoch, warmup_steps / steps_per_epoch, epochs)
