@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lthsweep.api import Sweep, load, plan, run
+    from lthsweep.api import Sweep, load, run
 
-__all__ = ["Sweep", "load", "plan", "run"]
+__all__ = ["Sweep", "load", "run"]  # not plan(): `lthsweep.plan` is a room of the package; see `lthsweep.api.plan`
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,223 @@
+"""The command line as a user meets it: what it prints, what it writes, how it leaves."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tomllib
+
+import pytest
+
+from tests.launch.conftest import cache, finished  # noqa: F401  (fixtures)
+from tests.launch.sweeps import lthsweep, write_tiny
+
+FORMULA = {"seeds": 2, "epochs": 2, "rewinds": 2, "sparsities": 2, "mean_k": 0.5}
+
+
+def test_help_lists_every_verb(cache):
+    said = lthsweep("--help", cache=cache).stdout
+
+    for verb in ("init", "presets", "plan", "run", "status", "logs", "merge", "query", "report", "data", "doctor"):
+        assert f" {verb} " in said
+
+
+def test_init_writes_a_commented_file_that_plans_and_never_overwrites(cache, tmp_path):
+    file = tmp_path / "my.toml"
+
+    first = lthsweep("init", file, cache=cache)
+    second = lthsweep("init", file, cache=cache)
+
+    assert first.returncode == 0
+    assert tomllib.loads(file.read_text())["sweep"]
+    assert lthsweep("plan", file, cache=cache).returncode == 0
+    assert second.returncode == 2
+    assert "--force" in second.stderr
+
+
+def test_presets_are_listed_with_their_question_and_can_be_printed(cache):
+    listed = json.loads(lthsweep("presets", "--json", cache=cache).stdout)
+
+    assert {"digits-mobilenetv2", "cifar10-mobilenetv2", "mnist-lenet"} <= listed.keys()
+    assert tomllib.loads(lthsweep("presets", "digits-mobilenetv2", cache=cache).stdout)["grid"]
+
+
+def test_plan_counts_by_the_formula_and_writes_nothing(cache, tmp_path):
+    file = write_tiny(tmp_path, seeds="[0, 1]")
+
+    told = json.loads(lthsweep("plan", file, "--out", tmp_path / "sweep", "--json", cache=cache).stdout)
+
+    s, t, r, p, k = FORMULA.values()
+    assert told["epochs"] == s * (t + r * p * (t - k))
+    assert told["epochs_naive"] == s * r * p * (2 * t - k)
+    assert {name: told[name] for name in ("cells", "runs", "dense_runs", "ticket_runs", "done")} == {
+        "cells": 8,
+        "runs": 10,
+        "dense_runs": 2,
+        "ticket_runs": 8,
+        "done": 0,
+    }
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["tiny.toml"]
+
+
+def test_plan_of_a_finished_sweep_knows_what_is_done_and_how_long_an_epoch_took(finished, cache):
+    told = json.loads(lthsweep("plan", finished.path, "--json", "--runs", cache=cache).stdout)
+
+    assert (told["done"], told["epochs_left"]) == (5, 0)
+    assert next(iter(told["seconds_per_epoch"].values())) > 0
+    assert all(run["done"] for run in told["run_list"])
+
+
+def test_plan_can_measure_an_epoch_and_leaves_nothing_behind(cache, tmp_path):
+    file = write_tiny(tmp_path)
+
+    told = lthsweep("plan", file, "--profile", "--json", "--out", tmp_path / "sweep", cache=cache)
+
+    assert json.loads(told.stdout)["seconds"]["work"] > 0
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["tiny.toml"]
+
+
+def test_errors_of_a_file_come_all_at_once_with_exit_2_and_nothing_written(cache, tmp_path):
+    file = write_tiny(tmp_path)
+    file.write_text(file.read_text().replace("sparsity =", "spasity =").replace("epochs = 2", "epochs = 0"))
+
+    ended = lthsweep("run", file, "--out", tmp_path / "sweep", cache=cache)
+
+    assert ended.returncode == 2
+    assert "did you mean" in ended.stderr
+    assert "sparsity" in ended.stderr
+    assert "train.epochs" in ended.stderr
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_missing_data_names_the_command_that_gets_it_and_nothing_is_written(cache, tmp_path):
+    file = write_tiny(tmp_path)
+    file.write_text(file.read_text().replace('"digits", size = 8', '"mnist"'))
+
+    ended = lthsweep("run", file, "--out", tmp_path / "sweep", cache=tmp_path / "empty cache")
+
+    assert ended.returncode == 2
+    assert "lthsweep data prepare mnist" in ended.stderr
+    assert not (tmp_path / "sweep").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["plan", "no-such-file.toml"], "no-such-file.toml"),
+        (["run", "digits-lenet", "--on", "slurm"], "--on 'slurm'"),
+        (["presets", "digit-lenet"], "digits-lenet"),
+        (["doctor", "no-such-folder"], "no sweep directory"),
+        (["plan", "digits-lenet", "--set", "train.epoch=3"], "did you mean `epochs`?"),
+    ],
+)
+def test_bad_input_is_one_clear_message_and_exit_2(cache, arguments, said):
+    ended = lthsweep(*arguments, cache=cache)
+
+    assert ended.returncode == 2
+    assert said in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_status_counts_states_and_leaves_with_3_while_work_is_left(finished, cache, tmp_path):
+    whole = json.loads(lthsweep("status", finished.path, "--json", cache=cache).stdout)
+    fresh = lthsweep("status", write_tiny(tmp_path), "--out", tmp_path / "sweep", cache=cache)
+
+    assert whole["states"]["done"] == 5
+    assert fresh.returncode == 3
+    assert "0 of 5 runs done, 0 running, 1 ready, 4 waiting" in fresh.stdout
+
+
+def test_logs_are_found_by_the_beginning_of_a_key(finished, cache):
+    key = finished.record_keys()[0]
+
+    ended = lthsweep("logs", finished.path, key[:6], cache=cache)
+
+    assert f"({key}), attempt 1" in ended.stdout
+    assert lthsweep("logs", finished.path, "zzz", cache=cache).returncode == 2
+
+
+def test_query_answers_in_csv_json_and_sql(finished, cache):
+    ask = ["query", finished.path, "sparsity >= 0.8", "--columns", "sparsity,rewind_epoch,n"]
+
+    as_json = json.loads(lthsweep(*ask, "--json", cache=cache).stdout)
+    as_csv = list(csv.DictReader(io.StringIO(lthsweep(*ask, "--csv", cache=cache).stdout)))
+    statement = "SELECT count(*) AS points, max(n) AS seeds FROM tickets"
+    counted = json.loads(lthsweep("query", finished.path, "--sql", statement, "--json", cache=cache).stdout)
+
+    assert [row["rewind_epoch"] for row in as_json] == [0, 1]
+    assert [row["sparsity"] for row in as_csv] == ["0.8", "0.8"]
+    assert counted == [{"points": 4, "seeds": 1}]
+
+
+def test_a_bad_query_is_a_clear_error(finished, cache):
+    ended = lthsweep("query", finished.path, "sparsty > 1", cache=cache)
+
+    assert ended.returncode == 2
+    assert "sparsity" in ended.stderr
+
+
+def test_merge_twice_gives_the_same_bytes(finished, cache):
+    lthsweep("merge", finished.path, "--full", cache=cache)
+    before = finished.table.read_bytes()
+
+    lthsweep("merge", finished.path, cache=cache)
+
+    assert finished.table.read_bytes() == before
+
+
+def test_report_writes_figures_and_one_page(finished, cache):
+    ended = lthsweep("report", finished.path, cache=cache)
+
+    assert ended.returncode == 0, ended.stderr
+    assert finished.report.read_text().lstrip().lower().startswith("<!doctype html>")
+    kinds = {path.suffix for path in finished.figures.iterdir()}
+    assert kinds == {".png", ".svg"}
+
+
+def test_doctor_finds_a_flipped_bit_quarantines_it_and_run_mends_it(cache, tmp_path):
+    sweep = tmp_path / "sweep"
+    lthsweep("run", write_tiny(tmp_path), "--out", sweep, cache=cache)
+    assert lthsweep("doctor", sweep, cache=cache).returncode == 0
+    victim = next(iter(sorted((sweep / "records").glob("*.h5"))))
+    damaged = bytearray(victim.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    victim.write_bytes(damaged)
+
+    found = lthsweep("doctor", sweep, cache=cache)
+    mended = lthsweep("doctor", sweep, "--quarantine", cache=cache)
+
+    assert found.returncode == 1
+    assert victim.name in found.stdout
+    assert mended.returncode == 0
+    assert not victim.exists()
+    assert lthsweep("run", sweep, cache=cache).returncode == 0
+    assert lthsweep("doctor", sweep, cache=cache).returncode == 0
+
+
+def test_doctor_checks_the_installation(cache):
+    told = json.loads(lthsweep("doctor", "--json", cache=cache).stdout)
+
+    assert next(check for check in told if check["what"] == "import torch, torchvision")["ok"]
+
+
+def test_data_list_prepare_and_verify(cache, tmp_path):
+    listed = json.loads(lthsweep("data", "list", "--json", cache=cache).stdout)
+    prepared = lthsweep("data", "prepare", "digits", "--size", "16", cache=cache)
+    verified = lthsweep("data", "verify", "digits", "--size", "16", cache=cache)
+
+    assert {row["name"] for row in listed} >= {"digits", "mnist", "cifar10", "cifar100", "tiny_imagenet"}
+    assert "1,437 training and 360 test images of 16×16×1" in prepared.stdout
+    assert verified.returncode == 0
+    assert "good" in verified.stdout
+
+
+def test_the_same_sweep_from_python(finished):
+    """`import lthsweep` is torch-free and reads what the command line wrote."""
+    import lthsweep as package
+
+    sweep = package.load(finished.path)
+
+    assert len(sweep.tickets) == 4
+    assert set(sweep.runs["key"]) == set(finished.record_keys())
+    assert len(sweep.plan.runs) == 5
