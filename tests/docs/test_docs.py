@@ -1,0 +1,252 @@
+"""The pages say what the code does: links, commands, files, columns and the reference are compared with it."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import typer
+from markdown.extensions.toc import slugify
+
+from lthsweep.cli import app
+from lthsweep.plan.grid import expand
+from lthsweep.reduce.frames import TABLES, Frames
+from lthsweep.reduce.merge import reduce_records
+from lthsweep.reduce.query import query, sql
+from lthsweep.spec import load_spec, spec_of
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md")))
+REFRESH = "python docs/refresh.py"
+
+_FENCE = re.compile(r"^(```+)([^\n]*)\n(.*?)^\1\s*$", re.MULTILINE | re.DOTALL)
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+_LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)")
+_HEADING = re.compile(r"^#{1,6} +(.+?)\s*$", re.MULTILINE)
+_INLINE = re.compile(r"`(lthsweep [^`]+)`")
+_GRID = {
+    "sweep": {"model": {"name": "lenet_300_100"}, "data": {"name": "digits"}},
+    "grid": {"sparsity": [0.5, 0.9], "rewind_epoch": [0, 1], "seed": [0, 1], "model.init": ["default"]},
+}
+"""A grid that has every kind of axis that the examples ask for, but for thresholds."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page."""
+
+    page: Path
+    language: str
+    title: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page.name}-{self.title or self.text.strip().splitlines()[0][:40]}"
+
+
+@dataclass(frozen=True)
+class Command:
+    """A line of `lthsweep …` as a page shows it; `whole` if it could be typed so."""
+
+    page: Path
+    words: tuple[str, ...]
+    whole: bool
+
+    def __str__(self) -> str:
+        return f"{self.page.name}-{' '.join(self.words)[:60]}"
+
+
+def _blocks() -> Iterator[Block]:
+    for page in PAGES:
+        for _, info, text in _FENCE.findall(page.read_text(encoding="utf-8")):
+            title = re.search(r'title="([^"]+)"', info)
+            yield Block(page, info.split(" ")[0], title[1] if title else "", text)
+
+
+BLOCKS = list(_blocks())
+
+
+def _typed(block: Block) -> Iterator[str]:
+    """What a reader types: the lines behind `$ `, with the lines that continue an open quote."""
+    pending = ""
+    for line in block.text.splitlines():
+        if pending:
+            pending += "\n" + line
+        elif line.startswith("$ "):
+            pending = line[2:]
+        if pending and _closed(pending):
+            yield pending
+            pending = ""
+    assert not pending, f"{block}: this command has a quote that never closes: {pending}"
+
+
+def _closed(text: str) -> bool:
+    try:
+        shlex.split(text, comments=True)
+    except ValueError:
+        return False
+    return not text.endswith("\\")
+
+
+def _commands() -> Iterator[Command]:
+    for block in BLOCKS:
+        if block.language in ("console", "bash", "sh"):
+            for line in _typed(block):
+                words = shlex.split(line, comments=True)
+                if words and Path(words[0]).name == "lthsweep":
+                    end = next((i for i, word in enumerate(words) if word in (">", "|")), len(words))
+                    yield Command(block.page, tuple(words[1:end]), whole=True)
+    for page in PAGES:
+        prose = _FENCE.sub("", page.read_text(encoding="utf-8"))
+        for text in _INLINE.findall(prose):
+            yield Command(page, tuple(shlex.split(text)[1:]), whole=False)
+
+
+COMMANDS = list(_commands())
+NOT_THERE = ("--on slurm", "--on mpi")
+"""What the pages name as not existing yet."""
+
+
+def _refresh() -> ModuleType:
+    found = importlib.util.spec_from_file_location("docs_refresh", DOCS / "refresh.py")
+    assert found is not None and found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+@cache
+def _anchors(page: Path) -> frozenset[str]:
+    """The ids that MkDocs gives to the headings of a page."""
+    seen: dict[str, int] = {}
+    for heading in _HEADING.findall(_FENCE.sub("", page.read_text(encoding="utf-8"))):
+        slug = slugify(heading.replace("`", ""), "-")
+        seen[slug] = seen.get(slug, 0) + 1
+    return frozenset(seen) | {f"{slug}_{n}" for slug, count in seen.items() for n in range(1, count)}
+
+
+@cache
+def _frames() -> Frames:
+    """The tables of a planned sweep without any record: every column is there."""
+    return reduce_records(expand(spec_of(_GRID)), []).frames
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_internal_link_leads_somewhere(page):
+    """A renamed page, heading or figure must not leave a dead link behind, in the README neither."""
+    text = _COMMENT.sub("", _FENCE.sub("", page.read_text(encoding="utf-8")))
+    dead = []
+    for target in _LINK.findall(text):
+        if target.startswith(("http://", "https://", "mailto:")):
+            continue
+        name, _, anchor = target.partition("#")
+        path = (page.parent / name).resolve() if name else page
+        if not path.exists() or (anchor and anchor not in _anchors(path)):
+            dead.append(target)
+
+    assert not dead, f"{page.relative_to(ROOT)} links to what is not there: {', '.join(dead)}"
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=str)
+def test_every_command_shown_exists_with_its_options(command):
+    """A reader copies commands; each must be understood by the command line as it is."""
+    if any(missing in " ".join(command.words) for missing in NOT_THERE):
+        assert not command.whole, "a launcher that does not exist must not be shown as something to type"
+        return
+    words = list(command.words)
+    group: Any = typer.main.get_command(app)
+    context = group.make_context("lthsweep", [], resilient_parsing=True)
+    while words and hasattr(group, "commands"):
+        assert words[0] in group.commands, f"there is no `lthsweep … {words[0]}`"
+        group = group.commands[words.pop(0)]
+    options = {name for option in group.params for name in (*option.opts, *option.secondary_opts)}
+    for word in words:
+        if word.startswith("--"):
+            assert word.split("=")[0] in options, f"`{group.name}` has no option {word}"
+    if command.whole:
+        group.make_context(group.name, words, parent=context)  # refuses what it does not understand
+
+
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "toml"], ids=str)
+def test_every_toml_block_is_valid_and_whole_files_load(block, tmp_path):
+    """A block with a title is a whole file: it must pass the check that `lthsweep plan` makes."""
+    tables = tomllib.loads(block.text)
+    if block.title:
+        file = tmp_path / block.title
+        file.write_text(block.text, encoding="utf-8")
+        load_spec(file)
+    else:
+        complete = {**_GRID, **tables}
+        complete["sweep"] = {**_GRID["sweep"], **tables.get("sweep", {})}
+        spec_of(complete)
+
+
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "python"], ids=str)
+def test_every_python_block_compiles(block):
+    """An example with a slip of syntax is worse than none."""
+    ast.parse(block.text)
+
+
+def test_the_reference_of_the_file_is_fresh():
+    """The reference is made from the fields that read the file, so it cannot say anything else."""
+    page = DOCS / "the-file.md"
+    text = page.read_text(encoding="utf-8")
+
+    assert _refresh().refreshed(text) == text, f"docs/the-file.md is stale: run `{REFRESH}` and commit it"
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_the_page_of_the_table_explains_every_column_and_no_other(table):
+    """A column that nobody explained, or that is gone, is found here and not by a reader."""
+    text = (DOCS / "the-table.md").read_text(encoding="utf-8")
+    section = re.search(rf"^## {table}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert section is not None
+    explained = set()
+    for line in section[1].splitlines():
+        if line.startswith("| `"):
+            explained.update(re.findall(r"`([^`]+)`", line.split("|")[1]))
+    axes = {"sparsity", "rewind_epoch", "seed", "model.init"} if table in ("tickets", "runs") else set()
+
+    assert explained == set(_frames()[table].columns) - axes
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.whole and c.words[:1] == ("query",)], ids=str)
+def test_every_query_shown_is_answered(command):
+    """Conditions, columns and SELECTs of the pages are put to tables of a planned sweep."""
+    group: Any = typer.main.get_command(app)
+    context = group.make_context("lthsweep", [], resilient_parsing=True)
+    given = group.commands["query"].make_context("query", list(command.words[1:]), parent=context).params
+
+    if given["statement"] is not None:
+        sql(_frames(), given["statement"])
+    else:
+        query(_frames(), given["where"], given["sort"], given["columns"], given["table"])
+
+
+def test_the_readme_shows_the_two_commands_of_a_fresh_machine():
+    """They are the promise of the project's first screen, and the Makefile keeps it."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+
+    for target in ("demo", "test"):
+        assert f"$ make {target}" in readme
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_load_nothing_from_elsewhere(page):
+    """The pages are read offline: pictures lie beside them."""
+    text = page.read_text(encoding="utf-8")
+
+    assert not re.search(r"!\[[^\]]*\]\(https?://|<(img|script|iframe|link)\b", text)
