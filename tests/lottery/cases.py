@@ -1,0 +1,178 @@
+"""Dense and ticket runs of a second, with everything that was kept of them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from lthsweep.data.pack import Packed
+from lthsweep.lottery.dense import train_dense
+from lthsweep.lottery.material import Arrays, Material
+from lthsweep.lottery.result import Checkpoint, Result
+from lthsweep.lottery.ticket import Parent, train_ticket
+from lthsweep.plan.rewind import RewindPoint
+from lthsweep.plan.run import PruneStep
+from tests.training.cases import state_of, train_table
+
+SEED = 3
+EPOCHS = 3
+STEPS = 5
+"""Steps of an epoch: 90 training images in batches of 16."""
+
+MODELS: Mapping[str, dict[str, Any]] = {
+    "lenet": {"name": "lenet_300_100", "init": "default"},
+    "mobilenet": {
+        "name": "mobilenet_v2",
+        "init": "default",
+        "strides": "cifar",
+        "width": 0.1,
+        "dropout": 0.2,
+    },
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Trunk:
+    """A dense run and its snapshots at every step."""
+
+    material: Material
+    result: Result
+    snapshots: Mapping[int, Arrays]
+
+    @property
+    def parent(self) -> Parent:
+        """As the parent of level 1."""
+        return parent_of(self.result)
+
+
+def material_of(packed: Packed, model: str = "lenet", optimizer: str = "sgd", **changes: Any) -> Material:
+    """The recipe of a run, made concrete; `changes` go into the train table."""
+    return Material(
+        model=MODELS[model],
+        data={"name": "digits", "validation": 60, "augment": "crop", "padding": 1, "normalise": "dataset"},
+        train=train_table(optimizer, epochs=EPOCHS, **changes),
+        packed=packed,
+        device=torch.device("cpu"),
+    )
+
+
+@functools.cache
+def trunk_of(packed: Packed, model: str = "lenet", optimizer: str = "sgd") -> Trunk:
+    """A dense run, trained once for all tests of a process; nobody changes it."""
+    material = material_of(packed, model, optimizer)
+    snapshots: dict[int, Arrays] = {}
+    steps = range(EPOCHS * STEPS)
+    result = train_dense(material, SEED, snapshot_steps=steps, save_snapshot=snapshots.__setitem__)
+    assert result is not None
+    return Trunk(material, result, snapshots)
+
+
+def parent_of(result: Result) -> Parent:
+    """A finished run as the parent of the next level, as it would be read from its record."""
+    return Parent(
+        weights=result.weights,
+        masks=result.masks,
+        val_accuracy=result.metrics["val_accuracy"],
+        test_accuracy=result.metrics["test_accuracy"],
+    )
+
+
+def prune_step(
+    sparsity: float | None = 0.8, point: int | float | str = 1, *, rewind: str = "weights", **changes: Any
+) -> PruneStep:
+    """A pruning of a network's smallest weights, all layers together."""
+    return PruneStep(
+        method=changes.pop("method", "magnitude"),
+        scope=changes.pop("scope", "global"),
+        exclude=changes.pop("exclude", ()),
+        rewind=rewind,
+        point=RewindPoint.parse(point),
+        sparsity=sparsity,
+        **changes,
+    )
+
+
+def ticket_of(
+    trunk: Trunk, step: PruneStep, *, parent: Parent | None = None, level: int = 1, **options: Any
+) -> Result | None:
+    """The ticket run of a pruning step."""
+    material = options.pop("material", trunk.material)
+    snapshot = trunk.snapshots.get(step.point.step(STEPS)) if step.returns_weights else None
+    return train_ticket(
+        material,
+        SEED,
+        step,
+        level=level,
+        parent=parent or trunk.parent,
+        snapshot=options.pop("snapshot", snapshot),
+        dense_val_accuracy=trunk.result.metrics["val_accuracy"],
+        **options,
+    )
+
+
+@functools.cache
+def undisturbed(trunk: Trunk, step: PruneStep) -> Result:
+    """The level-1 ticket that nobody stopped or spoilt, trained once for all tests of a process."""
+    return finished(ticket_of(trunk, step))
+
+
+def finished(result: Result | None) -> Result:
+    """The result of a run that nobody stopped."""
+    assert result is not None
+    assert result.ending == "finished"
+    return result
+
+
+class Watch:
+    """A `between_steps` that keeps the state at some steps and may stop at one."""
+
+    def __init__(self, *steps: int, stop: int | None = None) -> None:
+        self.states: dict[int, tuple[dict[str, torch.Tensor], dict[str, Any]]] = {}
+        self._steps = steps
+        self._stop = stop
+
+    def __call__(self, training: Any) -> bool:
+        step = training.progress.step
+        if step in self._steps or step == self._stop:
+            self.states[step] = state_of(training)
+        return step == self._stop
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """Where it stopped."""
+        assert self._stop is not None
+        return Checkpoint(*self.states[self._stop])
+
+
+def assert_same_arrays(left: Mapping[str, Any], right: Mapping[str, Any]) -> None:
+    """Bit for bit, NaN equal to NaN."""
+    assert left.keys() == right.keys()
+    for name, array in left.items():
+        assert array.dtype == right[name].dtype, name
+        assert np.array_equal(array, right[name], equal_nan=array.dtype.kind == "f"), name
+
+
+def measured(result: Result) -> dict[str, float]:
+    """The metrics without those that a clock makes."""
+    return {name: value for name, value in result.metrics.items() if "second" not in name}
+
+
+def rows(result: Result, after_step: int = 0) -> list[Any]:
+    """The curve after some step, without the clock."""
+    return [replace(row, seconds=0.0) for row in result.curves if row.step > after_step]
+
+
+def assert_same_result(left: Result, right: Result) -> None:
+    """Everything but the clock."""
+    assert left.ending == right.ending
+    assert_same_arrays(left.weights, right.weights)
+    assert_same_arrays(left.masks, right.masks)
+    assert repr(measured(left)) == repr(measured(right))
+    assert repr(rows(left)) == repr(rows(right))
+    assert left.layers == right.layers
+    assert left.audit == right.audit

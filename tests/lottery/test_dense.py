@@ -1,0 +1,255 @@
+"""The dense run: its snapshots, its end, and walking it again."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from lthsweep.errors import TrainingError
+from lthsweep.lottery.dense import replay_snapshots, train_dense
+from lthsweep.lottery.material import to_arrays
+from lthsweep.training.loop import Training
+from tests.lottery.cases import (
+    EPOCHS,
+    SEED,
+    STEPS,
+    Watch,
+    assert_same_arrays,
+    assert_same_result,
+    finished,
+    material_of,
+    measured,
+    trunk_of,
+)
+
+CASES = [("lenet", "sgd"), ("lenet", "adam"), ("mobilenet", "sgd"), ("mobilenet", "adamw")]
+
+
+@pytest.mark.parametrize(("model", "optimizer"), CASES)
+def test_snapshots_are_the_states_of_the_undisturbed_training(packed, model, optimizer):
+    """Weights, BatchNorm statistics and optimiser state, in the middle of an epoch as well as at its end."""
+    trunk = trunk_of(packed, model, optimizer)
+    material = material_of(packed, model, optimizer)
+    watch = Watch(0, 1, STEPS, STEPS + 2, 2 * STEPS)
+    training = Training(material.build(SEED), material.training_data(SEED), material.train, seed=SEED)
+
+    training.run(watch)
+
+    for step, (tensors, _) in watch.states.items():
+        expected = {name: value for name, value in tensors.items() if not name.startswith("best/")}
+        assert_same_arrays(trunk.snapshots[step], to_arrays(expected))
+    assert_same_arrays(trunk.result.weights, to_arrays(training.model.state_dict()))
+
+
+def test_the_snapshot_at_initialisation_holds_the_initial_weights_and_no_momenta(packed):
+    """k = 0 is the winning ticket's point: what `build` makes from the seed, and a fresh optimiser."""
+    trunk = trunk_of(packed)
+
+    initial = {f"model/{name}": value for name, value in trunk.material.build(SEED).state_dict().items()}
+    assert_same_arrays(trunk.snapshots[0], to_arrays(initial))
+    assert any(name.startswith("optimizer/") for name in trunk.snapshots[1])
+
+
+def test_only_the_asked_steps_are_kept(packed):
+    """Snapshots are the heaviest part of a sweep."""
+    kept: dict = {}
+
+    train_dense(material_of(packed), SEED, snapshot_steps=[0, 7], save_snapshot=kept.__setitem__)
+
+    assert sorted(kept) == [0, 7]
+    assert_same_arrays(kept[7], trunk_of(packed).snapshots[7])
+
+
+def test_the_result_of_a_dense_run_is_complete(packed):
+    """The names of the table; nothing was pruned, so it has no scores before or after pruning."""
+    result = finished(trunk_of(packed).result)
+
+    assert set(result.metrics) == {
+        "best_epoch",
+        "best_val_accuracy",
+        "dense_val_accuracy",
+        "epochs_trained",
+        "images_per_second",
+        "level",
+        "macs_dense",
+        "macs_remaining",
+        "params_prunable",
+        "params_remaining",
+        "params_total",
+        "rewind_step",
+        "seconds_test",
+        "seconds_train",
+        "sparsity",
+        "sparsity_asked",
+        "steps_per_epoch",
+        "steps_to_dense",
+        "steps_total",
+        "test_accuracy",
+        "test_accuracy_best",
+        "test_loss",
+        "test_loss_best",
+        "train_accuracy",
+        "train_loss",
+        "val_accuracy",
+        "val_loss",
+    }
+    metrics = result.metrics
+    weights = 64 * 300 + 300 * 100 + 100 * 10
+    assert metrics["params_total"] == weights + 410
+    assert metrics["params_prunable"] == metrics["params_remaining"] == weights
+    assert metrics["macs_dense"] == metrics["macs_remaining"] == weights
+    assert (metrics["steps_per_epoch"], metrics["steps_total"]) == (STEPS, EPOCHS * STEPS)
+    assert (metrics["rewind_step"], metrics["epochs_trained"], metrics["level"]) == (0, EPOCHS, 0)
+    assert (metrics["sparsity"], metrics["sparsity_asked"]) == (0, 0)
+    assert metrics["dense_val_accuracy"] == metrics["val_accuracy"] == result.curves[-1].val_accuracy
+    assert metrics["best_val_accuracy"] == max(row.val_accuracy for row in result.curves)
+    assert result.masks == {}
+    assert result.audit == {"ok": True}
+    assert [(row.size, row.remaining, row.dead) for row in result.layers] == [
+        (64 * 300, 64 * 300, False),
+        (300 * 100, 300 * 100, False),
+        (100 * 10, 100 * 10, False),
+    ]
+
+
+def test_scores_at_the_best_epoch_are_those_of_its_weights(packed):
+    """The record keeps the last weights; the best epoch's are scored and let go."""
+    trunk = trunk_of(packed, "lenet", "sgd")
+    scripted = iter([0.2, 0.9, 0.4])
+
+    def script(training):
+        if "validate" not in vars(training):
+            real = training.validate
+            training.validate = lambda: dataclasses.replace(real(), accuracy=next(scripted))
+        return False
+
+    result = finished(
+        train_dense(
+            trunk.material, SEED, snapshot_steps=[], save_snapshot=lambda *_: None, between_steps=script
+        )
+    )
+
+    model = trunk.material.build(SEED)
+    at_best = trunk.snapshots[2 * STEPS]
+    model.load_state_dict(
+        {n.removeprefix("model/"): torch.from_numpy(a) for n, a in at_best.items() if n.startswith("model/")}
+    )
+    expected, _ = trunk.material.score_test(model)
+    assert result.metrics["best_epoch"] == 2
+    assert result.metrics["test_loss_best"] == expected.loss
+    assert result.metrics["test_accuracy_best"] == expected.accuracy
+    assert result.metrics["test_loss"] == trunk.result.metrics["test_loss"]
+    assert_same_arrays(result.weights, trunk.result.weights)
+
+
+@pytest.mark.parametrize("stop", [0, 4, STEPS, 2 * STEPS + 3, EPOCHS * STEPS])
+def test_a_dense_run_goes_on_from_its_checkpoint(packed, stop):
+    """Result and snapshots equal those of a run that nobody stopped; the stopped one gave none."""
+    trunk = trunk_of(packed, "mobilenet", "sgd")
+    kept: dict = {}
+    options = {"snapshot_steps": range(EPOCHS * STEPS), "save_snapshot": kept.__setitem__}
+    watch = Watch(stop=stop)
+
+    assert train_dense(trunk.material, SEED, **options, between_steps=watch) is None
+    assert sorted(kept) == list(range(min(stop + 1, EPOCHS * STEPS)))
+    result = train_dense(trunk.material, SEED, **options, resume=watch.checkpoint)
+
+    assert_same_result(finished(result), trunk.result)
+    assert kept.keys() == trunk.snapshots.keys()
+    for step, arrays in kept.items():
+        assert_same_arrays(arrays, trunk.snapshots[step])
+
+
+@pytest.mark.parametrize(("model", "optimizer"), CASES)
+@pytest.mark.parametrize("nearest", [None, 0, 2, STEPS])
+def test_a_walk_passes_through_the_same_weights(packed, model, optimizer, nearest):
+    """A grid that grows by rewind points gets their snapshots from the beginning or from the one before."""
+    trunk = trunk_of(packed, model, optimizer)
+    kept: dict = {}
+    steps = [STEPS, 2 * STEPS + 1]
+
+    reached = replay_snapshots(
+        trunk.material,
+        SEED,
+        snapshot_steps=steps,
+        save_snapshot=kept.__setitem__,
+        nearest=None if nearest is None else (nearest, trunk.snapshots[nearest]),
+    )
+
+    assert reached
+    assert sorted(kept) == steps
+    for step in steps:
+        assert_same_arrays(kept[step], trunk.snapshots[step])
+
+
+def test_a_walk_ends_at_its_last_point(packed):
+    """Nothing is trained that nobody asked for."""
+    steps = []
+
+    replay_snapshots(
+        material_of(packed),
+        SEED,
+        snapshot_steps=[2, 7],
+        save_snapshot=lambda *_: None,
+        between_steps=lambda training: steps.append(training.progress.step),
+    )
+
+    assert steps == list(range(8))
+
+
+def test_a_walk_that_is_stopped_says_so(packed):
+    """The snapshots up to there are kept, and the walk may be made again."""
+    kept: dict = {}
+
+    reached = replay_snapshots(
+        material_of(packed),
+        SEED,
+        snapshot_steps=[2, 7],
+        save_snapshot=kept.__setitem__,
+        between_steps=lambda training: training.progress.step == 4,
+    )
+
+    assert not reached
+    assert sorted(kept) == [2]
+
+
+def exploding(packed):
+    """A recipe whose weights overflow within some twenty steps: weight decay times 1e6 each."""
+    table = material_of(packed).train
+    optimizer = {**table["optimizer"], "lr": 1e6, "weight_decay": 1e-3}
+    return dataclasses.replace(material_of(packed), train={**table, "epochs": 20, "optimizer": optimizer})
+
+
+def test_a_diverged_dense_run_is_a_result(packed):
+    """NaN is an outcome of the recipe, with curves and counts, not a crash."""
+    result = train_dense(exploding(packed), SEED, snapshot_steps=[0], save_snapshot=lambda *_: None)
+
+    assert result is not None
+    assert result.ending == "diverged"
+    assert result.metrics["test_accuracy"] == 0
+    assert math.isnan(result.metrics["test_loss"])
+    assert result.metrics["epochs_trained"] == len(result.curves) < 20
+
+
+def test_a_walk_that_diverges_before_its_point_says_what_to_change(packed):
+    """No ticket can return to where the trunk never was."""
+    with pytest.raises(TrainingError, match=r"step 95.*train\.optimizer\.lr"):
+        replay_snapshots(exploding(packed), SEED, snapshot_steps=[95], save_snapshot=lambda *_: None)
+
+
+def test_the_test_set_decides_nothing(packed):
+    """With other test labels all is the same but the test scores."""
+    shuffled = dataclasses.replace(packed, test_labels=np.roll(packed.test_labels, 7))
+    material = dataclasses.replace(material_of(packed), packed=shuffled)
+    trunk = trunk_of(packed)
+
+    result = finished(train_dense(material, SEED, snapshot_steps=[], save_snapshot=lambda *_: None))
+
+    assert_same_arrays(result.weights, trunk.result.weights)
+    differing = {name for name, value in measured(result).items() if value != trunk.result.metrics[name]}
+    assert {"test_loss", "test_accuracy"} <= differing
+    assert all(name.startswith("test_") for name in differing)
