@@ -103,7 +103,7 @@ class Worker:
             self._say(Message("stopped", task.key))
             return
         if task.operation == "profile":
-            seconds = execute.profile(task, device)
+            seconds = execute.measure_epoch(task, device)
             self._say(Message("finished", task.key, {"outcome": "profiled", "seconds_per_epoch": seconds}))
             return
         if self.sweep.has_record(

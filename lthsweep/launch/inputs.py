@@ -1,0 +1,90 @@
+"""What a ticket run reads of the runs before it: records, final weights, snapshots. Every file by its hash."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lthsweep.errors import MissingRecordError, PruningError, TrainingError
+from lthsweep.lottery.material import Arrays
+from lthsweep.lottery.ticket import Parent
+from lthsweep.plan.rewind import RewindPoint
+from lthsweep.store.layout import SweepDir
+from lthsweep.store.record import Record, decode
+from lthsweep.store.weights import load_arrays, unpack_sparse
+
+__all__ = ["Inputs", "check_same_data"]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Reads for one run, and remembers what it read.
+
+    Attributes:
+        sweep: where from.
+        weights_read: "KEY/FILE" → sha256, for the provenance.
+    """
+
+    sweep: SweepDir
+    weights_read: dict[str, str] = field(default_factory=dict)
+
+    def record(self, key: str) -> Record:
+        """The record of a run that this one descends from.
+
+        Raises:
+            MissingRecordError: if it is not there.
+            PruningError: if that run diverged.
+        """
+        path = self.sweep.record(key)
+        if not path.exists():
+            raise MissingRecordError(
+                f"the record of its parent {key} is needed, and {path} is not there; "
+                f"`lthsweep run SWEEP` trains parents first"
+            )
+        record = decode(path)
+        if record.outcome == "diverged":
+            raise PruningError(
+                f"its parent {key} diverged (loss not finite), so there are no weights to rank; "
+                f"lower train.optimizer.lr or lengthen train.schedule.warmup"
+            )
+        return record
+
+    def parent(self, record: Record) -> Parent:
+        """What pruning needs of the run whose final weights are ranked."""
+        path = self.sweep.final(record.key)
+        return Parent(
+            weights=unpack_sparse(self._load(path, record.weights.get(path.name)), record.masks),
+            masks=dict(record.masks),
+            val_accuracy=float(record.metrics["val_accuracy"]),
+            test_accuracy=float(record.metrics["test_accuracy"]),
+        )
+
+    def snapshot(self, trunk: Record, point: RewindPoint) -> Arrays:
+        """The trunk at a rewind point. One that was made later, for a grown grid, has no hash in the record."""
+        path = self.sweep.snapshot(trunk.key, point.step(int(trunk.metrics["steps_per_epoch"])))
+        return self._load(path, trunk.weights.get(path.name))
+
+    def _load(self, path: Path, sha256: str | None) -> Arrays:
+        if not path.exists():
+            raise MissingRecordError(
+                f"{path} is missing though its record is there; move the record of run {path.parent.name} away "
+                f"and run `lthsweep run SWEEP` to train it again"
+            )
+        arrays = load_arrays(path, expect_sha256=sha256)
+        if sha256:
+            self.weights_read[f"{path.parent.name}/{path.name}"] = sha256
+        return arrays
+
+
+def check_same_data(trunk: Record, fingerprint: str) -> None:
+    """Make sure that a ticket trains on the data of its trunk: the key holds the data's name, not its content.
+
+    Raises:
+        TrainingError: if the fingerprints differ.
+    """
+    theirs = str(trunk.provenance.get("data_fingerprint"))
+    if theirs != fingerprint:
+        raise TrainingError(
+            f"the trunk {trunk.key} was trained on other data (fingerprint {theirs[:12]}) than is packed here "
+            f"({fingerprint[:12]}); give the changed data another data.label, or restore the old data"
+        )
