@@ -90,13 +90,18 @@ def status(
         typer.echo(
             json.dumps(_status_json(opened, found), indent=2) if as_json else _status_text(opened, found)
         )
-        if not watch or len(found.done) == len(opened.plan.runs):
+        if not watch or _is_over(opened, found):
             break
         time.sleep(seconds)
     if found.failures:
         raise typer.Exit(EXIT_FAILED)
-    if len(found.done) < len(opened.plan.runs):
+    if not _is_over(opened, found):
         raise typer.Exit(EXIT_INCOMPLETE)
+
+
+def _is_over(opened: Source, found: Survey) -> bool:
+    """Nothing is left that can be trained."""
+    return len(found.done) + found.count("cut off") == len(opened.plan.runs)
 
 
 def logs(
@@ -172,6 +177,11 @@ def _report_end(opened: Source, ended: LocalRun, console: Console) -> None:
         f"{len(tally.failed)} failed, {len(tally.blocked)} wait for a failed one",
         highlight=False,
     )
+    if tally.cut_off:
+        console.print(
+            f"{len(tally.cut_off)} tickets cannot be made: the run they descend from diverged",
+            highlight=False,
+        )
     for key, cause in tally.failed.items():
         console.print(
             f"  {key} {opened.plan[key].describe()}: {cause}", highlight=False, markup=False, soft_wrap=True
@@ -191,6 +201,7 @@ def _status_text(opened: Source, found: Survey) -> str:
         f"{opened.spec.sweep.name}: {len(found.done)} of {len(opened.plan.runs)} runs done, "
         f"{found.count('running')} running, {found.count('ready')} ready, {found.count('waiting')} waiting, "
         f"{found.count('failed')} failed, {found.count('blocked')} blocked by a failed run"
+        + (f", {found.count('cut off')} cut off by a diverged run" if found.count("cut off") else "")
     ]
     for key, beat in found.heartbeats.items():
         if found.states.get(key) == "running":
@@ -203,7 +214,7 @@ def _status_text(opened: Source, found: Survey) -> str:
             f"  failed  {key[:8]} {opened.plan[key].describe()}: {failure.cause} (attempt {failure.attempt})"
         )
     expected = _estimate(opened, found)
-    if expected and len(found.done) < len(opened.plan.runs):
+    if expected and not _is_over(opened, found):
         lines.append(f"  at least {duration(expected)} left with the workers of this machine")
     return "\n".join(lines)
 
@@ -220,7 +231,7 @@ def _status_json(opened: Source, found: Survey) -> dict[str, Any]:
         "foreign_records": len(found.foreign),
         "states": {
             state: found.count(state)
-            for state in ("done", "running", "ready", "waiting", "failed", "blocked")
+            for state in ("done", "running", "ready", "waiting", "failed", "blocked", "cut off")
         },
         "running": [
             {

@@ -48,9 +48,9 @@ def merge(
     if not quiet:
         print_table(opened.sweep.path, plain_console())
     typer.echo(str(path))
-    done = survey(opened.plan, opened.sweep).done
-    if len(done) < len(opened.plan.runs):
-        typer.echo(f"incomplete: {len(done)} of {len(opened.plan.runs)} runs have a record", err=True)
+    found = survey(opened.plan, opened.sweep)
+    if len(found.done) + found.count("cut off") < len(opened.plan.runs):
+        typer.echo(f"incomplete: {len(found.done)} of {len(opened.plan.runs)} runs have a record", err=True)
         raise typer.Exit(3)
 
 

@@ -20,8 +20,8 @@ def steps_per_epoch(n: int, batch_size: int) -> int:
     """Optimiser steps of an epoch of `n` samples.
 
     Batches are full; the `n` modulo `batch_size` samples that come last in an epoch's order are left out of that
-    epoch. A short last batch is poison for BatchNorm where maps are small: MobileNetV2 on 1,287 digits at batch 64,
-    whose last batch would hold 7, ends at 0.84 test accuracy with it and at 0.97 without (docs/protocol.md).
+    epoch. A short last batch is poison for BatchNorm where maps are small: statistics over a handful of samples throw
+    a whole training off course (docs/protocol.md).
 
     Raises:
         DataError: if `batch_size` is below 1 or `n` is negative.

@@ -39,12 +39,12 @@ class Work:
 def work_left(plan: Plan, sweep: SweepDir) -> Work:
     """Everything that has no record yet. Failed runs are tried again: whoever runs a sweep wants them."""
     found = survey(plan, sweep)
-    walks = missing_snapshots(plan, sweep, found.done)
+    walks = missing_snapshots(plan, sweep, found.states)
     nodes = []
     for key, run in plan.runs.items():
         if key in walks:
             nodes.append(Node(key, None, walks[key]))
-        elif found.states[key] != "done":
+        elif found.states[key] not in ("done", "cut off"):
             nodes.append(Node(key, run.parent, run.epochs(steps_per_epoch(run.recipe))))
     return Work(tuple(nodes), found, frozenset(walks))
 
@@ -91,6 +91,12 @@ def coordinate(
         message = heard.message
         if message.kind == "failed":
             _note_failure(sweep, heard, attempts.get(message.key, 1))
+        elif message.kind == "stopped":
+            failures.clear_failure(
+                sweep, message.key
+            )  # it has a checkpoint now; an earlier attempt's end is history
+        elif message.kind == "held":
+            attempts[message.key] -= 1  # it was never tried
         elif message.kind == "finished":
             recipe = str(id(plan[message.key].recipe))
             seconds = message.values.get("seconds_per_epoch")

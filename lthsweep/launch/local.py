@@ -33,7 +33,7 @@ GRACE_SECONDS = 20.0
 _MAX_FALSE_STARTS = 3
 _MAX_KILLED_STARTS = 20  # somebody else's doing (memory, a rude neighbour), which may pass
 # glibc gives freed memory back to the kernel at once and faults it in again for the next activation; holding on to
-# it is worth 1.3 times the speed of a convolutional net on CPU (docs/benchmarks.md).
+# it is worth 1.3 times the speed of a convolutional net on CPU (docs/architecture.md).
 _ALLOCATOR = {
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 34),

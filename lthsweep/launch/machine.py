@@ -57,7 +57,7 @@ def lay_out(
     """Place workers on devices and cores.
 
     One single-threaded process pinned to each core does 1.2 times the work of one process over two cores
-    (docs/benchmarks.md), so that is the default on CPU; on GPUs it is one worker per device.
+    (docs/architecture.md), so that is the default on CPU; on GPUs it is one worker per device.
 
     Args:
         workers: a number, or "auto".

@@ -53,11 +53,20 @@ Listener = Callable[[Heard], None]
 
 @dataclass
 class Tally:
-    """What a coordinator did: keys by how they ended."""
+    """What a coordinator did: keys by how they ended.
+
+    Attributes:
+        finished: with a record, diverged ones among them.
+        failed: key → cause, after all attempts.
+        blocked: wait for a failed one.
+        cut_off: cannot be trained, because a run they descend from diverged.
+        stopped: somebody asked to stop before the end.
+    """
 
     finished: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     blocked: list[str] = field(default_factory=list)
+    cut_off: list[str] = field(default_factory=list)
     stopped: bool = False
 
 
@@ -104,6 +113,7 @@ def work_off(
         for heard in pool.stop():
             listen(heard)
     tally.blocked = sorted(scheduler.blocked)
+    tally.cut_off = sorted(scheduler.cut_off)
     return tally
 
 
@@ -112,7 +122,10 @@ def _note(heard: Heard, scheduler: Scheduler, tally: Tally, held: dict[str, floa
     if message.key not in scheduler.running:
         return
     if message.kind == "finished":
-        scheduler.finish(message.key)
+        if message.values.get("outcome") == "diverged":
+            scheduler.finish_without_children(message.key)
+        else:
+            scheduler.finish(message.key)
         tally.finished.append(message.key)
     elif message.kind == "failed":
         if not scheduler.fail(message.key, retry=bool(message.values.get("retry"))):

@@ -50,6 +50,7 @@ class Scheduler:
         self.finished: set[str] = set()
         self.failed: set[str] = set()
         self.blocked: set[str] = set()
+        self.cut_off: set[str] = set()
         for node in self._nodes.values():
             if node.parent not in self._nodes:
                 self._push(node.key)
@@ -70,6 +71,12 @@ class Scheduler:
         for child in ready:
             self._push(child)
         return list(ready)
+
+    def finish_without_children(self, key: str) -> None:
+        """Mark a node as done, with a result that nothing can be built on; all that depends on it is cut off."""
+        self.running.discard(key)
+        self.finished.add(key)
+        self.cut_off.update(self._descendants(key))
 
     def put_back(self, key: str) -> None:
         """Return a node that was taken and not worked on, e.g. because another coordinator holds it."""

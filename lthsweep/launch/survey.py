@@ -20,7 +20,7 @@ from lthsweep.store.record import read_summary
 
 __all__ = ["RunState", "Survey", "missing_snapshots", "note_timing", "seconds_per_epoch", "survey"]
 
-RunState = Literal["done", "running", "failed", "blocked", "ready", "waiting"]
+RunState = Literal["done", "running", "failed", "blocked", "cut off", "ready", "waiting"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class Survey:
     """The state of every planned run.
 
     Attributes:
-        states: key → state. "ready" may start now, "waiting" waits for its parent, "blocked" for one that failed.
+        states: key → state. "ready" may start now, "waiting" waits for its parent, "blocked" for one that failed;
+            "cut off" runs descend from one that diverged, and cannot be trained.
         failures: key → its last failure, for failed runs.
         heartbeats: key → what the worker that trains it last said.
         foreign: keys of records that this plan does not contain (an earlier grid or recipe).
@@ -58,10 +59,13 @@ def survey(plan: Plan, sweep: SweepDir) -> Survey:
         for beat in progress.read_heartbeats(sweep)
         if beat.key in plan.runs and claims.holder(sweep, beat.key, STALE_SECONDS)
     }
+    diverged = _diverged_parents(plan, sweep, recorded)
     states: dict[str, RunState] = {}
     for key, run in plan.runs.items():  # parents come first
         if key in recorded:
             states[key] = "done"
+        elif run.parent in diverged or (run.parent and states[run.parent] == "cut off"):
+            states[key] = "cut off"
         elif key in heartbeats:
             states[key] = "running"
         elif key in failed:
@@ -76,7 +80,24 @@ def survey(plan: Plan, sweep: SweepDir) -> Survey:
     return Survey(states, planned_failures, heartbeats, frozenset(recorded - plan.runs.keys()))
 
 
-def missing_snapshots(plan: Plan, sweep: SweepDir, done: frozenset[str]) -> dict[str, float]:
+def _diverged_parents(plan: Plan, sweep: SweepDir, recorded: set[str]) -> set[str]:
+    """Finished runs with unfinished children that diverged; only these records are opened."""
+    parents = {
+        run.parent
+        for key, run in plan.runs.items()
+        if key not in recorded and run.parent in recorded and run.parent
+    }
+    return {key for key in parents if _outcome(sweep, key) == "diverged"}
+
+
+def _outcome(sweep: SweepDir, key: str) -> str:
+    try:
+        return read_summary(sweep.record(key)).outcome
+    except StoreError:  # damaged: `doctor` says so, and the child's own attempt will
+        return "unreadable"
+
+
+def missing_snapshots(plan: Plan, sweep: SweepDir, states: Mapping[str, RunState]) -> dict[str, float]:
     """Finished trunks that must be walked again for rewind points that joined the grid later.
 
     Returns:
@@ -85,15 +106,15 @@ def missing_snapshots(plan: Plan, sweep: SweepDir, done: frozenset[str]) -> dict
     needed = {
         run.trunk
         for run in plan.tickets
-        if run.key not in done and run.trunk in done and run.prune and run.prune.returns_weights
+        if states[run.key] not in ("done", "cut off")
+        and states[run.trunk] == "done"
+        and run.prune
+        and run.prune.returns_weights
     }
     points = plan.rewind_points()
     walks = {}
     for key in needed:
-        summary = read_summary(sweep.record(key))
-        if summary.outcome == "diverged":  # there is no trajectory to return to, and its tickets will say so
-            continue
-        steps_per_epoch = int(summary.metrics["steps_per_epoch"])
+        steps_per_epoch = int(read_summary(sweep.record(key)).metrics["steps_per_epoch"])
         there = sweep.snapshot_steps(key)
         missing = [step for point in points[key] if (step := point.step(steps_per_epoch)) not in there]
         if missing:

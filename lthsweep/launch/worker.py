@@ -78,6 +78,8 @@ class Worker:
         from lthsweep.launch import execute
 
         torch.set_num_threads(threads)
+        # fp32 is to mean fp32: by default GPUs convolve it in TF32, with 10 bits of mantissa.
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         device = torch.device(device_name)
         try:
             self._say(Message("ready"))

@@ -48,7 +48,7 @@ def expand(spec: Spec) -> Plan:
     answers: dict[tuple[Any, ...], str] = {}
     for chosen in _product(dotted):
         variant = spec.variant(chosen) if chosen else spec
-        chains = _Chains(variant, amount_axis, amounts, runs)
+        chains = _Chains(variant, amount_axis, amounts, runs, chosen)
         _check_lengths(chains.recipe, points.values())
         for seed, (written, point) in itertools.product(grid.seed, points.items()):
             for amount, key in chains.runs_of(seed, point):
@@ -72,7 +72,18 @@ def _product(axes: Mapping[str, Iterable[Any]]) -> Iterator[dict[str, Any]]:
 class _Chains:
     """Makes the runs of one variant: trunk, then the tickets of a (seed, rewind point) by rising sparsity."""
 
-    def __init__(self, spec: Spec, axis: str, amounts: Iterable[float], runs: dict[str, Run]) -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        axis: str,
+        amounts: Iterable[float],
+        runs: dict[str, Run],
+        chosen: Mapping[str, Any],
+    ) -> None:
+        told = {name: f"{name}={value}" for name, value in chosen.items()}
+        self._label = " ".join(told.values())
+        # Trunks are shared by all ways of pruning, so how one is pruned is no part of its description.
+        self._trunk_label = " ".join(text for name, text in told.items() if not name.startswith("prune."))
         self._axis = axis
         self._amounts = sorted(amounts)
         self._prune = spec.prune
@@ -103,7 +114,7 @@ class _Chains:
     def _trunk(self, seed: int) -> Run:
         manifest = {"schema": SCHEMA, "kind": "dense", **self._identity, "seed": seed}
         key = key_of(manifest)
-        run = Run(key, "dense", manifest, self.recipe, seed, trunk=key)
+        run = Run(key, "dense", manifest, self.recipe, seed, trunk=key, variant=self._trunk_label)
         self._trunks[seed] = self._runs.setdefault(key, run)
         return self._trunks[seed]
 
@@ -137,6 +148,7 @@ class _Chains:
             parent=parent.key,
             level=parent.level + 1,
             prune=step,
+            variant=self._label,
         )
         return self._runs.setdefault(key, run)
 

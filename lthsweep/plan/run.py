@@ -78,6 +78,7 @@ class Run:
             dense run.
         level: 0 for a dense run, else 1, 2, … along the chain.
         prune: how it was pruned; None for a dense run.
+        variant: what tells it from runs of other dotted axes, e.g. `model.init=kaiming_normal`; for people only.
     """
 
     key: str
@@ -89,6 +90,7 @@ class Run:
     parent: str | None = None
     level: int = 0
     prune: PruneStep | None = None
+    variant: str = ""
 
     def epochs(self, steps_per_epoch: int | None = None) -> float:
         """Epochs to train: T for a dense run, T − k for a ticket."""
@@ -98,14 +100,15 @@ class Run:
 
     def describe(self) -> str:
         """One short line for progress displays and logs."""
+        variant = f" {self.variant}" if self.variant else ""
         if self.prune is None:
-            return f"dense seed {self.seed}"
+            return f"dense seed {self.seed}{variant}"
         amount = (
             f"threshold {self.prune.threshold:g}"
             if self.prune.threshold is not None
             else f"sparsity {self.prune.sparsity:g}"
         )
-        return f"ticket {amount} rewind {self.prune.point} seed {self.seed}"
+        return f"ticket {amount} rewind {self.prune.point} seed {self.seed}{variant}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

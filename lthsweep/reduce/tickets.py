@@ -102,12 +102,15 @@ def _means(recorded: Sequence[Sequence[Facts]]) -> dict[str, Column]:
 def _inherited_states(
     plan: Plan, facts: Mapping[str, Facts], failures: Mapping[str, FailureFacts]
 ) -> dict[str, str]:
-    """State of each run, where a missing one whose parent failed or diverged shares its parent's fate."""
+    """State of each run, where one without a record whose parent failed or diverged shares its parent's fate."""
     states: dict[str, str] = {}
     for key, run in plan.runs.items():  # parents come first
         states[key] = state_of(key, facts, failures)
-        if states[key] == "missing" and run.parent and states[run.parent] in ("failed", "diverged"):
-            states[key] = states[run.parent]
+        parent = states[run.parent] if run.parent else "done"
+        if parent == "diverged" and key not in facts:
+            states[key] = "diverged"  # an attempt that failed on it, by an older version, is no other news
+        elif parent == "failed" and states[key] == "missing":
+            states[key] = "failed"
     return states
 
 

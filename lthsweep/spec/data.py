@@ -35,7 +35,7 @@ class DigitsSpec(_Data):
     """Real handwritten digits, 1,797 of them, that come with scikit-learn; nothing to download."""
 
     name: Literal["digits"] = Field("digits", description="The data set.")
-    size: Size = 32
+    size: Annotated[Whole, Field(ge=8, le=256, description=_SIZE)] = 32
     validation: Validation = 150
     augment: Augment = Field("none", description=_AUGMENT)
 

@@ -153,7 +153,7 @@ def claimed_keys(sweep: SweepDir) -> list[str]:
     """Keys of all runs with a claim, alive or not (ask `holder`), sorted."""
     try:
         names = os.listdir(sweep.claims)  # noqa: PTH208 (names, not paths, are wanted)
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):  # state/ is its owner's; a reader sees the results
         return []
     return sorted(name.removesuffix(".json") for name in names if name.endswith(".json") and name[0] != ".")
 

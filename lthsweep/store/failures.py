@@ -54,7 +54,7 @@ def read_failures(sweep: SweepDir) -> dict[str, Failure]:
     """The last failure of each run that has one, by key; an unreadable file is a failure that says so."""
     try:
         names = sorted(os.listdir(sweep.failures))  # noqa: PTH208 (names, not paths, are wanted)
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):  # state/ is its owner's; a reader sees the results
         return {}
     found = {}
     for name in names:

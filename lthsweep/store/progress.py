@@ -55,7 +55,7 @@ def read_heartbeats(sweep: SweepDir) -> list[Heartbeat]:
     """The last heartbeat of every worker, sorted by name, however old; unreadable ones are left out."""
     try:
         names = sorted(os.listdir(sweep.workers))  # noqa: PTH208 (names, not paths, are wanted)
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):  # state/ is its owner's; a reader sees the results
         return []
     found = [
         _read(sweep.workers / name) for name in names if name.endswith(".json") and not name.startswith(".")

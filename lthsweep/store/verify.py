@@ -20,6 +20,7 @@ from lthsweep.store.commit import is_temporary, read_whole
 from lthsweep.store.layout import RECORD_SUFFIX, SweepDir
 from lthsweep.store.record import Record, decode
 from lthsweep.store.seal import is_other_version
+from lthsweep.store.weights import load_arrays
 
 __all__ = ["Finding", "quarantine", "verify"]
 
@@ -191,8 +192,22 @@ def _orphans(sweep: SweepDir, known: dict[str, Record | None]) -> Iterator[Findi
             continue
         record = known[folder.name]
         for path in _files(folder):
-            if record is not None and path.name not in record.weights:
+            if record is None or path.name in record.weights:
+                continue
+            if record.kind == "dense" and path.name.startswith("step-"):
+                yield from _check_later_snapshot(path)
+            else:
                 yield Finding("note", path, "weights that the run's record does not name", "delete it")
+
+
+def _check_later_snapshot(path: Path) -> Iterator[Finding]:
+    """A snapshot made after the trunk's record, when the grid grew: no hash vouches for it, its structure must."""
+    try:
+        load_arrays(path)
+    except CorruptRecordError:
+        yield Finding("warning", path, "a snapshot that cannot be read", "delete it; `lthsweep run` makes it again")
+    except FileNotFoundError:
+        return
 
 
 def _left_behind(sweep: SweepDir, before: float) -> Iterator[Finding]:
@@ -221,5 +236,5 @@ def _files(folder: Path) -> list[Path]:
 def _entries(folder: Path, hidden: bool = False) -> list[Path]:
     try:
         return sorted(path for path in folder.iterdir() if hidden or not path.name.startswith("."))
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, PermissionError):  # state/ is closed to other readers
         return []

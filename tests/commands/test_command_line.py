@@ -9,7 +9,6 @@ import tomllib
 
 import pytest
 
-from tests.launch.conftest import cache, finished  # noqa: F401  (fixtures)
 from tests.launch.sweeps import lthsweep, write_tiny
 
 FORMULA = {"seeds": 2, "epochs": 2, "rewinds": 2, "sparsities": 2, "mean_k": 0.5}
@@ -18,7 +17,19 @@ FORMULA = {"seeds": 2, "epochs": 2, "rewinds": 2, "sparsities": 2, "mean_k": 0.5
 def test_help_lists_every_verb(cache):
     said = lthsweep("--help", cache=cache).stdout
 
-    for verb in ("init", "presets", "plan", "run", "status", "logs", "merge", "query", "report", "data", "doctor"):
+    for verb in (
+        "init",
+        "presets",
+        "plan",
+        "run",
+        "status",
+        "logs",
+        "merge",
+        "query",
+        "report",
+        "data",
+        "doctor",
+    ):
         assert f" {verb} " in said
 
 

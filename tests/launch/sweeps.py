@@ -45,7 +45,9 @@ def write_tiny(
     """The tiny sweep's TOML file: one dense run and four tickets per seed."""
     path = folder / "tiny.toml"
     path.write_text(
-        TINY.format(epochs=epochs, lr=lr, schedule=schedule, seeds=seeds, checkpoint_seconds=checkpoint_seconds)
+        TINY.format(
+            epochs=epochs, lr=lr, schedule=schedule, seeds=seeds, checkpoint_seconds=checkpoint_seconds
+        )
     )
     return path
 
@@ -61,5 +63,10 @@ def environment(cache: Path) -> dict[str, str]:
 def lthsweep(*arguments: str | Path, cache: Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(
-        command(*arguments), capture_output=True, text=True, env=environment(cache), timeout=timeout, check=False
+        command(*arguments),
+        capture_output=True,
+        text=True,
+        env=environment(cache),
+        timeout=timeout,
+        check=False,
     )

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,7 +31,9 @@ def assert_same_science(ours, theirs):
 
 def workers_of(pid):
     """Process ids of the workers of a coordinator."""
-    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
+    listed = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False
+    )
     return [int(word) for word in listed.stdout.split()]
 
 
@@ -104,7 +107,9 @@ def test_a_changed_recipe_keeps_both_apart_and_says_so(finished, cache, tmp_path
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_sweep_stops_with_exit_3_and_goes_on_to_the_same_bits(finished, cache, tmp_path, number):
+def test_an_interrupted_sweep_stops_with_exit_3_and_goes_on_to_the_same_bits(
+    finished, cache, tmp_path, number
+):
     """Ctrl-C goes to the coordinator alone; workers write checkpoints."""
     sweep = SweepDir(tmp_path / "sweep")
     arguments = command("run", write_tiny(tmp_path), "--out", sweep.path)
@@ -128,7 +133,10 @@ def test_workers_killed_at_random_moments_cost_attempts_and_no_bits(cache, tmp_p
     """SIGKILL is what the kernel's out-of-memory killer sends; the run goes on from its last checkpoint."""
     options = {"epochs": 4, "checkpoint_seconds": 0.02, "schedule": "iterative"}
     undisturbed = SweepDir(tmp_path / "undisturbed")
-    assert lthsweep("run", write_tiny(tmp_path, **options), "--out", undisturbed.path, cache=cache).returncode == 0
+    assert (
+        lthsweep("run", write_tiny(tmp_path, **options), "--out", undisturbed.path, cache=cache).returncode
+        == 0
+    )
     sweep = SweepDir(tmp_path / "sweep")
     arguments = command(
         "run", write_tiny(tmp_path, **options), "--out", sweep.path, "--set", "local.retries=50"
@@ -138,7 +146,7 @@ def test_workers_killed_at_random_moments_cost_attempts_and_no_bits(cache, tmp_p
     kills = 0
     while running.poll() is None and kills < 6:
         time.sleep(random.uniform(0.2, 1.5))
-        busy = [beat for beat in sweep.workers.glob("*.json")] if sweep.workers.is_dir() else []
+        busy = list(sweep.workers.glob("*.json")) if sweep.workers.is_dir() else []
         victims = workers_of(running.pid)
         if busy and victims:
             os.kill(int(random.choice(victims)), signal.SIGKILL)
@@ -161,7 +169,7 @@ def test_a_killed_coordinator_leaves_no_orphans_and_loses_nothing(finished, cach
     running.kill()
     running.wait()
 
-    wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in orphans))
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in orphans))
     assert lthsweep("run", sweep.path, cache=cache).returncode == 0
     assert_same_science(records(sweep), records(finished))
 
@@ -173,7 +181,8 @@ def test_two_coordinators_on_one_sweep_train_every_run_once(finished, cache, tmp
     file = write_tiny(tmp_path)
     arguments = command("run", file, "--out", sweep.path)
     both = [
-        subprocess.Popen(arguments, env=environment(cache), stdout=subprocess.PIPE, text=True) for _ in range(2)
+        subprocess.Popen(arguments, env=environment(cache), stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
     ]
     said = [process.communicate(timeout=240)[0] for process in both]
 
@@ -185,15 +194,21 @@ def test_two_coordinators_on_one_sweep_train_every_run_once(finished, cache, tmp
     assert not sweep.duels.exists()
 
 
-def test_a_diverged_trunk_is_a_result_and_its_tickets_fail_with_the_cause(cache, tmp_path):
+def test_a_diverged_trunk_is_a_result_and_cuts_off_its_tickets(cache, tmp_path):
+    """There are no weights to rank; that is an outcome, not a failure to be tried again for ever."""
     sweep = SweepDir(tmp_path / "sweep")
 
     ended = lthsweep("run", write_tiny(tmp_path, lr=1e9), "--out", sweep.path, cache=cache)
+    again = lthsweep("run", sweep.path, cache=cache)
+    state = json.loads(lthsweep("status", sweep.path, "--json", cache=cache).stdout)["states"]
+    table = json.loads(lthsweep("query", sweep.path, "--json", cache=cache).stdout)
 
-    assert ended.returncode == 1
+    assert (ended.returncode, again.returncode) == (0, 0)
+    assert "DIVERGED" in ended.stdout
+    assert "4 tickets cannot be made: the run they descend from diverged" in ended.stdout
     assert [record.outcome for record in records(sweep).values()] == ["diverged"]
-    assert "diverged" in ended.stdout
-    assert "lower train.optimizer.lr" in ended.stdout
+    assert (state["done"], state["cut off"], state["failed"]) == (1, 4, 0)
+    assert {(row["n_diverged"], row["verdict"]) for row in table} == {(1, "undecided")}
 
 
 def test_a_worker_that_cannot_start_is_reported_with_its_last_words(cache, tmp_path):
@@ -203,7 +218,9 @@ def test_a_worker_that_cannot_start_is_reported_with_its_last_words(cache, tmp_p
     surroundings = {**environment(cache), "PYTHONPATH": str(tmp_path / "broken")}
     arguments = command("run", write_tiny(tmp_path), "--out", tmp_path / "sweep")
 
-    ended = subprocess.run(arguments, env=surroundings, capture_output=True, text=True, timeout=120, check=False)
+    ended = subprocess.run(
+        arguments, env=surroundings, capture_output=True, text=True, timeout=120, check=False
+    )
 
     assert ended.returncode == 1
     assert "libtorch is not here" in ended.stderr

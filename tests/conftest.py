@@ -1,4 +1,4 @@
-"""One finished tiny sweep per test process, for tests that only look."""
+"""Fixtures that several folders share: a cache of packed data, one finished tiny sweep, a small disk."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ def small_disk(tmp_path):
     place = tmp_path / "small"
     place.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(place)], capture_output=True, text=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(place)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if mounted.returncode:
         pytest.skip(f"SKIPPED: may not mount a small file system here ({mounted.stderr.strip()})")
