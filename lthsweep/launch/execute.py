@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from lthsweep.data.order import steps_per_epoch
 from lthsweep.data.pack import open_packed
+from lthsweep.data.split import split_indices
 from lthsweep.launch.inputs import Inputs, check_same_data
 from lthsweep.launch.outputs import store_result
 from lthsweep.launch.profiling import profile
@@ -138,8 +140,9 @@ def _material(task: Task, device: torch.device) -> Material:
 
 
 def _snapshot_steps(task: Task, material: Material) -> list[int]:
-    steps_per_epoch = material.training_data(task.seed).train.steps
-    return sorted({point.step(steps_per_epoch) for point in task.snapshot_points})
+    training, _ = split_indices(material.packed.train_labels, int(material.data["validation"]))
+    length = steps_per_epoch(len(training), int(material.train["batch_size"]))
+    return sorted({point.step(length) for point in task.snapshot_points})
 
 
 def _absent(sweep: SweepDir, key: str, steps: Collection[int]) -> list[int]:
