@@ -102,7 +102,8 @@ def report(
     from lthsweep.report.write import write_report
 
     opened = open_source(source, overrides=overrides, out=out)
-    merge_records(opened.sweep, opened.plan)
+    if opened.sweep.records.is_dir():
+        merge_records(opened.sweep, opened.plan)
     written = write_report(opened.sweep, report_input(load(opened.sweep.path)))
     for path in written:
         typer.echo(str(path))

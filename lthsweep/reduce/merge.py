@@ -47,8 +47,14 @@ def merge(sweep: SweepDir, plan: Plan, *, full: bool = False) -> Path:
         The path of the table.
 
     Raises:
-        StoreError: if the table cannot be written.
+        StoreError: if the table cannot be written, or there is a table but no folder of records: results that were
+            copied without their records are not to be replaced by a table of missing rows.
     """
+    if sweep.table.is_file() and not sweep.records.is_dir():
+        raise StoreError(
+            f"{sweep.path} holds a table and no records, so there is nothing to merge; `lthsweep query` and `report` "
+            f"read the table as it is, `lthsweep run` starts the sweep anew"
+        )
     old = None if full else _old_table(sweep.table)
     table = _up_to_date(sweep, plan, old)
     if table is not old:

@@ -149,3 +149,19 @@ def test_only_who_asks_frames_waits_for_pandas():
     loaded = modules_after("import lthsweep.api, lthsweep.reduce.merge")
 
     assert not loaded & {"pandas", "duckdb", "scipy", "torch"}
+
+
+def test_results_copied_without_their_records_keep_their_table(sweep, plan, tmp_path):
+    """A table is small enough to be mailed or committed; nothing may replace it by rows that say missing."""
+    write_records(sweep, plan)
+    merge(sweep, plan)
+    copy = SweepDir(tmp_path / "copy")
+    copy.path.mkdir()
+    copy.table.write_bytes(sweep.table.read_bytes())
+    copy.sweep_toml.write_bytes(sweep.sweep_toml.read_bytes())
+
+    with pytest.raises(StoreError, match="a table and no records"):
+        merge(copy, plan)
+
+    assert load(copy.path).tickets.equals(load(sweep.path).tickets)
+    assert copy.table.read_bytes() == sweep.table.read_bytes()
