@@ -11,10 +11,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lthsweep.api import Sweep, load, run
 
-__all__ = ["Sweep", "load", "run"]  # not plan(): `lthsweep.plan` is a room of the package; see `lthsweep.api.plan`
+__all__ = [
+    "Sweep",
+    "load",
+    "run",
+]  # not plan(): `lthsweep.plan` is a room of the package; see `lthsweep.api.plan`
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("lthsweep")
     if name in __all__:
         from lthsweep import api
 

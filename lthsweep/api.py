@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lthsweep.errors import StoreError
+from lthsweep.errors import SpecError
 from lthsweep.plan.grid import expand
 from lthsweep.reduce.merge import current, merge
 from lthsweep.reduce.table import Table, TableFile
@@ -109,22 +109,29 @@ def load(path: str | os.PathLike[str]) -> Sweep:
     there now. Nothing is written, so a directory of somebody else will do; `lthsweep merge` writes the table.
 
     Raises:
-        StoreError: if there is no sweep at `path`, or its table is damaged and there are no records to make
+        SpecError: if there is no sweep at `path`.
+        StoreError: if its table is damaged and there are no records to make
             it from.
         SpecError: if the `sweep.toml` in the directory is not valid.
     """
     path = Path(path)
+    if path.suffix == ".toml":
+        raise SpecError(
+            f"{path} is a sweep's file; give its directory (results/NAME unless --out said otherwise)"
+        )
     if path.is_file():
         return _from_table(path, path)
     sweep = SweepDir(path)
-    table_alone = sweep.table.is_file() and not sweep.records.is_dir()  # results that were copied without records
+    table_alone = (
+        sweep.table.is_file() and not sweep.records.is_dir()
+    )  # results that were copied without records
     if sweep.sweep_toml.is_file() and not table_alone:
         spec = load_spec(sweep.sweep_toml)
         plan = expand(spec)
         return Sweep(path, spec, current(sweep, plan), plan)
     if sweep.table.is_file():
         return _from_table(path, sweep.table)
-    raise StoreError(
+    raise SpecError(
         f"no sweep at {path}: it has neither sweep.toml nor table.h5; give the directory that `lthsweep run` "
         f"wrote to (results/NAME unless --out said otherwise), or a table.h5"
     )

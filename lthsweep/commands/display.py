@@ -16,6 +16,13 @@ from lthsweep.plan.run import Plan
 __all__ = ["Display", "duration", "plain_console"]
 
 
+_OUTCOMES = {
+    "diverged": "DIVERGED",
+    "present": "finished by another coordinator",
+    "walked": "snapshots made for the new rewind points",
+}
+
+
 def duration(seconds: float) -> str:
     """`75.2` → `1m15s`; `4000` → `1h07m`."""
     whole = round(seconds)
@@ -38,7 +45,7 @@ class Display:
     def __init__(self, plan: Plan, work: Work, console: Console) -> None:
         self._plan = plan
         self._epochs = {node.key: node.cost for node in work.nodes}
-        self._walks = work.walks
+        self._held: set[str] = set()
         self._console = console
         self._done: set[str] = set()
         self._fraction: dict[str, float] = {}
@@ -98,17 +105,16 @@ class Display:
             self._done.add(message.key)
             outcome = message.values.get("outcome")
             accuracy = message.values.get("test_accuracy")
-            told = "snapshots made" if message.key in self._walks else "was there already"
-            if outcome != "present":
-                told = "DIVERGED" if outcome == "diverged" else f"test accuracy {accuracy:.4f}"
+            told = _OUTCOMES.get(str(outcome)) or f"test accuracy {accuracy:.4f}"
             self._print(f"[{len(self._done)}/{len(self._epochs)}] {text}: {told}{self._eta(', ', ' left')}")
         elif message.kind == "failed":
             again = "will be tried again" if message.values.get("retry") else "failed"
             self._print(f"{text}: {again}: {message.values.get('cause')}  (run {message.key})")
         elif message.kind == "stopped":
             self._print(f"{text}: stopped; it goes on from its checkpoint next time")
-        elif message.kind == "held":
-            self._print(f"{text}: another worker has it; looking again in a moment")
+        elif message.kind == "held" and message.key not in self._held:
+            self._held.add(message.key)
+            self._print(f"{text}: a worker of another coordinator has it; waiting for its record")
 
     def _print(self, line: str) -> None:
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)

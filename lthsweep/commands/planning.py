@@ -22,7 +22,7 @@ from lthsweep.commands.sources import (
 )
 from lthsweep.errors import SpecError
 from lthsweep.launch.coordinate import work_left
-from lthsweep.launch.on_local import profile_recipes, slots_of
+from lthsweep.launch.on_local import profile_recipes, workers_of
 from lthsweep.launch.survey import seconds_per_epoch
 from lthsweep.plan.cost import Cost, Estimate, cost_json, cost_of, estimate, steps_per_epoch
 from lthsweep.spec import commented_template, load_spec, preset_names, preset_summary, preset_text
@@ -81,7 +81,7 @@ def plan(
     done = work.found.done
     cost = cost_of(opened.plan, done)
     known = profile_recipes(opened.plan, cache) if profile else seconds_per_epoch(opened.plan, opened.sweep)
-    expected = estimate(opened.plan, done, known, workers=len(slots_of(opened.spec)))
+    expected = estimate(opened.plan, done, known, workers=workers_of(opened.spec))
     if as_json:
         typer.echo(json.dumps(_as_json(opened, cost, expected, known, done, runs), indent=2))
         return

@@ -26,7 +26,7 @@ from lthsweep.commands.tables import print_table
 from lthsweep.errors import SpecError
 from lthsweep.launch.coordinate import work_left
 from lthsweep.launch.local import LocalPool
-from lthsweep.launch.on_local import LocalRun, run_local, slots_of
+from lthsweep.launch.on_local import LocalRun, run_local, slots_of, workers_of
 from lthsweep.launch.survey import Survey, seconds_per_epoch, survey
 from lthsweep.plan.cost import cost_of, estimate
 
@@ -68,6 +68,8 @@ def run(
         print_table(opened.sweep.path, console)
     _report_end(opened, ended, console)
     if ended.tally.failed:
+        if quiet:  # quiet is for progress and tables, not for what went wrong
+            _report_end(opened, ended, Console(stderr=True, width=120))
         raise typer.Exit(EXIT_FAILED)
     if ended.tally.stopped:
         raise typer.Exit(EXIT_INCOMPLETE)
@@ -81,7 +83,7 @@ def status(
     watch: Annotated[
         bool, typer.Option("--watch", help="Look again every few seconds until all is done.")
     ] = False,
-    seconds: Annotated[float, typer.Option(help="Seconds between two looks.")] = 5.0,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 5.0,
 ) -> None:
     """Say how far a sweep is: done, running, waiting and failed runs, and when it may be finished."""
     opened = open_source(source, overrides=overrides, out=out)
@@ -158,8 +160,8 @@ def _announce(opened: Source, found: Survey, left: int, console: Console) -> Non
     slots = slots_of(opened.spec)
     where = ", ".join(sorted({slot.device for slot in slots}))
     console.print(
-        f"{opened.spec.sweep.name}: {left} runs left of {len(opened.plan.runs)}, "
-        f"{min(len(slots), max(left, 1))} workers on {where}, results in {opened.sweep.path}",
+        f"{opened.spec.sweep.name}: {_runs(left)} left of {len(opened.plan.runs)}, "
+        f"workers: {min(len(slots), max(left, 1))} on {where}, results in {opened.sweep.path}",
         highlight=False,
         soft_wrap=True,
     )
@@ -170,10 +172,15 @@ def _announce(opened: Source, found: Survey, left: int, console: Console) -> Non
         )
 
 
+def _runs(number: int) -> str:
+    return f"{number} run{'' if number == 1 else 's'}"
+
+
 def _report_end(opened: Source, ended: LocalRun, console: Console) -> None:
     tally = ended.tally
     console.print(
-        f"{len(tally.finished)} runs finished in {duration(ended.seconds)}, {ended.found_done} were done before, "
+        f"{_runs(len(tally.finished))} finished in {duration(ended.seconds)}, {ended.found_done} were done before"
+        f"{f' and {len(tally.present)} by others meanwhile' if tally.present else ''}, "
         f"{len(tally.failed)} failed, {len(tally.blocked)} wait for a failed one",
         highlight=False,
     )
@@ -255,5 +262,5 @@ def _status_json(opened: Source, found: Survey) -> dict[str, Any]:
 
 def _estimate(opened: Source, found: Survey) -> float | None:
     known = seconds_per_epoch(opened.plan, opened.sweep)
-    expected = estimate(opened.plan, found.done, known, workers=len(slots_of(opened.spec)))
+    expected = estimate(opened.plan, found.done, known, workers=workers_of(opened.spec))
     return None if expected is None else round(expected.wall, 1)

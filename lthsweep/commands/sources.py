@@ -15,7 +15,16 @@ from lthsweep.plan.run import Plan
 from lthsweep.spec import Spec, load_spec
 from lthsweep.store.layout import SweepDir
 
-__all__ = ["CacheOption", "JsonOption", "OutOption", "SetOption", "Source", "SourceArgument", "open_source"]
+__all__ = [
+    "CacheOption",
+    "JsonOption",
+    "OutOption",
+    "SetOption",
+    "Source",
+    "SourceArgument",
+    "open_source",
+    "require_sweep",
+]
 
 SourceArgument = Annotated[
     str, typer.Argument(metavar="SWEEP", help="A TOML file, a preset's name, or a sweep directory.")
@@ -53,6 +62,8 @@ def open_source(given: str, *, overrides: Sequence[str] | None = None, out: Path
     Raises:
         SpecError: if it is none of these, or something in the file is wrong.
     """
+    if out is not None:
+        _check_out(out)
     path = Path(given)
     if path.is_dir():
         sweep = SweepDir(path)
@@ -68,3 +79,21 @@ def open_source(given: str, *, overrides: Sequence[str] | None = None, out: Path
         return Source(spec, expand(spec), sweep)
     spec = load_spec(given, overrides or ())
     return Source(spec, expand(spec), SweepDir(out or Path("results") / spec.sweep.name))
+
+
+def _check_out(out: Path) -> None:
+    """Refuse a place where a sweep would mix with other things."""
+    if out.exists() and not out.is_dir():
+        raise SpecError(f"--out {out} is a file; name a directory, which is made if it is not there")
+    if out.is_dir() and not SweepDir(out).exists() and any(out.iterdir()):
+        raise SpecError(f"--out {out} is not empty and no sweep directory; name one of its own")
+
+
+def require_sweep(source: Source) -> None:
+    """Refuse a sweep that was never run.
+
+    Raises:
+        SpecError: if there is no directory with results yet.
+    """
+    if not source.sweep.exists() and not source.sweep.table.is_file():
+        raise SpecError(f"there is no sweep at {source.sweep.path} yet; `lthsweep run` makes it")

@@ -15,7 +15,14 @@ from rich.console import Console
 from rich.table import Table
 
 from lthsweep.commands.display import plain_console
-from lthsweep.commands.sources import JsonOption, OutOption, SetOption, SourceArgument, open_source
+from lthsweep.commands.sources import (
+    JsonOption,
+    OutOption,
+    SetOption,
+    SourceArgument,
+    open_source,
+    require_sweep,
+)
 from lthsweep.errors import QueryError
 from lthsweep.launch.survey import survey
 from lthsweep.spec import dump_spec
@@ -44,6 +51,7 @@ def merge(
     from lthsweep.reduce.merge import merge as merge_records
 
     opened = open_source(source, overrides=overrides, out=out)
+    require_sweep(opened)
     path = merge_records(opened.sweep, opened.plan, full=full)
     if not quiet:
         print_table(opened.sweep.path, plain_console())
@@ -72,6 +80,8 @@ def query(
     """Ask the tables of a sweep."""
     from lthsweep.api import load
 
+    if as_csv and as_json:
+        raise QueryError("--csv and --json exclude each other; choose one")
     sweep = load(directory)
     if statement is not None:
         if where or sort or columns:
@@ -82,7 +92,7 @@ def query(
     left_out = 0 if limit is None else max(0, len(found) - limit)
     found = found if limit is None else found.head(limit)
     if as_json:
-        typer.echo(found.to_json(orient="records", indent=2))
+        typer.echo(found.to_json(orient="records", indent=2, double_precision=15))
     elif as_csv:
         found.to_csv(sys.stdout, index=False)
     else:
@@ -102,6 +112,7 @@ def report(
     from lthsweep.report.write import write_report
 
     opened = open_source(source, overrides=overrides, out=out)
+    require_sweep(opened)
     if opened.sweep.records.is_dir():
         merge_records(opened.sweep, opened.plan)
     written = write_report(opened.sweep, report_input(load(opened.sweep.path)))

@@ -26,7 +26,9 @@ from lthsweep.lottery.dense import replay_snapshots, train_dense
 from lthsweep.lottery.material import Arrays, Material
 from lthsweep.lottery.result import Result
 from lthsweep.lottery.ticket import train_ticket
+from lthsweep.pruning.prunable import prunable_weights
 from lthsweep.store.layout import SweepDir
+from lthsweep.store.record import read_summary
 from lthsweep.store.weights import load_arrays, save_arrays
 
 __all__ = ["Outcome", "execute", "measure_epoch"]
@@ -34,11 +36,24 @@ __all__ = ["Outcome", "execute", "measure_epoch"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a task ended: "finished" or "diverged" with a record, "present" (it was there already), or "stopped"."""
+    """How a task ended.
+
+    Attributes:
+        ending: "finished" or "diverged" with a record, "present" (it was there already), "walked" (a trunk that was
+            there got the snapshots it lacked), or "stopped".
+    """
 
     ending: str
     seconds_per_epoch: float | None = None
     test_accuracy: float | None = None
+
+    def __str__(self) -> str:
+        """One line for the log."""
+        if self.test_accuracy is None:
+            return self.ending
+        return (
+            f"{self.ending}: test accuracy {self.test_accuracy:.4f}, {self.seconds_per_epoch:.3g} s per epoch"
+        )
 
 
 def execute(
@@ -81,6 +96,11 @@ def measure_epoch(task: Task, device: torch.device) -> float:
 def _train_trunk(
     task: Task, sweep: SweepDir, material: Material, inputs: Inputs, watch: Watch
 ) -> Result | None:
+    model = material.build(task.seed)
+    for (
+        patterns
+    ) in task.exclusions:  # a typo is to be found now, not by the first ticket, when the trunk is trained
+        prunable_weights(model, patterns)
     steps = _snapshot_steps(task, material)
     resume = load_checkpoint(sweep.checkpoint(task.key))
     if resume and any(step < resume.progress["step"] for step in _absent(sweep, task.key, steps)):
@@ -119,6 +139,8 @@ def _walk_again(
     task: Task, sweep: SweepDir, material: Material, stop: Callable[[], bool], report: Report
 ) -> Outcome:
     """The run is finished. A trunk may lack snapshots that a grown grid asks for: walk its trajectory again."""
+    if read_summary(sweep.record(task.key)).outcome == "diverged":
+        return Outcome("diverged")
     missing = _absent(sweep, task.key, _snapshot_steps(task, material)) if task.kind == "dense" else []
     if not missing:
         return Outcome("present")
@@ -131,7 +153,7 @@ def _walk_again(
         nearest=(max(before), load_arrays(sweep.snapshot(task.key, max(before)))) if before else None,
         between_steps=Watch(None, 0.0, stop, report),
     )
-    return Outcome("present" if reached else "stopped")
+    return Outcome("walked" if reached else "stopped")
 
 
 def _material(task: Task, device: torch.device) -> Material:

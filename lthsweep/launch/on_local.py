@@ -22,7 +22,7 @@ from lthsweep.spec import Spec, dump_spec
 from lthsweep.store import commit
 from lthsweep.store.layout import SweepDir
 
-__all__ = ["LocalRun", "open_sweep", "profile_recipes", "require_data", "run_local", "slots_of"]
+__all__ = ["LocalRun", "open_sweep", "profile_recipes", "require_data", "run_local", "slots_of", "workers_of"]
 
 _TEMP_SECONDS = 3600.0
 """A temporary file this old has no living writer."""
@@ -118,6 +118,14 @@ def slots_of(spec: Spec) -> list[Slot]:
     )
 
 
+def workers_of(spec: Spec) -> int:
+    """How many workers the `[local]` table asks for; the GPUs it names need not be on this machine."""
+    named = spec.local.devices if isinstance(spec.local.devices, tuple | list) else ()
+    if spec.local.workers == "auto" and named:
+        return len(named)
+    return int(spec.local.workers) if spec.local.workers != "auto" else len(slots_of(spec))
+
+
 def open_sweep(spec: Spec, sweep: SweepDir) -> None:
     """Make the directory if need be, write the resolved file into it, clear what killed writers left.
 
@@ -128,7 +136,10 @@ def open_sweep(spec: Spec, sweep: SweepDir) -> None:
         raise StoreError(f"{sweep.path} belongs to another user; choose another place with --out")
     sweep.create()
     text = dump_spec(spec).encode()
-    if not sweep.sweep_toml.exists() or sweep.sweep_toml.read_bytes() != text:
+    old = sweep.sweep_toml.read_bytes() if sweep.sweep_toml.exists() else text
+    if old != text:
+        commit.replace(sweep.previous_toml, old)
+    if old != text or not sweep.sweep_toml.exists():
         commit.replace(sweep.sweep_toml, text)
     for folder in (sweep.path, sweep.records, sweep.checkpoints, sweep.failures, sweep.workers):
         commit.sweep_temps(folder, _TEMP_SECONDS)

@@ -57,6 +57,7 @@ class Tally:
 
     Attributes:
         finished: with a record, diverged ones among them.
+        present: found finished by somebody else in the meantime.
         failed: key → cause, after all attempts.
         blocked: wait for a failed one.
         cut_off: cannot be trained, because a run they descend from diverged.
@@ -64,6 +65,7 @@ class Tally:
     """
 
     finished: list[str] = field(default_factory=list)
+    present: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     blocked: list[str] = field(default_factory=list)
     cut_off: list[str] = field(default_factory=list)
@@ -126,7 +128,7 @@ def _note(heard: Heard, scheduler: Scheduler, tally: Tally, held: dict[str, floa
             scheduler.finish_without_children(message.key)
         else:
             scheduler.finish(message.key)
-        tally.finished.append(message.key)
+        (tally.present if message.values.get("outcome") == "present" else tally.finished).append(message.key)
     elif message.kind == "failed":
         if not scheduler.fail(message.key, retry=bool(message.values.get("retry"))):
             tally.failed[message.key] = str(message.values.get("cause", ""))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -29,6 +29,7 @@ class Task:
         recipe: model, data and train tables.
         prune: the pruning step as `PruneStep.manifest` writes it, with `scope` always given; None for a dense run.
         snapshots: rewind points of the trunk whose snapshots must exist when the task is finished.
+        exclusions: patterns of `prune.exclude` that its tickets will use, checked before a trunk is trained.
         operation: "train", or "profile" to time one epoch and store nothing.
         attempt: 1 for the first.
         checkpoint_seconds: time between periodic checkpoints.
@@ -46,6 +47,7 @@ class Task:
     recipe: dict[str, Any]
     prune: dict[str, Any] | None
     snapshots: list[dict[str, Any]] = field(default_factory=list)
+    exclusions: list[list[str]] = field(default_factory=list)
     operation: Operation = "train"
     attempt: int = 1
     checkpoint_seconds: float = 300.0
@@ -83,13 +85,14 @@ class Task:
 def task_for(
     run: Run,
     points: tuple[RewindPoint, ...] = (),
+    exclusions: Collection[tuple[str, ...]] = (),
     *,
     operation: Operation = "train",
     attempt: int = 1,
     checkpoint_seconds: float = 300.0,
     cache: str | None = None,
 ) -> Task:
-    """The task that trains a run; `points` are the snapshots a trunk must leave."""
+    """The task that trains a run; `points` are the snapshots a trunk must leave, `exclusions` what to check first."""
     return Task(
         key=run.key,
         kind=run.kind,
@@ -102,6 +105,7 @@ def task_for(
         recipe=run.recipe.to_dict(),
         prune=None if run.prune is None else run.prune.manifest() | {"scope": run.prune.scope},
         snapshots=[point.manifest() for point in points],
+        exclusions=[list(patterns) for patterns in exclusions],
         operation=operation,
         attempt=attempt,
         checkpoint_seconds=checkpoint_seconds,

@@ -8,6 +8,7 @@ grids have in common has one key and is trained once. A cell of sparsity 0 is an
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["AMOUNT_AXES", "expand"]
 
 SCHEMA = 1
+MOST_CELLS = 1_000_000
+"""A plan takes about 3 kB and 30 microseconds per cell; beyond this many it is a mistake."""
+
 AMOUNT_AXES = ("sparsity", "threshold")
 """The two axes that say how much is pruned; a grid has exactly one of them."""
 
@@ -40,6 +44,12 @@ def expand(spec: Spec) -> Plan:
             as the size of the data set is known beforehand.
     """
     grid, dotted = spec.grid, spec.grid.dotted
+    size = math.prod(len(values) for values in grid.axes.values())
+    if size > MOST_CELLS:
+        raise SpecError(
+            f"the grid has {size:,} cells ({' × '.join(f'{len(v):,} {k}' for k, v in grid.axes.items())}); "
+            f"{MOST_CELLS:,} are the most, split it into several files"
+        )
     amount_axis, amounts = (
         ("sparsity", grid.sparsity) if grid.sparsity is not None else ("threshold", grid.threshold or ())
     )

@@ -159,6 +159,14 @@ class Plan:
                 points[run.trunk][run.prune.point] = None
         return {key: tuple(found) for key, found in points.items()}
 
+    def exclusions(self) -> dict[str, tuple[tuple[str, ...], ...]]:
+        """Trunk key → the different `prune.exclude` lists of the tickets that descend from it."""
+        found: dict[str, dict[tuple[str, ...], None]] = {}
+        for run in self.tickets:
+            if run.prune and run.prune.exclude:
+                found.setdefault(run.trunk, {})[run.prune.exclude] = None
+        return {key: tuple(lists) for key, lists in found.items()}
+
     def find(self, prefix: str) -> Run:
         """The run whose key starts with `prefix`.
 

@@ -59,6 +59,8 @@ def query(
     frame = frames[table]
     keys = [_direction(name) for name in _names(sort)]
     wanted = _names(columns)
+    if len(set(wanted)) < len(wanted):
+        raise QueryError(f"a column is asked for twice in {', '.join(wanted)}; name each once")
     for name in [*(name for name, _ in keys), *wanted]:
         if name not in frame.columns:
             raise QueryError(_unknown("column", name, frame.columns, f" of {table}"))

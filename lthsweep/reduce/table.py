@@ -90,6 +90,8 @@ class TableFile:
             self._file = h5py.File(h5f.open_file_image(image))
         except (OSError, ValueError) as error:
             raise self._damaged(str(error)) from error
+        if "sweep" not in self._file:
+            raise StoreError(f"{path} is no table of lthsweep; give a sweep directory or its table.h5")
         row = self["sweep"]
         names = SweepRow.__dataclass_fields__
         if len(row) != 1 or row.dtype.names != tuple(names) or row["schema"][0] != SCHEMA:

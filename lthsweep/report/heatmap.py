@@ -34,6 +34,12 @@ _UNKNOWN = (0.86, 0.87, 0.88, 1.0)
 _SPECIAL: Mapping[str, dict[str, Any]] = {
     "missing": {"facecolor": PAPER, "edgecolor": "#a9aeb6", "hatch": "////", "linewidth": 0},
     "failed": {"facecolor": FAILED, "edgecolor": "#8b9099", "hatch": "xxxx", "linewidth": 0},
+    "halo": {
+        "facecolor": "none",
+        "edgecolor": PAPER,
+        "linewidth": 3.2,
+        "zorder": 2.7,
+    },  # a frame shows on any colour
     "matches": {"facecolor": "none", "edgecolor": "#0b4a86", "linewidth": 1.3, "zorder": 2.8},
     "dead": {"facecolor": DARK, "edgecolor": LIGHT, "linewidth": 0.6, "zorder": 3},
 }
@@ -79,6 +85,7 @@ def heatmap(part: Part, report: ReportInput) -> Figure:
                 colour = _UNKNOWN if math.isnan(shade[y, x]) else diverging()(norm(shade[y, x]))
                 annotate(plot, x, y, row, verdict, cell, ink=readable(colour))
         if verdict in MATCHING:
+            special["halo"].append(outline(x, y, cell))
             special["matches"].append(outline(x, y, cell))
         if dead_layers(row.get("dead_layers")):
             special["dead"].append(corner(x, y, cell))

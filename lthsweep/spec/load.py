@@ -160,6 +160,8 @@ def _missing(path: Path, name: str) -> str:
 def _parse(text: str, name: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
+    except RecursionError:
+        raise SpecError(f"{name}: lists or tables are nested too deeply to be a sweep") from None
     except tomllib.TOMLDecodeError as error:
         message = str(error)
     duplicates = locate(text).duplicates

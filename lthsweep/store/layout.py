@@ -67,6 +67,11 @@ class SweepDir:
         return self.path / "sweep.toml"
 
     @property
+    def previous_toml(self) -> Path:
+        """The file as it was before the last change."""
+        return self.path / "sweep.previous.toml"
+
+    @property
     def records(self) -> Path:
         """Folder of the records, one per finished run."""
         return self.path / "records"

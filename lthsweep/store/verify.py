@@ -205,7 +205,9 @@ def _check_later_snapshot(path: Path) -> Iterator[Finding]:
     try:
         load_arrays(path)
     except CorruptRecordError:
-        yield Finding("warning", path, "a snapshot that cannot be read", "delete it; `lthsweep run` makes it again")
+        yield Finding(
+            "warning", path, "a snapshot that cannot be read", "delete it; `lthsweep run` makes it again"
+        )
     except FileNotFoundError:
         return
 

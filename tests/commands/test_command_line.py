@@ -74,7 +74,7 @@ def test_plan_counts_by_the_formula_and_writes_nothing(cache, tmp_path):
 def test_plan_of_a_finished_sweep_knows_what_is_done_and_how_long_an_epoch_took(finished, cache):
     told = json.loads(lthsweep("plan", finished.path, "--json", "--runs", cache=cache).stdout)
 
-    assert (told["done"], told["epochs_left"]) == (5, 0)
+    assert (told["done"], told["epochs_left"]) == (5, 0), told
     assert next(iter(told["seconds_per_epoch"].values())) > 0
     assert all(run["done"] for run in told["run_list"])
 
@@ -232,3 +232,52 @@ def test_the_same_sweep_from_python(finished):
     assert len(sweep.tickets) == 4
     assert set(sweep.runs["key"]) == set(finished.record_keys())
     assert len(sweep.plan.runs) == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["query", "{sweep}", "--columns", "sparsity,sparsity"], "asked for twice"),
+        (["query", "{sweep}", "--csv", "--json"], "exclude each other"),
+        (["query", "{tmp}/tiny.toml"], "give its directory"),
+        (["query", "{tmp}/nothing"], "no sweep at"),
+        (["merge", "{tmp}/tiny.toml", "--out", "{tmp}/never"], "there is no sweep at"),
+        (["report", "{tmp}/tiny.toml", "--out", "{tmp}/never"], "there is no sweep at"),
+        (["run", "{tmp}/tiny.toml", "--out", "{tmp}/tiny.toml"], "is a file"),
+        (["run", "{tmp}/tiny.toml", "--out", "{tmp}"], "is not empty and no sweep directory"),
+        (
+            ["plan", "{tmp}/tiny.toml", "--set", "grid.sparsity={{levels=1000,rate=0.001}}", "--set", "grid.seed={many}"],
+            "are the most",
+        ),
+    ],
+)
+def test_what_a_hurried_user_types_is_answered_not_traced(finished, cache, tmp_path, arguments, said):
+    write_tiny(tmp_path)
+    many = str(list(range(2000)))
+    filled = [part.format(sweep=finished.path, tmp=tmp_path, many=many) for part in arguments]
+
+    ended = lthsweep(*filled, cache=cache)
+
+    assert ended.returncode == 2, ended.stderr[-500:]
+    assert said in ended.stderr
+
+
+def test_a_pattern_that_excludes_nothing_is_found_before_anything_is_trained(cache, tmp_path):
+    sweep = tmp_path / "sweep"
+
+    ended = lthsweep("run", write_tiny(tmp_path), "--out", sweep, "--set", "prune.exclude=['fc9']", "-q", cache=cache)
+
+    assert ended.returncode == 1
+    assert "fc9" in ended.stderr
+    assert not list((sweep / "records").iterdir())
+
+
+def test_a_changed_file_leaves_the_one_before_beside_it(cache, tmp_path):
+    sweep = tmp_path / "sweep"
+    lthsweep("run", write_tiny(tmp_path, epochs=1), "--out", sweep, "--set", "grid.rewind_epoch=[0]", cache=cache)
+    before = (sweep / "sweep.toml").read_bytes()
+
+    lthsweep("run", sweep, "--set", "grid.sparsity=[0.5]", cache=cache)
+
+    assert (sweep / "sweep.previous.toml").read_bytes() == before
+    assert (sweep / "sweep.toml").read_bytes() != before

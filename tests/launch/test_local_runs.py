@@ -189,7 +189,9 @@ def test_two_coordinators_on_one_sweep_train_every_run_once(finished, cache, tmp
     assert [process.returncode for process in both] == [0, 0], said
     assert_same_science(records(sweep), records(finished))
     for key in sweep.record_keys():
-        trained = [line for line in sweep.log(key).read_text().splitlines() if "ending='finished'" in line]
+        trained = [
+            line for line in sweep.log(key).read_text().splitlines() if "--- finished: test accuracy" in line
+        ]
         assert len(trained) == 1, f"{key} was trained {len(trained)} times"
     assert not sweep.duels.exists()
 

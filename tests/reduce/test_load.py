@@ -10,7 +10,7 @@ import pytest
 from reduce_cases import make_plan, write_records
 
 from lthsweep.api import load
-from lthsweep.errors import QueryError, StoreError
+from lthsweep.errors import QueryError, SpecError, StoreError
 from lthsweep.reduce.merge import merge
 from lthsweep.spec import dump_spec
 from lthsweep.store.layout import SweepDir
@@ -108,7 +108,7 @@ def test_a_directory_with_only_a_table_loads(sweep, plan, tmp_path):
 
 def test_no_sweep_is_a_clear_error(tmp_path):
     """The message says what a sweep directory holds."""
-    with pytest.raises(StoreError, match=r"sweep\.toml nor table\.h5"):
+    with pytest.raises(SpecError, match=r"sweep\.toml nor table\.h5"):
         load(tmp_path)
 
 
