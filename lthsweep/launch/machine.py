@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lthsweep.errors import LaunchError
 
-__all__ = ["Slot", "count_gpus", "lay_out", "usable_cores"]
+__all__ = ["Slot", "core_limit", "count_gpus", "lay_out", "usable_cores"]
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,18 @@ class Slot:
 
 
 def usable_cores() -> list[int]:
-    """Cores that this process may run on: its affinity (which a SLURM job sets), cut to a container's CPU quota."""
-    cores = (
+    """Cores that this process may run on, by its affinity, which a SLURM job sets."""
+    return (
         sorted(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")
         else list(range(os.cpu_count() or 1))
     )
+
+
+def core_limit(cores: Sequence[int]) -> int:
+    """How many single-threaded workers these cores carry: as many as there are, or as a container's quota pays for."""
     quota = _cpu_quota()
-    return cores[: max(1, int(quota))] if quota else cores
+    return max(1, min(len(cores), int(quota))) if quota else len(cores)
 
 
 def count_gpus() -> int:
@@ -52,6 +56,7 @@ def lay_out(
     devices: str | Sequence[str],
     pin: bool,
     cores: Sequence[int],
+    limit: int | None = None,
     gpus: int,
 ) -> list[Slot]:
     """Place workers on devices and cores.
@@ -63,8 +68,10 @@ def lay_out(
         workers: a number, or "auto".
         threads: threads of each worker.
         devices: "auto", "cpu", or devices such as ["cuda:0", "cuda:1"], which workers take in turn.
-        pin: bind each worker to its own cores, as long as there are enough for all.
+        pin: bind each worker to its own cores, if together they fill all that may be used. Otherwise the choice of
+            cores is the kernel's: a second coordinator, or another container, would choose the same first ones.
         cores: cores that may be used.
+        limit: how many of them at a time, see `core_limit`; None for all.
         gpus: visible GPUs.
 
     Raises:
@@ -83,9 +90,9 @@ def lay_out(
                 f'use local.devices = "cpu", or check `nvidia-smi -L` and CUDA_VISIBLE_DEVICES'
             )
     on_cpu = chosen == ["cpu"]
-    fitting = max(1, len(cores) // threads) if on_cpu else len(chosen)
+    fitting = max(1, (len(cores) if limit is None else limit) // threads) if on_cpu else len(chosen)
     count = fitting if workers == "auto" else int(workers)
-    pinned = pin and count * threads <= len(cores)
+    pinned = pin and count * threads == len(cores)
     return [
         Slot(
             device=chosen[number % len(chosen)],

@@ -13,7 +13,7 @@ from lthsweep.data.pack import open_packed, prepare
 from lthsweep.errors import LaunchError, MissingDataError, StoreError
 from lthsweep.launch.coordinate import coordinate, work_left
 from lthsweep.launch.local import LocalPool
-from lthsweep.launch.machine import Slot, count_gpus, lay_out, usable_cores
+from lthsweep.launch.machine import Slot, core_limit, count_gpus, lay_out, usable_cores
 from lthsweep.launch.pool import Listener, Tally
 from lthsweep.launch.task import Message, Task, task_for
 from lthsweep.plan.cost import recipe_id
@@ -108,12 +108,14 @@ def require_data(plan: Plan, cache: Path | None = None) -> None:
 
 def slots_of(spec: Spec) -> list[Slot]:
     """Where the workers of a sweep run on this machine, as its `[local]` table says."""
+    cores = usable_cores()
     return lay_out(
         workers=spec.local.workers,
         threads=spec.local.threads,
         devices=spec.local.devices,
         pin=spec.local.pin,
-        cores=usable_cores(),
+        cores=cores,
+        limit=core_limit(cores),
         gpus=count_gpus() if spec.local.devices != "cpu" else 0,
     )
 

@@ -20,7 +20,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -124,6 +124,14 @@ class Worker:
         finally:
             claims.release(self.sweep, task.key, owner)
 
+    def _attempts(self, key: str) -> int:
+        """How often the run was started before, by its log: the coordinator knows of its own attempts only."""
+        try:
+            lines = self.sweep.log(key).read_text(errors="replace").splitlines()
+        except OSError:
+            return 0
+        return sum(line.startswith("--- ") and ", attempt " in line for line in lines)
+
     def _train(self, task: Task, device: Any, execute: Any, owner: claims.Owner | None) -> None:
         def report(values: Mapping[str, Any]) -> None:
             now = time.monotonic()
@@ -134,6 +142,7 @@ class Worker:
                 self._beat(task, started, values)
             self._say(Message("progress", task.key, values))
 
+        task = replace(task, attempt=1 + self._attempts(task.key))
         print(
             f"--- {task.label} ({task.key}), attempt {task.attempt}, "
             f"host {socket.gethostname()} pid {os.getpid()}, {time.strftime('%Y-%m-%d %H:%M:%S')}",

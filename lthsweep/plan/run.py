@@ -57,8 +57,14 @@ class PruneStep:
         return self.rewind in ("weights", "weights+optimizer")
 
     def manifest(self) -> dict[str, Any]:
-        """What of this step changes the result. A threshold is one number for all layers: it has no scope."""
-        out: dict[str, Any] = {"method": self.method, "exclude": sorted(self.exclude), "rewind": self.rewind}
+        """What of this step changes the result.
+
+        A threshold is one number for all layers: it has no scope. At initialisation no optimiser has a state, so
+        returning weights and returning both is one and the same.
+        """
+        nothing_more = self.rewind == "weights+optimizer" and self.point.at_initialisation
+        rewind = "weights" if nothing_more else self.rewind
+        out: dict[str, Any] = {"method": self.method, "exclude": sorted(self.exclude), "rewind": rewind}
         if self.threshold is None:
             out |= {"scope": self.scope, "sparsity": self.sparsity}
         else:

@@ -41,7 +41,9 @@ class LocalSpec(Table):
         300.0, ge=0, description="Seconds between checkpoints, from which a killed run goes on."
     )
     retries: Whole = Field(2, ge=0, description="Further attempts at a run that crashed or was killed.")
-    pin: Flag = Field(True, description="Bind each process to its own cores.")
+    pin: Flag = Field(
+        True, description="Bind each process to its own cores, if together they fill all that there are."
+    )
 
 
 class SlurmSpec(Table):

@@ -246,7 +246,14 @@ def test_the_same_sweep_from_python(finished):
         (["run", "{tmp}/tiny.toml", "--out", "{tmp}/tiny.toml"], "is a file"),
         (["run", "{tmp}/tiny.toml", "--out", "{tmp}"], "is not empty and no sweep directory"),
         (
-            ["plan", "{tmp}/tiny.toml", "--set", "grid.sparsity={{levels=1000,rate=0.001}}", "--set", "grid.seed={many}"],
+            [
+                "plan",
+                "{tmp}/tiny.toml",
+                "--set",
+                "grid.seed={many}",
+                "--set",
+                "grid.rewind_epoch={fractions}",
+            ],
             "are the most",
         ),
     ],
@@ -254,7 +261,10 @@ def test_the_same_sweep_from_python(finished):
 def test_what_a_hurried_user_types_is_answered_not_traced(finished, cache, tmp_path, arguments, said):
     write_tiny(tmp_path)
     many = str(list(range(2000)))
-    filled = [part.format(sweep=finished.path, tmp=tmp_path, many=many) for part in arguments]
+    fractions = str([i / 1000 for i in range(1000)])
+    filled = [
+        part.format(sweep=finished.path, tmp=tmp_path, many=many, fractions=fractions) for part in arguments
+    ]
 
     ended = lthsweep(*filled, cache=cache)
 
@@ -265,7 +275,9 @@ def test_what_a_hurried_user_types_is_answered_not_traced(finished, cache, tmp_p
 def test_a_pattern_that_excludes_nothing_is_found_before_anything_is_trained(cache, tmp_path):
     sweep = tmp_path / "sweep"
 
-    ended = lthsweep("run", write_tiny(tmp_path), "--out", sweep, "--set", "prune.exclude=['fc9']", "-q", cache=cache)
+    ended = lthsweep(
+        "run", write_tiny(tmp_path), "--out", sweep, "--set", "prune.exclude=['fc9']", "-q", cache=cache
+    )
 
     assert ended.returncode == 1
     assert "fc9" in ended.stderr
@@ -274,7 +286,9 @@ def test_a_pattern_that_excludes_nothing_is_found_before_anything_is_trained(cac
 
 def test_a_changed_file_leaves_the_one_before_beside_it(cache, tmp_path):
     sweep = tmp_path / "sweep"
-    lthsweep("run", write_tiny(tmp_path, epochs=1), "--out", sweep, "--set", "grid.rewind_epoch=[0]", cache=cache)
+    lthsweep(
+        "run", write_tiny(tmp_path, epochs=1), "--out", sweep, "--set", "grid.rewind_epoch=[0]", cache=cache
+    )
     before = (sweep / "sweep.toml").read_bytes()
 
     lthsweep("run", sweep, "--set", "grid.sparsity=[0.5]", cache=cache)

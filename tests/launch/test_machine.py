@@ -32,9 +32,15 @@ def test_more_threads_than_cores_still_give_one_worker():
     assert place(threads=8) == [Slot("cpu", (), 8)]
 
 
-def test_more_workers_than_cores_are_not_pinned():
-    """Pinning two workers to one core would leave others idle."""
-    assert {slot.cores for slot in place(workers=6)} == {()}
+@pytest.mark.parametrize("workers", [1, 3, 6])
+def test_workers_that_do_not_fill_the_cores_are_not_pinned(workers):
+    """Two coordinators with one worker each would both choose core 0 and leave the others idle."""
+    assert {slot.cores for slot in place(workers=workers)} == {()}
+
+
+def test_a_containers_quota_counts_and_does_not_choose_cores():
+    """All containers of a machine see all cores; each would pin itself to the first ones."""
+    assert place(limit=2) == [Slot("cpu", (), 1)] * 2
 
 
 def test_with_gpus_there_is_one_worker_per_gpu():

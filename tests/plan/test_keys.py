@@ -171,7 +171,8 @@ def test_what_changes_dense_training_changes_every_key(tables):
 )
 def test_what_changes_pruning_changes_the_tickets_and_not_the_trunk(prune):
     """Trunks are shared over everything that happens after them."""
-    plain, changed = make_plan(GRID), make_plan(GRID, prune=prune)
+    grid = GRID | {"rewind_epoch": [1, 2]}  # at initialisation there is no optimiser's state to return
+    plain, changed = make_plan(grid), make_plan(grid, prune=prune)
 
     assert plain.runs.keys() & changed.runs.keys() == {run.key for run in plain.dense}
 
@@ -188,6 +189,18 @@ def test_a_threshold_has_no_scope():
     grid = {"threshold": [0.01]}
 
     assert keys(grid, prune={"scope": "layer"}) == keys(grid, prune={"scope": "global"})
+
+
+def test_at_initialisation_there_is_no_optimiser_to_rewind():
+    """No optimiser has a state before its first step, so both ways of rewinding compute the same ticket."""
+    at_start, later = (
+        make_plan({"sparsity": [0.5], "rewind_epoch": [k], "prune.rewind": ["weights", "weights+optimizer"]})
+        for k in (0, 1)
+    )
+
+    assert len(at_start.cells) == len(later.cells) == 2
+    assert len(at_start.tickets) == 1
+    assert len(later.tickets) == 2
 
 
 def test_where_a_folder_of_images_lies_is_no_part_of_the_key_and_its_label_is():
