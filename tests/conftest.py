@@ -5,9 +5,15 @@ from __future__ import annotations
 import subprocess
 
 import pytest
+from hypothesis import settings
 
 from lthsweep.store.layout import SweepDir
 from tests.launch.sweeps import lthsweep, write_tiny
+
+
+# A deadline measures the machine, and how busy it is, not the law.
+settings.register_profile("lthsweep", deadline=None)
+settings.load_profile("lthsweep")
 
 
 @pytest.fixture(scope="session")

@@ -141,6 +141,10 @@ def compare(
         verdict = "matching"
     else:
         verdict = _against_margin(gap, margin)
+        if verdict == "matching" and len(done) == 2 and gap.sd == 0:
+            # Accuracies are counts of images: that two differences are equal is a coincidence of the grid they lie
+            # on, and no evidence that the next seeds agree. A win is not to rest on it; a loss this clear may.
+            verdict = "undecided"
         if verdict == "matching" and at_initialisation:
             verdict = "winning"
     return Comparison(

@@ -61,7 +61,8 @@ def test_one_value_has_a_mean_and_nothing_else():
         ((0.02,), "undecided"),  # one seed never decides
         ((-0.5,), "undecided"),
         ((-0.5, -0.5), "not matching"),  # width zero is taken at its word
-        ((0.0, 0.0), "matching"),
+        ((0.0, 0.0), "undecided"),  # but two seeds that agree exactly are no evidence of a match
+        ((0.0, 0.0, 0.0), "matching"),
         ((-0.002, -0.002, -0.002), "matching"),  # exactly the margin is within it
         ((-0.0021, -0.0021), "not matching"),
     ],
@@ -75,7 +76,7 @@ def test_difference_of_exactly_the_margin_matches_in_spite_of_rounding():
     """0.966 − 0.968 is below −0.002 in binary; accuracies are decimal fractions of a test set."""
     assert 0.966 - 0.968 < -0.002
 
-    assert verdict([Pair("done", 0.968, 0.966), Pair("done", 0.968, 0.966)]) == "matching"
+    assert verdict([Pair("done", 0.968, 0.966)] * 3) == "matching"
 
 
 def test_seeds_are_paired():
@@ -108,7 +109,7 @@ def test_failed_and_missing_are_said_only_where_there_is_no_result():
     """Failures are no results; with a result beside them, the counts tell of them."""
     assert verdict([Pair("failed"), Pair("missing")]) == "failed"
     assert verdict([Pair("missing"), Pair("missing")]) == "missing"
-    assert verdict([*done(0.01, 0.01), Pair("failed"), Pair("missing")]) == "matching"
+    assert verdict([*done(0.01, 0.011), Pair("failed"), Pair("missing")]) == "matching"
 
 
 def test_the_trunk_matches_itself_and_never_wins():
