@@ -10,7 +10,6 @@ from hypothesis import settings
 from lthsweep.store.layout import SweepDir
 from tests.launch.sweeps import lthsweep, write_tiny
 
-
 # A deadline measures the machine, and how busy it is, not the law.
 settings.register_profile("lthsweep", deadline=None)
 settings.load_profile("lthsweep")
