@@ -38,6 +38,8 @@ class Display:
     def __init__(self, plan: Plan, work: Work, console: Console) -> None:
         self._plan = plan
         self._epochs = {node.key: node.cost for node in work.nodes}
+        self._epochs_in_all = sum(self._epochs.values())
+        self._epochs_in_done = 0.0
         self._walks = work.walks
         self._console = console
         self._done: set[str] = set()
@@ -53,7 +55,7 @@ class Display:
             disable=not console.is_terminal,
         )
         self._overall = self._progress.add_task(
-            f"{len(self._epochs)} runs", total=max(sum(self._epochs.values()), 1e-9), note=""
+            f"{len(self._epochs)} runs", total=max(self._epochs_in_all, 1e-9), note=""
         )
 
     def __enter__(self) -> Self:
@@ -95,7 +97,9 @@ class Display:
         message = heard.message
         text = self._plan[message.key].describe()
         if message.kind == "finished":
-            self._done.add(message.key)
+            if message.key not in self._done:
+                self._done.add(message.key)
+                self._epochs_in_done += self._epochs.get(message.key, 0.0)
             outcome = message.values.get("outcome")
             accuracy = message.values.get("test_accuracy")
             told = "snapshots made" if message.key in self._walks else "was there already"
@@ -115,10 +119,10 @@ class Display:
 
     def _epochs_done(self) -> float:
         running = sum(self._epochs.get(key, 0.0) * fraction for key, fraction in self._fraction.items())
-        return sum(self._epochs.get(key, 0.0) for key in self._done) + running
+        return self._epochs_in_done + running
 
     def _eta(self, before: str = "", after: str = " left") -> str:
-        done, total = self._epochs_done(), sum(self._epochs.values())
+        done, total = self._epochs_done(), self._epochs_in_all
         if not 0 < done < total:
             return ""
         left = (time.monotonic() - self._started) * (total - done) / done

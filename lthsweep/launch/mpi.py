@@ -31,7 +31,8 @@ ALIVE_SECONDS = 60.0
 GRACE_SECONDS = 60.0
 """How long ranks get to write their checkpoints and leave."""
 
-_HELLO_SECONDS = 120.0
+START_SECONDS = 300.0
+"""How long a rank may take to start: hundreds that import torch from one file system at once take minutes."""
 
 
 @dataclass
@@ -44,7 +45,7 @@ class _Rank:
     task: Task | None = None
 
 
-def gather_hellos(wire: Wire, seconds: float = _HELLO_SECONDS) -> list[Hello]:
+def gather_hellos(wire: Wire, seconds: float = START_SECONDS) -> list[Hello]:
     """Hear from every other rank what it has to work with.
 
     Raises:
@@ -154,7 +155,8 @@ class MpiPool:
         if now >= self._next_look:
             self._next_look = now + min(1.0, self._silence / 10)
             for rank in list(self._ranks.values()):
-                if now - rank.heard > self._silence and (rank.task is not None or not rank.ready):
+                patience = self._silence if rank.ready else max(self._silence, START_SECONDS)
+                if now - rank.heard > patience and (rank.task is not None or not rank.ready):
                     found += self._give_up(rank, now)
         if now >= self._next_alive:
             self._next_alive = now + min(ALIVE_SECONDS, self._silence / 5)

@@ -26,7 +26,7 @@ __all__ = ["FEW_RANKS", "mpi_job", "run_mpi"]
 FEW_RANKS = 2
 """Up to this many ranks, rank 0 trains too unless told otherwise: it would leave half of the job idle."""
 
-_PART_SECONDS = 30.0
+_PART_SECONDS = 10.0
 
 
 @contextlib.contextmanager
