@@ -129,7 +129,16 @@ class Display:
         return f"{before}about {duration(left)}{after}"
 
 
-def plain_console(*, quiet: bool = False) -> Console:
-    """Standard output; a pipe or a log file, which has no width, gets lines that hold the whole table."""
+def plain_console(*, quiet: bool = False, lines: bool = False) -> Console:
+    """Standard output; a pipe or a log file, which has no width, gets lines that hold the whole table.
+
+    Args:
+        quiet: print nothing.
+        lines: lines in any case. Open MPI gives its ranks a terminal, whatever comes behind it.
+    """
     console = Console(quiet=quiet)
-    return console if console.is_terminal else Console(quiet=quiet, width=120)
+    return (
+        console
+        if console.is_terminal and not lines
+        else Console(quiet=quiet, width=120, force_terminal=False)
+    )

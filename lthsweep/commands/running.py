@@ -72,7 +72,9 @@ def run(
         opened = open_source(source, overrides=overrides, out=out)
         slots = slots_of(opened.spec)
         devices = ", ".join(sorted({slot.device for slot in slots}))
-        _train(opened, run_local, f"at most {len(slots)} workers on {devices}", cache, quiet)
+        _train(
+            opened, run_local, f"at most {len(slots)} workers on {devices}", cache, plain_console(quiet=quiet)
+        )
         return
     from lthsweep.launch.on_mpi import mpi_job, run_mpi
 
@@ -80,13 +82,12 @@ def run(
         if wire is not None:  # any other rank has done its work by now, and rank 0 says how it went
             opened = open_source(source, overrides=overrides, out=out)
             launch = partial(run_mpi, wire=wire, rank0_trains=rank0_trains, silence=silence)
-            _train(opened, launch, f"{wire.size} MPI ranks", cache, quiet)
+            _train(opened, launch, f"{wire.size} MPI ranks", cache, plain_console(quiet=quiet, lines=True))
 
 
 def _train(
-    opened: Source, launch: Callable[..., SweepRun], where: str, cache: Path | None, quiet: bool
+    opened: Source, launch: Callable[..., SweepRun], where: str, cache: Path | None, console: Console
 ) -> None:
-    console = plain_console(quiet=quiet)
     work = work_left(opened.plan, opened.sweep)
     _announce(opened, work.found, len(work.nodes), where, console)
     interrupt = _Interrupt(console)
@@ -102,7 +103,7 @@ def _train(
     from lthsweep.reduce.merge import merge  # pandas and scipy: not before the work is done
 
     merge(opened.sweep, opened.plan)
-    if not quiet:
+    if not console.quiet:
         print_table(opened.sweep.path, console)
     _report_end(opened, ended, console)
     if ended.tally.failed:

@@ -16,7 +16,7 @@ from lthsweep.launch.machine import Slot
 from lthsweep.launch.pool import Heard
 from lthsweep.launch.ranks import Hello
 from lthsweep.launch.task import STALE_SECONDS, Message, Task
-from lthsweep.launch.wire import PAUSE_SECONDS, Parcel, Tag, Wire, receive_within
+from lthsweep.launch.wire import Parcel, Tag, Wire, receive_within, rest
 from lthsweep.store import claims
 from lthsweep.store.layout import SweepDir
 
@@ -129,8 +129,10 @@ class MpiPool:
         if not self._ranks and self._sole:
             raise LaunchError(f"no rank is left to train on; {self._last_words}")
         deadline = time.monotonic() + seconds
+        looks = 0
         while not (found := self._look()) and time.monotonic() < deadline:
-            time.sleep(PAUSE_SECONDS)
+            rest(looks)
+            looks += 1
         return found
 
     def stop(self) -> list[Heard]:

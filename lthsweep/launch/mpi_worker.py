@@ -14,7 +14,7 @@ from pathlib import Path
 from lthsweep.launch.ranks import say_hello
 from lthsweep.launch.settle import log_to, settle_allocator, settle_cores, thread_variables
 from lthsweep.launch.task import STALE_SECONDS, Message, Task
-from lthsweep.launch.wire import PAUSE_SECONDS, Parcel, Tag, Wire
+from lthsweep.launch.wire import Parcel, Tag, Wire, rest
 from lthsweep.launch.worker import Worker
 from lthsweep.store.layout import SweepDir
 
@@ -55,12 +55,14 @@ class MpiLine:
 
     def wait_for(self, tag: Tag) -> Parcel | None:
         """Wait for a parcel of a kind; None once the line is closed."""
+        looks = 0
         while not self.is_closed():
             for parcel in self._parcels:
                 if parcel.tag == tag:
                     self._parcels.remove(parcel)
                     return parcel
-            time.sleep(PAUSE_SECONDS)
+            rest(looks)
+            looks += 1
         return None
 
     def is_closed(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -45,6 +46,8 @@ def mpi_job() -> Iterator[MpiWire | None]:
             yield None
             return
         wire.abort(1)
+    # While runs go on, `run` has its own handler. Before and after there is nothing to stop; do not die of it.
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     code = 0
     try:
         yield wire

@@ -10,7 +10,8 @@ from lthsweep.launch.task import Task
 
 __all__ = ["Together"]
 
-_TURN_SECONDS = 0.005
+_TURN_SECONDS = 0.002
+"""While one pool is listened to, the others are not."""
 
 
 class Together:

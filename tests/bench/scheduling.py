@@ -1,6 +1,7 @@
 """How near the one scheduling loop comes to its bound: on real ranks that sleep, and simulated on up to 1,024 workers.
 
     mpirun -n 8 python -m tests.bench.scheduling ranks
+    mpirun -n 2 python -m tests.bench.scheduling ranks --rank0-coordinates --shortest 0 --longest 0
     python -m tests.bench.scheduling simulate
 
 No schedule is shorter than max(total work / workers, longest chain); that bound stands beside what was measured.
@@ -122,8 +123,8 @@ def sleepers(nodes: list[Node]) -> dict[str, Task]:
     }  # fmt: skip
 
 
-def on_ranks(count: int) -> None:
-    """Sleeping tasks on every rank of this MPI job, rank 0 by a process beside it."""
+def on_ranks(count: int, seconds: tuple[float, float], rank0_trains: bool) -> None:
+    """Sleeping tasks on the ranks of this MPI job; rank 0 works by a process beside it, if asked."""
     started = time.perf_counter()
     with mpi_job() as wire, tempfile.TemporaryDirectory() as folder:
         if wire is None:
@@ -131,48 +132,38 @@ def on_ranks(count: int) -> None:
         sweep = SweepDir(Path(folder)).create()
         hellos = gather_hellos(wire)
         slots = slots_of_ranks([say_hello(0), *hellos], spec_of(SPEC))
-        pool = Together(MpiPool(sweep, wire, hellos, slots, sole=False), LocalPool(sweep, [slots[0]]))
-        while len(pool.idle()) < wire.size:
+        beside = [LocalPool(sweep, [slots[0]])] if rank0_trains else []
+        pool = Together(MpiPool(sweep, wire, hellos, slots, sole=False), *beside)
+        workers = wire.size - 1 + len(beside)
+        while len(pool.idle()) < workers:
             pool.wait(0.1)
-        print(f"{wire.size} ranks, ready after {time.perf_counter() - started:.1f} s", flush=True)
-        batches = {
-            f"{count} tasks of 0.2 to 2 s": [
-                Node(f"s{number}", None, random.Random(number).uniform(0.2, 2.0)) for number in range(count)
-            ],
-            f"{count} tasks of 0 s": [Node(f"z{number}", None, 0.0) for number in range(count)],
-        }
-        for name, nodes in batches.items():
-            report(name, nodes, pool, wire.size)
-        pool.stop()
+        print(f"{workers} workers, ready after {time.perf_counter() - started:.1f} s", flush=True)
+        draw = random.Random(0)
+        nodes = [Node(f"s{number}", None, draw.uniform(*seconds)) for number in range(count)]
+        report(nodes, pool, workers)
 
 
-class Kept:
-    """A pool that stays for the next batch: the loop stops pools at its end."""
-
-    def __init__(self, pool: Together) -> None:
-        self.idle, self.give, self.wait = pool.idle, pool.give, pool.wait
-
-    def stop(self) -> list[Heard]:
-        return []
-
-    def kill(self) -> None:
-        pass
-
-
-def report(name: str, nodes: list[Node], pool: Together, workers: int) -> None:
-    """Work off a batch and say how long it took."""
+def report(nodes: list[Node], pool: Together, workers: int) -> None:
+    """Work off all nodes and say how long it took, to the message that the last one is finished."""
     tasks = sleepers(nodes)
+    ended = 0.0
+
+    def listen(heard: Heard) -> None:
+        nonlocal ended
+        if heard.message.kind == "finished":
+            ended = time.perf_counter()
+
     busy = time.process_time()
     started = time.perf_counter()
-    tally = work_off(Scheduler(nodes), Kept(pool), tasks.__getitem__)
-    wall, busy = time.perf_counter() - started, time.process_time() - busy
+    tally = work_off(Scheduler(nodes), pool, tasks.__getitem__, listen=listen)
+    wall, busy = ended - started, time.process_time() - busy
     assert len(tally.finished) == len(nodes), tally
     total, least = sum(node.cost for node in nodes), bound(nodes, workers)
     print(
-        f"{name}: wall {wall:.2f} s, bound {least:.2f} s"
+        f"{len(nodes)} tasks: wall {wall:.2f} s, bound {least:.2f} s"
         + (f", ratio {wall / least:.4f}" if least else "")
         + f"; a worker waits {(wall * workers - total) / len(nodes) * 1e3:.2f} ms per task, "
-        f"wall per task beyond the work {(wall - total / workers) / len(nodes) * 1e3:.2f} ms, "
+        f"{(wall - total / workers) / len(nodes) * 1e3:.2f} ms of wall time per task are not work, "
         f"rank 0 computes {busy / len(nodes) * 1e3:.2f} ms per task",
         flush=True,
     )
@@ -182,11 +173,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.bench.scheduling")
     parser.add_argument("what", choices=["ranks", "simulate"])
     parser.add_argument("--tasks", type=int, default=1000)
+    parser.add_argument("--shortest", type=float, default=0.2, help="seconds")
+    parser.add_argument("--longest", type=float, default=2.0, help="seconds")
+    parser.add_argument("--rank0-coordinates", action="store_true")
     options = parser.parse_args()
     if options.what == "simulate":
         simulations()
     else:
-        on_ranks(options.tasks)
+        on_ranks(options.tasks, (options.shortest, options.longest), not options.rank0_coordinates)
     return 0
 
 
