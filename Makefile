@@ -46,7 +46,7 @@ $(STAMP): pyproject.toml
 		|| { echo "this Python has no venv: apt-get install python3-venv (Debian, Ubuntu)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable ".[dev,slurm]"
+	$(BIN)/python -m pip install --quiet --editable ".[dev,slurm,mpi]"
 	@touch $(STAMP)
 
 clean:  ## Remove the environment and everything generated; results stay.

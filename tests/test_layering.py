@@ -159,7 +159,10 @@ def test_rooms_that_do_not_train_never_import_torch(name):
             assert not TORCH & {item.module.split(".")[0] for item in imports(module)}, module
 
 
-@pytest.mark.parametrize("module", ["lthsweep.launch.worker", "lthsweep.launch.pool", *sorted(REGISTRIES)])
+@pytest.mark.parametrize(
+    "module",
+    ["lthsweep.launch.worker", "lthsweep.launch.mpi_worker", "lthsweep.launch.pool", *sorted(REGISTRIES)],
+)
 def test_what_starts_before_torch_does_not_import_it(module):
     """A worker settles cores and threads first; a registry names its entries without importing them."""
     assert way_to_torch(module) == []

@@ -46,6 +46,8 @@ class Display:
         self._plan = plan
         self._epochs = {node.key: node.cost for node in work.nodes}
         self._held: set[str] = set()
+        self._epochs_in_all = sum(self._epochs.values())
+        self._epochs_in_done = 0.0
         self._console = console
         self._done: set[str] = set()
         self._fraction: dict[str, float] = {}
@@ -60,7 +62,7 @@ class Display:
             disable=not console.is_terminal,
         )
         self._overall = self._progress.add_task(
-            f"{len(self._epochs)} runs", total=max(sum(self._epochs.values()), 1e-9), note=""
+            f"{len(self._epochs)} runs", total=max(self._epochs_in_all, 1e-9), note=""
         )
 
     def __enter__(self) -> Self:
@@ -102,7 +104,9 @@ class Display:
         message = heard.message
         text = self._plan[message.key].describe()
         if message.kind == "finished":
-            self._done.add(message.key)
+            if message.key not in self._done:
+                self._done.add(message.key)
+                self._epochs_in_done += self._epochs.get(message.key, 0.0)
             outcome = message.values.get("outcome")
             accuracy = message.values.get("test_accuracy")
             told = _OUTCOMES.get(str(outcome)) or f"test accuracy {accuracy:.4f}"
@@ -121,17 +125,26 @@ class Display:
 
     def _epochs_done(self) -> float:
         running = sum(self._epochs.get(key, 0.0) * fraction for key, fraction in self._fraction.items())
-        return sum(self._epochs.get(key, 0.0) for key in self._done) + running
+        return self._epochs_in_done + running
 
     def _eta(self, before: str = "", after: str = " left") -> str:
-        done, total = self._epochs_done(), sum(self._epochs.values())
+        done, total = self._epochs_done(), self._epochs_in_all
         if not 0 < done < total:
             return ""
         left = (time.monotonic() - self._started) * (total - done) / done
         return f"{before}about {duration(left)}{after}"
 
 
-def plain_console(*, quiet: bool = False) -> Console:
-    """Standard output; a pipe or a log file, which has no width, gets lines that hold the whole table."""
+def plain_console(*, quiet: bool = False, lines: bool = False) -> Console:
+    """Standard output; a pipe or a log file, which has no width, gets lines that hold the whole table.
+
+    Args:
+        quiet: print nothing.
+        lines: lines in any case. Open MPI gives its ranks a terminal, whatever comes behind it.
+    """
     console = Console(quiet=quiet)
-    return console if console.is_terminal else Console(quiet=quiet, width=120)
+    return (
+        console
+        if console.is_terminal and not lines
+        else Console(quiet=quiet, width=120, force_terminal=False)
+    )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -23,10 +25,11 @@ from lthsweep.commands.sources import (
     open_source,
 )
 from lthsweep.commands.tables import print_table
-from lthsweep.errors import SpecError
+from lthsweep.errors import SpecError, UnknownNameError
 from lthsweep.launch.coordinate import work_left
-from lthsweep.launch.local import LocalPool
-from lthsweep.launch.on_local import LocalRun, run_local, slots_of, workers_of
+from lthsweep.launch.on_local import run_local, slots_of, workers_of
+from lthsweep.launch.on_pool import SweepRun
+from lthsweep.launch.pool import Pool
 from lthsweep.launch.survey import Survey, seconds_per_epoch, survey
 from lthsweep.plan.cost import cost_of, estimate
 
@@ -34,26 +37,62 @@ __all__ = ["logs", "run", "status"]
 
 EXIT_FAILED = 1
 EXIT_INCOMPLETE = 3
+PLACES = ("local", "mpi")
 
 
 def run(
     source: SourceArgument,
     overrides: SetOption = None,
     out: OutOption = None,
-    on: Annotated[str, typer.Option("--on", help="Where the runs are trained: local.")] = "local",
+    on: Annotated[
+        str,
+        typer.Option("--on", help="Where the runs are trained: local processes, or mpi for mpirun's ranks."),
+    ] = "local",
+    rank0_trains: Annotated[
+        bool | None,
+        typer.Option(
+            "--rank0-trains/--rank0-coordinates",
+            help="With --on mpi: rank 0 trains too, in a process of its own; default if there are 2 ranks.",
+            show_default=False,
+        ),
+    ] = None,
+    silence: Annotated[
+        float,
+        typer.Option(
+            min=1.0, help="With --on mpi: seconds after which a rank that says nothing is given up."
+        ),
+    ] = 900.0,
     cache: CacheOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
 ) -> None:
     """Train whatever the file asks for and is not done yet, then merge the table. Safe to repeat at any time."""
-    if on != "local":
-        raise SpecError(f'--on {on!r}: this version runs sweeps on "local" processes only')
-    opened = open_source(source, overrides=overrides, out=out)
-    console = plain_console(quiet=quiet)
+    if on not in PLACES:
+        raise UnknownNameError.of("--on", on, known=PLACES)
+    if on == "local":
+        opened = open_source(source, overrides=overrides, out=out)
+        slots = slots_of(opened.spec)
+        devices = ", ".join(sorted({slot.device for slot in slots}))
+        _train(
+            opened, run_local, f"at most {len(slots)} workers on {devices}", cache, plain_console(quiet=quiet)
+        )
+        return
+    from lthsweep.launch.on_mpi import mpi_job, run_mpi
+
+    with mpi_job() as wire:
+        if wire is not None:  # any other rank has done its work by now, and rank 0 says how it went
+            opened = open_source(source, overrides=overrides, out=out)
+            launch = partial(run_mpi, wire=wire, rank0_trains=rank0_trains, silence=silence)
+            _train(opened, launch, f"{wire.size} MPI ranks", cache, plain_console(quiet=quiet, lines=True))
+
+
+def _train(
+    opened: Source, launch: Callable[..., SweepRun], where: str, cache: Path | None, console: Console
+) -> None:
     work = work_left(opened.plan, opened.sweep)
-    _announce(opened, work.found, len(work.nodes), console)
+    _announce(opened, work.found, len(work.nodes), where, console)
     interrupt = _Interrupt(console)
     with interrupt.handled(), Display(opened.plan, work, console) as display:
-        ended = run_local(
+        ended = launch(
             opened.plan,
             opened.sweep,
             listen=display,
@@ -64,11 +103,11 @@ def run(
     from lthsweep.reduce.merge import merge  # pandas and scipy: not before the work is done
 
     merge(opened.sweep, opened.plan)
-    if not quiet:
+    if not console.quiet:
         print_table(opened.sweep.path, console)
     _report_end(opened, ended, console)
     if ended.tally.failed:
-        if quiet:  # quiet is for progress and tables, not for what went wrong
+        if console.quiet:  # quiet is for progress and tables, not for what went wrong
             _report_end(opened, ended, Console(stderr=True, width=120))
         raise typer.Exit(EXIT_FAILED)
     if ended.tally.stopped:
@@ -124,22 +163,23 @@ def logs(
 
 
 class _Interrupt:
-    """The first Ctrl-C (or SIGTERM) asks for checkpoints, the second kills."""
+    """The first Ctrl-C (or SIGTERM, or SIGUSR2: the end of a job's time) asks for checkpoints, the second kills."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._count = 0
-        self._pool: LocalPool | None = None
+        self._pool: Pool | None = None
 
     def asked(self) -> bool:
         return self._count > 0
 
-    def watch(self, pool: LocalPool) -> None:
+    def watch(self, pool: Pool) -> None:
         self._pool = pool
 
     @contextmanager
     def handled(self) -> Iterator[None]:
-        before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        asking = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+        before = {number: signal.signal(number, self._note) for number in asking}
         try:
             yield
         finally:
@@ -156,12 +196,10 @@ class _Interrupt:
             )
 
 
-def _announce(opened: Source, found: Survey, left: int, console: Console) -> None:
-    slots = slots_of(opened.spec)
-    where = ", ".join(sorted({slot.device for slot in slots}))
+def _announce(opened: Source, found: Survey, left: int, where: str, console: Console) -> None:
     console.print(
         f"{opened.spec.sweep.name}: {_runs(left)} left of {len(opened.plan.runs)}, "
-        f"workers: {min(len(slots), max(left, 1))} on {where}, results in {opened.sweep.path}",
+        f"{where}, results in {opened.sweep.path}",
         highlight=False,
         soft_wrap=True,
     )
@@ -176,7 +214,7 @@ def _runs(number: int) -> str:
     return f"{number} run{'' if number == 1 else 's'}"
 
 
-def _report_end(opened: Source, ended: LocalRun, console: Console) -> None:
+def _report_end(opened: Source, ended: SweepRun, console: Console) -> None:
     tally = ended.tally
     console.print(
         f"{_runs(len(tally.finished))} finished in {duration(ended.seconds)}, {ended.found_done} were done before"

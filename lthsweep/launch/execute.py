@@ -40,7 +40,7 @@ class Outcome:
 
     Attributes:
         ending: "finished" or "diverged" with a record, "present" (it was there already), "walked" (a trunk that was
-            there got the snapshots it lacked), or "stopped".
+            there got the snapshots it lacked), "stopped", or "slept".
     """
 
     ending: str
@@ -73,6 +73,8 @@ def execute(
         PruningError, TrainingError: the run cannot be made as asked; another attempt would fail the same way.
         StoreError: the disk refused.
     """
+    if task.operation == "sleep":
+        return _sleep(float(task.recipe["seconds"]), stop)
     started = time.time()
     material = _material(task, device)
     inputs = Inputs(sweep)
@@ -86,6 +88,16 @@ def execute(
     store_result(sweep, task, material, result, started=started, weights_read=inputs.weights_read)
     seconds = float(np.median([row.seconds for row in result.curves]))
     return Outcome(result.ending, seconds, result.metrics["test_accuracy"])
+
+
+def _sleep(seconds: float, stop: Callable[[], bool]) -> Outcome:
+    """A training of known length. What surrounds it (claim, log, heartbeat, messages) is that of any other."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        if stop():
+            return Outcome("stopped")
+        time.sleep(min(left, 0.1))
+    return Outcome("slept")
 
 
 def measure_epoch(task: Task, device: torch.device) -> float:

@@ -22,6 +22,7 @@ from typing import IO
 from lthsweep.errors import LaunchError
 from lthsweep.launch.machine import Slot
 from lthsweep.launch.pool import Heard
+from lthsweep.launch.settle import ALLOCATOR_VARIABLES, thread_variables
 from lthsweep.launch.task import Message, Task
 from lthsweep.store.layout import SweepDir
 
@@ -32,13 +33,6 @@ GRACE_SECONDS = 20.0
 
 _MAX_FALSE_STARTS = 3
 _MAX_KILLED_STARTS = 20  # somebody else's doing (memory, a rude neighbour), which may pass
-# glibc gives freed memory back to the kernel at once and faults it in again for the next activation; holding on to
-# it is worth 1.3 times the speed of a convolutional net on CPU (docs/architecture.md).
-_ALLOCATOR = {
-    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
-    "MALLOC_TRIM_THRESHOLD_": str(1 << 34),
-    "MALLOC_TOP_PAD_": str(64 << 20),
-}
 
 
 @dataclass
@@ -143,8 +137,7 @@ class LocalPool:
         command += ["--device", slot.device, "--threads", str(slot.threads), "--events", str(write_end)]
         for core in slot.cores:
             command += ["--core", str(core)]
-        threads = str(slot.threads)
-        environment = {**os.environ, **_ALLOCATOR, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+        environment = {**os.environ, **ALLOCATOR_VARIABLES, **thread_variables(slot.threads)}
         try:
             with log.open("ab") as output:
                 popen = subprocess.Popen(

@@ -2,40 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-from lthsweep.data.pack import open_packed, prepare
-from lthsweep.errors import LaunchError, MissingDataError, StoreError
-from lthsweep.launch.coordinate import coordinate, work_left
+from lthsweep.errors import LaunchError
 from lthsweep.launch.local import LocalPool
 from lthsweep.launch.machine import Slot, core_limit, count_gpus, lay_out, usable_cores
-from lthsweep.launch.pool import Listener, Tally
+from lthsweep.launch.on_pool import SweepRun, require_data, run_on_pool
+from lthsweep.launch.pool import Listener, Pool
 from lthsweep.launch.task import Message, Task, task_for
 from lthsweep.plan.cost import recipe_id
 from lthsweep.plan.run import Plan
-from lthsweep.spec import Spec, dump_spec
-from lthsweep.store import commit
+from lthsweep.spec import Spec
 from lthsweep.store.layout import SweepDir
 
-__all__ = ["LocalRun", "open_sweep", "profile_recipes", "require_data", "run_local", "slots_of", "workers_of"]
-
-_TEMP_SECONDS = 3600.0
-"""A temporary file this old has no living writer."""
-
-
-@dataclass(frozen=True)
-class LocalRun:
-    """What a local run did: the tally, the seconds it took, and how many runs it found done already."""
-
-    tally: Tally
-    seconds: float
-    found_done: int
-    foreign: int
+__all__ = ["profile_recipes", "run_local", "slots_of", "workers_of"]
 
 
 def run_local(
@@ -44,9 +26,9 @@ def run_local(
     *,
     listen: Listener = lambda heard: None,
     asked_to_stop: Callable[[], bool] = lambda: False,
-    on_pool: Callable[[LocalPool], None] = lambda pool: None,
+    on_pool: Callable[[Pool], None] = lambda pool: None,
     cache: Path | None = None,
-) -> LocalRun:
+) -> SweepRun:
     """Train whatever of the plan has no record yet, in local processes.
 
     Args:
@@ -62,48 +44,16 @@ def run_local(
         LaunchError: if workers cannot be started.
         StoreError: if the directory cannot be written.
     """
-    require_data(plan, cache)
     slots = slots_of(plan.spec)
-    open_sweep(plan.spec, sweep)
-    work = work_left(plan, sweep)
-    started = time.monotonic()
-    if not work.nodes:
-        return LocalRun(Tally(), 0.0, len(work.found.done), len(work.found.foreign))
-    pool = LocalPool(sweep, slots[: max(1, min(len(slots), len(work.nodes)))])
-    on_pool(pool)
-    try:
-        tally = coordinate(
-            plan,
-            sweep,
-            work,
-            pool,
-            listen=listen,
-            asked_to_stop=asked_to_stop,
-            cache=None if cache is None else str(cache),
-        )
-    except BaseException:
-        pool.kill()
-        pool.stop()
-        raise
-    return LocalRun(tally, time.monotonic() - started, len(work.found.done), len(work.found.foreign))
-
-
-def require_data(plan: Plan, cache: Path | None = None) -> None:
-    """Make sure that every data set of a plan is packed; what is found unpacked under the data root is packed now.
-
-    Raises:
-        MissingDataError: if one is not on this machine; the message names the command that gets it.
-    """
-    seen: set[str] = set()
-    for run in plan.dense:
-        name = repr(sorted(run.recipe.data.items()))
-        if name in seen:
-            continue
-        seen.add(name)
-        try:
-            open_packed(run.recipe.data, cache=cache)
-        except MissingDataError:
-            prepare(run.recipe.data, root=None, cache=cache)
+    return run_on_pool(
+        plan,
+        sweep,
+        lambda most: LocalPool(sweep, slots[: max(1, min(len(slots), most))]),
+        listen=listen,
+        asked_to_stop=asked_to_stop,
+        on_pool=on_pool,
+        cache=cache,
+    )
 
 
 def slots_of(spec: Spec) -> list[Slot]:
@@ -126,25 +76,6 @@ def workers_of(spec: Spec) -> int:
     if spec.local.workers == "auto" and named:
         return len(named)
     return int(spec.local.workers) if spec.local.workers != "auto" else len(slots_of(spec))
-
-
-def open_sweep(spec: Spec, sweep: SweepDir) -> None:
-    """Make the directory if need be, write the resolved file into it, clear what killed writers left.
-
-    Raises:
-        StoreError: if it belongs to another user or cannot be written.
-    """
-    if sweep.path.exists() and sweep.path.stat().st_uid != os.getuid() and os.getuid() != 0:
-        raise StoreError(f"{sweep.path} belongs to another user; choose another place with --out")
-    sweep.create()
-    text = dump_spec(spec).encode()
-    old = sweep.sweep_toml.read_bytes() if sweep.sweep_toml.exists() else text
-    if old != text:
-        commit.replace(sweep.previous_toml, old)
-    if old != text or not sweep.sweep_toml.exists():
-        commit.replace(sweep.sweep_toml, text)
-    for folder in (sweep.path, sweep.records, sweep.checkpoints, sweep.failures, sweep.workers):
-        commit.sweep_temps(folder, _TEMP_SECONDS)
 
 
 def profile_recipes(plan: Plan, cache: Path | None = None) -> dict[str, float]:

@@ -47,6 +47,9 @@ class Pool(Protocol):
     def stop(self) -> Sequence[Heard]:
         """Ask all workers to write checkpoints and leave, wait for them, return their last messages."""
 
+    def kill(self) -> None:
+        """End all workers now; their runs go on from their last checkpoints another time."""
+
 
 Listener = Callable[[Heard], None]
 
@@ -103,11 +106,12 @@ def work_off(
         for key in [key for key, since in held.items() if clock() - since >= HELD_SECONDS]:
             del held[key]
             scheduler.put_back(key)
-        for worker in pool.idle():
-            ready = scheduler.take()
-            if ready is None:
-                break
-            pool.give(worker, make_task(ready))
+        if scheduler.ready:  # most messages of many workers are mere progress; do not list the idle for each
+            for worker in pool.idle():
+                ready = scheduler.take()
+                if ready is None:
+                    break
+                pool.give(worker, make_task(ready))
         for heard in pool.wait(0.25):
             _note(heard, scheduler, tally, held, clock())
             listen(heard)

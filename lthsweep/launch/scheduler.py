@@ -103,6 +103,11 @@ class Scheduler:
         return False
 
     @property
+    def ready(self) -> bool:
+        """Something may be started now."""
+        return bool(self._ready)
+
+    @property
     def idle(self) -> bool:
         """Nothing is running and nothing is ready: this is the end."""
         return not self.running and not self._ready

@@ -15,7 +15,7 @@ __all__ = ["STALE_SECONDS", "Message", "Task", "task_for"]
 STALE_SECONDS = 900.0
 """A claim of another host without a heartbeat for this long counts as abandoned: a node that died says nothing."""
 
-Operation = Literal["train", "profile"]
+Operation = Literal["train", "profile", "sleep"]
 MessageKind = Literal["ready", "progress", "finished", "failed", "stopped", "held"]
 
 
@@ -30,7 +30,8 @@ class Task:
         prune: the pruning step as `PruneStep.manifest` writes it, with `scope` always given; None for a dense run.
         snapshots: rewind points of the trunk whose snapshots must exist when the task is finished.
         exclusions: patterns of `prune.exclude` that its tickets will use, checked before a trunk is trained.
-        operation: "train", or "profile" to time one epoch and store nothing.
+        operation: "train", or "profile" to time one epoch and store nothing, or "sleep" to take `recipe["seconds"]` and
+            store nothing: a training of known length, on which dispatch is measured (tests/bench).
         attempt: 1 for the first.
         checkpoint_seconds: time between periodic checkpoints.
         cache: folder of packed data; None for the default.

@@ -5,6 +5,8 @@ standard input, SIGTERM and SIGUSR2 all mean: write a checkpoint before the next
 coordinator was killed sees its input close and does the same, so no orphan trains on.
 
 Cores and threads are settled before torch is imported, because its thread pools are made on import.
+
+The `Worker` itself does not know how it is spoken to: an MPI rank hands it another `Line`.
 """
 
 from __future__ import annotations
@@ -12,24 +14,24 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import queue
 import signal
 import socket
 import sys
-import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from lthsweep.errors import DataError, LthsweepError, PruningError, StoreError
+from lthsweep.launch.line import Line, PipeLine
+from lthsweep.launch.settle import log_to, settle_cores
 from lthsweep.launch.task import STALE_SECONDS, Message, Task
 from lthsweep.store import claims, failures, progress
 from lthsweep.store.layout import SweepDir
 
-__all__ = ["main"]
+__all__ = ["Worker", "main"]
 
 _BEAT_SECONDS = 10.0
 
@@ -44,34 +46,34 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--events", type=int, required=True)
     options = parser.parse_args(arguments)
-    if options.core:
-        with contextlib.suppress(
-            OSError
-        ):  # a core may have been taken from us since; then the kernel chooses
-            os.sched_setaffinity(0, options.core)
+    settle_cores(options.core)
     with os.fdopen(options.events, "w", buffering=1) as events:
-        return Worker(SweepDir(options.sweep), options.name, events).serve(options.device, options.threads)
+        worker = Worker(SweepDir(options.sweep), options.name, PipeLine(sys.stdin, events))
+        return worker.serve(options.device, options.threads)
 
 
 @dataclass
 class Worker:
-    """One process that trains one run at a time."""
+    """One process that trains one run at a time.
+
+    Attributes:
+        sweep: the sweep directory it works on.
+        name: its own, unique in the sweep, fit to name a file.
+        line: to its coordinator.
+    """
 
     sweep: SweepDir
     name: str
-    events: IO[str]
+    line: Line
 
     def __post_init__(self) -> None:
-        self._stop = threading.Event()
-        self._tasks: queue.Queue[Task | None] = queue.Queue()
         self._next_beat = 0.0
 
     def serve(self, device_name: str, threads: int) -> int:
-        """Take tasks until there are no more or a signal asks to stop."""
+        """Take tasks until the line is closed; a signal closes it."""
         for number in (signal.SIGTERM, signal.SIGUSR2):
-            signal.signal(number, lambda *_: self._leave())
+            signal.signal(number, lambda *_: self.line.close())
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the coordinator, which asks us to stop
-        threading.Thread(target=self._read_tasks, daemon=True).start()
 
         import torch
 
@@ -82,44 +84,45 @@ class Worker:
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         device = torch.device(device_name)
         try:
-            self._say(Message("ready"))
-            while (task := self._tasks.get()) is not None:
-                self._work(task, device, execute)
+            self.line.say(Message("ready"))
+            while (task := self.line.take()) is not None:
+                try:
+                    self._work(task, device, execute)
+                except BrokenPipeError:
+                    raise
+                except (
+                    Exception
+                ) as error:  # around the training itself: a claim that cannot be written, a profile
+                    traceback.print_exc()
+                    self._say_failed(task, error)
         except BrokenPipeError:  # the coordinator is gone; the checkpoint is written, there is nobody to tell
             return 1
         finally:
             progress.remove_heartbeat(self.sweep, self.name)
         return 0
 
-    def _leave(self) -> None:
-        self._stop.set()
-        self._tasks.put(None)
-
-    def _read_tasks(self) -> None:
-        for line in sys.stdin:
-            self._tasks.put(Task.from_json(line))
-        self._leave()
-
     def _work(self, task: Task, device: Any, execute: Any) -> None:
-        if self._stop.is_set():
-            self._say(Message("stopped", task.key))
+        if self.line.is_closed():
+            self.line.say(Message("stopped", task.key))
             return
         if task.operation == "profile":
             seconds = execute.measure_epoch(task, device)
-            self._say(Message("finished", task.key, {"outcome": "profiled", "seconds_per_epoch": seconds}))
+            self.line.say(
+                Message("finished", task.key, {"outcome": "profiled", "seconds_per_epoch": seconds})
+            )
             return
         if self.sweep.has_record(
             task.key
         ):  # at most snapshots are missing; who makes them first does not matter
-            with _log_to(self.sweep.log(task.key)):
+            with log_to(self.sweep.log(task.key)):
                 self._train(task, device, execute, owner=None)
             return
         owner = claims.this_process()
         if not claims.take(self.sweep, task.key, owner, stale_seconds=STALE_SECONDS):
-            self._say(Message("held", task.key))
+            self.line.say(Message("held", task.key))
             return
         try:
-            with _log_to(self.sweep.log(task.key)):
+            with log_to(self.sweep.log(task.key)):
                 self._train(task, device, execute, owner)
         finally:
             claims.release(self.sweep, task.key, owner)
@@ -140,7 +143,7 @@ class Worker:
                 if owner is not None:
                     claims.refresh(self.sweep, task.key, owner)
                 self._beat(task, started, values)
-            self._say(Message("progress", task.key, values))
+            self.line.say(Message("progress", task.key, values))
 
         task = replace(task, attempt=1 + self._attempts(task.key))
         print(
@@ -152,17 +155,17 @@ class Worker:
         started = time.time()
         self._beat(task, started, {})
         try:
-            outcome = execute.execute(task, self.sweep, device, stop=self._stop.is_set, report=report)
+            outcome = execute.execute(task, self.sweep, device, stop=self.line.is_closed, report=report)
         except Exception as error:
             traceback.print_exc()
             self._say_failed(task, error)
             return
         print(f"--- {outcome}", flush=True)
         if outcome.ending == "stopped":
-            self._say(Message("stopped", task.key))
+            self.line.say(Message("stopped", task.key))
             return
         failures.clear_failure(self.sweep, task.key)
-        self._say(
+        self.line.say(
             Message(
                 "finished",
                 task.key,
@@ -204,35 +207,7 @@ class Worker:
             "infrastructure": isinstance(error, OSError | MemoryError) and not isinstance(error, DataError),
             "science": isinstance(error, PruningError),
         }
-        self._say(Message("failed", task.key, values))
-
-    def _say(self, message: Message) -> None:
-        self.events.write(message.to_json() + "\n")
-        self.events.flush()
-
-
-@contextlib.contextmanager
-def _log_to(path: Path) -> Iterator[None]:
-    """Append everything this process prints, C libraries included, to the run's log."""
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    except OSError:  # a log that cannot be written is no reason not to train
-        yield
-        return
-    saved = os.dup(1), os.dup(2)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.dup2(handle, 1)
-    os.dup2(handle, 2)
-    try:
-        yield
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        for number, copy in enumerate(saved, start=1):
-            os.dup2(copy, number)
-            os.close(copy)
-        os.close(handle)
+        self.line.say(Message("failed", task.key, values))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from lthsweep.store import plainjson
 from lthsweep.store.commit import commit_new, read_whole, replace
 from lthsweep.store.layout import SweepDir
 
-__all__ = ["Owner", "claimed_keys", "holder", "refresh", "release", "take", "this_process"]
+__all__ = ["Owner", "claimed_keys", "evict", "holder", "refresh", "release", "take", "this_process"]
 
 
 @dataclass(frozen=True)
@@ -139,6 +139,30 @@ def release(sweep: SweepDir, key: str, owner: Owner) -> None:
             with contextlib.suppress(OSError):
                 os.truncate(path, 0)
                 os.utime(path, (0, 0))
+
+
+def evict(sweep: SweepDir, key: str, host: str, pid: int) -> bool:
+    """Free a run from an owner that lives and does nothing, so that it can be trained elsewhere.
+
+    The chain gets one more generation, a released one; the owner's own stays as it is. Should the owner wake up, it
+    finds that the claim is not its own any more, and its record, if it comes to one, is compared like any other.
+
+    Args:
+        sweep: its folders must exist.
+        key: of the run.
+        host: the owner's. A claim that has another owner meanwhile is not touched.
+        pid: the owner's.
+
+    Returns:
+        Whether the run was freed.
+
+    Raises:
+        StoreError: if that cannot be written.
+    """
+    generation, holding = _last(sweep, key)
+    if holding is None or (holding.host, holding.pid) != (host, pid):
+        return False
+    return commit_new(sweep.claim(key, generation + 1), plainjson.dump({"released": True}), durable=False)
 
 
 def holder(sweep: SweepDir, key: str, stale_seconds: float) -> Owner | None:

@@ -114,7 +114,7 @@ def _commands() -> Iterator[Command]:
 
 
 COMMANDS = list(_commands())
-NOT_THERE = ("--on slurm", "--on mpi")
+NOT_THERE = ("--on slurm",)
 """What the pages name as not existing yet."""
 
 

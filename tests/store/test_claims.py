@@ -13,7 +13,7 @@ import pytest
 
 from lthsweep.errors import StoreError
 from lthsweep.store import claims, plainjson
-from lthsweep.store.claims import Owner, claimed_keys, holder, refresh, release, take, this_process
+from lthsweep.store.claims import Owner, claimed_keys, evict, holder, refresh, release, take, this_process
 from lthsweep.store.layout import SweepDir
 from tests.store.factory import names
 
@@ -233,3 +233,28 @@ def test_a_claim_needs_its_folder(sweep):
     with pytest.raises(StoreError, match="claims"):
         take(sweep, KEY, this_process(), STALE)
     assert claimed_keys(sweep) == []
+
+
+def test_an_owner_that_lives_and_hangs_can_be_evicted(sweep):
+    """Its coordinator knows; the run goes to exactly one other, and the owner learns it when it wakes up."""
+    hung, other, third = this_process(), this_process(), this_process()
+    take(sweep, KEY, hung, STALE)
+
+    assert evict(sweep, KEY, hung.host, hung.pid) is True
+
+    assert holder(sweep, KEY, STALE) is None
+    assert take(sweep, KEY, other, STALE)
+    assert not take(sweep, KEY, third, STALE)
+    assert refresh(sweep, KEY, hung) is False
+    release(sweep, KEY, hung)
+    assert holder(sweep, KEY, STALE) == other
+
+
+def test_only_the_owner_that_is_named_is_evicted(sweep):
+    """Another coordinator's worker may have the run by now."""
+    owner = this_process()
+
+    assert evict(sweep, KEY, owner.host, owner.pid) is False
+    take(sweep, KEY, owner, STALE)
+    assert evict(sweep, KEY, owner.host, owner.pid + 1) is False
+    assert holder(sweep, KEY, STALE) == owner

