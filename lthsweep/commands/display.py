@@ -45,9 +45,9 @@ class Display:
     def __init__(self, plan: Plan, work: Work, console: Console) -> None:
         self._plan = plan
         self._epochs = {node.key: node.cost for node in work.nodes}
-        self._held: set[str] = set()
         self._epochs_in_all = sum(self._epochs.values())
         self._epochs_in_done = 0.0
+        self._held: set[str] = set()
         self._console = console
         self._done: set[str] = set()
         self._fraction: dict[str, float] = {}

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +13,7 @@ import typer
 from rich.console import Console
 
 from lthsweep.commands.display import Display, duration, plain_console
+from lthsweep.commands.interrupt import Interrupt
 from lthsweep.commands.sources import (
     CacheOption,
     JsonOption,
@@ -29,7 +28,6 @@ from lthsweep.errors import SpecError, UnknownNameError
 from lthsweep.launch.coordinate import work_left
 from lthsweep.launch.on_local import run_local, slots_of, workers_of
 from lthsweep.launch.on_pool import SweepRun
-from lthsweep.launch.pool import Pool
 from lthsweep.launch.survey import Survey, seconds_per_epoch, survey
 from lthsweep.plan.cost import cost_of, estimate
 
@@ -72,9 +70,11 @@ def run(
         opened = open_source(source, overrides=overrides, out=out)
         slots = slots_of(opened.spec)
         devices = ", ".join(sorted({slot.device for slot in slots}))
-        _train(
-            opened, run_local, f"at most {len(slots)} workers on {devices}", cache, plain_console(quiet=quiet)
-        )
+
+        def workers(left: int) -> str:
+            return f"workers: {min(len(slots), max(left, 1))} on {devices}"
+
+        _train(opened, run_local, workers, cache, plain_console(quiet=quiet))
         return
     from lthsweep.launch.on_mpi import mpi_job, run_mpi
 
@@ -82,15 +82,20 @@ def run(
         if wire is not None:  # any other rank has done its work by now, and rank 0 says how it went
             opened = open_source(source, overrides=overrides, out=out)
             launch = partial(run_mpi, wire=wire, rank0_trains=rank0_trains, silence=silence)
-            _train(opened, launch, f"{wire.size} MPI ranks", cache, plain_console(quiet=quiet, lines=True))
+            where = f"MPI ranks: {wire.size}"
+            _train(opened, launch, lambda left: where, cache, plain_console(quiet=quiet, lines=True))
 
 
 def _train(
-    opened: Source, launch: Callable[..., SweepRun], where: str, cache: Path | None, console: Console
+    opened: Source,
+    launch: Callable[..., SweepRun],
+    where: Callable[[int], str],
+    cache: Path | None,
+    console: Console,
 ) -> None:
     work = work_left(opened.plan, opened.sweep)
-    _announce(opened, work.found, len(work.nodes), where, console)
-    interrupt = _Interrupt(console)
+    _announce(opened, work.found, len(work.nodes), where(len(work.nodes)), console)
+    interrupt = Interrupt(console)
     with interrupt.handled(), Display(opened.plan, work, console) as display:
         ended = launch(
             opened.plan,
@@ -160,40 +165,6 @@ def logs(
             f"{wanted.describe()} ({wanted.key}) has no log: it was not started in {opened.sweep.path}"
         )
     typer.echo(str(file) if path else file.read_text(errors="replace"), nl=path)
-
-
-class _Interrupt:
-    """The first Ctrl-C (or SIGTERM, or SIGUSR2: the end of a job's time) asks for checkpoints, the second kills."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._count = 0
-        self._pool: Pool | None = None
-
-    def asked(self) -> bool:
-        return self._count > 0
-
-    def watch(self, pool: Pool) -> None:
-        self._pool = pool
-
-    @contextmanager
-    def handled(self) -> Iterator[None]:
-        asking = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
-        before = {number: signal.signal(number, self._note) for number in asking}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _note(self, number: int, frame: Any) -> None:
-        self._count += 1
-        if self._count > 1 and self._pool is not None:
-            self._pool.kill()
-        elif self._count == 1:
-            self._console.print(
-                "stopping: runs write their checkpoints (again to stop at once)", highlight=False
-            )
 
 
 def _announce(opened: Source, found: Survey, left: int, where: str, console: Console) -> None:

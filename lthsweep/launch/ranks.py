@@ -64,7 +64,7 @@ def slots_of_ranks(hellos: Iterable[Hello], spec: Spec) -> dict[int, Slot]:
     """Place ranks on devices and cores, as the `[local]` table says; there is one worker per rank.
 
     Ranks that see the same GPUs of a host take them in turn, by their order on that host. Ranks that may use the same
-    cores of a host get their own share of them, if there are enough for all; those that `mpirun` bound to cores of
+    cores of a host get their own share of them, if together they fill them; those that `mpirun` bound to cores of
     their own keep them.
 
     Args:
