@@ -17,7 +17,7 @@ demo: $(STAMP)  ## Train the demo sweep on real digits (about 4 minutes on 2 cor
 	@echo "open results/digits-mobilenetv2/report.html"
 
 test: $(STAMP) system-tools  ## Run every test, slow and chaos tests included.
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) -rs
 
 test-fast: $(STAMP)  ## Run the tests that take seconds.
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not chaos"
