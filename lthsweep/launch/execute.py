@@ -108,11 +108,9 @@ def measure_epoch(task: Task, device: torch.device) -> float:
 def _train_trunk(
     task: Task, sweep: SweepDir, material: Material, inputs: Inputs, watch: Watch
 ) -> Result | None:
-    model = material.build(task.seed)
-    for (
-        patterns
-    ) in task.exclusions:  # a typo is to be found now, not by the first ticket, when the trunk is trained
-        prunable_weights(model, patterns)
+    # A typo is to be found now, not by the first ticket, when the trunk is trained.
+    for patterns in task.exclusions:
+        prunable_weights(material.build(task.seed), patterns)
     steps = _snapshot_steps(task, material)
     resume = load_checkpoint(sweep.checkpoint(task.key))
     if resume and any(step < resume.progress["step"] for step in _absent(sweep, task.key, steps)):
