@@ -13,8 +13,10 @@ from typing import ClassVar, Self
 
 __all__ = [
     "ClaimedError",
+    "ClusterSilentError",
     "CorruptRecordError",
     "DataError",
+    "JobLimitError",
     "LaunchError",
     "LthsweepError",
     "MissingDataError",
@@ -22,6 +24,7 @@ __all__ = [
     "ModelError",
     "PruningError",
     "QueryError",
+    "RefusedError",
     "SpecError",
     "StoreError",
     "TrainingError",
@@ -103,6 +106,28 @@ class ClaimedError(StoreError):
 
 class LaunchError(LthsweepError):
     """Workers cannot be started or have failed beyond the number of retries."""
+
+
+class ClusterSilentError(LaunchError):
+    """SLURM did not answer, or not in a way that can be relied on: nothing follows from that."""
+
+    exit_code = 3
+
+
+class RefusedError(LaunchError):
+    """SLURM refused a job: nothing was queued.
+
+    Attributes:
+        by_limit: a limit on the number of jobs was met, and the same job may be taken later.
+    """
+
+    by_limit: bool = False
+
+
+class JobLimitError(RefusedError):
+    """SLURM refused a job because of how many there are; waiting helps."""
+
+    by_limit = True
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
