@@ -1,0 +1,96 @@
+"""The nodes: power on, power cut, crash of slurmd alone, drain."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import daemons
+import processes
+from cluster import Cluster, DevclusterError
+
+__all__ = ["crash", "drain", "kill", "resume", "start", "states", "wait_until_up"]
+
+NAMESPACES = ("unshare", "--pid", "--uts", "--mount-proc", "--fork", "--kill-child=KILL")
+
+
+def start(cluster: Cluster, node: str) -> None:
+    """Power on; or, if only slurmd crashed, start slurmd again."""
+    keeper = processes.recorded(cluster.pid(node))
+    if keeper is not None:
+        if _slurmd(keeper.pid) is None:
+            os.kill(_keeper_in(keeper.pid), signal.SIGHUP)
+        return
+    slurmd = shutil.which("slurmd")
+    if slurmd is None:
+        raise DevclusterError("slurmd is not on PATH")
+    keeper_py = str(Path(__file__).with_name("keeper.py"))
+    processes.start(
+        [*_namespaces(), sys.executable, keeper_py, node, slurmd, "-D", "-N", node],
+        record=cluster.pid(node),
+        log=cluster.log(f"{node}-output"),
+        environment=cluster.environment(),
+        folder=cluster.dir,
+    )
+
+
+def kill(cluster: Cluster, node: str) -> None:
+    """A power cut: slurmd, its steps and all of the jobs' processes end at once."""
+    daemons.kill(cluster, node)
+
+
+def crash(cluster: Cluster, node: str) -> None:
+    """SIGKILL to slurmd alone; jobs go on without it."""
+    keeper = processes.recorded(cluster.pid(node))
+    slurmd = None if keeper is None else _slurmd(keeper.pid)
+    if slurmd is not None:
+        os.kill(slurmd, signal.SIGKILL)
+
+
+def drain(cluster: Cluster, node: str) -> None:
+    """No new jobs for the node; those on it go on."""
+    daemons.run(cluster, "scontrol", "update", f"NodeName={node}", "State=DRAIN", "Reason=devcluster")
+
+
+def resume(cluster: Cluster, node: str) -> None:
+    """End a drain."""
+    daemons.run(cluster, "scontrol", "update", f"NodeName={node}", "State=RESUME")
+
+
+def states(cluster: Cluster) -> dict[str, str]:
+    """The state of each node in SLURM's words, as sinfo gives it ("idle", "down*")."""
+    lines = daemons.run(cluster, "sinfo", "--noheader", "--Node", "--format=%N %T").splitlines()
+    return dict(line.split() for line in lines)
+
+
+def wait_until_up(cluster: Cluster, names: tuple[str, ...]) -> None:
+    """Wait until slurmctld may use these nodes."""
+
+    def up() -> bool:
+        known = states(cluster)
+        return all(known.get(name) in ("idle", "mixed", "allocated", "completing") for name in names)
+
+    daemons.wait_for(up, what=" ".join(names), log=cluster.log(names[0]))
+
+
+def _namespaces() -> tuple[str, ...]:
+    """The command that gives a node its own pids and host name; empty where that is not allowed."""
+    allowed = subprocess.run([*NAMESPACES, "true"], capture_output=True, check=False).returncode == 0
+    return NAMESPACES if allowed else ()
+
+
+def _keeper_in(outer: int) -> int:
+    """The keeper's pid: that of the process started, or of its one child if that is `unshare`."""
+    name = Path(f"/proc/{outer}/comm").read_text().strip()
+    return processes.children(outer)[0] if name == "unshare" else outer
+
+
+def _slurmd(outer: int) -> int | None:
+    for child in processes.children(_keeper_in(outer)):
+        if Path(f"/proc/{child}/comm").read_text().strip() == "slurmd" and processes.started(child):
+            return child
+    return None
