@@ -35,7 +35,7 @@ __all__ = ["logs", "run", "status"]
 
 EXIT_FAILED = 1
 EXIT_INCOMPLETE = 3
-PLACES = ("local", "mpi")
+PLACES = ("local", "mpi", "slurm")
 
 
 def run(
@@ -44,8 +44,22 @@ def run(
     out: OutOption = None,
     on: Annotated[
         str,
-        typer.Option("--on", help="Where the runs are trained: local processes, or mpi for mpirun's ranks."),
+        typer.Option(
+            "--on",
+            metavar="PLACE",
+            help="Where the runs are trained: local processes, mpi for mpirun's ranks, slurm for jobs of a cluster.",
+        ),
     ] = "local",
+    retry_failed: Annotated[
+        bool,
+        typer.Option(
+            "--retry-failed",
+            help="With --on slurm: also runs that failed or were cancelled. Elsewhere they are always tried again.",
+        ),
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="With --on slurm: stay until the sweep is done.")
+    ] = False,
     rank0_trains: Annotated[
         bool | None,
         typer.Option(
@@ -75,6 +89,12 @@ def run(
             return f"workers: {min(len(slots), max(left, 1))} on {devices}"
 
         _train(opened, run_local, workers, cache, plain_console(quiet=quiet))
+        return
+    if on == "slurm":
+        from lthsweep.commands.cluster import submit
+
+        opened = open_source(source, overrides=overrides, out=out)
+        submit(opened, plain_console(quiet=quiet), retry_failed=retry_failed, wait=wait, cache=cache)
         return
     from lthsweep.launch.on_mpi import mpi_job, run_mpi
 

@@ -14,7 +14,7 @@ from lthsweep.launch.coordinate import coordinate, work_left
 from lthsweep.launch.pool import Listener, Pool, Tally
 from lthsweep.plan.run import Plan
 from lthsweep.spec import Spec, dump_spec
-from lthsweep.store import commit
+from lthsweep.store import commit, failures
 from lthsweep.store.layout import SweepDir
 
 __all__ = ["SweepRun", "open_sweep", "require_data", "run_on_pool"]
@@ -61,6 +61,7 @@ def run_on_pool(
     """
     require_data(plan, cache)
     open_sweep(plan.spec, sweep)
+    _forget_cancelled(plan, sweep)
     work = work_left(plan, sweep)
     started = time.monotonic()
     if not work.nodes:
@@ -81,6 +82,13 @@ def run_on_pool(
         pool.stop()
         raise
     return SweepRun(tally, time.monotonic() - started, len(work.found.done), len(work.found.foreign))
+
+
+def _forget_cancelled(plan: Plan, sweep: SweepDir) -> None:
+    """Whoever runs a sweep wants its runs."""
+    for key, failure in failures.read_failures(sweep).items():
+        if key in plan.runs and failure.kind == failures.CANCELLED:
+            failures.clear_failure(sweep, key)
 
 
 def require_data(plan: Plan, cache: Path | None = None) -> None:
