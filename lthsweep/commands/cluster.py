@@ -185,7 +185,7 @@ def cancel(
             raise SpecError(f"{', '.join(done)}: finished already; a record is never taken back")
         found = cancel_runs(opened.plan, opened.sweep, keys)
         said = (
-            f"{len(keys)} runs are cancelled, and with them what descends from them; workers that train one stop within "
+            f"{len(keys)} runs are cancelled, and with them what descends from them; workers stop within "
             f"seconds; `lthsweep run {opened.sweep.path} --retry-failed` goes on with them"
         )
     typer.echo(json.dumps({"jobs": found, "runs": runs or []}) if as_json else said)

@@ -15,20 +15,19 @@ Two rules make submission exactly-once without a lock, a clock or a daemon:
 
 from __future__ import annotations
 
-import contextlib
 import os
+import socket
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from lthsweep.errors import StoreError
-from lthsweep.store import claims, commit, plainjson
+from lthsweep.store import commit, plainjson
 from lthsweep.store.layout import SweepDir
 
 __all__ = [
     "Submission",
-    "author_is_gone",
     "come_alive",
     "note_id",
     "open_journal",
@@ -53,7 +52,7 @@ class Submission:
         parcels: keys of the runs of each array element, parents first; empty for a tick.
         minutes: walltime asked for.
         after: names of submissions that it waits for.
-        by: who wrote the intent, to tell whether that process still lives.
+        by: who wrote the intent: host and process id.
         created: when, in seconds since the epoch, by the clock of that host.
         job: SLURM's id (of the array), None as long as it is not known.
         fate: "alive" once a job of it has started, "void" if it was given up.
@@ -195,13 +194,6 @@ def read_submission(sweep: SweepDir, name: str) -> Submission:
     return replace(submission, job=job, fate=decided["fate"], why=str(decided.get("why", "")))
 
 
-def author_is_gone(submission: Submission) -> bool:
-    """Whether the process that wrote the intent is known to have ended; False if that cannot be known."""
-    with contextlib.suppress(ValueError, TypeError, KeyError):
-        return claims.has_ended(claims.Owner(**plainjson.load(submission.by.encode())))
-    return False
-
-
 _LATER = ("job", "fate", "why")
 """Fields of a submission that are known after its intent is written, and kept in files of their own."""
 
@@ -223,4 +215,4 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 def _here() -> str:
-    return plainjson.dump(asdict(claims.this_process())).decode()
+    return f"{socket.gethostname()} pid {os.getpid()}"
