@@ -48,6 +48,7 @@ def slurm_conf(cluster: Cluster) -> str:
         f"MaxArraySize={cluster.max_array}",
         "ReturnToService=2",
         "SlurmdTimeout=10",
+        "MessageTimeout=5",
         "SlurmdParameters=config_overrides",
         "KillWait=5",
         "UnkillableStepTimeout=30",
@@ -98,7 +99,7 @@ def slurmdbd_conf(cluster: Cluster) -> str:
 
 
 def gres_conf(cluster: Cluster) -> str:
-    """gres.conf: the GPUs are empty files, whose numbers become CUDA_VISIBLE_DEVICES."""
+    """gres.conf: the GPUs are links to /dev/null, whose numbers become CUDA_VISIBLE_DEVICES."""
     if not cluster.gpus:
         return ""
     files = f"{cluster.dir}/dev/gpu[0-{cluster.gpus - 1}]" if cluster.gpus > 1 else f"{cluster.dir}/dev/gpu0"

@@ -219,7 +219,7 @@ def _lay_out(cluster: Cluster) -> None:
     for name in ("etc", "run", "log", "state", "dev", *(f"spool/{node}" for node in cluster.node_names)):
         (cluster.dir / name).mkdir(parents=True, mode=0o755)
     for number in range(cluster.gpus):
-        (cluster.dir / "dev" / f"gpu{number}").touch()
+        (cluster.dir / "dev" / f"gpu{number}").symlink_to("/dev/null")
     cluster.slurm_conf.write_text(config.slurm_conf(cluster))
     (cluster.dir / "etc" / "gres.conf").write_text(config.gres_conf(cluster))
     secret = cluster.dir / "etc" / "slurmdbd.conf"
