@@ -58,6 +58,10 @@ class Cluster:
         return self.dir / "etc" / "slurm.conf"
 
     @property
+    def hosts(self) -> Path:
+        return self.dir / "etc" / "hosts"
+
+    @property
     def munge_socket(self) -> Path:
         return self.dir / "run" / "munge.socket"
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import getpass
 import socket
+from pathlib import Path
 
 from cluster import Cluster
 
-__all__ = ["gres_conf", "slurm_conf", "slurmdbd_conf"]
+__all__ = ["gres_conf", "hosts", "slurm_conf", "slurmdbd_conf"]
 
 
 def slurm_conf(cluster: Cluster) -> str:
@@ -104,3 +105,9 @@ def gres_conf(cluster: Cluster) -> str:
         return ""
     files = f"{cluster.dir}/dev/gpu[0-{cluster.gpus - 1}]" if cluster.gpus > 1 else f"{cluster.dir}/dev/gpu0"
     return f"NodeName=n[1-{cluster.nodes}] Name=gpu Type=fake File={files}\n"
+
+
+def hosts(cluster: Cluster) -> str:
+    """A hosts file for the nodes: this machine's, and the nodes' names."""
+    known = Path("/etc/hosts").read_text() if Path("/etc/hosts").exists() else ""
+    return known.rstrip("\n") + f"\n127.0.0.1 {' '.join(cluster.node_names)}\n"

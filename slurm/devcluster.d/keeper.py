@@ -1,9 +1,10 @@
-"""A node's own process number one: keeper.py NAME COMMAND...; starts slurmd and adopts its orphans.
+"""A node's own process number one: keeper.py NAME HOSTS COMMAND...; starts slurmd and adopts its orphans.
 
 Whatever runs on the node, however often it forked, stays below the keeper in the tree of processes, so that
 the node can lose its power at one stroke. Where namespaces are allowed the keeper is process 1 of its own
-pid namespace with a host name of its own, and the node's processes are as invisible to other nodes as they
-are on a real cluster. SIGHUP starts slurmd again after it crashed.
+pid namespace, and makes the node a machine of its own as far as programs can tell: a host name, a file HOSTS
+that resolves the names of all nodes, shared memory that is gone after a power cut. Its processes are as
+invisible to other nodes as they are on a real cluster. SIGHUP starts slurmd again after it crashed.
 """
 
 from __future__ import annotations
@@ -13,15 +14,18 @@ import ctypes
 import os
 import signal
 import socket
+import subprocess
 import sys
 from types import FrameType
 
 PR_SET_CHILD_SUBREAPER = 36
 
 
-def keep(name: str, command: list[str]) -> None:
+def keep(name: str, hosts: str, command: list[str]) -> None:
     if os.getpid() == 1:
         socket.sethostname(name)
+        subprocess.run(["mount", "--bind", hosts, "/etc/hosts"], check=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=1777", "tmpfs", "/dev/shm"], check=True)
     else:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
@@ -41,4 +45,4 @@ def keep(name: str, command: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    keep(sys.argv[1], sys.argv[2:])
+    keep(sys.argv[1], sys.argv[2], sys.argv[3:])

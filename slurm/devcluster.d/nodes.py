@@ -15,7 +15,7 @@ from cluster import Cluster, DevclusterError
 
 __all__ = ["crash", "drain", "kill", "resume", "start", "states", "wait_until_up"]
 
-NAMESPACES = ("unshare", "--pid", "--uts", "--mount-proc", "--fork", "--kill-child=KILL")
+NAMESPACES = ("unshare", "--pid", "--uts", "--ipc", "--mount-proc", "--fork", "--kill-child=KILL")
 
 
 def start(cluster: Cluster, node: str) -> None:
@@ -30,7 +30,7 @@ def start(cluster: Cluster, node: str) -> None:
         raise DevclusterError("slurmd is not on PATH")
     keeper_py = str(Path(__file__).with_name("keeper.py"))
     processes.start(
-        [*_namespaces(), sys.executable, keeper_py, node, slurmd, "-D", "-N", node],
+        [*_namespaces(), sys.executable, keeper_py, node, str(cluster.hosts), slurmd, "-D", "-N", node],
         record=cluster.pid(node),
         log=cluster.log(f"{node}-output"),
         environment=cluster.environment(),

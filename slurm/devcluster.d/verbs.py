@@ -222,6 +222,7 @@ def _lay_out(cluster: Cluster) -> None:
         (cluster.dir / "dev" / f"gpu{number}").symlink_to("/dev/null")
     cluster.slurm_conf.write_text(config.slurm_conf(cluster))
     (cluster.dir / "etc" / "gres.conf").write_text(config.gres_conf(cluster))
+    cluster.hosts.write_text(config.hosts(cluster))
     secret = cluster.dir / "etc" / "slurmdbd.conf"
     secret.touch(mode=0o600)
     secret.write_text(config.slurmdbd_conf(cluster))
