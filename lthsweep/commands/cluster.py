@@ -28,6 +28,7 @@ from lthsweep.launch.slurm.journal import Submission, come_alive, open_journal
 from lthsweep.launch.slurm.site import Site, site_of
 from lthsweep.launch.slurm.traces import End, write_end
 from lthsweep.launch.survey import survey
+from lthsweep.plan.find import find_run
 
 __all__ = ["cancel", "submit", "tick"]
 
@@ -167,7 +168,11 @@ def tick(
 def cancel(
     source: SourceArgument,
     runs: Annotated[
-        list[str] | None, typer.Argument(help="Keys of runs, or their beginnings; all if left out.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[CELL]...",
+            help="Beginnings of keys, or cells such as sparsity=0.8,rewind_epoch=1,seed=0; all if left out.",
+        ),
     ] = None,
     out: OutOption = None,
     as_json: JsonOption = False,
@@ -179,7 +184,7 @@ def cancel(
         found = cancel_sweep(opened.sweep)
         said = f"{len(found)} jobs were cancelled; `lthsweep run {opened.sweep.path} --on slurm` goes on"
     else:
-        keys = [opened.plan.find(key).key for key in runs]
+        keys = [find_run(opened.plan, key).key for key in runs]
         there = set(opened.sweep.record_keys())
         if done := [key for key in keys if key in there]:
             raise SpecError(f"{', '.join(done)}: finished already; a record is never taken back")

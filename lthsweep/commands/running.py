@@ -30,6 +30,7 @@ from lthsweep.launch.on_local import run_local, slots_of, workers_of
 from lthsweep.launch.on_pool import SweepRun
 from lthsweep.launch.survey import Survey, seconds_per_epoch, survey
 from lthsweep.plan.cost import cost_of, estimate
+from lthsweep.plan.find import find_run
 
 __all__ = ["logs", "run", "status"]
 
@@ -178,7 +179,7 @@ def logs(
 ) -> None:
     """Print the log of one run, all attempts."""
     opened = open_source(source, out=out)
-    wanted = opened.plan.find(key)
+    wanted = find_run(opened.plan, key)
     file = opened.sweep.log(wanted.key)
     if not file.exists():
         raise SpecError(
