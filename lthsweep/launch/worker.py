@@ -188,7 +188,7 @@ class Worker:
         )
 
     def _beat(self, task: Task, started: float, values: Mapping[str, Any]) -> None:
-        accuracy = values.get("val_accuracy")
+        accuracy, rate = values.get("val_accuracy"), values.get("images_per_second")
         with contextlib.suppress(StoreError):  # advice only
             progress.write_heartbeat(
                 self.sweep,
@@ -201,6 +201,7 @@ class Worker:
                     epoch=float(values.get("epoch", 0.0)),
                     epochs=float(task.recipe["train"]["epochs"]),
                     value=float("nan") if accuracy is None else float(accuracy),
+                    rate=float("nan") if rate is None else float(rate),
                     started=started,
                     time=time.time(),
                 ),
