@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import socket
 from pathlib import Path
 
@@ -26,7 +25,7 @@ def slurm_conf(cluster: Cluster) -> str:
         "ClusterName=devcluster",
         f"SlurmctldHost={host}(127.0.0.1)",
         f"SlurmctldPort={cluster.port}",
-        f"SlurmUser={getpass.getuser()}",
+        "SlurmUser=root",
         "AuthType=auth/munge",
         f"AuthInfo=socket={cluster.munge_socket},cred_expire=5",
         f"StateSaveLocation={folder}/state",
@@ -88,7 +87,7 @@ def slurmdbd_conf(cluster: Cluster) -> str:
         "DbdHost=localhost",
         "DbdAddr=127.0.0.1",
         f"DbdPort={cluster.port + 1}",
-        f"SlurmUser={getpass.getuser()}",
+        "SlurmUser=root",
         "StorageType=accounting_storage/mysql",
         "StorageHost=localhost",
         "StorageUser=root",
