@@ -13,13 +13,21 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-__all__ = ["Cluster", "DevclusterError", "default_folder", "free_ports", "load", "save"]
+__all__ = ["Cluster", "DevclusterError", "UnavailableError", "default_folder", "free_ports", "load", "save"]
 
 LONGEST = 72  # bytes of a folder: slurmstepd's sockets are in it, and the kernel allows 107 for one
 
 
 class DevclusterError(Exception):
     """Something a person can put right; the message says what and how."""
+
+    code = 1
+
+
+class UnavailableError(DevclusterError):
+    """This machine, or this user, can have no cluster: something is not installed or not permitted."""
+
+    code = 3
 
 
 @dataclass(frozen=True)
@@ -51,28 +59,35 @@ class Cluster:
 
     @property
     def node_names(self) -> tuple[str, ...]:
+        """n1, n2, ..."""
         return tuple(f"n{number}" for number in range(1, self.nodes + 1))
 
     @property
     def slurm_conf(self) -> Path:
+        """What SLURM_CONF names; the other configuration files are beside it."""
         return self.dir / "etc" / "slurm.conf"
 
     @property
     def hosts(self) -> Path:
+        """/etc/hosts of the nodes."""
         return self.dir / "etc" / "hosts"
 
     @property
     def munge_socket(self) -> Path:
+        """Where munged listens."""
         return self.dir / "run" / "munge.socket"
 
     @property
     def database_socket(self) -> Path:
+        """Where MariaDB listens."""
         return self.dir / "run" / "mariadb.socket"
 
     def log(self, daemon: str) -> Path:
+        """The log of a daemon or node."""
         return self.dir / "log" / f"{daemon}.log"
 
     def pid(self, daemon: str) -> Path:
+        """The record of the process of a daemon or node."""
         return self.dir / "run" / f"{daemon}.json"
 
     def environment(self) -> dict[str, str]:
@@ -83,6 +98,7 @@ class Cluster:
 
 
 def default_folder() -> Path:
+    """Where a cluster is unless `--dir` says otherwise."""
     return Path(tempfile.gettempdir()) / "lthsweep-devcluster"
 
 
@@ -109,6 +125,7 @@ def _is_free(port: int) -> bool:
 
 
 def save(cluster: Cluster) -> None:
+    """Write the settings into the folder; from then on `load` finds a cluster there."""
     fields = asdict(cluster) | {"dir": str(cluster.dir)}
     (cluster.dir / "cluster.json").write_text(json.dumps(fields, indent=1) + "\n")
 

@@ -12,13 +12,23 @@ from pathlib import Path
 import processes
 from cluster import Cluster, DevclusterError
 
-__all__ = ["is_up", "kill", "run", "start_ctld", "start_database", "start_dbd", "start_munge", "wait_for"]
+__all__ = [
+    "enrol",
+    "is_up",
+    "kill",
+    "run",
+    "start_ctld",
+    "start_database",
+    "start_dbd",
+    "start_munge",
+    "wait_for",
+]
 
 PRIVATE_MOUNTS = ("unshare", "--mount")
 
 
 def start_munge(cluster: Cluster) -> None:
-    """munged with a key of its own."""
+    """Start munged, with a key of its own."""
     key = cluster.dir / "etc" / "munge.key"
     if not key.exists():
         key.touch(mode=0o600)
@@ -41,7 +51,9 @@ def start_database(cluster: Cluster) -> None:
     """
     data = cluster.dir / "database"
     data.mkdir(exist_ok=True)
-    options = f"--no-defaults --user=root --datadir={data} --tmpdir={cluster.dir}/run --innodb-log-file-size=8M"
+    options = (
+        f"--no-defaults --user=root --datadir={data} --tmpdir={cluster.dir}/run --innodb-log-file-size=8M"
+    )
     steps = (
         f"mariadb-install-db {options} --auth-root-authentication-method=socket --skip-test-db",
         f"exec mariadbd {options} --skip-networking --socket={cluster.database_socket} "
@@ -57,7 +69,12 @@ def start_database(cluster: Cluster) -> None:
 
 def start_dbd(cluster: Cluster) -> None:
     """slurmdbd, and the cluster's entry in it; a limit on submissions is set before slurmctld reads it."""
-    _start(cluster, "slurmdbd", ["slurmdbd", "-D"], ready=lambda: _answers(cluster, "sacctmgr", "-n", "show", "qos"))
+    _start(
+        cluster,
+        "slurmdbd",
+        ["slurmdbd", "-D"],
+        ready=lambda: _answers(cluster, "sacctmgr", "-n", "show", "qos"),
+    )
 
 
 def enrol(cluster: Cluster) -> None:
@@ -77,6 +94,7 @@ def start_ctld(cluster: Cluster) -> None:
 
 
 def is_up(cluster: Cluster, daemon: str) -> bool:
+    """Whether the process that was started under this name, or node, still runs."""
     return processes.recorded(cluster.pid(daemon)) is not None
 
 

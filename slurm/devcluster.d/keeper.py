@@ -22,6 +22,7 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 def keep(name: str, hosts: str, command: list[str]) -> None:
+    """Be the node `name` until killed; `command` is slurmd's."""
     if os.getpid() == 1:
         socket.sethostname(name)
         subprocess.run(["mount", "--bind", hosts, "/etc/hosts"], check=True)

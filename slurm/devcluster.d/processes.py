@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Process", "children", "kill_tree", "recorded", "start"]
+__all__ = ["Process", "children", "kill_tree", "recorded", "start", "started"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Process:
     started: int
 
     def alive(self) -> bool:
+        """Whether it runs; a zombie does not."""
         return started(self.pid) == self.started
 
 
@@ -104,11 +105,11 @@ def _below(pid: int) -> Iterator[Process]:
 
 
 def _parents() -> Iterator[tuple[int, int]]:
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            fields = _stat(int(entry))
-            if fields is not None:
-                yield int(entry), int(fields[1])
+    """Every process's pid and its parent's."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        fields = _stat(int(entry.name))
+        if fields is not None:
+            yield int(entry.name), int(fields[1])
 
 
 def _stat(pid: int) -> list[str] | None:

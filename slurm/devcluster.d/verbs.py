@@ -5,16 +5,26 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import config
 import daemons
 import nodes
-from cluster import LONGEST, Cluster, DevclusterError, default_folder, free_ports, load, save
+import processes
+from cluster import (
+    LONGEST,
+    Cluster,
+    DevclusterError,
+    UnavailableError,
+    default_folder,
+    free_ports,
+    load,
+    save,
+)
 
 __all__ = ["main"]
 
@@ -27,6 +37,7 @@ PACKAGES = {  # what is run: the Debian package it is in
     "mariadbd": "mariadb-server",
     "mariadb-install-db": "mariadb-server",
 }
+WATCH = "watch"
 ACCOUNTING = ("slurmdbd", "mariadbd", "mariadb-install-db")
 
 
@@ -45,7 +56,9 @@ def up(arguments: argparse.Namespace) -> None:
     if (folder / "cluster.json").exists():
         raise DevclusterError(f"a devcluster is in {folder} already; see `status`, or end it: `down`")
     if folder.exists() and any(folder.iterdir()):
-        raise DevclusterError(f"{folder} holds something else; give --dir a folder that is empty or not there")
+        raise DevclusterError(
+            f"{folder} holds something else; give --dir a folder that is empty or not there"
+        )
     _need_programs(arguments)
     cluster = Cluster(
         dir=folder,
@@ -61,6 +74,8 @@ def up(arguments: argparse.Namespace) -> None:
     )
     _lay_out(cluster)
     try:
+        if arguments.while_pid is not None:
+            _start_watch(cluster, arguments.while_pid)
         daemons.start_munge(cluster)
         if cluster.accounting:
             daemons.start_database(cluster)
@@ -95,12 +110,24 @@ def status(arguments: argparse.Namespace) -> int:
     known = nodes.states(cluster) if running["slurmctld"] else {}
     for node in cluster.node_names:
         power = "up" if daemons.is_up(cluster, node) else "DOWN"
-        print(f"{node:<12} {power:<5} {known.get(node, 'unknown'):<12} {cluster.cpus} CPUs, {cluster.gpus} fake GPUs")
+        print(
+            f"{node:<12} {power:<5} {known.get(node, 'unknown'):<12} {cluster.cpus} CPUs, {cluster.gpus} fake GPUs"
+        )
     submit = "none" if cluster.max_submit is None else str(cluster.max_submit)
     print(f"{'limits':<12} MaxArraySize {cluster.max_array}, MaxSubmitJobs {submit}")
     print(f"{'logs':<12} {cluster.dir}/log")
     well = all(running.values()) and all(daemons.is_up(cluster, node) for node in cluster.node_names)
     return 0 if well else 1
+
+
+def watch(arguments: argparse.Namespace) -> None:
+    """Wait until a process has ended, then end the cluster; `up --while` starts this."""
+    cluster = load(arguments.dir)
+    process = processes.Process(arguments.pid, arguments.started)
+    while process.alive():
+        time.sleep(0.5)
+    cluster.pid(WATCH).unlink(missing_ok=True)
+    _remove(cluster)
 
 
 def env(arguments: argparse.Namespace) -> None:
@@ -142,33 +169,48 @@ NODE_VERBS = {
 
 
 def main(words: list[str]) -> int:
-    """Run one command; 1 if it cannot be done, 2 if it makes no sense."""
+    """Run one command; 1 if it cannot be done, 2 if it makes no sense, 3 if not on this machine."""
     arguments = _parser().parse_args(words)
     arguments.dir = arguments.dir.absolute()
+    os.umask(0o022)  # whoever may enter the folder may use the cluster
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # tidies up as Ctrl-C does
     try:
         return arguments.verb(arguments) or 0
     except DevclusterError as error:
         print(f"devcluster: {error}", file=sys.stderr)
-        return 1
+        return error.code
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="slurm/devcluster", description="A real SLURM on this one machine.")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     where = argparse.ArgumentParser(add_help=False)
-    where.add_argument("--dir", type=Path, default=default_folder(), help="folder of all its state [%(default)s]")
+    where.add_argument(
+        "--dir", type=Path, default=default_folder(), help="folder of all its state [%(default)s]"
+    )
 
     starting = verbs.add_parser("up", parents=[where], help="start a cluster")
     starting.add_argument("--install", action="store_true", help="apt-get install what is missing")
     starting.add_argument("--nodes", type=_positive, default=2, help="how many [2]")
     starting.add_argument("--cpus", type=_positive, default=2, help="per node; may exceed the machine's [2]")
     starting.add_argument("--gpus", type=int, default=2, help="fake GPUs per node [2]")
-    starting.add_argument("--memory", type=_positive, default=_memory(), help="MB per node [all of the machine's]")
+    starting.add_argument(
+        "--memory", type=_positive, default=_memory(), help="MB per node [all of the machine's]"
+    )
     starting.add_argument("--max-array", type=_positive, default=1001, help="MaxArraySize [1001]")
     starting.add_argument("--max-submit", type=_positive, help="jobs a user may have in the queue [no limit]")
-    starting.add_argument("--no-accounting", dest="accounting", action="store_false", help="no slurmdbd, no MariaDB")
-    starting.add_argument("--conf", action="append", default=[], metavar="LINE", help="a further line of slurm.conf")
-    starting.add_argument("--keep", action="store_true", help="if it does not start, leave everything for a look")
+    starting.add_argument(
+        "--no-accounting", dest="accounting", action="store_false", help="no slurmdbd, no MariaDB"
+    )
+    starting.add_argument(
+        "--conf", action="append", default=[], metavar="LINE", help="a further line of slurm.conf"
+    )
+    starting.add_argument(
+        "--keep", action="store_true", help="if it does not start, leave everything for a look"
+    )
+    starting.add_argument(
+        "--while", dest="while_pid", type=_positive, metavar="PID", help="end it when this process has ended"
+    )
     starting.set_defaults(verb=up)
     verbs.add_parser("down", parents=[where], help="end it; nothing stays").set_defaults(verb=down)
     verbs.add_parser("status", parents=[where], help="what runs").set_defaults(verb=status)
@@ -181,6 +223,10 @@ def _parser() -> argparse.ArgumentParser:
         daemon = verbs.add_parser(name, parents=[where], help=f"kill or start slurm{name}")
         daemon.add_argument("what", choices=("kill", "start"))
         daemon.set_defaults(verb=verb)
+    watching = verbs.add_parser(WATCH, parents=[where])
+    watching.add_argument("pid", type=int)
+    watching.add_argument("started", type=int)
+    watching.set_defaults(verb=watch)
     return parser
 
 
@@ -198,7 +244,7 @@ def _memory() -> int:
 
 def _need_root() -> None:
     if os.geteuid() != 0:
-        raise DevclusterError("only root may do this (daemons that start jobs of any user); use sudo")
+        raise UnavailableError("only root may do this (daemons that start jobs of any user); use sudo")
 
 
 def _need_programs(arguments: argparse.Namespace) -> None:
@@ -207,7 +253,9 @@ def _need_programs(arguments: argparse.Namespace) -> None:
     if not missing:
         return
     if not arguments.install:
-        raise DevclusterError(f"not installed: {' '.join(missing)}; `up --install` installs them with apt-get")
+        raise UnavailableError(
+            f"not installed: {' '.join(missing)}; `up --install` installs them with apt-get"
+        )
     quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     for command in (["apt-get", "update", "-q"], ["apt-get", "install", "-y", "-q", *missing]):
         ended = subprocess.run(command, env=quiet, capture_output=True, text=True, check=False)
@@ -216,8 +264,13 @@ def _need_programs(arguments: argparse.Namespace) -> None:
 
 
 def _lay_out(cluster: Cluster) -> None:
-    for name in ("etc", "run", "log", "state", "dev", *(f"spool/{node}" for node in cluster.node_names)):
-        (cluster.dir / name).mkdir(parents=True, mode=0o755)
+    try:
+        (cluster.dir / "etc").mkdir(parents=True)
+    except FileExistsError:
+        raise DevclusterError(f"another `up` is at work in {cluster.dir}") from None
+    save(cluster)
+    for name in ("run", "log", "state", "dev", *(f"spool/{node}" for node in cluster.node_names)):
+        (cluster.dir / name).mkdir(parents=True)
     for number in range(cluster.gpus):
         (cluster.dir / "dev" / f"gpu{number}").symlink_to("/dev/null")
     cluster.slurm_conf.write_text(config.slurm_conf(cluster))
@@ -226,10 +279,24 @@ def _lay_out(cluster: Cluster) -> None:
     secret = cluster.dir / "etc" / "slurmdbd.conf"
     secret.touch(mode=0o600)
     secret.write_text(config.slurmdbd_conf(cluster))
-    save(cluster)
+
+
+def _start_watch(cluster: Cluster, pid: int) -> None:
+    began = processes.started(pid)
+    if began is None:
+        raise DevclusterError(f"--while {pid}: there is no such process")
+    program = str(Path(__file__).resolve().parents[1] / "devcluster")
+    processes.start(
+        [sys.executable, program, WATCH, str(pid), str(began), "--dir", str(cluster.dir)],
+        record=cluster.pid(WATCH),
+        log=cluster.log(WATCH),
+        environment=os.environ,
+        folder=Path("/"),
+    )
 
 
 def _remove(cluster: Cluster) -> None:
-    for name in (*cluster.node_names, "slurmctld", "slurmdbd", "mariadb", "munge"):
+    """End every process, those of jobs too, then remove the folder."""
+    for name in (WATCH, *cluster.node_names, "slurmctld", "slurmdbd", "mariadb", "munge"):
         daemons.kill(cluster, name)
     shutil.rmtree(cluster.dir)
