@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from lthsweep.errors import StoreError
@@ -15,7 +16,7 @@ from lthsweep.launch.slurm.journal import Submission
 from lthsweep.store import commit, plainjson
 from lthsweep.store.layout import SweepDir
 
-__all__ = ["End", "last_words", "nodes_of", "read_end", "started", "write_end"]
+__all__ = ["End", "job_logs", "last_words", "nodes_of", "read_end", "started", "write_end"]
 
 _WORDS = 4000  # bytes of a log that are looked at
 
@@ -79,12 +80,19 @@ def started(sweep: SweepDir, submission: Submission) -> float:
         return 0.0
 
 
-def last_words(sweep: SweepDir, submission: Submission, index: int) -> str:
-    """The last line that an element wrote, or that SLURM wrote of it; "" if there is none."""
+def job_logs(sweep: SweepDir, submission: Submission, index: int) -> list[Path]:
+    """What an element wrote to its standard output and error, as far as there are such files."""
+    if submission.job is None:
+        return []
     folder = sweep.submission(submission.name)
     stem = submission.job if submission.kind == "tick" else f"{submission.job}_{index}"
+    return sorted(folder.glob(f"{stem}_*.out")) + sorted(folder.glob(f"{stem}_*.err"))
+
+
+def last_words(sweep: SweepDir, submission: Submission, index: int) -> str:
+    """The last line that an element wrote, or that SLURM wrote of it; "" if there is none."""
     lines: list[str] = []
-    for path in sorted(folder.glob(f"{stem}_*.out")) + sorted(folder.glob(f"{stem}_*.err")):
+    for path in job_logs(sweep, submission, index):
         with contextlib.suppress(OSError), path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - _WORDS))
             lines += [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
