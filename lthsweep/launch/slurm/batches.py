@@ -202,17 +202,16 @@ def _batch(
     needs = frozenset[str]().union(*(parcel.needs for parcel in parcels))
     after = sorted({place[key][0] for key in needs if key in place})
     in_flight = frozenset(key for key in needs if key not in place)
-    corresponding = all(
-        place.get(key) == (after[0], index)
-        for index, parcel in enumerate(parcels)
-        for key in parcel.needs
-        if after
-    )
     return Batch(
         stage=stage,
         parcels=tuple(parcels),
         after=tuple(after),
-        aligned=len(after) == 1 and corresponding,
+        aligned=len(after) == 1
+        and all(
+            place.get(key) == (after[0], index)
+            for index, parcel in enumerate(parcels)
+            for key in parcel.needs
+        ),
         waits_for=in_flight,
         minutes=minutes(max(parcel.seconds for parcel in parcels)),
     )
