@@ -21,7 +21,7 @@ def line(job, index=None, state="RUNNING"):
 
 
 def standing(journal, *queue, fresh=False):
-    return stand(journal, queue, fresh=lambda submission: fresh)
+    return stand(journal, queue, fresh=lambda submission, index: fresh)
 
 
 def test_a_run_is_covered_while_its_element_is_in_the_queue():

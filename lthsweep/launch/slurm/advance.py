@@ -99,8 +99,8 @@ def _act(
         return Advance(view)
     tick = standing.tick(other_than=own)
     if not view.open:
-        follow = tick or submit_tick(sweep, site, view.number + 1, after=standing.live)
-        return Advance(view, tick=follow)
+        after = standing.live if standing.listed else ()
+        return Advance(view, tick=tick or _Step(sweep, site, view).follow(after))
 
     limits = read_limits(site)
     ready = costed(plan, sweep, site, view.open)
@@ -121,7 +121,7 @@ def _act(
     finally:
         handed += step.submitted.values()
     if tick is None:
-        cut_short = bool(step.refusal) or fitting != batches
+        cut_short = bool(step.refusal) or fitting != batches or not standing.listed
         tick = step.follow(() if cut_short else (*standing.live, *step.submitted.values()))
     runs = sum(len(keys) for submission in step.submitted.values() for keys in submission.parcels)
     return Advance(

@@ -68,5 +68,5 @@ def _has_nothing(place: Place, settled: Collection[str]) -> bool:
 
 
 def _live(sweep: SweepDir) -> list[Place]:
-    standing = stand(read_journal(sweep), read_queue(), fresh=lambda submission: False)
+    standing = stand(read_journal(sweep), read_queue(), fresh=lambda submission, index: False)
     return [place for place in standing.places if place.queued is not None]

@@ -19,8 +19,8 @@ from lthsweep.launch.slurm.halt import Halt, read_halt
 from lthsweep.launch.slurm.journal import Submission, read_journal
 from lthsweep.launch.slurm.queue import Look, look, read_queue
 from lthsweep.launch.slurm.site import Site
-from lthsweep.launch.slurm.standing import Place, Standing, stand
-from lthsweep.launch.slurm.traces import read_end
+from lthsweep.launch.slurm.standing import YOUNG_SECONDS, Standing, stand
+from lthsweep.launch.slurm.traces import has_ended
 from lthsweep.store.layout import SweepDir
 
 __all__ = ["AT_WORK", "Glance", "glance"]
@@ -57,7 +57,7 @@ class Glance:
 
     def is_young(self, submission: Submission) -> bool:
         """Whether a submission is so young that the queue need not show it yet."""
-        return self.taken - submission.created < self.lag_seconds
+        return self.taken - submission.created < min(self.lag_seconds, YOUNG_SECONDS)
 
     def is_gone(self, job: str, heard: float) -> bool:
         """Whether a worker is known to be gone: by SLURM, after it was heard, its job did not run.
@@ -109,7 +109,11 @@ def glance(sweep: SweepDir, site_of: Callable[[], Site], before: Glance | None =
         return replace(told, standing=_by_disk(sweep, journal))
     ids = {element.name: element.job for element in told.seen.elements}
     known = [replace(s, job=ids.get(s.name)) if s.job is None else s for s in journal]
-    return replace(told, standing=stand(known, told.seen.elements, fresh=told.is_young))
+
+    def fresh(submission: Submission, index: int) -> bool:
+        return told.is_young(submission) and not has_ended(sweep, submission.name, index)
+
+    return replace(told, standing=stand(known, told.seen.elements, fresh=fresh))
 
 
 def _is_hidden(sweep: SweepDir) -> bool:
@@ -130,10 +134,7 @@ def _look(sweep: SweepDir, site: Site) -> Look:
 
 def _by_disk(sweep: SweepDir, journal: Sequence[Submission]) -> Standing:
     """Every element that was handed over may be live, but for those that wrote down that they ended."""
-    standing = stand(journal, (), fresh=lambda submission: True)
-    return Standing(tuple(place for place in standing.places if not _has_ended(sweep, place)))
-
-
-def _has_ended(sweep: SweepDir, place: Place) -> bool:
-    end = read_end(sweep, place.submission.name, place.index)
-    return end is not None and end.stopped != "time"  # one that is out of time goes back into the queue
+    standing = stand(journal, (), fresh=lambda submission, index: True)
+    return Standing(
+        tuple(place for place in standing.places if not has_ended(sweep, place.submission.name, place.index))
+    )

@@ -14,8 +14,8 @@ from lthsweep.launch.slurm.halt import Halt, forgiven, halt, read_halt
 from lthsweep.launch.slurm.journal import Submission, note_id, read_journal, read_submission, void
 from lthsweep.launch.slurm.queue import Element, find_by_name, read_queue
 from lthsweep.launch.slurm.site import Site
-from lthsweep.launch.slurm.standing import Place, Standing, stand, strikes
-from lthsweep.launch.slurm.traces import last_words, nodes_of, read_end, started
+from lthsweep.launch.slurm.standing import YOUNG_SECONDS, Place, Standing, stand, strikes
+from lthsweep.launch.slurm.traces import has_ended, last_words, nodes_of, read_end, started
 from lthsweep.plan.run import Plan
 from lthsweep.store import failures
 from lthsweep.store.layout import SweepDir
@@ -60,14 +60,19 @@ def look(plan: Plan, sweep: SweepDir, site: Site) -> View:
     """
     queue = read_queue()
     journal = settle(sweep, read_journal(sweep), queue, site.lag_seconds)
-    standing = stand(journal, queue, fresh=lambda submission: _is_young(submission, site.lag_seconds))
+    young = min(site.lag_seconds, YOUNG_SECONDS)
+
+    def fresh(submission: Submission, index: int) -> bool:
+        return _is_young(submission, young) and not has_ended(sweep, submission.name, index)
+
+    standing = stand(journal, queue, fresh=fresh)
     work = work_left(plan, sweep)
     last = journal[-1].number if journal else 0
     amnesty = forgiven(sweep)
     places = [place for place in standing.places if place.submission.number > amnesty and not place.is_live]
     shunned = _judge_nodes(sweep, places)
     given_up = _give_up(sweep, work, standing, amnesty, site.attempts)
-    stopped = read_halt(sweep) or _break(sweep, work, places, shunned)
+    stopped = read_halt(sweep) or _break(sweep, work, standing, places, shunned)
     return View(
         work=work,
         number=last,
@@ -209,18 +214,25 @@ def _judge_nodes(sweep: SweepDir, gone: Sequence[Place]) -> frozenset[str]:
     return bad_nodes(ends)
 
 
-def _break(sweep: SweepDir, work: Work, gone: Sequence[Place], shunned: Collection[str]) -> Halt | None:
-    """Identical early failures: of runs, or of jobs that ended before they did anything."""
-    causes = [
-        failure.cause
-        for failure in work.found.failures.values()
-        if failure.kind not in (failures.CANCELLED, failures.GAVE_UP)
-    ]
+def _break(
+    sweep: SweepDir, work: Work, standing: Standing, gone: Sequence[Place], shunned: Collection[str]
+) -> Halt | None:
+    """Identical early failures: of runs, or of jobs that ended before they did anything.
+
+    Jobs that vanish on a single node say more of the node than of the sweep, as long as others are at work.
+    """
+    settled = (failures.CANCELLED, failures.GAVE_UP)
+    causes = [failure.cause for failure in work.found.failures.values() if failure.kind not in settled]
+    vanished: list[str] = []
+    where: set[str] = set()
     for place in gone:
         nodes = nodes_of(sweep, place.submission.name, place.index)
         silent = read_end(sweep, place.submission.name, place.index) is None
         if silent and nodes and nodes[-1] not in shunned and place.submission.kind == "train":
-            causes.append(last_words(sweep, place.submission, place.index) or "it wrote nothing")
+            vanished.append(last_words(sweep, place.submission, place.index) or "it wrote nothing")
+            where.add(nodes[-1])
+    if len(where) > 1 or not standing.live:
+        causes += vanished
     why = trips(causes, len(work.found.done))
     if why is None:
         return None

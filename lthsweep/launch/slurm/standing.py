@@ -13,7 +13,10 @@ from functools import cached_property
 from lthsweep.launch.slurm.journal import Submission
 from lthsweep.launch.slurm.queue import Element
 
-__all__ = ["Place", "Standing", "stand", "strikes"]
+__all__ = ["YOUNG_SECONDS", "Place", "Standing", "stand", "strikes"]
+
+YOUNG_SECONDS = 60.0
+"""A queue may be answered from a copy that is so old."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,12 @@ class Standing:
         """Elements that had a run and are gone, in order."""
         return [place for place in self._gone_by_key.get(key, []) if not place.is_live]
 
+    @property
+    def listed(self) -> bool:
+        """Whether SLURM lists an element of each live submission of training, so that other jobs can wait for it."""
+        listed = {place.submission.name for place in self.places if place.queued is not None}
+        return all(submission.name in listed for submission in self.live)
+
     def tick(self, other_than: str | None = None) -> Submission | None:
         """A follow-up job that is live, other than the one that asks."""
         for place in self.places:
@@ -85,14 +94,14 @@ class Standing:
 
 
 def stand(
-    journal: Iterable[Submission], queue: Sequence[Element], *, fresh: Callable[[Submission], bool]
+    journal: Iterable[Submission], queue: Sequence[Element], *, fresh: Callable[[Submission, int], bool]
 ) -> Standing:
     """Put journal and queue side by side.
 
     Args:
         journal: all submissions.
         queue: what SLURM lists of this user's.
-        fresh: whether a submission is so young that a missing line means nothing.
+        fresh: whether an element of a submission is so young, and as silent, that a missing line means nothing.
     """
     lines: dict[tuple[str, int], Element] = {}
     for element in queue:
@@ -103,7 +112,7 @@ def stand(
             continue
         for index in range(submission.elements):
             line = None if submission.job is None else lines.get((submission.job, index))
-            settled = submission.job is not None and not fresh(submission)
+            settled = submission.job is not None and not fresh(submission, index)
             places.append(Place(submission, index, line, settled or line is not None))
     return Standing(tuple(places))
 

@@ -16,7 +16,7 @@ from lthsweep.launch.slurm.journal import Submission
 from lthsweep.store import commit, plainjson
 from lthsweep.store.layout import SweepDir
 
-__all__ = ["End", "job_logs", "last_words", "nodes_of", "read_end", "started", "write_end"]
+__all__ = ["End", "has_ended", "job_logs", "last_words", "nodes_of", "read_end", "started", "write_end"]
 
 _WORDS = 4000  # bytes of a log that are looked at
 
@@ -61,6 +61,12 @@ def read_end(sweep: SweepDir, name: str, index: int) -> End | None:
         )
     except (FileNotFoundError, StoreError, ValueError, KeyError, TypeError):
         return None
+
+
+def has_ended(sweep: SweepDir, name: str, index: int) -> bool:
+    """Whether an element said that it ended, and not in order to go back into the queue."""
+    end = read_end(sweep, name, index)
+    return end is not None and end.stopped != "time"
 
 
 def nodes_of(sweep: SweepDir, name: str, index: int) -> tuple[str, ...]:
