@@ -170,7 +170,11 @@ def _command_line(job: Job, site: Site) -> str:
     A step of srun does not inherit the number of cores since SLURM 22.05; it has to be said again.
     """
     command = shlex.join(job.command)
-    return f"exec {command}" if job.light else f"exec srun --ntasks=1 --cpus-per-task={site.cpus} {command}"
+    return (
+        f"exec {command}"
+        if job.light
+        else f"exec srun --mpi=none --ntasks=1 --cpus-per-task={site.cpus} {command}"
+    )
 
 
 def _crumb(folder: str) -> str:
