@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from lthsweep.commands import cluster, data, doctor, planning, running, tables
+from lthsweep.commands import cluster, data, doctor, planning, running, tables, watching
 from lthsweep.errors import LthsweepError
 
 __all__ = ["app", "main"]
@@ -29,8 +29,8 @@ app.command()(planning.init)
 app.command()(planning.presets)
 app.command()(planning.plan)
 app.command()(running.run)
-app.command()(running.status)
-app.command()(running.logs)
+app.command()(watching.status)
+app.command()(watching.logs)
 app.command()(cluster.cancel)
 app.command()(tables.merge)
 app.command()(tables.query)

@@ -68,11 +68,11 @@ def element(index, state="PENDING", job="77", **more):
 
 def seen(journal, queue, **more):
     told = Glance(Standing(()), taken=NOW, lag_seconds=60, slots=2, seen=Look(tuple(queue), NOW), **more)
-    return replace(told, standing=stand(journal, queue, fresh=told.is_young))
+    return replace(told, standing=stand(journal, queue, fresh=lambda one, index: told.is_young(one)))
 
 
 def silent(journal):
-    return Glance(stand(journal, (), fresh=lambda one: True), silence="down", taken=NOW)
+    return Glance(stand(journal, (), fresh=lambda one, index: True), silence="down", taken=NOW)
 
 
 def names(states, *keys):
