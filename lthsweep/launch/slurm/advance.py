@@ -7,7 +7,7 @@ SLURM hears of it, and stands only if no other decision was published in between
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lthsweep.errors import JobLimitError
@@ -23,7 +23,7 @@ from lthsweep.plan.cost import recipe_id
 from lthsweep.plan.run import Plan
 from lthsweep.store.layout import SweepDir
 
-__all__ = ["Advance", "Costed", "advance", "costed", "room_for", "walltime_limit"]
+__all__ = ["Advance", "Costed", "advance", "batches_of", "costed", "room_for", "walltime_limit"]
 
 
 @dataclass(frozen=True)
@@ -104,15 +104,7 @@ def _act(
 
     limits = read_limits(site)
     ready = costed(plan, sweep, site, view.open)
-    batches = pack(
-        ready.nodes,
-        workers=site.slots,
-        target=60 * site.target_minutes,
-        floor=60 * site.floor_minutes,
-        limit=walltime_limit(site, limits),
-        max_array=limits.max_array,
-        in_flight=standing.covered.keys(),
-    )
+    batches = batches_of(ready.nodes, site, limits, standing.covered.keys())
     room = room_for(site, limits, standing.live_elements, reserve=0 if tick else 1)
     fitting = fit(batches, room)
     step = _Step(sweep, site, view)
@@ -190,6 +182,19 @@ def costed(plan: Plan, sweep: SweepDir, site: Site, nodes: Sequence[Node]) -> Co
         else:
             found.append(Node(node.key, node.parent, 60 * site.target_minutes))
     return Costed(tuple(found), guessed, len(dropped))
+
+
+def batches_of(nodes: Sequence[Node], site: Site, limits: Limits, in_flight: Collection[str]) -> list[Batch]:
+    """Pack runs as this cluster takes them; cost in seconds."""
+    return pack(
+        nodes,
+        workers=site.slots,
+        target=60 * site.target_minutes,
+        floor=60 * site.floor_minutes,
+        limit=walltime_limit(site, limits),
+        max_array=limits.max_array,
+        in_flight=in_flight,
+    )
 
 
 def walltime_limit(site: Site, limits: Limits) -> float | None:

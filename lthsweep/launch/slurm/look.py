@@ -20,7 +20,7 @@ from lthsweep.plan.run import Plan
 from lthsweep.store import failures
 from lthsweep.store.layout import SweepDir
 
-__all__ = ["View", "look", "settle"]
+__all__ = ["View", "look", "settle", "still_open"]
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def look(plan: Plan, sweep: SweepDir, site: Site) -> View:
         number=last,
         standing=standing,
         given_up=given_up,
-        open=_still_open(work.nodes, standing.covered, given_up),
+        open=still_open(work.nodes, standing.covered, given_up),
         bad_nodes=shunned,
         halt=stopped,
     )
@@ -112,9 +112,10 @@ def _is_young(submission: Submission, lag_seconds: float) -> bool:
     return time.time() - submission.created < lag_seconds
 
 
-def _still_open(
+def still_open(
     nodes: Sequence[Node], covered: Collection[str], given_up: Collection[str]
 ) -> tuple[Node, ...]:
+    """Nodes that no job has and that are neither given up nor behind one that is."""
     hopeless = set(given_up)
     found = []
     for node in nodes:  # parents come first

@@ -14,7 +14,7 @@ from lthsweep.launch.slurm.sbatch import Job, submit
 from lthsweep.launch.slurm.site import Site
 from lthsweep.store.layout import SweepDir
 
-__all__ = ["Overtaken", "batch_job", "submit_batch", "submit_tick", "tick_job"]
+__all__ = ["Overtaken", "batch_job", "dependency_of", "submit_batch", "submit_tick", "tick_job"]
 
 TICK_MINUTES = 60
 _LONGEST_LIST = 100  # of jobs in a dependency; with more the follow-up looks again by the clock
@@ -59,10 +59,7 @@ def submit_batch(
             after=tuple(submission.name for submission in after),
         ),
     )
-    dependency = None
-    if after:
-        kind = "aftercorr" if batch.aligned and len(after) == 1 else "afterok"
-        dependency = ":".join([kind, *(submission.job or "" for submission in after)])
+    dependency = dependency_of(batch, [submission.job or "" for submission in after])
     return _hand_over(sweep, site, intent, batch_job(sweep, site, intent, dependency, exclude))
 
 
@@ -83,6 +80,13 @@ def submit_tick(sweep: SweepDir, site: Site, number: int, *, after: Sequence[Sub
         ),
     )
     return _hand_over(sweep, site, intent, tick_job(sweep, site, intent, [s.job for s in after]))
+
+
+def dependency_of(batch: Batch, after: Sequence[str]) -> str | None:
+    """What a batch waits for, as sbatch takes it: ids of jobs, element by element where it is aligned with one."""
+    if not after:
+        return None
+    return ":".join(["aftercorr" if batch.aligned and len(after) == 1 else "afterok", *after])
 
 
 def batch_job(
