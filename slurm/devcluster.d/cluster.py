@@ -13,7 +13,16 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-__all__ = ["Cluster", "DevclusterError", "UnavailableError", "default_folder", "free_ports", "load", "save"]
+__all__ = [
+    "Cluster",
+    "DevclusterError",
+    "UnavailableError",
+    "default_folder",
+    "free_ports",
+    "load",
+    "save",
+    "words_for",
+]
 
 LONGEST = 72  # bytes of a folder: slurmstepd's sockets are in it, and the kernel allows 107 for one
 
@@ -139,10 +148,10 @@ def load(folder: Path) -> Cluster:
     try:
         fields = json.loads((folder / "cluster.json").read_text())
     except FileNotFoundError:
-        raise DevclusterError(f"no devcluster in {folder}; start one: {up_command(folder)}") from None
+        raise DevclusterError(f"no devcluster in {folder}; start one: {words_for('up', folder)}") from None
     return Cluster(**fields | {"dir": Path(fields["dir"]), "conf": tuple(fields["conf"])})
 
 
-def up_command(folder: Path) -> str:
+def words_for(verb: str, folder: Path) -> str:
     """What to type for a cluster in this folder."""
-    return "slurm/devcluster up" + ("" if folder == default_folder() else f" --dir {folder}")
+    return f"slurm/devcluster {verb}" + ("" if folder == default_folder() else f" --dir {folder}")

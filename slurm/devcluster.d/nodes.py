@@ -13,7 +13,7 @@ import daemons
 import processes
 from cluster import Cluster, DevclusterError
 
-__all__ = ["crash", "drain", "kill", "resume", "start", "states", "wait_until_up"]
+__all__ = ["crash", "drain", "is_up", "kill", "resume", "start", "states", "wait_until_up"]
 
 NAMESPACES = ("unshare", "--pid", "--uts", "--ipc", "--mount-proc", "--fork", "--kill-child=KILL")
 
@@ -22,8 +22,9 @@ def start(cluster: Cluster, node: str) -> None:
     """Power on; or, if only slurmd crashed, start slurmd again."""
     keeper = processes.recorded(cluster.pid(node))
     if keeper is not None:
-        if _slurmd(keeper.pid) is None:
-            os.kill(_keeper_in(keeper.pid), signal.SIGHUP)
+        inner = _keeper_in(keeper.pid)
+        if inner is not None and _slurmd(keeper.pid) is None:
+            os.kill(inner, signal.SIGHUP)
         return
     slurmd = shutil.which("slurmd")
     if slurmd is None:
@@ -36,6 +37,12 @@ def start(cluster: Cluster, node: str) -> None:
         environment=cluster.environment(),
         folder=cluster.dir,
     )
+
+
+def is_up(cluster: Cluster, node: str) -> bool:
+    """Whether it has power, and its slurmd runs."""
+    keeper = processes.recorded(cluster.pid(node))
+    return keeper is not None and _slurmd(keeper.pid) is not None
 
 
 def kill(cluster: Cluster, node: str) -> None:
@@ -68,11 +75,16 @@ def states(cluster: Cluster) -> dict[str, str]:
 
 
 def wait_until_up(cluster: Cluster, names: tuple[str, ...]) -> None:
-    """Wait until slurmctld may use these nodes."""
+    """Wait until slurmd runs on these nodes and slurmctld has heard of it; they may be draining.
+
+    A trailing * means that the node does not answer.
+    """
 
     def up() -> bool:
+        if not all(is_up(cluster, name) for name in names):
+            return False
         known = states(cluster)
-        return all(known.get(name) in ("idle", "mixed", "allocated", "completing") for name in names)
+        return all(not known[name].startswith(("down", "unk")) and known[name][-1] != "*" for name in names)
 
     daemons.wait_for(up, what=" ".join(names), log=cluster.log(names[0]))
 
@@ -83,14 +95,14 @@ def _namespaces() -> tuple[str, ...]:
     return NAMESPACES if allowed else ()
 
 
-def _keeper_in(outer: int) -> int:
+def _keeper_in(outer: int) -> int | None:
     """The keeper's pid: that of the process started, or of its one child if that is `unshare`."""
-    name = Path(f"/proc/{outer}/comm").read_text().strip()
-    return processes.children(outer)[0] if name == "unshare" else outer
+    if processes.name(outer) != "unshare":
+        return outer
+    return next(iter(processes.children(outer)), None)
 
 
 def _slurmd(outer: int) -> int | None:
-    for child in processes.children(_keeper_in(outer)):
-        if Path(f"/proc/{child}/comm").read_text().strip() == "slurmd" and processes.started(child):
-            return child
-    return None
+    keeper = _keeper_in(outer)
+    below = [] if keeper is None else processes.children(keeper)
+    return next((pid for pid in below if processes.name(pid) == "slurmd" and processes.started(pid)), None)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Process", "children", "kill_tree", "recorded", "start", "started"]
+__all__ = ["Process", "children", "kill_tree", "name", "recorded", "start", "started"]
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,14 @@ def kill_tree(process: Process, patience: float = 30.0) -> None:
 def children(pid: int) -> list[int]:
     """Pids of the children of a process."""
     return [child for child, parent in _parents() if parent == pid]
+
+
+def name(pid: int) -> str:
+    """The name of a process's program, as the kernel has it; empty if there is none."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def started(pid: int) -> int | None:

@@ -140,7 +140,7 @@ class DevCluster:
         for name, state in self.node_states().items():
             if "dra" in state:  # draining, drained
                 self.node_resume(name)
-            elif state.startswith(("down", "unk")):
+            if state.startswith(("down", "unk")) or state.endswith("*"):  # *: does not answer yet
                 self.wait_until(lambda name=name: self.node_states()[name] == "idle")  # type: ignore[misc]
 
     def down(self) -> None:
