@@ -12,6 +12,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from lthsweep.spec.slurm_forms import PLAIN_TEXT, is_plain
+
 __all__ = ["KNOWN", "OWN_KEYS", "TAKEN", "option_problem"]
 
 OWN_KEYS: Mapping[str, str] = {
@@ -98,7 +100,6 @@ KNOWN = frozenset(
 """Options of sbatch (22.05 to 25.05) that may be set."""
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-_VALUE = re.compile(r"[A-Za-z0-9._:,=@%+/][A-Za-z0-9._:,=@%+/-]{0,254}")
 _GPU = re.compile(r"(^|[,/])gpu\b")
 _NEARLY = 0.8  # "mail-usr" is 0.94 like "mail-user", and no two options of sbatch mean each other
 
@@ -126,8 +127,8 @@ def option_problem(name: str, value: Any) -> str | None:
         return None
     if not isinstance(value, int | str):
         return "must be text, a whole number, true or false"
-    if not _VALUE.fullmatch(str(value)):
-        return "must be made of letters, digits and ._:,=@%+/-, without spaces, quotes, $ or a dash in front"
+    if not is_plain(str(value)):
+        return f"must be text {PLAIN_TEXT}, without spaces, quotes, $ or a dash in front"
     if name == "gres" and _GPU.search(str(value)):
         return "asks for GPUs: write slurm.gpus and slurm.gpu_type"
     return None

@@ -10,7 +10,7 @@ shell by intent.
 
 from __future__ import annotations
 
-import re
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,53 +18,16 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from lthsweep.spec.base import Allowed, Number, Table, Text, Whole
+from lthsweep.spec.slurm_forms import FEATURES, LINE, NODES, PLAIN, PLAIN_TEXT, SIZE, WORD, minutes_of
 
-__all__ = ["JobSettings", "Line", "PartitionName", "SlurmSpec", "megabytes_of", "minutes_of"]
+__all__ = ["JobSettings", "Line", "PartitionName", "SlurmSpec"]
 
-_PLAIN = r"^[A-Za-z0-9._:,=@%+/][A-Za-z0-9._:,=@%+/-]{0,254}$"
-_NODES = r"^[A-Za-z0-9][A-Za-z0-9._,\[\]-]{0,254}$"  # also SLURM's lists, "node[01-03,7]"
-_FEATURES = r"^[A-Za-z0-9(\[][A-Za-z0-9._:,=@%+/&|*()\[\]-]{0,254}$"  # "a100", "a100|h100", "[rack1*2&rack2]"
-_WORD = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-_LINE = r"^[^\x00-\x08\x0a-\x1f\x7f]+$"  # a tab is no harm
-_MEMORY = r"^(0|[1-9][0-9]{0,8}[KMGTkmgt]?)$"
-_TIME = re.compile(
-    r"(?:(?P<days>\d{1,4})-)(?P<hours>\d{1,2})(?::(?P<minutes>\d{1,2})(?::(?P<seconds>\d{1,2}))?)?"
-    r"|(?P<h>\d{1,5}):(?P<m>\d{1,2}):(?P<s>\d{1,2})"
-    r"|(?P<only_minutes>\d{1,7})(?::(?P<and_seconds>\d{1,2}))?",
-    re.ASCII,
-)
-_PLAIN_TEXT = "of letters, digits and ._:,=@%+/-"
-
-Line = Annotated[Text, Field(pattern=_LINE, max_length=4096)]
-"""One line of text, without anything that moves the cursor of a terminal."""
+Line = Annotated[Text, Field(pattern=LINE, max_length=4096)]
+"""One line of text."""
 
 PartitionName = Annotated[
-    Text | None, Field(pattern=_PLAIN), Allowed("the name of a partition, or several with commas")
+    Text | None, Field(pattern=PLAIN), Allowed("the name of a partition, or several with commas")
 ]
-
-
-def minutes_of(time: str | int) -> int | None:
-    """Whole minutes, rounded up as SLURM does, of a time in one of SLURM's forms; None if it is none or is 0.
-
-    Minutes, "minutes:seconds", "hours:minutes:seconds", "days-hours", "days-hours:minutes",
-    "days-hours:minutes:seconds".
-    """
-    found = _TIME.fullmatch(str(time))
-    if found is None:
-        return None
-    part = {name: int(text or 0) for name, text in found.groupdict().items()}
-    minutes = 60 * (24 * part["days"] + part["hours"] + part["h"])
-    minutes += part["minutes"] + part["m"] + part["only_minutes"]
-    seconds = part["seconds"] + part["s"] + part["and_seconds"]
-    return minutes + -(-seconds // 60) or None
-
-
-def megabytes_of(memory: str) -> int:
-    """Megabytes of a size in SLURM's form, rounded up: "500K", "8000", "8G", "1T"."""
-    number, unit = (memory[:-1], memory[-1].upper()) if memory[-1].isalpha() else (memory, "M")
-    return {"K": -(-int(number) // 1024), "M": int(number), "G": int(number) << 10, "T": int(number) << 20}[
-        unit
-    ]
 
 
 def _is_time(value: Any) -> Any:
@@ -75,30 +38,34 @@ def _is_time(value: Any) -> Any:
 
 def _absolute(profile: str) -> str:
     """A path as an absolute one: the resolved file is read again by jobs, in other directories."""
-    is_path = "/" in profile or profile.endswith(".toml")
-    return str(Path(profile).expanduser().absolute()) if is_path else profile
+    if "/" not in profile and not profile.endswith(".toml"):
+        return profile
+    path = Path(profile)
+    with contextlib.suppress(RuntimeError):  # ~nobody; there is no such file then
+        path = path.expanduser()
+    return str(path.absolute())
 
 
 class JobSettings(Table):
     """What may be said of a cluster, of one partition of it, and by a sweep."""
 
-    account: Annotated[Text | None, Allowed(f"an account: text {_PLAIN_TEXT}")] = Field(
+    account: Annotated[Text | None, Allowed(f"an account: text {PLAIN_TEXT}")] = Field(
         None,
-        pattern=_PLAIN,
+        pattern=PLAIN,
         examples=["my_lab"],
         description="The account that is charged; SLURM's default for you if left out.",
     )
-    qos: Annotated[Text | None, Allowed(f"a quality of service: text {_PLAIN_TEXT}")] = Field(
-        None, pattern=_PLAIN, examples=["normal"], description="The quality of service."
+    qos: Annotated[Text | None, Allowed(f"a quality of service: text {PLAIN_TEXT}")] = Field(
+        None, pattern=PLAIN, examples=["normal"], description="The quality of service."
     )
     constraint: Annotated[Text | None, Allowed('features of nodes, such as "a100" or "a100|h100"')] = Field(
-        None, pattern=_FEATURES, examples=["a100|h100"], description="Features that nodes must have."
+        None, pattern=FEATURES, examples=["a100|h100"], description="Features that nodes must have."
     )
-    reservation: Annotated[Text | None, Allowed(f"a reservation: text {_PLAIN_TEXT}")] = Field(
-        None, pattern=_PLAIN, examples=["my_course"], description="A reservation to run in."
+    reservation: Annotated[Text | None, Allowed(f"a reservation: text {PLAIN_TEXT}")] = Field(
+        None, pattern=PLAIN, examples=["my_course"], description="A reservation to run in."
     )
     exclude: Annotated[
-        tuple[Annotated[Text, Field(pattern=_NODES)], ...] | None,
+        tuple[Annotated[Text, Field(pattern=NODES)], ...] | None,
         Allowed(
             'a list of nodes such as ["node07", "node[10-12]"]', 'a node or several, such as "node[10-12]"'
         ),
@@ -137,7 +104,7 @@ class JobSettings(Table):
     gpu_type: Annotated[Text | None, Allowed('a type of GPU as the cluster calls it, such as "a100"')] = (
         Field(
             None,
-            pattern=_WORD,
+            pattern=WORD,
             examples=["a100"],
             description='The type of GPU, where the cluster\'s GPUs have types; see `sinfo -o "%P %G"`.',
         )
@@ -153,14 +120,14 @@ class JobSettings(Table):
         Text | None, Allowed('a size such as "16G" (K, M, G, T; megabytes without; "0" for all of a node)')
     ] = Field(
         None,
-        pattern=_MEMORY,
+        pattern=f"{SIZE}|^0$",
         examples=["16G"],
         description="Memory of a job; the cluster's default if nobody says.",
     )
     memory_per_cpu: Annotated[Text | None, Allowed('a size such as "4G" (K, M, G, T; megabytes without)')] = (
         Field(
             None,
-            pattern=_MEMORY.replace("0|", ""),
+            pattern=SIZE,
             examples=["4G"],
             description="Memory of a job for each of its cores; instead of memory.",
         )
@@ -208,9 +175,9 @@ class JobSettings(Table):
         examples=[["module load python"]],
         description="Lines of shell that jobs run before anything else: modules, environments, variables.",
     )
-    python: Annotated[Text | None, Allowed(f"the path of an interpreter: text {_PLAIN_TEXT}")] = Field(
+    python: Annotated[Text | None, Allowed(f"the path of an interpreter: text {PLAIN_TEXT}")] = Field(
         None,
-        pattern=_PLAIN,
+        pattern=PLAIN,
         examples=["/home/me/envs/lthsweep/bin/python"],
         description="The Python of jobs; the one that submits them if left out.",
     )
@@ -228,7 +195,7 @@ class JobSettings(Table):
     tick_memory: Annotated[Text | None, Allowed('a size such as "4G" (K, M, G, T; megabytes without)')] = (
         Field(
             None,
-            pattern=_MEMORY.replace("0|", ""),
+            pattern=SIZE,
             examples=["4G"],
             description="Memory of a follow-up job, which merges the table; the cluster's default if nobody says.",
         )
@@ -282,7 +249,7 @@ class SlurmSpec(JobSettings):
         Allowed("the name of a site profile, or the path of one, with a / or .toml in it"),
     ] = Field(
         "generic",
-        pattern=_LINE,
+        pattern=LINE,
         max_length=4096,
         description="The site profile: what the cluster is like. generic, cannon, or the path of your own, which "
         "counts from the directory where the command is typed.",

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from lthsweep.spec.problems import Problem
 from lthsweep.spec.sbatch_options import option_problem
 from lthsweep.spec.schema import Path
-from lthsweep.spec.slurm import JobSettings, minutes_of
+from lthsweep.spec.slurm import JobSettings
+from lthsweep.spec.slurm_forms import minutes_of
 
 __all__ = ["RIVALS", "slurm_problems"]
 
