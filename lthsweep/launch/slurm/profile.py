@@ -23,6 +23,7 @@ from lthsweep.spec.load import parse_toml
 from lthsweep.spec.problems import Origin, Problem, error_of
 from lthsweep.spec.schema import Path as KeyPath
 from lthsweep.spec.slurm import JobSettings, Line, PartitionName
+from lthsweep.spec.slurm_forms import is_plain
 from lthsweep.spec.slurm_rules import slurm_problems
 from lthsweep.spec.translate import problems_of
 
@@ -143,6 +144,8 @@ def read_profile(name: str) -> Profile:
     read: dict[str, Partition] = {}
     if isinstance(partitions, dict):
         for partition, raw in partitions.items():
+            if not is_plain(partition):
+                problems.append(Problem(("partitions", partition), "is no name of a partition"))
             read[partition] = _read(Partition, raw, ("partitions", partition), problems)
     else:
         problems.append(Problem(("partitions",), "must be a table of tables: [partitions.NAME]", partitions))
@@ -154,12 +157,14 @@ def read_profile(name: str) -> Profile:
 
 
 def _read(kind: type[_Kind], raw: Any, start: KeyPath, problems: list[Problem]) -> _Kind:
+    """A table, or what is left of it without what is wrong, so that the rest is checked as well."""
     try:
         return kind.model_validate(raw)
     except ValidationError as error:
-        found = problems_of(error, "slurm", kind)
+        found = problems_of(error, "profile", kind)
     problems += [replace(problem, path=start + problem.path[1:]) for problem in found]
-    return kind()
+    wrong = {problem.path[1] for problem in found if len(problem.path) > 1}
+    return kind.model_validate({key: raw[key] for key in raw if key not in wrong} if wrong else {})
 
 
 def _folder() -> Traversable:
@@ -171,7 +176,7 @@ def _folder() -> Traversable:
 def _find(name: str) -> tuple[str, str]:
     """The profile's name in messages, and its text."""
     if "/" in name or name.endswith(_ENDING):
-        path = Path(name).expanduser()
+        path = Path(name)
         try:
             return str(path), path.read_text("utf-8-sig")
         except UnicodeDecodeError as error:

@@ -13,7 +13,7 @@ from lthsweep.launch.slurm.layers import overlay
 from lthsweep.launch.slurm.profile import Partition, Profile, profile_names, profile_text, read_profile
 from lthsweep.spec import Spec
 from lthsweep.spec.problems import Origin, Problem, error_of
-from lthsweep.spec.slurm import megabytes_of, minutes_of
+from lthsweep.spec.slurm_forms import megabytes_of, minutes_of
 
 __all__ = ["Site", "profile_names", "profile_text", "site_of"]
 
