@@ -33,6 +33,7 @@ OWN_KEYS: Mapping[str, str] = {
     "qos": "qos",
     "reservation": "reservation",
     "time": "time",
+    "tres-per-task": "gpus",
 }
 """Option of sbatch → the key of `[slurm]` that sets it."""
 
@@ -92,7 +93,7 @@ KNOWN = frozenset(
     delay-boot distribution exclusive external-launcher extra extra-node-info gpu-bind gpu-freq gres gres-flags hint
     ignore-pbs licenses mail-type mail-user mcs-label mem-bind mincpus network nice no-kill nodefile nodelist
     oom-kill-step overcommit oversubscribe power prefer priority profile propagate reboot resv-ports segment
-    sockets-per-node spread-job stepmgr switches thread-spec threads-per-core tmp tres-bind tres-per-task use-min-nodes
+    sockets-per-node spread-job stepmgr switches thread-spec threads-per-core tmp tres-bind use-min-nodes
     wait-all-nodes wckey x11
     """,
     )

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from lthsweep.spec.base import Allowed, Number, Table, Text, Whole
 from lthsweep.spec.slurm_forms import FEATURES, LINE, NODES, PLAIN, PLAIN_TEXT, SIZE, WORD, minutes_of
@@ -28,6 +28,11 @@ Line = Annotated[Text, Field(pattern=LINE, max_length=4096)]
 PartitionName = Annotated[
     Text | None, Field(pattern=PLAIN), Allowed("the name of a partition, or several with commas")
 ]
+
+
+def _size(value: Any) -> Any:
+    """A number alone as the text that it stands for: megabytes."""
+    return str(value) if type(value) is int else value
 
 
 def _is_time(value: Any) -> Any:
@@ -117,20 +122,22 @@ class JobSettings(Table):
         )
     )
     memory: Annotated[
-        Text | None, Allowed('a size such as "16G" (K, M, G, T; megabytes without; "0" for all of a node)')
+        Text | None,
+        BeforeValidator(_size),
+        Allowed('a size such as "16G" (K, M, G, T; megabytes without; "0" for all of a node)'),
     ] = Field(
         None,
         pattern=f"{SIZE}|^0$",
         examples=["16G"],
         description="Memory of a job; the cluster's default if nobody says.",
     )
-    memory_per_cpu: Annotated[Text | None, Allowed('a size such as "4G" (K, M, G, T; megabytes without)')] = (
-        Field(
-            None,
-            pattern=SIZE,
-            examples=["4G"],
-            description="Memory of a job for each of its cores; instead of memory.",
-        )
+    memory_per_cpu: Annotated[
+        Text | None, BeforeValidator(_size), Allowed('a size such as "4G" (K, M, G, T; megabytes without)')
+    ] = Field(
+        None,
+        pattern=SIZE,
+        examples=["4G"],
+        description="Memory of a job for each of its cores; instead of memory.",
     )
     workers: Annotated[Whole | None, Allowed("a whole number >= 1")] = Field(
         None,
@@ -192,13 +199,13 @@ class JobSettings(Table):
         examples=[10],
         description="Minutes between follow-up jobs where not everything could be submitted; 10 if nobody says.",
     )
-    tick_memory: Annotated[Text | None, Allowed('a size such as "4G" (K, M, G, T; megabytes without)')] = (
-        Field(
-            None,
-            pattern=SIZE,
-            examples=["4G"],
-            description="Memory of a follow-up job, which merges the table; the cluster's default if nobody says.",
-        )
+    tick_memory: Annotated[
+        Text | None, BeforeValidator(_size), Allowed('a size such as "4G" (K, M, G, T; megabytes without)')
+    ] = Field(
+        None,
+        pattern=SIZE,
+        examples=["4G"],
+        description="Memory of a follow-up job, which merges the table; the cluster's default if nobody says.",
     )
     poll_seconds: Annotated[Number | None, Allowed("a number >= 1")] = Field(
         None,

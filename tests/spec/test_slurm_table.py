@@ -197,6 +197,13 @@ def test_sizes_are_in_slurms_own_forms(memory, megabytes):
     assert megabytes_of(memory) == megabytes
 
 
+def test_a_size_may_be_a_number():
+    """`--set slurm.memory=8000` is read as one."""
+    assert spec("slurm.memory=8000").slurm.memory == "8000"
+    assert spec("slurm.memory=0").slurm.memory == "0"
+    assert "slurm.memory = true: must be a size" in message("slurm.memory=true")
+
+
 @pytest.mark.parametrize(
     ("slurm", "said"),
     [
