@@ -108,11 +108,9 @@ class OnSlurm:
     def starts(self) -> collections.Counter[str]:
         """How often each run was started, by its log."""
         counted: collections.Counter[str] = collections.Counter()
-        for path in self.sweep.logs.glob("*.log"):
-            text = path.read_text(errors="replace")
-            counted[path.stem] = sum(
-                line.startswith("--- ") and ", attempt " in line for line in text.splitlines()
-            )
+        for key in self.sweep.record_keys():
+            text = self.sweep.log(key).read_text(errors="replace")
+            counted[key] = sum(line.startswith("--- ") and ", attempt " in line for line in text.splitlines())
         return counted
 
     def records(self) -> dict[str, Record]:

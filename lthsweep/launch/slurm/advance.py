@@ -103,7 +103,7 @@ def _act(
         return Advance(view, tick=tick or _Step(sweep, site, view).follow(after))
 
     limits = read_limits(site)
-    ready = costed(plan, sweep, site, view.open)
+    ready = costed(plan, sweep, site, view.open, standing.covered)
     batches = batches_of(ready.nodes, site, limits, standing.covered.keys())
     room = room_for(site, limits, standing.live_elements, reserve=0 if tick else 1)
     fitting = fit(batches, room)
@@ -162,14 +162,23 @@ class _Step:
             return None
 
 
-def costed(plan: Plan, sweep: SweepDir, site: Site, nodes: Sequence[Node]) -> Costed:
-    """Turn the epochs of runs into seconds, by what earlier runs of the directory measured."""
+def costed(
+    plan: Plan, sweep: SweepDir, site: Site, nodes: Sequence[Node], in_flight: Collection[str]
+) -> Costed:
+    """Turn the epochs of runs into seconds, by what earlier runs of the directory measured.
+
+    Args:
+        plan: all runs.
+        sweep: where timings are.
+        site: what a job should last.
+        nodes: runs that are left, cost in epochs.
+        in_flight: runs that jobs work on, or will.
+    """
     known = seconds_per_epoch(plan, sweep)
     names: dict[int, str] = {}
     there = {node.key for node in nodes}
-    dropped: set[str] = set()
     found: list[Node] = []
-    guessed = False
+    guessed, waiting = False, 0
     for node in nodes:
         recipe = plan[node.key].recipe
         seconds = known.get(names.setdefault(id(recipe), recipe_id(recipe)))
@@ -177,11 +186,11 @@ def costed(plan: Plan, sweep: SweepDir, site: Site, nodes: Sequence[Node]) -> Co
             found.append(Node(node.key, node.parent, node.cost * seconds))
             continue
         guessed = True
-        if node.parent in there or node.parent in dropped:
-            dropped.add(node.key)
+        if node.parent in there or node.parent in in_flight:
+            waiting += 1
         else:
             found.append(Node(node.key, node.parent, 60 * site.target_minutes))
-    return Costed(tuple(found), guessed, len(dropped))
+    return Costed(tuple(found), guessed, waiting)
 
 
 def batches_of(nodes: Sequence[Node], site: Site, limits: Limits, in_flight: Collection[str]) -> list[Batch]:
