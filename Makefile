@@ -20,21 +20,23 @@ test: $(STAMP) system-tools  ## Run every test, slow and chaos tests included.
 	$(BIN)/python -m pytest -n $(WORKERS) -rs
 
 test-fast: $(STAMP)  ## Run the tests that take seconds.
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not chaos"
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not chaos and not slurm"
 
 lint: $(STAMP)  ## Check style and formatting.
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff check . slurm/devcluster
+	$(BIN)/ruff format --check . slurm/devcluster
 
 types: $(STAMP)  ## Check types.
 	$(BIN)/mypy
+	MYPYPATH=slurm/devcluster.d $(BIN)/mypy slurm/devcluster.d/*.py
 
 docs: $(STAMP)  ## Build the documentation into site/.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 check: lint types docs test  ## Everything that CI does.
 
-# h5dump and strace let more tests run; where they cannot be installed those tests are skipped, and say so.
+# h5dump, strace, SLURM and Open MPI let more tests run; where they cannot be installed, or where the tests do not run as
+# root, those tests are skipped, and say so.
 system-tools:
 	@bash tests/system_tools.sh
 

@@ -55,7 +55,8 @@ def start_database(cluster: Cluster) -> None:
         f"--no-defaults --user=root --datadir={data} --tmpdir={cluster.dir}/run --innodb-log-file-size=8M"
     )
     steps = (
-        f"mariadb-install-db {options} --auth-root-authentication-method=socket --skip-test-db",
+        # --force: though the name of this machine may resolve to nothing
+        f"mariadb-install-db {options} --auth-root-authentication-method=socket --skip-test-db --force",
         f"exec mariadbd {options} --skip-networking --socket={cluster.database_socket} "
         f"--pid-file={cluster.dir}/run/mariadb.pid --innodb-flush-log-at-trx-commit=0",
     )

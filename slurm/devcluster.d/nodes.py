@@ -13,7 +13,7 @@ import daemons
 import processes
 from cluster import Cluster, DevclusterError
 
-__all__ = ["crash", "drain", "is_up", "kill", "resume", "start", "states", "wait_until_up"]
+__all__ = ["crash", "drain", "is_up", "kill", "may_be_apart", "resume", "start", "states", "wait_until_up"]
 
 NAMESPACES = ("unshare", "--pid", "--uts", "--ipc", "--mount-proc", "--fork", "--kill-child=KILL")
 
@@ -31,7 +31,17 @@ def start(cluster: Cluster, node: str) -> None:
         raise DevclusterError("slurmd is not on PATH")
     keeper_py = str(Path(__file__).with_name("keeper.py"))
     processes.start(
-        [*_namespaces(), sys.executable, keeper_py, node, str(cluster.hosts), slurmd, "-D", "-N", node],
+        [
+            *(NAMESPACES if may_be_apart() else ()),
+            sys.executable,
+            keeper_py,
+            node,
+            str(cluster.hosts),
+            slurmd,
+            "-D",
+            "-N",
+            node,
+        ],
         record=cluster.pid(node),
         log=cluster.log(f"{node}-output"),
         environment=cluster.environment(),
@@ -89,10 +99,9 @@ def wait_until_up(cluster: Cluster, names: tuple[str, ...]) -> None:
     daemons.wait_for(up, what=" ".join(names), log=cluster.log(names[0]))
 
 
-def _namespaces() -> tuple[str, ...]:
-    """The command that gives a node its own pids and host name; empty where that is not allowed."""
-    allowed = subprocess.run([*NAMESPACES, "true"], capture_output=True, check=False).returncode == 0
-    return NAMESPACES if allowed else ()
+def may_be_apart() -> bool:
+    """Whether a node may have pids, shared memory and a host name of its own."""
+    return subprocess.run([*NAMESPACES, "true"], capture_output=True, check=False).returncode == 0
 
 
 def _keeper_in(outer: int) -> int | None:

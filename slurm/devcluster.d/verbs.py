@@ -37,6 +37,10 @@ def up(arguments: Namespace) -> None:
         conf=tuple(arguments.conf),
     )
     lifecycle.bring_up(cluster, lives_with=arguments.lives_with, keep=arguments.keep)
+    if not nodes.may_be_apart():
+        print(
+            "namespaces are not permitted here: the nodes share this machine's host name and see each other's pids"
+        )
     took = time.monotonic() - began
     print(
         f"devcluster with {' '.join(cluster.node_names)} is up after {took:.1f} s; in a shell that shall use it:"
