@@ -4,6 +4,7 @@ scripts stand in for its commands here; `tests/slurm/` asks a real one."""
 from __future__ import annotations
 
 import json
+import signal
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -104,6 +105,25 @@ def _runs(process):
         return (process / "stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
         return False
+
+
+def test_a_command_does_not_die_of_a_signal_to_its_job(says):
+    """scontrol, told by a job to put that job back into the queue, gets the job's SIGTERM before it has answered."""
+    says(scontrol="kill -TERM $$; kill -USR2 $$; kill -INT $$; kill -HUP $$; echo done")
+
+    assert ask(["scontrol"], seconds=60).out == "done\n"
+
+
+def test_a_signal_during_a_command_is_not_lost(says):
+    heard = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+    try:
+        says(scontrol="kill -TERM $PPID")
+        ask(["scontrol"], seconds=60)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+    assert heard == [signal.SIGTERM]
 
 
 def test_a_job_hands_none_of_its_own_variables_on():

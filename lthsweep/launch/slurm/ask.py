@@ -72,14 +72,7 @@ def ask(
             f"or from inside a job (`which {program}` there tells)"
         )
     try:
-        process = subprocess.Popen(
-            list(command),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=dict(clean_environment() if environment is None else environment),
-            start_new_session=True,  # Ctrl-C is for us: an sbatch that dies of it may or may not have queued a job
-        )
+        process = _start(command, clean_environment() if environment is None else environment)
     except OSError as error:
         raise ClusterSilentError(f"{program} cannot be run: {error.strerror or error}") from error
     try:
@@ -143,6 +136,27 @@ _SILENCE = re.compile(
     r"|incompatible versions of client|system call interrupted|transport endpoint|message receive failure",
     re.IGNORECASE,
 )
+
+
+_NOT_FOR_IT = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2})
+"""Signals to us. SLURM sends its own to every process of a job, also to the scontrol with which the job puts itself
+back into the queue, at once; and an sbatch that dies of one may or may not have queued a job."""
+
+
+def _start(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Start it with these signals held back, which it inherits; for us they arrive a moment later."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _NOT_FOR_IT)
+    try:
+        return subprocess.Popen(
+            list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(environment),
+            start_new_session=True,
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _listen(process: subprocess.Popen[bytes], deadline: float, cut_at: str | None) -> Answer | None:
