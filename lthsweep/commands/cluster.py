@@ -27,7 +27,8 @@ from lthsweep.launch.slurm.cancelling import cancel_runs, cancel_sweep
 from lthsweep.launch.slurm.journal import Submission, come_alive, open_journal
 from lthsweep.launch.slurm.site import Site, site_of
 from lthsweep.launch.slurm.traces import End, write_end
-from lthsweep.launch.survey import survey
+from lthsweep.launch.survey import seconds_per_epoch, survey
+from lthsweep.plan.cost import estimate
 from lthsweep.plan.find import find_run
 
 __all__ = ["cancel", "submit", "tick"]
@@ -45,6 +46,8 @@ def submit(opened: Source, console: Console, *, retry_failed: bool, wait: bool, 
         f"{opened.spec.sweep.name}: {left} of {len(opened.plan.runs)} runs left, profile {site.profile}, "
         f"{f'partition {site.partition}, ' if site.partition else ''}results in {opened.sweep.path}",
     )
+    for line in (*site.warnings, *site.advice.splitlines()):
+        _say(console, f"note: {line}")
     step = run_slurm(opened.plan, opened.sweep, site, retry_failed=retry_failed, cache=cache)
     for line in describe_step(opened, site, step):
         _say(console, line)
@@ -113,6 +116,7 @@ def describe_step(opened: Source, site: Site, step: Advance) -> list[str]:
     if step.view.is_over:
         lines.append("nothing is left to submit")
     else:
+        lines += _when(opened, site, step)
         lines.append(f"how it goes: lthsweep status {path} --watch")
     return lines
 
@@ -125,6 +129,18 @@ def _describe(submission: Submission) -> str:
         f"element{'' if submission.elements == 1 else 's'}, {runs} run{'' if runs == 1 else 's'}, "
         f"at most {duration(60 * submission.minutes)} each{after}"
     )
+
+
+def _when(opened: Source, site: Site, step: Advance) -> list[str]:
+    """When the sweep may be done, if somebody measured an epoch before."""
+    arrays = {submission.name: submission for submission in (*step.view.standing.live, *step.submitted)}
+    jobs = sum(submission.elements for submission in arrays.values())
+    known = seconds_per_epoch(opened.plan, opened.sweep)
+    expected = estimate(opened.plan, step.view.work.found.done, known, workers=jobs * site.slots)
+    if expected is None or not jobs:
+        return []
+    end = time.strftime("%Y-%m-%d %H:%M", time.localtime(time.time() + expected.wall))
+    return [f"done not before {end}, if all {jobs} jobs started now ({duration(expected.wall)} of training)"]
 
 
 def tick(
