@@ -80,6 +80,12 @@ def test_a_state_never_heard_of_is_kept_as_it_is():
     assert element.state == "EXPEDITING"
 
 
+def test_a_warning_beside_a_list_is_only_a_warning():
+    """Sites print all kinds of things to stderr."""
+    assert len(listed(WAITING, err="squeue: error: plugin x is deprecated")) == 1
+    assert listed(err="Maintenance on Monday!") == ()
+
+
 def test_a_name_may_hold_anything():
     (element,) = listed(ALONE.replace("tick", "a|@|b\nc"))
 
@@ -92,7 +98,12 @@ def test_a_name_may_hold_anything():
         (Answer(1, "", "slurm_load_jobs error: Unable to contact slurm controller"), "Unable to contact"),
         (Answer(1, HEADER, ""), "exit code 1"),
         (Answer(0, "", ""), "printed no list"),
-        (Answer(0, HEADER, "squeue: error: Invalid user: nosuch"), "complains: Invalid user: nosuch"),
+        (Answer(0, HEADER, "squeue: error: Invalid user: nosuch"), "asked for: Invalid user: nosuch"),
+        (
+            Answer(0, HEADER + WAITING, "squeue: error: Invalid user: nosuch"),
+            "asked for: Invalid user: nosuch",
+        ),
+        (Answer(0, HEADER, "squeue: error: something went wrong"), "complains: something went wrong"),
         (Answer(0, HEADER + WAITING[:-1], ""), "breaks off"),
         (Answer(0, HEADER + WAITING[:40], ""), "breaks off"),
         (Answer(0, HEADER[:-20], ""), "printed no list"),

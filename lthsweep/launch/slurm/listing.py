@@ -32,6 +32,9 @@ FORMAT = ",".join(f"{field}:{_END if field == 'Name' else _NEXT}" for field in _
 COMPLAINT = re.compile(r"error|fatal|invalid|disabled", re.IGNORECASE)
 """On stderr, beside an empty answer."""
 
+_MISUNDERSTOOD = re.compile(r"invalid", re.IGNORECASE)
+"""On stderr: an option was skipped, such as the user whose jobs were asked for; then all jobs may be listed, or none."""
+
 
 @dataclass(frozen=True)
 class Element:
@@ -87,6 +90,8 @@ def parse_queue(answer: Answer) -> tuple[Element, ...]:
         )
     if records.pop():
         raise ClusterSilentError(f"squeue's list breaks off: {_shown(answer.out[-80:])}")
+    if _MISUNDERSTOOD.search(answer.err):
+        raise ClusterSilentError(f"squeue lists something else than was asked for: {complaint}")
     if not records and COMPLAINT.search(answer.err):
         raise ClusterSilentError(f"squeue's list is empty, and it complains: {complaint}")
     return tuple(element for record in records for element in _elements(record))
