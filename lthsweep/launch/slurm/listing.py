@@ -33,7 +33,7 @@ COMPLAINT = re.compile(r"error|fatal|invalid|disabled", re.IGNORECASE)
 """On stderr, beside an empty answer."""
 
 _MISUNDERSTOOD = re.compile(r"invalid", re.IGNORECASE)
-"""On stderr: an option was skipped, such as the user whose jobs were asked for; then all jobs may be listed, or none."""
+"""On stderr: an option was skipped, such as the user whose jobs were asked for; then all may be listed, or none."""
 
 
 @dataclass(frozen=True)
