@@ -78,7 +78,9 @@ def load_checkpoint(path: Path) -> Checkpoint | None:
     if not path.exists():
         return None
     try:
-        return Checkpoint(to_tensors(load_arrays(path)), json.loads(load_metadata(path)["progress"]))
+        found = Checkpoint(to_tensors(load_arrays(path)), json.loads(load_metadata(path)["progress"]))
+        print(f"going on from step {found.progress['step']}", flush=True)
+        return found
     except (CorruptRecordError, FileNotFoundError, KeyError, ValueError) as error:
         print(f"the checkpoint cannot be used, starting over: {error}", flush=True)
         return None

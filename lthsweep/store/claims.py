@@ -10,8 +10,8 @@ owner of generation n dead, or released by its owner, links generation n + 1, an
 only. The last generation owns the run. The chain grows by a file per interruption and goes when the record is
 there, and only then: a straggler that starts a fresh chain afterwards finds the record, and leaves.
 
-An owner is dead if its process on this machine is gone (or its pid belongs to a process started at another
-time), or if the SLURM job it ran in was started again since, or, anywhere else, if its heartbeat, the time of
+An owner is dead if the SLURM job it ran in was started again since, or if its process on this machine is gone (or
+its pid belongs to a process started at another time), or, anywhere else, if its heartbeat, the time of
 modification of its claim, is too old. Ages are taken between times that the same file server gave, never from
 the clocks of two hosts.
 """
@@ -84,14 +84,14 @@ def this_process() -> Owner:
 
 
 def has_ended(owner: Owner) -> bool:
-    """Whether an owner is known to have ended: by its process if it lived on this machine, else by its job.
+    """Whether an owner is known to have ended: by its job if that was started again, by its process if that was here.
 
     False means that this cannot be told from here.
     """
-    if owner.place and owner.place == _place():
-        return _start_of(owner.pid) != owner.start
     here = this_process()
-    return bool(owner.job) and owner.job == here.job and owner.restarts < here.restarts
+    if owner.job and owner.job == here.job and owner.restarts < here.restarts:
+        return True  # though its process may be there still, stopped, or out of SLURM's reach
+    return bool(owner.place) and owner.place == here.place and _start_of(owner.pid) != owner.start
 
 
 def take(sweep: SweepDir, key: str, owner: Owner, stale_seconds: float) -> bool:
@@ -249,9 +249,10 @@ def _parse(data: bytes) -> Owner | None:
 def _is_free(path: Path, owner: Owner | None, stale_seconds: float) -> bool:
     if owner is None:
         return _is_released(path) or _age(path) > stale_seconds
-    if owner.place and owner.place == _place():
-        return _start_of(owner.pid) != owner.start
-    return has_ended(owner) or _age(path) > stale_seconds
+    if has_ended(owner):
+        return True
+    lives_here = bool(owner.place) and owner.place == _place()
+    return not lives_here and _age(path) > stale_seconds
 
 
 def _is_released(path: Path) -> bool:

@@ -57,6 +57,12 @@ def test_a_young_submission_is_live_though_the_queue_does_not_list_it():
     assert not standing(journal, fresh=False).covered
 
 
+def test_a_follow_up_of_which_slurm_may_never_have_heard_is_none_to_count_on():
+    """Its coordinator died between intent and id; if nobody else followed, the sweep would stand still."""
+    assert standing([submission(1, kind="tick")]).tick() is None
+    assert standing([submission(1, kind="tick", job="7")], fresh=True).tick() is not None
+
+
 def test_a_follow_up_does_not_count_on_itself():
     found = standing([submission(1, kind="tick", job="7")], line("7"))
 

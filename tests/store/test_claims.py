@@ -130,6 +130,19 @@ def test_a_process_that_only_left_its_exit_status_is_dead(sweep):
     child.wait()
 
 
+def test_an_owner_whose_job_was_started_again_is_dead_though_its_process_is_there(sweep, monkeypatch):
+    """A stopped worker that SLURM no longer reaches lives, and would hold its run for ever on its own node."""
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    before = this_process()
+    take(sweep, KEY, before, STALE)
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    after = this_process()
+
+    assert take(sweep, KEY, after, STALE)
+    assert not refresh(sweep, KEY, before)
+    assert not take(sweep, KEY, before, STALE)
+
+
 def test_an_owner_elsewhere_is_judged_by_its_heartbeat(sweep):
     """Another host's process cannot be asked."""
     other, me = elsewhere(), this_process()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from lthsweep.launch.coordinate import Work, work_left
 from lthsweep.launch.scheduler import Node
 from lthsweep.launch.slurm.breaker import NodeEnd, bad_nodes, trips
+from lthsweep.launch.slurm.endings import endings, silent
 from lthsweep.launch.slurm.halt import Halt, forgiven, halt, read_halt
 from lthsweep.launch.slurm.journal import Submission, note_id, read_journal, read_submission, void
 from lthsweep.launch.slurm.queue import Element, find_by_name, read_queue
@@ -70,9 +71,10 @@ def look(plan: Plan, sweep: SweepDir, site: Site) -> View:
     last = journal[-1].number if journal else 0
     amnesty = forgiven(sweep)
     places = [place for place in standing.places if place.submission.number > amnesty and not place.is_live]
-    shunned = _judge_nodes(sweep, places)
-    given_up = _give_up(sweep, work, standing, amnesty, site.attempts)
-    stopped = read_halt(sweep) or _break(sweep, work, standing, places, shunned)
+    ends = endings(sweep, places)
+    shunned = bad_nodes(ends)
+    stopped = read_halt(sweep) or _break(sweep, work, standing, ends, shunned)
+    given_up = _give_up(sweep, work, standing, amnesty, site.attempts, shunned)
     return View(
         work=work,
         number=last,
@@ -126,8 +128,13 @@ def still_open(
     return tuple(found)
 
 
-def _give_up(sweep: SweepDir, work: Work, standing: Standing, amnesty: int, attempts: int) -> dict[str, str]:
-    """Runs that failed by themselves, and runs whose jobs ended `attempts` times in a row with nothing done."""
+def _give_up(
+    sweep: SweepDir, work: Work, standing: Standing, amnesty: int, attempts: int, shunned: Collection[str]
+) -> dict[str, str]:
+    """Runs that failed by themselves, and runs whose jobs ended `attempts` times in a row with nothing done.
+
+    What ended on a bad node says nothing of the run.
+    """
     found = {}
     missing = {node.key for node in work.nodes}
     blames = _Blames(sweep, missing, {node.key: node.parent for node in work.nodes})
@@ -137,7 +144,11 @@ def _give_up(sweep: SweepDir, work: Work, standing: Standing, amnesty: int, atte
         if failure is not None and failure.is_final:
             found[node.key] = failure.cause
         elif node.key not in standing.covered:
-            gone = [place for place in standing.gone(node.key) if place.submission.number > amnesty]
+            gone = [
+                place
+                for place in standing.gone(node.key)
+                if place.submission.number > amnesty and not _was_on(sweep, place, shunned)
+            ]
             count = strikes(node.key, gone, blames)
             if count >= attempts:
                 found[node.key] = _record(sweep, node.key, gone[-1], count)
@@ -178,6 +189,11 @@ class _Blames:
             return False
 
 
+def _was_on(sweep: SweepDir, place: Place, nodes: Collection[str]) -> bool:
+    """Whether an element was started last on one of some nodes."""
+    return bool(nodes) and nodes_of(sweep, place.submission.name, place.index)[-1:] in [(n,) for n in nodes]
+
+
 def _record(sweep: SweepDir, key: str, last: Place, count: int) -> str:
     words = last_words(sweep, last.submission, last.index)
     nodes = nodes_of(sweep, last.submission.name, last.index)
@@ -202,38 +218,13 @@ def _record(sweep: SweepDir, key: str, last: Place, count: int) -> str:
     return cause
 
 
-def _judge_nodes(sweep: SweepDir, gone: Sequence[Place]) -> frozenset[str]:
-    ends = []
-    for place in gone:
-        nodes = nodes_of(sweep, place.submission.name, place.index)
-        if not nodes or place.submission.kind != "train":
-            continue
-        end = read_end(sweep, place.submission.name, place.index)
-        worked = end is not None and (end.worked or end.stopped or not end.broke)
-        outcome = "worked" if worked else "failed" if end is not None else "vanished"
-        ends.append(NodeEnd(nodes[-1], outcome, last_words(sweep, place.submission, place.index)))
-    return bad_nodes(ends)
-
-
 def _break(
-    sweep: SweepDir, work: Work, standing: Standing, gone: Sequence[Place], shunned: Collection[str]
+    sweep: SweepDir, work: Work, standing: Standing, ends: Sequence[NodeEnd], shunned: Collection[str]
 ) -> Halt | None:
-    """Identical early failures: of runs, or of jobs that ended before they did anything.
-
-    Jobs that vanish on a single node say more of the node than of the sweep, as long as others are at work.
-    """
+    """Identical early failures: of runs, or of jobs that ended before they did anything."""
     settled = (failures.CANCELLED, failures.GAVE_UP)
     causes = [failure.cause for failure in work.found.failures.values() if failure.kind not in settled]
-    vanished: list[str] = []
-    where: set[str] = set()
-    for place in gone:
-        nodes = nodes_of(sweep, place.submission.name, place.index)
-        silent = read_end(sweep, place.submission.name, place.index) is None
-        if silent and nodes and nodes[-1] not in shunned and place.submission.kind == "train":
-            vanished.append(last_words(sweep, place.submission, place.index) or "it wrote nothing")
-            where.add(nodes[-1])
-    if len(where) > 1 or not standing.live:
-        causes += vanished
+    causes += silent(ends, shunned, at_work=bool(standing.live))
     why = trips(causes, len(work.found.done))
     if why is None:
         return None

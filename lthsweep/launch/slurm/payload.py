@@ -26,7 +26,7 @@ from lthsweep.errors import ClusterSilentError, LthsweepError
 from lthsweep.launch.coordinate import Work, coordinate, work_left
 from lthsweep.launch.local import LocalPool
 from lthsweep.launch.machine import Slot, core_limit, count_gpus, lay_out, usable_cores
-from lthsweep.launch.pool import Heard, Tally
+from lthsweep.launch.pool import Heard, Listener, Tally
 from lthsweep.launch.slurm.advance import advance
 from lthsweep.launch.slurm.breaker import trips
 from lthsweep.launch.slurm.halt import halt, read_halt
@@ -34,7 +34,7 @@ from lthsweep.launch.slurm.journal import come_alive, read_journal, read_submiss
 from lthsweep.launch.slurm.queue import live_jobs
 from lthsweep.launch.slurm.sbatch import requeue
 from lthsweep.launch.slurm.site import Site, site_of
-from lthsweep.launch.slurm.traces import End, read_end, write_end
+from lthsweep.launch.slurm.traces import KILLED, End, forget_end, read_end, write_end
 from lthsweep.launch.task import STALE_SECONDS
 from lthsweep.plan.grid import expand
 from lthsweep.plan.run import Plan
@@ -59,11 +59,13 @@ def main(arguments: list[str] | None = None) -> int:
     if (stopped := read_halt(sweep)) is not None:
         print(f"the sweep is halted: {stopped.why}")
         return 0
+    forget_end(sweep, name, index)
     submission = read_submission(sweep, name)
     spec = load_spec(str(sweep.sweep_toml))
     plan, site = expand(spec), site_of(spec)
     clock = Clock(submission.minutes, site.grace_seconds)
-    end = work_parcel(plan, sweep, site, submission.keys(index), clock)
+    will = _Will(sweep, name, index, spec.local.checkpoint_seconds)
+    end = work_parcel(plan, sweep, site, submission.keys(index), clock, will)
     write_end(sweep, name, index, end)
     print(
         f"{name} element {index}: {len(end.worked)} finished, {len(end.broke) + len(end.failed)} broke or failed"
@@ -110,15 +112,23 @@ class Clock:
         self.why = self.why or why
 
 
-def work_parcel(plan: Plan, sweep: SweepDir, site: Site, keys: tuple[str, ...], clock: Clock) -> End:
-    """Train what is left of some runs, as far as their parents are there."""
-    node = os.environ.get("SLURMD_NODENAME") or socket.gethostname()
+def work_parcel(
+    plan: Plan, sweep: SweepDir, site: Site, keys: tuple[str, ...], clock: Clock, will: Listener
+) -> End:
+    """Train what is left of some runs, as far as their parents are there; `will` hears what is heard of workers."""
+    node = _node()
     work = _trainable(work_left(plan, sweep), keys, _given_up(sweep))
     if not work.nodes or clock():
         return End(stopped=clock.why, node=node)
+    evict = _Evictor(sweep, site)
+
+    def listen(heard: Heard) -> None:
+        evict(heard)
+        will(heard)
+
     pool = LocalPool(sweep, slots_here(plan.spec, site)[: len(work.nodes)])
     try:
-        tally = coordinate(plan, sweep, work, pool, listen=_Evictor(sweep, site), asked_to_stop=clock)
+        tally = coordinate(plan, sweep, work, pool, listen=listen, asked_to_stop=clock)
     except BaseException:
         pool.kill()
         raise
@@ -172,6 +182,28 @@ def _end_of(tally: Tally, sweep: SweepDir, clock: Clock, node: str) -> End:
     )
 
 
+class _Will:
+    """Leaves word, once a run has a record or must have a checkpoint, that this element was at work when it was killed.
+
+    A job that is killed has no time to say so. Its real end, if it comes to one, takes the place of this.
+    """
+
+    def __init__(self, sweep: SweepDir, name: str, index: int, checkpoint_seconds: float) -> None:
+        self._place = sweep, name, index
+        self._seconds = checkpoint_seconds
+        self._begun: dict[str, float] = {}
+        self._is_written = False
+
+    def __call__(self, heard: Heard) -> None:
+        message: Any = heard.message
+        if self._is_written or message.kind not in ("progress", "finished"):
+            return
+        now = time.monotonic()
+        if message.kind == "finished" or now - self._begun.setdefault(message.key, now) > self._seconds:
+            write_end(*self._place, End(stopped=KILLED, node=_node()))
+            self._is_written = True
+
+
 class _Evictor:
     """Frees runs that are held by a job which SLURM says is gone, e.g. because its node lost power."""
 
@@ -206,13 +238,17 @@ def _break_if_all_fail_alike(plan: Plan, sweep: SweepDir) -> None:
 def _follow_if_nobody_does(plan: Plan, sweep: SweepDir, site: Site) -> None:
     """Take the next step here if the sweep's follow-up was lost, or never found room in the queue."""
     ticks = [s for s in read_journal(sweep) if s.kind == "tick" and s.fate != "void"]
-    waiting = [tick for tick in ticks if read_end(sweep, tick.name, 0) is None]
+    waiting = [tick.job for tick in ticks if tick.job and read_end(sweep, tick.name, 0) is None]
     try:
-        if any(tick.job is None for tick in waiting) or live_jobs([str(tick.job) for tick in waiting]):
+        if live_jobs(waiting):
             return
         advance(plan, sweep, site)
     except LthsweepError as error:  # this job has done its part
         print(f"the next step could not be taken: {error}")
+
+
+def _node() -> str:
+    return os.environ.get("SLURMD_NODENAME") or socket.gethostname()
 
 
 def _own_id() -> str:

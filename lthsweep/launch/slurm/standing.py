@@ -78,9 +78,15 @@ class Standing:
         return all(submission.name in listed for submission in self.live)
 
     def tick(self, other_than: str | None = None) -> Submission | None:
-        """A follow-up job that is live, other than the one that asks."""
+        """A follow-up job that is live, other than the one that asks.
+
+        One without an id does not count: its coordinator may have died before SLURM heard of it, and two follow-ups
+        do no harm where none would leave the sweep standing still.
+        """
         for place in self.places:
-            if place.submission.kind == "tick" and place.is_live and place.submission.name != other_than:
+            if place.submission.job is None or place.submission.name == other_than:
+                continue
+            if place.submission.kind == "tick" and place.is_live:
                 return place.submission
         return None
 

@@ -1,7 +1,8 @@
 """What a job leaves in the folder of its submission: where it ran, how it ended, its last words.
 
 The first line of every batch script notes the node, so that a node on which nothing else starts can be named. The
-last thing a job does in good order is to write down how it ended. A job without an end was killed.
+last thing a job does in good order is to write down how it ended. A job without an end was killed before it got
+anywhere; one that got somewhere has written before that it was killed, in case it will be.
 """
 
 from __future__ import annotations
@@ -16,7 +17,21 @@ from lthsweep.launch.slurm.journal import Submission
 from lthsweep.store import commit, plainjson
 from lthsweep.store.layout import SweepDir
 
-__all__ = ["End", "has_ended", "job_logs", "last_words", "nodes_of", "read_end", "started", "write_end"]
+__all__ = [
+    "KILLED",
+    "End",
+    "forget_end",
+    "has_ended",
+    "job_logs",
+    "last_words",
+    "nodes_of",
+    "read_end",
+    "started",
+    "write_end",
+]
+
+KILLED = "killed"
+"""Written in advance, when an element has got somewhere: how it ended if nothing else is said later."""
 
 _WORDS = 4000  # bytes of a log that are looked at
 
@@ -29,7 +44,8 @@ class End:
         worked: runs that it finished.
         broke: runs that broke there by no fault of their own: a killed worker, a full disk.
         failed: runs that failed, and would again.
-        stopped: why it stopped before its runs were done: "signal" or "time"; "" if it did not.
+        stopped: why it stopped before its runs were done: "signal" or "time"; "" if it did not; `KILLED` if it had no
+            time to say.
         node: where it was.
     """
 
@@ -46,6 +62,12 @@ def write_end(sweep: SweepDir, name: str, index: int, end: End) -> None:
         commit.replace(
             sweep.submission(name) / f"{index}.end.json", plainjson.dump(asdict(end)), durable=False
         )
+
+
+def forget_end(sweep: SweepDir, name: str, index: int) -> None:
+    """What an element says first when it was started again: how it ended before does not say how it ends now."""
+    with contextlib.suppress(OSError):
+        (sweep.submission(name) / f"{index}.end.json").unlink()
 
 
 def read_end(sweep: SweepDir, name: str, index: int) -> End | None:
@@ -66,7 +88,7 @@ def read_end(sweep: SweepDir, name: str, index: int) -> End | None:
 def has_ended(sweep: SweepDir, name: str, index: int) -> bool:
     """Whether an element said that it ended, and not in order to go back into the queue."""
     end = read_end(sweep, name, index)
-    return end is not None and end.stopped != "time"
+    return end is not None and end.stopped not in ("time", KILLED)
 
 
 def nodes_of(sweep: SweepDir, name: str, index: int) -> tuple[str, ...]:

@@ -1,0 +1,70 @@
+"""How the elements that are gone ended, in the order in which they did: what nodes and sweeps are judged by."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Sequence
+
+from lthsweep.launch.slurm.breaker import NodeEnd
+from lthsweep.launch.slurm.standing import Place
+from lthsweep.launch.slurm.traces import job_logs, last_words, nodes_of, read_end
+from lthsweep.store.layout import SweepDir
+
+__all__ = ["endings", "silent"]
+
+
+def endings(sweep: SweepDir, gone: Iterable[Place]) -> list[NodeEnd]:
+    """One for each element that was to train and was started; the others were on no node.
+
+    Args:
+        sweep: where they left their traces.
+        gone: elements, in any order.
+    """
+    ordered = sorted(
+        (place for place in gone if place.submission.kind == "train"),
+        key=lambda place: _last_sign(sweep, place),
+    )
+    ends = []
+    for place in ordered:
+        nodes = nodes_of(sweep, place.submission.name, place.index)
+        if not nodes:
+            continue
+        end = read_end(sweep, place.submission.name, place.index)
+        worked = end is not None and (end.worked or end.stopped or not end.broke)
+        outcome = "worked" if worked else "failed" if end is not None else "vanished"
+        ends.append(NodeEnd(nodes[-1], outcome, last_words(sweep, place.submission, place.index)))
+    return ends
+
+
+def silent(ends: Sequence[NodeEnd], shunned: Iterable[str], *, at_work: bool) -> list[str]:
+    """Last words of elements that vanished before they got anywhere, as far as the sweep may be to blame for it.
+
+    It is not if all of them were on one node, and others are at work, or worked elsewhere.
+
+    Args:
+        ends: from `endings`.
+        shunned: nodes that are known to be bad.
+        at_work: whether some element is.
+    """
+    bad = frozenset(shunned)
+    vanished = [end for end in ends if end.outcome == "vanished" and end.node not in bad]
+    where = {end.node for end in vanished}
+    worked_elsewhere = any(end.outcome == "worked" and end.node not in where for end in ends)
+    if len(where) <= 1 and (at_work or worked_elsewhere):
+        return []
+    return [end.cause or "it wrote nothing" for end in vanished]
+
+
+def _last_sign(sweep: SweepDir, place: Place) -> float:
+    """When an element was last heard of, by the clock of the file server."""
+    folder, index = sweep.submission(place.submission.name), place.index
+    paths = [
+        folder / f"{index}.end.json",
+        folder / f"{index}.node",
+        *job_logs(sweep, place.submission, index),
+    ]
+    signs = [0.0]
+    for path in paths:
+        with contextlib.suppress(OSError):
+            signs.append(path.stat().st_mtime)
+    return max(signs)

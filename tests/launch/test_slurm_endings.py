@@ -1,0 +1,90 @@
+"""What elements left behind, and whom that speaks against."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from lthsweep.launch.slurm.breaker import NodeEnd, bad_nodes
+from lthsweep.launch.slurm.endings import endings, silent
+from lthsweep.launch.slurm.journal import Submission
+from lthsweep.launch.slurm.standing import Place
+from lthsweep.launch.slurm.traces import KILLED, End, forget_end, has_ended, read_end, write_end
+from lthsweep.store.layout import SweepDir
+
+NAME = "lth-x-0001"
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    sweep = SweepDir(tmp_path / "sweep").create()
+    sweep.submission(NAME).mkdir(parents=True)
+    return sweep
+
+
+def place(index, kind="train"):
+    return Place(Submission(1, NAME, kind, (("a",),) * 9, job="7"), index, queued=None, settled=True)
+
+
+def started(sweep, index, node, at):
+    path = sweep.submission(NAME) / f"{index}.node"
+    path.write_text(f"{node} 7 0 {at}\n")
+    os.utime(path, (at, at))
+
+
+def ended(sweep, index, at, end):
+    write_end(sweep, NAME, index, end)
+    os.utime(sweep.submission(NAME) / f"{index}.end.json", (at, at))
+
+
+def end(node, outcome, cause=""):
+    return NodeEnd(node, outcome, cause)
+
+
+def test_ends_come_in_the_order_of_time_and_not_of_numbers(sweep):
+    """The elements of a broken node end first, whatever their numbers: that others work is seen after it."""
+    for index in (0, 1):
+        started(sweep, index, "n1", 100)
+        ended(sweep, index, 200, End(worked=("a",), node="n1"))
+    for index in (2, 3, 4):
+        started(sweep, index, "n2", 100 + index)
+    found = endings(sweep, [place(index) for index in range(5)])
+
+    assert [(e.node, e.outcome) for e in found] == 3 * [("n2", "vanished")] + 2 * [("n1", "worked")]
+    assert bad_nodes(found) == {"n2"}
+
+
+def test_an_element_that_never_started_was_on_no_node(sweep):
+    assert endings(sweep, [place(0)]) == []
+
+
+def test_one_that_was_killed_at_work_has_worked(sweep):
+    started(sweep, 0, "n1", 100)
+    write_end(sweep, NAME, 0, End(stopped=KILLED, node="n1"))
+
+    assert [e.outcome for e in endings(sweep, [place(0)])] == ["worked"]
+    assert not has_ended(sweep, NAME, 0)
+
+
+def test_an_element_that_is_started_again_forgets_its_end(sweep):
+    write_end(sweep, NAME, 0, End(stopped="signal"))
+    forget_end(sweep, NAME, 0)
+    forget_end(sweep, NAME, 0)
+
+    assert read_end(sweep, NAME, 0) is None
+
+
+@pytest.mark.parametrize(
+    ("ends", "at_work", "speaks"),
+    [
+        ([end("n1", "vanished")], False, True),
+        ([end("n1", "vanished")], True, False),
+        ([end("n1", "vanished"), end("n2", "worked")], False, False),
+        ([end("n1", "vanished"), end("n1", "worked")], False, True),
+        ([end("n1", "vanished"), end("n2", "vanished"), end("n3", "worked")], True, True),
+        ([end("bad", "vanished"), end("n2", "worked")], False, False),
+    ],
+)
+def test_what_vanishes_on_one_node_only_speaks_against_the_node(ends, at_work, speaks):
+    assert bool(silent(ends, ["bad"], at_work=at_work)) == speaks
