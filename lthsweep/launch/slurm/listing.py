@@ -14,6 +14,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from lthsweep.errors import ClusterSilentError
 from lthsweep.launch.slurm.ask import Answer
@@ -152,6 +153,7 @@ def _elements(record: str) -> Iterator[Element]:
         yield replace(element, index=number)
 
 
+@lru_cache(maxsize=4096)  # ten thousand elements share a few hundred moments
 def _moment(text: str) -> float | None:
     """SLURM's local time, "2026-11-21T10:09:41", in seconds since the epoch."""
     try:
