@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from pathlib import Path
@@ -24,7 +25,9 @@ from lthsweep.launch.coordinate import work_left
 from lthsweep.launch.on_slurm import run_slurm
 from lthsweep.launch.slurm.advance import Advance, advance
 from lthsweep.launch.slurm.cancelling import cancel_runs, cancel_sweep
+from lthsweep.launch.slurm.halt import read_halt
 from lthsweep.launch.slurm.journal import Submission, come_alive, open_journal
+from lthsweep.launch.slurm.look import look
 from lthsweep.launch.slurm.site import Site, site_of
 from lthsweep.launch.slurm.traces import End, write_end
 from lthsweep.launch.survey import seconds_per_epoch, survey
@@ -55,7 +58,7 @@ def submit(opened: Source, console: Console, *, retry_failed: bool, wait: bool, 
         wait_for(opened, site)
     _merge(opened)
     found = survey(opened.plan, opened.sweep)
-    if step.view.halt is not None or (found.failures and (wait or step.view.is_over)):
+    if read_halt(opened.sweep) or (found.failures and (wait or step.view.is_over)):
         raise typer.Exit(EXIT_FAILED)
     if wait and len(found.done) + found.count("cut off") < len(opened.plan.runs):
         raise typer.Exit(EXIT_INCOMPLETE)
@@ -63,19 +66,17 @@ def submit(opened: Source, console: Console, *, retry_failed: bool, wait: bool, 
 
 def wait_for(opened: Source, site: Site) -> None:
     """Wait until nothing is left to train, or the sweep is halted; looks at the disk, and seldom at SLURM."""
-    from lthsweep.launch.slurm.look import look
-
+    asked = time.monotonic()
     while True:
         found = survey(opened.plan, opened.sweep)
-        if len(found.done) + found.count("cut off") == len(opened.plan.runs):
+        if read_halt(opened.sweep) or len(found.done) + found.count("cut off") == len(opened.plan.runs):
             return
-        try:
-            view = look(opened.plan, opened.sweep, site)
-            if view.halt is not None or view.is_over:
-                return
-        except ClusterSilentError:
-            pass  # nothing follows from silence
-        time.sleep(site.poll_seconds)
+        if time.monotonic() - asked >= site.poll_seconds:
+            asked = time.monotonic()
+            with contextlib.suppress(ClusterSilentError):  # nothing follows from silence
+                if look(opened.plan, opened.sweep, site).is_over:
+                    return
+        time.sleep(min(5.0, site.poll_seconds))
 
 
 def describe_step(opened: Source, site: Site, step: Advance) -> list[str]:

@@ -126,7 +126,7 @@ def preview(plan: Plan, sweep: SweepDir, site: Site, work: Work) -> Preview:
     halted = (
         seen.halt is not None and seen.halt.by != "user"
     )  # `run` by hand goes on with what a user cancelled
-    costs = costed(plan, sweep, site, () if halted else left)
+    costs = costed(plan, sweep, site, () if halted else left, standing.covered)
     batches = batches_of(costs.nodes, site, limits, standing.covered)
     tick = standing.tick()
     room = room_for(site, limits, standing.live_elements, reserve=0 if tick else 1)
