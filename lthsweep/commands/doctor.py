@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import platform
+import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,13 +17,15 @@ from typing import Annotated
 import typer
 
 from lthsweep.commands.sources import JsonOption
-from lthsweep.errors import SpecError
+from lthsweep.errors import ClusterSilentError, SpecError
 from lthsweep.launch.machine import count_gpus, usable_cores
+from lthsweep.launch.slurm.queue import read_queue
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.verify import Finding, quarantine, verify
 
 __all__ = ["doctor"]
 
+_SLURM_SECONDS = 20.0
 _PACKAGES = ("torch", "torchvision", "numpy", "h5py", "pandas", "pydantic", "duckdb", "submitit", "mpi4py")
 
 
@@ -49,7 +53,7 @@ def doctor(
     sweep = SweepDir(directory)
     if not sweep.exists():
         raise SpecError(f"{directory} is no sweep directory; give the folder that `lthsweep run` wrote to")
-    findings = verify(sweep)
+    findings = [*_doors(sweep), *verify(sweep)]
     moved = quarantine(sweep, findings) if mend else []
     if as_json:
         typer.echo(json.dumps([_plain(finding) for finding in findings], indent=2))
@@ -94,6 +98,44 @@ def _installation() -> Iterator[Check]:
         f"works, CUDA {'available' if last[0].endswith('True') else 'not available'}" if works else last[0]
     )
     yield Check("import torch, torchvision", found, works)
+    yield from _cluster()
+
+
+def _cluster() -> Iterator[Check]:
+    """What `run --on slurm` needs; a machine without SLURM is in order."""
+    commands = ("sbatch", "squeue", "scancel", "scontrol")
+    there = [name for name in commands if shutil.which(name)]
+    if not there:
+        yield Check("SLURM", "not here", True)
+        return
+    try:
+        import submitit  # noqa: F401
+
+        yield Check("import submitit", "works", True)
+    except ImportError as error:
+        yield Check("import submitit", f"{error}; pip install 'lthsweep[slurm]'", False)
+    missing = [name for name in commands if name not in there]
+    if missing:
+        yield Check("SLURM", f"not on PATH: {', '.join(missing)}", False)
+        return
+    try:
+        number = len(read_queue(seconds=_SLURM_SECONDS))
+        yield Check("SLURM", f"answers; {number} of your jobs are in the queue", True)
+    except ClusterSilentError as silence:
+        yield Check("SLURM", f"does not answer: {silence}", False)
+
+
+def _doors(sweep: SweepDir) -> Iterator[Finding]:
+    """Folders into which somebody else could write what workers then believe; `state/` says even what jobs run."""
+    for folder in (sweep.path, sweep.records, sweep.weights, sweep.state, sweep.slurm):
+        try:
+            mode = folder.stat().st_mode
+        except OSError:  # not there, or not this user's to see
+            continue
+        own = folder in (sweep.state, sweep.slurm)
+        if mode & (0o022 if own else 0o002):
+            what = f"others may write here (mode {stat.S_IMODE(mode):o})"
+            yield Finding("warning", folder, what, f"chmod {'700' if own else 'o-w'} it, after a look inside")
 
 
 def _plain(finding: Finding) -> dict[str, str]:

@@ -212,6 +212,25 @@ def test_doctor_checks_the_installation(cache):
     assert next(check for check in told if check["what"] == "import torch, torchvision")["ok"]
 
 
+def test_a_machine_without_slurm_is_in_order(cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    told = {check["what"]: check for check in json.loads(lthsweep("doctor", "--json", cache=cache).stdout)}
+
+    assert told["SLURM"] == {"what": "SLURM", "found": "not here", "ok": True}
+
+
+def test_doctor_names_folders_that_others_may_write_to(finished, cache):
+    finished.state.chmod(0o770)
+    try:
+        ended = lthsweep("doctor", finished.path, cache=cache)
+    finally:
+        finished.state.chmod(0o700)
+
+    assert ended.returncode == 0
+    assert f"{finished.state}: others may write here (mode 770)" in ended.stdout
+
+
 def test_data_list_prepare_and_verify(cache, tmp_path):
     listed = json.loads(lthsweep("data", "list", "--json", cache=cache).stdout)
     prepared = lthsweep("data", "prepare", "digits", "--size", "16", cache=cache)

@@ -28,6 +28,9 @@ __all__ = ["AT_WORK", "Glance", "glance"]
 AT_WORK = frozenset({"RUNNING", "COMPLETING", "STAGE_OUT", "SIGNALING"})
 """States of a job that has begun; in all others SLURM is going to start it, or start it again."""
 
+_SECONDS = 20.0
+"""How long squeue may take: somebody waits for the answer, and the disk has one too."""
+
 
 @dataclass(frozen=True)
 class Glance:
@@ -124,12 +127,12 @@ def _look(sweep: SweepDir, site: Site) -> Look:
     """The queue of the user whose jobs these are."""
     owner = sweep.slurm.stat().st_uid
     if owner == os.getuid():
-        return look(sweep.slurm / "queue.json", site.poll_seconds)
+        return look(sweep.slurm / "queue.json", site.poll_seconds, seconds=_SECONDS)
     try:
         name = pwd.getpwuid(owner).pw_name
     except KeyError:
         name = str(owner)
-    return Look(read_queue(name), time.time())
+    return Look(read_queue(name, seconds=_SECONDS), time.time())
 
 
 def _by_disk(sweep: SweepDir, journal: Sequence[Submission]) -> Standing:

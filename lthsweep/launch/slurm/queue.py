@@ -43,25 +43,27 @@ class Found:
     accounting: bool
 
 
-def read_queue(user: str | None = None) -> tuple[Element, ...]:
+def read_queue(user: str | None = None, *, seconds: float = SECONDS) -> tuple[Element, ...]:
     """All elements of a user that wait or run.
 
     Args:
         user: None for the one who asks.
+        seconds: how long squeue may take.
 
     Raises:
         ClusterSilentError: if SLURM does not answer, or oddly.
     """
-    return parse_queue(_squeue("--user", user or this_user()))
+    return parse_queue(_squeue("--user", user or this_user(), seconds=seconds))
 
 
-def look(cache: Path | None, max_age: float) -> Look:
+def look(cache: Path | None, max_age: float, *, seconds: float = SECONDS) -> Look:
     """Like `read_queue`, but with no more than one squeue per `max_age`, for all processes that share a cache.
 
     Args:
         cache: a file; its folder must exist. A damaged one counts as none, and one that cannot be written is done
             without. None for a look of one's own.
         max_age: seconds.
+        seconds: how long squeue may take.
 
     Raises:
         ClusterSilentError: if SLURM has to be asked, and does not answer.
@@ -69,7 +71,7 @@ def look(cache: Path | None, max_age: float) -> Look:
     known = None if cache is None else _remembered(cache)
     if known is not None and abs(time.time() - known.taken) < max_age:
         return known
-    seen = Look(read_queue(), time.time())
+    seen = Look(read_queue(seconds=seconds), time.time())
     if cache is not None:
         content = {"taken": seen.taken, "elements": [asdict(element) for element in seen.elements]}
         with contextlib.suppress(StoreError):
@@ -142,9 +144,9 @@ def live_jobs(ids: Iterable[str]) -> Mapping[str, Element]:
     return {job: found[job] for job in asked if job in found}
 
 
-def _squeue(*options: str) -> Answer:
+def _squeue(*options: str, seconds: float = SECONDS) -> Answer:
     """Ask for elements, each on a line of its own."""
-    return ask(["squeue", "--array", "--Format", FORMAT, *options], seconds=SECONDS)
+    return ask(["squeue", "--array", "--Format", FORMAT, *options], seconds=seconds)
 
 
 def _remembered(cache: Path) -> Look | None:
