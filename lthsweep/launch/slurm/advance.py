@@ -156,7 +156,7 @@ class _Step:
         """Leave a follow-up job; where there is no room for one, a job that ends with nobody to follow steps in."""
         self._number += 1
         try:
-            return submit_tick(self.sweep, self.site, self._number, after=after)
+            return submit_tick(self.sweep, self.site, self._number, after=after, exclude=self.view.bad_nodes)
         except JobLimitError as refusal:
             self.refusal = self.refusal or str(refusal)
             return None

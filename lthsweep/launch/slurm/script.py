@@ -2,7 +2,8 @@
 
 A job that trains is one task of srun. SLURM sends its notices (USR2 before the time limit, TERM when a job has to make
 room) to the tasks of srun; the batch shell, and what it started itself, hears of them when its time is over. A
-follow-up job is light: one core, no GPU, no srun, since a command that submits jobs is better not a task of one.
+follow-up job is light: one core, no GPU, no srun, since a command that submits jobs is better not a task of one. If it
+fails it is started again, since nobody else may be left to take its step.
 
 The breadcrumb comes before anything that can fail: one line per start in `<index>.node`, so that a node on which not
 even Python starts is known by name.
@@ -78,7 +79,7 @@ def text_of(job: Job, site: Site) -> str:
     own = {name: options.pop(name) for name in _OF_SUBMITIT if name in options}
     return executor_of(job).text(
         _command_line(job, site),
-        setup=[_crumb(folder), *site.setup],
+        setup=[_crumb(folder), *([_again(alone=not _excluded(job, site))] if job.light else []), *site.setup],
         additional_parameters={name.replace("_", "-"): value for name, value in options.items()},
         **own,
     )
@@ -146,7 +147,7 @@ def _full(job: Job, site: Site) -> dict[str, Any]:
 
 
 def _light(job: Job, site: Site) -> dict[str, Any]:
-    """QOS and reservation hold for the partition they were named for. TERM comes to the command, not to srun."""
+    """QOS and reservation hold for the partition they were named for."""
     here = site.tick_partition in (None, site.partition)
     return {
         **{name: value or True for name, value in site.extra.items() if name in _LIGHT_EXTRAS},
@@ -156,7 +157,6 @@ def _light(job: Job, site: Site) -> dict[str, Any]:
         "exclude": _excluded(job, site),
         "cpus_per_task": 1,
         "mem": site.tick_memory,
-        "signal": "B:TERM@60",
     }
 
 
@@ -165,22 +165,35 @@ def _excluded(job: Job, site: Site) -> str | None:
 
 
 def _command_line(job: Job, site: Site) -> str:
-    """`exec`, so that no shell stands between SLURM's signals and the command.
+    """`exec`, so that no shell stands between SLURM's signals and what trains; a follow-up has a shell that looks on.
 
     A step of srun does not inherit the number of cores since SLURM 22.05; it has to be said again.
     """
     command = shlex.join(job.command)
-    return (
-        f"exec {command}"
-        if job.light
-        else f"exec srun --mpi=none --ntasks=1 --cpus-per-task={site.cpus} {command}"
-    )
+    return command if job.light else f"exec srun --mpi=none --ntasks=1 --cpus-per-task={site.cpus} {command}"
 
 
 def _crumb(folder: str) -> str:
     """Plain sh: node, raw job id, restarts so far, seconds since the epoch."""
     words = '"${SLURMD_NODENAME:-$(hostname)} $SLURM_JOB_ID ${SLURM_RESTART_COUNT:-0} $(date +%s)"'
     return f'(umask 077; echo {words} >> {shlex.quote(folder)}/"${{SLURM_ARRAY_TASK_ID:-0}}.node")'
+
+
+def _again(alone: bool) -> str:
+    """A follow-up that fails is started again, twice at most, on another node if there is one.
+
+    Nothing else is in the queue any more that could take its step: where a node fails every job, it is the one that is
+    free for the follow-up as well. One that is cancelled (TERM) stays cancelled.
+
+    Args:
+        alone: the job excludes no nodes yet; else a list would have to be added to, and what is bad is known.
+    """
+    requeue = 'scontrol requeue "$SLURM_JOB_ID"'
+    others = '[ "$(sinfo --noheader --Node --format=%N --partition="$SLURM_JOB_PARTITION" | sort -u | wc -l)" -gt 1 ]'
+    avoid = 'scontrol update JobId="$SLURM_JOB_ID" ExcNodeList="$SLURMD_NODENAME"'
+    again = f"{requeue} && {others} && {avoid}" if alone else requeue
+    few = '[ "${SLURM_RESTART_COUNT:-0}" -lt 2 ]'
+    return f"trap 'trap - EXIT; exit 143' TERM; trap '[ $? -eq 0 ] || {{ trap \"\" TERM; {few} && {again}; }}' EXIT"
 
 
 _PLAIN = r"[A-Za-z0-9._:,=@%+/][A-Za-z0-9._:,=@%+/-]*"

@@ -63,7 +63,9 @@ def submit_batch(
     return _hand_over(sweep, site, intent, batch_job(sweep, site, intent, dependency, exclude))
 
 
-def submit_tick(sweep: SweepDir, site: Site, number: int, *, after: Sequence[Submission]) -> Submission:
+def submit_tick(
+    sweep: SweepDir, site: Site, number: int, *, after: Sequence[Submission], exclude: Collection[str] = ()
+) -> Submission:
     """Submit the follow-up job: after everything that is queued, or, if nothing is named, by the clock.
 
     Raises:
@@ -79,7 +81,7 @@ def submit_tick(sweep: SweepDir, site: Site, number: int, *, after: Sequence[Sub
             after=tuple(submission.name for submission in after),
         ),
     )
-    return _hand_over(sweep, site, intent, tick_job(sweep, site, intent, [s.job for s in after]))
+    return _hand_over(sweep, site, intent, tick_job(sweep, site, intent, [s.job for s in after], exclude))
 
 
 def dependency_of(batch: Batch, after: Sequence[str]) -> str | None:
@@ -106,7 +108,13 @@ def batch_job(
     )
 
 
-def tick_job(sweep: SweepDir, site: Site, intent: Submission, after: Sequence[str | None]) -> Job:
+def tick_job(
+    sweep: SweepDir,
+    site: Site,
+    intent: Submission,
+    after: Sequence[str | None],
+    exclude: Collection[str] = (),
+) -> Job:
     """The job of a follow-up."""
     known = [job for job in after if job is not None]
     listed = 0 < len(known) <= _LONGEST_LIST and len(known) == len(after)
@@ -119,7 +127,7 @@ def tick_job(sweep: SweepDir, site: Site, intent: Submission, after: Sequence[st
         elements=0,
         dependency=":".join(["afterany", *known]) if listed else None,
         begin=None if listed else f"now+{seconds}",
-        exclude=(),
+        exclude=tuple(sorted({*site.exclude, *exclude})),
         light=True,
     )
 
