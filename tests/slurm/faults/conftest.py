@@ -1,0 +1,100 @@
+"""What tests of faults share: the undisturbed sweep, makers of disturbed ones, and the table that they print."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from lthsweep.store.layout import SweepDir
+from tests.launch.sweeps import lthsweep as locally
+from tests.slurm.faults.interrupted import ODOMETER, SWEEP, Interrupted
+from tests.slurm.sweeps import OnSlurm, assert_same_science
+
+FIELDS = ("fault", "outcome", "interruptions", "repeated")
+DEFAULTS = {
+    "grid": "sparsity = [0.8]",
+    "seeds": "[0]",
+    "time": "10",
+    "target_minutes": 1,
+    "floor_minutes": 0.5,
+    "attempts": 1,
+    "slurm": "",
+}
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory, cache):
+    """The sweep with three seeds, trained on this machine without SLURM: what every other has to be equal to."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    file = folder / "sweep.toml"
+    file.write_text(SWEEP.format(**DEFAULTS | {"seeds": "[0, 1, 2, 3, 4, 5]"}))
+    ended = locally("run", file, "--out", folder / "sweep", cache=cache)
+    assert ended.returncode == 0, ended.stderr
+    return OnSlurm({}, file, SweepDir(folder / "sweep"))
+
+
+@pytest.fixture
+def make(tmp_path, cluster, cache, undisturbed):
+    """Makes a sweep on the cluster; how long an epoch takes is known, so that dense run and ticket share a job."""
+
+    def build(*, on=None, where=None, timed=True, **changes):
+        place = where or tmp_path
+        number = sum(path.name.startswith("sweep") for path in place.iterdir())
+        file = tmp_path / f"sweep{number}.toml"
+        file.write_text(SWEEP.format(**DEFAULTS | changes))
+        odometer = tmp_path / f"odometer{number}"
+        odometer.mkdir()
+        sweep = SweepDir(place / f"sweep{number}").create()
+        if timed:
+            shutil.copy(undisturbed.sweep.timings, sweep.timings)
+        environment = {
+            **(on or cluster).env,
+            "LTHSWEEP_CACHE": str(cache),
+            "COLUMNS": "150",
+            "LTH_ODOMETER": str(odometer),
+            "PYTHONPATH": str(ODOMETER),
+        }
+        return Interrupted(environment, file, sweep, on or cluster, odometer)
+
+    return build
+
+
+@pytest.fixture
+def as_if_undisturbed(undisturbed):
+    """Asserts that a sweep has all its records, each once, equal to those of the undisturbed one."""
+
+    def check(ours):
+        theirs = undisturbed.records()
+        found = ours.records()
+        assert found.keys() == ours.plan.runs.keys()
+        common = found.keys() & theirs.keys()
+        assert common
+        assert_same_science({key: found[key] for key in common}, {key: theirs[key] for key in common})
+        assert not list(ours.sweep.duels.glob("*"))
+
+    return check
+
+
+@pytest.fixture
+def row(record_property):
+    """Writes a row of the table in docs/reliability.md."""
+
+    def write(fault, ours, outcome, repeated=None):
+        steps = ours.repeated() if repeated is None else repeated
+        for name, value in zip(FIELDS, (fault, outcome, ours.interruptions(), steps), strict=True):
+            record_property(name, value)
+
+    return write
+
+
+def pytest_terminal_summary(terminalreporter):
+    rows = [
+        dict(report.user_properties)
+        for report in terminalreporter.getreports("passed")
+        if "fault" in dict(report.user_properties)
+    ]
+    if rows:
+        terminalreporter.section("faults on a real SLURM; a run has 410 steps and a checkpoint per second")
+    for found in sorted(rows, key=lambda found: str(found["fault"])):
+        terminalreporter.write_line("| " + " | ".join(str(found[name]) for name in FIELDS) + " |")

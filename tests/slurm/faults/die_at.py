@@ -1,0 +1,74 @@
+"""`lthsweep ARGUMENTS`, killed at one step of a submission: python die_at.py KIND STEP ARGUMENTS.
+
+KIND is "train" or "tick". STEP is one of STEPS; the process ends there as by SIGKILL, nothing is flushed or undone. At
+"heard", sbatch is started and lives on: an orphan that submits the job after its coordinator is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+from lthsweep.launch.slurm import sbatch, submitting
+
+STEPS = ("before intent", "intent", "heard", "submitted", "noted")
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def arm(kind: str, step: str) -> None:
+    """Let this process die at a step of the first submission of a kind."""
+    publish, submit, note = submitting._publish, submitting.submit, submitting.note_id
+    ours: list[str] = []
+
+    def _publish(sweep, intent):
+        if intent.kind == kind and step == "before intent":
+            die()
+        published = publish(sweep, intent)
+        if published.kind == kind:
+            ours.append(published.name)
+            if step == "intent":
+                die()
+        return published
+
+    def hand(job, site):
+        if job.name in ours and step == "heard":
+            start = sbatch.ask
+
+            def ask(command, **options):
+                if command[0] == "sbatch":
+                    if os.fork() == 0:  # the orphan: on its own, and not in a hurry
+                        os.setsid()
+                        time.sleep(1)
+                        start(command, **options)
+                        os._exit(0)
+                    die()
+                return start(command, **options)
+
+            sbatch.ask = ask
+        number = submit(job, site)
+        if job.name in ours and step == "submitted":
+            die()
+        return number
+
+    def note_id(sweep, name, job):
+        note(sweep, name, job)
+        if name in ours and step == "noted":
+            die()
+
+    submitting._publish, submitting.submit, submitting.note_id = _publish, hand, note_id
+
+
+if __name__ == "__main__":
+    from lthsweep.cli import main
+
+    kind, step, *arguments = sys.argv[1:]
+    assert kind in ("train", "tick")
+    assert step in STEPS
+    arm(kind, step)
+    sys.argv = ["lthsweep", *arguments]
+    sys.exit(main())

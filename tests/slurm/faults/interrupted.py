@@ -1,0 +1,170 @@
+"""A sweep that is interrupted on a real cluster, and an exact account of the steps that were trained twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import struct
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from lthsweep.launch.slurm.journal import Submission
+from lthsweep.store import failures
+from tests.slurm.conftest import DevCluster
+from tests.slurm.sweeps import OnSlurm
+
+__all__ = ["CHECKPOINT_SECONDS", "ODOMETER", "STEPS", "SWEEP", "Attempt", "Interrupted", "processes"]
+
+ODOMETER = Path(__file__).with_name("odometer")
+
+CHECKPOINT_SECONDS = 1.0
+STEPS = 410
+"""Of each run: ten epochs of 41 steps."""
+
+SWEEP = """
+[sweep]
+name = "faults"
+model = {{ name = "lenet_300_100" }}
+data = {{ name = "digits", size = 8, validation = 100 }}
+
+[train]
+epochs = 10
+batch_size = 32
+optimizer = {{ name = "sgd", lr = 0.05, momentum = 0.9, weight_decay = 1e-4 }}
+
+[grid]
+{grid}
+rewind_epoch = [0]
+seed = {seeds}
+
+[local]
+workers = 1
+retries = 0
+checkpoint_seconds = 1
+
+[slurm]
+cpus = 1
+workers = 1
+memory = "1G"
+time = "{time}"
+tick_minutes = 0.05
+poll_seconds = 1
+lag_seconds = 5
+target_minutes = {target_minutes}
+floor_minutes = {floor_minutes}
+attempts = {attempts}
+{slurm}
+"""
+"""One attempt for real errors: a fault that used up an attempt would end the run."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What the odometer says of one start of a run.
+
+    Attributes:
+        first: the step at which it went on.
+        reached: how far it came; a step that was begun counts.
+        saved: the step of its last checkpoint, -1 without one.
+        exposed: seconds from that checkpoint, or from the start, to the beginning of its last step.
+    """
+
+    first: int
+    reached: int
+    saved: int
+    exposed: float
+
+
+@dataclass
+class Interrupted(OnSlurm):
+    """A sweep whose steps are counted and paced.
+
+    Attributes:
+        cluster: where it runs.
+        odometer: folder of the counts.
+    """
+
+    cluster: DevCluster
+    odometer: Path
+
+    def pace(self, seconds: float) -> None:
+        """Let every step last longer; 0 for full speed."""
+        temporary = self.odometer / "pace.new"
+        temporary.write_text(str(seconds))
+        temporary.replace(self.odometer / "pace")
+
+    def attempts(self, key: str) -> list[Attempt]:
+        """All starts of a run, in order."""
+        files = sorted(self.odometer.glob(f"{key}.*.steps"), key=lambda path: int(path.name.split(".")[1]))
+        read = (struct.unpack("<qqqdd", path.read_bytes()) for path in files)
+        return [Attempt(first, reached, saved, exposed) for first, reached, saved, exposed, _ in read]
+
+    @property
+    def trunk(self) -> str:
+        """Key of the first dense run."""
+        return self.plan.dense[0].key
+
+    def training(self) -> list[Submission]:
+        """Submissions that train, in order."""
+        return [submission for submission in self.journal() if submission.kind == "train"]
+
+    def wait_for_checkpoint(self, starts: int, key: str | None = None) -> None:
+        """Wait until a run was started so often, and the last attempt has written a checkpoint."""
+
+        def there() -> bool:
+            attempts = self.attempts(key or self.trunk)
+            return len(attempts) >= starts and attempts[-1].saved > attempts[-1].first
+
+        self.wait_for(there)
+
+    def repeated(self) -> int:
+        """Steps trained more than once, over all runs."""
+        total = 0
+        for key in self.plan.runs:
+            attempts = self.attempts(key)
+            total += sum(a.reached - a.first for a in attempts) - STEPS
+        return total
+
+    def interruptions(self) -> int:
+        """Starts of runs beyond the first."""
+        return sum(len(self.attempts(key)) - 1 for key in self.plan.runs)
+
+    def assert_little_was_repeated(self) -> None:
+        """No attempt was further from its last checkpoint than the interval when it ended.
+
+        That is no matter of how fast the machine is: the odometer reads the clock that decides on checkpoints, at the
+        same moment.
+        """
+        for key in self.plan.runs:
+            attempts = self.attempts(key)
+            assert all(attempt.exposed < CHECKPOINT_SECONDS for attempt in attempts), attempts
+            for before, after in pairwise(attempts):
+                assert after.first == max(before.saved, before.first), attempts
+
+    def assert_nothing_counts_against_it(self) -> None:
+        """No failure is on record, and the table holds everything."""
+        assert failures.read_failures(self.sweep) == {}
+
+
+def processes(*words: str) -> list[int]:
+    """Process ids, as this shell sees them, of commands that contain all words."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:
+                continue
+            if all(word in line for word in words) and int(entry.name) != os.getpid():
+                found.append(int(entry.name))
+    return sorted(found)
+
+
+def send(number: signal.Signals, pids: list[int]) -> None:
+    """A signal to processes, some of which may have ended."""
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            continue
