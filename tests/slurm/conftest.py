@@ -137,11 +137,15 @@ class DevCluster:
         if self.queue():
             self.run("scancel", *self.queue())
             self.wait_empty()
-        for name, state in self.node_states().items():
-            if "dra" in state:  # draining, drained
-                self.node_resume(name)
-            if state.startswith(("down", "unk")) or state.endswith("*"):  # *: does not answer yet
-                self.wait_until(lambda name=name: self.node_states()[name] == "idle")  # type: ignore[misc]
+        self.wait_until(self._all_idle)
+
+    def _all_idle(self) -> bool:
+        """Whether every node waits for work; resumes those that are drained, which only one that answers can be."""
+        known = self.node_states()
+        for name, state in known.items():
+            if "drain" in state:  # or "drained"
+                self._devcluster("node", name, "resume", check=False)
+        return set(known.values()) == {"idle"}
 
     def down(self) -> None:
         self._devcluster("down")
