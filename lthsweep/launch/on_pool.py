@@ -16,8 +16,9 @@ from lthsweep.plan.run import Plan
 from lthsweep.spec import Spec, dump_spec
 from lthsweep.store import commit
 from lthsweep.store.layout import SweepDir
+from lthsweep.usercode import is_code, require_allowed
 
-__all__ = ["SweepRun", "open_sweep", "require_data", "run_on_pool"]
+__all__ = ["SweepRun", "open_sweep", "require_code", "require_data", "run_on_pool"]
 
 _TEMP_SECONDS = 3600.0
 """A temporary file this old has no living writer."""
@@ -55,10 +56,12 @@ def run_on_pool(
         cache: folder of packed data, None for the default.
 
     Raises:
+        CodeError: before anything is written, if code of the user's own is not allowed or not what it was.
         MissingDataError: before anything is written.
         LaunchError: if workers cannot be started.
         StoreError: if the directory cannot be written.
     """
+    require_code(plan)
     require_data(plan, cache)
     open_sweep(plan.spec, sweep)
     work = work_left(plan, sweep)
@@ -81,6 +84,17 @@ def run_on_pool(
         pool.stop()
         raise
     return SweepRun(tally, time.monotonic() - started, len(work.found.done), len(work.found.foreign))
+
+
+def require_code(plan: Plan) -> None:
+    """Make sure that code of the user's own, which workers will run, is allowed, here and unchanged.
+
+    Raises:
+        CodeError: if it is not; the message names the way to allow it.
+    """
+    for name in sorted({str(run.recipe.model["init"]) for run in plan.dense}):
+        if is_code(name):
+            require_allowed(name)
 
 
 def require_data(plan: Plan, cache: Path | None = None) -> None:
