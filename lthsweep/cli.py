@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from lthsweep.commands import data, doctor, planning, running, tables
+from lthsweep.commands import comparing, data, doctor, planning, running, tables
 from lthsweep.errors import LthsweepError
 
 __all__ = ["app", "main"]
@@ -33,6 +33,7 @@ app.command()(running.status)
 app.command()(running.logs)
 app.command()(tables.merge)
 app.command()(tables.query)
+app.command()(comparing.compare)
 app.command()(tables.report)
 app.add_typer(data.app, name="data")
 app.command()(doctor.doctor)
