@@ -68,8 +68,8 @@ def orthogonal(model: nn.Module) -> None:
 def signed_constant(model: nn.Module) -> None:
     """Plus or minus √(2 / fan_in), the sign by a fair coin: Kaiming's deviation without its distribution.
 
-    Zhou et al., NeurIPS 2019, arXiv:1905.01067, section 4.1, found that tickets live by the signs of their
-    initial weights; Ramanujan et al., CVPR 2020, arXiv:1911.13299, section 4, call this the signed Kaiming
+    Zhou et al., NeurIPS 2019, arXiv:1905.01067, section 4, found that tickets live by the signs of their initial
+    weights; Ramanujan et al., CVPR 2020, arXiv:1911.13299, call this the signed Kaiming
     constant. All magnitudes of a layer are equal here: what magnitude pruning ranks is what training made of them.
     """
     _fill(model, _draw_signed_constant)
