@@ -238,6 +238,7 @@ def test_commands_that_do_not_train_start_without_torch(sweep):
         ["status", path],
         ["merge", path],
         ["query", path, "sparsity >= 0.8", "--json"],
+        ["compare", path, "--axis", "sparsity"],
         ["doctor", path],
     ]
 
