@@ -38,7 +38,9 @@ words = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_siz
 labels = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,20}", fullmatch=True)
 share = st.floats(0, 0.999)
 positive = st.floats(1e-6, 8)
-inits = st.sampled_from(["default", "kaiming_normal", "xavier_uniform"])
+inits = st.sampled_from(
+    ["default", "kaiming_normal", "signed_constant", "own.module:scheme@0123456789abcdef"]
+)
 
 
 def optional(**keys):
