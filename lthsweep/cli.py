@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from lthsweep.commands import comparing, data, doctor, planning, running, tables
+from lthsweep.commands import cluster, comparing, data, doctor, planning, running, tables, watching
 from lthsweep.errors import LthsweepError
 
 __all__ = ["app", "main"]
@@ -29,14 +29,16 @@ app.command()(planning.init)
 app.command()(planning.presets)
 app.command()(planning.plan)
 app.command()(running.run)
-app.command()(running.status)
-app.command()(running.logs)
+app.command()(watching.status)
+app.command()(watching.logs)
+app.command()(cluster.cancel)
 app.command()(tables.merge)
 app.command()(tables.query)
 app.command()(comparing.compare)
 app.command()(tables.report)
 app.add_typer(data.app, name="data")
 app.command()(doctor.doctor)
+app.command(hidden=True)(cluster.tick)
 
 
 def _print_version(wanted: bool) -> None:

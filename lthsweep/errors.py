@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import ClassVar, Self
 
 __all__ = [
+    "CancelledError",
     "ClaimedError",
     "ClusterSilentError",
     "CodeError",
@@ -113,6 +114,10 @@ class ClaimedError(StoreError):
 
 class LaunchError(LthsweepError):
     """Workers cannot be started or have failed beyond the number of retries."""
+
+
+class CancelledError(LthsweepError):
+    """Somebody does not want this run any more."""
 
 
 class ClusterSilentError(LaunchError):

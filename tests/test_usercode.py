@@ -242,6 +242,8 @@ def test_a_sweep_with_code_of_ones_own_runs_where_it_is_allowed_and_leaves_nothi
     trained = run(here, cache, "my_inits", "run", "own.toml", "--out", "sweep", "--quiet")
     assert trained.returncode == 0, trained.stdout + trained.stderr
     (here / "my_inits.py").unlink()
+    again = run(here, cache, "", "run", "sweep", "--quiet")
+    assert again.returncode == 0, "nothing is left that would need the code"
     asked = run(here, cache, "", "query", "sweep", "--json")
     assert [row["model.init"].split("@")[0] for row in json.loads(asked.stdout)] == [
         "my_inits:small",

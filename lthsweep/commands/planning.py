@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lthsweep.commands.display import duration
+from lthsweep.commands.jobs import jobs_json, jobs_lines, jobs_of
 from lthsweep.commands.sources import (
     CacheOption,
     JsonOption,
@@ -20,7 +21,7 @@ from lthsweep.commands.sources import (
     SourceArgument,
     open_source,
 )
-from lthsweep.errors import SpecError
+from lthsweep.errors import SpecError, UnknownNameError
 from lthsweep.launch.coordinate import work_left
 from lthsweep.launch.on_local import profile_recipes, workers_of
 from lthsweep.launch.survey import seconds_per_epoch
@@ -28,6 +29,8 @@ from lthsweep.plan.cost import Cost, Estimate, cost_json, cost_of, estimate, ste
 from lthsweep.spec import commented_template, load_spec, preset_names, preset_summary, preset_text
 
 __all__ = ["init", "plan", "presets"]
+
+PLACES = ("local", "slurm")
 
 
 def init(
@@ -73,34 +76,46 @@ def plan(
     profile: Annotated[
         bool, typer.Option("--profile", help="Train for a few seconds to learn how long an epoch takes.")
     ] = False,
+    on: Annotated[
+        str,
+        typer.Option("--on", metavar="PLACE", help="local; or slurm: the jobs that would be submitted now."),
+    ] = "local",
+    sbatch: Annotated[
+        bool, typer.Option("--sbatch", help="With --on slurm: the text of every batch script.")
+    ] = False,
     cache: CacheOption = None,
 ) -> None:
     """Say what a file will train, what that costs, and what is done already. Trains nothing, writes nothing."""
+    if on not in PLACES:
+        raise UnknownNameError.of("--on", on, known=PLACES)
     opened = open_source(source, overrides=overrides, out=out)
     work = work_left(opened.plan, opened.sweep)
+    jobs = jobs_of(opened, work) if on == "slurm" else None
     done = work.found.done
     cost = cost_of(opened.plan, done)
     known = profile_recipes(opened.plan, cache) if profile else seconds_per_epoch(opened.plan, opened.sweep)
     expected = estimate(opened.plan, done, known, workers=workers_of(opened.spec))
     if as_json:
-        typer.echo(json.dumps(_as_json(opened, cost, expected, known, done, runs), indent=2))
+        told = _as_json(opened, cost, expected, known, done, runs)
+        typer.echo(json.dumps(told if jobs is None else told | {"slurm": jobs_json(jobs)}, indent=2))
         return
-    for line in _lines(
-        opened, cost, expected, sum(node.cost for node in work.nodes if node.key in work.walks)
-    ):
+    walked = sum(node.cost for node in work.nodes if node.key in work.walks)
+    for line in _lines(opened, cost, expected, walked, here=jobs is None):
         typer.echo(line)
     if work.found.foreign:
         typer.echo(
             f"{len(work.found.foreign)} records in {opened.sweep.path} belong to another grid or recipe; "
             f"they stay, and do not enter this table"
         )
+    for line in () if jobs is None else jobs_lines(jobs, all_texts=sbatch):
+        typer.echo(line)
     if runs:
         for run in opened.plan.runs.values():
             length = run.epochs(steps_per_epoch(run.recipe))
             typer.echo(f"{run.key}  {work.found.states[run.key]:8}  {length:6g} epochs  {run.describe()}")
 
 
-def _lines(opened: Source, cost: Cost, expected: Estimate | None, walked: float) -> list[str]:
+def _lines(opened: Source, cost: Cost, expected: Estimate | None, walked: float, *, here: bool) -> list[str]:
     axes = ", ".join(f"{name} × {len(values)}" for name, values in opened.spec.grid.axes.items())
     lines = [
         f"{opened.spec.sweep.name}: {cost.cells:,} cells ({axes})",
@@ -116,6 +131,8 @@ def _lines(opened: Source, cost: Cost, expected: Estimate | None, walked: float)
         lines.append(
             f"time: at least {duration(expected.wall)} on {expected.workers} workers here "
             f"({duration(expected.work)} of work, longest chain {duration(expected.longest_chain)})"
+            if here
+            else f"time: {duration(expected.work)} on one worker, longest chain {duration(expected.longest_chain)}"
         )
     else:
         lines.append(f"nothing to train: lthsweep merge {opened.sweep.path}")

@@ -1,13 +1,11 @@
-"""`run`, `status`, `logs`: train what is missing, and see how it goes."""
+"""`run`: train what is missing."""
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -16,7 +14,6 @@ from lthsweep.commands.display import Display, duration, plain_console
 from lthsweep.commands.interrupt import Interrupt
 from lthsweep.commands.sources import (
     CacheOption,
-    JsonOption,
     OutOption,
     SetOption,
     Source,
@@ -24,18 +21,17 @@ from lthsweep.commands.sources import (
     open_source,
 )
 from lthsweep.commands.tables import print_table
-from lthsweep.errors import SpecError, UnknownNameError
+from lthsweep.errors import UnknownNameError
 from lthsweep.launch.coordinate import work_left
-from lthsweep.launch.on_local import run_local, slots_of, workers_of
+from lthsweep.launch.on_local import run_local, slots_of
 from lthsweep.launch.on_pool import SweepRun
-from lthsweep.launch.survey import Survey, seconds_per_epoch, survey
-from lthsweep.plan.cost import cost_of, estimate
+from lthsweep.launch.survey import Survey
 
-__all__ = ["logs", "run", "status"]
+__all__ = ["run"]
 
 EXIT_FAILED = 1
 EXIT_INCOMPLETE = 3
-PLACES = ("local", "mpi")
+PLACES = ("local", "mpi", "slurm")
 
 
 def run(
@@ -44,8 +40,22 @@ def run(
     out: OutOption = None,
     on: Annotated[
         str,
-        typer.Option("--on", help="Where the runs are trained: local processes, or mpi for mpirun's ranks."),
+        typer.Option(
+            "--on",
+            metavar="PLACE",
+            help="Where the runs are trained: local processes, mpi for mpirun's ranks, slurm for jobs of a cluster.",
+        ),
     ] = "local",
+    retry_failed: Annotated[
+        bool,
+        typer.Option(
+            "--retry-failed",
+            help="With --on slurm: also runs that failed or were cancelled. Elsewhere they are always tried again.",
+        ),
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="With --on slurm: stay until the sweep is done.")
+    ] = False,
     rank0_trains: Annotated[
         bool | None,
         typer.Option(
@@ -75,6 +85,12 @@ def run(
             return f"workers: {min(len(slots), max(left, 1))} on {devices}"
 
         _train(opened, run_local, workers, cache, plain_console(quiet=quiet))
+        return
+    if on == "slurm":
+        from lthsweep.commands.cluster import submit
+
+        opened = open_source(source, overrides=overrides, out=out)
+        submit(opened, plain_console(quiet=quiet), retry_failed=retry_failed, wait=wait, cache=cache)
         return
     from lthsweep.launch.on_mpi import mpi_job, run_mpi
 
@@ -117,54 +133,6 @@ def _train(
         raise typer.Exit(EXIT_FAILED)
     if ended.tally.stopped:
         raise typer.Exit(EXIT_INCOMPLETE)
-
-
-def status(
-    source: SourceArgument,
-    overrides: SetOption = None,
-    out: OutOption = None,
-    as_json: JsonOption = False,
-    watch: Annotated[
-        bool, typer.Option("--watch", help="Look again every few seconds until all is done.")
-    ] = False,
-    seconds: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 5.0,
-) -> None:
-    """Say how far a sweep is: done, running, waiting and failed runs, and when it may be finished."""
-    opened = open_source(source, overrides=overrides, out=out)
-    while True:
-        found = survey(opened.plan, opened.sweep)
-        typer.echo(
-            json.dumps(_status_json(opened, found), indent=2) if as_json else _status_text(opened, found)
-        )
-        if not watch or _is_over(opened, found):
-            break
-        time.sleep(seconds)
-    if found.failures:
-        raise typer.Exit(EXIT_FAILED)
-    if not _is_over(opened, found):
-        raise typer.Exit(EXIT_INCOMPLETE)
-
-
-def _is_over(opened: Source, found: Survey) -> bool:
-    """Nothing is left that can be trained."""
-    return len(found.done) + found.count("cut off") == len(opened.plan.runs)
-
-
-def logs(
-    source: SourceArgument,
-    key: Annotated[str, typer.Argument(help="A run's key, or the beginning of it.")],
-    out: OutOption = None,
-    path: Annotated[bool, typer.Option("--path", help="Print where the log is, not what it says.")] = False,
-) -> None:
-    """Print the log of one run, all attempts."""
-    opened = open_source(source, out=out)
-    wanted = opened.plan.find(key)
-    file = opened.sweep.log(wanted.key)
-    if not file.exists():
-        raise SpecError(
-            f"{wanted.describe()} ({wanted.key}) has no log: it was not started in {opened.sweep.path}"
-        )
-    typer.echo(str(file) if path else file.read_text(errors="replace"), nl=path)
 
 
 def _announce(opened: Source, found: Survey, left: int, where: str, console: Console) -> None:
@@ -210,66 +178,3 @@ def _report_end(opened: Source, ended: SweepRun, console: Console) -> None:
         highlight=False,
         soft_wrap=True,
     )
-
-
-def _status_text(opened: Source, found: Survey) -> str:
-    lines = [
-        f"{opened.spec.sweep.name}: {len(found.done)} of {len(opened.plan.runs)} runs done, "
-        f"{found.count('running')} running, {found.count('ready')} ready, {found.count('waiting')} waiting, "
-        f"{found.count('failed')} failed, {found.count('blocked')} blocked by a failed run"
-        + (f", {found.count('cut off')} cut off by a diverged run" if found.count("cut off") else "")
-    ]
-    for key, beat in found.heartbeats.items():
-        if found.states.get(key) == "running":
-            lines.append(
-                f"  running {key[:8]} {opened.plan[key].describe()}: epoch {beat.epoch:.1f} of {beat.epochs:g}, "
-                f"host {beat.host} pid {beat.pid}, seen {duration(max(0.0, time.time() - beat.time))} ago"
-            )
-    for key, failure in found.failures.items():
-        lines.append(
-            f"  failed  {key[:8]} {opened.plan[key].describe()}: {failure.cause} (attempt {failure.attempt})"
-        )
-    expected = _estimate(opened, found)
-    if expected and not _is_over(opened, found):
-        lines.append(f"  at least {duration(expected)} left with the workers of this machine")
-    return "\n".join(lines)
-
-
-def _status_json(opened: Source, found: Survey) -> dict[str, Any]:
-    cost = cost_of(opened.plan, found.done)
-    return {
-        "name": opened.spec.sweep.name,
-        "directory": str(opened.sweep.path),
-        "runs": cost.runs,
-        "epochs": cost.epochs,
-        "epochs_left": cost.epochs_left,
-        "seconds_left": _estimate(opened, found),
-        "foreign_records": len(found.foreign),
-        "states": {
-            state: found.count(state)
-            for state in ("done", "running", "ready", "waiting", "failed", "blocked", "cut off")
-        },
-        "running": [
-            {
-                "key": key,
-                "run": opened.plan[key].describe(),
-                "epoch": beat.epoch,
-                "epochs": beat.epochs,
-                "host": beat.host,
-                "pid": beat.pid,
-                "seen": beat.time,
-            }
-            for key, beat in found.heartbeats.items()
-            if found.states.get(key) == "running"
-        ],
-        "failures": {
-            key: {"run": opened.plan[key].describe(), "cause": failure.cause, "attempt": failure.attempt}
-            for key, failure in found.failures.items()
-        },
-    }
-
-
-def _estimate(opened: Source, found: Survey) -> float | None:
-    known = seconds_per_epoch(opened.plan, opened.sweep)
-    expected = estimate(opened.plan, found.done, known, workers=workers_of(opened.spec))
-    return None if expected is None else round(expected.wall, 1)

@@ -14,7 +14,7 @@ from lthsweep.launch.coordinate import coordinate, work_left
 from lthsweep.launch.pool import Listener, Pool, Tally
 from lthsweep.plan.run import Plan
 from lthsweep.spec import Spec, dump_spec
-from lthsweep.store import commit
+from lthsweep.store import commit, failures
 from lthsweep.store.layout import SweepDir
 from lthsweep.usercode import is_code, require_allowed
 
@@ -61,9 +61,10 @@ def run_on_pool(
         LaunchError: if workers cannot be started.
         StoreError: if the directory cannot be written.
     """
-    require_code(plan)
+    require_code(plan, sweep)
     require_data(plan, cache)
     open_sweep(plan.spec, sweep)
+    _forget_cancelled(plan, sweep)
     work = work_left(plan, sweep)
     started = time.monotonic()
     if not work.nodes:
@@ -86,15 +87,24 @@ def run_on_pool(
     return SweepRun(tally, time.monotonic() - started, len(work.found.done), len(work.found.foreign))
 
 
-def require_code(plan: Plan) -> None:
+def _forget_cancelled(plan: Plan, sweep: SweepDir) -> None:
+    """Whoever runs a sweep wants its runs."""
+    for key, failure in failures.read_failures(sweep).items():
+        if key in plan.runs and failure.kind == failures.CANCELLED:
+            failures.clear_failure(sweep, key)
+
+
+def require_code(plan: Plan, sweep: SweepDir) -> None:
     """Make sure that code of the user's own, which workers will run, is allowed, here and unchanged.
+
+    What has its records already needs no code any more, so an older version of it may be gone.
 
     Raises:
         CodeError: if it is not; the message names the way to allow it.
     """
-    for name in sorted({str(run.recipe.model["init"]) for run in plan.dense}):
-        if is_code(name):
-            require_allowed(name)
+    named = ((str(run.recipe.model["init"]), key) for key, run in plan.runs.items())
+    for name in sorted({name for name, key in named if is_code(name) and not sweep.has_record(key)}):
+        require_allowed(name)
 
 
 def require_data(plan: Plan, cache: Path | None = None) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from lthsweep.errors import StoreError
@@ -32,6 +32,7 @@ class Survey:
             "cut off" runs descend from one that diverged, and cannot be trained.
         failures: key → its last failure, for failed runs.
         heartbeats: key → what the worker that trains it last said.
+        jobs: key → the SLURM job of that worker; "" if it is in none.
         foreign: keys of records that this plan does not contain (an earlier grid or recipe).
     """
 
@@ -39,6 +40,7 @@ class Survey:
     failures: Mapping[str, failures.Failure]
     heartbeats: Mapping[str, progress.Heartbeat]
     foreign: frozenset[str]
+    jobs: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def done(self) -> frozenset[str]:
@@ -54,11 +56,11 @@ def survey(plan: Plan, sweep: SweepDir) -> Survey:
     """Look at a sweep directory, which need not exist, with the eyes of a plan."""
     recorded = set(sweep.record_keys())
     failed = failures.read_failures(sweep)
-    heartbeats = {
-        beat.key: beat
-        for beat in progress.read_heartbeats(sweep)
-        if beat.key in plan.runs and claims.holder(sweep, beat.key, STALE_SECONDS)
-    }
+    heartbeats, jobs = {}, {}
+    for beat in progress.read_heartbeats(sweep):
+        if beat.key in plan.runs and (owner := claims.holder(sweep, beat.key, STALE_SECONDS)):
+            heartbeats[beat.key] = beat
+            jobs[beat.key] = owner.job
     diverged = _diverged_parents(plan, sweep, recorded)
     states: dict[str, RunState] = {}
     for key, run in plan.runs.items():  # parents come first
@@ -77,7 +79,7 @@ def survey(plan: Plan, sweep: SweepDir) -> Survey:
         else:
             states[key] = "waiting"
     planned_failures = {key: failure for key, failure in failed.items() if states.get(key) == "failed"}
-    return Survey(states, planned_failures, heartbeats, frozenset(recorded - plan.runs.keys()))
+    return Survey(states, planned_failures, heartbeats, frozenset(recorded - plan.runs.keys()), jobs)
 
 
 def _diverged_parents(plan: Plan, sweep: SweepDir, recorded: set[str]) -> set[str]:

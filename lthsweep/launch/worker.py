@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lthsweep.errors import DataError, LthsweepError, PruningError, StoreError
+from lthsweep.errors import CancelledError, DataError, LthsweepError, PruningError, StoreError
 from lthsweep.launch.line import Line, PipeLine
 from lthsweep.launch.settle import log_to, settle_cores
 from lthsweep.launch.task import STALE_SECONDS, Message, Task
@@ -136,13 +136,20 @@ class Worker:
         return sum(line.startswith("--- ") and ", attempt " in line for line in lines)
 
     def _train(self, task: Task, device: Any, execute: Any, owner: claims.Owner | None) -> None:
+        cancelled = failures.is_cancelled(self.sweep, task.key)
+
+        def stop() -> bool:
+            return cancelled or self.line.is_closed()
+
         def report(values: Mapping[str, Any]) -> None:
+            nonlocal cancelled
             now = time.monotonic()
             if now >= self._next_beat:
                 self._next_beat = now + _BEAT_SECONDS
                 if owner is not None:
                     claims.refresh(self.sweep, task.key, owner)
                 self._beat(task, started, values)
+                cancelled = failures.is_cancelled(self.sweep, task.key)
             self.line.say(Message("progress", task.key, values))
 
         task = replace(task, attempt=1 + self._attempts(task.key))
@@ -155,12 +162,15 @@ class Worker:
         started = time.time()
         self._beat(task, started, {})
         try:
-            outcome = execute.execute(task, self.sweep, device, stop=self.line.is_closed, report=report)
+            outcome = execute.execute(task, self.sweep, device, stop=stop, report=report)
         except Exception as error:
             traceback.print_exc()
             self._say_failed(task, error)
             return
         print(f"--- {outcome}", flush=True)
+        if outcome.ending == "stopped" and cancelled:
+            self._say_failed(task, CancelledError("cancelled; `lthsweep run --retry-failed` goes on with it"))
+            return
         if outcome.ending == "stopped":
             self.line.say(Message("stopped", task.key))
             return
@@ -178,7 +188,7 @@ class Worker:
         )
 
     def _beat(self, task: Task, started: float, values: Mapping[str, Any]) -> None:
-        accuracy = values.get("val_accuracy")
+        accuracy, rate = values.get("val_accuracy"), values.get("images_per_second")
         with contextlib.suppress(StoreError):  # advice only
             progress.write_heartbeat(
                 self.sweep,
@@ -191,6 +201,7 @@ class Worker:
                     epoch=float(values.get("epoch", 0.0)),
                     epochs=float(task.recipe["train"]["epochs"]),
                     value=float("nan") if accuracy is None else float(accuracy),
+                    rate=float("nan") if rate is None else float(rate),
                     started=started,
                     time=time.time(),
                 ),

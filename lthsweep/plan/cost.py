@@ -15,13 +15,23 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from lthsweep.data.order import steps_per_epoch as steps_of
 from lthsweep.data.registry import DATASETS
 from lthsweep.plan.run import Plan, Recipe, Run
 
-__all__ = ["Cost", "Estimate", "cost_json", "cost_of", "estimate", "recipe_id", "steps_per_epoch"]
+__all__ = [
+    "Cost",
+    "Estimate",
+    "cost_json",
+    "cost_of",
+    "estimate",
+    "recipe_id",
+    "seconds_spared",
+    "steps_per_epoch",
+]
 
 
 @dataclass(frozen=True)
@@ -95,7 +105,11 @@ def cost_of(plan: Plan, done: Collection[str] = ()) -> Cost:
 
 
 def estimate(
-    plan: Plan, done: Collection[str], seconds_per_epoch: Mapping[str, float], workers: int
+    plan: Plan,
+    done: Collection[str],
+    seconds_per_epoch: Mapping[str, float],
+    workers: int,
+    begun: Mapping[str, float] = MappingProxyType({}),
 ) -> Estimate | None:
     """Time for what is left, or None if the seconds per epoch of some recipe are not known.
 
@@ -104,6 +118,7 @@ def estimate(
         done: keys of finished runs.
         seconds_per_epoch: `recipe_id` → measured seconds of one epoch, evaluation included.
         workers: how many runs train at once.
+        begun: key of a run that is being trained → the part of it that is done, 0 to 1.
     """
     lengths = _Lengths()
     work = 0.0
@@ -115,10 +130,30 @@ def estimate(
             name = ids.setdefault(id(run.recipe), recipe_id(run.recipe))
             if name not in seconds_per_epoch:
                 return None
-            seconds = lengths.epochs(run) * seconds_per_epoch[name]
+            seconds = (1 - begun.get(key, 0.0)) * lengths.epochs(run) * seconds_per_epoch[name]
         work += seconds
         chain[key] = seconds + (chain[run.parent] if run.parent else 0.0)
     return Estimate(work, max(chain.values(), default=0.0), max(1, workers))
+
+
+def seconds_spared(plan: Plan, seconds_per_epoch: Mapping[str, float]) -> float | None:
+    """Seconds of training that the naive loop would take and the shared plan does not, all on one worker.
+
+    Args:
+        plan: the expanded grid.
+        seconds_per_epoch: as for `estimate`; None is returned where that of some recipe is not known.
+    """
+    lengths = _Lengths()
+    ids: dict[int, str] = {}
+    own: dict[str, float] = {}
+    alone: dict[str, float] = {}  # with all that a run descends from: what one cell costs
+    for key, run in plan.runs.items():
+        name = ids.setdefault(id(run.recipe), recipe_id(run.recipe))
+        if name not in seconds_per_epoch:
+            return None
+        own[key] = lengths.epochs(run) * seconds_per_epoch[name]
+        alone[key] = own[key] + (alone[run.parent] if run.parent else 0.0)
+    return max(0.0, sum(alone[cell.run] for cell in plan.cells) - sum(own.values()))
 
 
 def recipe_id(recipe: Recipe) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from lthsweep.errors import SpecError
 from lthsweep.plan.rewind import RewindPoint
 
 if TYPE_CHECKING:
@@ -172,17 +171,3 @@ class Plan:
             if run.prune and run.prune.exclude:
                 found.setdefault(run.trunk, {})[run.prune.exclude] = None
         return {key: tuple(lists) for key, lists in found.items()}
-
-    def find(self, prefix: str) -> Run:
-        """The run whose key starts with `prefix`.
-
-        Raises:
-            SpecError: if none or several do.
-        """
-        found = [run for key, run in self.runs.items() if key.startswith(prefix)]
-        if len(found) != 1:
-            raise SpecError(
-                f"{prefix!r} names {'no run' if not found else f'{len(found)} runs'} of this sweep; "
-                f"`lthsweep plan SWEEP --runs` lists the keys"
-            )
-        return found[0]

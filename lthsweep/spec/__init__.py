@@ -11,7 +11,8 @@ from lthsweep.spec.models import ModelSpec
 from lthsweep.spec.presets import preset_names, preset_summary, preset_text
 from lthsweep.spec.pruning import PruneSpec
 from lthsweep.spec.reference import reference_markdown
-from lthsweep.spec.site import LocalSpec, SlurmSpec, VerdictSpec
+from lthsweep.spec.site import LocalSpec, VerdictSpec
+from lthsweep.spec.slurm import SlurmSpec
 from lthsweep.spec.spec import Spec
 from lthsweep.spec.sweep import SweepSpec
 from lthsweep.spec.template import commented_template

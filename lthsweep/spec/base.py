@@ -34,8 +34,10 @@ class Allowed:
         text: completes "must be …".
         item: the same for one element of a list; "" where the field is none.
         inner: the table that may stand there instead of a list, if any.
+        free_names: a table stands there whose keys are not fixed.
     """
 
     text: str
     item: str = ""
     inner: type[Table] | None = None
+    free_names: bool = False

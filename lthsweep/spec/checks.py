@@ -12,6 +12,8 @@ from lthsweep.spec.problems import NOTHING, Problem, dotted, written
 from lthsweep.spec.pruning import PruneSpec
 from lthsweep.spec.schema import TABLES, Path, axis_names, suggestion
 from lthsweep.spec.settings import with_settings
+from lthsweep.spec.slurm import SlurmSpec
+from lthsweep.spec.slurm_rules import slurm_problems
 from lthsweep.spec.training import SGDSpec, StepSpec, TrainSpec
 
 __all__ = ["check_all", "check_tables"]
@@ -123,6 +125,10 @@ def _random_has_no_threshold(tables: Tables) -> Iterator[Problem]:
         yield Problem(("prune", "method"), text, "random", (("grid", "threshold"),))
 
 
+def _slurm(tables: Tables) -> Iterator[Problem]:
+    yield from slurm_problems(cast(SlurmSpec, tables["slurm"]))
+
+
 _RULES: Mapping[str, tuple[Callable[[Tables], Iterator[Problem]], ...]] = {
     "train": (
         _milestones_rise_before_end,
@@ -131,6 +137,7 @@ _RULES: Mapping[str, tuple[Callable[[Tables], Iterator[Problem]], ...]] = {
         _rewind_before_end,
     ),
     "prune": (_random_has_no_threshold,),
+    "slurm": (_slurm,),
 }
 
 

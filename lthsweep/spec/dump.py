@@ -14,7 +14,7 @@ __all__ = ["dump_spec"]
 def dump_spec(spec: Spec) -> str:
     """The resolved TOML of a spec; reading it gives an equal spec.
 
-    A key without a value (slurm.partition where none was given) is left out, because TOML has no null.
+    A key without a value (those of [slurm] that are the site profile's to say) is left out: TOML has no null.
     """
     return tomli_w.dumps(_plain(spec.model_dump()))
 

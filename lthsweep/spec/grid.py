@@ -131,12 +131,18 @@ class GridSpec(Table):
             "a number >= 0 and < 1",
             LevelsSpec,
         ),
-    ] = Field(None, description="Fraction of the prunable weights to remove. Either this or threshold.")
+    ] = Field(
+        None,
+        examples=[[0.5, 0.9]],
+        description="Fraction of the prunable weights to remove. Either this or threshold.",
+    )
     threshold: Annotated[
         Annotated[tuple[Annotated[Number, Field(ge=0)], ...], *_AXIS] | None,
         Allowed("a list of numbers >= 0", "a number >= 0"),
     ] = Field(
-        None, description="Weights whose magnitude is at most this are removed. Either this or sparsity."
+        None,
+        examples=[[0.01, 0.02]],
+        description="Weights whose magnitude is at most this are removed. Either this or sparsity.",
     )
     rewind_epoch: Annotated[
         tuple[Annotated[int | float | str, PlainValidator(_rewind_epoch)], ...],

@@ -26,7 +26,7 @@ from lthsweep.spec.schema import Path as KeyPath
 from lthsweep.spec.spec import Spec
 from lthsweep.spec.translate import problems_of
 
-__all__ = ["load_spec", "spec_of"]
+__all__ = ["load_spec", "parse_toml", "spec_of"]
 
 _SWEEP_FILE = "sweep.toml"
 _TOML_PLACE = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)\s*$")
@@ -45,7 +45,7 @@ def load_spec(source: str | Path, overrides: Sequence[str] = ()) -> Spec:
             name.
     """
     name, text, stem = _read(source)
-    return spec_of(_parse(text, name), overrides, origin=Origin(name, text), default_name=_slug(stem))
+    return spec_of(parse_toml(text, name), overrides, origin=Origin(name, text), default_name=_slug(stem))
 
 
 def spec_of(
@@ -157,11 +157,20 @@ def _missing(path: Path, name: str) -> str:
     return f"{start} presets: {', '.join(preset_names())}; `lthsweep init` writes a file to start from"
 
 
-def _parse(text: str, name: str) -> dict[str, Any]:
+def parse_toml(text: str, name: str) -> dict[str, Any]:
+    """The tables of a TOML text.
+
+    Args:
+        text: the content of a file.
+        name: the file, for messages.
+
+    Raises:
+        SpecError: if it is no TOML; with the line, and both places of a key that is there twice.
+    """
     try:
         return tomllib.loads(text)
     except RecursionError:
-        raise SpecError(f"{name}: lists or tables are nested too deeply to be a sweep") from None
+        raise SpecError(f"{name}: lists or tables are nested too deeply") from None
     except tomllib.TOMLDecodeError as error:
         message = str(error)
     duplicates = locate(text).duplicates

@@ -17,7 +17,8 @@ from lthsweep.errors import nearest
 from lthsweep.spec.base import Allowed, Table
 from lthsweep.spec.grid import GridSpec
 from lthsweep.spec.pruning import PruneSpec
-from lthsweep.spec.site import LocalSpec, SlurmSpec, VerdictSpec
+from lthsweep.spec.site import LocalSpec, VerdictSpec
+from lthsweep.spec.slurm import SlurmSpec
 from lthsweep.spec.sweep import SweepSpec
 from lthsweep.spec.training import TrainSpec
 
@@ -171,7 +172,13 @@ def is_key(path: tuple[str, ...]) -> bool:
     """Whether the file has this key or table in any variant, or the grid this axis."""
     if path[:1] == ("grid",) and len(path) == 2 and path[1] in axis_names():
         return True
-    return path in _keys() or (len(path) == 1 and path[0] in TABLES)
+    return path in _keys() or (len(path) == 1 and path[0] in TABLES) or _is_free(path)
+
+
+def _is_free(path: tuple[str, ...]) -> bool:
+    """Whether a path is a key in a table whose keys are not fixed."""
+    special = [marker(key.field) for key in _keys().get(path[:-1], ())]
+    return any(item.free_names for item in special if item)
 
 
 def suggestion(path: tuple[str, ...], owner: type[Table] | None = None) -> str:

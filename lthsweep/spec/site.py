@@ -1,4 +1,4 @@
-"""`[verdict]`, `[local]`, `[slurm]`: how tickets are judged, where runs are made. None changes a run."""
+"""`[verdict]`, `[local]`: how tickets are judged, and the processes that make runs. Neither changes a run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import Field
 
 from lthsweep.spec.base import Allowed, Flag, Number, Table, Text, Whole
 
-__all__ = ["LocalSpec", "SlurmSpec", "VerdictSpec"]
+__all__ = ["LocalSpec", "VerdictSpec"]
 
 
 class VerdictSpec(Table):
@@ -43,13 +43,4 @@ class LocalSpec(Table):
     retries: Whole = Field(2, ge=0, description="Further attempts at a run that crashed or was killed.")
     pin: Flag = Field(
         True, description="Bind each process to its own cores, if together they fill all that there are."
-    )
-
-
-class SlurmSpec(Table):
-    """The cluster."""
-
-    profile: Text = Field("generic", min_length=1, description="The site profile: what the cluster is like.")
-    partition: Annotated[Text | None, Allowed("the name of a partition")] = Field(
-        None, min_length=1, description="The partition to submit to; the profile's if left out."
     )

@@ -13,7 +13,8 @@ from lthsweep.spec.grid import GridSpec
 from lthsweep.spec.problems import Origin, error_of
 from lthsweep.spec.pruning import PruneSpec
 from lthsweep.spec.settings import with_settings
-from lthsweep.spec.site import LocalSpec, SlurmSpec, VerdictSpec
+from lthsweep.spec.site import LocalSpec, VerdictSpec
+from lthsweep.spec.slurm import SlurmSpec
 from lthsweep.spec.sweep import SweepSpec
 from lthsweep.spec.training import TrainSpec
 
@@ -37,7 +38,9 @@ class Spec(Table):
     local: LocalSpec = Field(
         default_factory=LocalSpec, description="The processes that make runs on this machine."
     )
-    slurm: SlurmSpec = Field(default_factory=SlurmSpec, description="The cluster.")
+    slurm: SlurmSpec = Field(
+        default_factory=SlurmSpec, description="The cluster. What is left out is as the site profile says."
+    )
 
     @model_validator(mode="after")
     def _rules(self) -> Self:

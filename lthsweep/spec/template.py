@@ -6,6 +6,8 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
+from pydantic.fields import FieldInfo
+
 from lthsweep.spec.base import Table
 from lthsweep.spec.grid import GridSpec
 from lthsweep.spec.inline import inline, inline_key
@@ -57,7 +59,7 @@ def _table(path: str, table: Table) -> Iterator[str]:
             continue
         if len(choices(field)) != 1:  # `name` of a variant was explained above its table
             yield from _comment(f"{field.description} Must be {allowed(field)}.")
-        yield f"{name} = {inline(value)}" if value is not None else f"# {name} = {inline(_example(name))}"
+        yield f"{name} = {inline(value)}" if value is not None else f"# {name} = {inline(_example(field))}"
     if isinstance(table, GridSpec):
         yield from _comment(_AXES)
         for name, values in table.dotted.items():
@@ -76,8 +78,9 @@ def _alternatives(known: dict[str, type[Table]]) -> Iterator[tuple[str, str]]:
         yield names, ", ".join(key for key in keys_of(table) if key != "name")
 
 
-def _example(name: str) -> Any:
-    return {"sparsity": [0.5, 0.9], "threshold": [0.01, 0.02]}.get(name, "")
+def _example(field: FieldInfo) -> Any:
+    assert field.examples, f"a key without a default needs an example: {field.description}"
+    return field.examples[0]
 
 
 def _comment(text: str, indent: str = "") -> Iterator[str]:

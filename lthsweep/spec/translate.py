@@ -30,9 +30,16 @@ class _Place:
     field: FieldInfo | None
 
 
-def problems_of(error: ValidationError, table: str) -> list[Problem]:
-    """The problems of one table of the file; where alternatives failed, only those that came furthest."""
-    problems = [_problem(details, _place(table, details["loc"])) for details in error.errors()]
+def problems_of(error: ValidationError, table: str, owner: type[Table] | None = None) -> list[Problem]:
+    """The problems of one table of the file; where alternatives failed, only those that came furthest.
+
+    Args:
+        error: what pydantic says.
+        table: the table's name in the file.
+        owner: what read it, if it is no table of the file but one of a site profile.
+    """
+    owner = owner or TABLES[table]
+    problems = [_problem(details, _place(table, owner, details["loc"])) for details in error.errors()]
     paths = {problem.path for problem in problems}
     unique = {problem.path: problem for problem in problems}  # one per place: alternatives repeat themselves
     return [problem for problem in unique.values() if not _has_deeper(problem, paths)]
@@ -42,9 +49,8 @@ def _has_deeper(problem: Problem, paths: Iterable[Path]) -> bool:
     return any(path[:-1] == problem.path and isinstance(path[-1], int) for path in paths)
 
 
-def _place(table: str, loc: Iterable[str | int]) -> _Place:
+def _place(table: str, owner: type[Table], loc: Iterable[str | int]) -> _Place:
     path: Path = (table,)
-    owner: type[Table] = TABLES[table]
     field: FieldInfo | None = None
     for part in loc:
         if isinstance(part, int):

@@ -11,8 +11,9 @@ only. The last generation owns the run. The chain grows by a file per interrupti
 there, and only then: a straggler that starts a fresh chain afterwards finds the record, and leaves.
 
 An owner is dead if its process on this machine is gone (or its pid belongs to a process started at another
-time), or, anywhere else, if its heartbeat, the time of modification of its claim, is too old. Ages are taken
-between times that the same file server gave, never from the clocks of two hosts.
+time), or if the SLURM job it ran in was started again since, or, anywhere else, if its heartbeat, the time of
+modification of its claim, is too old. Ages are taken between times that the same file server gave, never from
+the clocks of two hosts.
 """
 
 from __future__ import annotations
@@ -30,7 +31,17 @@ from lthsweep.store import plainjson
 from lthsweep.store.commit import commit_new, read_whole, replace
 from lthsweep.store.layout import SweepDir
 
-__all__ = ["Owner", "claimed_keys", "evict", "holder", "refresh", "release", "take", "this_process"]
+__all__ = [
+    "Owner",
+    "claimed_keys",
+    "evict",
+    "has_ended",
+    "holder",
+    "refresh",
+    "release",
+    "take",
+    "this_process",
+]
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,9 @@ class Owner:
         start: when that process started, in the kernel's ticks since boot; tells a reused pid from the old
             one.
         token: unique per owner, so that two owners in one process are two.
+        job: the SLURM job it runs in; "" outside of one.
+        restarts: how often SLURM had started that job again by then. A job runs once at a time, so an owner of
+            the same job with fewer restarts is dead.
     """
 
     host: str
@@ -51,6 +65,8 @@ class Owner:
     pid: int
     start: int
     token: str
+    job: str = ""
+    restarts: int = 0
 
 
 def this_process() -> Owner:
@@ -62,7 +78,20 @@ def this_process() -> Owner:
         pid=pid,
         start=_start_of(pid) or 0,
         token=os.urandom(16).hex(),
+        job=os.environ.get("SLURM_JOB_ID", ""),
+        restarts=int(os.environ.get("SLURM_RESTART_COUNT") or 0),
     )
+
+
+def has_ended(owner: Owner) -> bool:
+    """Whether an owner is known to have ended: by its process if it lived on this machine, else by its job.
+
+    False means that this cannot be told from here.
+    """
+    if owner.place and owner.place == _place():
+        return _start_of(owner.pid) != owner.start
+    here = this_process()
+    return bool(owner.job) and owner.job == here.job and owner.restarts < here.restarts
 
 
 def take(sweep: SweepDir, key: str, owner: Owner, stale_seconds: float) -> bool:
@@ -210,6 +239,8 @@ def _parse(data: bytes) -> Owner | None:
             pid=int(content["pid"]),
             start=int(content["start"]),
             token=str(content["token"]),
+            job=str(content.get("job", "")),
+            restarts=int(content.get("restarts", 0)),
         )
     except (ValueError, KeyError, TypeError):
         return None
@@ -220,7 +251,7 @@ def _is_free(path: Path, owner: Owner | None, stale_seconds: float) -> bool:
         return _is_released(path) or _age(path) > stale_seconds
     if owner.place and owner.place == _place():
         return _start_of(owner.pid) != owner.start
-    return _age(path) > stale_seconds
+    return has_ended(owner) or _age(path) > stale_seconds
 
 
 def _is_released(path: Path) -> bool:

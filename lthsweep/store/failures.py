@@ -15,7 +15,21 @@ from lthsweep.store import plainjson
 from lthsweep.store.commit import read_whole, replace
 from lthsweep.store.layout import SweepDir
 
-__all__ = ["Failure", "clear_failure", "read_failures", "record_failure"]
+__all__ = [
+    "CANCELLED",
+    "GAVE_UP",
+    "Failure",
+    "clear_failure",
+    "is_cancelled",
+    "read_failures",
+    "record_failure",
+]
+
+CANCELLED = "CancelledError"
+"""Kind of the failure of a run that somebody does not want any more."""
+
+GAVE_UP = "GaveUp"
+"""Kind of the failure of a run whose jobs ended time and again before they got anywhere with it."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +53,11 @@ class Failure:
     log: str = ""
     time: float = 0.0
     infrastructure: bool = False
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nobody tries again before somebody asks for it."""
+        return not self.infrastructure or self.kind == GAVE_UP
 
 
 def record_failure(sweep: SweepDir, key: str, failure: Failure) -> None:
@@ -69,6 +88,13 @@ def read_failures(sweep: SweepDir) -> dict[str, Failure]:
 def clear_failure(sweep: SweepDir, key: str) -> None:
     """Forget the failure of a run, if it has one: it is to be tried again, or it finished."""
     sweep.failure(key).unlink(missing_ok=True)
+
+
+def is_cancelled(sweep: SweepDir, key: str) -> bool:
+    """Whether somebody cancelled a run; costs a look at one file."""
+    path = sweep.failure(key)
+    failure = _read(path) if path.exists() else None
+    return failure is not None and failure.kind == CANCELLED
 
 
 def _read(path: Path) -> Failure | None:

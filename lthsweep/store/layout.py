@@ -188,6 +188,15 @@ class SweepDir:
         """Folder of files that `doctor` took out of the sweep."""
         return self.state / "quarantine"
 
+    @property
+    def slurm(self) -> Path:
+        """Folder of what was handed to SLURM: one folder per submission inside."""
+        return self.state / "slurm"
+
+    def submission(self, name: str) -> Path:
+        """Folder of one submission: its intent, its fate, its job's id, scripts and logs."""
+        return self.slurm / checked_name(name)
+
     # What is for people
     # --------------------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ class Heartbeat:
         phase: "idle", "data", "train", "test", or another word of the worker's.
         epoch, epochs: done and to do of the run.
         value: last validation accuracy; NaN if none.
+        rate: images per second; NaN if not known yet.
         started: when the run was started, seconds since the epoch.
         time: when this was written, seconds since the epoch.
     """
@@ -38,6 +39,7 @@ class Heartbeat:
     epoch: float = 0
     epochs: float = 0
     value: float = float("nan")
+    rate: float = float("nan")
     started: float = 0.0
     time: float = 0.0
 
@@ -81,6 +83,7 @@ def _read(path: Path) -> Heartbeat | None:
             epoch=float(content["epoch"]),
             epochs=float(content["epochs"]),
             value=float(content["value"]),
+            rate=float(content.get("rate", "nan")),
             started=float(content["started"]),
             time=float(content["time"]),
         )

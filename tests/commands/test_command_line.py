@@ -117,7 +117,7 @@ def test_missing_data_names_the_command_that_gets_it_and_nothing_is_written(cach
     ("arguments", "said"),
     [
         (["plan", "no-such-file.toml"], "no-such-file.toml"),
-        (["run", "digits-lenet", "--on", "slurm"], "--on 'slurm'"),
+        (["run", "digits-lenet", "--on", "moon"], "--on 'moon'"),
         (["presets", "digit-lenet"], "digits-lenet"),
         (["doctor", "no-such-folder"], "no sweep directory"),
         (["plan", "digits-lenet", "--set", "train.epoch=3"], "did you mean `epochs`?"),

@@ -114,8 +114,6 @@ def _commands() -> Iterator[Command]:
 
 
 COMMANDS = list(_commands())
-NOT_THERE = ("--on slurm",)
-"""What the pages name as not existing yet."""
 
 
 def _refresh() -> ModuleType:
@@ -161,9 +159,6 @@ def test_every_internal_link_leads_somewhere(page):
 @pytest.mark.parametrize("command", COMMANDS, ids=str)
 def test_every_command_shown_exists_with_its_options(command):
     """A reader copies commands; each must be understood by the command line as it is."""
-    if any(missing in " ".join(command.words) for missing in NOT_THERE):
-        assert not command.whole, "a launcher that does not exist must not be shown as something to type"
-        return
     words = list(command.words)
     group: Any = typer.main.get_command(app)
     context = group.make_context("lthsweep", [], resilient_parsing=True)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lthsweep.data.order import steps_per_epoch as steps_of
-from lthsweep.plan.cost import cost_json, cost_of, estimate, recipe_id, steps_per_epoch
+from lthsweep.plan.cost import cost_json, cost_of, estimate, recipe_id, seconds_spared, steps_per_epoch
 from tests.plan.cases import make_plan
 
 SPARSITIES = st.lists(st.integers(0, 99).map(lambda n: n / 100), min_size=1, max_size=5, unique=True)
@@ -170,3 +170,23 @@ def test_epochs_of_equal_length_share_a_measurement():
     assert len(of(same)) == 1
     assert len(of({"train.batch_size": [64, 128]})) == 2
     assert len(of({"train.precision": ["fp32", "bf16"]})) == 2
+
+
+@given(SPARSITIES, REWINDS, SEEDS)
+def test_sharing_spares_the_epochs_that_the_naive_loop_trains_twice(sparsities, rewinds, seeds):
+    plan = make_plan({"sparsity": sparsities, "rewind_epoch": rewinds, "seed": seeds})
+    cost, known = cost_of(plan), {recipe_id(plan.dense[0].recipe): 7.0}
+
+    assert seconds_spared(plan, known) == pytest.approx(7 * (cost.epochs_naive - cost.epochs), abs=1e-3)
+    assert seconds_spared(plan, {}) is None
+
+
+def test_what_a_run_has_done_already_is_not_left():
+    plan = make_plan({"sparsity": [0.5], "seed": [0]})
+    dense, ticket = plan.runs
+    known = {recipe_id(plan.dense[0].recipe): 1.0}
+
+    half = estimate(plan, set(), known, 1, {dense: 0.5})
+
+    assert (half.work, half.longest_chain) == (15.0, 15.0)
+    assert estimate(plan, set(), known, 1, {ticket: 1.0}).work == 10.0

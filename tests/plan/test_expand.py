@@ -163,16 +163,6 @@ def test_snapshots_are_asked_for_only_where_weights_return():
     assert list(make_plan({"sparsity": [0.5]}, prune={"rewind": "none"}).rewind_points().values()) == [()]
 
 
-def test_a_run_is_found_by_the_start_of_its_key_if_that_is_enough():
-    """People type eight digits; a wrong or short prefix is said, not guessed."""
-    plan = make_plan({"sparsity": [0.5]})
-
-    assert plan.find(plan.dense[0].key[:8]) is plan.dense[0]
-    for prefix in ("", "zz"):
-        with pytest.raises(SpecError, match="lthsweep plan"):
-            plan.find(prefix)
-
-
 def test_runs_say_what_they_are_in_one_line():
     """The line is what progress displays and logs show."""
     plan = make_plan({"threshold": [0.01], "rewind_epoch": ["500it"], "seed": [3]})

@@ -36,6 +36,7 @@ PRESETS = [
 
 words = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=12)
 labels = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,20}", fullmatch=True)
+plain = st.from_regex(r"[a-z0-9./@][a-z0-9./@-]{0,20}", fullmatch=True)
 share = st.floats(0, 0.999)
 positive = st.floats(1e-6, 8)
 inits = st.sampled_from(
@@ -117,7 +118,13 @@ files = st.fixed_dictionaries(
             devices=st.sampled_from(["auto", "cpu"]) | st.lists(words.filter(bool), min_size=1, max_size=2),
             pin=st.booleans(),
         ),
-        "slurm": optional(profile=words.filter(bool), partition=words.filter(bool)),
+        "slurm": optional(
+            profile=st.sampled_from(["cannon", "./here.toml"]),
+            partition=plain,
+            time=st.integers(1, 9000) | st.sampled_from(["8:00:00", "1-12"]),
+            setup=st.lists(plain, max_size=2),
+            options=st.dictionaries(st.sampled_from(["nice", "mail-user", "x11"]), plain | st.booleans()),
+        ),
     },
 )
 
@@ -167,11 +174,7 @@ def test_the_dump_writes_every_default_out():
 
     collect(tomllib.loads(dump_spec(load_spec("digits-mobilenetv2"))))
 
-    assert {
-        key.path
-        for key in walk()
-        if len(key.path) == 2 and key.path not in {("grid", "threshold"), ("slurm", "partition")}
-    } <= written
+    assert {key.path for key in walk() if len(key.path) == 2 and key.field.default is not None} <= written
 
 
 def test_the_presets_are_these():

@@ -7,7 +7,7 @@ import pickle
 import pytest
 from pydantic import ValidationError
 
-from lthsweep.spec import Spec, spec_of
+from lthsweep.spec import SlurmSpec, Spec, spec_of
 from lthsweep.spec.schema import TABLES
 from tests.spec.files import spec, tables
 
@@ -71,7 +71,7 @@ def test_defaults_are_those_of_the_protocol():
             "retries": 2,
             "pin": True,
         },
-        "slurm": {"profile": "generic", "partition": None},
+        "slurm": dict.fromkeys(SlurmSpec.model_fields) | {"profile": "generic"},
     }
 
 

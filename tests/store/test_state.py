@@ -127,7 +127,17 @@ def test_a_failure_that_cannot_be_read_is_still_one(sweep):
 def test_heartbeats_come_back(sweep):
     """`status --watch` shows what each worker does."""
     beat = Heartbeat(
-        "w1", host="h", pid=3, key="ab", phase="train", epoch=1.5, epochs=8, value=0.5, started=1.0, time=2.0
+        "w1",
+        host="h",
+        pid=3,
+        key="ab",
+        phase="train",
+        epoch=1.5,
+        epochs=8,
+        value=0.5,
+        rate=640.0,
+        started=1.0,
+        time=2.0,
     )
     write_heartbeat(sweep, beat)
     write_heartbeat(sweep, Heartbeat("w0"))

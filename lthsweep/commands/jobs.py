@@ -1,0 +1,182 @@
+"""What `plan --on slurm` says of the jobs that `run --on slurm` would submit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from lthsweep.commands.display import duration
+from lthsweep.commands.sources import Source
+from lthsweep.launch.coordinate import Work
+from lthsweep.launch.slurm.batches import Batch
+from lthsweep.launch.slurm.preview import Planned, Preview, preview
+from lthsweep.launch.slurm.site import site_of
+
+__all__ = ["jobs_json", "jobs_lines", "jobs_of"]
+
+_MOST = 40
+"""So many batches are listed before "… and … more"."""
+
+
+def jobs_of(opened: Source, work: Work) -> Preview:
+    """What would be submitted now; errors as `lthsweep.launch.slurm.preview`."""
+    return preview(opened.plan, opened.sweep, site_of(opened.spec), work)
+
+
+def jobs_lines(found: Preview, *, all_texts: bool = False) -> Iterator[str]:
+    """The jobs in lines: the site, limits, batches, what comes later, and batch scripts.
+
+    Args:
+        found: what would be submitted.
+        all_texts: every script, not only the first array's and the follow-up's.
+    """
+    yield ""
+    yield from found.site.describe()
+    yield from _limits(found)
+    yield from _before(found)
+    if found.costs.guessed:
+        runs = len(found.costs.nodes)
+        yield (
+            f"how long an epoch takes is not known yet: {_number(runs, 'run')} without an unfinished parent go first, "
+            f"as if a worker had {found.site.target_minutes:g} minutes to do with each; "
+            f"the follow-up packs the other {found.costs.waiting:,} by what these took"
+        )
+    yield from _batches(found)
+    yield from _follow(found)
+    texts = [*found.planned, *([found.tick] if found.tick else [])]
+    shown = texts if all_texts else [*found.planned[:1], *([found.tick] if found.tick else [])]
+    for planned in shown:
+        yield f"\n--- {planned.intent.name}.sh"
+        yield planned.text.rstrip()
+    if len(shown) < len(texts):
+        yield f"\n--- {len(texts) - len(shown)} more like the first: --sbatch prints all"
+
+
+def jobs_json(found: Preview) -> dict[str, Any]:
+    """The same under the names that `lthsweep plan --on slurm --json` promises."""
+    hours = found.device_hours
+    return {
+        "profile": found.site.profile,
+        "partition": found.site.partition,
+        "workers_per_job": found.site.slots,
+        "limits": {
+            "assumed": found.assumed or None,
+            "max_array": found.limits.max_array,
+            "minutes": found.limits.minutes,
+            "named": list(found.limits.named),
+            "room": found.room,
+        },
+        "measured": not found.costs.guessed,
+        "jobs": found.jobs,
+        "jobs_now": found.jobs_now,
+        "runs_later": found.runs_later,
+        "hours": None if hours is None else round(hours, 4),
+        "hours_of": "GPU" if found.site.gpus else "core",
+        "halted": None if found.glance.halt is None else found.glance.halt.why,
+        "batches": [_batch_json(batch) for batch in found.batches],
+        "submissions": [_planned_json(planned) for planned in found.planned],
+        "follow_up": None if found.tick is None else _planned_json(found.tick),
+    }
+
+
+def _limits(found: Preview) -> Iterator[str]:
+    limits, room = found.limits, found.room
+    if found.assumed:
+        yield (
+            f"limits: not read ({found.assumed.split(';')[0]}); assumed: arrays of at most {limits.max_array:,} jobs, "
+            f"any number of jobs, walltime as the profile says"
+        )
+    else:
+        wall = "any walltime" if limits.minutes is None else f"at most {duration(60 * limits.minutes)} each"
+        yield f"limits: arrays of at most {limits.max_array:,} jobs, {wall}"
+    for line in limits.named:
+        yield f"  {line}"
+    if room is not None:
+        own = found.site.max_elements
+        cap = f" (the site's own limit is {own:,})" if own is not None else ""
+        yield f"room for {_number(room, 'job')} now, beside a follow-up{cap}"
+
+
+def _before(found: Preview) -> Iterator[str]:
+    """What is in the queue already, and what keeps runs from being submitted."""
+    seen = found.glance
+    if seen.silence and seen.standing is not None:
+        yield f"SLURM does not answer ({seen.silence}): what was submitted before counts as at work"
+    if seen.standing is not None and seen.standing.live:
+        jobs = _number(len(seen.standing.live), "array")
+        yield f"in the queue already: {_number(len(seen.standing.covered), 'run')} in {jobs}"
+    if seen.halt is not None:
+        yield f"halted: {seen.halt.why}" + (
+            "; `lthsweep run` goes on" if seen.halt.by == "user" else "; only --retry-failed goes on"
+        )
+    if found.given_up:
+        yield f"{_number(found.given_up, 'run')} failed, or wait for one that did; --retry-failed submits them too"
+
+
+def _batches(found: Preview) -> Iterator[str]:
+    if not found.batches:
+        yield "nothing is to be submitted" + ("" if not found.costs.waiting else " yet")
+        return
+    rows = [("array", "jobs", "runs", "expected", "walltime", "waits for")]
+    for number, batch in enumerate(found.batches[:_MOST], start=1):
+        expected = "not known" if found.costs.guessed else duration(batch.seconds)
+        jobs = f"{batch.elements:,}"
+        rows.append(
+            (str(number), jobs, f"{batch.runs:,}", expected, duration(60 * batch.minutes), _after(batch))
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        yield "  " + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+    if (rest := len(found.batches) - _MOST) > 0:
+        yield f"  … and {rest} more"
+    hours = found.device_hours
+    unit = "GPU-hours" if found.site.gpus else "core-hours"
+    cost = "" if hours is None else f", about {hours:,.1f} {unit}"
+    yield f"{_number(found.jobs, 'job')} in all{cost}; {_number(found.jobs_now, 'job')} would be submitted now"
+
+
+def _after(batch: Batch) -> str:
+    """Which earlier arrays, and runs in the queue, a batch waits for."""
+    parts = [f"{place + 1}, job by job" if batch.aligned else f"all of {place + 1}" for place in batch.after]
+    if batch.waits_for:
+        parts.append(f"{_number(len(batch.waits_for), 'run')} in the queue")
+    return "; ".join(parts) or "nothing"
+
+
+def _follow(found: Preview) -> Iterator[str]:
+    if found.runs_later:
+        yield f"{_number(found.runs_later, 'run')} later, by the follow-up"
+    if found.tick is not None:
+        when = "when all of these have ended"
+        if not found.tick.intent.after:
+            when = f"in {found.site.tick_minutes:g} minutes"
+        yield f"follow-up: {when}; it merges the table and submits what is left"
+
+
+def _batch_json(batch: Batch) -> dict[str, Any]:
+    return {
+        "stage": batch.stage,
+        "jobs": batch.elements,
+        "runs": batch.runs,
+        "seconds": round(batch.seconds, 1),
+        "minutes": batch.minutes,
+        "after": list(batch.after),
+        "aligned": batch.aligned,
+        "waits_for": sorted(batch.waits_for),
+        "parcels": [list(parcel.keys) for parcel in batch.parcels],
+    }
+
+
+def _planned_json(planned: Planned) -> dict[str, Any]:
+    intent = planned.intent
+    return {
+        "name": intent.name,
+        "jobs": intent.elements,
+        "minutes": intent.minutes,
+        "after": list(intent.after),
+        "sbatch": planned.text,
+    }
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,338 @@
+"""What `status` says of a sweep: first the numbers, then what is going on, then what is not."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lthsweep.commands.display import duration
+from lthsweep.commands.sources import Source
+from lthsweep.launch.outlook import Outlook
+from lthsweep.launch.slurm.glance import AT_WORK, Glance
+from lthsweep.launch.states import RunState, States
+from lthsweep.launch.survey import Survey
+from lthsweep.plan.cost import cost_of, seconds_spared
+from lthsweep.plan.run import Run
+from lthsweep.reduce.spending import Spending
+
+__all__ = ["Hours", "Seen", "as_json", "as_text", "counts", "hours"]
+
+_MOST = 20
+"""So many lines of a kind are printed before "… and … more"."""
+
+_OLD_SECONDS = 30.0
+"""A look at the queue older than this is said to be old."""
+
+_ALWAYS = ("done", "running", "ready", "waiting", "failed", "blocked")
+"""States that are counted aloud even if no run is in them."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One look at a sweep.
+
+    Attributes:
+        states: where every run stands.
+        found: the survey that they were made from.
+        outlook: when it may be done; None if that is not known.
+        spending: seconds of the finished runs.
+        seconds_per_epoch: `recipe_id` → seconds, as measured.
+    """
+
+    states: States
+    found: Survey
+    outlook: Outlook | None
+    spending: Spending
+    seconds_per_epoch: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Hours:
+    """What the finished runs cost, and what sharing spares in all.
+
+    Attributes:
+        cores, gpus: core-hours and GPU-hours of finished runs.
+        spared: of `unit`, which the naive nested loop would take beyond this plan; None if not known yet.
+        unit: "core-hours" or "GPU-hours", by what most was spent on.
+        exact: whether the time of every finished run was read.
+    """
+
+    cores: float
+    gpus: float
+    spared: float | None
+    unit: str
+    exact: bool
+
+
+def hours(opened: Source, seen: Seen) -> Hours:
+    """Seconds of workers as hours of what they occupy: `local.threads` cores, or their part of a GPU."""
+    threads, sharing = opened.spec.local.threads, max(1, seen.states.glance.workers_per_gpu)
+    on_gpu = seen.spending.gpu_seconds > seen.spending.cpu_seconds
+    spared = seconds_spared(opened.plan, seen.seconds_per_epoch)
+    return Hours(
+        cores=seen.spending.cpu_seconds * threads / 3600,
+        gpus=seen.spending.gpu_seconds / sharing / 3600,
+        spared=None if spared is None else spared * (1 / sharing if on_gpu else threads) / 3600,
+        unit="GPU-hours" if on_gpu else "core-hours",
+        exact=seen.spending.exact,
+    )
+
+
+def counts(opened: Source, seen: Seen) -> str:
+    """The first line: how many runs are in each state."""
+    numbers = seen.states.count()
+    parts = [f"{numbers['done']} of {len(opened.plan.runs)} runs done"]
+    for state, number in numbers.items():
+        if state != "done" and (number or state in _ALWAYS):
+            parts.append(f"{number} {_COUNTED.get(state, state)}")
+    return f"{opened.spec.sweep.name}: {', '.join(parts)}"
+
+
+def as_text(opened: Source, seen: Seen, *, all_runs: bool = False) -> str:
+    """The whole picture, in lines.
+
+    Args:
+        opened: the sweep.
+        seen: what was found.
+        all_runs: one line for every run, in the order of the plan.
+    """
+    lines = [counts(opened, seen), *_circumstances(opened, seen.states)]
+    if all_runs:
+        lines += [_line(state) for state in seen.states.runs.values()]
+    else:
+        lines += _some(map(_line, seen.states.those("running")), "running")
+        lines += _some(_pending(seen.states), "jobs that wait")
+        lines += _unsubmitted(opened, seen.states)
+        for kind in ("unknown", "failed", "cancelled", "blocked"):
+            lines += _some(map(_line, seen.states.those(kind)), kind)
+    return "\n".join([*lines, *_end(opened, seen)])
+
+
+def as_json(opened: Source, seen: Seen) -> dict[str, Any]:
+    """Everything, under the names that `lthsweep status --json` promises."""
+    cost = cost_of(opened.plan, seen.found.done)
+    told, glance = hours(opened, seen), seen.states.glance
+    running = seen.states.those("running")
+    return {
+        "name": opened.spec.sweep.name,
+        "directory": str(opened.sweep.path),
+        "runs": cost.runs,
+        "epochs": cost.epochs,
+        "epochs_left": cost.epochs_left,
+        "seconds_left": _left(seen),
+        "workers": None if seen.outlook is None else seen.outlook.estimate.workers,
+        "hours": {
+            "cores": round(told.cores, 4),
+            "gpus": round(told.gpus, 4),
+            "exact": told.exact,
+            "spared": None if told.spared is None else round(told.spared, 4),
+            "unit": told.unit,
+        },
+        "foreign_records": len(seen.found.foreign),
+        "states": seen.states.count(),
+        "running": [_facts(state) for state in running],
+        "failures": {state.run.key: _facts(state) for state in seen.states.those("failed", "cancelled")},
+        "slurm": None if glance.standing is None else _slurm(glance),
+        "run_list": [_facts(state) for state in seen.states.runs.values()],
+    }
+
+
+def _left(seen: Seen) -> float | None:
+    if seen.states.is_finished:
+        return 0.0
+    return None if seen.outlook is None else round(seen.outlook.estimate.wall, 1)
+
+
+_COUNTED = {"blocked": "blocked by a failed run", "cut off": "cut off by a diverged run"}
+
+
+def _circumstances(opened: Source, states: States) -> Iterator[str]:
+    """What is to be known before the numbers are believed."""
+    glance, path = states.glance, opened.sweep.path
+    if glance.hidden:
+        yield "  its state/ may be read by its owner only: what has no record may be running, or have failed"
+    if glance.silence:
+        yield f"  SLURM does not answer ({glance.silence}); what follows is from the disk alone"
+    if glance.halt is not None:
+        again = " --retry-failed" if glance.halt.by == "breaker" else ""
+        mend = "mend the cause, then " if glance.halt.by == "breaker" else ""
+        yield f"  halted: {glance.halt.why}; {mend}`lthsweep run {path} --on slurm{again}` goes on"
+    if glance.standing is None or glance.silence or states.is_over:
+        return
+    if (age := time.time() - glance.taken) > _OLD_SECONDS:
+        yield f"  SLURM's queue as of {duration(age)} ago; it is not asked more often"
+    if (tick := glance.standing.tick()) is not None:
+        queued = next(p.queued for p in glance.standing.places if p.submission.name == tick.name)
+        how = "just submitted" if queued is None else _waits(queued.state, queued.reason, queued.starts)
+        yield f"  follow-up: job {tick.job or '?'} {tick.name}, {how}"
+    elif glance.halt is None:
+        yield "  no follow-up is in the queue; the last job steps in, or `lthsweep run` with --on slurm"
+
+
+def _pending(states: States) -> Iterator[str]:
+    """Jobs that wait, those of one array with one reason on one line."""
+    groups: dict[tuple[str, str], list[RunState]] = {}
+    for state in states.those("pending"):
+        assert state.place is not None
+        queued = state.place.queued
+        how = "just submitted" if queued is None else _waits(queued.state, queued.reason, queued.starts)
+        groups.setdefault((state.place.submission.job or "?", how), []).append(state)
+    for (job, how), found in groups.items():
+        elements = len({state.place.index for state in found if state.place})
+        yield f"  pending job {job}, {_number(elements, 'element')}, {_number(len(found), 'run')}: {how}"
+
+
+def _unsubmitted(opened: Source, states: States) -> Iterator[str]:
+    found = states.those("to be submitted")
+    if not found or states.glance.standing is None:
+        return
+    tick = states.glance.standing.tick()
+    if states.glance.halt is not None:
+        yield f"  {_number(len(found), 'run')} to be submitted by nobody: the sweep is halted"
+    elif tick is not None:
+        yield f"  {_number(len(found), 'run')} to be submitted by the follow-up, job {tick.job or '?'}"
+    elif not states.those("running", "ready", "pending", "unknown"):
+        yield f"  nothing is queued for {_number(len(found), 'run')}: `lthsweep run {opened.sweep.path} --on slurm`"
+
+
+def _end(opened: Source, seen: Seen) -> Iterator[str]:
+    view = seen.outlook
+    if view is not None:
+        workers = _number(view.estimate.workers, "worker")
+        on = f"{workers} of this machine"
+        if seen.states.glance.standing is not None:
+            jobs = f" of {_number(view.jobs, 'job')}" if view.jobs else ""
+            on = f"the {workers}{jobs} at work now" if view.at_work else f"{workers}{jobs} once these start"
+        yield f"  at least {duration(view.estimate.wall)} left on {on}"
+    told = hours(opened, seen)
+    spent = [
+        f"{_hours(amount)} {unit}"
+        for amount, unit in ((told.gpus, "GPU-hours"), (told.cores, "core-hours"))
+        if amount
+    ]
+    if spent:
+        about = "" if told.exact else "about "
+        spared = f"; sharing spares {_hours(told.spared)} in all" if told.spared else ""
+        yield f"  {about}{' and '.join(spent)} in finished runs{spared}"
+
+
+def _line(state: RunState) -> str:
+    text = f"  {state.state:9} {state.run.key[:8]} {state.run.describe()}"
+    told = _TOLD.get(state.state)
+    detail = told(state) if told is not None else ""
+    return f"{text}: {detail}" if detail else text
+
+
+def _running(state: RunState) -> str:
+    beat = state.beat
+    assert beat is not None
+    rate = f"{beat.rate:,.0f} images/s, " if math.isfinite(beat.rate) else ""
+    place = state.place
+    job = f"job {place.queued.id}, " if place is not None and place.queued is not None else ""
+    seen = duration(max(0.0, time.time() - beat.time))
+    return f"epoch {beat.epoch:.1f} of {beat.epochs:g}, {rate}{job}host {beat.host} pid {beat.pid}, seen {seen} ago"
+
+
+def _job(state: RunState) -> str:
+    """What the job of a run that has no worker yet is doing."""
+    if state.place is None:
+        return f"for {_named(state.waits_for)}" if state.waits_for else ""
+    queued, submission = state.place.queued, state.place.submission
+    if queued is None:
+        job = f"job {submission.job}_{state.place.index}" if submission.job else submission.name
+        return f"{job}, {'just submitted' if state.state == 'pending' else 'which SLURM says nothing of'}"
+    if queued.state in AT_WORK:
+        return f"for {_named(state.waits_for) if state.waits_for else 'a worker'}, in job {queued.id}"
+    return f"job {queued.id}, {_waits(queued.state, queued.reason, queued.starts)}"
+
+
+def _failed(state: RunState) -> str:
+    failure = state.failure
+    assert failure is not None
+    where = f", host {failure.host}" if failure.host else ""
+    return f"{failure.cause} (attempt {failure.attempt}{where})"
+
+
+def _again(state: RunState) -> str:
+    waits = f"after {_named(state.waits_for)}" if state.waits_for else ""
+    ended = f"it ended before: {state.failure.cause}" if state.failure else ""
+    return "; ".join(part for part in (waits, ended) if part)
+
+
+_TOLD: Mapping[str, Callable[[RunState], str]] = {
+    "running": _running,
+    "ready": _job,
+    "waiting": _job,
+    "pending": _job,
+    "unknown": _job,
+    "to be submitted": _again,
+    "failed": _failed,
+    "cancelled": lambda state: "",
+    "blocked": lambda state: f"by {_named(state.blocked_by)}" if state.blocked_by else "",
+}
+
+
+def _facts(state: RunState) -> dict[str, Any]:
+    """One run as JSON; what does not apply is left out."""
+    told: dict[str, Any] = {"key": state.run.key, "run": state.run.describe(), "state": state.state}
+    if (beat := state.beat) is not None:
+        told |= {"epoch": beat.epoch, "epochs": beat.epochs, "host": beat.host, "pid": beat.pid}
+        told |= {"seen": beat.time, "images_per_second": beat.rate if math.isfinite(beat.rate) else None}
+    if (failure := state.failure) is not None:
+        told |= {"cause": failure.cause, "attempt": failure.attempt, "failed_on": failure.host}
+    if (place := state.place) is not None:
+        told |= {"submission": place.submission.name, "element": place.index, "job": place.submission.job}
+        if place.queued is not None:
+            told |= {"job_state": place.queued.state, "reason": place.queued.reason}
+            told |= {"node": place.queued.node, "starts": place.queued.starts}
+    if state.waits_for is not None:
+        told["waits_for"] = state.waits_for.key
+    if state.blocked_by is not None:
+        told["blocked_by"] = state.blocked_by.key
+    return told
+
+
+def _slurm(glance: Glance) -> dict[str, Any]:
+    standing = glance.standing
+    assert standing is not None
+    tick = standing.tick()
+    return {
+        "silence": glance.silence or None,
+        "taken": glance.taken,
+        "halted": None if glance.halt is None else {"why": glance.halt.why, "by": glance.halt.by},
+        "follow_up": None if tick is None else {"job": tick.job, "submission": tick.name},
+        "jobs": sorted(
+            {place.submission.job for place in standing.places if place.queued and place.submission.job}
+        ),
+    }
+
+
+def _waits(state: str, reason: str, starts: float | None) -> str:
+    """How SLURM puts it, and when it expects the start."""
+    said = reason or state.lower()
+    if state in AT_WORK:
+        return "at work"
+    if starts is None:
+        return said
+    return f"{said}, expected to start in {duration(max(0.0, starts - time.time()))}"
+
+
+def _some(lines: Iterable[str], kind: str) -> list[str]:
+    found = list(lines)
+    rest = len(found) - _MOST
+    return found[:_MOST] + ([f"  … and {rest} more {kind} (--runs lists all)"] if rest > 0 else [])
+
+
+def _named(run: Run) -> str:
+    return f"{run.describe()} ({run.key[:8]})"
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _hours(amount: float) -> str:
+    return f"{amount:,.0f}" if amount >= 100 else f"{amount:.2g}"

@@ -1,0 +1,57 @@
+"""`run --on slurm`: everything between a plan and jobs in the queue. Returns as soon as these are submitted."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from lthsweep.launch.on_pool import open_sweep, require_code, require_data
+from lthsweep.launch.slurm.advance import Advance, advance
+from lthsweep.launch.slurm.halt import forgive, go_on, read_halt
+from lthsweep.launch.slurm.journal import open_journal, read_journal
+from lthsweep.launch.slurm.site import Site
+from lthsweep.plan.run import Plan
+from lthsweep.store.failures import clear_failure, read_failures
+from lthsweep.store.layout import SweepDir
+
+__all__ = ["run_slurm"]
+
+
+def run_slurm(
+    plan: Plan, sweep: SweepDir, site: Site, *, retry_failed: bool = False, cache: Path | None = None
+) -> Advance:
+    """Submit what has no record and no job yet, and a follow-up that sees to the rest.
+
+    Args:
+        plan: all runs.
+        sweep: the sweep directory, on a disk that the compute nodes see; made if it is not there.
+        site: the cluster.
+        retry_failed: also runs that failed, were cancelled or given up; without it they stay as they are.
+        cache: folder of packed data, on such a disk too; None for the default.
+
+    Raises:
+        CodeError, MissingDataError: before anything is written.
+        ClusterSilentError, RefusedError: see `lthsweep.launch.slurm.advance`; what was submitted until then stands.
+        StoreError: if the directory cannot be written.
+    """
+    require_code(plan, sweep)
+    require_data(plan, cache)
+    open_sweep(plan.spec, sweep)
+    open_journal(sweep)
+    if cache is not None:
+        os.environ["LTHSWEEP_CACHE"] = str(cache.absolute())  # sbatch hands the environment on to the jobs
+    halted = read_halt(sweep)
+    if retry_failed:
+        _forget_failures(plan, sweep)
+    if halted is not None and (retry_failed or halted.by == "user"):
+        go_on(sweep)
+    return advance(plan, sweep, site)
+
+
+def _forget_failures(plan: Plan, sweep: SweepDir) -> None:
+    for key, failure in read_failures(sweep).items():
+        if key in plan.runs and failure.is_final:
+            clear_failure(sweep, key)
+    journal = read_journal(sweep)
+    if journal:
+        forgive(sweep, journal[-1].number)

@@ -1,0 +1,72 @@
+"""Take a sweep, or some runs of it, out of the queue."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Collection, Iterable
+
+from lthsweep.launch.slurm.halt import halt
+from lthsweep.launch.slurm.journal import open_journal, read_journal
+from lthsweep.launch.slurm.queue import read_queue
+from lthsweep.launch.slurm.sbatch import cancel
+from lthsweep.launch.slurm.standing import Place, stand
+from lthsweep.plan.run import Plan
+from lthsweep.store.failures import CANCELLED, Failure, read_failures, record_failure
+from lthsweep.store.layout import SweepDir
+
+__all__ = ["cancel_runs", "cancel_sweep"]
+
+
+def cancel_sweep(sweep: SweepDir) -> list[str]:
+    """Halt a sweep and cancel its jobs; returns their ids.
+
+    The halt comes first: should SLURM be silent, jobs that start later leave at once all the same.
+
+    Raises:
+        ClusterSilentError: if SLURM cannot be asked.
+        StoreError: if the directory cannot be written.
+    """
+    open_journal(sweep)
+    halt(sweep, "somebody cancelled it", "user")
+    jobs = sorted({place.submission.job for place in _live(sweep) if place.submission.job is not None})
+    cancel(jobs)
+    return jobs
+
+
+def cancel_runs(plan: Plan, sweep: SweepDir, keys: Iterable[str]) -> list[str]:
+    """Cancel runs. Workers that train one see it at their next heartbeat; elements left with nothing to do go.
+
+    Returns:
+        The ids of elements that were cancelled.
+
+    Raises:
+        ClusterSilentError: if there are jobs, and SLURM cannot be asked.
+        StoreError: if the directory cannot be written.
+    """
+    for key in keys:
+        failure = Failure(
+            "somebody cancelled it", kind=CANCELLED, host=socket.gethostname(), time=time.time()
+        )
+        record_failure(sweep, key, failure)
+    if not sweep.slurm.is_dir():
+        return []
+    done = set(sweep.record_keys())
+    hopeless = {key for key, failure in read_failures(sweep).items() if failure.is_final}
+    for key, run in plan.runs.items():  # parents come first
+        if run.parent in hopeless and key not in done:
+            hopeless.add(key)
+    idle = [place for place in _live(sweep) if _has_nothing(place, done | hopeless)]
+    jobs = [f"{place.submission.job}_{place.index}" for place in idle]
+    cancel(jobs)
+    return jobs
+
+
+def _has_nothing(place: Place, settled: Collection[str]) -> bool:
+    waiting = place.queued is not None and place.queued.state == "PENDING"
+    return place.submission.kind == "train" and waiting and all(key in settled for key in place.keys)
+
+
+def _live(sweep: SweepDir) -> list[Place]:
+    standing = stand(read_journal(sweep), read_queue(), fresh=lambda submission, index: False)
+    return [place for place in standing.places if place.queued is not None]

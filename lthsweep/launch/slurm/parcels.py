@@ -1,0 +1,141 @@
+"""Pieces of a forest put together into parcels: what one job takes on. Pure; times in seconds.
+
+Pieces share a parcel only with pieces that wait for the same parcel, their family. So every parcel waits for one other
+at most, and parcels form a forest as runs do.
+
+A parcel that nobody waits for is filled up to what a job should last. One that others wait for is filled no further
+than a job should last at least, and beyond that only with what costs no time: workers that would be idle beside the
+longest piece.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from lthsweep.launch.scheduler import Node
+from lthsweep.launch.slurm.forest import Forest, Piece
+from lthsweep.launch.slurm.walltime import Lengths, Shift, expected_seconds
+
+__all__ = ["Bundle", "Parcel", "bundle_up"]
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """What one job, an element of an array, works off with its workers.
+
+    Attributes:
+        keys: of its runs, parents first, and longest remaining chain first.
+        seconds: expected time, with all workers of the job.
+        needs: unfinished parents outside of the parcel; nothing of it starts before they are finished.
+    """
+
+    keys: tuple[str, ...]
+    seconds: float
+    needs: frozenset[str] = frozenset()
+
+    @property
+    def runs(self) -> int:
+        """How many."""
+        return len(self.keys)
+
+
+@dataclass(eq=False)
+class Bundle:
+    """A parcel and all that waits for it.
+
+    Attributes:
+        parcel: the parcel.
+        below: parcels that need a run of this one, and no other parcel.
+        size: how many parcels this is in all.
+    """
+
+    parcel: Parcel
+    below: list[Bundle] = field(default_factory=list)
+    size: int = 1
+
+
+def bundle_up(roots: Sequence[Node], forest: Forest, lengths: Lengths) -> list[Bundle]:
+    """Parcels of all runs in the trees under some roots, which wait for the same thing or for nothing."""
+    top: list[Bundle] = []
+    made: list[Bundle] = []
+    families = deque([(roots, top)])
+    while families:
+        roots, siblings = families.popleft()
+        for load in _share(roots, forest, lengths):
+            bundle = Bundle(load.parcel)
+            siblings.append(bundle)
+            made.append(bundle)
+            if load.rest:
+                families.append((load.rest, bundle.below))
+    for bundle in reversed(made):  # what is below was made later
+        bundle.size += sum(child.size for child in bundle.below)
+    return top
+
+
+class _Load:
+    """Pieces that make a parcel, scheduled."""
+
+    def __init__(self, pieces: Sequence[Piece], forest: Forest, lengths: Lengths) -> None:
+        runs = forest.in_order(node for piece in pieces for node in piece.runs)
+        inside = {node.key for node in runs}
+        needs = {node.parent for node in runs if node.parent is not None} - inside
+        self.pieces = list(pieces)
+        self.parcel = Parcel(
+            keys=tuple(node.key for node in runs),
+            seconds=expected_seconds(runs, lengths.workers),
+            needs=frozenset(parent for parent in needs if forest.is_unfinished(parent)),
+        )
+        self.rest = forest.in_order(node for piece in pieces for node in piece.rest)
+
+
+def _share(roots: Sequence[Node], forest: Forest, lengths: Lengths) -> list[_Load]:
+    """Divide a family among parcels, those first that others wait for."""
+    pieces = [forest.cut(root) for root in roots]
+    crowns = _fill([piece for piece in pieces if piece.rest], lengths.floor, lengths)
+    trees = _fill([piece for piece in pieces if not piece.rest], lengths.aim, lengths)
+    return _settle(
+        [*crowns, *reversed(trees)], forest, lengths
+    )  # the shortest of both kinds meet in the middle
+
+
+def _fill(pieces: Sequence[Piece], full: float, lengths: Lengths) -> list[list[Piece]]:
+    """Fill one parcel after the other, longest pieces first, by the pessimistic clock.
+
+    A parcel takes the next piece if it then lasts no longer than `full`, or than its longest piece does anyway, or if
+    it is too short without.
+    """
+    empty = Shift.of(lengths.workers)
+    alone = [(empty.plus(piece.runs), piece) for piece in pieces]
+    parcels: list[list[Piece]] = []
+    shift, longest = empty, 0.0
+    for own, piece in sorted(alone, key=lambda pair: -pair[0].seconds):
+        then = shift.plus(piece.runs)
+        fits = then.seconds <= max(full, longest) or shift.seconds < lengths.floor
+        if parcels and fits and then.seconds <= lengths.ceiling:
+            parcels[-1].append(piece)
+            shift = then
+        else:
+            parcels.append([piece])
+            shift, longest = own, own.seconds
+    return parcels
+
+
+def _settle(parcels: Sequence[list[Piece]], forest: Forest, lengths: Lengths) -> list[_Load]:
+    """Schedule what was filled, halve what is too long after all, and join what is too short to the one before."""
+    loads: list[_Load] = []
+    pending = deque(parcels)
+    while pending:
+        load = _Load(pending.popleft(), forest, lengths)
+        if load.parcel.seconds > lengths.ceiling and len(load.pieces) > 1:
+            half = len(load.pieces) // 2
+            pending.extendleft([load.pieces[half:], load.pieces[:half]])
+            continue
+        if loads and min(loads[-1].parcel.seconds, load.parcel.seconds) < lengths.floor:
+            joined = _Load(loads[-1].pieces + load.pieces, forest, lengths)
+            if joined.parcel.seconds <= lengths.ceiling:
+                loads[-1] = joined
+                continue
+        loads.append(load)
+    return loads

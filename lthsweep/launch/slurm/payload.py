@@ -1,0 +1,224 @@
+"""What an array element runs: the runs of its parcel, worked off by the same loop as everywhere.
+
+    python -m lthsweep.launch.slurm.payload SWEEP SUBMISSION
+
+Workers are started once and train one run after the other. Every interruption ends here in the same way: by a signal
+(preemption, cancellation, the notice before the time limit) or by its own clock the job asks its workers for
+checkpoints, says how far it came, and, if only its time was over, puts itself back into the queue under the same id, so
+that the jobs that wait for it go on waiting. A job that is killed leaves its last periodic checkpoints, and whoever
+takes the next step finds that it is gone.
+
+Exit status: 0 all its runs have records, 1 one failed, 3 some are left.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from lthsweep.errors import ClusterSilentError, LthsweepError
+from lthsweep.launch.coordinate import Work, coordinate, work_left
+from lthsweep.launch.local import LocalPool
+from lthsweep.launch.machine import Slot, core_limit, count_gpus, lay_out, usable_cores
+from lthsweep.launch.pool import Heard, Tally
+from lthsweep.launch.slurm.advance import advance
+from lthsweep.launch.slurm.breaker import trips
+from lthsweep.launch.slurm.halt import halt, read_halt
+from lthsweep.launch.slurm.journal import come_alive, read_journal, read_submission
+from lthsweep.launch.slurm.queue import live_jobs
+from lthsweep.launch.slurm.sbatch import requeue
+from lthsweep.launch.slurm.site import Site, site_of
+from lthsweep.launch.slurm.traces import End, read_end, write_end
+from lthsweep.launch.task import STALE_SECONDS
+from lthsweep.plan.grid import expand
+from lthsweep.plan.run import Plan
+from lthsweep.spec import Spec, load_spec
+from lthsweep.store import claims, failures
+from lthsweep.store.layout import SweepDir
+
+__all__ = ["Clock", "main", "work_parcel"]
+
+EXIT_INCOMPLETE = 3
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one element of one submission."""
+    path, name = sys.argv[1:] if arguments is None else arguments
+    sweep = SweepDir(Path(path))
+    index = int(os.environ.get("SLURM_ARRAY_TASK_ID") or 0)
+    job = os.environ.get("SLURM_ARRAY_JOB_ID") or os.environ["SLURM_JOB_ID"]
+    if not come_alive(sweep, name, job):
+        print(f"{name} was given up before this job started; there is nothing to do")
+        return 0
+    if (stopped := read_halt(sweep)) is not None:
+        print(f"the sweep is halted: {stopped.why}")
+        return 0
+    submission = read_submission(sweep, name)
+    spec = load_spec(str(sweep.sweep_toml))
+    plan, site = expand(spec), site_of(spec)
+    clock = Clock(submission.minutes, site.grace_seconds)
+    end = work_parcel(plan, sweep, site, submission.keys(index), clock)
+    write_end(sweep, name, index, end)
+    print(
+        f"{name} element {index}: {len(end.worked)} finished, {len(end.broke) + len(end.failed)} broke or failed"
+    )
+    if end.failed:
+        _break_if_all_fail_alike(plan, sweep)
+    if end.stopped == "time" and requeue(_own_id()):
+        print("out of time; back in the queue")
+        return EXIT_INCOMPLETE
+    _follow_if_nobody_does(plan, sweep, site)
+    left = {node.key for node in work_left(plan, sweep).nodes} & set(submission.keys(index))
+    return 1 if end.failed else EXIT_INCOMPLETE if left else 0
+
+
+@dataclass
+class Clock:
+    """When a job has to stop: at a signal, or a little before its time is over.
+
+    SLURM's notice before the end may not come (it looks at the time once a minute), so the job looks itself.
+
+    Args:
+        minutes: walltime of the job.
+        grace: seconds before its end at which to stop; less in short jobs.
+    """
+
+    minutes: float
+    grace: float
+    why: str = field(default="", init=False)
+
+    def __post_init__(self) -> None:
+        begun = float(os.environ.get("SLURM_JOB_START_TIME") or time.time())
+        seconds = 60 * self.minutes
+        self._end = begun + seconds - min(self.grace, seconds / 4)
+        signal.signal(signal.SIGTERM, lambda *_: self._note("signal"))
+        signal.signal(signal.SIGUSR2, lambda *_: self._note("time"))
+
+    def __call__(self) -> bool:
+        """Whether it is time to stop."""
+        if time.time() >= self._end:
+            self._note("time")
+        return bool(self.why)
+
+    def _note(self, why: str) -> None:
+        self.why = self.why or why
+
+
+def work_parcel(plan: Plan, sweep: SweepDir, site: Site, keys: tuple[str, ...], clock: Clock) -> End:
+    """Train what is left of some runs, as far as their parents are there."""
+    node = os.environ.get("SLURMD_NODENAME") or socket.gethostname()
+    work = _trainable(work_left(plan, sweep), keys, _given_up(sweep))
+    if not work.nodes or clock():
+        return End(stopped=clock.why, node=node)
+    pool = LocalPool(sweep, slots_here(plan.spec, site)[: len(work.nodes)])
+    try:
+        tally = coordinate(plan, sweep, work, pool, listen=_Evictor(sweep, site), asked_to_stop=clock)
+    except BaseException:
+        pool.kill()
+        raise
+    return _end_of(tally, sweep, clock, node)
+
+
+def slots_here(spec: Spec, site: Site) -> list[Slot]:
+    """Where the workers of a job run: on its GPUs, several on each if the site says so, or on its cores."""
+    cores = usable_cores()
+    gpus = count_gpus() if spec.local.devices != "cpu" else 0
+    workers: int | str = "auto" if site.workers is None else site.workers
+    if workers == "auto" and gpus:
+        workers = site.workers_per_gpu * gpus
+    return lay_out(
+        workers=workers,
+        threads=spec.local.threads,
+        devices=spec.local.devices,
+        pin=spec.local.pin,
+        cores=cores,
+        limit=core_limit(cores),
+        gpus=gpus,
+    )
+
+
+def _trainable(work: Work, keys: tuple[str, ...], given_up: set[str]) -> Work:
+    """The runs of a parcel that are left, without those whose parent was not finished by an earlier job."""
+    missing = {node.key for node in work.nodes}
+    chosen: set[str] = set()
+    nodes = []
+    for node in work.nodes:
+        has_parent = node.parent not in missing or node.parent in chosen
+        if node.key in keys and has_parent and node.key not in given_up:
+            chosen.add(node.key)
+            nodes.append(node)
+    return replace(work, nodes=tuple(nodes))
+
+
+def _given_up(sweep: SweepDir) -> set[str]:
+    return {key for key, failure in failures.read_failures(sweep).items() if failure.is_final}
+
+
+def _end_of(tally: Tally, sweep: SweepDir, clock: Clock, node: str) -> End:
+    causes = failures.read_failures(sweep)
+    broke = {key for key in tally.failed if key in causes and causes[key].infrastructure}
+    return End(
+        worked=tuple(tally.finished),
+        broke=tuple(sorted(broke)),
+        failed=tuple(sorted(tally.failed.keys() - broke)),
+        stopped=clock.why if tally.stopped else "",
+        node=node,
+    )
+
+
+class _Evictor:
+    """Frees runs that are held by a job which SLURM says is gone, e.g. because its node lost power."""
+
+    def __init__(self, sweep: SweepDir, site: Site) -> None:
+        self._sweep = sweep
+        self._seconds = site.poll_seconds
+        self._next = 0.0
+
+    def __call__(self, heard: Heard) -> None:
+        message: Any = heard.message
+        if message.kind != "held" or time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + self._seconds
+        owner = claims.holder(self._sweep, message.key, STALE_SECONDS)
+        if owner is None or not owner.job:
+            return
+        try:
+            if owner.job not in live_jobs([owner.job]):
+                claims.evict(self._sweep, message.key, owner.host, owner.pid)
+        except ClusterSilentError:
+            pass  # nothing is known; its heartbeat decides
+
+
+def _break_if_all_fail_alike(plan: Plan, sweep: SweepDir) -> None:
+    known = failures.read_failures(sweep)
+    causes = [known[key].cause for key in plan.runs if key in known and known[key].kind != failures.CANCELLED]
+    done = sum(key in plan.runs for key in sweep.record_keys())
+    if (why := trips(causes, done)) is not None:
+        halt(sweep, why, "breaker")
+
+
+def _follow_if_nobody_does(plan: Plan, sweep: SweepDir, site: Site) -> None:
+    """Take the next step here if the sweep's follow-up was lost, or never found room in the queue."""
+    ticks = [s for s in read_journal(sweep) if s.kind == "tick" and s.fate != "void"]
+    waiting = [tick for tick in ticks if read_end(sweep, tick.name, 0) is None]
+    try:
+        if any(tick.job is None for tick in waiting) or live_jobs([str(tick.job) for tick in waiting]):
+            return
+        advance(plan, sweep, site)
+    except LthsweepError as error:  # this job has done its part
+        print(f"the next step could not be taken: {error}")
+
+
+def _own_id() -> str:
+    array, index = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{index}" if array else os.environ["SLURM_JOB_ID"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,199 @@
+"""Site profiles: TOML files that say what a cluster is like, so that the sweeps of its users need not.
+
+A profile has the keys of `[slurm]`, which hold for the whole cluster; a table for each partition, with facts about it
+and keys of `[slurm]` that hold there; and a table that says where all this is from. It is data of somebody else, and is
+checked like a sweep's file.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import Field, ValidationError
+
+from lthsweep.errors import SpecError, nearest
+from lthsweep.spec.base import Allowed, Flag, Number, Table, Whole
+from lthsweep.spec.load import parse_toml
+from lthsweep.spec.problems import Origin, Problem, error_of
+from lthsweep.spec.schema import Path as KeyPath
+from lthsweep.spec.slurm import JobSettings, Line, PartitionName
+from lthsweep.spec.slurm_forms import is_plain
+from lthsweep.spec.slurm_rules import slurm_problems
+from lthsweep.spec.translate import problems_of
+
+__all__ = ["About", "Partition", "Profile", "SiteSettings", "profile_names", "profile_text", "read_profile"]
+
+_ENDING = ".toml"
+_Kind = TypeVar("_Kind", bound=Table)
+
+
+class About(Table):
+    """Where a profile is from, and how far it may be trusted."""
+
+    description: Annotated[Line, Allowed("a line of text")] = Field("", description="The cluster.")
+    date: Annotated[datetime.date | None, Allowed("a date such as 2026-11-21")] = Field(
+        None, description="When its facts were collected."
+    )
+    advice: Annotated[tuple[Line, ...], Allowed("a list of lines of text", "a line of text")] = Field(
+        (), description="Lines for whoever submits: where results belong, what gets purged."
+    )
+    sources: Annotated[Mapping[str, Line], Allowed("a table of lines of text", free_names=True)] = Field(
+        {}, description="Source → what it says."
+    )
+    unsure: Annotated[tuple[Line, ...], Allowed("a list of lines of text", "a line of text")] = Field(
+        (), description="What sources contradict each other in, or nobody checked."
+    )
+
+    def title(self, name: str) -> str:
+        """The profile in a few words."""
+        known = ", ".join(
+            part for part in (self.description, f"as of {self.date}" if self.date else "") if part
+        )
+        return f"{name} ({known})" if known else name
+
+
+class SiteSettings(JobSettings):
+    """What holds for the whole cluster."""
+
+    partition: PartitionName = Field(None, description="Where jobs go unless the sweep says otherwise.")
+
+
+class Partition(JobSettings):
+    """A partition: facts, which are used for defaults and warnings, and settings of jobs that run there."""
+
+    hours: Annotated[Number | None, Allowed("a number > 0")] = Field(
+        None, gt=0, description="The longest walltime. For warnings only: jobs go by what SLURM says."
+    )
+    node_cpus: Annotated[Whole | None, Allowed("a whole number >= 1")] = Field(
+        None, ge=1, description="Cores of its largest nodes."
+    )
+    node_gpus: Annotated[Whole | None, Allowed("a whole number >= 0")] = Field(
+        None, ge=0, description="GPUs of its largest nodes."
+    )
+    gpu_types: Annotated[tuple[Line, ...], Allowed("a list of lines of text", "a line of text")] = Field(
+        (), description="The GPUs there are, as people call them."
+    )
+    preemptible: Flag = Field(False, description="Jobs are ended and queued again when others need the node.")
+    max_jobs: Annotated[Whole | None, Allowed("a whole number >= 1")] = Field(
+        None,
+        ge=1,
+        description="Jobs that a user may have there; taken for max_elements if nobody gives that.",
+    )
+    notes: Annotated[tuple[Line, ...], Allowed("a list of lines of text", "a line of text")] = Field(
+        (), description="Whatever else is worth knowing."
+    )
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A profile, checked.
+
+    Attributes:
+        name: as the sweep's file calls it: a name, or the absolute path of a file.
+        about: where it is from.
+        settings: what holds for the whole cluster.
+        partitions: name → facts and settings.
+    """
+
+    name: str
+    about: About
+    settings: SiteSettings
+    partitions: Mapping[str, Partition]
+
+
+def profile_names() -> list[str]:
+    """The profiles that come with the package, sorted."""
+    names = (entry.name for entry in _folder().iterdir())
+    return sorted(name.removesuffix(_ENDING) for name in names if name.endswith(_ENDING))
+
+
+def profile_text(name: str) -> str:
+    """A profile's file as it was written, comments and all.
+
+    Args:
+        name: of a profile that comes with the package, or the path of a file, with a / or .toml in it.
+
+    Raises:
+        SpecError: if there is none.
+    """
+    return _find(name)[1]
+
+
+def read_profile(name: str) -> Profile:
+    """Read and check a profile.
+
+    Args:
+        name: as for `profile_text`.
+
+    Raises:
+        SpecError: if there is none, or with everything that is wrong in it.
+    """
+    shown, text = _find(name)
+    tables = parse_toml(text, shown)
+    about = tables.pop("about", {})
+    partitions = tables.pop("partitions", {})
+    problems: list[Problem] = []
+    read_about = _read(About, about, ("about",), problems)
+    settings = _read(SiteSettings, tables, (), problems)
+    read: dict[str, Partition] = {}
+    if isinstance(partitions, dict):
+        for partition, raw in partitions.items():
+            if not is_plain(partition):
+                problems.append(Problem(("partitions", partition), "is no name of a partition"))
+            read[partition] = _read(Partition, raw, ("partitions", partition), problems)
+    else:
+        problems.append(Problem(("partitions",), "must be a table of tables: [partitions.NAME]", partitions))
+    for start, table in [((), settings), *((("partitions", name), table) for name, table in read.items())]:
+        problems += slurm_problems(table, start)
+    if problems:
+        raise error_of(problems, Origin(shown, text))
+    return Profile(name, read_about, settings, read)
+
+
+def _read(kind: type[_Kind], raw: Any, start: KeyPath, problems: list[Problem]) -> _Kind:
+    """A table, or what is left of it without what is wrong, so that the rest is checked as well."""
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as error:
+        found = problems_of(error, "profile", kind)
+    problems += [replace(problem, path=start + problem.path[1:]) for problem in found]
+    wrong = {problem.path[1] for problem in found if len(problem.path) > 1}
+    return kind.model_validate({key: raw[key] for key in raw if key not in wrong} if wrong else {})
+
+
+def _folder() -> Traversable:
+    """Inside of an installed package, or beside the package in the repository."""
+    inside = resources.files("lthsweep.launch.slurm") / "profiles"
+    return inside if inside.is_dir() else Path(__file__).parents[3] / "slurm" / "profiles"
+
+
+def _find(name: str) -> tuple[str, str]:
+    """The profile's name in messages, and its text."""
+    if "/" in name or name.endswith(_ENDING):
+        path = Path(name)
+        try:
+            return str(path), path.read_text("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise SpecError(f"slurm.profile: {path} is no text in UTF-8 (byte {error.start})") from None
+        except OSError as error:
+            raise SpecError(
+                f"slurm.profile = {name!r}: cannot be read: {error.strerror}; {_there()}"
+            ) from None
+    names = profile_names()
+    if name not in names:
+        hint = nearest(name, names)
+        raise SpecError(
+            f"slurm.profile = {name!r}: no such profile;{f' did you mean {hint!r}?' if hint else ''} {_there()}"
+        )
+    file = _folder() / (name + _ENDING)
+    return f"profile {name}", file.read_text("utf-8")
+
+
+def _there() -> str:
+    return f"there are: {', '.join(profile_names())}, and files of your own by their path, such as ./my-site.toml"

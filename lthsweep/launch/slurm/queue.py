@@ -1,0 +1,156 @@
+"""Ask for SLURM's queue: one squeue per look, one sacct per name that the queue no longer knows.
+
+Accounting is optional: it may be kept nowhere, or be down for hours, and then must neither hang nor stop anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lthsweep.errors import ClusterSilentError, StoreError
+from lthsweep.launch.slurm.ask import Answer, ask, this_user
+from lthsweep.launch.slurm.listing import COMPLAINT, FORMAT, Element, parse_queue
+from lthsweep.store import commit, plainjson
+
+__all__ = ["Element", "Found", "Look", "find_by_name", "live_jobs", "look", "look_up", "read_queue"]
+
+SECONDS = 60.0
+"""How long squeue may take; on a busy cluster it does take long."""
+
+ACCOUNTING_SECONDS = 10.0
+"""How long sacct may take. It waits for a stopped slurmdbd for ever, and its word is only an addition."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """A look at the queue: its elements, and when it was taken, in seconds since the epoch."""
+
+    elements: tuple[Element, ...]
+    taken: float
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where a name led: the job's id or None, and whether accounting could be asked as well."""
+
+    job: str | None
+    accounting: bool
+
+
+def read_queue(user: str | None = None) -> tuple[Element, ...]:
+    """All elements of a user that wait or run.
+
+    Args:
+        user: None for the one who asks.
+
+    Raises:
+        ClusterSilentError: if SLURM does not answer, or oddly.
+    """
+    return parse_queue(_squeue("--user", user or this_user()))
+
+
+def look(cache: Path | None, max_age: float) -> Look:
+    """Like `read_queue`, but with no more than one squeue per `max_age`, for all processes that share a cache.
+
+    Args:
+        cache: a file; its folder must exist. A damaged one counts as none, and one that cannot be written is done
+            without. None for a look of one's own.
+        max_age: seconds.
+
+    Raises:
+        ClusterSilentError: if SLURM has to be asked, and does not answer.
+    """
+    known = None if cache is None else _remembered(cache)
+    if known is not None and abs(time.time() - known.taken) < max_age:
+        return known
+    seen = Look(read_queue(), time.time())
+    if cache is not None:
+        content = {"taken": seen.taken, "elements": [asdict(element) for element in seen.elements]}
+        with contextlib.suppress(StoreError):
+            commit.replace(cache, plainjson.dump(content), durable=False)
+    return seen
+
+
+def find_by_name(name: str) -> str | None:
+    """The id of the job of a name that only one submission has; None if SLURM knows of none.
+
+    Raises:
+        ClusterSilentError: if the controller does not answer. Accounting need not.
+    """
+    return look_up(name).job
+
+
+def look_up(name: str, *, days: int = 2) -> Found:
+    """Look for a job by its name: in the queue, with what ended a short while ago, then in accounting.
+
+    The controller forgets a job minutes after its end (MinJobAge), accounting never. Where accounting is not kept,
+    or does not answer at once, the queue's word stands alone.
+
+    Args:
+        name: of the job.
+        days: how far accounting is searched; many clusters refuse long searches.
+
+    Raises:
+        ClusterSilentError: if the controller does not answer.
+    """
+    listed = parse_queue(_squeue("--user", this_user(), "--states", "all", "--name", name))
+    jobs = {element.job for element in listed if element.name == name}
+    if jobs:
+        return Found(min(jobs, key=int), accounting=True)
+    command = ["sacct", "--noheader", "--allocations", "--parsable2", "--user", this_user(), "--name", name]
+    command += ["--starttime", f"now-{days}days", "--format", "JobID,JobName"]
+    try:
+        answer = ask(command, seconds=ACCOUNTING_SECONDS)
+    except ClusterSilentError:
+        return Found(None, accounting=False)
+    lines = [line.split("|") for line in answer.out.splitlines() if line.strip()]
+    numbers = [re.match(r"\d+", line[0]) for line in lines]
+    if answer.code or not all(numbers) or (not lines and COMPLAINT.search(answer.err)):
+        return Found(None, accounting=False)
+    past = {number[0] for number, line in zip(numbers, lines, strict=True) if number and line[1:] == [name]}
+    return Found(min(past, key=int) if past else None, accounting=True)
+
+
+def live_jobs(ids: Iterable[str]) -> Mapping[str, Element]:
+    """Which of some job ids wait or run, whoever's they are.
+
+    Args:
+        ids: raw ones (SLURM_JOB_ID), or those of arrays. Anything else is in no queue.
+
+    Returns:
+        Id → its element, for an array any of its elements.
+
+    Raises:
+        ClusterSilentError: if SLURM does not answer.
+    """
+    asked = sorted({job for job in ids if re.fullmatch(r"\d{1,10}", job)}, key=int)
+    found: dict[str, Element] = {}
+    for start in range(0, len(asked), 500):
+        some = asked[start : start + 500]
+        answer = _squeue("--jobs", ",".join(some))
+        if answer.code and re.search(r"invalid job id", answer.err, re.IGNORECASE):
+            continue  # said of a single id that the controller has forgotten
+        for element in parse_queue(answer):
+            found.setdefault(element.job, element)
+            found[element.raw] = element
+    return {job: found[job] for job in asked if job in found}
+
+
+def _squeue(*options: str) -> Answer:
+    """Ask for elements, each on a line of its own."""
+    return ask(["squeue", "--array", "--Format", FORMAT, *options], seconds=SECONDS)
+
+
+def _remembered(cache: Path) -> Look | None:
+    try:
+        content: Any = plainjson.load(commit.read_whole(cache))
+        elements = tuple(Element(**element) for element in content["elements"])
+        return Look(elements, float(content["taken"]))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None

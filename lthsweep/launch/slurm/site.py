@@ -1,0 +1,259 @@
+"""What one job looks like on this cluster: the site profile, overlaid with the sweep's `[slurm]` table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from lthsweep.errors import SpecError
+from lthsweep.launch.slurm.doubts import doubts
+from lthsweep.launch.slurm.layers import overlay
+from lthsweep.launch.slurm.profile import Partition, Profile, profile_names, profile_text, read_profile
+from lthsweep.spec import Spec
+from lthsweep.spec.problems import Origin, Problem, error_of
+from lthsweep.spec.slurm_forms import megabytes_of, minutes_of
+
+__all__ = ["Site", "profile_names", "profile_text", "site_of"]
+
+
+@dataclass(frozen=True)
+class Site:
+    """What a job of a sweep asks for, and how the cluster is treated.
+
+    Attributes:
+        profile: its name or path.
+        partition, account, qos, constraint, reservation: as sbatch takes them.
+        exclude: nodes that are not to be used.
+        minutes: the longest walltime a job may ask for; None is the partition's limit, read live.
+        cpus, gpus: per job.
+        gpu_form: "gres" (`--gres=gpu[:type]:N`) or "gpus-per-node".
+        gpu_type: as the cluster calls it.
+        memory: per job, in SLURM's form.
+        workers: in one job; None is workers_per_gpu per GPU, or one per `threads` cores.
+        threads: of each worker.
+        target_minutes, floor_minutes: how long a job should take, and at least.
+        grace_seconds: before its walltime is over, a job is warned.
+        setup: shell lines before the command.
+        python: interpreter on the compute nodes; None is the one that submits.
+        tick_partition: of follow-up jobs; None is `partition`.
+        tick_minutes: between follow-ups where not everything could be submitted.
+        tick_memory: of a follow-up, in SLURM's form.
+        poll_seconds: the queue is asked for at most once in this time.
+        lag_seconds: an intent whose job is not found by name this long after is void.
+        max_elements: own cap on jobs in the queue.
+        attempts: jobs in a row without progress before a run counts as failed.
+        extra: other options of sbatch, by long names without dashes; "" for one without a value.
+        advice: for people, a line each.
+        warnings: what looks wrong, but may be right.
+        about: the profile in a few words, with its date.
+    """
+
+    profile: str = "generic"
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    reservation: str | None = None
+    exclude: tuple[str, ...] = ()
+    minutes: int | None = None
+    cpus: int = 1
+    gpus: int = 0
+    gpu_form: str = "gres"
+    gpu_type: str | None = None
+    memory: str | None = None
+    workers: int | None = None
+    workers_per_gpu: int = 1
+    threads: int = 1
+    target_minutes: float = 30.0
+    floor_minutes: float = 10.0
+    grace_seconds: int = 120
+    setup: tuple[str, ...] = ()
+    python: str | None = None
+    tick_partition: str | None = None
+    tick_minutes: float = 10.0
+    tick_memory: str | None = None
+    poll_seconds: float = 60.0
+    lag_seconds: float = 300.0
+    max_elements: int | None = None
+    attempts: int = 3
+    extra: Mapping[str, str] = field(default_factory=dict)
+    advice: str = ""
+    warnings: tuple[str, ...] = ()
+    about: str = ""
+
+    @property
+    def slots(self) -> int:
+        """Workers in one job."""
+        if self.workers is not None:
+            return self.workers
+        return self.workers_per_gpu * self.gpus if self.gpus else max(1, self.cpus // self.threads)
+
+    def describe(self) -> list[str]:
+        """A few lines for people."""
+        job = [_count(self.cpus, "core")]
+        if self.gpus:
+            job.append(_count(self.gpus, f"{self.gpu_type} GPU" if self.gpu_type else "GPU"))
+        if self.memory:
+            job.append("all memory of a node" if self.memory == "0" else f"{self.memory} of memory")
+        where = {
+            "partition": self.partition,
+            "account": self.account,
+            "qos": self.qos,
+            "constraint": self.constraint,
+            "reservation": self.reservation,
+        }
+        limit = "the partition's limit" if self.minutes is None else f"{self.minutes / 60:.4g} hours"
+        per = f" of {self.threads} threads" if self.threads > 1 else ""
+        return [
+            f"site profile {self.about or self.profile}",
+            f"a job: {', '.join(job)}, {_count(self.slots, 'worker')}{per}; about {self.target_minutes:g} minutes, "
+            f"at most {limit}",
+            "asked for: "
+            + (", ".join(f"{k} {v}" for k, v in where.items() if v) or "the cluster's defaults"),
+            f"follow-ups: partition {self.tick_partition or self.partition or 'default'}; "
+            f"at least {self.poll_seconds:g} seconds between looks at the queue",
+            *self.advice.splitlines(),
+            *(f"warning: {warning}" for warning in self.warnings),
+        ]
+
+
+def site_of(spec: Spec) -> Site:
+    """The site that a sweep's file names: the profile, above it what holds for the partition, above both the file.
+
+    GPUs: one on a partition that has them by the profile, none on another that the profile knows. Cores: as many as the
+    workers need, if nobody says. A floor or a target that the file leaves out shrinks to the target or the walltime
+    that it gives.
+
+    Raises:
+        SpecError: if there is no such profile, anything in it is wrong, or profile and file do not fit together.
+    """
+    table, threads = spec.slurm, spec.local.threads
+    profile = read_profile(table.profile)
+    partition = table.partition or profile.settings.partition
+    names = partition.split(",") if partition else []
+    facts = [profile.partitions[name] for name in names if name in profile.partitions]
+    settings = overlay(profile.settings, *facts[:1], table)
+    gpus = _gpus(spec, profile, facts)
+    workers, per_gpu = settings["workers"], settings["workers_per_gpu"] or 1
+    cpus = _cpus(spec, settings, gpus, workers or (per_gpu * gpus if gpus else 1))
+    minutes = None if settings["time"] is None else minutes_of(settings["time"])
+    target, floor = _lengths(spec, settings, minutes)
+    if gpus and settings["gpu_form"] == "gres" and "gres" in settings["options"]:
+        raise _misfit(
+            "options", 'gres collides with --gres=gpu: set gpu_form = "gpus-per-node"', settings["options"]
+        )
+    site = Site(
+        **{name: settings[name] for name in _AS_IT_IS},
+        profile=profile.name,
+        partition=partition,
+        exclude=settings["exclude"] or (),
+        minutes=minutes,
+        cpus=cpus,
+        gpus=gpus,
+        gpu_type=settings["gpu_type"] if gpus else None,
+        memory=_memory(settings, cpus),
+        workers_per_gpu=per_gpu,
+        threads=threads,
+        target_minutes=target,
+        floor_minutes=floor,
+        setup=settings["setup"] or (),
+        max_elements=table.max_elements
+        or _least(settings["max_elements"], *(partition.max_jobs for partition in facts)),
+        extra={name: "" if value is True else str(value) for name, value in settings["options"].items()},
+        advice="\n".join(profile.about.advice),
+        about=profile.about.title(profile.name),
+    )
+    return replace(site, warnings=tuple(doubts(site, profile)))
+
+
+_AS_IT_IS = (
+    "account",
+    "qos",
+    "constraint",
+    "reservation",
+    "gpu_form",
+    "workers",
+    "grace_seconds",
+    "python",
+    "tick_partition",
+    "tick_minutes",
+    "tick_memory",
+    "poll_seconds",
+    "lag_seconds",
+    "attempts",
+)
+
+_CUDA = re.compile(r"cuda(?::([0-9]{1,3}))?")
+
+
+def _gpus(spec: Spec, profile: Profile, facts: list[Partition]) -> int:
+    devices, asked = spec.local.devices, spec.slurm.gpus
+    named = () if isinstance(devices, str) else devices
+    if devices == "cpu" or (named and set(named) == {"cpu"}):
+        if asked:
+            raise _misfit(
+                "gpus", f"would stay idle, because local.devices = {devices!r}; change one of the two", asked
+            )
+        return 0
+    usual = (facts[0] if facts else profile.settings).gpus or 0
+    least = 1 if spec.slurm.gpu_type is not None else 0
+    for device in named:
+        if found := _CUDA.fullmatch(device):
+            least = max(least, 1 + int(found[1] or 0))
+    if asked is not None and asked < least:
+        raise _misfit("gpus", f"is too few for local.devices, which needs {least}", asked)
+    return max(usual, least) if asked is None else asked
+
+
+def _cpus(spec: Spec, settings: Mapping[str, Any], gpus: int, workers: int) -> int:
+    threads = spec.local.threads
+    needed = workers * threads
+    if spec.slurm.cpus is None:
+        return max(settings["cpus"] or (settings["cpus_per_gpu"] or 0) * gpus, needed)
+    if spec.slurm.cpus < needed:
+        lower = "slurm.workers_per_gpu" if gpus and settings["workers"] is None else "slurm.workers"
+        text = (
+            f"is too few for {_count(workers, 'worker')} of {_count(threads, 'thread')} each: "
+            f"make it {needed}, or {lower} or local.threads less"
+        )
+        raise _misfit("cpus", text, spec.slurm.cpus)
+    return spec.slurm.cpus
+
+
+def _lengths(spec: Spec, settings: Mapping[str, Any], limit: int | None) -> tuple[float, float]:
+    """Target and floor, in minutes."""
+    target, floor = settings["target_minutes"], settings["floor_minutes"]
+    if limit is not None and target > limit:
+        if spec.slurm.target_minutes is not None:
+            raise _misfit(
+                "target_minutes", f"is beyond the profile's longest walltime, {limit} min: set time", target
+            )
+        target = float(limit)
+    if floor > target:
+        if spec.slurm.floor_minutes is not None:
+            raise _misfit("floor_minutes", f"is beyond the target, {target:g} min: set target_minutes", floor)
+        floor = target
+    return target, floor
+
+
+def _memory(settings: Mapping[str, Any], cpus: int) -> str | None:
+    total: str | None = settings["memory"]
+    each: str | None = settings["memory_per_cpu"]
+    if total is not None or each is None:
+        return total
+    megabytes = megabytes_of(each) * cpus
+    return f"{megabytes // 1024}G" if megabytes % 1024 == 0 else f"{megabytes}M"
+
+
+def _least(*numbers: int | None) -> int | None:
+    return min((number for number in numbers if number is not None), default=None)
+
+
+def _misfit(key: str, text: str, found: Any) -> SpecError:
+    return error_of([Problem(("slurm", key), text, found)], Origin())
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,79 @@
+"""How long the finished runs took. From the table as far as it goes, and from the records that came after it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from lthsweep.errors import StoreError
+from lthsweep.reduce.table import TableFile
+from lthsweep.store.layout import SweepDir
+from lthsweep.store.record import read_summary
+
+__all__ = ["Spending", "spending"]
+
+_MOST_OPENED = 500
+"""Records are opened at a third of a millisecond each; of more than these, which no table contains yet, the rest is
+taken to be like them."""
+
+
+@dataclass(frozen=True)
+class Spending:
+    """Seconds of training in finished runs, interrupted attempts and evaluation included.
+
+    Attributes:
+        cpu_seconds, gpu_seconds: by where they were trained; of a worker, several of which may share a GPU.
+        runs: how many.
+        exact: every run's own time was read; otherwise the rest was taken to be like these.
+    """
+
+    cpu_seconds: float
+    gpu_seconds: float
+    runs: int
+    exact: bool
+
+
+def spending(sweep: SweepDir, keys: Collection[str]) -> Spending:
+    """Add up the seconds of finished runs.
+
+    Args:
+        sweep: the sweep directory.
+        keys: of runs with a record.
+    """
+    known = {key: seconds for key, seconds in _of_table(sweep) if key in keys}
+    later = [key for key in keys if key not in known]
+    for key in later[:_MOST_OPENED]:
+        try:
+            found = read_summary(sweep.record(key))
+        except (StoreError, FileNotFoundError):  # damaged: `doctor` says so
+            continue
+        known[key] = _seconds(found.metrics, str(found.provenance.get("device", "")))
+    scale = len(keys) / len(known) if known else 0.0
+    return Spending(
+        cpu_seconds=scale * sum(seconds for on_gpu, seconds in known.values() if not on_gpu),
+        gpu_seconds=scale * sum(seconds for on_gpu, seconds in known.values() if on_gpu),
+        runs=len(keys),
+        exact=len(known) == len(keys),
+    )
+
+
+def _of_table(sweep: SweepDir) -> Iterator[tuple[str, tuple[bool, float]]]:
+    """Key → (on a GPU?, seconds) of the runs in the table; a table that is missing or damaged has none."""
+    try:
+        runs = TableFile(sweep.table)["runs"]
+        columns = [
+            runs[name].tolist() for name in ("key", "record", "device", "seconds_wall", "seconds_train")
+        ]
+    except (StoreError, FileNotFoundError, ValueError):
+        return
+    for key, record, device, wall, train in zip(*columns, strict=True):
+        if record:
+            metrics = {"seconds_wall": wall, "seconds_train": train}
+            yield key.decode(), _seconds(metrics, device.decode())
+
+
+def _seconds(metrics: Mapping[str, float], device: str) -> tuple[bool, float]:
+    """The last attempt as a whole, or all epochs of all attempts if these took longer."""
+    seconds = [float(metrics.get(name, math.nan)) for name in ("seconds_wall", "seconds_train")]
+    return device not in ("cpu", ""), max((s for s in seconds if math.isfinite(s)), default=0.0)

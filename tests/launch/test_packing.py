@@ -1,0 +1,531 @@
+"""Every run is in one job, behind what it needs; jobs are not too short, not too long, and wait for little else."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lthsweep.launch.scheduler import Node
+from lthsweep.launch.slurm.batches import WIDTH
+from lthsweep.launch.slurm.packing import fit, pack
+from lthsweep.launch.slurm.walltime import Lengths, Shift, expected_seconds, walltime_minutes
+from lthsweep.plan.cost import steps_per_epoch
+from lthsweep.plan.grid import expand
+from lthsweep.spec import load_spec
+
+MINUTE = 60.0
+CLUSTER = {"workers": 1, "target": 30 * MINUTE, "floor": 10 * MINUTE, "limit": None, "max_array": 1000}
+
+
+def packed(nodes, **changes):
+    return pack(nodes, **(CLUSTER | changes))
+
+
+def runs_of(preset, seconds_per_epoch):
+    """All runs of a preset, as a cluster that has done nothing yet sees them."""
+    plan = expand(load_spec(preset))
+    return [
+        Node(key, run.parent, run.epochs(steps_per_epoch(run.recipe)) * seconds_per_epoch)
+        for key, run in plan.runs.items()
+    ]
+
+
+def trunks_with_tickets(trunks, tickets, trunk_minutes, ticket_minutes):
+    nodes = []
+    for number in range(trunks):
+        nodes.append(Node(f"t{number}", None, trunk_minutes * MINUTE))
+        for ticket in range(tickets):
+            nodes.append(Node(f"t{number}.{ticket}", f"t{number}", ticket_minutes * MINUTE))
+    return nodes
+
+
+def chains(number, levels, minutes, top=None):
+    return [
+        Node(f"c{chain}.{level}", f"c{chain}.{level - 1}" if level else top, minutes * MINUTE)
+        for chain in range(number)
+        for level in range(levels)
+    ]
+
+
+def shape(batches):
+    """(stage, elements, after, aligned) of each."""
+    return [(batch.stage, batch.elements, batch.after, batch.aligned) for batch in batches]
+
+
+# --- statements ------------------------------------------------------------------------------------------------------
+
+
+def test_the_demo_is_one_job():
+    """39 runs of seconds: all dependencies are inside, and SLURM hears of none."""
+    (batch,) = packed(runs_of("digits-mobilenetv2", 0.9), workers=2)
+
+    assert (batch.elements, batch.runs, batch.after) == (1, 39, ())
+    assert batch.minutes == 10  # the floor: two minutes of training, tripled and rounded
+
+
+def test_a_tiny_sweep_of_chains_is_one_job():
+    (batch,) = packed(runs_of("digits-lenet", 0.1))
+
+    assert (batch.elements, batch.runs) == (1, 18)
+
+
+def test_each_trunk_of_the_cifar_study_is_waited_for_by_its_own_tickets_only():
+    """53 minutes each: every run is a job, and no ticket waits for the trunk of another seed."""
+    batches = packed(runs_of("cifar10-mobilenetv2", 20))
+
+    assert shape(batches) == [
+        (0, 1, (), False),
+        (0, 1, (), False),
+        (0, 1, (), False),
+        (1, 25, (0,), False),
+        (1, 25, (1,), False),
+        (1, 25, (2,), False),
+    ]
+    assert {batch.minutes for batch in batches} == {85}
+
+
+def test_four_workers_share_a_gpu_where_that_costs_no_time():
+    """Three trunks beside each other last as long as one, and four tickets too; nobody waits longer for it."""
+    trunks, tickets = packed(runs_of("cifar10-mobilenetv2", 20), workers=4)
+
+    assert [parcel.runs for parcel in trunks.parcels] == [3]
+    assert sorted(parcel.runs for parcel in tickets.parcels) == [3] + [4] * 18
+    assert trunks.seconds == 160 * 20
+
+
+def test_trees_that_fit_into_the_target_stay_whole_and_share_jobs():
+    """15 levels of a minute: two seeds a job, and no dependencies."""
+    (batch,) = packed(runs_of("mnist-lenet", 1.0))
+
+    assert [parcel.runs for parcel in batch.parcels] == [32, 32, 16]
+    assert not batch.after
+
+
+def test_long_chains_go_stage_by_stage_several_levels_at_a_time_and_line_up():
+    """Level 4 of one seed does not wait for level 3 of another, and five sbatch calls do for 80 runs."""
+    batches = packed(runs_of("mnist-lenet", 10.0))
+
+    assert shape(batches) == [
+        (0, 5, (), False),
+        (1, 5, (0,), True),
+        (2, 5, (1,), True),
+        (3, 5, (2,), True),
+        (4, 5, (3,), True),
+    ]
+    assert [batch.runs for batch in batches] == [15, 15, 15, 15, 20]  # the last level is not worth a stage
+
+
+def test_one_trunk_a_job_and_its_tickets_in_one_job_line_up():
+    batches = packed(trunks_with_tickets(40, 5, trunk_minutes=20, ticket_minutes=5))
+
+    assert shape(batches) == [(0, 40, (), False), (1, 40, (0,), True)]
+    assert all(
+        set(tickets.needs) <= set(trunk.keys)
+        for trunk, tickets in zip(batches[0].parcels, batches[1].parcels, strict=True)
+    )
+
+
+def test_tickets_that_fill_a_few_jobs_line_up_in_as_many_batches():
+    """15 tickets of 5 minutes are three jobs for each of a hundred trunks: four calls, and nobody waits for others."""
+    batches = packed(trunks_with_tickets(100, 15, trunk_minutes=25, ticket_minutes=5), max_array=100)
+
+    assert shape(batches) == [(0, 100, (), False)] + [(1, 100, (0,), True)] * 3
+
+
+def test_many_trunks_with_many_jobs_below_are_separated_as_far_as_sbatch_calls_allow():
+    batches = packed(trunks_with_tickets(40, 40, trunk_minutes=60, ticket_minutes=60))
+
+    assert [batch.elements for batch in batches[:14]] == [3] * 13 + [1]
+    assert [batch.after for batch in batches[14:]] == [(number,) for number in range(14)]
+
+
+def test_a_trunk_is_not_held_up_by_its_own_tickets():
+    """It ends its job, and 25 tickets start at once; the fork is where a job is worth leaving."""
+    trunk, tickets = packed(trunks_with_tickets(1, 25, trunk_minutes=15, ticket_minutes=10))
+
+    assert trunk.parcels[0].keys == ("t0",)
+    assert [parcel.runs for parcel in tickets.parcels] == [3] * 8 + [1]
+
+
+def test_a_short_trunk_takes_tickets_along_until_the_job_is_long_enough():
+    trunk, tickets = packed(trunks_with_tickets(1, 25, trunk_minutes=2, ticket_minutes=3))
+
+    assert trunk.parcels[0].keys == ("t0", "t0.0", "t0.1", "t0.2")
+    assert trunk.seconds == 11 * MINUTE
+    assert [parcel.runs for parcel in tickets.parcels] == [12, 10]
+
+
+def test_what_nobody_waits_for_holds_nobody_up():
+    """Two long trunks and a hundred single runs: the tickets wait for their trunk and not for the single runs."""
+    single = [Node(f"s{number}", None, 30 * MINUTE) for number in range(100)]
+    batches = packed([*single, *trunks_with_tickets(2, 3, 40, 20)])
+
+    assert [(batch.elements, batch.after) for batch in batches] == [
+        (1, ()),
+        (1, ()),
+        (100, ()),
+        (3, (0,)),
+        (3, (1,)),
+    ]
+
+
+def test_a_rest_too_short_for_a_job_stays_with_its_trunk():
+    """A minute of tickets after 35 of training is no reason to queue again."""
+    (batch,) = packed(trunks_with_tickets(1, 4, trunk_minutes=35, ticket_minutes=0.25))
+
+    assert batch.parcels[0].seconds == 36 * MINUTE
+
+
+def test_a_run_longer_than_the_limit_has_a_job_of_its_own():
+    """It goes on from its checkpoint in another turn; with the longest walltime that there is."""
+    nodes = [Node("long", None, 90 * MINUTE), Node("short", None, 5 * MINUTE)]
+    (batch,) = packed(nodes, workers=4, limit=60 * MINUTE)
+
+    assert [parcel.keys for parcel in batch.parcels] == [("long",), ("short",)]
+    assert batch.minutes == 60
+
+
+def test_a_short_limit_makes_short_jobs():
+    """The walltime keeps its slack: 18 minutes of work ask for 29 of at most 30."""
+    batches = packed([Node(str(number), None, MINUTE) for number in range(90)], limit=30 * MINUTE)
+
+    assert [parcel.runs for parcel in batches[0].parcels] == [18] * 5
+    assert batches[0].minutes == 30
+
+
+def test_tickets_of_trunks_in_flight_wait_for_these_and_hold_up_nothing_that_may_start():
+    """Each for its own trunk; a trunk that is neither left nor in flight is finished."""
+    nodes = [
+        *(Node(f"a{number}", "trunk a", 20 * MINUTE) for number in range(3)),
+        *(Node(f"b{number}", "trunk b", 20 * MINUTE) for number in range(3)),
+        *(Node(f"c{number}", "trunk c", 20 * MINUTE) for number in range(3)),
+    ]
+    batches = packed(nodes, in_flight={"trunk a", "trunk b"})
+
+    assert [(batch.stage, batch.runs, set(batch.waits_for)) for batch in batches] == [
+        (0, 3, set()),
+        (1, 3, {"trunk a"}),
+        (1, 3, {"trunk b"}),
+    ]
+    assert not any(batch.aligned for batch in batches)
+
+
+def test_few_short_tickets_of_many_trunks_in_flight_share_a_job():
+    nodes = [Node(f"ticket {number}", f"trunk {number}", MINUTE) for number in range(20)]
+    (batch,) = packed(nodes, in_flight={f"trunk {number}" for number in range(20)})
+
+    assert (batch.elements, batch.runs, len(batch.waits_for)) == (1, 20, 20)
+
+
+def test_an_array_longer_than_the_cluster_allows_is_cut_and_stays_lined_up():
+    batches = packed(trunks_with_tickets(7, 5, trunk_minutes=20, ticket_minutes=5), max_array=3)
+
+    assert shape(batches) == [
+        (0, 3, (), False),
+        (0, 3, (), False),
+        (0, 1, (), False),
+        (1, 3, (0,), True),
+        (1, 3, (1,), True),
+        (1, 1, (2,), True),
+    ]
+
+
+def test_trees_that_fork_at_every_run_have_no_more_stages_than_chains_without_forks():
+    """A crown below a fork is at least as long as a job should be."""
+    nodes = []
+    for number in range(200):
+        nodes.append(Node(f"s{number}", f"s{number - 1}" if number else None, MINUTE))
+        nodes.append(Node(f"leaf{number}", f"s{number}", MINUTE))
+    batches = packed(nodes)
+
+    assert max(batch.stage for batch in batches) < 20
+    assert min(parcel.seconds for batch in batches for parcel in batch.parcels) >= 10 * MINUTE
+
+
+def test_only_as_much_is_submitted_as_there_is_room_for():
+    batches = packed(chains(5, 4, minutes=30))
+
+    fitting = fit(batches, 7)
+
+    assert [batch.elements for batch in fitting] == [5, 2]
+    assert fitting[0] == batches[0]
+    assert fitting[1].parcels == batches[1].parcels[:2]
+    assert fitting[1].aligned
+
+
+def test_a_batch_that_is_cut_waits_only_for_what_its_first_jobs_need():
+    nodes = [Node(f"ticket {number}", f"trunk {number % 40}", 20 * MINUTE) for number in range(80)]
+    batches = packed(nodes, in_flight={f"trunk {number}" for number in range(40)})
+
+    (first,) = fit(batches, 1)
+
+    assert first.waits_for == first.parcels[0].needs != batches[0].waits_for
+
+
+def test_no_room_is_room_for_nothing_and_no_limit_for_all():
+    batches = packed(chains(5, 4, minutes=30))
+
+    assert fit(batches, 0) == fit(batches, -3) == []
+    assert fit(batches, None) == batches
+
+
+def test_nothing_left_is_no_batch():
+    assert packed([]) == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "limit", "minutes"),
+    [(30 * MINUTE, None, 50), (2 * MINUTE, None, 10), (0, 7 * MINUTE, 7), (60 * MINUTE, 45 * MINUTE, 45)],
+)
+def test_walltime_is_half_as_long_again_with_time_to_start_in_steps_of_five_minutes(seconds, limit, minutes):
+    """Not below the floor of ten minutes, not above the limit."""
+    assert walltime_minutes(seconds, 10 * MINUTE, limit) == minutes
+
+
+def test_expected_time_is_that_of_the_schedule_and_not_a_bound():
+    """Trunk, then five equal tickets on two workers: three rounds."""
+    nodes = trunks_with_tickets(1, 5, trunk_minutes=2, ticket_minutes=1)
+
+    assert expected_seconds(nodes, 2) == 5 * MINUTE
+    assert Lengths.of(2, 1, 1, None).least(7, 3) == 3.5
+    assert expected_seconds([], 2) == 0
+
+
+# --- laws ------------------------------------------------------------------------------------------------------------
+
+AWAY = ("away", "far away", "done")
+IN_FLIGHT = ("away", "far away", "elsewhere")
+
+
+@st.composite
+def forests(draw, most=40):
+    """Parents before children; some parents finished, some in flight."""
+    nodes = []
+    style = draw(st.sampled_from(["any", "recent", "trunks"]))
+    for number in range(draw(st.integers(0, most))):
+        keys = [node.key for node in nodes]
+        near = {"any": keys, "recent": keys[-2:], "trunks": keys[:3]}[style]
+        parent = draw(st.sampled_from([None, *AWAY, *near, *near, *near]))
+        cost = draw(st.one_of(st.integers(0, 100), st.integers(0, 4000), st.sampled_from([300, 1500, 0.1])))
+        nodes.append(Node(f"n{number}", parent, cost))
+    return nodes
+
+
+@st.composite
+def clusters(draw):
+    target = draw(st.sampled_from([0, 60, 1800, 5000]))
+    return {
+        "workers": draw(st.integers(1, 5)),
+        "target": target,
+        "floor": draw(st.sampled_from([0, target // 3, target, 600])),
+        "limit": draw(st.sampled_from([None, 30, 600, 2000, 7200])),
+        "max_array": draw(st.sampled_from([1, 2, 3, 1000])),
+        "in_flight": draw(st.sampled_from([(), IN_FLIGHT])),
+    }
+
+
+def places(batches):
+    return {
+        key: (number, index)
+        for number, batch in enumerate(batches)
+        for index, parcel in enumerate(batch.parcels)
+        for key in parcel.keys
+    }
+
+
+@given(forests(), clusters())
+def test_every_run_is_in_exactly_one_parcel(nodes, cluster):
+    keys = [key for batch in pack(nodes, **cluster) for key in batch.keys]
+
+    assert sorted(keys) == sorted(node.key for node in nodes)
+
+
+@given(forests(), clusters())
+def test_every_run_is_behind_its_parent(nodes, cluster):
+    """Earlier in its parcel, or in a batch that is waited for, or in flight and waited for, or finished."""
+    batches = pack(nodes, **cluster)
+    place = places(batches)
+
+    for node in nodes:
+        number, index = place[node.key]
+        batch, parcel = batches[number], batches[number].parcels[index]
+        if node.parent in parcel.keys:
+            assert parcel.keys.index(node.parent) < parcel.keys.index(node.key)
+        elif node.parent in place:
+            assert node.parent in parcel.needs
+            assert place[node.parent][0] in batch.after
+        elif node.parent in cluster["in_flight"]:
+            assert node.parent in parcel.needs
+            assert node.parent in batch.waits_for
+
+
+@given(forests(), clusters())
+def test_nothing_is_waited_for_that_nobody_needs(nodes, cluster):
+    batches = pack(nodes, **cluster)
+    place = places(batches)
+    parent = {node.key: node.parent for node in nodes}
+
+    for batch in batches:
+        needs = set().union(*(parcel.needs for parcel in batch.parcels))
+        assert needs <= {parent[key] for key in batch.keys}
+        assert set(batch.after) == {place[key][0] for key in needs if key in place}
+        assert batch.waits_for == {key for key in needs if key not in place}
+
+
+@given(forests(), clusters())
+def test_batches_are_in_an_order_in_which_they_can_be_submitted_and_stages_count_the_waits(nodes, cluster):
+    batches = pack(nodes, **cluster)
+
+    for number, batch in enumerate(batches):
+        assert all(earlier < number for earlier in batch.after)
+        before = [batches[earlier].stage for earlier in batch.after] + [0] * bool(batch.waits_for)
+        assert batch.stage == (1 + max(before) if before else 0)
+    assert [batch.stage for batch in batches] == sorted(batch.stage for batch in batches)
+
+
+@given(forests(), clusters())
+def test_an_aligned_batch_needs_element_by_element_what_is_at_the_same_place(nodes, cluster):
+    batches = pack(nodes, **cluster)
+
+    for batch in batches:
+        if batch.aligned:
+            (earlier,) = batch.after
+            assert not batch.waits_for
+            assert batch.elements <= batches[earlier].elements
+            for own, other in zip(batch.parcels, batches[earlier].parcels, strict=False):
+                assert own.needs
+                assert own.needs <= set(other.keys)
+
+
+@given(forests(), clusters())
+def test_every_parcel_waits_for_one_other_at_most(nodes, cluster):
+    batches = pack(nodes, **cluster)
+    place = places(batches)
+
+    for batch in batches:
+        for parcel in batch.parcels:
+            assert len({place[key] for key in parcel.needs if key in place}) <= 1
+
+
+@given(forests(), clusters())
+def test_no_parcel_comes_near_the_limit_but_that_of_a_single_run(nodes, cluster):
+    """Its walltime, half as long again and two minutes, is within the limit."""
+    for batch in pack(nodes, **cluster):
+        for parcel in batch.parcels:
+            if cluster["limit"] is not None and parcel.runs > 1:
+                assert parcel.seconds * 1.5 + 120 <= max(120, cluster["limit"]) * (1 + 1e-9)
+
+
+@given(forests(), clusters())
+def test_no_parcel_is_too_short_if_there_is_another_that_it_could_be_joined_to(nodes, cluster):
+    """Another that waits for the same parcel, or, like it, for nothing."""
+    cluster["limit"] = None
+    batches = pack(nodes, **cluster)
+    place = places(batches)
+    families = {}
+    for batch in batches:
+        for parcel in batch.parcels:
+            family = frozenset(place.get(key, key) for key in parcel.needs)
+            families.setdefault(family, []).append(parcel)
+
+    for parcels in families.values():
+        if len(parcels) > 1:
+            floor = min(cluster["floor"], cluster["target"])
+            assert all(parcel.seconds >= floor * (1 - 1e-9) for parcel in parcels)
+
+
+@given(forests(), clusters())
+def test_the_time_of_a_parcel_is_that_of_its_schedule(nodes, cluster):
+    runs = {node.key: node for node in nodes}
+    for batch in pack(nodes, **cluster):
+        for parcel in batch.parcels:
+            inside = [runs[key] for key in parcel.keys]
+            assert parcel.seconds == expected_seconds(inside, cluster["workers"])
+        assert batch.seconds == max(parcel.seconds for parcel in batch.parcels)
+
+
+@given(forests(), clusters())
+def test_arrays_and_walltimes_are_what_the_cluster_takes(nodes, cluster):
+    for batch in pack(nodes, **cluster):
+        assert 1 <= batch.elements <= cluster["max_array"]
+        assert batch.minutes >= 1
+        if cluster["limit"] is None:
+            assert batch.minutes * 60 >= max(batch.seconds * 1.5 + 120, cluster["floor"])
+        else:
+            assert batch.minutes <= max(1, cluster["limit"] / 60)
+
+
+@given(forests(most=100), clusters())
+@settings(max_examples=50)
+def test_a_stage_takes_few_calls_of_sbatch(nodes, cluster):
+    """What may start and what waits for runs in flight are split separately, and what nobody waits for is extra."""
+    cluster["max_array"] = 1000
+    stages = [batch.stage for batch in pack(nodes, **cluster)]
+
+    assert all(stages.count(stage) <= 2 * 2 * WIDTH for stage in stages)
+
+
+@given(forests(), clusters())
+def test_the_same_runs_give_the_same_batches(nodes, cluster):
+    assert pack(nodes, **cluster) == pack(list(nodes), **cluster)
+
+
+@given(forests(), clusters(), st.integers(0, 30))
+def test_what_fits_is_as_much_as_there_is_room_for_and_has_all_that_it_needs(nodes, cluster, room):
+    batches = pack(nodes, **cluster)
+    fitting = fit(batches, room)
+    there = places(fitting)
+    all_there = places(batches)
+
+    assert sum(batch.elements for batch in fitting) == min(room, sum(batch.elements for batch in batches))
+    for number, batch in enumerate(fitting):
+        assert batch.parcels == batches[number].parcels[: batch.elements]
+        for parcel in batch.parcels:
+            for key in parcel.needs:
+                assert key in there or (key not in all_there and key in batch.waits_for)
+        needed = {there[key][0] for parcel in batch.parcels for key in parcel.needs if key in there}
+        assert set(batch.after) == needed
+
+
+@given(forests(), clusters(), st.integers(1, 5))
+def test_whatever_the_room_all_is_submitted_in_the_end(nodes, cluster, room):
+    """Each time what was submitted is in flight, and the rest is packed anew."""
+    left, in_flight = list(nodes), set(cluster.pop("in_flight"))
+    for _ in range(len(nodes)):
+        submitted = {
+            key for batch in fit(pack(left, in_flight=in_flight, **cluster), room) for key in batch.keys
+        }
+        assert bool(submitted) == bool(left)
+        left = [node for node in left if node.key not in submitted]
+        in_flight |= submitted
+
+    assert left == []
+
+
+@given(forests(), st.integers(1, 5))
+def test_a_schedule_is_between_its_bounds(nodes, workers):
+    """Work over workers and the longest chain below, Graham's bound above."""
+    lengths = Lengths.of(workers, 0, 0, None)
+    ends = {}
+    for node in nodes:
+        ends[node.key] = ends.get(node.parent, 0) + node.cost
+    work, chain = sum(node.cost for node in nodes), max(ends.values(), default=0)
+    seconds = expected_seconds(nodes, workers)
+
+    assert lengths.least(work, chain) <= seconds * (1 + 1e-9)
+    assert seconds <= lengths.most(work, chain) * (1 + 1e-9)
+
+
+@given(forests(), st.integers(1, 5))
+def test_the_clock_for_filling_parcels_is_never_ahead(nodes, workers):
+    """No schedule is shorter than the bound below; and single runs, longest first, are dealt out as they will be."""
+    single = [Node(node.key, None, node.cost) for node in sorted(nodes, key=lambda node: -node.cost)]
+    shift, dealt = Shift.of(workers).plus(nodes), Shift.of(workers)
+    for node in single:
+        dealt = dealt.plus([node])
+
+    assert shift.seconds * (1 + 1e-9) >= Lengths.of(workers, 0, 0, None).least(shift.work, shift.chain)
+    assert math.isclose(dealt.free[-1], expected_seconds(single, workers))

@@ -1,0 +1,505 @@
+"""Site profiles, and what they make of a sweep's table: one job as this cluster takes it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import lthsweep
+from lthsweep.errors import SpecError
+from lthsweep.launch.slurm.layers import DEFAULTS, overlay
+from lthsweep.launch.slurm.profile import About, Partition, SiteSettings, profile_text, read_profile
+from lthsweep.launch.slurm.site import Site, profile_names, site_of
+from lthsweep.spec import SlurmSpec, Spec
+from lthsweep.spec.slurm import JobSettings
+from tests.spec.files import spec
+
+ROOT = Path(lthsweep.__file__).parents[1]
+
+
+def site(local: dict[str, object] | None = None, **slurm: object) -> Site:
+    """The site of the good file with these keys of `[slurm]` and `[local]`."""
+    return site_of(spec(slurm=slurm, local=local or {}))
+
+
+def wrong(local: dict[str, object] | None = None, **slurm: object) -> str:
+    """What is said of them."""
+    with pytest.raises(SpecError) as caught:
+        site(local, **slurm)
+    return str(caught.value)
+
+
+@pytest.fixture
+def profile(tmp_path):
+    """Writes a profile, and gives its path."""
+
+    def write(text: str) -> str:
+        file = tmp_path / "mine.toml"
+        file.write_text(text, encoding="utf-8")
+        return str(file)
+
+    return write
+
+
+# the profiles that come with the package
+
+
+def test_the_profiles_are_these():
+    """A profile is part of the public face: it goes or comes on purpose."""
+    assert profile_names() == ["cannon", "generic"]
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_every_profile_says_what_it_is(name):
+    """And reads without an error."""
+    assert read_profile(name).about.description
+
+
+def test_nothing_is_asked_of_a_cluster_that_nobody_described():
+    """One core, no GPU, the default partition: what any cluster grants."""
+    assert site() == Site(about="generic (any SLURM cluster)")
+    assert site().slots == 1
+
+
+def test_cannon_sends_jobs_to_idle_gpus_and_says_how_much_memory():
+    """A job that does not say gets 100 MB there."""
+    cannon = site(profile="cannon")
+
+    assert (cannon.partition, cannon.gpus, cannon.gpu_form) == ("gpu_requeue", 1, "gres")
+    assert (cannon.cpus, cannon.memory, cannon.slots) == (2, "8G", 1)
+    assert (cannon.tick_partition, cannon.tick_memory) == ("shared", "4G")
+    assert cannon.poll_seconds == 300
+    assert cannon.minutes is None  # the live limit holds, whatever the profile says
+    assert "/n/netscratch" in cannon.advice
+
+
+def test_cannon_knows_its_partitions_and_where_it_knows_that_from():
+    """Facts are dated, have sources, and what is not sure is said."""
+    cannon = read_profile("cannon")
+
+    assert set(cannon.partitions) >= {
+        *("shared", "sapphire", "test", "gpu", "gpu_test", "gpu_requeue"),
+        *("serial_requeue", "bigmem", "intermediate", "gpu_h200"),
+    }
+    assert all(partition.hours for partition in cannon.partitions.values())
+    assert cannon.about.date is not None
+    assert len(cannon.about.sources) >= 3
+    assert any("gpu_requeue" in doubt for doubt in cannon.about.unsure)
+
+
+def test_every_key_of_the_generic_profile_is_right_without_its_hash(profile):
+    """It is there to be copied."""
+    examples = re.findall(r"^# (\w+ = .*|\[[\w.]+\]|mail-\S+ = .*)$", profile_text("generic"), re.MULTILINE)
+    text = "\n".join(line for line in examples if not line.startswith(("cpus_per_gpu", "memory_per_cpu")))
+    written = tomllib.loads(text)
+
+    read = read_profile(profile(text))
+
+    assert len(written) > 20
+    assert not set(written) - {*SiteSettings.model_fields, "partitions"}
+    assert set(read.partitions) == {"gpu", "scavenge"}
+    assert read.settings.options == {"mail-type": "FAIL", "mail-user": "me@example.org"}
+
+
+def test_an_installed_package_finds_its_profiles(tmp_path):
+    """A wheel has them inside of the package, where pyproject.toml puts them; there is no repository beside it."""
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert set(wheel["only-include"]) == {"lthsweep", *wheel["sources"]}
+    shutil.copytree(
+        ROOT / "lthsweep", tmp_path / "lthsweep", ignore=shutil.ignore_patterns("__pycache__", "profiles")
+    )
+    for there, inside in wheel["sources"].items():
+        shutil.copytree(ROOT / there, tmp_path / inside)
+
+    program = (
+        "from lthsweep.launch.slurm.site import *; from lthsweep.spec import load_spec\n"
+        "print(profile_names(), site_of(load_spec('digits-lenet', ['slurm.profile=cannon'])).partition)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        check=False,
+    )
+
+    assert done.stdout == "['cannon', 'generic'] gpu_requeue\n", done.stderr
+
+
+# a profile of one's own
+
+
+def test_a_profile_may_be_any_file(profile):
+    """Users copy one and change it."""
+    path = profile('partition = "long"\ncpus = 4\n[about]\ndescription = "the lab\'s"\ndate = 2026-11-01\n')
+
+    mine = site(profile=path)
+
+    assert (mine.profile, mine.partition, mine.cpus) == (path, "long", 4)
+    assert mine.about == f"{path} (the lab's, as of 2026-11-01)"
+
+
+def test_an_unknown_profile_is_refused_with_the_nearest_and_the_list():
+    """As every unknown name."""
+    assert wrong(profile="canon") == (
+        "slurm.profile = 'canon': no such profile; did you mean 'cannon'? there are: cannon, generic, "
+        "and files of your own by their path, such as ./my-site.toml"
+    )
+
+
+def test_a_file_that_is_not_there_or_no_text_is_named(tmp_path):
+    """By the path that was tried."""
+    (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
+
+    assert f"slurm.profile = '{tmp_path}/no.toml': cannot be read: No such file" in wrong(
+        profile=f"{tmp_path}/no.toml"
+    )
+    assert "is no text in UTF-8 (byte 0)" in wrong(profile=f"{tmp_path}/bytes.toml")
+
+
+def test_everything_wrong_in_a_profile_is_said_at_once_with_its_line(profile):
+    """It is as little trusted as a sweep's file, and checked by the same fields."""
+    path = profile(
+        'partiton = "gpu"\naccount = "a b"\nfloor_minutes = 40\ntarget_minutes = 30\n'
+        'setup = ["a\\nb"]\noptions = { array = "0-9" }\n'
+        '[partitions.gpu]\nhour = 3\nqos = "$(id)"\noptions = { mail-usr = "x" }\n'
+        '[about]\ndate = "today"\nnotes = ["x"]\nadvice = ["\\u001b[2J"]\n'
+    )
+
+    said = wrong(profile=path)
+
+    assert said.startswith(f"11 problems in {path}:\n")
+    places = [
+        line.removeprefix(f"{path}:").split(" = ")[0]
+        for line in said.splitlines()
+        if line.startswith(f"{path}:")
+    ]
+    assert places == [
+        "1: partiton",
+        "2: account",
+        "3: floor_minutes",
+        "5: setup[0]",
+        "6: options.array",
+        "8: partitions.gpu.hour",
+        "9: partitions.gpu.qos",
+        "10: partitions.gpu.options.mail-usr",
+        "12: about.date",
+        "13: about.notes",
+        "14: about.advice[0]",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("partition = ", ":1: no valid TOML"),
+        ("cpus = 1\ncpus = 2\n", "cpus is there twice"),
+        ("partitions = 3\n", "must be a table of tables"),
+        ("[partitions]\ngpu = 3\n", "partitions.gpu = 3: must be a table"),
+        ("[partitions.'a b']\nhours = 3\n", "is no name of a partition"),
+        ("about = 3\n", "about = 3: must be a table"),
+        ('profile = "generic"\n', "no such key"),
+        ("cpus = 2\ncpus_per_gpu = 2\n", "excludes cpus_per_gpu"),
+    ],
+)
+def test_a_profile_that_is_none_is_refused(profile, text, said):
+    """With the file and the place."""
+    path = profile(text)
+
+    assert said in wrong(profile=path)
+    assert path in wrong(profile=path)
+
+
+# profile, partition, file
+
+_KEYS = st.sampled_from(["account", "qos", "cpus", "memory", "memory_per_cpu", "tick_minutes", "setup"])
+_VALUES = {
+    "account": "lab",
+    "qos": "high",
+    "cpus": 7,
+    "memory": "3G",
+    "memory_per_cpu": "2G",
+    "tick_minutes": 3.0,
+    "setup": ("a", "b"),
+}
+
+
+@given(st.lists(st.sets(_KEYS), max_size=4))
+def test_the_last_layer_that_says_something_holds(layers):
+    """And where none says anything, the default."""
+    layers = [keys - {"memory"} if "memory_per_cpu" in keys else keys for keys in layers]
+    made = [JobSettings(**{key: _VALUES[key] for key in keys}) for keys in layers]
+
+    values = overlay(*made)
+
+    for key in set(_VALUES) - {"memory", "memory_per_cpu"}:
+        said = any(key in keys for keys in layers)
+        assert values[key] == (_VALUES[key] if said else getattr(DEFAULTS, key))
+    ways = [key for keys in layers for key in ("memory", "memory_per_cpu") if key in keys]
+    assert [key for key in ("memory", "memory_per_cpu") if values[key] is not None] == ways[-1:]
+
+
+def test_the_partition_stands_above_the_profile_and_the_file_above_both(profile):
+    """What holds for a partition holds for jobs there only."""
+    path = profile(
+        'partition = "day"\naccount = "lab"\nqos = "normal"\ncpus = 2\n'
+        '[partitions.day]\ncpus = 8\n[partitions.week]\nqos = "long"\ncpus = 4\n'
+    )
+
+    day, week, mine = (
+        site(profile=path),
+        site(profile=path, partition="week"),
+        site(profile=path, partition="week", qos="x"),
+    )
+
+    assert (day.partition, day.account, day.qos, day.cpus) == ("day", "lab", "normal", 8)
+    assert (week.partition, week.account, week.qos, week.cpus) == ("week", "lab", "long", 4)
+    assert (mine.qos, mine.cpus) == ("x", 4)
+
+
+def test_options_are_joined_by_name_and_false_takes_one_away(profile):
+    """A profile's mail address need not be repeated to add a niceness."""
+    path = profile("[options]\nmail-user = 'lab@example.org'\nexclusive = true\ncomment = 'x'\n")
+
+    extra = site(profile=path, options={"nice": 100, "comment": False}).extra
+
+    assert extra == {"mail-user": "lab@example.org", "exclusive": "", "nice": "100"}
+
+
+# GPUs, cores, workers
+
+
+def test_a_partition_with_gpus_gives_a_job_one_and_another_none():
+    """The name of the partition is all that has to change."""
+    gpu, cpu = site(profile="cannon", partition="gpu"), site(profile="cannon", partition="sapphire")
+
+    assert (gpu.gpus, gpu.cpus, gpu.slots) == (1, 2, 1)
+    assert (cpu.gpus, cpu.cpus, cpu.slots, cpu.memory) == (0, 8, 8, "32G")
+
+
+def test_cores_and_memory_follow_the_gpus():
+    """Two per GPU and 4G per core on Cannon, unless the file says otherwise."""
+    four = site(profile="cannon", partition="gpu", gpus=4)
+
+    assert (four.cpus, four.memory, four.slots) == (8, "32G", 4)
+    assert site(profile="cannon", partition="gpu", gpus=4, memory="10G").memory == "10G"
+    assert site(profile="cannon", partition="gpu", gpus=2, cpus=6).memory == "24G"
+    assert site(profile="cannon", partition="gpu", memory_per_cpu="500").memory == "1000M"
+
+
+def test_workers_share_a_gpu_if_asked_to():
+    """And there are cores for them."""
+    shared = site(profile="cannon", workers_per_gpu=4, gpus=2)
+
+    assert (shared.slots, shared.workers, shared.cpus) == (8, None, 8)
+
+
+def test_there_is_a_worker_per_core_or_per_local_threads_cores():
+    """As on a laptop."""
+    assert site(cpus=8).slots == 8
+    assert site({"threads": 4}, cpus=9).slots == 2
+    assert site({"threads": 4}).cpus == 4
+
+
+def test_a_job_has_as_many_cores_as_its_workers_need():
+    """Whoever names the workers need not count cores."""
+    assert site(workers=6).cpus == 6
+    assert site({"threads": 2}, workers=6, profile="cannon", partition="shared").cpus == 12
+    assert site(workers=2, profile="cannon", partition="shared").cpus == 8
+
+
+def test_too_few_cores_for_the_workers_are_refused():
+    """They would share cores for the whole sweep, and nobody would notice."""
+    assert wrong({"threads": 2}, cpus=5, workers=3) == (
+        "slurm.cpus = 5: is too few for 3 workers of 2 threads each: make it 6, or slurm.workers or local.threads less"
+    )
+    assert "slurm.workers_per_gpu" in wrong(profile="cannon", cpus=1, workers_per_gpu=2)
+
+
+@given(
+    st.integers(1, 4),
+    st.integers(1, 8),
+    st.integers(0, 4),
+    st.none() | st.integers(1, 20),
+    st.none() | st.integers(1, 64),
+)
+def test_workers_never_outnumber_the_cores(threads, per_gpu, gpus, workers, cpus):
+    """Whatever combination is accepted."""
+    ways = {"workers": workers} if workers else {"workers_per_gpu": per_gpu}
+    given_ = {
+        name: value for name, value in {"gpus": gpus, "cpus": cpus, **ways}.items() if value is not None
+    }
+    try:
+        made = site({"threads": threads}, **given_)
+    except SpecError:
+        assert cpus is not None
+        return
+    assert made.slots >= 1
+    assert made.slots * threads <= made.cpus or (made.slots == 1 and made.workers is None and not gpus)
+
+
+def test_runs_on_the_cpu_ask_for_no_gpu():
+    """Not even on a partition that has them."""
+    cpu = site({"devices": "cpu"}, profile="cannon")
+
+    assert (cpu.gpus, cpu.slots) == (0, 1)
+    assert any("no GPU on gpu_requeue" in warning for warning in cpu.warnings)
+    assert "would stay idle" in wrong({"devices": "cpu"}, gpus=1)
+
+
+def test_named_devices_are_gpus_of_the_job():
+    """Two of them are two GPUs."""
+    assert site({"devices": ["cuda:0", "cuda:1"]}).gpus == 2
+    assert "needs 2" in wrong({"devices": ["cuda:0", "cuda:1"]}, gpus=1)
+
+
+def test_a_type_of_gpu_asks_for_one():
+    """Without it the type would mean nothing."""
+    assert (site(gpu_type="a100").gpus, site(gpu_type="a100").gpu_type) == (1, "a100")
+
+
+def test_other_gres_go_with_the_other_form_of_gpus_only():
+    """Of two --gres the last holds, and the job would have no GPU."""
+    assert "gpus-per-node" in wrong(gpus=1, options={"gres": "lscratch:10"})
+    assert site(gpus=1, gpu_form="gpus-per-node", options={"gres": "lscratch:10"}).extra == {
+        "gres": "lscratch:10"
+    }
+    assert site(options={"gres": "lscratch:10"}).extra == {"gres": "lscratch:10"}
+
+
+# lengths
+
+
+def test_target_and_floor_shrink_to_what_the_file_says():
+    """A trial with jobs of five minutes is one key."""
+    trial, short = site(target_minutes=5), site(time="0:20:00")
+
+    assert (trial.target_minutes, trial.floor_minutes) == (5, 5)
+    assert (short.minutes, short.target_minutes, short.floor_minutes) == (20, 20, 10)
+
+
+@given(st.none() | st.floats(0.1, 90), st.none() | st.floats(0, 90), st.none() | st.integers(1, 90))
+def test_floor_target_and_walltime_rise_in_this_order(target, floor, time):
+    """Whatever of them is given, if it is accepted; and what is given is not changed."""
+    said = {"target_minutes": target, "floor_minutes": floor, "time": time}
+    try:
+        made = site(**{name: value for name, value in said.items() if value is not None})
+    except SpecError:
+        assert sum(value is not None for value in said.values()) >= 1
+        return
+    assert made.floor_minutes <= made.target_minutes <= (made.minutes or made.target_minutes)
+    assert target in (None, made.target_minutes)
+    assert floor in (None, made.floor_minutes)
+
+
+def test_a_length_beyond_the_profiles_walltime_is_refused(profile):
+    """The file's target, the profile's time: neither is guessed away."""
+    path = profile('time = "1:00:00"\n')
+
+    assert "the profile's longest walltime, 60 min" in wrong(profile=path, target_minutes=90)
+    assert site(profile=path, target_minutes=90, time="2:00:00").minutes == 120
+
+
+# doubts
+
+
+@pytest.mark.parametrize(
+    ("slurm", "said"),
+    [
+        ({"partition": "gpu_test"}, "gpu_test takes 2 jobs of a user at a time"),
+        ({"partition": "test"}, "test takes 5 jobs"),
+        (
+            {"partition": "test", "time": "1-0"},
+            "slurm.time is 24 hours, but test is said to end jobs after 12",
+        ),
+        ({"partition": "shared", "cpus": 64}, "64 cores, but no node of shared is said to have more than 48"),
+        ({"partition": "gpu", "gpus": 8}, "8 GPUs, but no node of gpu is said to have more than 4"),
+        ({"partition": "gpu", "gpus": 0}, "no GPU on gpu"),
+        ({"partition": "gpu_requeu"}, "does not know the partition gpu_requeu (did you mean gpu_requeue?)"),
+        ({"partition": "gpu,kempner"}, "does not know the partition kempner"),
+    ],
+)
+def test_what_contradicts_the_profile_is_a_warning(slurm, said):
+    """Its facts are of yesterday: SLURM decides."""
+    doubtful = site(profile="cannon", **slurm)
+
+    assert any(said in warning for warning in doubtful.warnings)
+    assert any(line.startswith("warning: ") and said in line for line in doubtful.describe())
+
+
+def test_a_partition_that_takes_few_jobs_gets_few_at_a_time():
+    """Unless the file knows better."""
+    assert site(profile="cannon", partition="gpu_test").max_elements == 2
+    assert site(profile="cannon", partition="gpu_test", max_elements=4).max_elements == 4
+    assert site(profile="cannon", partition="shared").max_elements == 1000
+
+
+def test_an_unknown_partition_is_no_doubt_where_the_profile_lists_none():
+    """The generic profile knows nothing of anybody's partitions."""
+    assert site(partition="anything").warnings == ()
+
+
+def test_a_site_describes_itself_in_a_few_lines():
+    """For the plan, and for whoever wonders what will be asked of the cluster."""
+    lines = site(
+        {"threads": 2}, profile="cannon", partition="gpu", gpu_type="a100", account="lab", time="8:00:00"
+    ).describe()
+
+    assert lines[:4] == [
+        "site profile cannon (FAS Research Computing, Harvard, as of 2026-11-21)",
+        "a job: 2 cores, 1 a100 GPU, 8G of memory, 1 worker of 2 threads; about 30 minutes, at most 8 hours",
+        "asked for: partition gpu, account lab",
+        "follow-ups: partition shared; at least 300 seconds between looks at the queue",
+    ]
+
+
+def test_fields_of_a_site_are_named_as_the_keys():
+    """But for those that are counted out from several."""
+    renamed = {"time": "minutes", "options": "extra", "cpus_per_gpu": "cpus", "memory_per_cpu": "memory"}
+    fields = set(Site.__dataclass_fields__)
+
+    assert {renamed.get(name, name) for name in SlurmSpec.model_fields} <= fields
+    assert replace(Site(), gpus=2).slots == 2
+
+
+def test_a_site_is_made_from_a_resolved_file_as_from_the_first():
+    """Jobs read the file in the sweep directory, and must come to the same site as whoever submitted them."""
+    first: Spec = spec(slurm={"profile": "cannon", "partition": "gpu", "options": {"nice": 1}})
+
+    assert site_of(Spec.model_validate(first.model_dump(exclude_none=True))) == site_of(first)
+
+
+def test_what_a_profile_may_hold_is_described():
+    """Here, and on the page for whoever writes one."""
+    page = (ROOT / "docs" / "site-profiles.md").read_text(encoding="utf-8")
+    facts = {name for name in Partition.model_fields if name not in JobSettings.model_fields}
+
+    for table in (About, Partition, SiteSettings):
+        assert [name for name, field in table.model_fields.items() if not field.description] == []
+    assert [name for name in (*facts, *About.model_fields) if f"`{name}`" not in page] == []
+    assert [name for name in profile_names() if f"`{name}`" not in page] == []
+
+
+def test_the_profile_on_the_page_does_what_its_comments_say(profile):
+    """Whoever copies it gets a site."""
+    page = (ROOT / "docs" / "site-profiles.md").read_text(encoding="utf-8")
+    path = profile(re.findall(r'```ini title="my-site.toml"\n(.*?)```', page, re.DOTALL)[0])
+
+    short, gpu = site(profile=path), site(profile=path, partition="gpu")
+
+    assert (short.partition, short.gpus, short.cpus, short.memory, short.slots) == ("short", 0, 8, "32G", 8)
+    assert (gpu.qos, gpu.gpus, gpu.cpus, gpu.memory, gpu.slots) == ("gpu", 1, 4, "16G", 1)
+    assert gpu.tick_partition == "short"
+    assert gpu.extra == {"mail-type": "FAIL"}
+    assert (short.warnings, gpu.warnings) == ((), ())

@@ -1,0 +1,224 @@
+"""What `plan --on slurm` prints, whole, on a machine without SLURM; and that a step then submits just that.
+
+The golden files are compared whole and never written by a test. After a change that is meant, read the difference that
+pytest shows, and write the new text with `python -m tests.launch.test_slurm_preview`.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from lthsweep.errors import RefusedError
+from lthsweep.launch.coordinate import work_left
+from lthsweep.launch.slurm import preview as module
+from lthsweep.launch.slurm.advance import Costed
+from lthsweep.launch.slurm.halt import halt
+from lthsweep.launch.slurm.journal import Submission, note_id, open_journal, publish_intent
+from lthsweep.launch.slurm.limits import Limits
+from lthsweep.launch.slurm.preview import preview
+from lthsweep.launch.slurm.queue import Element
+from lthsweep.launch.slurm.site import Site, site_of
+from lthsweep.plan.cost import recipe_id
+from lthsweep.plan.grid import expand
+from lthsweep.spec import dump_spec, load_spec
+from lthsweep.store import plainjson
+from lthsweep.store.failures import Failure, record_failure
+from lthsweep.store.layout import SweepDir
+from tests.launch.sweeps import command, environment, write_tiny
+
+GOLDEN = Path(__file__).parent / "golden"
+CANNON = ("slurm.profile=cannon", "slurm.partition=gpu_requeue", "slurm.account=my_lab")
+CASES = {
+    "generic-first": ((), None),  # nothing measured: the dense runs tell
+    "generic-measured": (("prune.schedule=iterative", "slurm.cpus=4"), 120.0),
+    "cannon-gpu-requeue": ((*CANNON, "slurm.constraint=a100"), 420.0),
+    "cannon-too-many": ((*CANNON, "slurm.max_elements=3"), 420.0),
+}
+
+
+def make_sweep(folder, overrides=(), seconds=None):
+    """A sweep directory with nothing done, and perhaps with a known length of an epoch."""
+    spec = load_spec(write_tiny(folder, epochs=8, seeds="[0, 1, 2]"), overrides)
+    sweep = SweepDir(folder / "sweep").create()
+    sweep.sweep_toml.write_text(dump_spec(spec))
+    plan = expand(spec)
+    if seconds is not None:
+        sweep.timings.write_text(json.dumps({recipe_id(plan.dense[0].recipe): seconds}))
+    return plan, sweep
+
+
+def printed(folder, case):
+    """What the command prints, without the paths of this machine."""
+    overrides, seconds = CASES[case]
+    _, sweep = make_sweep(folder, overrides, seconds)
+    nowhere = folder / "bin"
+    nowhere.mkdir()
+    said = subprocess.run(
+        command("plan", sweep.path, "--on", "slurm", "--sbatch"),
+        capture_output=True,
+        text=True,
+        env={**environment(folder), "PATH": str(nowhere)},
+        check=False,
+    )
+    assert said.returncode == 0, said.stderr
+    return said.stdout.replace(str(sweep.path), "SWEEP").replace(sys.executable, "PYTHON")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_plan_is_printed_as_it_was(case, tmp_path):
+    assert printed(tmp_path, case) == (GOLDEN / f"plan-{case}.txt").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def no_slurm(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+
+@pytest.fixture
+def limited(monkeypatch):
+    """A cluster that says how much fits."""
+
+    def limit(**values):
+        monkeypatch.setattr(
+            module,
+            "read_limits",
+            lambda site: Limits(**{"max_array": 1001, "room": None, "minutes": None} | values),
+        )
+
+    return limit
+
+
+def previewed(plan, sweep):
+    return preview(plan, sweep, site_of(plan.spec), work_left(plan, sweep))
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def submit(sweep, *parcels, job="77"):
+    open_journal(sweep)
+    intent = publish_intent(sweep, Submission(1, "", "train", parcels))
+    if job is not None:
+        note_id(sweep, intent.name, job)
+    return intent
+
+
+def test_every_run_that_is_left_is_planned_once_and_nothing_is_written(tmp_path, no_slurm):
+    plan, sweep = make_sweep(tmp_path, CANNON, 420.0)
+    before = contents(tmp_path)
+
+    found = previewed(plan, sweep)
+
+    keys = [key for planned in found.planned for parcel in planned.intent.parcels for key in parcel]
+    assert sorted(keys) == sorted(plan.runs)
+    assert found.runs_later == 0
+    assert found.jobs_now == found.jobs
+    assert contents(tmp_path) == before
+
+
+def test_what_was_submitted_is_not_submitted_again_and_what_needs_it_waits_for_its_job(tmp_path, no_slurm):
+    plan, sweep = make_sweep(tmp_path, seconds=420.0)
+    trunks = [run.key for run in plan.dense]
+    name = submit(sweep, *[(key,) for key in trunks]).name
+    listed = [asdict(Element("77", index, name, "PENDING")) for index in range(len(trunks))]
+    (sweep.slurm / "queue.json").write_bytes(plainjson.dump({"taken": time.time(), "elements": listed}))
+
+    found = previewed(plan, sweep)
+
+    keys = {key for planned in found.planned for parcel in planned.intent.parcels for key in parcel}
+    assert keys == set(plan.runs) - set(trunks)
+    assert all(name in planned.intent.after for planned in found.planned)
+    assert all("afterok:77" in planned.text for planned in found.planned)
+    assert found.planned[0].intent.name == name.replace("0001", "0002")
+    assert f"afterany:77:ID-OF-{found.planned[0].intent.name}" in found.tick.text
+
+
+def test_what_would_wait_for_a_job_of_which_nobody_knows_whether_it_is_there_is_left_for_later(
+    tmp_path, no_slurm
+):
+    plan, sweep = make_sweep(tmp_path, seconds=420.0)
+    submit(sweep, *[(run.key,) for run in plan.dense], job=None)
+
+    found = previewed(plan, sweep)
+
+    assert found.planned == ()
+    assert found.runs_later == len(plan.tickets)
+
+
+def test_room_leaves_the_rest_and_a_place_for_the_follow_up(tmp_path, limited):
+    limited(room=3, named=("MaxSubmitJobs 3",))
+    plan, sweep = make_sweep(tmp_path, seconds=420.0)
+
+    found = previewed(plan, sweep)
+
+    assert (found.room, found.jobs_now) == (2, 2)
+    assert found.runs_later > 0
+    assert found.tick.intent.after == ()
+    assert "--begin=now+" in found.tick.text
+
+
+def test_a_limit_on_walltime_is_kept(tmp_path, limited):
+    limited(minutes=20)
+    plan, sweep = make_sweep(tmp_path, seconds=60.0)
+
+    assert max(batch.minutes for batch in previewed(plan, sweep).batches) <= 20
+
+
+def test_a_partition_that_is_not_there_is_said_before_anything_is_run(tmp_path, monkeypatch):
+    def refuse(site):
+        raise RefusedError("this cluster has no partition 'moon'")
+
+    monkeypatch.setattr(module, "read_limits", refuse)
+    plan, sweep = make_sweep(tmp_path)
+
+    with pytest.raises(RefusedError, match="moon"):
+        previewed(plan, sweep)
+
+
+def test_a_run_that_failed_is_left_alone_with_all_behind_it(tmp_path, no_slurm):
+    plan, sweep = make_sweep(tmp_path, seconds=420.0)
+    record_failure(sweep, plan.dense[0].key, Failure("no"))
+
+    found = previewed(plan, sweep)
+
+    assert found.given_up == 5
+    assert sum(batch.runs for batch in found.batches) == 10
+
+
+@pytest.mark.parametrize(("by", "runs"), [("breaker", 0), ("user", 15)])
+def test_a_halted_sweep_would_submit_nothing_unless_a_user_halted_it(tmp_path, no_slurm, by, runs):
+    plan, sweep = make_sweep(tmp_path, seconds=420.0)
+    open_journal(sweep)
+    halt(sweep, "why", by)
+
+    found = previewed(plan, sweep)
+
+    assert sum(batch.runs for batch in found.batches) == runs
+    assert (found.tick is None) == (runs == 0)
+
+
+def test_hours_are_of_gpus_where_there_are_any(tmp_path, no_slurm):
+    plan, sweep = make_sweep(tmp_path, CANNON, 360.0)
+    found = previewed(plan, sweep)
+
+    assert found.device_hours == pytest.approx(sum(node.cost for node in found.costs.nodes) / 3600)
+    cores = replace(found, site=Site(cpus=4, gpus=0))
+    assert cores.device_hours == pytest.approx(4 * found.device_hours)
+    assert replace(found, costs=Costed((), True, 0)).device_hours is None
+
+
+if __name__ == "__main__":
+    GOLDEN.mkdir(exist_ok=True)
+    for case in CASES:
+        with tempfile.TemporaryDirectory() as folder:
+            text = printed(Path(folder), case)
+        (GOLDEN / f"plan-{case}.txt").write_text(text, encoding="utf-8")

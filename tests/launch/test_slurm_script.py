@@ -1,0 +1,198 @@
+"""The batch script, whole: what a cluster is asked for can be read in `tests/launch/golden/`."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lthsweep.errors import LaunchError, SpecError
+from lthsweep.launch.slurm.script import Job, text_of
+from lthsweep.launch.slurm.site import Site
+
+GOLDEN = Path(__file__).parent / "golden"
+
+TRAIN = Job(
+    name="lth-3f9a01c2-0001",
+    command=("/opt/python", "-m", "lthsweep.launch.slurm.payload", "/work/my sweep", "lth-3f9a01c2-0001"),
+    folder=Path("/work/my sweep/state/slurm/lth-3f9a01c2-0001"),
+    minutes=45,
+    elements=12,
+)
+TICK = Job(
+    name="lth-3f9a01c2-0002",
+    command=("/opt/python", "-m", "lthsweep", "tick", "/work/my sweep", "--as", "lth-3f9a01c2-0002"),
+    folder=Path("/work/my sweep/state/slurm/lth-3f9a01c2-0002"),
+    minutes=60,
+    dependency="afterany:1234:1235",
+    light=True,
+)
+GPU = Site(
+    partition="gpu_requeue",
+    account="my_lab",
+    qos="normal",
+    constraint="a100|h100",
+    exclude=("node07", "node[10-12]"),
+    cpus=8,
+    gpus=2,
+    gpu_type="a100",
+    memory="32G",
+    setup=("module load python", 'export DATA="$SCRATCH/data"'),
+    tick_partition="shared",
+    tick_memory="2G",
+    extra={"mail-type": "END", "exclusive": "", "nice": "100"},
+)
+
+
+def directives(text):
+    """The options in a script, as sbatch splits its lines."""
+    lines = [shlex.split(line)[1] for line in text.splitlines() if line.startswith("#SBATCH ")]
+    return {name.removeprefix("--"): value for name, _, value in (line.partition("=") for line in lines)}
+
+
+@pytest.mark.parametrize(
+    ("name", "job", "site"),
+    [
+        ("generic", TRAIN, Site(cpus=4)),
+        ("gpu", replace(TRAIN, dependency="aftercorr:1234", exclude=("node09",)), GPU),
+        ("tick", TICK, GPU),
+    ],
+)
+def test_scripts_are_as_they_were_read_and_approved(name, job, site):
+    """With submitit 1.5.4. After a change: read the new text, then write it to the file."""
+    assert text_of(job, site) == (GOLDEN / f"{name}.sbatch").read_text()
+
+
+@pytest.mark.parametrize("name", ["generic", "gpu", "tick"])
+def test_scripts_are_shell(name):
+    done = subprocess.run(
+        ["bash", "-n", GOLDEN / f"{name}.sbatch"], capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_script_can_be_written_without_slurm(monkeypatch):
+    """`plan --on slurm` on a laptop shows what a cluster would be asked for."""
+    monkeypatch.setenv("PATH", "")
+
+    assert text_of(TRAIN, Site(cpus=4)) == (GOLDEN / "generic.sbatch").read_text()
+
+
+def test_no_wckey_and_no_throttle_are_sent():
+    """submitit's own would be "submitit", which clusters with wckeys refuse, and 256 elements at a time."""
+    found = directives(text_of(replace(TRAIN, elements=1000), Site()))
+
+    assert "wckey" not in found
+    assert found["array"] == "0-999"
+
+
+def test_a_throttle_is_sent_if_asked_for():
+    assert directives(text_of(replace(TRAIN, at_a_time=3), Site()))["array"] == "0-11%3"
+
+
+def test_gpus_can_be_asked_for_in_both_forms():
+    gres = directives(text_of(TRAIN, Site(gpus=2)))
+    per_node = directives(
+        text_of(TRAIN, replace(GPU, gpu_form="gpus-per-node", extra={"gres": "lscratch:100"}))
+    )
+
+    assert gres["gres"] == "gpu:2"
+    assert "gpus-per-node" not in gres
+    assert (per_node["gpus-per-node"], per_node["gres"]) == ("a100:2", "lscratch:100")
+
+
+def test_a_job_is_not_warned_before_it_has_done_anything():
+    """Two minutes of grace would be all of a job of two minutes; a quarter is left for the end."""
+    assert directives(text_of(replace(TRAIN, minutes=4), Site(grace_seconds=120)))["signal"] == "USR2@60"
+    assert directives(text_of(replace(TRAIN, minutes=60), Site(grace_seconds=120)))["signal"] == "USR2@120"
+
+
+def test_a_follow_up_asks_for_one_core_and_nothing_of_what_training_needs():
+    """Qos and reservation hold for the partition they were named for; the partition of follow-ups is another."""
+    found = directives(text_of(TICK, replace(GPU, reservation="course")))
+
+    assert found["cpus-per-task"] == "1"
+    assert found.keys().isdisjoint({"gres", "constraint", "exclusive", "qos", "reservation", "array"})
+    assert (found["partition"], found["mem"], found["mail-type"]) == ("shared", "2G", "END")
+    here = directives(text_of(TICK, replace(GPU, tick_partition=None)))
+    assert (here["partition"], here["qos"]) == ("gpu_requeue", "normal")
+
+
+def test_a_percent_sign_in_a_folders_name_is_no_pattern():
+    """sbatch would put the job's id in place of %j."""
+    found = directives(text_of(replace(TRAIN, folder=Path("/work/50%j")), Site()))
+
+    assert found["output"] == "/work/50%%j/%A_%a_0_log.out"
+
+
+def test_a_breadcrumb_names_node_job_restart_and_time(tmp_path):
+    """Run as the shell of a node would, without SLURM, before the first of the site's own lines."""
+    folder = tmp_path / "it's 50% mine"
+    folder.mkdir()
+    text = text_of(replace(TRAIN, folder=folder), Site(setup=("exit 9",)))
+    environment = {"PATH": "/usr/bin:/bin", "SLURMD_NODENAME": "node07", "SLURM_JOB_ID": "77"}
+    again = environment | {"SLURM_ARRAY_TASK_ID": "3", "SLURM_RESTART_COUNT": "2"}
+
+    for env in (environment, again, again):
+        assert subprocess.run(["sh"], input=text, text=True, env=env, check=False).returncode == 9
+
+    (alone,) = (folder / "0.node").read_text().splitlines()
+    lines = (folder / "3.node").read_text().splitlines()
+    assert alone.split()[:3] == ["node07", "77", "0"]
+    assert [line.split()[:3] for line in lines] == [["node07", "77", "2"]] * 2
+    assert all(line.split()[3].isdecimal() for line in lines)
+    assert (folder / "3.node").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("change", "option"),
+    [
+        ({"partition": "gpu --wrap=evil"}, "--partition"),
+        ({"partition": "-x"}, "--partition"),
+        ({"account": "lab\n#SBATCH --uid=0"}, "--account"),
+        ({"qos": "$(id)"}, "--qos"),
+        ({"memory": "8 G"}, "--mem"),
+        ({"reservation": "a;b"}, "--reservation"),
+        ({"constraint": "a100 b"}, "--constraint"),
+        ({"exclude": ("n1 n2",)}, "--exclude"),
+        ({"extra": {"comment": "two words"}}, "--comment"),
+    ],
+)
+def test_a_value_that_could_mean_more_than_itself_is_refused(change, option):
+    with pytest.raises(SpecError, match=option):
+        text_of(TRAIN, replace(GPU, **change))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "two words"},
+        {"name": "a,b"},
+        {"dependency": "afterok:1 --hold"},
+        {"begin": "now + 1"},
+        {"folder": Path("/work/line\nbreak")},
+        {"folder": Path("/work/back\\slash")},
+        {"command": ("python", "two\nlines")},
+    ],
+)
+def test_a_job_that_cannot_be_written_down_is_refused(change):
+    with pytest.raises(SpecError):
+        text_of(replace(TRAIN, **change), Site())
+
+
+def test_without_submitit_the_extra_is_named():
+    program = (
+        "import sys; sys.modules['submitit'] = None\n"
+        "from tests.launch.test_slurm_script import TRAIN, Site, text_of\n"
+        "try: text_of(TRAIN, Site())\n"
+        "except Exception as error: print(type(error).__name__, error)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert done.stdout.startswith(LaunchError.__name__)
+    assert "pip install 'lthsweep[slurm]'" in done.stdout

@@ -1,0 +1,72 @@
+"""People name a run by the beginning of its key or by its cell; what is wrong or short is said, never guessed."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lthsweep.errors import SpecError, UnknownNameError
+from lthsweep.plan.find import find_run
+from tests.plan.cases import make_plan
+
+GRID = {"sparsity": [0.5, 0.8], "rewind_epoch": [0, 1, "30it"], "seed": [0, 1]}
+PLAN = make_plan(GRID)
+
+
+def written(cell):
+    return ",".join(f"{name}={value}" for name, value in cell.values)
+
+
+@given(st.sampled_from(PLAN.cells))
+def test_every_cell_as_written_names_the_run_that_answers_it(cell):
+    assert find_run(PLAN, written(cell)).key == cell.run
+
+
+def test_the_beginning_of_a_key_is_enough():
+    assert find_run(PLAN, PLAN.dense[0].key[:8]) is PLAN.dense[0]
+
+
+def test_numbers_may_be_written_in_any_way_and_spaces_do_not_matter():
+    assert find_run(PLAN, "sparsity=0.80, rewind_epoch=1.0, seed=0") is find_run(
+        PLAN, "seed=0,rewind_epoch=1,sparsity=8e-1"
+    )
+
+
+def test_sparsity_0_is_the_dense_run_though_the_grid_has_no_such_cell():
+    assert find_run(PLAN, "sparsity=0,seed=1") is PLAN.dense[1]
+
+
+def test_a_dotted_axis_is_an_axis_like_any_other():
+    plan = make_plan({"sparsity": [0.5], "prune.scope": ["global", "layer"], "model.init": ["default"]})
+
+    found = find_run(plan, "prune.scope=layer")
+
+    assert found.key == next(cell.run for cell in plan.cells if cell["prune.scope"] == "layer")
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        ("zz", "`lthsweep plan SWEEP --runs` lists the keys"),
+        ("zz", "sparsity=0.8,rewind_epoch=30it,seed=1"),
+        ("", "begins 14 runs"),
+        ("", "and 4 more; write more of the key"),
+        ("sparsity=0.7,seed=0", "its grid has sparsity = 0.5, 0.8; seed = 0, 1"),
+        ("sparsity=0.8,seed=0", "means 3 runs"),
+        ("sparsity=0.8,seed=0", "say more: rewind_epoch"),
+        ("sparsity=0.8,0.5", "is no axis with a value"),
+        ("sparsity=,seed=0", "is no axis with a value"),
+        ("sparsity=0", "means 2 runs"),
+    ],
+)
+def test_what_names_no_run_or_several_is_answered_with_what_would(said, answer):
+    with pytest.raises(SpecError) as refusal:
+        find_run(PLAN, said)
+
+    assert answer in str(refusal.value)
+
+
+def test_an_unknown_axis_is_answered_with_the_nearest():
+    with pytest.raises(UnknownNameError, match="did you mean 'sparsity'"):
+        find_run(PLAN, "sparsty=0.8")

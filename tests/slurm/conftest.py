@@ -1,0 +1,201 @@
+"""A real SLURM for the tests in this folder: `cluster`, shared and healed between tests, and `cluster_of`.
+
+All of them run in one worker, one after the other: they kill nodes of a cluster that the others use too, and a
+machine with two cores has none to spare for several clusters.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+DEVCLUSTER = HERE.parents[1] / "slurm" / "devcluster"
+UNAVAILABLE = 3  # the exit code of `devcluster up` where SLURM is not installed or not permitted
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.slurm)
+            item.add_marker(pytest.mark.xdist_group("slurm"))
+
+
+@dataclass(frozen=True)
+class DevCluster:
+    """A running cluster.
+
+    Attributes:
+        folder: of all its state; `folder / "log"` tells what happened.
+        env: the environment in which SLURM's commands, and ours, speak to this cluster.
+        nodes: names of the nodes, each with two cores and two fake GPUs.
+        max_array, max_submit: its limits; MaxArraySize, and jobs per user in the queue (None: no limit).
+        accounting: whether it has slurmdbd.
+    """
+
+    folder: Path
+    max_array: int = 1001
+    max_submit: int | None = None
+    accounting: bool = True
+    nodes: tuple[str, ...] = ("n1", "n2")
+    env: Mapping[str, str] = field(default_factory=dict)
+
+    def run(
+        self, *command: str | Path, check: bool = True, timeout: float = 60
+    ) -> subprocess.CompletedProcess[str]:
+        """A command on the login node; unless told otherwise it must succeed."""
+        ended = subprocess.run(
+            [str(word) for word in command],
+            env=dict(self.env),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        if check and ended.returncode:
+            raise AssertionError(f"{command} ended with {ended.returncode}: {ended.stderr}{ended.stdout}")
+        return ended
+
+    def sbatch(self, script: str, *options: str) -> str:
+        """Submit a script without its #! line; the job's id."""
+        ended = self.run("sbatch", "--parsable", "--output=/dev/null", *options, f"--wrap={script}")
+        return ended.stdout.strip().partition(";")[0]
+
+    def queue(self) -> dict[str, str]:
+        """The state of each job, or element of an array, that is in the queue."""
+        lines = self.run("squeue", "--noheader", "--array", "--format=%i %T").stdout.splitlines()
+        return dict(line.split() for line in lines)
+
+    def node_states(self) -> dict[str, str]:
+        """SLURM's word for each node: idle, mixed, down*, drained, ..."""
+        lines = self.run("sinfo", "--noheader", "--Node", "--format=%N %T").stdout.splitlines()
+        return dict(line.split() for line in lines)
+
+    def node_kill(self, name: str) -> None:
+        """A power cut. SLURM takes 15 to 30 seconds to notice."""
+        self._devcluster("node", name, "kill")
+
+    def node_crash(self, name: str) -> None:
+        """slurmd alone dies; its jobs go on."""
+        self._devcluster("node", name, "crash")
+
+    def node_start(self, name: str) -> None:
+        """Power on, or start slurmd again; returns when the node serves. No harm if it runs."""
+        self._devcluster("node", name, "start")
+
+    def node_drain(self, name: str) -> None:
+        self._devcluster("node", name, "drain")
+
+    def node_resume(self, name: str) -> None:
+        self._devcluster("node", name, "resume")
+
+    def ctld_kill(self) -> None:
+        self._devcluster("ctld", "kill")
+
+    def ctld_start(self) -> None:
+        self._devcluster("ctld", "start")
+
+    def dbd_kill(self) -> None:
+        self._devcluster("dbd", "kill")
+
+    def dbd_start(self) -> None:
+        self._devcluster("dbd", "start")
+
+    def wait_until(self, what: Callable[[], bool], seconds: float = 120) -> None:
+        """Wait until something is so; a cluster on which it never is fails the test."""
+        until = time.monotonic() + seconds
+        while not what():
+            if time.monotonic() > until:
+                raise AssertionError(
+                    f"waited {seconds:g} s in vain; queue {self.queue()}, {self.node_states()}"
+                )
+            time.sleep(0.2)
+
+    def wait_empty(self, seconds: float = 120) -> None:
+        """Wait until no job is in the queue."""
+        self.wait_until(lambda: not self.queue(), seconds)
+
+    def heal(self) -> None:
+        """Start what a test killed, cancel what it left, so that the next test finds a cluster like new."""
+        if self._devcluster("status", check=False).returncode:
+            if self.accounting:
+                self.dbd_start()
+            self.ctld_start()
+            for name in self.nodes:
+                self.node_start(name)
+        if self.queue():
+            self.run("scancel", *self.queue())
+            self.wait_empty()
+        for name, state in self.node_states().items():
+            if "dra" in state:  # draining, drained
+                self.node_resume(name)
+            if state.startswith(("down", "unk")) or state.endswith("*"):  # *: does not answer yet
+                self.wait_until(lambda name=name: self.node_states()[name] == "idle")  # type: ignore[misc]
+
+    def down(self) -> None:
+        self._devcluster("down")
+
+    def _devcluster(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return self.run(sys.executable, DEVCLUSTER, *words, "--dir", self.folder, check=check)
+
+
+@contextmanager
+def running(**options: object) -> Iterator[DevCluster]:
+    """A cluster while the block runs: `max_array`, `max_submit`, `accounting` are its options.
+
+    Where there can be none the test is skipped; with LTHSWEEP_REQUIRE_SLURM=1 it fails.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="lth-", dir="/tmp"))  # short: SLURM's sockets are in it
+    words = [
+        *(f"--{name.replace('_', '-')}={value}" for name, value in options.items() if type(value) is int),
+        *(["--no-accounting"] if options.get("accounting") is False else []),
+        *("--dir", str(folder)),
+        *("--while", str(os.getpid())),  # if this process is killed, the cluster ends as well
+    ]
+    started = subprocess.run(
+        [sys.executable, DEVCLUSTER, "up", *words], capture_output=True, text=True, timeout=300, check=False
+    )
+    if started.returncode:
+        shutil.rmtree(folder, ignore_errors=True)
+        if started.returncode == UNAVAILABLE and os.environ.get("LTHSWEEP_REQUIRE_SLURM") != "1":
+            pytest.skip(f"SKIPPED: no SLURM here; {started.stderr.strip()}")
+        pytest.fail(f"no SLURM to test with; {started.stderr.strip()}", pytrace=False)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "SBATCH"))}
+    env = kept | {"SLURM_CONF": str(folder / "etc" / "slurm.conf")}
+    cluster = DevCluster(folder, env=env, **options)  # type: ignore[arg-type]
+    try:
+        yield cluster
+    finally:
+        cluster.down()
+
+
+@pytest.fixture(scope="session")
+def shared_cluster() -> Iterator[DevCluster]:
+    """The cluster with default settings; tests ask for `cluster`."""
+    with running() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(shared_cluster: DevCluster) -> Iterator[DevCluster]:
+    """A cluster with default settings, nothing in its queue and all of it alive."""
+    yield shared_cluster
+    shared_cluster.heal()
+
+
+@pytest.fixture
+def cluster_of() -> Iterator[Callable[..., DevCluster]]:
+    """Makes clusters of one's own: `cluster_of(max_array=5, max_submit=6)`, `cluster_of(accounting=False)`."""
+    with ExitStack() as stack:
+        yield lambda **options: stack.enter_context(running(**options))

@@ -1,0 +1,149 @@
+"""Tiny sweeps on a real cluster, run as a user would, and what is asked of them afterwards."""
+
+from __future__ import annotations
+
+import collections
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lthsweep.launch.slurm.journal import Submission, read_journal
+from lthsweep.plan.grid import expand
+from lthsweep.plan.run import Plan
+from lthsweep.spec import load_spec
+from lthsweep.store.layout import SweepDir
+from lthsweep.store.publish import differences
+from lthsweep.store.record import Record, decode
+
+SLURM = """
+[slurm]
+profile = "{profile}"
+cpus = 1
+workers = 1
+memory = "1G"
+tick_minutes = {tick_minutes}
+poll_seconds = 1
+target_minutes = {target_minutes}
+floor_minutes = {floor_minutes}
+time = "{time}"
+"""
+
+
+@dataclass
+class OnSlurm:
+    """One sweep on a cluster.
+
+    Attributes:
+        environment: with SLURM_CONF, so that every command asks this cluster.
+        file: the TOML file.
+        sweep: its directory.
+    """
+
+    environment: Mapping[str, str]
+    file: Path
+    sweep: SweepDir
+
+    def lthsweep(self, *arguments: str | Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+        """A command of ours, beside this cluster."""
+        return subprocess.run(
+            [sys.executable, "-m", "lthsweep", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            env=dict(self.environment),
+            timeout=timeout,
+            check=False,
+        )
+
+    def run(self, *options: str, code: int = 0) -> str:
+        """`lthsweep run --on slurm`."""
+        ended = self.lthsweep("run", self.file, "--on", "slurm", "--out", self.sweep.path, *options)
+        assert ended.returncode == code, ended.stdout + ended.stderr
+        return ended.stdout + ended.stderr
+
+    def status(self) -> dict[str, object]:
+        """`lthsweep status --json`."""
+        ended = self.lthsweep("status", self.sweep.path, "--json")
+        assert ended.returncode in (0, 1, 3), ended.stderr
+        found: dict[str, object] = json.loads(ended.stdout)
+        return found
+
+    @property
+    def plan(self) -> Plan:
+        return expand(load_spec(str(self.file)))
+
+    @property
+    def done(self) -> int:
+        return len(self.sweep.record_keys())
+
+    def wait_for(self, what: Callable[[], bool], seconds: float = 240) -> None:
+        """Wait until something is true on disk; a sweep that hangs fails the test."""
+        until = time.monotonic() + seconds
+        while not what():
+            assert time.monotonic() < until, f"waited {seconds:g} s in vain; {self.scene()}"
+            time.sleep(0.3)
+
+    def wait_done(self, seconds: float = 240) -> None:
+        """Wait until every run has a record."""
+        wanted = len(self.plan.runs)
+        self.wait_for(lambda: self.done == wanted, seconds)
+
+    def scene(self) -> str:
+        """What is known, for the message of a failed test."""
+        queue = subprocess.run(
+            ["squeue", "-r"], capture_output=True, text=True, env=dict(self.environment), check=False
+        )
+        logs = "\n".join(
+            f"== {path.name}\n{path.read_text(errors='replace')[-1500:]}"
+            for path in sorted(self.sweep.slurm.glob("*/*.out"))[-6:]
+        )
+        return f"{self.done} records\n{queue.stdout}{queue.stderr}\n{logs}"
+
+    def journal(self) -> list[Submission]:
+        return read_journal(self.sweep)
+
+    def starts(self) -> collections.Counter[str]:
+        """How often each run was started, by its log."""
+        counted: collections.Counter[str] = collections.Counter()
+        for path in self.sweep.logs.glob("*.log"):
+            text = path.read_text(errors="replace")
+            counted[path.stem] = sum(
+                line.startswith("--- ") and ", attempt " in line for line in text.splitlines()
+            )
+        return counted
+
+    def records(self) -> dict[str, Record]:
+        return {key: decode(self.sweep.record(key)) for key in self.sweep.record_keys()}
+
+
+def assert_same_science(ours: Mapping[str, Record], theirs: Mapping[str, Record]) -> None:
+    """Same keys, and per run equal in everything that is no time and no place, down to the bits of the weights."""
+    assert ours.keys() == theirs.keys()
+    assert {key: differences(ours[key], theirs[key]) for key in ours} == dict.fromkeys(ours, ())
+    assert all(ours[key].weights == theirs[key].weights for key in ours)
+
+
+def write_sweep(
+    folder: Path,
+    text: str,
+    *,
+    profile: str = "generic",
+    tick_minutes: float = 0.05,
+    target_minutes: float = 30,
+    floor_minutes: float = 10,
+    time_limit: str = "30",
+) -> Path:
+    """A sweep's file with a `[slurm]` table for the cluster of the tests."""
+    path = folder / "sweep.toml"
+    table = SLURM.format(
+        profile=profile,
+        tick_minutes=tick_minutes,
+        target_minutes=target_minutes,
+        floor_minutes=floor_minutes,
+        time=time_limit,
+    )
+    path.write_text(text + table)
+    return path

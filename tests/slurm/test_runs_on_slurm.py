@@ -1,0 +1,170 @@
+"""`lthsweep run --on slurm` on a real SLURM: the whole way from a file to a table."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+import pytest
+
+from lthsweep.launch.slurm.traces import nodes_of
+from lthsweep.store.layout import SweepDir
+from tests.launch.sweeps import lthsweep as locally
+from tests.launch.sweeps import write_tiny
+from tests.slurm.sweeps import OnSlurm, assert_same_science, write_sweep
+
+
+@pytest.fixture
+def on_slurm(tmp_path, cluster, cache):
+    """Makes a tiny sweep on the cluster, with changes to its file."""
+
+    def make(*, out="sweep", **changes):
+        table = {
+            name: changes.pop(name)
+            for name in ("target_minutes", "floor_minutes", "tick_minutes", "time_limit")
+            if name in changes
+        }
+        text = write_tiny(tmp_path, **changes).read_text()
+        environment = {**cluster.env, "LTHSWEEP_CACHE": str(cache), "COLUMNS": "150"}
+        return OnSlurm(environment, write_sweep(tmp_path, text, **table), SweepDir(tmp_path / out))
+
+    return make
+
+
+def test_a_sweep_on_slurm_gives_the_records_of_the_local_one(on_slurm, tmp_path, cache):
+    """Same keys, same numbers, same bits; one table, made by the follow-up job."""
+    ours = on_slurm(seeds="[0, 1]")
+    said = ours.run()
+    ours.wait_done()
+    ours.wait_for(ours.sweep.table.exists)
+    local = locally("run", ours.file, "--out", tmp_path / "local", cache=cache)
+    assert local.returncode == 0, local.stderr
+
+    assert "submitted lth-" in said
+    assert "follow-up" in said
+    theirs = OnSlurm(os.environ, ours.file, SweepDir(tmp_path / "local"))
+    assert_same_science(ours.records(), theirs.records())
+    assert set(ours.starts().values()) == {1}
+
+
+def test_run_returns_before_anything_is_trained(on_slurm):
+    ours = on_slurm(epochs=20)
+    ours.run()
+
+    assert ours.done < len(ours.plan.runs)
+    ours.wait_done()
+
+
+def test_a_second_run_submits_nothing(on_slurm):
+    ours = on_slurm()
+    ours.run()
+    before = len(ours.journal())
+    ours.run()
+
+    assert len(ours.journal()) == before
+    ours.wait_done()
+    assert set(ours.starts().values()) == {1}
+
+
+def test_wait_stays_until_the_table_is_there(on_slurm):
+    ours = on_slurm()
+    ours.run("--wait")
+
+    assert ours.done == len(ours.plan.runs)
+    assert ours.sweep.table.exists()
+
+
+def test_what_is_measured_first_packs_what_comes_then(on_slurm):
+    """Nobody knows how long an epoch takes: dense runs go first, the follow-up submits their tickets."""
+    ours = on_slurm(seeds="[0, 1]")
+    said = ours.run()
+    first = [submission for submission in ours.journal() if submission.kind == "train"]
+    ours.wait_done()
+
+    assert "not known yet" in said
+    assert {key for submission in first for keys in submission.parcels for key in keys} == {
+        run.key for run in ours.plan.dense
+    }
+
+
+def test_levels_of_iterative_pruning_wait_for_each_other(on_slurm):
+    """With known times and short jobs, every level is an array of its own that depends on the one before."""
+    ours = on_slurm(seeds="[0, 1]", schedule="iterative", target_minutes=0.01, floor_minutes=0.001)
+    ours.run("--set", "grid.sparsity=[0.5]", "--wait")
+    ours.run()
+    ours.wait_done()
+
+    trained = [submission for submission in ours.journal() if submission.kind == "train"]
+    assert any(submission.after for submission in trained)
+    assert set(ours.starts().values()) == {1}
+
+
+def test_two_shells_at_once_submit_everything_once(on_slurm):
+    ours = on_slurm(seeds="[0, 1, 2]")
+    arguments = ["run", str(ours.file), "--on", "slurm", "--out", str(ours.sweep.path)]
+    import sys
+
+    shells = [
+        subprocess.Popen([sys.executable, "-m", "lthsweep", *arguments], env=dict(ours.environment))
+        for _ in range(3)
+    ]
+    assert [shell.wait(120) for shell in shells] == [0, 0, 0]
+    ours.wait_done()
+
+    submitted = [
+        key
+        for submission in ours.journal()
+        if submission.fate != "void"
+        for keys in submission.parcels
+        for key in keys
+    ]
+    assert len(submitted) == len(set(submitted))
+    assert set(ours.starts().values()) == {1}
+
+
+def test_a_failing_run_blocks_only_what_descends_from_it(on_slurm):
+    """A learning rate that diverges is a result; an exclusion that matches nothing is a failure, and is said."""
+    ours = on_slurm()
+    ended = ours.lthsweep(
+        "run",
+        ours.file,
+        "--on",
+        "slurm",
+        "--out",
+        ours.sweep.path,
+        "--wait",
+        "--set",
+        'prune.exclude=["nothing"]',
+    )
+
+    assert ended.returncode == 1
+    assert "nothing" in ours.lthsweep("status", ours.sweep.path).stdout
+
+
+def test_cancel_empties_the_queue_and_run_goes_on(on_slurm):
+    ours = on_slurm(epochs=60, seeds="[0, 1]", checkpoint_seconds=1)
+    ours.run()
+    ours.wait_for(lambda: bool(list(ours.sweep.checkpoints.glob("*.safetensors"))))
+    said = ours.lthsweep("cancel", ours.sweep.path)
+    ours.wait_for(lambda: not queued(ours))
+
+    assert "cancelled" in said.stdout, said.stderr
+    assert ours.done < len(ours.plan.runs)
+    ours.run()
+    ours.wait_done()
+
+
+def test_each_element_notes_its_node(on_slurm):
+    ours = on_slurm()
+    ours.run("--wait")
+
+    trained = [submission for submission in ours.journal() if submission.kind == "train"]
+    assert {nodes_of(ours.sweep, submission.name, 0) for submission in trained} <= {("n1",), ("n2",)}
+
+
+def queued(ours):
+    listed = subprocess.run(
+        ["squeue", "-h", "-o", "%j"], capture_output=True, text=True, env=dict(ours.environment), check=True
+    )
+    prefix = ours.journal()[0].name.rpartition("-")[0]
+    return [line for line in listed.stdout.splitlines() if line.startswith(prefix)]

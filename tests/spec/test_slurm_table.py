@@ -1,0 +1,337 @@
+"""The table `[slurm]`: what it takes, what it refuses, and that nothing of it reaches a run."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lthsweep.errors import SpecError
+from lthsweep.plan.grid import expand
+from lthsweep.spec import SlurmSpec, commented_template, dump_spec, load_spec, spec_of
+from lthsweep.spec.sbatch_options import KNOWN, OWN_KEYS, TAKEN, option_problem
+from lthsweep.spec.slurm_forms import megabytes_of, minutes_of
+from tests.spec.files import GOOD, message, spec, tables
+
+FULL = {
+    "profile": "cannon",
+    "partition": "gpu,gpu_requeue",
+    "account": "my_lab",
+    "qos": "normal",
+    "constraint": "a100|h100&ib",
+    "reservation": "course_2026",
+    "exclude": ["node07", "node[10-12,15]"],
+    "time": "1-12:00:00",
+    "cpus": 16,
+    "gpus": 2,
+    "gpu_type": "nvidia_a100-sxm4-80gb",
+    "gpu_form": "gpus-per-node",
+    "memory": "64G",
+    "workers": 8,
+    "target_minutes": 45,
+    "floor_minutes": 15,
+    "grace_seconds": 90,
+    "setup": ["module load python", 'export A="b c"; echo $A'],
+    "python": "/n/home01/me/envs/lth/bin/python",
+    "tick_partition": "shared",
+    "tick_minutes": 5,
+    "tick_memory": "4G",
+    "poll_seconds": 300,
+    "lag_seconds": 600,
+    "max_elements": 500,
+    "attempts": 5,
+    "options": {"nice": 100, "mail-user": "me@example.org", "exclusive": True, "gres": "lscratch:10"},
+}
+PLAIN = (
+    "partition",
+    "account",
+    "qos",
+    "constraint",
+    "reservation",
+    "python",
+    "tick_partition",
+    "gpu_type",
+    "memory",
+)
+HOSTILE = [
+    "a b",
+    "a\nb",
+    "a\n#SBATCH --uid=0",
+    "-x",
+    "a;b",
+    "$(id)",
+    "`id`",
+    'a"b',
+    "a'b",
+    "a\\b",
+    "a\x00",
+    "",
+    "ä",
+    "a#b",
+]
+
+
+def test_a_file_may_set_everything_that_a_profile_may():
+    """Nobody should need a profile for one odd setting."""
+    read = spec(slurm=FULL).slurm
+
+    assert {name for name, value in read if value is None} == {
+        "cpus_per_gpu",
+        "memory_per_cpu",
+        "workers_per_gpu",
+    }
+    assert read.exclude == ("node07", "node[10-12,15]")
+    assert read.options == FULL["options"]
+
+
+def test_what_the_file_does_not_say_is_left_to_the_profile():
+    """A default written into the resolved file would stand above the profile for ever."""
+    assert {name for name, value in spec().slurm if value is not None} == {"profile"}
+    assert tomllib.loads(dump_spec(spec()))["slurm"] == {"profile": "generic"}
+
+
+def test_a_full_table_survives_dump_and_template():
+    """Jobs read the resolved file again; `init` may start from any spec."""
+    whole = spec(slurm=FULL)
+
+    assert spec_of(tomllib.loads(dump_spec(whole))) == whole
+    assert spec_of(tomllib.loads(commented_template(whole))) == whole
+
+
+def test_the_examples_in_the_commented_file_are_right():
+    """Whoever takes the `#` away gets what is written there."""
+    lines = commented_template().split("[slurm]\n")[1].splitlines()
+    examples = [line.removeprefix("# ") for line in lines if " = " in line and line.startswith("# ")]
+    keys = [line for line in examples if line.split(" = ")[0] in SlurmSpec.model_fields]
+
+    assert len(keys) == len(SlurmSpec.model_fields) - 1
+    for key in keys:
+        slurm = tomllib.loads(key) | ({"target_minutes": 30} if key.startswith("floor") else {})
+        assert spec(slurm=slurm).slurm != spec().slurm
+
+
+@pytest.mark.parametrize("changed", [{}, {"profile": "cannon"}, FULL])
+def test_no_key_of_the_table_moves_the_key_of_a_run(changed):
+    """Where a run is made is no part of what it computes; pinned keys are in tests/plan."""
+    assert list(expand(spec(slurm=changed)).runs) == list(expand(spec()).runs)
+
+
+@pytest.mark.parametrize("name", PLAIN)
+@pytest.mark.parametrize("value", HOSTILE)
+def test_values_of_batch_options_are_made_of_harmless_signs(name, value):
+    """A file from somebody else must not add a line to the batch script, or a word to a command."""
+    assert f"slurm.{name} = " in message(slurm={name: value})
+
+
+@pytest.mark.parametrize("value", [hostile for hostile in HOSTILE if hostile])
+def test_nodes_and_options_are_made_of_harmless_signs_too(value):
+    """Lists and tables are checked element by element."""
+    said = message(slurm={"exclude": ["node1", value], "options": {"comment": value}})
+
+    assert said.startswith("2 problems")
+    assert "slurm.exclude[1] = " in said
+    assert "slurm.options.comment = " in said
+
+
+@given(st.text(max_size=8))
+def test_no_accepted_name_has_anything_that_a_shell_or_sbatch_would_read(text):
+    """Whatever is not refused is itself, quoted or not."""
+    try:
+        partition = spec(slurm={"partition": text}).slurm.partition
+    except SpecError:
+        return
+    assert partition == text
+    assert not text.startswith("-")
+    assert set(text) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:,=@%+/-")
+
+
+@pytest.mark.parametrize("line", ["a\nb", "a\r", "\x1b[2J", "\x00", ""])
+def test_a_setup_line_is_one_line(line):
+    """Setup is shell by intent, but what looks like one line must be one."""
+    assert "slurm.setup[1] = " in message(slurm={"setup": ["module load python", line]})
+
+
+@pytest.mark.parametrize(
+    ("time", "minutes"),
+    [
+        (90, 90),
+        ("90", 90),
+        ("90:01", 91),
+        ("8:00:00", 480),
+        ("00:00:01", 1),
+        ("1-12", 36 * 60),
+        ("1-12:30", 36 * 60 + 30),
+        ("2-00:00:30", 2880 + 1),
+        ("0", None),
+        ("8h", None),
+        ("1:2:3:4", None),
+        ("-5", None),
+        ("UNLIMITED", None),
+        ("٣", None),
+    ],
+)
+def test_times_are_in_slurms_own_forms(time, minutes):
+    """ "8:00" is eight minutes, as for sbatch; seconds are rounded up, as by SLURM."""
+    assert minutes_of(time) == minutes
+
+
+@given(st.integers(0, 99), st.integers(0, 23), st.integers(0, 59), st.integers(0, 59))
+def test_every_form_of_a_time_says_the_same(days, hours, minutes, seconds):
+    """One duration, four ways to write it."""
+    total = 1440 * days + 60 * hours + minutes + (seconds > 0)
+
+    assert minutes_of(f"{days}-{hours:02}:{minutes:02}:{seconds:02}") == (total or None)
+    assert minutes_of(f"{24 * days + hours}:{minutes:02}:{seconds:02}") == (total or None)
+    assert minutes_of(f"{1440 * days + 60 * hours + minutes}:{seconds:02}") == (total or None)
+    assert minutes_of(total) == (total or None)
+
+
+@pytest.mark.parametrize(
+    ("memory", "megabytes"), [("8G", 8192), ("8g", 8192), ("500", 500), ("1025K", 2), ("2T", 2 << 20)]
+)
+def test_sizes_are_in_slurms_own_forms(memory, megabytes):
+    """A number alone is megabytes."""
+    assert megabytes_of(memory) == megabytes
+
+
+@pytest.mark.parametrize(
+    ("slurm", "said"),
+    [
+        ({"time": "8h"}, 'slurm.time = "8h": must be a time in SLURM\'s form'),
+        ({"time": True}, "slurm.time = true: must be a time"),
+        ({"time": 0}, "slurm.time = 0: must be a time"),
+        ({"cpus": 0}, "slurm.cpus = 0: must be a whole number >= 1"),
+        ({"gpus": -1}, "slurm.gpus = -1: must be a whole number >= 0"),
+        ({"memory": "8 GB"}, 'slurm.memory = "8 GB": must be a size such as "16G"'),
+        ({"memory_per_cpu": "0"}, 'slurm.memory_per_cpu = "0": must be a size'),
+        ({"gpu_form": "gpus"}, 'slurm.gpu_form = "gpus": must be "gres" or "gpus-per-node"'),
+        ({"exclude": "node1"}, 'slurm.exclude = "node1": must be a list of nodes'),
+        ({"partiton": "gpu"}, 'slurm.partiton = "gpu": no such key; did you mean `partition`?'),
+        ({"mail-user": "x"}, 'slurm.mail-user = "x": no such key'),
+        ({"options": "--nice"}, 'slurm.options = "--nice": must be a table such as'),
+        ({"poll_seconds": 0}, "slurm.poll_seconds = 0: must be a number >= 1"),
+        (
+            {"floor_minutes": 20, "target_minutes": 5},
+            "slurm.floor_minutes = 20.0: must be at most target_minutes = 5",
+        ),
+        (
+            {"target_minutes": 90, "time": "1:00:00"},
+            "slurm.target_minutes = 90.0: must be at most 60 minutes",
+        ),
+        ({"floor_minutes": 90, "time": "1:00:00"}, "slurm.floor_minutes = 90.0: must be at most 60 minutes"),
+        ({"cpus": 4, "cpus_per_gpu": 4}, "slurm.cpus = 4: excludes cpus_per_gpu"),
+        ({"memory": "4G", "memory_per_cpu": "4G"}, 'slurm.memory = "4G": excludes memory_per_cpu'),
+        ({"gpus": 0, "gpu_type": "a100"}, 'slurm.gpu_type = "a100": needs gpus >= 1'),
+    ],
+)
+def test_a_wrong_value_is_refused_with_what_is_allowed(slurm, said):
+    """When the file is read, not when a job has waited a night."""
+    assert said in message(slurm=slurm)
+
+
+def test_everything_wrong_is_said_at_once_with_its_line(tmp_path):
+    """Types, signs, options and rules between keys in one round."""
+    file = tmp_path / "bad.toml"
+    file.write_text(
+        GOOD + "[slurm]\npartition = 'a b'\ncpus = 0\nfloor_minutes = 20\ntarget_minutes = 5\n"
+        "[slurm.options]\narray = '0-9'\nnice = [1]\n"
+    )
+
+    with pytest.raises(SpecError) as caught:
+        load_spec(file)
+
+    lines = [line for line in str(caught.value).splitlines() if line.startswith(f"{file}:")]
+    start = GOOD.count("\n")
+    assert [line.removeprefix(f"{file}:").split(" = ")[0] for line in lines] == [
+        f"{start + 2}: slurm.partition",
+        f"{start + 3}: slurm.cpus",
+        f"{start + 4}: slurm.floor_minutes",
+        f"{start + 7}: slurm.options.array",
+        f"{start + 8}: slurm.options.nice",
+    ]
+
+
+@pytest.mark.parametrize("name", sorted(TAKEN))
+def test_an_option_that_lthsweep_sets_is_refused_with_the_reason(name):
+    """A second --array, or another job name, would break what finds the jobs again."""
+    assert f"slurm.options.{name} = true: cannot be set: {TAKEN[name]}" in message(
+        slurm={"options": {name: True}}
+    )
+
+
+@pytest.mark.parametrize("name", sorted(OWN_KEYS))
+def test_an_option_that_has_a_key_names_it(name):
+    """Two ways to say the same would contradict each other one day."""
+    assert OWN_KEYS[name] in SlurmSpec.model_fields
+    assert f"write slurm.{OWN_KEYS[name]}" in message(slurm={"options": {name: "1"}})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("mail-usr", "x", "did you mean `mail-user`?"),
+        ("mail_user", "x", "did you mean `mail-user`?"),
+        ("--nice", 1, "did you mean `nice`?"),
+        ("Nice", 1, "did you mean `nice`?"),
+        ("N", 1, "write its long name without dashes"),
+        ("jobname", "x", "did you mean `job-name`?"),
+        ("a b", 1, "is no option of sbatch"),
+        ("x=1\n#SBATCH --uid", 1, "is no option of sbatch"),
+        ("nice", -1, "a dash in front"),
+        ("nice", 1.5, "must be text, a whole number, true or false"),
+        ("gres", "gpu:1", "write slurm.gpus"),
+        ("gres", "lscratch:1,gpu:a100:1", "write slurm.gpus"),
+    ],
+)
+def test_a_slip_in_an_option_is_found_when_the_file_is_read(name, value, said):
+    """sbatch would find it too, but later."""
+    assert said in (option_problem(name, value) or "")
+
+
+@pytest.mark.parametrize("name", sorted(KNOWN))
+def test_every_other_option_of_sbatch_may_be_set(name):
+    """Clusters ask for the oddest things."""
+    assert option_problem(name, True) is None
+    assert option_problem(name, "x:1") is None
+
+
+def test_an_option_of_a_later_slurm_passes():
+    """SLURM itself says what it does not know; a list here would be behind the next release."""
+    assert option_problem("quantum-lanes", 3) is None
+
+
+def test_single_keys_are_set_from_the_command_line():
+    """`--set slurm.partition=gpu`, and options by their names."""
+    read = load_spec(
+        "digits-lenet",
+        [
+            "slurm.partition=gpu",
+            "slurm.time=8:00:00",
+            "slurm.cpus=4",
+            "slurm.options.mail-type=FAIL",
+            "slurm.options.nice=9",
+        ],
+    ).slurm
+
+    assert (read.partition, read.time, read.cpus) == ("gpu", "8:00:00", 4)
+    assert read.options == {"mail-type": "FAIL", "nice": 9}
+    with pytest.raises(
+        SpecError, match=r"--set slurm\.options\.array=1: slurm\.options\.array = 1: cannot be set"
+    ):
+        load_spec("digits-lenet", ["slurm.options.array=1"])
+
+
+@pytest.mark.parametrize(
+    "written", ["here.toml", "./here.toml", "sites/here.toml", "~/here.toml", "/etc/here.toml"]
+)
+def test_the_path_of_a_profile_becomes_absolute(written, tmp_path, monkeypatch):
+    """The resolved file is read again by jobs, which start elsewhere. It counts from where the command is typed."""
+    monkeypatch.chdir(tmp_path)
+
+    profile = spec_of(tables(slurm={"profile": written})).slurm.profile
+
+    assert profile == str(tmp_path / Path(written).expanduser())
+    assert spec_of(tables(slurm={"profile": "cannon"})).slurm.profile == "cannon"
