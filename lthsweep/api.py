@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from lthsweep.plan.run import Plan
+    from lthsweep.reduce.compare import Family
+    from lthsweep.reduce.contrast import Contrast
     from lthsweep.reduce.frames import Frames
     from lthsweep.spec import Spec
 
@@ -97,6 +99,43 @@ class Sweep:
         from lthsweep.reduce.query import sql
 
         return sql(self.frames, statement)
+
+    def contrast(
+        self,
+        axis: str,
+        *,
+        metric: str = "test_accuracy",
+        confidence: float | None = None,
+        margin: float | None = None,
+        family: Family = "table",
+    ) -> Contrast:
+        """Which value of an axis is best at each point, and is that more than noise: see `lthsweep.reduce.contrast`."""
+        from lthsweep.reduce.contrast import COMPARABLE, Outcome, contrast
+
+        runs = self.runs
+        values = runs[metric] if metric in COMPARABLE else [float("nan")] * len(runs)
+        outcomes = {
+            key: Outcome(state, float(value))
+            for key, state, value in zip(runs["key"], runs["state"], values, strict=True)
+        }
+        return contrast(
+            self.plan, outcomes, axis, metric=metric, confidence=confidence, margin=margin, family=family
+        )
+
+    def compare(
+        self,
+        axis: str,
+        *,
+        metric: str = "test_accuracy",
+        confidence: float | None = None,
+        margin: float | None = None,
+        family: Family = "table",
+    ) -> pd.DataFrame:
+        """The rows of `contrast` as a frame: one per grid point and value of the axis, with a verdict."""
+        import pandas as pd
+
+        found = self.contrast(axis, metric=metric, confidence=confidence, margin=margin, family=family)
+        return pd.DataFrame(found.rows).astype({"rank": "Int64"})
 
     def __repr__(self) -> str:
         return f"Sweep({self.spec.sweep.name!r} at {self.path})"

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from lthsweep.commands import cluster, data, doctor, planning, running, tables, watching
+from lthsweep.commands import cluster, comparing, data, doctor, planning, running, tables, watching
 from lthsweep.errors import LthsweepError
 
 __all__ = ["app", "main"]
@@ -34,6 +34,7 @@ app.command()(watching.logs)
 app.command()(cluster.cancel)
 app.command()(tables.merge)
 app.command()(tables.query)
+app.command()(comparing.compare)
 app.command()(tables.report)
 app.add_typer(data.app, name="data")
 app.command()(doctor.doctor)

@@ -15,6 +15,7 @@ __all__ = [
     "CancelledError",
     "ClaimedError",
     "ClusterSilentError",
+    "CodeError",
     "CorruptRecordError",
     "DataError",
     "JobLimitError",
@@ -57,6 +58,12 @@ class UnknownNameError(SpecError):
         return cls(
             f"unknown {what} {name!r}{f'; did you mean {hint!r}?' if hint else ''} known: {', '.join(names)}"
         )
+
+
+class CodeError(LthsweepError, ValueError):
+    """Code of the user's own, named in a file, is not there, not allowed, not what it was, or does not fit."""
+
+    exit_code = 2
 
 
 class QueryError(LthsweepError, ValueError):

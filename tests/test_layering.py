@@ -23,7 +23,7 @@ from tests.store.factory import make_record
 PACKAGE = Path(lthsweep.__file__).parent
 
 FLOORS = (
-    {"errors", "randomness"},
+    {"errors", "randomness", "usercode"},
     {"models", "data", "pruning", "training", "spec", "presets"},
     {"lottery", "store", "plan"},
     {"launch", "reduce"},
@@ -39,6 +39,7 @@ TORCH = {"torch", "torchvision"}
 TORCH_FREE = {
     "errors",
     "randomness",
+    "usercode",
     "spec",
     "presets",
     "plan",
@@ -237,6 +238,7 @@ def test_commands_that_do_not_train_start_without_torch(sweep):
         ["status", path],
         ["merge", path],
         ["query", path, "sparsity >= 0.8", "--json"],
+        ["compare", path, "--axis", "sparsity"],
         ["doctor", path],
     ]
 

@@ -16,8 +16,9 @@ from lthsweep.plan.run import Plan
 from lthsweep.spec import Spec, dump_spec
 from lthsweep.store import commit, failures
 from lthsweep.store.layout import SweepDir
+from lthsweep.usercode import is_code, require_allowed
 
-__all__ = ["SweepRun", "open_sweep", "require_data", "run_on_pool"]
+__all__ = ["SweepRun", "open_sweep", "require_code", "require_data", "run_on_pool"]
 
 _TEMP_SECONDS = 3600.0
 """A temporary file this old has no living writer."""
@@ -55,10 +56,12 @@ def run_on_pool(
         cache: folder of packed data, None for the default.
 
     Raises:
+        CodeError: before anything is written, if code of the user's own is not allowed or not what it was.
         MissingDataError: before anything is written.
         LaunchError: if workers cannot be started.
         StoreError: if the directory cannot be written.
     """
+    require_code(plan, sweep)
     require_data(plan, cache)
     open_sweep(plan.spec, sweep)
     _forget_cancelled(plan, sweep)
@@ -89,6 +92,19 @@ def _forget_cancelled(plan: Plan, sweep: SweepDir) -> None:
     for key, failure in failures.read_failures(sweep).items():
         if key in plan.runs and failure.kind == failures.CANCELLED:
             failures.clear_failure(sweep, key)
+
+
+def require_code(plan: Plan, sweep: SweepDir) -> None:
+    """Make sure that code of the user's own, which workers will run, is allowed, here and unchanged.
+
+    What has its records already needs no code any more, so an older version of it may be gone.
+
+    Raises:
+        CodeError: if it is not; the message names the way to allow it.
+    """
+    named = ((str(run.recipe.model["init"]), key) for key, run in plan.runs.items())
+    for name in sorted({name for name, key in named if is_code(name) and not sweep.has_record(key)}):
+        require_allowed(name)
 
 
 def require_data(plan: Plan, cache: Path | None = None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from lthsweep.launch.on_pool import open_sweep, require_data
+from lthsweep.launch.on_pool import open_sweep, require_code, require_data
 from lthsweep.launch.slurm.advance import Advance, advance
 from lthsweep.launch.slurm.halt import forgive, go_on, read_halt
 from lthsweep.launch.slurm.journal import open_journal, read_journal
@@ -30,10 +30,11 @@ def run_slurm(
         cache: folder of packed data, on such a disk too; None for the default.
 
     Raises:
-        MissingDataError: before anything is written.
+        CodeError, MissingDataError: before anything is written.
         ClusterSilentError, RefusedError: see `lthsweep.launch.slurm.advance`; what was submitted until then stands.
         StoreError: if the directory cannot be written.
     """
+    require_code(plan, sweep)
     require_data(plan, cache)
     open_sweep(plan.spec, sweep)
     open_journal(sweep)

@@ -11,9 +11,11 @@ import torch
 from torch import nn
 
 from lthsweep.errors import ModelError, UnknownNameError
+from lthsweep.models.custom import custom_scheme
 from lthsweep.models.registry import INITIALIZERS, MODELS
 from lthsweep.models.shapes import InputShape
 from lthsweep.randomness import torch_seed
+from lthsweep.usercode import is_code
 
 __all__ = ["build_model"]
 
@@ -26,29 +28,39 @@ def build_model(options: Mapping[str, Any], *, input_shape: InputShape, classes:
     so that an initialiser's weights do not depend on what a constructor drew.
 
     Args:
-        options: `name` (of `MODELS`), `init` (of `INITIALIZERS`, "default" if absent), and the model's own
-            options.
+        options: `name` (of `MODELS`), `init` (of `INITIALIZERS`, "default" if absent, or code of the user's own,
+            "module:function@HASH"), and the model's own options.
         input_shape: (channels, height, width) of one image.
         classes: number of outputs, at least 1.
         seed: of the replicate, 0 or more.
 
     Raises:
         UnknownNameError: if the model or the initialiser is not in its registry.
-        ModelError: if an option is unknown or out of range, or the images are too small for the network.
+        CodeError: if code of the user's own is not allowed, not there or not the one that was named.
+        ModelError: if that code does not keep its contract (`lthsweep.models.custom`), an option is unknown or
+            out of range, or the images are too small for the network.
     """
     chosen = dict(options)
     name = str(chosen.pop("name", ""))
     construct = _entry("model", name, MODELS)
-    initialise = _entry("initialiser", str(chosen.pop("init", "default")), INITIALIZERS)
+    init = str(chosen.pop("init", "default"))
     _check_options(name, construct, chosen)
     if classes < 1:
         raise ModelError(f"model {name!r}: {classes} classes; a classifier needs at least 1")
     start = torch_seed(seed, "init")
-    # not torch.manual_seed, which would also reseed every GPU, with nobody to restore them
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+
+    def constructed() -> nn.Module:
+        # not torch.manual_seed, which would also reseed every GPU, with nobody to restore them
         torch.default_generator.manual_seed(start)
         model: nn.Module = construct(input_shape, classes, **chosen)
         torch.default_generator.manual_seed(start)
+        return model
+
+    initialise = (
+        custom_scheme(init, constructed) if is_code(init) else _entry("initialiser", init, INITIALIZERS)
+    )
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        model = constructed()
         initialise(model)
     return model
 

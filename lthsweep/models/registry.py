@@ -28,6 +28,8 @@ INITIALIZERS: Mapping[str, str] = {
     "default": "lthsweep.models.initializers:default",
     "kaiming_normal": "lthsweep.models.initializers:kaiming_normal",
     "kaiming_uniform": "lthsweep.models.initializers:kaiming_uniform",
+    "orthogonal": "lthsweep.models.initializers:orthogonal",
+    "signed_constant": "lthsweep.models.initializers:signed_constant",
     "xavier_normal": "lthsweep.models.initializers:xavier_normal",
     "xavier_uniform": "lthsweep.models.initializers:xavier_uniform",
 }

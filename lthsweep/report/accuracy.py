@@ -18,7 +18,7 @@ from lthsweep.report.numbers import as_float, plural
 from lthsweep.report.style import ALERT, INK, MARKERS, MUTED, line_colours, new_figure, note, say
 from lthsweep.report.summary import dead_layers, remaining, verdict_of
 
-__all__ = ["accuracy"]
+__all__ = ["accuracy", "log_axis_of_remaining"]
 
 _LINES = 10
 _ZOOM = 0.06  # accuracy below dense that the right panel still shows
@@ -47,7 +47,7 @@ def accuracy(part: Part, report: ReportInput) -> Figure:
     handles = _draw_dense(plots, dense, report.margin) if len(dense) else []
     handles += _draw_lines(plots, points, part)
     for plot in plots:
-        _frame(plot, shown["left"])
+        log_axis_of_remaining(plot, shown["left"])
     if zoom:
         near = shown["low"][shown["low"] >= reference - _ZOOM]
         bottom = min(float(near.min()) if len(near) else reference, reference - 3 * report.margin)
@@ -153,7 +153,13 @@ def _draw_lines(plots: list[Plot], points: pd.DataFrame, part: Part) -> list[Lin
     return handles
 
 
-def _frame(plot: Plot, left: pd.Series) -> None:
+def log_axis_of_remaining(plot: Plot, left: pd.Series) -> None:
+    """Weights remaining along x.
+
+    Args:
+        plot: the plot.
+        left: the fractions that it shows.
+    """
     plot.set_xscale("log")
     low, high = 100 * float(left.min()), 100 * float(left.max())
     room = max((high / low) ** 0.05, 1.05)

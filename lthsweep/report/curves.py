@@ -17,7 +17,7 @@ from lthsweep.report.content import Part, ReportInput
 from lthsweep.report.numbers import plural
 from lthsweep.report.style import INK, line_colours, new_figure, note, say
 
-__all__ = ["curves"]
+__all__ = ["curves", "metric_of"]
 
 _PANELS = 6
 _LINES = 5
@@ -30,7 +30,7 @@ def curves(part: Part, report: ReportInput) -> Figure:
     A ticket's curve starts where it was rewound to, so the lines of one panel are aligned by the epochs of
     the schedule, not by the time spent.
     """
-    metric, name = _metric(report.curves)
+    metric, name = metric_of(report.curves)
     keyed = _by_key(report.curves, metric)
     cut = report.axes.cut
     trained = part.runs[part.runs["key"].isin(keyed.index)] if "key" in part.runs else part.runs.iloc[:0]
@@ -72,7 +72,7 @@ def curves(part: Part, report: ReportInput) -> Figure:
     return figure
 
 
-def _metric(frame: pd.DataFrame) -> tuple[str, str]:
+def metric_of(frame: pd.DataFrame) -> tuple[str, str]:
     """The column to draw and its name: training accuracy if nothing was held out for validation."""
     if "val_accuracy" in frame and pd.to_numeric(frame["val_accuracy"], errors="coerce").notna().any():
         return "val_accuracy", "validation accuracy"

@@ -1,14 +1,19 @@
-"""All figures of a report, drawn and rendered: four kinds, each once per combination of the further axes."""
+"""All figures of a report, drawn and rendered.
+
+Four kinds show one combination of the further axes each. Two more lay the values of a further axis over each other;
+they come first, for whoever has such an axis asks which value is best.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
 from lthsweep.report.accuracy import accuracy
+from lthsweep.report.by_value import Overlay, accuracy_by_value, epochs_by_value, overlays
 from lthsweep.report.content import Part, ReportInput
 from lthsweep.report.curves import curves
 from lthsweep.report.heatmap import heatmap
@@ -17,7 +22,7 @@ from lthsweep.report.numbers import plural
 from lthsweep.report.style import paper_style, render
 from lthsweep.report.summary import totals
 
-__all__ = ["KINDS", "Drawing", "Kind", "draw_figures"]
+__all__ = ["KINDS", "OVERLAYS", "Drawing", "Kind", "OverlayKind", "draw_figures"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,15 @@ class Kind:
     title: str
     caption: str
     draw: Callable[[Part, ReportInput], Figure]
+
+
+@dataclass(frozen=True)
+class OverlayKind:
+    """One kind of figure that compares the values of a further axis; as `Kind`."""
+
+    title: str
+    caption: str
+    draw: Callable[[Overlay, ReportInput], Figure]
 
 
 @dataclass(frozen=True)
@@ -78,16 +92,33 @@ KINDS: Mapping[str, Kind] = {
 }
 
 
+OVERLAYS: Mapping[str, OverlayKind] = {
+    "by-value": OverlayKind(
+        "Accuracy against weights remaining",
+        "Test accuracy at the last epoch, a line per value; further right is a smaller network. What is more than "
+        "noise, `lthsweep compare` says.",
+        accuracy_by_value,
+    ),
+    "by-value-epochs": OverlayKind(
+        "Accuracy against epochs",
+        "Validation accuracy of each epoch, a line per value; markers are test accuracy at the end of a training.",
+        epochs_by_value,
+    ),
+}
+"""Figures of a sweep whose further axes have several values."""
+
+
 def draw_figures(report: ReportInput, *, max_parts: int = 12) -> list[Drawing]:
-    """Draw every kind for every combination of further axes.
+    """Draw every kind for every combination of further axes, and the values of each of them over each other.
 
     Args:
         report: what to draw.
         max_parts: combinations to draw, the first ones of the table; a figure takes about half a second.
     """
     parts = report.parts()[:max_parts]
-    drawings = []
+    drawings: list[Drawing] = []
     with paper_style():
+        drawings += _overlay_drawings(report, overlays(report)[:max_parts])
         for name, kind in KINDS.items():
             for number, part in enumerate(parts, start=1):
                 rendered = render(kind.draw(part, report))
@@ -101,6 +132,25 @@ def draw_figures(report: ReportInput, *, max_parts: int = 12) -> list[Drawing]:
                         png=rendered.png,
                     )
                 )
+    return drawings
+
+
+def _overlay_drawings(report: ReportInput, found: Sequence[Overlay]) -> list[Drawing]:
+    drawings = []
+    for name, kind in OVERLAYS.items():
+        for number, overlay in enumerate(found, start=1):
+            rendered = render(kind.draw(overlay, report))
+            drawings.append(
+                Drawing(
+                    name=f"{name}-{number}-{_slug({overlay.axis: 'all', **overlay.others})}",
+                    title=f"{kind.title}, {overlay.title}",
+                    caption=kind.caption,
+                    alt=f"{kind.title}, {overlay.title}: a line each for {', '.join(overlay.parts)}. "
+                    "The table holds the numbers.",
+                    svg=rendered.svg,
+                    png=rendered.png,
+                )
+            )
     return drawings
 
 

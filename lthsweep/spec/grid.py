@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainVa
 from pydantic_core import PydanticCustomError
 
 from lthsweep.spec.base import Allowed, Number, Table, Whole
+from lthsweep.spec.initial import INIT_AXIS, pinned_axis
 from lthsweep.spec.inline import inline
 
 __all__ = ["AxisValue", "GridSpec", "LevelsSpec", "flatten_axes", "iterations_of", "short_name"]
@@ -58,7 +59,7 @@ def flatten_axes(raw: Mapping[str, Any]) -> dict[str, Any]:
             short = short_name(dotted)
             if short in flat:
                 raise PydanticCustomError("same_axis", "the axis {axis} is there twice", {"axis": short})
-            flat[short] = axis
+            flat[short] = pinned_axis(axis) if short == INIT_AXIS else axis
     return flat
 
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from lthsweep.spec.base import Number, Table
+from lthsweep.spec.base import Allowed, Number, Table, Text
+from lthsweep.spec.initial import SCHEMES_TEXT, scheme
 
 __all__ = ["ConvSpec", "LeNetSpec", "MobileNetV2Spec", "ModelSpec", "ResNetSpec", "VGGSpec"]
 
-Init = Literal["default", "kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform"]
-
 
 class _Model(Table):
-    init: Init = Field(
+    init: Annotated[
+        Text,
+        AfterValidator(scheme),
+        Allowed(SCHEMES_TEXT),
+    ] = Field(
         "default",
         description="How convolution and linear weights are drawn; default is what PyTorch does.",
     )

@@ -26,6 +26,7 @@ def test_help_lists_every_verb(cache):
         "logs",
         "merge",
         "query",
+        "compare",
         "report",
         "data",
         "doctor",

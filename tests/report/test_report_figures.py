@@ -13,7 +13,7 @@ import pytest
 from report_frames import sweep
 
 from lthsweep.report.content import ReportInput
-from lthsweep.report.figures import KINDS, draw_figures
+from lthsweep.report.figures import KINDS, OVERLAYS, draw_figures
 from lthsweep.report.heatmap import heatmap
 from lthsweep.report.style import paper_style
 
@@ -64,15 +64,16 @@ def test_a_report_draws_each_combination_of_further_axes_once():
 
     names = [drawing.name for drawing in draw_figures(report)]
 
-    assert names[:2] == ["heatmap-1-init=default-scope=layer", "heatmap-2-init=kaiming_normal-scope=layer"]
-    assert len(names) == len(set(names)) == 2 * len(KINDS)
+    assert names[:2] == ["by-value-1-init=all-scope=layer", "by-value-epochs-1-init=all-scope=layer"]
+    assert names[2:4] == ["heatmap-1-init=default-scope=layer", "heatmap-2-init=kaiming_normal-scope=layer"]
+    assert len(names) == len(set(names)) == len(OVERLAYS) + 2 * len(KINDS)
 
 
 def test_figures_stop_at_the_number_of_combinations_asked_for():
     """A hundred combinations would take minutes; the page says how many have none."""
     report = sweep(sparsities=(0.5,), rewinds=(0,), seeds=1, epochs=1, further={"train.epochs": [1, 2, 3]})
 
-    assert len(draw_figures(report, max_parts=2)) == 2 * len(KINDS)
+    assert len(draw_figures(report, max_parts=2)) == len(OVERLAYS) + 2 * len(KINDS)
 
 
 def test_a_figure_is_the_same_bytes_in_another_process():

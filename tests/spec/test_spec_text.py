@@ -24,14 +24,24 @@ from lthsweep.spec import (
 from lthsweep.spec.schema import axis_names, walk
 from tests.spec.files import spec
 
-PRESETS = ["cifar10-mobilenetv2", "digits-lenet", "digits-mobilenetv2", "mnist-lenet"]
+PRESETS = [
+    "cifar10-conv6-init",
+    "cifar10-mobilenetv2",
+    "digits-lenet",
+    "digits-lenet-init",
+    "digits-mobilenetv2",
+    "mnist-lenet",
+    "mnist-lenet-init",
+]
 
 words = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=12)
 labels = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,20}", fullmatch=True)
 plain = st.from_regex(r"[a-z0-9./@][a-z0-9./@-]{0,20}", fullmatch=True)
 share = st.floats(0, 0.999)
 positive = st.floats(1e-6, 8)
-inits = st.sampled_from(["default", "kaiming_normal", "xavier_uniform"])
+inits = st.sampled_from(
+    ["default", "kaiming_normal", "signed_constant", "own.module:scheme@0123456789abcdef"]
+)
 
 
 def optional(**keys):

@@ -1,0 +1,200 @@
+"""From a sweep to a comparison along one axis: which cells belong to one point, and the rows of the answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from lthsweep.errors import QueryError, nearest
+from lthsweep.reduce.compare import Family, Scores, compare_values, pairs_tested
+from lthsweep.reduce.facts import METRICS
+
+if TYPE_CHECKING:
+    from lthsweep.plan.run import Cell, Plan
+
+__all__ = ["COMPARABLE", "LOWER_IS_BETTER", "Contrast", "Outcome", "contrast"]
+
+COMPARABLE = tuple(name for name in METRICS if name != "steps_to_dense")  # −1 there is no number of steps
+"""Metrics of a run that may be averaged over seeds."""
+
+LOWER_IS_BETTER = frozenset(
+    name
+    for name in COMPARABLE
+    if name.endswith(("_loss", "_loss_best")) or name.startswith(("macs_", "bytes_", "seconds_", "params_"))
+)
+"""Metrics of which less is better; of all others more is."""
+
+_OF_TICKETS = ("sparsity", "threshold", "rewind_epoch")
+
+Kind = Literal["dense", "point", "overall"]
+_Outcomes: TypeAlias = dict[tuple[Any, ...], dict[Any, dict[Any, "Outcome"]]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to: its state as in /runs, and the metric that is compared."""
+
+    state: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """The answer.
+
+    Attributes:
+        axis, metric, confidence, margin, family, higher_is_better: as asked, or by default.
+        tests: pairs of values tested, the size of Holm's family (of all families together, for "point").
+        rows: one per point and value: `at` ("dense": the dense runs, "point": a point of the grid, "overall": the
+            mean over all of its points, a family of its own), the other axes, the axis, then the fields of
+            `lthsweep.reduce.compare.Standing`.
+    """
+
+    axis: str
+    metric: str
+    confidence: float
+    margin: float
+    family: Family
+    higher_is_better: bool
+    tests: int
+    rows: list[dict[str, Any]] = field(repr=False)
+
+
+def contrast(
+    plan: Plan,
+    outcomes: Mapping[str, Outcome],
+    axis: str,
+    *,
+    metric: str = "test_accuracy",
+    confidence: float | None = None,
+    margin: float | None = None,
+    family: Family = "table",
+) -> Contrast:
+    """Compare the values of an axis at every combination of the other axes, over the seeds.
+
+    Dense runs are compared too, where each value has dense runs of its own.
+
+    Args:
+        plan: the grid.
+        outcomes: key of a run → what it came to; runs that are not there are missing.
+        axis: any axis of the grid but the seed.
+        metric: one of `COMPARABLE`, for the messages and the direction.
+        confidence: None takes the file's.
+        margin: None takes the file's for an accuracy, 0 for other metrics.
+        family: see `lthsweep.reduce.compare.Family`.
+
+    Raises:
+        QueryError: if there is no such axis or metric, or the axis has one value only.
+    """
+    _check(plan, axis, metric)
+    higher = metric not in LOWER_IS_BETTER
+    verdict = plan.spec.verdict
+    confidence = verdict.confidence if confidence is None else confidence
+    if margin is None:
+        margin = verdict.margin if "accuracy" in metric else 0.0
+    points = _points(plan, outcomes, axis)
+    overall = _overall([scores for kind, _, scores in points if kind == "point"])
+    rows = []
+    settings: dict[str, Any] = {"confidence": confidence, "margin": margin, "higher_is_better": higher}
+    compared = compare_values([scores for *_, scores in points], family=family, **settings)
+    whole = compare_values([overall], family="point", **settings)
+    others = [name for name, _ in plan.cells[0].values if name not in (axis, "seed")]
+    nowhere = dict.fromkeys(others, "")
+    for (kind, values, _), standings in zip(
+        [*points, ("overall", nowhere, overall)], [*compared, *whole], strict=True
+    ):
+        for one in standings:
+            told = {name: getattr(one, name) for name in one.__dataclass_fields__ if name != "value"}
+            rows.append({"at": kind, **values, axis: one.value, **told})
+    return Contrast(
+        axis=axis,
+        metric=metric,
+        confidence=confidence,
+        margin=margin,
+        family=family,
+        higher_is_better=higher,
+        tests=pairs_tested([scores for *_, scores in points]),
+        rows=rows,
+    )
+
+
+def _check(plan: Plan, axis: str, metric: str) -> None:
+    axes = {name: len(values) for name, values in plan.spec.grid.axes.items() if name != "seed"}
+    several = [name for name, number in axes.items() if number > 1]
+    there = f"axes of this sweep with several values: {', '.join(several) or 'none'}"
+    if axis == "seed":
+        raise QueryError(f"seeds are what values are compared over, not what is compared; {there}")
+    if axis not in axes:
+        hint = nearest(axis, axes)
+        raise QueryError(f"no axis {axis!r};{f' did you mean {hint}?' if hint else ''} {there}")
+    if axes[axis] < 2:
+        raise QueryError(f"the axis {axis} has one value, so there is nothing to compare; {there}")
+    if metric not in COMPARABLE:
+        hint = nearest(metric, COMPARABLE)
+        raise QueryError(
+            f"no metric {metric!r} to compare;{f' did you mean {hint}?' if hint else ''} there are: "
+            f"{', '.join(COMPARABLE)}"
+        )
+
+
+def _points(
+    plan: Plan, outcomes: Mapping[str, Outcome], axis: str
+) -> list[tuple[Kind, dict[str, Any], list[Scores]]]:
+    """(kind, values of the other axes, scores of each value of the axis): dense runs first, then as in the plan."""
+    found: _Outcomes = {}
+    dense: _Outcomes = {}
+    names = [name for name, _ in plan.cells[0].values if name not in (axis, "seed")]
+    missing = Outcome("missing", math.nan)
+    trunks: dict[Any, set[str]] = {}
+    for cell in plan.cells:
+        value, seed = cell[axis], cell["seed"]
+        trunk = plan.runs[cell.run].trunk
+        trunks.setdefault(value, set()).add(trunk)
+        point = tuple(cell[name] for name in names)
+        found.setdefault(point, {}).setdefault(value, {})[seed] = outcomes.get(cell.run, missing)
+        of_trunk = tuple(_of_trunk(cell, name) for name in names)
+        dense.setdefault(of_trunk, {}).setdefault(value, {})[seed] = outcomes.get(trunk, missing)
+    own_trunks = len(set.union(*trunks.values())) == sum(map(len, trunks.values()))
+    told_already = "sparsity" in names and any(cell["sparsity"] == 0 for cell in plan.cells)
+    kinds: list[tuple[Kind, _Outcomes]] = [("point", found)]
+    if own_trunks and not told_already:
+        kinds.insert(0, ("dense", dense))
+    return [
+        (
+            kind,
+            dict(zip(names, point, strict=True)),
+            [_scores(value, by_seed) for value, by_seed in by_value.items()],
+        )
+        for kind, points in kinds
+        for point, by_value in points.items()
+    ]
+
+
+def _of_trunk(cell: Cell, name: str) -> Any:
+    """The value of an axis for the dense run: it knows nothing of pruning."""
+    if name == "sparsity":
+        return 0.0
+    return "" if name in _OF_TICKETS or name.startswith("prune.") else cell[name]
+
+
+def _scores(value: Any, by_seed: Mapping[Any, Outcome]) -> Scores:
+    done = {
+        seed: one.value for seed, one in by_seed.items() if one.state == "done" and math.isfinite(one.value)
+    }
+    return Scores(value, done, sum(one.state == "diverged" for one in by_seed.values()))
+
+
+def _overall(points: list[list[Scores]]) -> list[Scores]:
+    """Mean over all points for each value and seed; a seed that lacks a point has none."""
+    by_value: dict[Any, list[Scores]] = {}
+    for scores in points:
+        for one in scores:
+            by_value.setdefault(one.value, []).append(one)
+    whole = []
+    for value, parts in by_value.items():
+        seeds: set[Hashable] = set.intersection(*(set(part.by_seed) for part in parts))
+        means = {seed: math.fsum(part.by_seed[seed] for part in parts) / len(parts) for seed in seeds}
+        whole.append(Scores(value, means, max(part.diverged for part in parts)))
+    return whole

@@ -1,0 +1,172 @@
+"""Code of the user's own by name: `module:function`, in full `module:function@HASH`.
+
+A file may name code, and a sweep directory may come from somebody else. So three things are kept apart:
+
+- Reading a file runs nothing. It finds the module's source and writes the beginning of its sha256 behind the name.
+  The name is part of a run's key: changed code makes other runs.
+- Running needs the user's word: `LTHSWEEP_ALLOW_CODE` in the environment lists the modules that may be run. No
+  file can give it, and workers inherit it from the command.
+- What is run are the very bytes that were hashed. If they are no longer those of the name, nothing is run.
+
+The hash is that of one source file. What the module imports is not in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from lthsweep.errors import CodeError
+
+__all__ = ["ALLOW_VARIABLE", "Code", "is_code", "load", "pinned", "require_allowed"]
+
+ALLOW_VARIABLE = "LTHSWEEP_ALLOW_CODE"
+"""Names of modules, separated by commas."""
+
+_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+_CODE = re.compile(rf"(?P<module>{_NAME}(?:\.{_NAME})*):(?P<function>{_NAME})(?:@(?P<digest>[0-9a-f]+))?")
+_DIGITS = 16
+
+
+@dataclass(frozen=True)
+class Code:
+    """A function of a module, and which source it is.
+
+    Attributes:
+        module: its dotted name.
+        function: a name at the top of the module.
+        digest: the first 16 hexadecimal digits of the source file's sha256; "" if the name does not say.
+    """
+
+    module: str
+    function: str
+    digest: str = ""
+
+    @classmethod
+    def parse(cls, name: str) -> Self:
+        """Read `module:function` or `module:function@HASH`.
+
+        Raises:
+            CodeError: if it is neither.
+        """
+        found = _CODE.fullmatch(name)
+        if found is None or len(found["digest"] or "0" * _DIGITS) != _DIGITS:
+            raise CodeError(
+                f'{name!r} names no code; write "module:function", as in "my_inits:scheme" (the hash behind @ is '
+                f"written by lthsweep)"
+            )
+        return cls(found["module"], found["function"], found["digest"] or "")
+
+    def __str__(self) -> str:
+        """As it stands in a file."""
+        return f"{self.module}:{self.function}" + (f"@{self.digest}" if self.digest else "")
+
+
+def is_code(name: str) -> bool:
+    """Whether a text is meant to name code of the user's own: no name of ours has a colon."""
+    return ":" in name
+
+
+def pinned(name: str) -> str:
+    """The name with the hash of the source behind it; one that has a hash is returned as it is. Runs nothing.
+
+    Raises:
+        CodeError: if it is no such name, or the module's source is not found.
+    """
+    code = Code.parse(name)
+    if code.digest:
+        return name
+    return str(Code(code.module, code.function, _digest(_read(_find(code)))))
+
+
+def require_allowed(name: str) -> None:
+    """Make sure that the user lets this code run, and that it is here, unchanged.
+
+    Raises:
+        CodeError: with what to do.
+    """
+    _source(Code.parse(name))
+
+
+def load(name: str) -> Callable[..., Any]:
+    """The function, from the bytes of the source that the name's hash is of.
+
+    Raises:
+        CodeError: if the module is not allowed, not found, not the one that the name was written for, fails
+            when it is run, or has no such function.
+    """
+    code = Code.parse(name)
+    path, source = _source(code)
+    found = getattr(_run(code, path, source), code.function, None)
+    if found is None:
+        raise CodeError(f"{path} has no {code.function!r}, which {name!r} names")
+    if not callable(found):
+        raise CodeError(f"{name!r} names no function: {code.function} in {path} is a {type(found).__name__}")
+    return found  # type: ignore[no-any-return]
+
+
+def _source(code: Code) -> tuple[Path, bytes]:
+    allowed = {module.strip() for module in os.environ.get(ALLOW_VARIABLE, "").split(",")}
+    if code.module not in allowed:
+        raise CodeError(
+            f"{str(code)!r} is code of your own, or of whoever wrote the file, and is not run unasked; look at the "
+            f"module, then allow it: {ALLOW_VARIABLE}={code.module} lthsweep run …"
+        )
+    path = _find(code)
+    source = _read(path)
+    digest = _digest(source)
+    if not code.digest:
+        raise CodeError(f"{str(code)!r} does not say which source it means; name it {code}@{digest}")
+    if digest != code.digest:
+        raise CodeError(
+            f"{path} is not the source that {str(code)!r} was written for: its hash is {digest} now; restore it, or "
+            f"run the file that names {code.module}:{code.function}, which makes new runs"
+        )
+    return path, source
+
+
+def _find(code: Code) -> Path:
+    """The source, looked for as Python would, in the working directory first; packages around it are not run."""
+    stem = Path(*code.module.split("."))
+    for folder in dict.fromkeys((str(Path.cwd()), *sys.path)):
+        for path in (Path(folder, stem, "__init__.py"), Path(folder, stem).with_suffix(".py")):
+            if path.is_file():
+                return path
+    raise CodeError(
+        f"there is no module {code.module!r}, which {str(code)!r} names: neither {stem}.py in the working directory "
+        f"{Path.cwd()} nor on Python's path; go to its folder, or add that to PYTHONPATH"
+    )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CodeError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _digest(source: bytes) -> str:
+    return hashlib.sha256(source).hexdigest()[:_DIGITS]
+
+
+def _run(code: Code, path: Path, source: bytes) -> Any:
+    spec = importlib.util.spec_from_file_location(code.module, path)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    known = sys.modules.get(code.module)
+    sys.modules[code.module] = module  # dataclasses and pickles look their module up by its name
+    try:
+        exec(compile(source, path, "exec"), module.__dict__)
+    except Exception as error:
+        raise CodeError(f"{path} fails when it is run: {type(error).__name__}: {error}") from error
+    finally:
+        if known is not None:
+            sys.modules[code.module] = known
+    return module
