@@ -1,0 +1,111 @@
+"""`status`, `logs` and `plan --on slurm` beside a real SLURM: alive, without accounting, and silent."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from lthsweep.store.layout import SweepDir
+from tests.launch.sweeps import write_tiny
+from tests.slurm.sweeps import OnSlurm, write_sweep
+
+
+@pytest.fixture
+def sweep_on(tmp_path, cache):
+    """Makes a tiny sweep on a cluster."""
+
+    def make(cluster, **changes):
+        environment = {**cluster.env, "LTHSWEEP_CACHE": str(cache), "COLUMNS": "150"}
+        file = write_sweep(tmp_path, write_tiny(tmp_path, **changes).read_text())
+        return OnSlurm(environment, file, SweepDir(tmp_path / "sweep"))
+
+    return make
+
+
+def said(ours, *words):
+    ended = ours.lthsweep(*words)
+    assert ended.returncode in (0, 3), ended.stderr
+    return ended.stdout
+
+
+def test_a_sweep_behind_others_says_what_its_jobs_wait_for_and_is_done_in_the_end(sweep_on, cluster):
+    ours = sweep_on(cluster)
+    blockers = [cluster.sbatch("sleep 600", "--exclusive") for _ in cluster.nodes]
+    cluster.wait_until(lambda: set(cluster.queue().values()) == {"RUNNING"})
+    ours.run()
+    ours.wait_for(lambda: ours.status()["states"]["pending"] == 1)
+
+    told = ours.status()
+    text = said(ours, "status", ours.sweep.path)
+    cluster.run("scancel", *blockers)
+    watched = said(ours, "status", ours.sweep.path, "--watch", "--seconds", "1")
+
+    dense = told["run_list"][0]
+    assert (dense["state"], dense["reason"]) in [("pending", "Resources"), ("pending", "Priority")]
+    assert told["states"]["to be submitted"] == 4
+    assert f"pending job {dense['job']}, 1 element, 1 run: {dense['reason']}" in text
+    assert f"to be submitted by the follow-up, job {told['slurm']['follow_up']['job']}" in text
+    assert "5 of 5 runs done" in watched
+    assert "core-hours in finished runs" in watched
+
+
+def test_where_slurmctld_is_dead_what_was_submitted_is_unknown_and_records_count(sweep_on, cluster):
+    ours = sweep_on(cluster)
+    blockers = [cluster.sbatch("sleep 600", "--exclusive") for _ in cluster.nodes]
+    cluster.wait_until(lambda: set(cluster.queue().values()) == {"RUNNING"})
+    ours.run()
+    ours.wait_for(lambda: ours.status()["states"]["pending"] == 1)
+    cluster.ctld_kill()
+    ours.wait_for(lambda: ours.status()["slurm"]["silence"])
+
+    ended = ours.lthsweep("status", ours.sweep.path)
+    cluster.ctld_start()
+    cluster.run("scancel", *blockers)
+    ours.wait_done()
+
+    assert ended.returncode == 3
+    assert "SLURM does not answer" in ended.stdout
+    assert "0 of 5 runs done" in ended.stdout
+    assert "1 unknown" in ended.stdout
+    assert said(ours, "status", ours.sweep.path).startswith("tiny: 5 of 5 runs done")
+
+
+def test_accounting_is_never_needed(sweep_on, cluster_of):
+    ours = sweep_on(cluster_of(accounting=False))
+    planned = json.loads(said(ours, "plan", ours.file, "--on", "slurm", "--out", ours.sweep.path, "--json"))
+    ours.run()
+    watched = said(ours, "status", ours.sweep.path, "--watch", "--seconds", "1")
+
+    assert planned["slurm"]["limits"]["assumed"] is None
+    assert planned["slurm"]["limits"]["max_array"] == 1001
+    assert "5 of 5 runs done" in watched
+
+
+def test_the_plan_shows_the_job_that_run_then_submits(sweep_on, cluster):
+    """But for the beginning of the names, which is drawn when a sweep is first submitted."""
+    ours = sweep_on(cluster)
+    planned = json.loads(said(ours, "plan", ours.file, "--on", "slurm", "--out", ours.sweep.path, "--json"))
+    assert not ours.sweep.path.exists()
+    ours.run()
+    first, follow_up, *_ = ours.journal()
+    script = (ours.sweep.submission(first.name) / f"{first.name}.sh").read_text()
+    follower = (ours.sweep.submission(follow_up.name) / f"{follow_up.name}.sh").read_text()
+
+    expected, after = planned["slurm"]["submissions"][0]["sbatch"], planned["slurm"]["follow_up"]["sbatch"]
+    prefix = first.name.rpartition("-")[0]
+    assert script == expected.replace("lth-xxxxxxxx", prefix)
+    assert follower == after.replace("ID-OF-lth-xxxxxxxx-0001", first.job).replace("lth-xxxxxxxx", prefix)
+    ours.wait_done()
+
+
+def test_the_log_of_a_run_leads_to_that_of_its_job(sweep_on, cluster):
+    ours = sweep_on(cluster)
+    ours.run()
+    ours.wait_done()
+    cell = "sparsity=0.8,rewind_epoch=1,seed=0"
+
+    run, job = said(ours, "logs", ours.sweep.path, cell), said(ours, "logs", ours.sweep.path, cell, "--job")
+
+    assert "ticket sparsity 0.8 rewind 1 seed 0" in run
+    assert "element 0: " in job
