@@ -155,7 +155,7 @@ def test_a_short_trunk_takes_tickets_along_until_the_job_is_long_enough():
 
     assert trunk.parcels[0].keys == ("t0", "t0.0", "t0.1", "t0.2")
     assert trunk.seconds == 11 * MINUTE
-    assert [parcel.runs for parcel in tickets.parcels] == [12, 10]
+    assert [parcel.runs for parcel in tickets.parcels] == [10, 12]
 
 
 def test_what_nobody_waits_for_holds_nobody_up():
@@ -243,6 +243,153 @@ def test_trees_that_fork_at_every_run_have_no_more_stages_than_chains_without_fo
 
     assert max(batch.stage for batch in batches) < 20
     assert min(parcel.seconds for batch in batches for parcel in batch.parcels) >= 10 * MINUTE
+
+
+def test_chains_of_different_lengths_line_up_too():
+    """The longest come first, so that at each stage those that go on are at the same places as before."""
+    nodes = [
+        Node(f"c{chain}.{level}", f"c{chain}.{level - 1}" if level else None, 40 * MINUTE)
+        for chain, levels in enumerate([2, 4, 3])
+        for level in range(levels)
+    ]
+
+    assert shape(packed(nodes)) == [
+        (0, 3, (), False),
+        (1, 3, (0,), True),
+        (2, 2, (1,), True),
+        (3, 1, (2,), True),
+    ]
+
+
+def test_trunks_with_different_numbers_of_tickets_line_up_too():
+    """Those with most come first, whatever is the most urgent."""
+    nodes = [Node(trunk, None, 40 * MINUTE) for trunk in "abc"]
+    for trunk, tickets, minutes in [("a", 1, 60), ("b", 2, 50), ("c", 3, 45)]:
+        nodes += [Node(f"{trunk}{number}", trunk, minutes * MINUTE) for number in range(tickets)]
+
+    assert shape(packed(nodes)) == [
+        (0, 3, (), False),
+        (1, 3, (0,), True),
+        (1, 2, (0,), True),
+        (1, 1, (0,), True),
+    ]
+
+
+def test_where_jobs_do_not_line_up_they_wait_for_the_whole_array():
+    """Of three chains that were lined up the first goes on alone for long and the second forks: one call for all."""
+    nodes = chains(3, 2, minutes=40)
+    nodes += [Node(f"on.{n}", f"on.{n - 1}" if n else "c0.1", 40 * MINUTE) for n in range(9)]
+    nodes += [Node(f"fork.{n}", "c1.1", 40 * MINUTE) for n in range(3)]
+
+    assert shape(packed(nodes))[:5] == [
+        (0, 3, (), False),
+        (1, 3, (0,), True),
+        (2, 1, (1,), True),
+        (2, 3, (1,), False),
+        (3, 1, (2,), True),
+    ]
+
+
+def test_sbatch_calls_do_not_multiply_from_stage_to_stage():
+    """Ten trunks, ten long runs below each, ten below each of those."""
+    nodes = [Node(f"{a}", None, 40 * MINUTE) for a in range(10)]
+    nodes += [Node(f"{a}.{b}", f"{a}", 40 * MINUTE) for a in range(10) for b in range(10)]
+    nodes += [
+        Node(f"{a}.{b}.{c}", f"{a}.{b}", 40 * MINUTE) for a in range(10) for b in range(10) for c in range(10)
+    ]
+    stages = [batch.stage for batch in packed(nodes)]
+
+    assert (stages.count(0), stages.count(1), stages.count(2)) == (1, 10, 10)
+
+
+def test_trees_each_with_forks_are_separated_within_the_same_bounds():
+    nodes = [Node(f"{a}", None, 40 * MINUTE) for a in range(4)]
+    nodes += [Node(f"{a}.{b}", f"{a}", 40 * MINUTE) for a in range(4) for b in range(7)]
+    nodes += [
+        Node(f"{a}.{b}.{c}", f"{a}.{b}", 40 * MINUTE) for a in range(4) for b in range(7) for c in range(20)
+    ]
+    stages = [batch.stage for batch in packed(nodes)]
+
+    assert max(stages.count(stage) for stage in range(3)) <= WIDTH
+
+
+def test_crowns_too_short_for_a_job_share_one_and_no_more_than_that():
+    """Six minutes, and what follows is too long to be taken along: two a job, so that the rest waits for two."""
+    nodes = trunks_with_tickets(11, 2, trunk_minutes=6, ticket_minutes=29)
+    batches = packed(nodes)
+    trunks = [parcel.runs for batch in batches if batch.stage == 0 for parcel in batch.parcels]
+
+    assert sorted(trunks) == [2, 2, 2, 2, 3]
+
+
+def test_a_crown_left_over_goes_with_the_shortest_of_what_nobody_waits_for():
+    nodes = [
+        *trunks_with_tickets(1, 2, trunk_minutes=6, ticket_minutes=29),
+        *(Node(f"long{number}", None, 29 * MINUTE) for number in range(3)),
+        Node("shortest", None, 12 * MINUTE),
+    ]
+    batches = packed(nodes)
+
+    assert set(batches[0].keys) == {"t0", "shortest"}
+
+
+def test_a_long_run_does_not_scatter_the_short_ones():
+    """It is alone, as it is longer than the limit allows; the others share a job as they would without it."""
+    nodes = [Node("long", None, 90 * MINUTE), *(Node(f"{number}", None, 12 * MINUTE) for number in range(8))]
+    (batch,) = packed(nodes, workers=4, limit=60 * MINUTE)
+
+    assert [parcel.runs for parcel in batch.parcels] == [1, 8]
+
+
+def test_a_rest_too_short_for_a_job_is_cut_off_if_the_limit_demands_it():
+    """39 minutes of work would ask for more than the hour that there is."""
+    trunk, tickets = packed(trunks_with_tickets(1, 9, 30, 1), limit=60 * MINUTE)
+
+    assert (trunk.runs, tickets.runs) == (1, 9)
+    assert packed(trunks_with_tickets(1, 9, 30, 1))[0].runs == 10
+
+
+def test_a_tree_is_judged_by_its_schedule():
+    """Three equal tickets on two workers take two rounds, with a trunk 30 minutes and not 20."""
+    nodes = trunks_with_tickets(1, 3, trunk_minutes=10, ticket_minutes=10)
+
+    assert len(packed(nodes, workers=2, target=25 * MINUTE, floor=MINUTE)) == 2
+    assert len(packed(nodes, workers=2, target=30 * MINUTE, floor=MINUTE)) == 1
+
+
+def test_a_parcel_that_is_longer_than_the_clock_said_is_halved():
+    """Filled one piece after the other they end at 18; longest first, as they will be run, they do not."""
+    costs = [6, 9, 7, 9]
+    nodes = [*(Node(f"n{number}", None, cost) for number, cost in enumerate(costs)), Node("n4", "n0", 5)]
+    (batch,) = packed(nodes, workers=2, target=18, floor=0, limit=18 * 1.5 + 120)
+
+    assert expected_seconds(nodes, 2) > 18
+    assert batch.elements == 2
+    assert all(parcel.seconds <= 18 for parcel in batch.parcels)
+
+
+def test_a_crown_that_is_longer_in_another_order_is_not_filled_up():
+    nodes = [
+        Node("n0", None, 1),
+        *(Node(f"n{number}", "n0", cost) for number, cost in [(1, 6), (2, 9), (3, 8)]),
+        Node("n4", "n1", 8),
+        Node("n5", "n1", 1),
+    ]
+    batches = packed(nodes, workers=2, target=15, floor=15, limit=15 * 1.5 + 120)
+
+    assert batches[0].keys == ("n0",)
+    assert all(parcel.seconds <= 15 for batch in batches for parcel in batch.parcels)
+
+
+def test_the_clock_for_filling_parcels_leaves_no_worker_idle_that_could_go_on():
+    """Two chains beside each other; and many trees in one job are as long as their work."""
+    pair = Shift.of(2).plus(chains(1, 2, minutes=5)).plus(chains(1, 2, minutes=5))
+    many = Shift.of(4)
+    for _ in range(100):
+        many = many.plus(trunks_with_tickets(1, 2, 1, 1))
+
+    assert pair.free == (10 * MINUTE, 10 * MINUTE)
+    assert many.seconds <= 77 * MINUTE
 
 
 def test_only_as_much_is_submitted_as_there_is_room_for():

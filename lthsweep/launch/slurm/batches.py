@@ -170,7 +170,6 @@ def _separate(group: Group) -> list[Group]:
     inner = [bundle for bundle in group.bundles if bundle.below]
     leaves = [bundle for bundle in group.bundles if not bundle.below]
     inner.sort(key=lambda bundle: (-len(bundle.below), -bundle.size))  # so that those alike in shape line up
-    leaves.sort(key=lambda bundle: -bundle.parcel.seconds)
     fan = max((len(bundle.below) for bundle in inner), default=0)
     lines = _parts(inner, 1 if fan <= min(len(inner), group.width) else group.width)
     parts = [replace(group, bundles=tuple(line), width=group.width // len(lines)) for line in lines]

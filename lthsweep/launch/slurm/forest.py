@@ -77,7 +77,11 @@ class Forest:
 
     def in_order(self, nodes: Iterable[Node]) -> list[Node]:
         """The order of the scheduler: longest remaining chain first, and so parents before their children."""
-        return sorted(nodes, key=lambda node: self._rank[node.key])
+        return sorted(nodes, key=self.rank)
+
+    def rank(self, node: Node) -> int:
+        """The place of a run in this order."""
+        return self._rank[node.key]
 
     def least_seconds(self, roots: Sequence[Node]) -> float:
         """What the trees under some roots last at least in one job."""
@@ -149,4 +153,4 @@ class Forest:
 
     def _make_ready(self, parent: Node, ready: list[tuple[int, Node]]) -> None:
         for child in self._below(parent):
-            heapq.heappush(ready, (self._rank[child.key], child))
+            heapq.heappush(ready, (self.rank(child), child))

@@ -88,23 +88,23 @@ class _Load:
             needs=frozenset(parent for parent in needs if forest.is_unfinished(parent)),
         )
         self.rest = forest.in_order(node for piece in pieces for node in piece.rest)
+        self.rank = forest.rank(runs[0])
+        self.is_short = self.parcel.seconds < lengths.floor
 
 
 def _share(roots: Sequence[Node], forest: Forest, lengths: Lengths) -> list[_Load]:
-    """Divide a family among parcels, those first that others wait for."""
+    """Divide a family among parcels; the first holds the run with the longest remaining chain."""
     pieces = [forest.cut(root) for root in roots]
     crowns = _fill([piece for piece in pieces if piece.rest], lengths.floor, lengths)
     trees = _fill([piece for piece in pieces if not piece.rest], lengths.aim, lengths)
-    return _settle(
-        [*crowns, *reversed(trees)], forest, lengths
-    )  # the shortest of both kinds meet in the middle
+    loads = _settle([*crowns, *reversed(trees)], forest, lengths)  # the shortest of both kinds are neighbours
+    return sorted(loads, key=lambda load: load.rank)
 
 
 def _fill(pieces: Sequence[Piece], full: float, lengths: Lengths) -> list[list[Piece]]:
     """Fill one parcel after the other, longest pieces first, by the pessimistic clock.
 
-    A parcel takes the next piece if it then lasts no longer than `full`, or than its longest piece does anyway, or if
-    it is too short without.
+    A parcel takes the next piece if it then lasts no longer than `full`, or than its longest piece does anyway.
     """
     empty = Shift.of(lengths.workers)
     alone = [(empty.plus(piece.runs), piece) for piece in pieces]
@@ -112,8 +112,7 @@ def _fill(pieces: Sequence[Piece], full: float, lengths: Lengths) -> list[list[P
     shift, longest = empty, 0.0
     for own, piece in sorted(alone, key=lambda pair: -pair[0].seconds):
         then = shift.plus(piece.runs)
-        fits = then.seconds <= max(full, longest) or shift.seconds < lengths.floor
-        if parcels and fits and then.seconds <= lengths.ceiling:
+        if parcels and then.seconds <= min(max(full, longest), lengths.ceiling):
             parcels[-1].append(piece)
             shift = then
         else:
@@ -123,7 +122,7 @@ def _fill(pieces: Sequence[Piece], full: float, lengths: Lengths) -> list[list[P
 
 
 def _settle(parcels: Sequence[list[Piece]], forest: Forest, lengths: Lengths) -> list[_Load]:
-    """Schedule what was filled, halve what is too long after all, and join what is too short to the one before."""
+    """Schedule what was filled: halve what is too long after all, join what is too short to a neighbour."""
     loads: list[_Load] = []
     pending = deque(parcels)
     while pending:
@@ -132,10 +131,19 @@ def _settle(parcels: Sequence[list[Piece]], forest: Forest, lengths: Lengths) ->
             half = len(load.pieces) // 2
             pending.extendleft([load.pieces[half:], load.pieces[:half]])
             continue
-        if loads and min(loads[-1].parcel.seconds, load.parcel.seconds) < lengths.floor:
-            joined = _Load(loads[-1].pieces + load.pieces, forest, lengths)
-            if joined.parcel.seconds <= lengths.ceiling:
-                loads[-1] = joined
-                continue
+        if loads and loads[-1].is_short:
+            load = _joined(loads, load, forest, lengths)
         loads.append(load)
+    if loads and loads[-1].is_short:
+        loads.append(_joined(loads, loads.pop(), forest, lengths))
     return loads
+
+
+def _joined(loads: list[_Load], load: _Load, forest: Forest, lengths: Lengths) -> _Load:
+    """A load with the last of some loads, which is taken from them; or the load as it is if both are too much."""
+    if loads:
+        both = _Load([*loads[-1].pieces, *load.pieces], forest, lengths)
+        if both.parcel.seconds <= lengths.ceiling:
+            loads.pop()
+            return both
+    return load
