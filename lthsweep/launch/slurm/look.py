@@ -14,6 +14,7 @@ from lthsweep.launch.slurm.endings import endings, silent
 from lthsweep.launch.slurm.halt import Halt, forgiven, halt, read_halt
 from lthsweep.launch.slurm.journal import Submission, note_id, read_journal, read_submission, void
 from lthsweep.launch.slurm.queue import Element, find_by_name, read_queue
+from lthsweep.launch.slurm.sbatch import cancel
 from lthsweep.launch.slurm.site import Site
 from lthsweep.launch.slurm.standing import YOUNG_SECONDS, Place, Standing, stand, strikes
 from lthsweep.launch.slurm.traces import has_ended, last_words, nodes_of, read_end, started
@@ -59,7 +60,7 @@ def look(plan: Plan, sweep: SweepDir, site: Site) -> View:
         ClusterSilentError: if SLURM cannot be asked; nothing may be concluded then.
         StoreError: if the directory cannot be read or written.
     """
-    queue = read_queue()
+    queue = _take_back_stuck(read_queue(), sweep)
     journal = settle(sweep, read_journal(sweep), queue, site.lag_seconds)
     young = min(site.lag_seconds, YOUNG_SECONDS)
 
@@ -84,6 +85,19 @@ def look(plan: Plan, sweep: SweepDir, site: Site) -> View:
         bad_nodes=shunned,
         halt=stopped,
     )
+
+
+def _take_back_stuck(queue: Sequence[Element], sweep: SweepDir) -> list[Element]:
+    """Cancel jobs that SLURM holds back after it could not start them; what is left is the queue.
+
+    Nobody would ever release them, and what waits for them would wait for ever. A new job takes their runs, as if they
+    had vanished.
+    """
+    names = {submission.name for submission in read_journal(sweep)}
+    stuck = [element for element in queue if element.is_stuck and element.name in names]
+    if stuck:
+        cancel([element.id for element in stuck])
+    return [element for element in queue if element not in stuck]
 
 
 def settle(
@@ -151,7 +165,7 @@ def _give_up(
             ]
             count = strikes(node.key, gone, blames)
             if count >= attempts:
-                found[node.key] = _record(sweep, node.key, gone[-1], count)
+                found[node.key] = _record(sweep, node.key, gone[-1], count, failure.cause if failure else "")
     return found
 
 
@@ -194,8 +208,9 @@ def _was_on(sweep: SweepDir, place: Place, nodes: Collection[str]) -> bool:
     return bool(nodes) and nodes_of(sweep, place.submission.name, place.index)[-1:] in [(n,) for n in nodes]
 
 
-def _record(sweep: SweepDir, key: str, last: Place, count: int) -> str:
-    words = last_words(sweep, last.submission, last.index)
+def _record(sweep: SweepDir, key: str, last: Place, count: int, cause: str) -> str:
+    """Write down that a run was given up; `cause` is what the machine did to it the last time, if that is known."""
+    words = cause or last_words(sweep, last.submission, last.index)
     nodes = nodes_of(sweep, last.submission.name, last.index)
     cause = (
         f"{count} jobs in a row ended before it got anywhere, the last"

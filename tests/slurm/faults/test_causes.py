@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lthsweep.launch.slurm.traces import nodes_of
+from lthsweep.store import failures
 from tests.slurm.faults.interrupted import Interrupted
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
@@ -55,8 +56,21 @@ def test_everything_fails_alike(make, as_if_undisturbed, row):
     row("a wrong interpreter, mended later", ours, "halts and says why; `--retry-failed` finishes")
 
 
+def test_what_the_machine_did_is_forgiven_too(make):
+    """A sweep that halted because its disk was full goes on when somebody says that it is mended."""
+    ours = make(seeds="[0, 1, 2]")
+    for run in ours.plan.dense:
+        full = failures.Failure("no space left on device", "OSError", infrastructure=True)
+        failures.record_failure(ours.sweep, run.key, full)
+    said = ours.run(code=1)
+    mended = ours.run("--retry-failed")
+
+    assert "no space left on device" in said
+    assert "submitted lth-" in mended
+
+
 def test_a_full_disk(make, small_disk, cluster_of, as_if_undisturbed, row):
-    """Room for some files and no more; then room is made, and `run` goes on with what is there."""
+    """Room for some files and no more: three jobs come to nothing, which is said. Then room is made."""
     filler = small_disk / "filler"
     ours = make(
         on=cluster_of(), where=small_disk, attempts=3
@@ -64,13 +78,15 @@ def test_a_full_disk(make, small_disk, cluster_of, as_if_undisturbed, row):
     ours.run()
     ours.wait_for(lambda: not queued(ours))
     assert ours.done < len(ours.plan.runs)
+    said = ours.run(code=1)
     filler.unlink()
-    ours.run()
+    ours.run("--retry-failed")
     ours.wait_done()
     ours.wait_for(ours.sweep.table.exists)
 
+    assert "no space" in said
     as_if_undisturbed(ours)
-    row("a full disk, room made later", ours, "stops; `run` goes on")
+    row("a full disk, room made later", ours, "stops and says why; `--retry-failed` finishes")
 
 
 def queued(ours: Interrupted) -> list[str]:
