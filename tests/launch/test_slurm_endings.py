@@ -6,9 +6,11 @@ import os
 
 import pytest
 
+from lthsweep.launch.slurm import payload
 from lthsweep.launch.slurm.breaker import NodeEnd, bad_nodes
 from lthsweep.launch.slurm.endings import endings, silent
-from lthsweep.launch.slurm.journal import Submission
+from lthsweep.launch.slurm.halt import halt
+from lthsweep.launch.slurm.journal import Submission, publish_intent
 from lthsweep.launch.slurm.standing import Place
 from lthsweep.launch.slurm.traces import KILLED, End, forget_end, has_ended, read_end, write_end
 from lthsweep.store.layout import SweepDir
@@ -88,3 +90,18 @@ def test_an_element_that_is_started_again_forgets_its_end(sweep):
 )
 def test_what_vanishes_on_one_node_only_speaks_against_the_node(ends, at_work, speaks):
     assert bool(silent(ends, ["bad"], at_work=at_work)) == speaks
+
+
+def test_a_job_that_leaves_because_the_sweep_is_halted_says_so(tmp_path, monkeypatch):
+    """Else a cancelled sweep that goes on would count it as a job that came to nothing."""
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.delenv("SLURM_ARRAY_JOB_ID", raising=False)
+    monkeypatch.delenv("SLURM_ARRAY_TASK_ID", raising=False)
+    sweep = SweepDir(tmp_path / "sweep").create()
+    intent = publish_intent(sweep, Submission(1, "", "train", (("a",),), minutes=5))
+    halt(sweep, "somebody cancelled it", "user")
+
+    assert payload.main([str(sweep.path), intent.name]) == 0
+    found = read_end(sweep, intent.name, 0)
+    assert found is not None
+    assert found.stopped == "halt"

@@ -58,6 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if (stopped := read_halt(sweep)) is not None:
         print(f"the sweep is halted: {stopped.why}")
+        write_end(sweep, name, index, End(stopped="halt", node=_node()))
         return 0
     forget_end(sweep, name, index)
     submission = read_submission(sweep, name)
@@ -221,10 +222,16 @@ class _Evictor:
         if owner is None or not owner.job:
             return
         try:
-            if owner.job not in live_jobs([owner.job]):
+            if self._is_me(owner) or owner.job not in live_jobs([owner.job]):
                 claims.evict(self._sweep, message.key, owner.host, owner.pid)
         except ClusterSilentError:
             pass  # nothing is known; its heartbeat decides
+
+    @staticmethod
+    def _is_me(owner: claims.Owner) -> bool:
+        """Whether an owner on another node had the id of this job, which is on one node: before it, and not now."""
+        own = claims.this_process()
+        return bool(own.place) and owner.job == own.job and owner.place != own.place
 
 
 def _break_if_all_fail_alike(plan: Plan, sweep: SweepDir) -> None:
@@ -238,9 +245,10 @@ def _break_if_all_fail_alike(plan: Plan, sweep: SweepDir) -> None:
 def _follow_if_nobody_does(plan: Plan, sweep: SweepDir, site: Site) -> None:
     """Take the next step here if the sweep's follow-up was lost, or never found room in the queue."""
     ticks = [s for s in read_journal(sweep) if s.kind == "tick" and s.fate != "void"]
-    waiting = [tick.job for tick in ticks if tick.job and read_end(sweep, tick.name, 0) is None]
+    names = {tick.job: tick.name for tick in ticks if tick.job and read_end(sweep, tick.name, 0) is None}
     try:
-        if live_jobs(waiting):
+        queued = live_jobs(names)
+        if any(line.name == names[job] and not line.is_stuck for job, line in queued.items()):
             return
         advance(plan, sweep, site)
     except LthsweepError as error:  # this job has done its part

@@ -44,8 +44,8 @@ class End:
         worked: runs that it finished.
         broke: runs that broke there by no fault of their own: a killed worker, a full disk.
         failed: runs that failed, and would again.
-        stopped: why it stopped before its runs were done: "signal" or "time"; "" if it did not; `KILLED` if it had no
-            time to say.
+        stopped: why it stopped before its runs were done: "signal", "time", or "halt" of the sweep; "" if it did not;
+            `KILLED` if it had no time to say.
         node: where it was.
     """
 
