@@ -242,6 +242,22 @@ def names(found):
     return [str(cap) for cap in found]
 
 
+@pytest.mark.parametrize(
+    ("state", "reason", "stuck"),
+    [
+        ("PENDING", "launch failed requeued held", True),
+        ("PENDING", "launch_failed_requeued_held", True),
+        ("PENDING", "JobHoldMaxRequeue", True),
+        ("PENDING", "JobHeldUser", False),
+        ("PENDING", "JobHeldAdmin", False),
+        ("PENDING", "Dependency", False),
+        ("RUNNING", "launch failed requeued held", False),
+    ],
+)
+def test_a_job_that_slurm_could_not_start_is_stuck_one_that_somebody_holds_is_not(state, reason, stuck):
+    assert Element("7", 0, "lth-x", state, reason).is_stuck is stuck
+
+
 def test_without_a_limit_in_a_qos_the_association_and_its_accounts_count():
     policy = parse_assoc_mgr(ASSOC_MGR, uid=7)
 

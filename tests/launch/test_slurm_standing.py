@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,12 +18,15 @@ def submission(number, *parcels, job="", kind="train", fate="open"):
     return Submission(number, f"lth-x-{number:04d}", kind, keys, job=job or None, fate=fate)
 
 
-def line(job, index=None, state="RUNNING"):
-    return Element(job, index, "lth-x", state)
+def line(job, index=None, state="RUNNING", name="", reason=""):
+    return Element(job, index, name, state, reason)
 
 
 def standing(journal, *queue, fresh=False):
-    return stand(journal, queue, fresh=lambda submission, index: fresh)
+    """Elements have the name of the submission with their id, unless they have another."""
+    names = {submission.job: submission.name for submission in journal}
+    named = [replace(element, name=element.name or names[element.job]) for element in queue]
+    return stand(journal, named, fresh=lambda submission, index: fresh)
 
 
 def test_a_run_is_covered_while_its_element_is_in_the_queue():
@@ -68,6 +73,24 @@ def test_a_follow_up_does_not_count_on_itself():
 
     assert found.tick() is not None
     assert found.tick(other_than="lth-x-0001") is None
+
+
+@pytest.mark.parametrize(("state", "counts"), [("PENDING", True), ("REQUEUED", True), ("RUNNING", False)])
+def test_a_follow_up_that_has_started_may_have_looked_already(state, counts):
+    """So may one that a controller lists which was killed, and came back with an old queue."""
+    found = standing([submission(1, kind="tick", job="7")], line("7", state=state))
+
+    assert (found.follow_up() is not None) is counts
+    assert found.tick() is not None
+
+
+def test_an_id_that_slurm_gave_to_another_job_is_no_sign_of_life():
+    """A controller that was killed forgets the last jobs, and hands out their ids again."""
+    journal = [submission(1, kind="tick", job="7"), submission(2, "ab", job="7"), submission(3, "c", job="8")]
+    found = standing(journal, line("7", 0, name="lth-x-0002"), line("8", 0, name="of somebody else"))
+
+    assert found.tick() is None
+    assert found.covered.keys() == {"a", "b"}
 
 
 def test_training_that_is_live_is_what_a_follow_up_waits_for():

@@ -97,7 +97,7 @@ def _act(
     standing = view.standing
     if view.halt is not None or view.is_over:
         return Advance(view)
-    tick = standing.tick(other_than=own)
+    tick = standing.follow_up(other_than=own)
     if not view.open:
         after = standing.live if standing.listed else ()
         return Advance(view, tick=tick or _Step(sweep, site, view).follow(after))

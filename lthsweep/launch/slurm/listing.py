@@ -36,6 +36,11 @@ COMPLAINT = re.compile(r"error|fatal|invalid|disabled", re.IGNORECASE)
 _MISUNDERSTOOD = re.compile(r"invalid", re.IGNORECASE)
 """On stderr: an option was skipped, such as the user whose jobs were asked for; then all may be listed, or none."""
 
+_WAITING = frozenset({"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT"})
+
+_STUCK = re.compile(r"requeued.held|launch.failed|JobHoldMaxRequeue", re.IGNORECASE)
+"""Reasons: a launch failed (a prolog, a node that knows the job as ended), or failed too often."""
+
 
 @dataclass(frozen=True)
 class Element:
@@ -73,6 +78,19 @@ class Element:
     def id(self) -> str:
         """How SLURM's commands name it: "123_4", or "123"."""
         return self.job if self.index is None else f"{self.job}_{self.index}"
+
+    @property
+    def waits(self) -> bool:
+        """It has not started yet, or is to be started again."""
+        return self.state in _WAITING
+
+    @property
+    def is_stuck(self) -> bool:
+        """SLURM holds it back, because starting it failed, and will not try again by itself.
+
+        A user's or an operator's own hold is a wish, and is not meant.
+        """
+        return self.waits and _STUCK.search(self.reason) is not None
 
 
 def parse_queue(answer: Answer) -> tuple[Element, ...]:

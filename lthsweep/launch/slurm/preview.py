@@ -128,7 +128,7 @@ def preview(plan: Plan, sweep: SweepDir, site: Site, work: Work) -> Preview:
     )  # `run` by hand goes on with what a user cancelled
     costs = costed(plan, sweep, site, () if halted else left, standing.covered)
     batches = batches_of(costs.nodes, site, limits, standing.covered)
-    tick = standing.tick()
+    tick = standing.follow_up()
     room = room_for(site, limits, standing.live_elements, reserve=0 if tick else 1)
     fitting = fit(batches, room)
     scripts = _Scripts(sweep, site, standing)

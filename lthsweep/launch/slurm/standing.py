@@ -78,7 +78,7 @@ class Standing:
         return all(submission.name in listed for submission in self.live)
 
     def tick(self, other_than: str | None = None) -> Submission | None:
-        """A follow-up job that is live, other than the one that asks.
+        """A follow-up job that is live, other than the one that asks; see also `follow_up`.
 
         One without an id does not count: its coordinator may have died before SLURM heard of it, and two follow-ups
         do no harm where none would leave the sweep standing still.
@@ -87,6 +87,20 @@ class Standing:
             if place.submission.job is None or place.submission.name == other_than:
                 continue
             if place.submission.kind == "tick" and place.is_live:
+                return place.submission
+        return None
+
+    def follow_up(self, other_than: str | None = None) -> Submission | None:
+        """A follow-up job that will look at all this later: it has not started yet.
+
+        One that has started may have looked before, and one that SLURM lists may even have ended: a controller that
+        was killed comes back with a queue that is some seconds old. Two follow-ups do no harm.
+        """
+        for place in self.places:
+            if place.submission.job is None or place.submission.name == other_than:
+                continue
+            waits = place.queued is None or place.queued.waits
+            if place.submission.kind == "tick" and place.is_live and waits:
                 return place.submission
         return None
 
@@ -102,22 +116,25 @@ class Standing:
 def stand(
     journal: Iterable[Submission], queue: Sequence[Element], *, fresh: Callable[[Submission, int], bool]
 ) -> Standing:
-    """Put journal and queue side by side.
+    """Put journal and queue side by side, by id and by name.
+
+    A controller that was killed forgets the jobs of its last seconds, and hands out their ids again: to other jobs of
+    this sweep, or of anybody.
 
     Args:
         journal: all submissions.
         queue: what SLURM lists of this user's.
         fresh: whether an element of a submission is so young, and as silent, that a missing line means nothing.
     """
-    lines: dict[tuple[str, int], Element] = {}
+    lines: dict[tuple[str, str, int], Element] = {}
     for element in queue:
-        lines[element.job, element.index or 0] = element
+        lines[element.job, element.name, element.index or 0] = element
     places = []
     for submission in journal:
         if submission.fate == "void":
             continue
         for index in range(submission.elements):
-            line = None if submission.job is None else lines.get((submission.job, index))
+            line = None if submission.job is None else lines.get((submission.job, submission.name, index))
             settled = submission.job is not None and not fresh(submission, index)
             places.append(Place(submission, index, line, settled or line is not None))
     return Standing(tuple(places))

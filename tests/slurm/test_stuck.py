@@ -1,0 +1,39 @@
+"""Jobs that SLURM takes, cannot start, and then holds back for ever."""
+
+from __future__ import annotations
+
+import pytest
+
+from lthsweep.store.layout import SweepDir
+from tests.launch.sweeps import write_tiny
+from tests.slurm.sweeps import OnSlurm, write_sweep
+
+
+@pytest.mark.slow
+@pytest.mark.chaos
+def test_jobs_held_back_after_a_prolog_failed_are_replaced_by_the_next_step(tmp_path, cluster_of, cache):
+    """A prolog fails on every node: SLURM drains them and holds the jobs, which nobody would ever release."""
+    cluster = cluster_of(accounting=False)
+    broken, prolog = tmp_path / "broken", tmp_path / "prolog"
+    broken.touch()
+    prolog.write_text(f"#!/bin/sh\ntest ! -e {broken}\n")
+    prolog.chmod(0o755)
+    with (cluster.folder / "etc" / "slurm.conf").open("a") as conf:
+        conf.write(f"Prolog={prolog}\n")
+    cluster.run("scontrol", "reconfigure")
+    environment = {**cluster.env, "LTHSWEEP_CACHE": str(cache), "COLUMNS": "150"}
+    file = write_sweep(tmp_path, write_tiny(tmp_path).read_text())
+    ours = OnSlurm(environment, file, SweepDir(tmp_path / "sweep"))
+
+    ours.run()
+    ours.wait_for(lambda: "held" in cluster.run("squeue", "-h", "-o", "%r").stdout)
+    broken.unlink()
+    for name, state in cluster.node_states().items():
+        if "drain" in state:
+            cluster.node_resume(name)
+    held = [submission.name for submission in ours.journal() if submission.kind == "train"]
+    ours.run()
+
+    ours.wait_done()
+    ours.wait_for(ours.sweep.table.exists)
+    assert not set(held) & set(cluster.run("squeue", "-h", "-o", "%j").stdout.split())
