@@ -101,9 +101,9 @@ def _watch(opened: Source, seconds: float, runs: bool) -> Seen:
     with Live(console=Console(), auto_refresh=False) as live:
         watching = _Watching(opened, seconds)
         while not watching.is_over():
-            live.update(Text(as_text(opened, watching.seen, all_runs=runs), no_wrap=True), refresh=True)
+            live.update(Text(as_text(opened, watching.seen, all_runs=runs)), refresh=True)
             watching.wait()
-        live.update(Text(as_text(opened, watching.seen, all_runs=runs), no_wrap=True), refresh=True)
+        live.update(Text(as_text(opened, watching.seen, all_runs=runs)), refresh=True)
     return watching.seen
 
 
