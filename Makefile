@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 WORKERS ?= auto
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test test-fast lint types docs check clean system-tools
+.PHONY: help demo test test-heavy test-fast lint types docs check clean system-tools
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -16,11 +16,14 @@ demo: $(STAMP)  ## Train the demo sweep on real digits (about 4 minutes on 2 cor
 	$(BIN)/lthsweep report results/digits-mobilenetv2
 	@echo "open results/digits-mobilenetv2/report.html"
 
-test: $(STAMP) system-tools  ## Run every test, slow and chaos tests included.
-	$(BIN)/python -m pytest -n $(WORKERS) -rs
+test: $(STAMP) system-tools  ## Run the tests, sweeps on a real SLURM among them.
+	$(BIN)/python -m pytest -n $(WORKERS) -rs -m "not heavy"
+
+test-heavy: $(STAMP) system-tools  ## Run what takes a real SLURM many minutes: faults, limits, a thousand cells.
+	$(BIN)/python -m pytest -n $(WORKERS) -rs -m heavy
 
 test-fast: $(STAMP)  ## Run the tests that take seconds.
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not chaos and not slurm"
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not chaos and not slurm and not heavy"
 
 lint: $(STAMP)  ## Check style and formatting.
 	$(BIN)/ruff check . slurm/devcluster
@@ -33,7 +36,7 @@ types: $(STAMP)  ## Check types.
 docs: $(STAMP)  ## Build the documentation into site/.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-check: lint types docs test  ## Everything that CI does.
+check: lint types docs test test-heavy  ## Everything that CI does.
 
 # h5dump, strace, SLURM and Open MPI let more tests run; where they cannot be installed, or where the tests do not run as
 # root, those tests are skipped, and say so.

@@ -21,6 +21,7 @@ import pytest
 
 HERE = Path(__file__).parent
 DEVCLUSTER = HERE.parents[1] / "slurm" / "devcluster"
+LIGHT = ("test_runs_on_slurm.py", "test_three_ways.py")  # what `make test` runs of this folder
 UNAVAILABLE = 3  # the exit code of `devcluster up` where SLURM is not installed or not permitted
 
 
@@ -30,6 +31,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.slurm)
             item.add_marker(pytest.mark.xdist_group("slurm"))
+            if item.path.name not in LIGHT:
+                item.add_marker(pytest.mark.heavy)
 
 
 @dataclass(frozen=True)
