@@ -13,6 +13,7 @@ from tests.slurm.sweeps import OnSlurm, assert_same_science
 
 FIELDS = ("fault", "outcome", "interruptions", "repeated")
 DEFAULTS = {
+    "epochs": 10,
     "grid": "sparsity = [0.8]",
     "seeds": "[0]",
     "time": "10",
@@ -25,7 +26,7 @@ DEFAULTS = {
 
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory, cache):
-    """The sweep with three seeds, trained on this machine without SLURM: what every other has to be equal to."""
+    """The sweep with six seeds, trained on this machine without SLURM: what every other has to be equal to."""
     folder = tmp_path_factory.mktemp("undisturbed")
     file = folder / "sweep.toml"
     file.write_text(SWEEP.format(**DEFAULTS | {"seeds": "[0, 1, 2, 3, 4, 5]"}))

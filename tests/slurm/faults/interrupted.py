@@ -29,7 +29,7 @@ model = {{ name = "lenet_300_100" }}
 data = {{ name = "digits", size = 8, validation = 100 }}
 
 [train]
-epochs = 10
+epochs = {epochs}
 batch_size = 32
 optimizer = {{ name = "sgd", lr = 0.05, momentum = 0.9, weight_decay = 1e-4 }}
 
