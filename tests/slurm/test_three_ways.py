@@ -1,0 +1,114 @@
+"""One sweep by local processes, by MPI ranks and by SLURM jobs: one answer, also when all of them share it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from lthsweep.reduce.table import read_table
+from lthsweep.store.failures import read_failures
+from lthsweep.store.layout import SweepDir
+from tests.launch.sweeps import lthsweep as locally
+from tests.launch.sweeps import write_tiny
+from tests.mpi.jobs import end, mpi, start
+from tests.slurm.sweeps import OnSlurm, assert_same_science, write_sweep
+
+PLACES = ["host", "commit", "record"]
+"""Columns of the table that say where a run was, and which very file its record is."""
+
+
+@pytest.fixture
+def sweep_in(tmp_path, cluster, cache):
+    """Makes directories for one sweep's file."""
+    environment = {**cluster.env, "LTHSWEEP_CACHE": str(cache), "COLUMNS": "150"}
+
+    def make(out, **changes):
+        file = write_sweep(tmp_path, write_tiny(tmp_path, **changes).read_text())
+        return OnSlurm(environment, file, SweepDir(tmp_path / out))
+
+    return make
+
+
+def trained(ours):
+    """How often each run was trained to its end, by its log."""
+    return {
+        key: ours.sweep.log(key).read_text().count("--- finished: test accuracy") for key in ours.plan.runs
+    }
+
+
+def rows(ours):
+    """The tables without times and places: the winning tickets, and the runs."""
+    tables = read_table(ours.sweep.table)
+    found = {}
+    for name in ("tickets", "runs"):
+        frame = tables[name]
+        times = [c for c in frame.columns if c.startswith("seconds") or c.endswith("per_second")]
+        found[name] = frame.drop(columns=[c for c in (*times, *PLACES) if c in frame.columns])
+    return found
+
+
+@pytest.mark.slow
+def test_local_processes_mpi_ranks_and_slurm_jobs_give_the_same_records_and_rows(sweep_in, cache):
+    """Same keys, same science bit for bit, same weights, same rows: where a run was trained is no part of it."""
+    ways = {way: sweep_in(way, seeds="[0, 1]") for way in ("local", "mpi", "slurm")}
+    ways["slurm"].run()
+    local = locally("run", ways["local"].file, "--out", ways["local"].sweep.path, cache=cache)
+    job = start(
+        mpi(), 3, "run", ways["mpi"].file, "--on", "mpi", "--out", ways["mpi"].sweep.path, cache=cache
+    )
+    said = end(job)
+    ways["slurm"].wait_done()
+    ways["slurm"].run("--wait")
+
+    assert local.returncode == 0, local.stderr
+    assert job.returncode == 0, said
+    records = {way: ours.records() for way, ours in ways.items()}
+    tables = {way: rows(ours) for way, ours in ways.items()}
+    for way in ("mpi", "slurm"):
+        assert_same_science(records[way], records["local"])
+        for name, frame in tables["local"].items():
+            assert tables[way][name].equals(frame), f"{name} by {way}"
+    assert {set(trained(ours).values()) == {1} for ours in ways.values()} == {True}
+
+
+@pytest.mark.slow
+def test_a_slurm_array_an_mpi_job_and_a_shell_share_one_directory(sweep_in, cache, tmp_path):
+    """None knows of the others; claims on disk keep any two from training the same run."""
+    ours = sweep_in("shared", seeds="[0, 1, 2]", epochs=10)
+    arguments = ["run", str(ours.file), "--out", str(ours.sweep.path)]
+    ours.run()
+    shell = subprocess.Popen(
+        [sys.executable, "-m", "lthsweep", *arguments, "--quiet"],
+        env={**os.environ, "LTHSWEEP_CACHE": str(cache)},
+    )
+    job = start(mpi(), 3, *arguments, "--on", "mpi", cache=cache)
+    said = end(job)
+    assert shell.wait(240) == 0
+    ours.wait_done()
+    ours.run("--wait")
+
+    assert job.returncode == 0, said
+    assert set(trained(ours).values()) == {1}
+    assert not ours.sweep.duels.exists()
+    assert ours.lthsweep("doctor", ours.sweep.path).returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="SKIPPED: the GPUs here are real")
+def test_workers_are_placed_on_the_gpu_that_slurm_gives_their_job(sweep_in, tmp_path):
+    """The GPUs of this cluster exist for SLURM only: runs come as far as the driver, which is missing."""
+    ours = sweep_in("gpus")
+    seen = tmp_path / "seen"
+    setup = f"setup = ['echo \"${{CUDA_VISIBLE_DEVICES-none}}\" >> {seen}']\n"
+    ours.file.write_text(f"{ours.file.read_text()}gpus = 1\n{setup}")
+    ours.run("--wait", code=1)
+
+    (script, *_) = ours.sweep.slurm.glob("*-0001/*.sh")
+    assert "--gres=gpu:1" in script.read_text()
+    assert seen.read_text().split()[0] in ("0", "1")
+    (failure,) = read_failures(ours.sweep).values()
+    assert "NVIDIA driver" in failure.cause
