@@ -16,6 +16,9 @@ __all__ = ["Cell", "Plan", "PruneStep", "Recipe", "Run"]
 
 Kind = Literal["dense", "ticket"]
 
+_ROLES = {"none": "fine-tune", "lr": "lr-rewind"}
+"""Rewinds that are controls (Renda et al. 2020): nothing of the lottery is drawn again."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recipe:
@@ -40,7 +43,8 @@ class PruneStep:
     """One pruning: how, how much, and to where the survivors return.
 
     Exactly one of `sparsity` (fraction of all prunable weights that are gone afterwards) and `threshold`
-    (absolute magnitude at or below which weights go) is set.
+    (absolute magnitude at or below which weights go) is set. `control` is "ticket", or what else is done with its
+    mask, see `lthsweep.plan.controls`.
     """
 
     method: str
@@ -50,11 +54,17 @@ class PruneStep:
     point: RewindPoint
     sparsity: float | None = None
     threshold: float | None = None
+    control: str = "ticket"
 
     @property
     def returns_weights(self) -> bool:
-        """Whether survivors return to the trunk's snapshot; else they keep the parent's final weights."""
-        return self.rewind in ("weights", "weights+optimizer")
+        """Whether survivors return to the trunk's snapshot; else they keep other weights."""
+        return self.rewind in ("weights", "weights+optimizer") and self.control != "reinit"
+
+    @property
+    def role(self) -> str:
+        """What this is beside a ticket, however it was asked for: "ticket" itself, or the name of a control."""
+        return self.control if self.control != "ticket" else _ROLES.get(self.rewind, "ticket")
 
     def manifest(self) -> dict[str, Any]:
         """What of this step changes the result.
@@ -69,7 +79,7 @@ class PruneStep:
             out |= {"scope": self.scope, "sparsity": self.sparsity}
         else:
             out["threshold"] = self.threshold
-        return out | {"point": self.point.manifest()}
+        return out | {"point": self.point.manifest(), "control": self.control}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,7 +124,7 @@ class Run:
             if self.prune.threshold is not None
             else f"sparsity {self.prune.sparsity:g}"
         )
-        return f"ticket {amount} rewind {self.prune.point} seed {self.seed}{variant}"
+        return f"{self.prune.role} {amount} rewind {self.prune.point} seed {self.seed}{variant}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
