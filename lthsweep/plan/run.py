@@ -12,12 +12,16 @@ from lthsweep.plan.rewind import RewindPoint
 if TYPE_CHECKING:
     from lthsweep.spec import Spec
 
-__all__ = ["Cell", "Plan", "PruneStep", "Recipe", "Run"]
+__all__ = ["Cell", "Plan", "PruneStep", "Recipe", "Run", "role_by_rewind"]
 
 Kind = Literal["dense", "ticket"]
 
 _ROLES = {"none": "fine-tune", "lr": "lr-rewind"}
-"""Rewinds that are controls (Renda et al. 2020): nothing of the lottery is drawn again."""
+
+
+def role_by_rewind(rewind: str) -> str:
+    """Whether a way to rewind is that of a ticket, or a control: survivors keep their trained weights."""
+    return _ROLES.get(rewind, "ticket")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +68,7 @@ class PruneStep:
     @property
     def role(self) -> str:
         """What this is beside a ticket, however it was asked for: "ticket" itself, or the name of a control."""
-        return self.control if self.control != "ticket" else _ROLES.get(self.rewind, "ticket")
+        return self.control if self.control != "ticket" else role_by_rewind(self.rewind)
 
     def manifest(self) -> dict[str, Any]:
         """What of this step changes the result.

@@ -1,15 +1,19 @@
-"""All figures of a report, drawn and rendered: four kinds, each once per combination of the further axes."""
+"""All figures of a report, drawn and rendered, each kind once per combination of the further axes.
+
+Four kinds show the tickets, and a fifth the tickets against their controls, where there are any.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
 from lthsweep.report.accuracy import accuracy
 from lthsweep.report.content import Part, ReportInput
+from lthsweep.report.controls import controls_figure
 from lthsweep.report.curves import curves
 from lthsweep.report.heatmap import heatmap
 from lthsweep.report.layers import layer_sparsity
@@ -78,6 +82,15 @@ KINDS: Mapping[str, Kind] = {
 }
 
 
+_CONTROLS = Kind(
+    "Ticket against controls",
+    "Test accuracy of the tickets and of controls, a panel per rewind epoch k. reinit: the ticket's mask on fresh "
+    "weights; random: its mask shuffled within layers (random-global: across them); fine-tune and lr-rewind: its mask "
+    "on the trained weights, at the last learning rate or with the schedule rewound.",
+    lambda part, report: controls_figure([part], report),
+)
+
+
 def draw_figures(report: ReportInput, *, max_parts: int = 12) -> list[Drawing]:
     """Draw every kind for every combination of further axes.
 
@@ -85,23 +98,38 @@ def draw_figures(report: ReportInput, *, max_parts: int = 12) -> list[Drawing]:
         report: what to draw.
         max_parts: combinations to draw, the first ones of the table; a figure takes about half a second.
     """
-    parts = report.parts()[:max_parts]
-    drawings = []
+    groups = report.groups()[:max_parts]
+    # Controls stand beside their ticket in one figure; each in figures of its own would bury the tickets.
+    tickets = [group[0] for group in groups]
+    compared = [(group[0], group) for group in groups if len(group) > 1]
     with paper_style():
-        for name, kind in KINDS.items():
-            for number, part in enumerate(parts, start=1):
-                rendered = render(kind.draw(part, report))
-                drawings.append(
-                    Drawing(
-                        name=name if len(parts) == 1 else f"{name}-{number}-{_slug(part.values)}",
-                        title=f"{kind.title}: {part.title}" if part.title else kind.title,
-                        caption=kind.caption,
-                        alt=_alt(kind, part, report),
-                        svg=rendered.svg,
-                        png=rendered.png,
-                    )
-                )
+        drawings = [
+            drawing
+            for name, kind in KINDS.items()
+            for drawing in _drawn(name, kind, report, [(part, kind.draw(part, report)) for part in tickets])
+        ]
+        drawings += _drawn(
+            "controls",
+            _CONTROLS,
+            report,
+            [(part, controls_figure(group, report)) for part, group in compared],
+        )
     return drawings
+
+
+def _drawn(
+    name: str, kind: Kind, report: ReportInput, figures: Sequence[tuple[Part, Figure]]
+) -> Iterator[Drawing]:
+    for number, (part, figure) in enumerate(figures, start=1):
+        rendered = render(figure)
+        yield Drawing(
+            name=name if len(figures) == 1 else f"{name}-{number}-{_slug(part.values)}",
+            title=f"{kind.title}: {part.title}" if part.title else kind.title,
+            caption=kind.caption,
+            alt=_alt(kind, part, report),
+            svg=rendered.svg,
+            png=rendered.png,
+        )
 
 
 def _slug(values: Mapping[str, str]) -> str:
