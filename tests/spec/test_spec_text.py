@@ -24,7 +24,7 @@ from lthsweep.spec import (
 from lthsweep.spec.schema import axis_names, walk
 from tests.spec.files import spec
 
-PRESETS = ["cifar10-mobilenetv2", "digits-lenet", "digits-mobilenetv2", "mnist-lenet"]
+PRESETS = ["cifar10-mobilenetv2", "digits-controls", "digits-lenet", "digits-mobilenetv2", "mnist-lenet"]
 
 words = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=12)
 labels = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,20}", fullmatch=True)
