@@ -53,13 +53,18 @@ class Sweep:
 
     @cached_property
     def frames(self) -> Frames:
-        """All four frames by name; each is made when it is first asked for."""
+        """All frames by name; each is made when it is first asked for."""
         return self._table.frames
 
     @property
     def tickets(self) -> pd.DataFrame:
         """The winning-ticket table: one row per grid point over its seeds, with the verdict."""
         return self.frames["tickets"]
+
+    @property
+    def controls(self) -> pd.DataFrame:
+        """One row per control of a grid point: ticket − control, paired over seeds; empty without controls."""
+        return self.frames["controls"]
 
     @property
     def runs(self) -> pd.DataFrame:
@@ -95,7 +100,7 @@ class Sweep:
         return query(self.frames, where, sort, columns, table)
 
     def sql(self, statement: str) -> pd.DataFrame:
-        """The answer to one SELECT over `tickets`, `runs`, `curves` and `layers`."""
+        """The answer to one SELECT over `tickets`, `controls`, `runs`, `curves` and `layers`."""
         from lthsweep.reduce.query import sql
 
         return sql(self.frames, statement)

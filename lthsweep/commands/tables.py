@@ -70,9 +70,9 @@ def query(
     ] = None,
     sort: Annotated[str | None, typer.Option(help="Columns to sort by; -name for descending.")] = None,
     columns: Annotated[str | None, typer.Option(help="Columns to show, separated by commas.")] = None,
-    table: Annotated[str, typer.Option(help="tickets, runs, curves or layers.")] = "tickets",
+    table: Annotated[str, typer.Option(help="tickets, controls, runs, curves or layers.")] = "tickets",
     statement: Annotated[
-        str | None, typer.Option("--sql", help="A SELECT over tickets, runs, curves and layers.")
+        str | None, typer.Option("--sql", help="A SELECT over tickets, controls, runs, curves and layers.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=0, help="Show this many rows at most.")] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
@@ -97,7 +97,7 @@ def query(
     elif as_csv:
         found.to_csv(sys.stdout, index=False)
     else:
-        _print_frame(sweep, found, plain=statement is not None or bool(columns) or table != "tickets")
+        _print_frame(found, None if statement is not None or columns else table)
         if left_out:
             typer.echo(f"{left_out} more rows")
 
@@ -145,6 +145,7 @@ def report_input(sweep: Sweep) -> ReportInput:
         runs=sweep.runs,
         curves=sweep.curves,
         layers=sweep.layers,
+        controls=sweep.controls,
         description=sweep.spec.sweep.description,
         folder=str(sweep.path),
         digest=sweep.records_sha256,
@@ -155,11 +156,13 @@ def report_input(sweep: Sweep) -> ReportInput:
 def print_table(path: Path, console: Console) -> None:
     """The headline and the winning-ticket table of a sweep directory."""
     from lthsweep.api import load
-    from lthsweep.report.terminal import ticket_table
+    from lthsweep.report.terminal import control_table, ticket_table
 
     sweep = load(path)
     _headline(sweep, console)
     console.print(ticket_table(sweep.tickets, limit=_SHOWN))
+    if len(sweep.controls):
+        console.print(control_table(sweep.controls, limit=_SHOWN))
 
 
 def _headline(sweep: Sweep, console: Console) -> None:
@@ -174,12 +177,13 @@ def _headline(sweep: Sweep, console: Console) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _print_frame(sweep: Sweep, found: pd.DataFrame, *, plain: bool) -> None:
-    from lthsweep.report.terminal import ticket_table
+def _print_frame(found: pd.DataFrame, known: str | None) -> None:
+    """Print rows: as people read them if they are whole rows of a known table, else as they are."""
+    from lthsweep.report.terminal import control_table, ticket_table
 
     console = plain_console()
-    if not plain:
-        console.print(ticket_table(found))
+    if known in ("tickets", "controls"):
+        console.print(ticket_table(found) if known == "tickets" else control_table(found))
         return
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in found.columns:

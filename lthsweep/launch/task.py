@@ -75,6 +75,7 @@ class Task:
             point=RewindPoint.from_manifest(self.prune["point"]),
             sparsity=self.prune.get("sparsity"),
             threshold=self.prune.get("threshold"),
+            control=self.prune.get("control", "ticket"),
         )
 
     @property

@@ -1,8 +1,7 @@
-"""The ticket run: prune by the final weights, rewind the survivors, retrain, audit.
+"""The ticket run: prune, rewind the survivors, retrain, audit. A control is the same with one thing changed.
 
-Source: Frankle & Carbin, ICLR 2019, arXiv:1803.03635, section 1; rewinding to k > 0: Frankle, Dziugaite, Roy
-& Carbin, ICML 2020, arXiv:1912.05671, algorithm 2; fine-tuning and learning-rate rewinding: Renda, Frankle &
-Carbin, ICLR 2020, arXiv:2003.02389, section 2.
+Source: Frankle & Carbin, ICLR 2019, arXiv:1803.03635, section 1. What is kept is said by `mask`, what training starts
+from by `origin`.
 """
 
 from __future__ import annotations
@@ -13,15 +12,16 @@ from typing import Any
 
 import torch
 
-from lthsweep.errors import TrainingError, UnknownNameError
+from lthsweep.errors import TrainingError
+from lthsweep.lottery.mask import mask_of
 from lthsweep.lottery.material import Arrays, Material, to_tensors
+from lthsweep.lottery.origin import origin_of
 from lthsweep.lottery.result import Checkpoint, Result, conclude, measure
+from lthsweep.plan.controls import CONTROLS
 from lthsweep.plan.run import PruneStep
 from lthsweep.pruning.apply import masked
 from lthsweep.pruning.audit import audit, optimizer_momenta
-from lthsweep.pruning.make import make_mask
 from lthsweep.pruning.prunable import prunable_weights
-from lthsweep.randomness import stream
 from lthsweep.training.loop import BetweenSteps, Training
 from lthsweep.training.metrics import evaluate
 from lthsweep.training.optimizers import restore_optimizer
@@ -63,11 +63,11 @@ def train_ticket(
     Args:
         material: data and model of the run.
         seed: the replicate's seed; order, augmentation and random layers continue the trunk's.
-        step: how much is pruned and to where survivors return.
+        step: how much is pruned, to where survivors return, and what a control does instead.
         level: 1 for the first pruning of a chain.
-        parent: whose final weights are ranked.
+        parent: whose final weights are ranked; a control's is its ticket's.
         snapshot: the trunk's snapshot at the rewind point ("model/NAME", "optimizer/NAME:ENTRY"); None where
-            survivors keep the parent's final weights (`rewind = "lr"` and `"none"`).
+            survivors keep the parent's final weights (`rewind = "lr"` and `"none"`) or get fresh ones.
         dense_val_accuracy: the trunk's last validation accuracy, for `steps_to_dense`.
         resume: where an earlier attempt stopped.
         between_steps: as for `Training.run`.
@@ -90,21 +90,10 @@ def train_ticket(
 
     model.load_state_dict(to_tensors(parent.weights))
     prunable = prunable_weights(model, step.exclude)
-    masks = make_mask(
-        prunable,
-        {name: torch.from_numpy(mask).to(material.device) for name, mask in parent.masks.items()} or None,
-        method=step.method,
-        scope=step.scope,
-        sparsity=step.sparsity,
-        threshold=step.threshold,
-        seed=stream(seed, "prune"),
-    )
+    masks = mask_of(step, material=material, data=data, seed=seed, prunable=prunable, parent=parent.masks)
     pruned_metrics = _score_without_retraining(material, model, data.validation, masks)
 
-    rewind = REWINDS.get(step.rewind)
-    if rewind is None:
-        raise UnknownNameError.of("prune.rewind", step.rewind, REWINDS)
-    origin = rewind(parent, snapshot)
+    origin = origin_of(step, material=material, seed=seed, final=parent.weights, snapshot=snapshot)
     model.load_state_dict(to_tensors(origin.weights))
     training = Training(
         model,
@@ -148,53 +137,9 @@ def train_ticket(
         threshold=step.threshold,
         scope=step.scope,
         parent=_prunable_of(parent.weights, masks),
+        shuffle=CONTROLS[step.control].shuffle,
     )
     return conclude(training, ending, metrics, masks, prunable, found.to_dict())
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where retraining starts: weights, optimiser state, and whether the last learning rate is kept."""
-
-    weights: Arrays
-    optimizer: Arrays
-    last_rate: bool = False
-
-
-def rewind_weights(parent: Parent, snapshot: Arrays | None) -> Origin:
-    """Weights and BatchNorm statistics of the trunk at k; a fresh optimiser; the schedule from k on."""
-    return Origin(_section(snapshot, "model/"), {})
-
-
-def rewind_weights_and_optimizer(parent: Parent, snapshot: Arrays | None) -> Origin:
-    """As `rewind_weights`, and the momenta of surviving weights as they were at k."""
-    return Origin(_section(snapshot, "model/"), _section(snapshot, "optimizer/"))
-
-
-def rewind_learning_rate(parent: Parent, snapshot: Arrays | None) -> Origin:
-    """The parent's final weights; only the schedule returns to k."""
-    return Origin(parent.weights, {})
-
-
-def fine_tune(parent: Parent, snapshot: Arrays | None) -> Origin:
-    """The parent's final weights, trained as long as a ticket of k at the schedule's last learning rate."""
-    return Origin(parent.weights, {}, last_rate=True)
-
-
-REWINDS: Mapping[str, Callable[[Parent, Arrays | None], Origin]] = {
-    "lr": rewind_learning_rate,
-    "none": fine_tune,
-    "weights": rewind_weights,
-    "weights+optimizer": rewind_weights_and_optimizer,
-}
-
-
-def _section(snapshot: Arrays | None, prefix: str) -> Arrays:
-    if snapshot is None:
-        raise TrainingError(
-            "the trunk's snapshot at the rewind point is missing; `lthsweep run` makes it again"
-        )
-    return {name.removeprefix(prefix): array for name, array in snapshot.items() if name.startswith(prefix)}
 
 
 def _score_without_retraining(

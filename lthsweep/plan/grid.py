@@ -2,7 +2,8 @@
 
 The work is shared as the protocol allows and no further (see docs/protocol.md): all cells of one (model,
 data, recipe, init, seed) descend from one trunk; levels of iterative pruning share their prefix; what two
-grids have in common has one key and is trained once. A cell of sparsity 0 is answered by its trunk.
+grids have in common has one key and is trained once. A cell of sparsity 0 is answered by its trunk. A control
+hangs beside its ticket, on the same parent.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from lthsweep.data.registry import DATASETS
 from lthsweep.errors import SpecError
+from lthsweep.plan.controls import TICKET, controlled
 from lthsweep.plan.cost import steps_per_epoch
 from lthsweep.plan.keys import key_of
 from lthsweep.plan.rewind import RewindPoint
 from lthsweep.plan.run import Cell, Plan, PruneStep, Recipe, Run
+from lthsweep.pruning.registry import AT_INITIALISATION
 
 if TYPE_CHECKING:
     from lthsweep.spec import Spec
@@ -80,7 +83,7 @@ def _product(axes: Mapping[str, Iterable[Any]]) -> Iterator[dict[str, Any]]:
 
 
 class _Chains:
-    """Makes the runs of one variant: trunk, then the tickets of a (seed, rewind point) by rising sparsity."""
+    """Makes the runs of one variant: trunk, then tickets or controls of a (seed, rewind point), densest first."""
 
     def __init__(
         self,
@@ -91,13 +94,15 @@ class _Chains:
         chosen: Mapping[str, Any],
     ) -> None:
         told = {name: f"{name}={value}" for name, value in chosen.items()}
-        self._label = " ".join(told.values())
+        # A run says itself what control it is, and levels of a chain are tickets, whatever hangs on them.
+        self._label = " ".join(text for name, text in told.items() if name != "prune.control")
         # Trunks are shared by all ways of pruning, so how one is pruned is no part of its description.
         self._trunk_label = " ".join(text for name, text in told.items() if not name.startswith("prune."))
         self._axis = axis
         self._amounts = sorted(amounts)
         self._prune = spec.prune
-        self._iterative = spec.prune.schedule == "iterative"
+        # What is read off the initial weights is the same at every level, so there is nothing to iterate.
+        self._chained = spec.prune.schedule == "iterative" and spec.prune.method not in AT_INITIALISATION
         self._exclude = tuple(sorted(set(spec.prune.exclude)))
         self.recipe = Recipe(
             model=spec.sweep.model.model_dump(mode="json"),
@@ -116,10 +121,11 @@ class _Chains:
             if self._axis == "sparsity" and amount == 0:
                 yield amount, trunk.key
                 continue
-            ticket = self._ticket(trunk, parent, amount, point)
-            yield amount, ticket.key
-            if self._iterative:
-                parent = ticket
+            run = self._ticket(trunk, parent, amount, point, self._prune.control)
+            yield amount, run.key
+            if self._chained and amount < self._amounts[-1]:
+                ticket = self._prune.control == TICKET
+                parent = run if ticket else self._ticket(trunk, parent, amount, point, TICKET)
 
     def _trunk(self, seed: int) -> Run:
         manifest = {"schema": SCHEMA, "kind": "dense", **self._identity, "seed": seed}
@@ -128,7 +134,7 @@ class _Chains:
         self._trunks[seed] = self._runs.setdefault(key, run)
         return self._trunks[seed]
 
-    def _ticket(self, trunk: Run, parent: Run, amount: float, point: RewindPoint) -> Run:
+    def _ticket(self, trunk: Run, parent: Run, amount: float, point: RewindPoint, control: str) -> Run:
         step = PruneStep(
             method=self._prune.method,
             scope=self._prune.scope,
@@ -138,6 +144,7 @@ class _Chains:
             sparsity=amount if self._axis == "sparsity" else None,
             threshold=amount if self._axis == "threshold" else None,
         )
+        step = controlled(step, control)
         # The schedule of pruning is not in the manifest: level 1 of an iterative chain *is* the one-shot
         # ticket.
         manifest = {

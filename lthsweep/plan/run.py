@@ -11,9 +11,16 @@ from lthsweep.plan.rewind import RewindPoint
 if TYPE_CHECKING:
     from lthsweep.spec import Spec
 
-__all__ = ["Cell", "Plan", "PruneStep", "Recipe", "Run"]
+__all__ = ["Cell", "Plan", "PruneStep", "Recipe", "Run", "role_by_rewind"]
 
 Kind = Literal["dense", "ticket"]
+
+_ROLES = {"none": "fine-tune", "lr": "lr-rewind"}
+
+
+def role_by_rewind(rewind: str) -> str:
+    """Whether a way to rewind is that of a ticket, or a control: survivors keep their trained weights."""
+    return _ROLES.get(rewind, "ticket")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,7 +46,8 @@ class PruneStep:
     """One pruning: how, how much, and to where the survivors return.
 
     Exactly one of `sparsity` (fraction of all prunable weights that are gone afterwards) and `threshold`
-    (absolute magnitude at or below which weights go) is set.
+    (absolute magnitude at or below which weights go) is set. `control` is "ticket", or what else is done with its
+    mask, see `lthsweep.plan.controls`.
     """
 
     method: str
@@ -49,11 +57,17 @@ class PruneStep:
     point: RewindPoint
     sparsity: float | None = None
     threshold: float | None = None
+    control: str = "ticket"
 
     @property
     def returns_weights(self) -> bool:
-        """Whether survivors return to the trunk's snapshot; else they keep the parent's final weights."""
-        return self.rewind in ("weights", "weights+optimizer")
+        """Whether survivors return to the trunk's snapshot; else they keep other weights."""
+        return self.rewind in ("weights", "weights+optimizer") and self.control != "reinit"
+
+    @property
+    def role(self) -> str:
+        """What this is beside a ticket, however it was asked for: "ticket" itself, or the name of a control."""
+        return self.control if self.control != "ticket" else role_by_rewind(self.rewind)
 
     def manifest(self) -> dict[str, Any]:
         """What of this step changes the result.
@@ -68,7 +82,7 @@ class PruneStep:
             out |= {"scope": self.scope, "sparsity": self.sparsity}
         else:
             out["threshold"] = self.threshold
-        return out | {"point": self.point.manifest()}
+        return out | {"point": self.point.manifest(), "control": self.control}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,7 +127,7 @@ class Run:
             if self.prune.threshold is not None
             else f"sparsity {self.prune.sparsity:g}"
         )
-        return f"ticket {amount} rewind {self.prune.point} seed {self.seed}{variant}"
+        return f"{self.prune.role} {amount} rewind {self.prune.point} seed {self.seed}{variant}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

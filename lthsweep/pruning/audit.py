@@ -29,7 +29,7 @@ class Audit:
         asked_kept: weights that had to remain.
         kept: weights that remain.
         exact: the masks keep exactly what was asked: the count (in every layer, for scope "layer"), or every
-            magnitude above the threshold and no other.
+            magnitude above the threshold and no other; of a shuffled mask, as many as its ticket's.
         pruned_weights_zero: every pruned weight is zero at the start and at the end.
         pruned_momenta_zero: so is every optimiser momentum of a pruned weight at the end.
         survivors_equal_snapshot: at the start, each survivor equals the snapshot bit for bit.
@@ -80,6 +80,7 @@ def audit(
     threshold: float | None = None,
     scope: str = "global",
     parent: Weights | None = None,
+    shuffle: str | None = None,
 ) -> Audit:
     """Compare a ticket with what was asked of it. Changes nothing.
 
@@ -95,6 +96,8 @@ def audit(
         threshold: as asked.
         scope: "global", or "layer" if the sparsity was asked of every layer.
         parent: the weights that were cut by the threshold; needed with a threshold only.
+        shuffle: "layer" or "global" if the masks are a shuffled ticket's: then counts are what was asked of them, in
+            each layer or in total, and no places.
 
     Raises:
         PruningError: if not exactly one of sparsity and threshold is given, a threshold comes without
@@ -111,11 +114,10 @@ def audit(
     if sparsity is not None:
         asked = {row.name: kept_count(row.size, sparsity) for row in rows}
         asked_kept = sum(asked.values()) if scope == "layer" else kept_count(total, sparsity)
-        exact = kept == asked_kept and (
-            scope != "layer" or all(asked[row.name] == row.remaining for row in rows)
-        )
+        each = scope == "layer" and shuffle != "global"
+        exact = kept == asked_kept and (not each or all(asked[row.name] == row.remaining for row in rows))
     else:
-        asked_kept, exact = _above_threshold(masks, parent, threshold)
+        asked_kept, exact = _above_threshold(masks, parent, threshold, shuffle)
     return Audit(
         asked=sparsity,
         threshold=threshold,
@@ -159,7 +161,9 @@ def optimizer_momenta(
     }
 
 
-def _above_threshold(masks: Weights, parent: Weights | None, threshold: float | None) -> tuple[int, bool]:
+def _above_threshold(
+    masks: Weights, parent: Weights | None, threshold: float | None, shuffle: str | None
+) -> tuple[int, bool]:
     """Count the parent's weights above the threshold, and say whether the masks keep them and no other.
 
     What an earlier level pruned is zero in the parent, so no earlier mask is needed.
@@ -168,10 +172,13 @@ def _above_threshold(masks: Weights, parent: Weights | None, threshold: float | 
         raise PruningError("auditing a threshold needs the parent's weights that it cut; pass parent=…")
     check_masks(parent, masks)
     above = {name: parent[name].abs() > threshold for name in masks}
-    return (
-        sum(int(mask.sum()) for mask in above.values()),
-        all(torch.equal(above[name], mask) for name, mask in masks.items()),
-    )
+    asked = {name: int(mask.sum()) for name, mask in above.items()}
+    total = sum(asked.values())
+    if shuffle == "global":
+        return total, total == sum(int(mask.sum()) for mask in masks.values())
+    if shuffle == "layer":
+        return total, all(asked[name] == int(mask.sum()) for name, mask in masks.items())
+    return total, all(torch.equal(above[name], mask) for name, mask in masks.items())
 
 
 def _zero_where_pruned(masks: Weights, weights: Weights) -> bool:

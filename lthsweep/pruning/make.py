@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from lthsweep.errors import PruningError, UnknownNameError
 from lthsweep.pruning.magnitude import threshold_mask
 from lthsweep.pruning.masks import Masks, Weights, check_masks, dense_masks
-from lthsweep.pruning.registry import METHODS, SCOPES
+from lthsweep.pruning.registry import AT_INITIALISATION, METHODS, SCOPES
 
-__all__ = ["make_mask"]
+__all__ = ["entry_of", "make_mask", "selection_of"]
 
 
 def make_mask(
@@ -29,7 +29,7 @@ def make_mask(
     Args:
         weights: trained weights by parameter name, in layer order, on any device.
         masks: what is kept so far; None keeps everything.
-        method: a name of `registry.METHODS`.
+        method: a name of `registry.METHODS`; for the others see `at_initialisation`.
         scope: a name of `registry.SCOPES`; a threshold is absolute, so the scope does not change it.
         sparsity: share of all prunable weights (not of the survivors) to remove, in [0, 1).
         threshold: absolute magnitude; abs(w) <= threshold goes. Give either this or `sparsity`.
@@ -43,7 +43,9 @@ def make_mask(
         PruningError: if not exactly one of sparsity and threshold is given, a threshold meets a method
             without magnitudes, weights and masks do not match, or the weights cannot be ranked.
     """
-    score, select = _entry("pruning method", method, METHODS), _entry("pruning scope", scope, SCOPES)
+    if method not in METHODS:
+        raise UnknownNameError.of("pruning method", method, known=[*METHODS, *AT_INITIALISATION])
+    score, select = entry_of(METHODS[method]), selection_of(scope)
     if (sparsity is None) == (threshold is None):
         raise PruningError(
             f"give either a sparsity or a threshold, not sparsity={sparsity}, threshold={threshold}"
@@ -54,13 +56,23 @@ def make_mask(
             raise PruningError(f"a threshold cuts magnitudes; method {method!r} has none, so give a sparsity")
         return threshold_mask(weights, masks, threshold)
     check_masks(weights, masks)
-    chosen: Masks = select(score(weights, seed), masks, sparsity)
-    return chosen
+    assert sparsity is not None
+    return select(score(weights, seed), masks, sparsity)
 
 
-def _entry(what: str, name: str, registry: Mapping[str, str]) -> Callable[..., Any]:
-    if name not in registry:
-        raise UnknownNameError.of(what, name, known=registry)
-    module, _, function = registry[name].partition(":")
+def selection_of(scope: str) -> Callable[[Weights, Weights, float], Masks]:
+    """The function of a scope: (scores, masks, sparsity) → masks.
+
+    Raises:
+        UnknownNameError: if there is no such scope.
+    """
+    if scope not in SCOPES:
+        raise UnknownNameError.of("pruning scope", scope, known=SCOPES)
+    return entry_of(SCOPES[scope])
+
+
+def entry_of(place: str) -> Callable[..., Any]:
+    """What a registry means by "module:function"."""
+    module, _, function = place.partition(":")
     entry: Callable[..., Any] = getattr(importlib.import_module(module), function)
     return entry

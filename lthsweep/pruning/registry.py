@@ -7,14 +7,35 @@ freely.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-__all__ = ["METHODS", "SCOPES"]
+__all__ = ["AT_INITIALISATION", "METHODS", "SCOPES", "Criterion"]
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """A method that looks at the network as it was initialised, and at no trained weight.
+
+    Attributes:
+        scores: "module:function" of (model, names of the prunable weights, batch) → scores; the highest stay.
+        rounds: in so many steps the mask is made; scores are taken anew before each.
+    """
+
+    scores: str
+    rounds: int = 1
+
 
 METHODS: Mapping[str, str] = {
     "magnitude": "lthsweep.pruning.magnitude:magnitude_scores",
     "random": "lthsweep.pruning.random_mask:random_scores",
 }
 """Method → "module:function" of (weights, seed) → scores; the highest scores stay."""
+
+AT_INITIALISATION: Mapping[str, Criterion] = {
+    "snip": Criterion("lthsweep.pruning.snip:snip_scores"),
+    "synflow": Criterion("lthsweep.pruning.synflow:synflow_scores", rounds=100),
+}
+"""The other methods: those that prune before training."""
 
 SCOPES: Mapping[str, str] = {
     "global": "lthsweep.pruning.scopes:select_global",

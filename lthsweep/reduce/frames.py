@@ -17,7 +17,7 @@ _AMOUNTS = ("sparsity", "threshold")
 
 
 class Frames(Mapping[str, pd.DataFrame]):
-    """The four frames by name, each made when it is first asked for."""
+    """The frames by name, each made when it is first asked for."""
 
     def __init__(self, source: Callable[[str], NDArray[np.void]]) -> None:
         self._source = source

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lthsweep.errors import CorruptRecordError, StoreError
+from lthsweep.reduce.controls import control_rows
 from lthsweep.reduce.detail import curve_rows, layer_rows
 from lthsweep.reduce.facts import Facts, FailureFacts, facts_of
 from lthsweep.reduce.reuse import facts_in
@@ -86,6 +87,7 @@ def reduce_records(
         sweep=_sweep_row(plan, {key: one.digest for key, one in known.items()}, failed),
         tables={
             "tickets": ticket_rows(plan, known, failed),
+            "controls": control_rows(plan, known, failed),
             "runs": run_rows(plan, known, failed),
             "curves": curve_rows(order, known),
             "layers": layer_rows(order, known),

@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lthsweep.plan.run import role_by_rewind
 from lthsweep.reduce.columns import Column, compound, tristate
 from lthsweep.reduce.facts import METRICS, PROVENANCE, Facts, FailureFacts, plain_text
 
 if TYPE_CHECKING:
     from lthsweep.plan.run import Plan, Run
 
-__all__ = ["OWN_AXES", "axis_names", "run_rows", "state_of"]
+__all__ = ["CONTROL_AXIS", "OWN_AXES", "axis_names", "method_of", "role_of", "run_rows", "state_of"]
 
 OWN_AXES = ("sparsity", "threshold", "rewind_epoch", "seed")
 """Axes that a run carries itself; all others are dotted names of the file."""
+
+CONTROL_AXIS = "prune.control"
 
 _CAUSE_LENGTH = 300
 
@@ -33,12 +36,24 @@ class _Row:
     trunk: str
     parent: str
     level: int
+    method: str
+    control: str
     axes: Mapping[str, Any]
 
 
 def axis_names(plan: Plan) -> tuple[str, ...]:
     """The axes of a plan in the order of the file, the seed among them."""
     return tuple(name for name, _ in plan.cells[0].values) if plan.cells else ()
+
+
+def role_of(run: Run) -> str:
+    """ "ticket" or the name of a control, however it was asked for; "" for a dense run."""
+    return "" if run.prune is None else run.prune.role
+
+
+def method_of(run: Run) -> str:
+    """How its weights were chosen; "" for a dense run."""
+    return "" if run.prune is None else run.prune.method
 
 
 def state_of(key: str, facts: Mapping[str, Facts], failures: Mapping[str, FailureFacts]) -> str:
@@ -76,6 +91,8 @@ def run_rows(
         "trunk": [row.trunk for row in rows],
         "parent": [row.parent for row in rows],
         "level": [row.level for row in rows],
+        "method": [row.method for row in rows],
+        "control": [row.control for row in rows],
     }
     columns |= {axis: [row.axes.get(axis) for row in rows] for axis in axes}
     columns["outcome"] = ["" if one is None else one.outcome for one in found]
@@ -94,7 +111,7 @@ def run_rows(
 
 
 def _planned(plan: Plan, axes: Sequence[str]) -> list[_Row]:
-    dotted = _dotted_values(plan)
+    dotted, rewinds = _dotted_values(plan), _rewind_epochs(plan)
     return [
         _Row(
             key,
@@ -103,7 +120,9 @@ def _planned(plan: Plan, axes: Sequence[str]) -> list[_Row]:
             trunk=run.trunk,
             parent=run.parent or "",
             level=run.level,
-            axes={**dotted[key], **_own_values(run, axes)},
+            method=method_of(run),
+            control=role_of(run),
+            axes={**dotted[key], **_own_values(run, axes), **_of_cells(run, rewinds)},
         )
         for key, run in plan.runs.items()
     ]
@@ -123,11 +142,27 @@ def _own_values(run: Run, axes: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def _of_cells(run: Run, rewinds: Mapping[str, set[Any]]) -> dict[str, Any]:
+    """Fresh weights rewind to nowhere: their rewind epoch is that of the cells they answer, if these agree."""
+    if run.prune is None or run.prune.control != "reinit":
+        return {}
+    found = rewinds.get(run.key, set())
+    return {"rewind_epoch": next(iter(found)) if len(found) == 1 else None}
+
+
+def _rewind_epochs(plan: Plan) -> dict[str, set[Any]]:
+    """Run → rewind epochs of the cells that it answers, as written."""
+    found: dict[str, set[Any]] = {}
+    for cell in plan.cells:
+        found.setdefault(cell.run, set()).add(cell["rewind_epoch"])
+    return found
+
+
 def _dotted_values(plan: Plan) -> dict[str, dict[str, Any]]:
     """Run → values of the dotted axes, for each run those that all cells which need it agree on.
 
     A trunk may serve cells of several values (`"prune.scope" = ["global", "layer"]` prunes the same trunk),
-    then the axis has no value for it.
+    then the axis has no value for it. Controls are the exception: a level on whose mask a control hangs is a ticket.
     """
     seen: dict[str, dict[str, Any]] = {key: {} for key in plan.runs}
     clash: dict[str, set[str]] = {key: set() for key in plan.runs}
@@ -144,8 +179,13 @@ def _dotted_values(plan: Plan) -> dict[str, dict[str, Any]]:
         parent = plan.runs[key].parent
         if parent is not None:
             for axis, value in seen[key].items():
-                note(parent, axis, value)
-            clash[parent] |= clash[key]
+                if axis != CONTROL_AXIS or plan.runs[parent].kind == "dense":
+                    note(parent, axis, value)
+            clash[parent] |= clash[key] - ({CONTROL_AXIS} if plan.runs[parent].kind == "ticket" else set())
+    if plan.cells and CONTROL_AXIS in axis_names(plan):
+        for key, run in plan.runs.items():
+            if run.prune is not None and CONTROL_AXIS not in seen[key]:
+                seen[key][CONTROL_AXIS] = run.prune.role
     return {
         key: {axis: value for axis, value in values.items() if axis not in clash[key]}
         for key, values in seen.items()
@@ -167,6 +207,8 @@ def _others(plan: Plan, axes: Sequence[str], facts: Mapping[str, Facts]) -> list
                 trunk=trunk,
                 parent=parent,
                 level=_level_of(key, plan, facts),
+                method=plain_text(_prune_of(manifest).get("method", "")),
+                control=_role_in(_prune_of(manifest)),
                 axes={axis: own.get(axis) for axis in axes},
             )
         )
@@ -174,8 +216,8 @@ def _others(plan: Plan, axes: Sequence[str], facts: Mapping[str, Facts]) -> list
 
 
 def _manifest_values(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    prune = manifest.get("prune")
-    if not isinstance(prune, Mapping):
+    prune = _prune_of(manifest)
+    if not prune:
         return {"sparsity": 0.0}
     point = prune.get("point")
     point = point if isinstance(point, Mapping) else {}
@@ -184,6 +226,19 @@ def _manifest_values(manifest: Mapping[str, Any]) -> dict[str, Any]:
         "threshold": _number(prune.get("threshold")),
         "rewind_epoch": f"{point['iteration']}it" if "iteration" in point else _number(point.get("epoch")),
     }
+
+
+def _prune_of(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+    prune = manifest.get("prune")
+    return prune if isinstance(prune, Mapping) else {}
+
+
+def _role_in(prune: Mapping[str, Any]) -> str:
+    """The role that a manifest tells; of a version without controls, a ticket's."""
+    if not prune:
+        return ""
+    control = plain_text(prune.get("control", "ticket"))
+    return control if control != "ticket" else role_by_rewind(plain_text(prune.get("rewind", "")))
 
 
 def _seed_of(trunk: str, plan: Plan, facts: Mapping[str, Facts]) -> Any:

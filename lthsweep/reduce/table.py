@@ -1,4 +1,4 @@
-"""The schema of `table.h5`: five compound datasets, built in memory, identical bytes for identical content.
+"""The schema of `table.h5`: six compound datasets, built in memory, identical bytes for identical content.
 
 No time, no host and no path is written that is not in a record. Format v110, gzip and fletcher32: readable by
 h5dump since 1.10, and a flipped bit is an error instead of a number.
@@ -25,10 +25,13 @@ if TYPE_CHECKING:
 
 __all__ = ["SCHEMA", "TABLES", "SweepRow", "Table", "TableFile", "encode_table", "read_table"]
 
-SCHEMA = 1
-"""Rises whenever a column of any table changes its meaning; a table of another schema is made anew."""
+SCHEMA = 2
+"""Rises whenever a table joins or a column changes its meaning; `merge` makes a table of another schema anew."""
 
-TABLES = ("tickets", "runs", "curves", "layers")
+_READABLE = (1, SCHEMA)
+_JOINED = {"controls": 2}
+
+TABLES = ("tickets", "controls", "runs", "curves", "layers")
 """The tables that a user may ask, in the order in which they are explained."""
 
 _CHUNK_BYTES = 1 << 18
@@ -94,14 +97,16 @@ class TableFile:
             raise StoreError(f"{path} is no table of lthsweep; give a sweep directory or its table.h5")
         row = self["sweep"]
         names = SweepRow.__dataclass_fields__
-        if len(row) != 1 or row.dtype.names != tuple(names) or row["schema"][0] != SCHEMA:
+        if len(row) != 1 or row.dtype.names != tuple(names) or row["schema"][0] not in _READABLE:
             raise StoreError(
                 f"{path} was made by another version of lthsweep; `lthsweep merge` makes it anew"
             )
         self.sweep = SweepRow(**{name: _plain(row[name][0]) for name in names})
 
     def __getitem__(self, table: str) -> NDArray[np.void]:
-        """The rows of one table, read anew at each call."""
+        """The rows of one table, read anew at each call; none of a table that joined after this file was made."""
+        if table in _JOINED and self.sweep.schema < _JOINED[table]:
+            return np.zeros(0, dtype=[("control", "S1")])
         try:
             dataset = _guarded(self._file, table)
             rows: NDArray[np.void] = dataset[()]

@@ -10,18 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lthsweep.plan.controls import TICKET
 from lthsweep.reduce.columns import Column, compound, tristate
 from lthsweep.reduce.facts import Facts, FailureFacts
-from lthsweep.reduce.runs import axis_names, state_of
+from lthsweep.reduce.runs import axis_names, method_of, role_of, state_of
 from lthsweep.reduce.verdict import Comparison, Pair, compare
 
 if TYPE_CHECKING:
     from lthsweep.plan.run import Plan, Run
 
-__all__ = ["ticket_rows"]
-
-_FULL_REWIND = ("weights", "weights+optimizer")
-"""Rewinds that bring the survivors back; after any other, k = 0 is no claim about initialisation."""
+__all__ = ["inherited_states", "ticket_rows", "weights_remaining"]
 
 _MEANS = {
     "rewind_step": "rewind_step",
@@ -40,9 +38,9 @@ def ticket_rows(
 ) -> NDArray[np.void]:
     """One row per grid point, in the order of the plan, whether or not anything is known of it.
 
-    Columns: the axes but for the seed, then `kind` ("dense" where the trunk answers), `level`, the statistics
-    of `lthsweep.reduce.verdict.Comparison`, and means over the seeds that have a record, diverged ones
-    included:
+    Columns: the axes but for the seed, then `kind` ("dense" where the trunk answers), `level`, `method` and
+    `control` (both "" for a trunk), the statistics of `lthsweep.reduce.verdict.Comparison`, and means over the
+    seeds that have a record, diverged ones included:
 
     - weights_remaining: fraction of the prunable weights;
     - compression: all parameters over those left (biases and BatchNorm count in both);
@@ -58,7 +56,7 @@ def ticket_rows(
     for cell in plan.cells:
         point = tuple(value for axis, value in cell.values if axis != "seed")
         points.setdefault(point, []).append(plan.runs[cell.run])
-    states = _inherited_states(plan, facts, failures)
+    states = inherited_states(plan, facts, failures)
     margin, confidence = plan.spec.verdict.margin, plan.spec.verdict.confidence
     comparisons = [
         compare(
@@ -73,6 +71,8 @@ def ticket_rows(
     columns: dict[str, Column] = {axis: [point[i] for point in points] for i, axis in enumerate(axes)}
     columns["kind"] = [runs[0].kind for runs in points.values()]
     columns["level"] = [runs[0].level for runs in points.values()]
+    columns["method"] = [method_of(runs[0]) for runs in points.values()]
+    columns["control"] = [role_of(runs[0]) for runs in points.values()]
     for name in Comparison.__dataclass_fields__:
         columns[name] = [getattr(one, name) for one in comparisons]
     recorded = [[facts[run.key] for run in runs if run.key in facts] for runs in points.values()]
@@ -81,7 +81,7 @@ def ticket_rows(
 
 def _means(recorded: Sequence[Sequence[Facts]]) -> dict[str, Column]:
     columns: dict[str, Column] = {
-        "weights_remaining": [_mean(map(_weights_remaining, facts)) for facts in recorded],
+        "weights_remaining": [_mean(map(weights_remaining, facts)) for facts in recorded],
         "compression": [_mean(map(_compression, facts)) for facts in recorded],
         "pruned_accuracy": [_mean(map(_pruned_accuracy, facts)) for facts in recorded],
     }
@@ -99,10 +99,10 @@ def _means(recorded: Sequence[Sequence[Facts]]) -> dict[str, Column]:
     return columns
 
 
-def _inherited_states(
+def inherited_states(
     plan: Plan, facts: Mapping[str, Facts], failures: Mapping[str, FailureFacts]
 ) -> dict[str, str]:
-    """State of each run, where one without a record whose parent failed or diverged shares its parent's fate."""
+    """State of each run; one without a record whose parent failed or diverged shares its parent's fate."""
     states: dict[str, str] = {}
     for key, run in plan.runs.items():  # parents come first
         states[key] = state_of(key, facts, failures)
@@ -129,10 +129,12 @@ def _pair(run: Run, facts: Mapping[str, Facts], states: Mapping[str, str]) -> Pa
 
 
 def _at_initialisation(run: Run) -> bool:
-    return run.prune is not None and run.prune.point.at_initialisation and run.prune.rewind in _FULL_REWIND
+    """Whether the run can win: a ticket whose survivors returned to initialisation. A control cannot."""
+    return role_of(run) == TICKET and run.prune is not None and run.prune.point.at_initialisation
 
 
-def _weights_remaining(facts: Facts) -> float:
+def weights_remaining(facts: Facts) -> float:
+    """Fraction of the prunable weights that a run has left."""
     if facts.kind == "dense":
         return 1.0
     return _ratio(facts.metric("params_remaining"), facts.metric("params_prunable"))

@@ -18,7 +18,7 @@ from lthsweep.report.numbers import as_float, plural
 from lthsweep.report.style import ALERT, INK, MARKERS, MUTED, line_colours, new_figure, note, say
 from lthsweep.report.summary import dead_layers, remaining, verdict_of
 
-__all__ = ["accuracy", "log_axis_of_remaining"]
+__all__ = ["accuracy", "dense_accuracies", "draw_dense", "frame_plot", "seed_points", "seed_range"]
 
 _LINES = 10
 _ZOOM = 0.06  # accuracy below dense that the right panel still shows
@@ -31,10 +31,8 @@ def accuracy(part: Part, report: ReportInput) -> Figure:
     The band of a line spans the least and the greatest seed. A confidence band would be honest too, but at
     two or three seeds Student's t makes it wider than the figure; the verdicts carry the intervals.
     """
-    dense = pd.to_numeric(part.dense.get("test_accuracy", pd.Series(dtype=float)), errors="coerce").dropna()
-    if dense.empty:
-        dense = pd.to_numeric(part.tickets["dense_accuracy"], errors="coerce").dropna()
-    points = _points(part, report, dense)
+    dense = dense_accuracies(part)
+    points = seed_points(part, report, dense)
     shown = points[np.isfinite(points["mean"]) & (points["left"] > 0)]
     if shown.empty:
         figure = new_figure(6.2, 2)
@@ -44,10 +42,10 @@ def accuracy(part: Part, report: ReportInput) -> Figure:
     zoom = len(dense) > 0 and shown["low"].min() < reference - _SQUEEZED
     figure = new_figure(7.4 if zoom else 5.4, 3.1)
     plots: list[Plot] = list(figure.subplots(1, 2 if zoom else 1, squeeze=False).ravel())
-    handles = _draw_dense(plots, dense, report.margin) if len(dense) else []
+    handles = draw_dense(plots, dense, report.margin) if len(dense) else []
     handles += _draw_lines(plots, points, part)
     for plot in plots:
-        log_axis_of_remaining(plot, shown["left"])
+        frame_plot(plot, shown["left"])
     if zoom:
         near = shown["low"][shown["low"] >= reference - _ZOOM]
         bottom = min(float(near.min()) if len(near) else reference, reference - 3 * report.margin)
@@ -62,8 +60,17 @@ def accuracy(part: Part, report: ReportInput) -> Figure:
     return figure
 
 
-def _points(part: Part, report: ReportInput, dense: pd.Series) -> pd.DataFrame:
-    """One row per grid point: rewind_epoch, left (fraction), mean, low and high of the seeds, and so on."""
+def dense_accuracies(part: Part) -> pd.Series:
+    """Test accuracies of the dense runs; their means where a table has no runs."""
+    dense = pd.to_numeric(part.dense.get("test_accuracy", pd.Series(dtype=float)), errors="coerce").dropna()
+    return dense if len(dense) else pd.to_numeric(part.tickets["dense_accuracy"], errors="coerce").dropna()
+
+
+def seed_points(part: Part, report: ReportInput, dense: pd.Series) -> pd.DataFrame:
+    """One row per grid point: rewind_epoch, left (fraction), mean, low and high of the seeds, and so on.
+
+    A run without a rewind epoch (fresh weights) answers the grid points of all of them.
+    """
     cut = report.axes.cut
     by_seed: dict[tuple[str, str], list[float]] = {}
     if "test_accuracy" in part.runs:
@@ -75,7 +82,7 @@ def _points(part: Part, report: ReportInput, dense: pd.Series) -> pd.DataFrame:
     rows = []
     for left, row in zip(remaining(part.tickets), part.tickets.to_dict("records"), strict=True):
         mean, n = as_float(row.get("ticket_accuracy")), as_float(row.get("n"))
-        seeds = by_seed.get((row[cut], row["rewind_epoch"]), [])
+        seeds = by_seed.get((row[cut], row["rewind_epoch"])) or by_seed.get((row[cut], ""), [])
         if row.get("kind") == "dense":  # sparsity 0 is answered by the trunks
             seeds = dense.tolist()
         if len(seeds) != n:
@@ -99,7 +106,8 @@ def _points(part: Part, report: ReportInput, dense: pd.Series) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).astype(numbers).sort_values("left", kind="stable")
 
 
-def _draw_dense(plots: list[Plot], dense: pd.Series, margin: float) -> list[Line2D]:
+def draw_dense(plots: list[Plot], dense: pd.Series, margin: float) -> list[Line2D]:
+    """The dense runs as a line with its band, and the margin below; returns what a legend shows of them."""
     low, mean, high = (100 * float(v) for v in (dense.min(), dense.mean(), dense.max()))
     for plot in plots:
         if high > low:
@@ -135,7 +143,7 @@ def _draw_lines(plots: list[Plot], points: pd.DataFrame, part: Part) -> list[Lin
                 color=colour,
                 marker=marker,
                 markeredgewidth=0,
-                label=f"k = {label[rewind]} (n = {_range(line['n'])})",
+                label=f"k = {label[rewind]} (n = {seed_range(line['n'])})",
             )
         )
     dead = points[points["dead"] & points["rewind_epoch"].isin(rewinds)]
@@ -153,13 +161,8 @@ def _draw_lines(plots: list[Plot], points: pd.DataFrame, part: Part) -> list[Lin
     return handles
 
 
-def log_axis_of_remaining(plot: Plot, left: pd.Series) -> None:
-    """Weights remaining along x.
-
-    Args:
-        plot: the plot.
-        left: the fractions that it shows.
-    """
+def frame_plot(plot: Plot, left: pd.Series) -> None:
+    """Scale, ticks and label of the axis of weights remaining (fractions)."""
     plot.set_xscale("log")
     low, high = 100 * float(left.min()), 100 * float(left.max())
     room = max((high / low) ** 0.05, 1.05)
@@ -175,7 +178,8 @@ def log_axis_of_remaining(plot: Plot, left: pd.Series) -> None:
     plot.set_xlabel("weights remaining (%, log)")
 
 
-def _range(numbers: pd.Series) -> str:
+def seed_range(numbers: pd.Series) -> str:
+    """Numbers of seeds as "3" or "2–3"."""
     present = numbers[numbers > 0]
     if present.empty:
         return "0"

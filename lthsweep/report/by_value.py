@@ -17,9 +17,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from lthsweep.report.accuracy import log_axis_of_remaining
+from lthsweep.report.accuracy import frame_plot
 from lthsweep.report.axes import labels, spread_pick
-from lthsweep.report.content import Part, ReportInput
+from lthsweep.report.content import CONTROL_AXIS, Part, ReportInput
 from lthsweep.report.curves import metric_of
 from lthsweep.report.style import MARKERS, MUTED, line_colours, new_figure, note, say
 from lthsweep.report.summary import remaining
@@ -71,10 +71,15 @@ class Overlay:
 
 
 def overlays(report: ReportInput) -> list[Overlay]:
-    """For every further axis of two values or more, one overlay per combination of the others."""
+    """For every further axis of two values or more, one overlay per combination of the others.
+
+    Controls have a figure of their own.
+    """
     found = []
     parts = report.parts()
     for axis in report.axes.further:
+        if axis == CONTROL_AXIS:
+            continue
         grouped: dict[tuple[tuple[str, str], ...], dict[str, Part]] = {}
         for part in parts:
             others = tuple((name, value) for name, value in part.values.items() if name != axis)
@@ -101,7 +106,7 @@ def accuracy_by_value(overlay: Overlay, report: ReportInput) -> Figure:
         for plot in row:
             for value in overlay.parts:
                 _line(plot, here[here["value"] == value], overlay.colours[value], overlay.markers[value])
-            log_axis_of_remaining(plot, here["left"])
+            frame_plot(plot, here["left"])
         row[0].set_ylabel("test accuracy (%)")
         if len(overlay.rewinds) > 1:
             row[0].set_title(f"k = {label[rewind]}")

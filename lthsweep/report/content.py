@@ -11,7 +11,10 @@ import pandas as pd
 from lthsweep.report.axes import Axes, ordered
 from lthsweep.report.numbers import flag
 
-__all__ = ["Part", "ReportInput"]
+__all__ = ["CONTROL_AXIS", "Part", "ReportInput"]
+
+CONTROL_AXIS = "prune.control"
+"""The one further axis that compares within a grid point: its values share a figure."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +38,16 @@ class Part:
 
     @property
     def title(self) -> str:
-        """The combination in words, "" without further axes."""
-        return ", ".join(f"{name} = {value or 'none'}" for name, value in self.values.items())
+        """The combination in words, "" without further axes; a ticket need not say that it is one."""
+        told = {
+            name: value for name, value in self.values.items() if (name, value) != (CONTROL_AXIS, "ticket")
+        }
+        return ", ".join(f"{name} = {value or 'none'}" for name, value in told.items())
+
+    @property
+    def control(self) -> str:
+        """Which control the part shows; "ticket" without an axis of controls."""
+        return self.values.get(CONTROL_AXIS, "ticket")
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +61,7 @@ class ReportInput:
         runs: one row per run, with its `key`.
         curves: one row per run and epoch.
         layers: one row per run and prunable layer.
+        controls: one row per control of a grid point; empty for a sweep without controls.
         description: of the sweep, "" if it has none.
         folder: of the sweep, as the reader should type it in a command.
         digest: hash over all records that the tables were made from, what to cite; "" leaves it out.
@@ -63,6 +75,7 @@ class ReportInput:
     runs: pd.DataFrame = field(default_factory=pd.DataFrame)
     curves: pd.DataFrame = field(default_factory=pd.DataFrame)
     layers: pd.DataFrame = field(default_factory=pd.DataFrame)
+    controls: pd.DataFrame = field(default_factory=pd.DataFrame)
     description: str = ""
     folder: str = ""
     digest: str = ""
@@ -105,6 +118,14 @@ class ReportInput:
                 )
             )
         return parts
+
+    def groups(self) -> list[list[Part]]:
+        """The parts, those that differ in their control alone together, the ticket first."""
+        found: dict[tuple[str, ...], list[Part]] = {}
+        for part in self.parts():
+            others = tuple(value for name, value in part.values.items() if name != CONTROL_AXIS)
+            found.setdefault(others, []).append(part)
+        return [sorted(group, key=lambda part: part.control != "ticket") for group in found.values()]
 
     def _runs(self, axes: Axes) -> pd.DataFrame:
         """The runs of this grid; records that another grid left in the directory are in no figure."""

@@ -1,13 +1,14 @@
 """All figures of a report, drawn and rendered.
 
-Four kinds show one combination of the further axes each. Two more lay the values of a further axis over each other;
-they come first, for whoever has such an axis asks which value is best.
+Four kinds show one combination of the further axes each, and a fifth the tickets against their controls, where there
+are any. Two more lay the values of a further axis over each other; they come first, for whoever has such an axis asks
+which value is best.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
@@ -15,6 +16,7 @@ from matplotlib.figure import Figure
 from lthsweep.report.accuracy import accuracy
 from lthsweep.report.by_value import Overlay, accuracy_by_value, epochs_by_value, overlays
 from lthsweep.report.content import Part, ReportInput
+from lthsweep.report.controls import controls_figure
 from lthsweep.report.curves import curves
 from lthsweep.report.heatmap import heatmap
 from lthsweep.report.layers import layer_sparsity
@@ -107,6 +109,14 @@ OVERLAYS: Mapping[str, OverlayKind] = {
 }
 """Figures of a sweep whose further axes have several values."""
 
+_CONTROLS = Kind(
+    "Ticket against controls",
+    "Test accuracy of the tickets and of controls, a panel per rewind epoch k. reinit: the ticket's mask on fresh "
+    "weights; random: its mask shuffled within layers (random-global: across them); fine-tune and lr-rewind: its mask "
+    "on the trained weights, at the last learning rate or with the schedule rewound.",
+    lambda part, report: controls_figure([part], report),
+)
+
 
 def draw_figures(report: ReportInput, *, max_parts: int = 12) -> list[Drawing]:
     """Draw every kind for every combination of further axes, and the values of each of them over each other.
@@ -115,23 +125,20 @@ def draw_figures(report: ReportInput, *, max_parts: int = 12) -> list[Drawing]:
         report: what to draw.
         max_parts: combinations to draw, the first ones of the table; a figure takes about half a second.
     """
-    parts = report.parts()[:max_parts]
-    drawings: list[Drawing] = []
+    groups = report.groups()[:max_parts]
+    # Controls stand beside their ticket in one figure; each in figures of its own would bury the tickets.
+    tickets = [group[0] for group in groups]
+    compared = [(group[0], group) for group in groups if len(group) > 1]
     with paper_style():
-        drawings += _overlay_drawings(report, overlays(report)[:max_parts])
+        drawings = _overlay_drawings(report, overlays(report)[:max_parts])
         for name, kind in KINDS.items():
-            for number, part in enumerate(parts, start=1):
-                rendered = render(kind.draw(part, report))
-                drawings.append(
-                    Drawing(
-                        name=name if len(parts) == 1 else f"{name}-{number}-{_slug(part.values)}",
-                        title=f"{kind.title}: {part.title}" if part.title else kind.title,
-                        caption=kind.caption,
-                        alt=_alt(kind, part, report),
-                        svg=rendered.svg,
-                        png=rendered.png,
-                    )
-                )
+            drawings += _drawn(name, kind, report, [(part, kind.draw(part, report)) for part in tickets])
+        drawings += _drawn(
+            "controls",
+            _CONTROLS,
+            report,
+            [(part, controls_figure(group, report)) for part, group in compared],
+        )
     return drawings
 
 
@@ -152,6 +159,21 @@ def _overlay_drawings(report: ReportInput, found: Sequence[Overlay]) -> list[Dra
                 )
             )
     return drawings
+
+
+def _drawn(
+    name: str, kind: Kind, report: ReportInput, figures: Sequence[tuple[Part, Figure]]
+) -> Iterator[Drawing]:
+    for number, (part, figure) in enumerate(figures, start=1):
+        rendered = render(figure)
+        yield Drawing(
+            name=name if len(figures) == 1 else f"{name}-{number}-{_slug(part.values)}",
+            title=f"{kind.title}: {part.title}" if part.title else kind.title,
+            caption=kind.caption,
+            alt=_alt(kind, part, report),
+            svg=rendered.svg,
+            png=rendered.png,
+        )
 
 
 def _slug(values: Mapping[str, str]) -> str:

@@ -9,6 +9,7 @@ from html import escape
 from importlib import resources
 
 from lthsweep.report.content import ReportInput
+from lthsweep.report.controls import controls_section
 from lthsweep.report.figures import Drawing
 from lthsweep.report.inline_svg import inline_svg
 from lthsweep.report.numbers import plural
@@ -63,6 +64,7 @@ def page(report: ReportInput, drawings: Sequence[Drawing], *, left_out: int = 0)
 {notices(report)}
 <section aria-labelledby="figures"><h2 id="figures">Figures</h2>
 {figures}</section>
+{controls_section(report)}
 <section aria-labelledby="table"><h2 id="table">All grid points</h2>
 {filters(report)}
 <div class="scroll tall" tabindex="0" role="region" aria-label="table of all grid points">

@@ -13,12 +13,12 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from lthsweep.report.axes import Axes, labels
+from lthsweep.report.axes import Axes, canonical, labels
 from lthsweep.report.numbers import DASH, as_float, flag, interval, percent, plural, points, times
 from lthsweep.report.summary import dead_layers, remaining, sparsest_matching, totals, verdict_of
 from lthsweep.report.verdicts import VERDICTS, points_of
 
-__all__ = ["headline", "remarks", "ticket_table"]
+__all__ = ["control_table", "headline", "remarks", "ticket_table"]
 
 
 def headline(
@@ -111,6 +111,48 @@ def ticket_table(tickets: pd.DataFrame, *, title: str = "", limit: int | None = 
             *(column.text(row) for column in columns),
             Text(verdict, style=VERDICTS[verdict].terminal),
             Text("; ".join(remarks(row)), style="yellow"),
+        )
+    return table
+
+
+def control_table(controls: pd.DataFrame, *, limit: int | None = None) -> Table:
+    """Tickets against their controls: accuracies in percent, ticket − control in percentage points.
+
+    Args:
+        controls: one row per control of a grid point, shown in this order.
+        limit: as for `ticket_table`.
+    """
+    names = [str(name) for name in controls.columns]
+    axes = names[: names.index("control")]
+    left_out = 0 if limit is None else max(len(controls) - limit, 0)
+    table = Table(
+        title="ticket − control, paired by seed",
+        title_justify="left",
+        caption=f"{plural(left_out, 'row')} more; `lthsweep query --table controls` shows them"
+        if left_out
+        else None,
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    for axis in axes:
+        heading = "k" if axis == "rewind_epoch" else escape(axis.rpartition(".")[2])
+        table.add_column(heading, justify="right", overflow="fold")
+    table.add_column("control", no_wrap=True)
+    for heading in ("n", "ticket", "control", "difference [CI]"):
+        table.add_column(escape(heading), justify="right", no_wrap=True)
+    table.add_column("finding", no_wrap=True)
+    short = {axis: labels(canonical(value) for value in controls[axis]) for axis in axes}
+    for row in controls.iloc[: len(controls) - left_out].to_dict("records"):
+        table.add_row(
+            *(Text(short[axis][canonical(row[axis])]) for axis in axes),
+            Text(str(row["control"])),
+            _seeds(row),
+            percent(row["ticket_accuracy"]),
+            percent(row["control_accuracy"]),
+            _difference(row),
+            Text(str(row["finding"])),
         )
     return table
 

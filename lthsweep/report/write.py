@@ -43,7 +43,7 @@ def write_report(sweep: ReportPaths, report: ReportInput, *, max_parts: int = 12
         StoreError: if a file cannot be written.
     """
     drawings = draw_figures(report, max_parts=max_parts)
-    left_out = max(len(report.axes.combinations(report.tickets)) - max_parts, 0)
+    left_out = max(len(report.groups()) - max_parts, 0)
     text = page(report, drawings, left_out=left_out)
     try:
         sweep.figures.mkdir(parents=True, exist_ok=True)

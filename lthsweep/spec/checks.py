@@ -116,13 +116,14 @@ def _nesterov_has_momentum(tables: Tables) -> Iterator[Problem]:
         yield Problem(("train", "optimizer", "nesterov"), text, True, (("train", "optimizer", "momentum"),))
 
 
-def _random_has_no_threshold(tables: Tables) -> Iterator[Problem]:
+def _only_magnitudes_have_a_threshold(tables: Tables) -> Iterator[Problem]:
     grid = tables.get("grid")
-    if cast(PruneSpec, tables["prune"]).method == "random" and isinstance(grid, GridSpec) and grid.threshold:
+    method = cast(PruneSpec, tables["prune"]).method
+    if method != "magnitude" and isinstance(grid, GridSpec) and grid.threshold:
         text = (
             'excludes grid.threshold, which looks at magnitudes; use "magnitude", or the axis grid.sparsity'
         )
-        yield Problem(("prune", "method"), text, "random", (("grid", "threshold"),))
+        yield Problem(("prune", "method"), text, method, (("grid", "threshold"),))
 
 
 def _slurm(tables: Tables) -> Iterator[Problem]:
@@ -136,7 +137,7 @@ _RULES: Mapping[str, tuple[Callable[[Tables], Iterator[Problem]], ...]] = {
         _nesterov_has_momentum,
         _rewind_before_end,
     ),
-    "prune": (_random_has_no_threshold,),
+    "prune": (_only_magnitudes_have_a_threshold,),
     "slurm": (_slurm,),
 }
 

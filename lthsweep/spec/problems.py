@@ -73,10 +73,10 @@ def _mark(marks: Mapping[Path, Mark], path: Path) -> Mark | None:
 
 
 def _forms(path: Path) -> Iterator[Path]:
-    """The ways to write a path; an axis may be in quotes or not, with or without `sweep` in front."""
+    """The ways to write a path; an axis may be in quotes or not, with or without its table in front."""
     yield path
     if path[0] == "grid" and len(path) > 1:
-        for name in (str(path[1]), f"sweep.{path[1]}"):
+        for name in (str(path[1]), f"sweep.{path[1]}", str(path[1]).removeprefix("prune.")):
             yield ("grid", name, *path[2:])
             yield ("grid", *name.split("."), *path[2:])
 

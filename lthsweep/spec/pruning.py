@@ -14,8 +14,10 @@ __all__ = ["PruneSpec"]
 class PruneSpec(Table):
     """Which weights go, and to what the others return."""
 
-    method: Literal["magnitude", "random"] = Field(
-        "magnitude", description="magnitude drops the smallest weights of the trained network; random any."
+    method: Literal["magnitude", "random", "snip", "synflow"] = Field(
+        "magnitude",
+        description="magnitude drops the smallest weights of the trained network; random any; snip and synflow "
+        "choose at initialisation, before any training.",
     )
     scope: Literal["global", "layer"] = Field(
         "global",
@@ -30,6 +32,11 @@ class PruneSpec(Table):
         "weights",
         description="What returns to the rewind epoch: the weights, the optimizer's state with them, only "
         "the learning-rate schedule, or nothing (fine-tuning).",
+    )
+    control: Literal["ticket", "reinit", "random", "random-global", "fine-tune", "lr-rewind"] = Field(
+        "ticket",
+        description="ticket, or what it is compared with: its mask on fresh weights (reinit), its mask shuffled "
+        "within or across layers (random, random-global), its mask on the trained weights (fine-tune, lr-rewind).",
     )
     exclude: Annotated[
         tuple[Annotated[Text, Field(min_length=1)], ...],

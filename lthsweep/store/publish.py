@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lthsweep.errors import CorruptRecordError, StoreError
-from lthsweep.store import plainjson
+from lthsweep.plan.keys import canonical
 from lthsweep.store.commit import commit_new
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.record import TIMING_METRICS, Record, decode, encode
@@ -71,7 +71,7 @@ def commit_record(sweep: SweepDir, record: Record, *, durable: bool = True) -> C
 def differences(first: Record, second: Record) -> tuple[str, ...]:
     """What two records of one run say differently, apart from timings, provenance, audit and weights."""
     found = [name for name in ("key", "kind", "outcome") if getattr(first, name) != getattr(second, name)]
-    if plainjson.dump(first.manifest) != plainjson.dump(second.manifest):
+    if canonical(first.manifest) != canonical(second.manifest):  # an older version knew fewer options
         found.append("manifest")
     ours, theirs = _science(first.metrics), _science(second.metrics)
     found += [f"metric {name}" for name in sorted(ours.keys() | theirs.keys()) if _unlike(name, ours, theirs)]

@@ -211,7 +211,11 @@ def test_the_page_of_the_table_explains_every_column_and_no_other(table):
     for line in section[1].splitlines():
         if line.startswith("| `"):
             explained.update(re.findall(r"`([^`]+)`", line.split("|")[1]))
-    axes = {"sparsity", "rewind_epoch", "seed", "model.init"} if table in ("tickets", "runs") else set()
+    axes = (
+        {"sparsity", "rewind_epoch", "seed", "model.init"}
+        if table in ("tickets", "controls", "runs")
+        else set()
+    )
 
     assert explained == set(_frames()[table].columns) - axes
 

@@ -27,6 +27,7 @@ from tests.spec.files import spec
 PRESETS = [
     "cifar10-conv6-init",
     "cifar10-mobilenetv2",
+    "digits-controls",
     "digits-lenet",
     "digits-lenet-init",
     "digits-mobilenetv2",

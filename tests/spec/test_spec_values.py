@@ -59,6 +59,7 @@ def test_defaults_are_those_of_the_protocol():
             "scope": "global",
             "schedule": "one-shot",
             "rewind": "weights",
+            "control": "ticket",
             "exclude": (),
         },
         "grid": {"sparsity": (0.9,), "threshold": None, "rewind_epoch": (0,), "seed": (0,)},

@@ -1,0 +1,71 @@
+"""Which weights a ticket keeps: by its method, and for a random control with the places shuffled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from lthsweep.lottery.material import Arrays, Material
+from lthsweep.plan.controls import CONTROLS
+from lthsweep.plan.run import PruneStep
+from lthsweep.pruning.at_initialisation import make_initial_mask
+from lthsweep.pruning.make import make_mask
+from lthsweep.pruning.masks import Masks
+from lthsweep.pruning.prunable import prunable_weights
+from lthsweep.pruning.registry import AT_INITIALISATION
+from lthsweep.pruning.shuffle import shuffled
+from lthsweep.randomness import stream
+from lthsweep.training.loop import TrainingData
+
+__all__ = ["mask_of"]
+
+
+def mask_of(
+    step: PruneStep,
+    *,
+    material: Material,
+    data: TrainingData,
+    seed: int,
+    prunable: Mapping[str, nn.Parameter],
+    parent: Arrays,
+) -> Masks:
+    """The masks of a pruning step; a control's are its ticket's, bit for bit, or the same counts shuffled.
+
+    Args:
+        step: how and how much is pruned.
+        material: builds the initial network for methods that look at no other.
+        data: its first training batch is SNIP's batch: `train.batch_size` images of epoch 0 in the seed's order,
+            augmented as in training.
+        seed: of the replicate.
+        prunable: the parent's final weights, on the device.
+        parent: its masks; empty for the trunk.
+
+    Raises:
+        PruningError: if the weights cannot be ranked.
+    """
+    if step.method in AT_INITIALISATION:
+        initial = material.build(seed)
+        masks = make_initial_mask(
+            initial,
+            prunable_weights(initial, step.exclude),
+            method=step.method,
+            scope=step.scope,
+            sparsity=step.sparsity,
+            batch=lambda: next(iter(data.train.epoch(0))),
+        )
+    else:
+        masks = make_mask(
+            prunable,
+            {name: torch.from_numpy(mask).to(material.device) for name, mask in parent.items()} or None,
+            method=step.method,
+            scope=step.scope,
+            sparsity=step.sparsity,
+            threshold=step.threshold,
+            seed=stream(seed, "prune"),
+        )
+    shuffle = CONTROLS[step.control].shuffle
+    if shuffle is None:
+        return masks
+    return shuffled(masks, seed, across_layers=shuffle == "global")

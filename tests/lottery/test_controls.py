@@ -1,0 +1,254 @@
+"""Controls change one thing about a ticket, and exactly that: the mask, or the weights under it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from lthsweep.lottery.material import to_arrays
+from lthsweep.lottery.origin import fresh_seed
+from lthsweep.plan.controls import CONTROLS, controlled
+from lthsweep.pruning.counts import kept_count
+from lthsweep.training.schedule import learning_rate_factor
+from tests.lottery.cases import (
+    EPOCHS,
+    SEED,
+    STEPS,
+    Trunk,
+    Watch,
+    assert_same_arrays,
+    assert_same_result,
+    finished,
+    parent_of,
+    prune_step,
+    rows,
+    ticket_of,
+    trunk_of,
+    undisturbed,
+)
+
+CONTROLLED = [name for name in CONTROLS if name != "ticket"]
+PRUNABLE = 50_200
+
+
+def step_of(control, sparsity=0.8, point=1, **changes):
+    return controlled(prune_step(sparsity, point, **changes), control)
+
+
+def start_of(trunk: Trunk, step):
+    """The weights before the first step."""
+    watch = Watch(stop=step.point.step(STEPS))
+    assert ticket_of(trunk, step, between_steps=watch) is None
+    tensors = watch.checkpoint.tensors
+    return to_arrays({n.removeprefix("model/"): t for n, t in tensors.items() if n.startswith("model/")})
+
+
+def counts(masks):
+    return {name: int(mask.sum()) for name, mask in masks.items()}
+
+
+# Reinit: the mask of the ticket, other weights.
+
+
+def test_reinit_has_the_tickets_mask_on_fresh_weights(packed):
+    """Same places, and no survivor is where the trunk was initialised."""
+    trunk = trunk_of(packed)
+    ticket, control = undisturbed(trunk, prune_step(0.8, 0)), undisturbed(trunk, step_of("reinit", point=0))
+    began, trunk_began = start_of(trunk, step_of("reinit")), trunk.snapshots[0]
+
+    assert_same_arrays(control.masks, ticket.masks)
+    for name, mask in control.masks.items():
+        assert not (began[name][mask] == trunk_began[f"model/{name}"][mask]).any()
+        assert not began[name][~mask].any()
+
+
+def test_fresh_weights_are_a_function_of_the_seed_and_of_nothing_else(packed):
+    """Its own stream: initial weights as another seed's trunk would have them, the same for every sparsity."""
+    trunk = trunk_of(packed)
+    fresh = to_arrays(trunk.material.build(fresh_seed(SEED)).state_dict())
+
+    for sparsity in (0.5, 0.9):
+        control = undisturbed(trunk, step_of("reinit", sparsity))
+        began = start_of(trunk, step_of("reinit", sparsity))
+        for name, mask in control.masks.items():
+            assert np.array_equal(began[name], np.where(mask, fresh[name], 0))
+    assert fresh_seed(SEED) != fresh_seed(SEED + 1)
+
+
+def test_reinit_trains_the_whole_schedule_whatever_the_rewind_epoch(packed):
+    """From step 0 to T; for k > 0 that is k epochs more than its ticket."""
+    control = undisturbed(trunk_of(packed), step_of("reinit", point=2))
+
+    assert (control.metrics["rewind_step"], control.metrics["epochs_trained"]) == (0, EPOCHS)
+    assert len(control.curves) == EPOCHS
+
+
+# Random: other places, the weights of the trunk.
+
+
+@pytest.mark.parametrize("scope", ["global", "layer"])
+def test_random_keeps_each_layers_count_and_not_the_places(packed, scope):
+    """How many weights each layer has is left of the ticket, and nothing else."""
+    trunk = trunk_of(packed)
+    ticket = undisturbed(trunk, prune_step(0.8, scope=scope))
+    control = undisturbed(trunk, step_of("random", scope=scope))
+    whole = undisturbed(trunk, step_of("random-global", scope=scope))
+
+    assert counts(control.masks) == counts(ticket.masks)
+    assert counts(whole.masks) != counts(ticket.masks)
+    assert sum(counts(whole.masks).values()) == kept_count(PRUNABLE, 0.8) or scope == "layer"
+    for name in ("fc1.weight", "fc2.weight"):
+        assert not np.array_equal(control.masks[name], ticket.masks[name])
+    assert control.audit["ok"]
+    assert whole.audit["ok"]
+
+
+@pytest.mark.parametrize("control", ["random", "random-global"])
+def test_random_rewinds_as_its_ticket(packed, control):
+    """Survivors return to the trunk at k, and training is the ticket's."""
+    trunk = trunk_of(packed)
+    step = step_of(control, point=1, rewind="weights+optimizer")
+
+    began, result = start_of(trunk, step), undisturbed(trunk, step)
+
+    for name, mask in result.masks.items():
+        snapshot = trunk.snapshots[STEPS][f"model/{name}"]
+        assert np.array_equal(began[name], np.where(mask, snapshot, 0))
+    assert result.metrics["rewind_step"] == STEPS
+
+
+@pytest.mark.parametrize("control", ["random", "random-global"])
+def test_a_shuffled_threshold_is_audited_by_its_counts(packed, control):
+    """Its places are not those above the threshold, and need not be."""
+    trunk = trunk_of(packed)
+    ticket = undisturbed(trunk, prune_step(None, threshold=0.05))
+
+    result = undisturbed(trunk, step_of(control, None, threshold=0.05))
+
+    assert sum(counts(result.masks).values()) == sum(counts(ticket.masks).values())
+    assert result.audit["ok"]
+    assert ticket.audit["ok"]
+
+
+# Fine-tuning and learning-rate rewinding: the ticket's mask on trained weights.
+
+
+@pytest.mark.parametrize("control", ["fine-tune", "lr-rewind"])
+def test_trained_weights_stay_under_the_tickets_mask(packed, control):
+    """They start from the trunk's final weights times the mask, for as long as the ticket retrains."""
+    trunk = trunk_of(packed)
+    ticket = undisturbed(trunk, prune_step(0.8, 1))
+
+    began, result = start_of(trunk, step_of(control)), undisturbed(trunk, step_of(control))
+
+    assert_same_arrays(result.masks, ticket.masks)
+    for name, array in trunk.result.weights.items():
+        assert np.array_equal(began[name], array * result.masks[name] if name in result.masks else array)
+    assert result.metrics["epochs_trained"] == ticket.metrics["epochs_trained"]
+    assert result.audit["ok"]
+
+
+def test_fine_tuning_has_the_last_rate_and_learning_rate_rewinding_the_schedule(packed):
+    """Renda et al. 2020, section 2."""
+    trunk = trunk_of(packed)
+    train = trunk.material.train
+
+    def rate(step):
+        factor = learning_rate_factor(train["schedule"], step, steps_per_epoch=STEPS, epochs=EPOCHS)
+        return train["optimizer"]["lr"] * factor
+
+    fine, rewound, ticket = (
+        [row.lr for row in rows(undisturbed(trunk, step_of(control)))]
+        for control in ("fine-tune", "lr-rewind", "ticket")
+    )
+
+    assert fine == [rate(EPOCHS * STEPS - 1)] * (EPOCHS - 1)
+    assert rewound == ticket == [rate((epoch + 1) * STEPS - 1) for epoch in range(1, EPOCHS)]
+
+
+# Chains, criteria, resumption.
+
+
+@pytest.mark.parametrize("control", CONTROLLED)
+def test_a_control_of_level_two_has_the_mask_of_the_ticket_of_level_two(packed, control):
+    """Made from the same parent, without waiting for the ticket."""
+    trunk = trunk_of(packed)
+    parent = parent_of(undisturbed(trunk, prune_step(0.5, 1)))
+    ticket = finished(ticket_of(trunk, prune_step(0.8, 1), parent=parent, level=2))
+
+    result = finished(ticket_of(trunk, step_of(control), parent=parent, level=2))
+
+    if control.startswith("random"):
+        assert sum(counts(result.masks).values()) == sum(counts(ticket.masks).values())
+    else:
+        assert_same_arrays(result.masks, ticket.masks)
+    assert result.metrics["level"] == 2
+    assert result.audit["ok"]
+
+
+@pytest.mark.parametrize("model", ["lenet", "mobilenet"])
+@pytest.mark.parametrize("method", ["snip", "synflow"])
+def test_methods_at_initialisation_read_no_trained_weight(packed, model, method):
+    """Another parent, the same mask; the count is exact and the survivors are the trunk's at k."""
+    trunk = trunk_of(packed, model, "sgd")
+    step = prune_step(0.7, 0, method=method)
+    other = dataclasses.replace(
+        trunk.parent, weights={name: array * 0 for name, array in trunk.parent.weights.items()}
+    )
+
+    ticket = undisturbed(trunk, step)
+    from_other = finished(ticket_of(trunk, step, parent=other))
+
+    assert_same_arrays(ticket.masks, from_other.masks)
+    assert_same_arrays(ticket.weights, from_other.weights)
+    total = sum(mask.size for mask in ticket.masks.values())
+    assert sum(counts(ticket.masks).values()) == kept_count(total, 0.7)
+    assert ticket.audit["ok"]
+
+
+def test_methods_have_masks_of_their_own(packed):
+    """None is another one under a new name."""
+    trunk = trunk_of(packed)
+    found = [
+        undisturbed(trunk, prune_step(0.8, 0, method=method)).masks["fc2.weight"]
+        for method in ("magnitude", "random", "snip", "synflow")
+    ]
+
+    assert len({mask.tobytes() for mask in found}) == 4
+
+
+@pytest.mark.parametrize("stop", [9, 2 * STEPS, EPOCHS * STEPS])
+@pytest.mark.parametrize("control", CONTROLLED)
+def test_a_control_goes_on_from_its_checkpoint(packed, control, stop):
+    """Equal in all but the clock: fresh weights and shuffled places are functions of the seed."""
+    trunk = trunk_of(packed, "mobilenet", "sgd")
+    step = step_of(control, 0.7, 1.4)
+    watch = Watch(stop=stop)
+
+    assert ticket_of(trunk, step, between_steps=watch) is None
+    resumed = finished(ticket_of(trunk, step, resume=watch.checkpoint))
+
+    assert_same_result(resumed, undisturbed(trunk, step))
+
+
+def test_a_snip_ticket_goes_on_from_its_checkpoint(packed):
+    """Its mask is made again from the same batch."""
+    trunk = trunk_of(packed)
+    step, watch = prune_step(0.7, 0, method="snip"), Watch(stop=7)
+
+    assert ticket_of(trunk, step, between_steps=watch) is None
+
+    assert_same_result(finished(ticket_of(trunk, step, resume=watch.checkpoint)), undisturbed(trunk, step))
+
+
+def test_controls_draw_nothing_from_the_global_generator(packed):
+    """Whatever was drawn before changes none of them."""
+    trunk = trunk_of(packed)
+    for control in CONTROLLED:
+        torch.manual_seed(0)
+        one = finished(ticket_of(trunk, step_of(control)))
+        torch.manual_seed(1)
+        assert_same_result(one, finished(ticket_of(trunk, step_of(control))))

@@ -1,0 +1,195 @@
+"""A control hangs beside its ticket, shares whatever it can, and moves no ticket's key."""
+
+from __future__ import annotations
+
+import pytest
+
+from lthsweep.errors import SpecError, UnknownNameError
+from lthsweep.plan.controls import CONTROLS, controlled
+from lthsweep.plan.cost import cost_of
+from lthsweep.spec.pruning import PruneSpec
+from tests.plan.cases import key_at, make_plan
+
+GRID = {"sparsity": [0.5, 0.8], "rewind_epoch": [0, 2], "seed": [0, 1]}
+ALL = list(CONTROLS)
+SCHEDULES = ("one-shot", "iterative")
+
+
+def run_at(plan, **values):
+    return plan[key_at(plan, **values)]
+
+
+def test_the_file_offers_every_control():
+    """A control that nobody can ask for, or that nobody makes, is a mistake."""
+    assert set(PruneSpec.model_fields["control"].annotation.__args__) == set(CONTROLS)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_an_axis_of_controls_moves_no_key_of_a_ticket(schedule):
+    """Controls join a sweep that is done, and only they are trained."""
+    plain = make_plan(GRID, prune={"schedule": schedule})
+    grown = make_plan(GRID | {"control": ALL}, prune={"schedule": schedule})
+
+    assert plain.runs.keys() < grown.runs.keys()
+    for cell in plain.cells:
+        assert key_at(grown, **dict(cell.values), **{"prune.control": "ticket"}) == cell.run
+
+
+def test_the_axis_may_be_written_with_or_without_its_table():
+    """Many sweeps have it, so it has a short name; errors point at it as it was written."""
+    short, long = (make_plan(GRID | {name: ["ticket", "reinit"]}) for name in ("control", "prune.control"))
+
+    assert short.runs.keys() == long.runs.keys()
+    assert [cell.values for cell in short.cells] == [cell.values for cell in long.cells]
+    with pytest.raises(SpecError, match=r'prune\.control.*did you mean "reinit"'):
+        make_plan(GRID | {"control": ["ticket", "renit"]})
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("control", ALL[1:])
+def test_a_control_has_the_parent_of_its_ticket(control, schedule):
+    """The mask is a function of the parent, so both make the same one; no control has children."""
+    plan = make_plan(GRID | {"control": ["ticket", control]}, prune={"schedule": schedule})
+
+    parents = {run.parent for run in plan.tickets}
+    for cell in plan.cells:
+        run = plan[cell.run]
+        ticket = run_at(plan, **(dict(cell.values) | {"prune.control": "ticket"}))
+        assert (run.parent, run.level, run.trunk) == (ticket.parent, ticket.level, ticket.trunk)
+        assert run.prune.role == cell["prune.control"]
+        assert run.prune.role == "ticket" or run.key not in parents
+
+
+def test_controls_alone_still_hang_on_a_chain_of_tickets():
+    """The levels in between are tickets that answer no cell; the last level needs none."""
+    plan = make_plan({"sparsity": [0.5, 0.8, 0.9], "control": ["reinit"]}, prune={"schedule": "iterative"})
+
+    assert [run.prune.role for run in plan.tickets] == ["reinit", "ticket", "reinit", "ticket", "reinit"]
+    assert [run.level for run in plan.tickets] == [1, 1, 2, 2, 3]
+
+
+def test_the_first_control_of_a_chain_is_the_one_shot_control():
+    """As level 1 of a chain is the one-shot ticket."""
+    one_shot, iterative = (
+        make_plan(GRID | {"control": ALL}, prune={"schedule": schedule}) for schedule in SCHEDULES
+    )
+
+    for cell in one_shot.cells:
+        if cell["sparsity"] == 0.5:
+            assert key_at(iterative, **dict(cell.values)) == cell.run
+
+
+@pytest.mark.parametrize(("control", "rewind"), [("fine-tune", "none"), ("lr-rewind", "lr")])
+def test_a_control_that_is_a_way_to_rewind_shares_its_key(control, rewind):
+    """Asked for by either name, it is trained once."""
+    by_control = make_plan(GRID, prune={"control": control})
+    by_rewind = make_plan(GRID, prune={"rewind": rewind})
+
+    assert by_control.runs.keys() == by_rewind.runs.keys()
+    assert {run.prune.role for run in by_rewind.tickets} == {control}
+
+
+def test_in_a_chain_a_fine_tuned_leaf_is_not_a_fine_tuned_chain():
+    """The leaf prunes the rewound ticket of the level before; the chain prunes its own fine-tuned level."""
+    leaf = make_plan(GRID, prune={"control": "fine-tune", "schedule": "iterative"})
+    chain = make_plan(GRID, prune={"rewind": "none", "schedule": "iterative"})
+
+    for cell in leaf.cells:
+        assert (key_at(chain, **dict(cell.values)) == cell.run) == (cell["sparsity"] == 0.5)
+
+
+def test_one_shot_reinit_is_one_run_for_all_rewind_epochs():
+    """Fresh weights have no past to return to, and the one-shot mask does not depend on k."""
+    plan = make_plan(GRID | {"control": ["reinit"]})
+    iterative = make_plan(GRID | {"control": ["reinit"]}, prune={"schedule": "iterative"})
+
+    assert len(plan.cells) == 8
+    assert len(plan.tickets) == 4
+    assert all(run.epochs() == run.recipe.epochs for run in plan.tickets)
+    assert len({cell.run for cell in iterative.cells if cell["sparsity"] == 0.8}) == 4  # their masks differ
+
+
+def test_how_the_ticket_is_rewound_changes_no_reinit_and_every_random():
+    """A random control is rewound as its ticket; fresh weights are not rewound."""
+    one, other = (
+        make_plan(
+            {"sparsity": [0.5], "rewind_epoch": [2], "control": ["reinit", "random"]},
+            prune={"rewind": rewind},
+        )
+        for rewind in ("weights", "weights+optimizer")
+    )
+
+    def key(plan, control):
+        return key_at(plan, **{"prune.control": control})
+
+    assert key(one, "reinit") == key(other, "reinit")
+    assert key(one, "random") != key(other, "random")
+
+
+def test_snapshots_are_left_only_for_those_who_return_to_them():
+    """A trunk keeps no weights at k for fresh or trained ones."""
+    for control, count in (("ticket", 2), ("random", 2), ("reinit", 0), ("fine-tune", 0), ("lr-rewind", 0)):
+        plan = make_plan(GRID | {"control": [control]})
+        assert {len(points) for points in plan.rewind_points().values()} == {count}
+
+
+def test_epochs_of_controls():
+    """S·T for trunks; per seed and sparsity T for reinit, and T − k for every other control and rewind epoch."""
+    plan = make_plan(GRID | {"control": ALL})
+
+    assert cost_of(plan).epochs == 2 * (10 + 2 * (10 + 5 * (10 + 8)))
+
+
+@pytest.mark.parametrize("method", ["snip", "synflow"])
+def test_a_mask_from_initialisation_has_no_chain(method):
+    """Retraining between levels would change nothing that the method looks at."""
+    one_shot, iterative = (
+        make_plan(GRID, prune={"method": method, "schedule": schedule}) for schedule in SCHEDULES
+    )
+
+    assert one_shot.runs.keys() == iterative.runs.keys()
+    assert {run.level for run in iterative.tickets} == {1}
+
+
+def test_methods_on_an_axis_share_their_trunk_and_nothing_else():
+    """One dense run, whatever prunes it."""
+    methods = ["magnitude", "random", "snip", "synflow"]
+    plan = make_plan(GRID | {"prune.method": methods})
+
+    assert (len(plan.dense), len(plan.tickets)) == (2, 4 * 2 * 4)
+
+
+def test_only_magnitudes_have_a_threshold():
+    """A threshold on gradients would be another method."""
+    for method in ("random", "snip", "synflow"):
+        with pytest.raises(SpecError, match=f'prune.method = "{method}": excludes grid.threshold'):
+            make_plan({"threshold": [0.01]}, prune={"method": method})
+
+
+def test_an_unknown_control_is_named_with_the_known_ones():
+    """The file is checked before, but a task of another version may say anything."""
+    step = make_plan({"sparsity": [0.5]}).tickets[0].prune
+
+    with pytest.raises(UnknownNameError, match="reinit"):
+        controlled(step, "reinitialise")
+
+
+def test_keys_of_controls_are_pinned():
+    """As every key."""
+    plan = make_plan(
+        {"sparsity": [0.5], "rewind_epoch": [1], "seed": [7], "control": ALL},
+        model={"name": "mobilenet_v2", "width": 0.5},
+        data={"name": "digits"},
+    )
+    snip = make_plan({"sparsity": [0.5]}, prune={"method": "snip"})
+
+    found = {control: key_at(plan, **{"prune.control": control}) for control in ALL}
+    assert found | {"snip": key_at(snip, sparsity=0.5)} == {
+        "ticket": "52eb91e1ea6a9f572362",
+        "reinit": "3974c530dbccb1551ad5",
+        "random": "ab54262a8f3efa680f11",
+        "random-global": "756b9984d7cb40417561",
+        "fine-tune": "27fabe8b674f46f12ff5",
+        "lr-rewind": "53b14d299d19dc8c599d",
+        "snip": "26d7da9aee51266dea4b",
+    }
