@@ -1,0 +1,42 @@
+"""A job frees runs that are held by who is known to be gone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from lthsweep.launch.pool import Heard
+from lthsweep.launch.slurm.payload import _Evictor
+from lthsweep.launch.slurm.site import Site
+from lthsweep.launch.task import STALE_SECONDS, Message
+from lthsweep.store import claims
+from lthsweep.store.layout import SweepDir
+
+
+@pytest.fixture
+def sweep(tmp_path, monkeypatch):
+    """A sweep directory, seen from job 6, beside a SLURM that cannot be asked."""
+    monkeypatch.setenv("SLURM_JOB_ID", "6")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return SweepDir(tmp_path / "sweep").create()
+
+
+@pytest.mark.parametrize(("place", "job", "freed"), [("a node", "6", True), ("a node", "7", False)])
+def test_who_had_the_id_of_this_job_on_another_node_is_gone(sweep, place, job, freed):
+    """A controller that was killed forgets a job that runs, and gives its id to the one that takes its runs over."""
+    owner = replace(claims.this_process(), place=place, job=job)
+    assert claims.take(sweep, "k", owner, STALE_SECONDS)
+
+    _Evictor(sweep, Site(poll_seconds=0))(Heard("worker", Message("held", "k")))
+
+    assert (claims.holder(sweep, "k", STALE_SECONDS) is None) is freed
+
+
+def test_a_run_of_this_very_job_is_left_alone(sweep):
+    """Of a worker beside the one that asked."""
+    assert claims.take(sweep, "k", claims.this_process(), STALE_SECONDS)
+
+    _Evictor(sweep, Site(poll_seconds=0))(Heard("worker", Message("held", "k")))
+
+    assert claims.holder(sweep, "k", STALE_SECONDS) is not None

@@ -1,0 +1,140 @@
+"""The scripts in slurm/ for sbatch by hand, on a real cluster: to the end, past the end of a job's time, preempted."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from lthsweep.store.layout import SweepDir
+from tests.launch.sweeps import lthsweep as locally
+from tests.launch.sweeps import write_tiny
+from tests.mpi.jobs import mpi, surroundings
+from tests.slurm.conftest import DEVCLUSTER, DevCluster
+from tests.slurm.sweeps import OnSlurm, assert_same_science
+
+pytestmark = [pytest.mark.slow, pytest.mark.chaos]
+
+FOLDER = DEVCLUSTER.parent
+ODOMETER = Path(__file__).parent / "faults" / "odometer"
+ONE_CORE = ("--cpus-per-task=1", "--mem-per-cpu=100M")
+SLOW = 0.05
+"""Seconds that a step is stretched to until the fault has happened."""
+
+
+@dataclass
+class ByHand(OnSlurm):
+    """A sweep, and the job of a script of ours that runs it.
+
+    Attributes:
+        cluster: whose commands have the environment of a user that has activated lthsweep.
+        pacer: a file with the seconds that every step lasts longer.
+    """
+
+    cluster: DevCluster
+    pacer: Path
+    job: str = ""
+
+    def sbatch(self, script: str, *options: str) -> None:
+        log = f"--output={self.file.parent}/job-%A-%a.out"
+        words = (FOLDER / script, self.file, "--out", self.sweep.path)
+        self.job = self.cluster.run("sbatch", "--parsable", log, *options, *words).stdout.strip()
+
+    @property
+    def restarts(self) -> int:
+        """How often SLURM has started its jobs again, in all."""
+        shown = self.cluster.run("squeue", "-h", "-r", "-j", self.job, "--Format=RestartCnt", check=False)
+        return sum(map(int, shown.stdout.split()))
+
+    @property
+    def has_stopped_runs(self) -> bool:
+        """Whether a run was asked to stop, and wrote its checkpoint: none of it had to be trained again."""
+        return any("--- stopped" in log.read_text() for log in self.sweep.logs.glob("*.log"))
+
+    def wait_for_checkpoint(self) -> None:
+        self.wait_for(lambda: bool(list(self.sweep.checkpoints.glob("*.safetensors"))))
+
+
+@pytest.fixture
+def by_hand(tmp_path, cluster, cache):
+    """Makes a tiny sweep that goes slowly until told otherwise."""
+
+    def make(*, mpirun="", slow=True):
+        path = [Path(mpirun).parent] if mpirun else []
+        environment = {
+            **cluster.env,
+            **surroundings(cache),
+            "SLURM_CONF": cluster.env["SLURM_CONF"],
+            "PATH": os.pathsep.join(map(str, [*path, Path(sys.executable).parent, os.environ["PATH"]])),
+            "OMPI_MCA_btl": "self,tcp",
+            "PYTHONPATH": str(ODOMETER),
+            "LTH_ODOMETER": str(tmp_path),
+        }
+        file = write_tiny(tmp_path, seeds="[0, 1]", checkpoint_seconds=1)
+        (tmp_path / "pace").write_text(str(SLOW if slow else 0))
+        user = replace(cluster, env=environment)
+        return ByHand(environment, file, SweepDir(tmp_path / "sweep"), user, tmp_path / "pace")
+
+    return make
+
+
+@pytest.fixture
+def finish(tmp_path, cache):
+    """Full speed to the end, and the records are those of a sweep that was left in peace."""
+
+    def check(ours):
+        ours.pacer.write_text("0")
+        ours.wait_done()
+        ours.cluster.wait_empty()
+        local = locally("run", ours.file, "--out", tmp_path / "local", cache=cache)
+        assert local.returncode == 0, local.stderr
+        theirs = OnSlurm({}, ours.file, SweepDir(tmp_path / "local"))
+        assert_same_science(ours.records(), theirs.records())
+        assert ours.sweep.table.exists()
+        assert not ours.sweep.duels.exists()
+
+    return check
+
+
+@pytest.mark.parametrize(
+    ("script", "options"), [("sweep.sbatch", ONE_CORE), ("array.sbatch", (*ONE_CORE, "--array=0-1"))]
+)
+def test_a_job_whose_time_is_over_queues_itself_again_and_goes_on(by_hand, finish, script, options):
+    """One minute is not enough; SLURM sends USR2 thirty seconds before its end, or up to a minute earlier."""
+    ours = by_hand()
+    ours.sbatch(script, *options, "--time=1", "--signal=B:USR2@30")
+    ours.wait_for_checkpoint()
+    ours.wait_for(lambda: ours.restarts >= 1)
+    ours.cluster.run("scontrol", "update", f"JobId={ours.job}", "TimeLimit=30")
+    finish(ours)
+
+    assert ours.has_stopped_runs
+
+
+@pytest.mark.parametrize("script", ["sweep.sbatch", "array.sbatch"])
+def test_a_preempted_job_writes_checkpoints_and_goes_on(by_hand, finish, script):
+    ours = by_hand()
+    ours.sbatch(script, *ONE_CORE, "--time=30", *(["--array=0-1"] if script == "array.sbatch" else []))
+    ours.wait_for_checkpoint()
+    ours.cluster.sbatch("sleep 2", "--partition=gpu", "--nodes=2", "--ntasks-per-node=2", "--mem=100M")
+    ours.wait_for(lambda: ours.restarts >= 1)
+    finish(ours)
+
+    assert ours.has_stopped_runs
+
+
+@pytest.mark.parametrize("name", ["mpich", "openmpi"])
+def test_ranks_on_two_nodes_stop_at_the_end_of_their_time_and_go_on(by_hand, finish, name):
+    """Two ranks on each node; at the notice before the end all of them write checkpoints, and the job is requeued."""
+    ours = by_hand(mpirun=mpi(name).mpirun)
+    ours.sbatch("mpi.sbatch", *ONE_CORE, "--nodes=2", "--ntasks-per-node=2", "--time=30")
+    ours.wait_for_checkpoint()
+    ours.cluster.run("scancel", "--signal=USR2", "--batch", ours.job)
+    ours.wait_for(lambda: ours.restarts >= 1)
+    finish(ours)
+
+    assert ours.has_stopped_runs
+    assert {record.provenance["host"] for record in ours.records().values()} == {"n1", "n2"}
