@@ -28,7 +28,7 @@ from lthsweep.launch.slurm.cancelling import cancel_runs, cancel_sweep
 from lthsweep.launch.slurm.halt import read_halt
 from lthsweep.launch.slurm.journal import Submission, come_alive, open_journal
 from lthsweep.launch.slurm.look import look
-from lthsweep.launch.slurm.site import Site, site_of
+from lthsweep.launch.slurm.sites.site import Site, site_of
 from lthsweep.launch.slurm.traces import End, write_end
 from lthsweep.launch.survey import seconds_per_epoch, survey
 from lthsweep.plan.cost import estimate

@@ -8,9 +8,9 @@ from typing import Any
 from lthsweep.commands.display import duration
 from lthsweep.commands.sources import Source
 from lthsweep.launch.coordinate import Work
-from lthsweep.launch.slurm.batches import Batch
+from lthsweep.launch.slurm.packing.batches import Batch
 from lthsweep.launch.slurm.preview import Planned, Preview, preview
-from lthsweep.launch.slurm.site import site_of
+from lthsweep.launch.slurm.sites.site import site_of
 
 __all__ = ["jobs_json", "jobs_lines", "jobs_of"]
 

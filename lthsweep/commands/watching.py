@@ -27,7 +27,7 @@ from lthsweep.launch.on_local import workers_of
 from lthsweep.launch.outlook import outlook
 from lthsweep.launch.slurm.glance import Glance, glance
 from lthsweep.launch.slurm.journal import Submission, read_journal
-from lthsweep.launch.slurm.site import site_of
+from lthsweep.launch.slurm.sites.site import site_of
 from lthsweep.launch.slurm.traces import job_logs, last_words
 from lthsweep.launch.states import states_of
 from lthsweep.launch.survey import seconds_per_epoch, survey

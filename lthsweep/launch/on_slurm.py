@@ -9,7 +9,7 @@ from lthsweep.launch.on_pool import open_sweep, require_code, require_data
 from lthsweep.launch.slurm.advance import Advance, advance
 from lthsweep.launch.slurm.halt import forgive, go_on, read_halt
 from lthsweep.launch.slurm.journal import open_journal, read_journal
-from lthsweep.launch.slurm.site import Site
+from lthsweep.launch.slurm.sites.site import Site
 from lthsweep.plan.run import Plan
 from lthsweep.store.failures import clear_failure, read_failures
 from lthsweep.store.layout import SweepDir

@@ -1,7 +1,7 @@
 """`[slurm]`: what a sweep asks of a cluster. None of it changes a run.
 
 Nothing has a value here that the file does not give: what is left out is the site profile's to say
-(`lthsweep.launch.slurm.profile`). A profile has the same keys, read by the same fields.
+(`lthsweep.launch.slurm.sites.profile`). A profile has the same keys, read by the same fields.
 
 Values go into `#SBATCH` lines. They are made of letters, digits and a few signs, without any that a shell or sbatch
 takes for more than itself, so that a file from somebody else cannot start anything. `setup` is the exception: it is

@@ -10,9 +10,9 @@ from dataclasses import asdict
 
 import pytest
 
+from lthsweep.launch.slurm.cluster.queue import Element
 from lthsweep.launch.slurm.halt import halt
 from lthsweep.launch.slurm.journal import Submission, note_id, open_journal, publish_intent
-from lthsweep.launch.slurm.queue import Element
 from lthsweep.plan.grid import expand
 from lthsweep.spec import dump_spec, load_spec
 from lthsweep.store import claims, failures, plainjson, progress

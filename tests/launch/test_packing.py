@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lthsweep.launch.scheduler import Node
-from lthsweep.launch.slurm.batches import WIDTH
-from lthsweep.launch.slurm.packing import fit, pack
-from lthsweep.launch.slurm.walltime import Lengths, Shift, expected_seconds, walltime_minutes
+from lthsweep.launch.slurm.packing.batches import WIDTH
+from lthsweep.launch.slurm.packing.pack import fit, pack
+from lthsweep.launch.slurm.packing.walltime import Lengths, Shift, expected_seconds, walltime_minutes
 from lthsweep.plan.cost import steps_per_epoch
 from lthsweep.plan.grid import expand
 from lthsweep.spec import load_spec

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 import lthsweep
 from lthsweep.errors import SpecError
-from lthsweep.launch.slurm.layers import DEFAULTS, overlay
-from lthsweep.launch.slurm.profile import About, Partition, SiteSettings, profile_text, read_profile
-from lthsweep.launch.slurm.site import Site, profile_names, site_of
+from lthsweep.launch.slurm.sites.layers import DEFAULTS, overlay
+from lthsweep.launch.slurm.sites.profile import About, Partition, SiteSettings, profile_text, read_profile
+from lthsweep.launch.slurm.sites.site import Site, profile_names, site_of
 from lthsweep.spec import SlurmSpec, Spec
 from lthsweep.spec.slurm import JobSettings
 from tests.spec.files import spec
@@ -122,7 +122,7 @@ def test_an_installed_package_finds_its_profiles(tmp_path):
         shutil.copytree(ROOT / there, tmp_path / inside)
 
     program = (
-        "from lthsweep.launch.slurm.site import *; from lthsweep.spec import load_spec\n"
+        "from lthsweep.launch.slurm.sites.site import *; from lthsweep.spec import load_spec\n"
         "print(profile_names(), site_of(load_spec('digits-lenet', ['slurm.profile=cannon'])).partition)"
     )
     done = subprocess.run(

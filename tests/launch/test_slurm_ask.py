@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from lthsweep.errors import ClusterSilentError, JobLimitError, LaunchError, RefusedError
-from lthsweep.launch.slurm import queue, sbatch
-from lthsweep.launch.slurm.ask import Answer, ask, clean_environment
-from lthsweep.launch.slurm.queue import find_by_name, live_jobs, look, look_up, read_queue
-from lthsweep.launch.slurm.sbatch import cancel, requeue, submit
-from lthsweep.launch.slurm.script import Job
-from lthsweep.launch.slurm.site import Site
+from lthsweep.launch.slurm.cluster import queue, sbatch
+from lthsweep.launch.slurm.cluster.ask import Answer, ask, clean_environment
+from lthsweep.launch.slurm.cluster.queue import find_by_name, live_jobs, look, look_up, read_queue
+from lthsweep.launch.slurm.cluster.sbatch import cancel, requeue, submit
+from lthsweep.launch.slurm.cluster.script import Job
+from lthsweep.launch.slurm.sites.site import Site
 from tests.launch.test_slurm_parsing import HEADER, RUNNING, WAITING
 
 

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lthsweep.errors import ClusterSilentError, JobLimitError, RefusedError
-from lthsweep.launch.slurm.accounting import parse_assoc_mgr, parse_sacctmgr
-from lthsweep.launch.slurm.ask import Answer
-from lthsweep.launch.slurm.limits import parse_config, parse_partitions
-from lthsweep.launch.slurm.listing import FORMAT, Element, indices, parse_queue, seconds_of
-from lthsweep.launch.slurm.policy import Cap, caps, wall_minutes
-from lthsweep.launch.slurm.refusals import refusal_of
+from lthsweep.launch.slurm.cluster.accounting import parse_assoc_mgr, parse_sacctmgr
+from lthsweep.launch.slurm.cluster.ask import Answer
+from lthsweep.launch.slurm.cluster.limits import parse_config, parse_partitions
+from lthsweep.launch.slurm.cluster.listing import FORMAT, Element, indices, parse_queue, seconds_of
+from lthsweep.launch.slurm.cluster.policy import Cap, caps, wall_minutes
+from lthsweep.launch.slurm.cluster.refusals import refusal_of
 
 HEADER = (
     "JOBID|@|ARRAY_JOB_ID|@|ARRAY_TASK_ID|@|STATE|@|REASON|@|NODELIST|@|RESTART_COUNT|@|START_TIME|@|TIME|@|"
@@ -163,7 +163,7 @@ def test_indices_that_are_cut_short_are_refused(text):
 
 @given(st.sets(st.integers(0, 400), min_size=1))
 def test_indices_come_back_from_ranges(wanted):
-    from lthsweep.launch.slurm.sbatch import _ranges
+    from lthsweep.launch.slurm.cluster.sbatch import _ranges
 
     assert set(indices(_ranges(sorted(wanted)))) == wanted
 

@@ -8,7 +8,7 @@ import pytest
 
 from lthsweep.launch.pool import Heard
 from lthsweep.launch.slurm.payload import _Evictor
-from lthsweep.launch.slurm.site import Site
+from lthsweep.launch.slurm.sites.site import Site
 from lthsweep.launch.task import STALE_SECONDS, Message
 from lthsweep.store import claims
 from lthsweep.store.layout import SweepDir

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from lthsweep.errors import LaunchError, SpecError
-from lthsweep.launch.slurm.script import Job, text_of
-from lthsweep.launch.slurm.site import Site
+from lthsweep.launch.slurm.cluster.script import Job, text_of
+from lthsweep.launch.slurm.sites.site import Site
 
 GOLDEN = Path(__file__).parent / "golden"
 

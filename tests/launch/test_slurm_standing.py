@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lthsweep.launch.slurm.cluster.listing import Element
 from lthsweep.launch.slurm.journal import Submission
-from lthsweep.launch.slurm.listing import Element
 from lthsweep.launch.slurm.standing import stand, strikes
 
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lthsweep.launch.outlook import outlook
+from lthsweep.launch.slurm.cluster.queue import Element, Look
 from lthsweep.launch.slurm.glance import Glance, glance
 from lthsweep.launch.slurm.halt import Halt, halt
 from lthsweep.launch.slurm.journal import (
@@ -20,8 +21,7 @@ from lthsweep.launch.slurm.journal import (
     read_journal,
     void,
 )
-from lthsweep.launch.slurm.queue import Element, Look
-from lthsweep.launch.slurm.site import Site
+from lthsweep.launch.slurm.sites.site import Site
 from lthsweep.launch.slurm.standing import Standing, stand
 from lthsweep.launch.slurm.traces import End, write_end
 from lthsweep.launch.states import STATES, states_of

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from lthsweep.launch.slurm.script import Job
-from lthsweep.launch.slurm.site import Site
+from lthsweep.launch.slurm.cluster.script import Job
+from lthsweep.launch.slurm.sites.site import Site
 from tests.slurm.conftest import DevCluster
 
 __all__ = ["SITE", "WAITS", "job_in", "logs", "stopped"]

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from lthsweep.errors import ClusterSilentError, JobLimitError, RefusedError
-from lthsweep.launch.slurm import limits
-from lthsweep.launch.slurm.limits import read_limits
-from lthsweep.launch.slurm.sbatch import submit
+from lthsweep.launch.slurm.cluster import limits
+from lthsweep.launch.slurm.cluster.limits import read_limits
+from lthsweep.launch.slurm.cluster.sbatch import submit
 from tests.slurm.conftest import running
 from tests.slurm.jobs import SITE, WAITS, job_in, stopped
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 
 from lthsweep.errors import ClusterSilentError
-from lthsweep.launch.slurm import queue
-from lthsweep.launch.slurm.ask import ask
-from lthsweep.launch.slurm.listing import FORMAT, parse_queue
-from lthsweep.launch.slurm.queue import Found, find_by_name, live_jobs, look, look_up, read_queue
-from lthsweep.launch.slurm.sbatch import cancel, submit
+from lthsweep.launch.slurm.cluster import queue
+from lthsweep.launch.slurm.cluster.ask import ask
+from lthsweep.launch.slurm.cluster.listing import FORMAT, parse_queue
+from lthsweep.launch.slurm.cluster.queue import Found, find_by_name, live_jobs, look, look_up, read_queue
+from lthsweep.launch.slurm.cluster.sbatch import cancel, submit
 from tests.slurm.jobs import SITE, WAITS, job_in, stopped
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from lthsweep.errors import ClusterSilentError, JobLimitError, RefusedError
+from lthsweep.launch.slurm.cluster.queue import find_by_name, read_queue
+from lthsweep.launch.slurm.cluster.sbatch import cancel, requeue, submit
 from lthsweep.launch.slurm.journal import (
     Submission,
     note_id,
@@ -17,8 +19,6 @@ from lthsweep.launch.slurm.journal import (
     publish_intent,
     read_submission,
 )
-from lthsweep.launch.slurm.queue import find_by_name, read_queue
-from lthsweep.launch.slurm.sbatch import cancel, requeue, submit
 from lthsweep.launch.slurm.traces import last_words, nodes_of
 from lthsweep.store.layout import SweepDir
 from tests.slurm.jobs import SITE, WAITS, job_in, logs, stopped
@@ -163,7 +163,7 @@ def test_a_job_submits_another_as_if_nobody_were_around_it(cluster, folder, tmp_
     program.write_text(
         "from dataclasses import replace\n"
         "from pathlib import Path\n"
-        "from lthsweep.launch.slurm.sbatch import submit\n"
+        "from lthsweep.launch.slurm.cluster.sbatch import submit\n"
         "from tests.slurm.jobs import SITE, job_in\n"
         "from tests.slurm.test_sbatch import TELL\n"
         f"submit(job_in(Path({str(folder)!r}), TELL, elements=2), replace(SITE, cpus=2))\n"
@@ -262,7 +262,7 @@ def test_a_dead_controller_is_silence_and_not_a_refusal(cluster, folder):
 
 PUTS_BACK = """
 import os, signal, time
-from lthsweep.launch.slurm.sbatch import requeue
+from lthsweep.launch.slurm.cluster.sbatch import requeue
 signal.signal(signal.SIGTERM, lambda *_: None)
 own = os.environ["SLURM_ARRAY_JOB_ID"] + "_" + os.environ["SLURM_ARRAY_TASK_ID"]
 restarts = int(os.environ.get("SLURM_RESTART_COUNT", 0))

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 
 from lthsweep.errors import JobLimitError
 from lthsweep.launch.scheduler import Node
+from lthsweep.launch.slurm.cluster.limits import Limits, read_limits
 from lthsweep.launch.slurm.journal import Submission
-from lthsweep.launch.slurm.limits import Limits, read_limits
 from lthsweep.launch.slurm.look import View, look
-from lthsweep.launch.slurm.packing import Batch, fit, pack
-from lthsweep.launch.slurm.site import Site
+from lthsweep.launch.slurm.packing.pack import Batch, fit, pack
+from lthsweep.launch.slurm.sites.site import Site
 from lthsweep.launch.slurm.submitting import Overtaken, submit_batch, submit_tick
 from lthsweep.launch.survey import seconds_per_epoch
 from lthsweep.plan.cost import recipe_id

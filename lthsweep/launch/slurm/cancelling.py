@@ -6,10 +6,10 @@ import socket
 import time
 from collections.abc import Collection, Iterable
 
+from lthsweep.launch.slurm.cluster.queue import read_queue
+from lthsweep.launch.slurm.cluster.sbatch import cancel
 from lthsweep.launch.slurm.halt import halt
 from lthsweep.launch.slurm.journal import open_journal, read_journal
-from lthsweep.launch.slurm.queue import read_queue
-from lthsweep.launch.slurm.sbatch import cancel
 from lthsweep.launch.slurm.standing import Place, stand
 from lthsweep.plan.run import Plan
 from lthsweep.store.failures import CANCELLED, Failure, read_failures, record_failure

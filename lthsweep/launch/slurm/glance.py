@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from lthsweep.errors import ClusterSilentError, StoreError
+from lthsweep.launch.slurm.cluster.queue import Look, look, read_queue
 from lthsweep.launch.slurm.halt import Halt, read_halt
 from lthsweep.launch.slurm.journal import Submission, read_journal
-from lthsweep.launch.slurm.queue import Look, look, read_queue
-from lthsweep.launch.slurm.site import Site
+from lthsweep.launch.slurm.sites.site import Site
 from lthsweep.launch.slurm.standing import YOUNG_SECONDS, Standing, stand
 from lthsweep.launch.slurm.traces import has_ended
 from lthsweep.store.layout import SweepDir

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from lthsweep.launch.coordinate import Work, work_left
 from lthsweep.launch.scheduler import Node
 from lthsweep.launch.slurm.breaker import NodeEnd, bad_nodes, trips
+from lthsweep.launch.slurm.cluster.queue import Element, find_by_name, read_queue
+from lthsweep.launch.slurm.cluster.sbatch import cancel
 from lthsweep.launch.slurm.endings import endings, silent
 from lthsweep.launch.slurm.halt import Halt, forgiven, halt, read_halt
 from lthsweep.launch.slurm.journal import Submission, note_id, read_journal, read_submission, void
-from lthsweep.launch.slurm.queue import Element, find_by_name, read_queue
-from lthsweep.launch.slurm.sbatch import cancel
-from lthsweep.launch.slurm.site import Site
+from lthsweep.launch.slurm.sites.site import Site
 from lthsweep.launch.slurm.standing import YOUNG_SECONDS, Place, Standing, stand, strikes
 from lthsweep.launch.slurm.traces import has_ended, last_words, nodes_of, read_end, started
 from lthsweep.plan.run import Plan
@@ -54,7 +54,7 @@ class View:
 
 
 def look(plan: Plan, sweep: SweepDir, site: Site) -> View:
-    """Look at records, journal and queue, in this order: what ends in between is seen as not yet ended.
+    """Look at queue, journal and records, in this order: what is submitted in between is young, what ends is done.
 
     Raises:
         ClusterSilentError: if SLURM cannot be asked; nothing may be concluded then.

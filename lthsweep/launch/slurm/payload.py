@@ -29,11 +29,11 @@ from lthsweep.launch.machine import Slot, core_limit, count_gpus, lay_out, usabl
 from lthsweep.launch.pool import Heard, Listener, Tally
 from lthsweep.launch.slurm.advance import advance
 from lthsweep.launch.slurm.breaker import trips
+from lthsweep.launch.slurm.cluster.queue import live_jobs
+from lthsweep.launch.slurm.cluster.sbatch import requeue
 from lthsweep.launch.slurm.halt import halt, read_halt
 from lthsweep.launch.slurm.journal import come_alive, read_journal, read_submission
-from lthsweep.launch.slurm.queue import live_jobs
-from lthsweep.launch.slurm.sbatch import requeue
-from lthsweep.launch.slurm.site import Site, site_of
+from lthsweep.launch.slurm.sites.site import Site, site_of
 from lthsweep.launch.slurm.traces import KILLED, End, forget_end, read_end, write_end
 from lthsweep.launch.task import STALE_SECONDS
 from lthsweep.plan.grid import expand

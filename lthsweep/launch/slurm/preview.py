@@ -14,13 +14,13 @@ from typing import Any
 from lthsweep.errors import ClusterSilentError, StoreError
 from lthsweep.launch.coordinate import Work
 from lthsweep.launch.slurm.advance import Costed, batches_of, costed, room_for
+from lthsweep.launch.slurm.cluster.limits import Limits, read_limits
+from lthsweep.launch.slurm.cluster.sbatch import text_of
 from lthsweep.launch.slurm.glance import Glance, glance
 from lthsweep.launch.slurm.journal import Submission, read_journal
-from lthsweep.launch.slurm.limits import Limits, read_limits
 from lthsweep.launch.slurm.look import still_open
-from lthsweep.launch.slurm.packing import Batch, fit
-from lthsweep.launch.slurm.sbatch import text_of
-from lthsweep.launch.slurm.site import Site
+from lthsweep.launch.slurm.packing.pack import Batch, fit
+from lthsweep.launch.slurm.sites.site import Site
 from lthsweep.launch.slurm.standing import Standing
 from lthsweep.launch.slurm.submitting import TICK_MINUTES, batch_job, dependency_of, tick_job
 from lthsweep.plan.run import Plan

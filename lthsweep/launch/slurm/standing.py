@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from lthsweep.launch.slurm.cluster.queue import Element
 from lthsweep.launch.slurm.journal import Submission
-from lthsweep.launch.slurm.queue import Element
 
 __all__ = ["YOUNG_SECONDS", "Place", "Standing", "stand", "strikes"]
 

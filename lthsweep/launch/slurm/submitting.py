@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from lthsweep.errors import RefusedError
+from lthsweep.launch.slurm.cluster.sbatch import Job, submit
 from lthsweep.launch.slurm.journal import Submission, note_id, publish_intent, read_submission, void
-from lthsweep.launch.slurm.packing import Batch
-from lthsweep.launch.slurm.sbatch import Job, submit
-from lthsweep.launch.slurm.site import Site
+from lthsweep.launch.slurm.packing.pack import Batch
+from lthsweep.launch.slurm.sites.site import Site
 from lthsweep.store.layout import SweepDir
 
 __all__ = ["Overtaken", "batch_job", "dependency_of", "submit_batch", "submit_tick", "tick_job"]

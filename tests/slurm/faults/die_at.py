@@ -11,7 +11,8 @@ import signal
 import sys
 import time
 
-from lthsweep.launch.slurm import sbatch, submitting
+from lthsweep.launch.slurm import submitting
+from lthsweep.launch.slurm.cluster import sbatch
 
 STEPS = ("before intent", "intent", "heard", "submitted", "noted")
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from lthsweep.launch.slurm.cluster.sbatch import submit
 from lthsweep.launch.slurm.journal import Submission, note_id, publish_intent, void
-from lthsweep.launch.slurm.sbatch import submit
-from lthsweep.launch.slurm.site import site_of
+from lthsweep.launch.slurm.sites.site import site_of
 from lthsweep.launch.slurm.submitting import batch_job
 from lthsweep.spec import load_spec
 from tests.slurm.faults.die_at import STEPS

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 
 from lthsweep.errors import JobLimitError, RefusedError
-from lthsweep.launch.slurm.ask import Answer
+from lthsweep.launch.slurm.cluster.ask import Answer
 
 __all__ = ["RETRYING", "refusal_of"]
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lthsweep.errors import SpecError
-from lthsweep.launch.slurm.doubts import doubts
-from lthsweep.launch.slurm.layers import overlay
-from lthsweep.launch.slurm.profile import Partition, Profile, profile_names, profile_text, read_profile
+from lthsweep.launch.slurm.sites.doubts import doubts
+from lthsweep.launch.slurm.sites.layers import overlay
+from lthsweep.launch.slurm.sites.profile import Partition, Profile, profile_names, profile_text, read_profile
 from lthsweep.spec import Spec
 from lthsweep.spec.problems import Origin, Problem, error_of
 from lthsweep.spec.slurm_forms import megabytes_of, minutes_of

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from lthsweep.launch.slurm.policy import ANY_USER, Association, Count, Policy, Qos
+from lthsweep.launch.slurm.cluster.policy import ANY_USER, Association, Count, Policy, Qos
 
 __all__ = ["parse_assoc_mgr", "parse_sacctmgr"]
 

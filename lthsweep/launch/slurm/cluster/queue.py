@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from lthsweep.errors import ClusterSilentError, StoreError
-from lthsweep.launch.slurm.ask import Answer, ask, this_user
-from lthsweep.launch.slurm.listing import COMPLAINT, FORMAT, Element, parse_queue
+from lthsweep.launch.slurm.cluster.ask import Answer, ask, this_user
+from lthsweep.launch.slurm.cluster.listing import COMPLAINT, FORMAT, Element, parse_queue
 from lthsweep.store import commit, plainjson
 
 __all__ = ["Element", "Found", "Look", "find_by_name", "live_jobs", "look", "look_up", "read_queue"]

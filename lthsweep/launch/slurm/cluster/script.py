@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 from lthsweep.errors import LaunchError, SpecError
 
 if TYPE_CHECKING:
-    from lthsweep.launch.slurm.executor import ScriptExecutor
-    from lthsweep.launch.slurm.site import Site
+    from lthsweep.launch.slurm.cluster.executor import ScriptExecutor
+    from lthsweep.launch.slurm.sites.site import Site
 
 __all__ = ["Job", "executor_of", "text_of"]
 
@@ -92,7 +92,7 @@ def executor_of(job: Job) -> ScriptExecutor:
         LaunchError: if submitit is not installed.
     """
     try:
-        from lthsweep.launch.slurm.executor import ScriptExecutor
+        from lthsweep.launch.slurm.cluster.executor import ScriptExecutor
     except ImportError as error:
         raise LaunchError(
             f"jobs are submitted with submitit, which cannot be imported ({error}): pip install 'lthsweep[slurm]'"

@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lthsweep.errors import ClusterSilentError, RefusedError, nearest
-from lthsweep.launch.slurm.accounting import parse_assoc_mgr, parse_sacctmgr
-from lthsweep.launch.slurm.ask import Answer, ask, this_user
-from lthsweep.launch.slurm.listing import seconds_of
-from lthsweep.launch.slurm.policy import Cap, Policy, caps, wall_minutes
-from lthsweep.launch.slurm.queue import read_queue
+from lthsweep.launch.slurm.cluster.accounting import parse_assoc_mgr, parse_sacctmgr
+from lthsweep.launch.slurm.cluster.ask import Answer, ask, this_user
+from lthsweep.launch.slurm.cluster.listing import seconds_of
+from lthsweep.launch.slurm.cluster.policy import Cap, Policy, caps, wall_minutes
+from lthsweep.launch.slurm.cluster.queue import read_queue
 
 if TYPE_CHECKING:
-    from lthsweep.launch.slurm.site import Site
+    from lthsweep.launch.slurm.sites.site import Site
 
 __all__ = ["Limits", "Partition", "parse_config", "parse_partitions", "read_limits"]
 

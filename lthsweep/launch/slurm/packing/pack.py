@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from lthsweep.launch.scheduler import Node
-from lthsweep.launch.slurm.batches import Batch, fit, line_up, number
-from lthsweep.launch.slurm.forest import Forest
-from lthsweep.launch.slurm.parcels import Parcel, bundle_up
-from lthsweep.launch.slurm.walltime import Lengths, walltime_minutes
+from lthsweep.launch.slurm.packing.batches import Batch, fit, line_up, number
+from lthsweep.launch.slurm.packing.forest import Forest
+from lthsweep.launch.slurm.packing.parcels import Parcel, bundle_up
+from lthsweep.launch.slurm.packing.walltime import Lengths, walltime_minutes
 
 __all__ = ["Batch", "Parcel", "fit", "pack"]
 

@@ -20,7 +20,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from lthsweep.launch.scheduler import Node
-from lthsweep.launch.slurm.walltime import Lengths, expected_seconds
+from lthsweep.launch.slurm.packing.walltime import Lengths, expected_seconds
 
 __all__ = ["Forest", "Piece"]
 

@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import TypeVar
 
-from lthsweep.launch.slurm.parcels import Bundle, Parcel
+from lthsweep.launch.slurm.packing.parcels import Bundle, Parcel
 
 __all__ = ["WIDTH", "Batch", "Group", "fit", "line_up", "number"]
 

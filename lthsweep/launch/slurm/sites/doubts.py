@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from lthsweep.errors import nearest
-from lthsweep.launch.slurm.profile import Partition, Profile
+from lthsweep.launch.slurm.sites.profile import Partition, Profile
 
 if TYPE_CHECKING:
-    from lthsweep.launch.slurm.site import Site
+    from lthsweep.launch.slurm.sites.site import Site
 
 __all__ = ["doubts"]
 

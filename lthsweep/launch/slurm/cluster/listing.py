@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from lthsweep.errors import ClusterSilentError
-from lthsweep.launch.slurm.ask import Answer
+from lthsweep.launch.slurm.cluster.ask import Answer
 
 __all__ = ["COMPLAINT", "FORMAT", "Element", "indices", "parse_queue", "seconds_of"]
 

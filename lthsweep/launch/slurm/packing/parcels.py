@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lthsweep.launch.scheduler import Node
-from lthsweep.launch.slurm.forest import Forest, Piece
-from lthsweep.launch.slurm.walltime import Lengths, Shift, expected_seconds
+from lthsweep.launch.slurm.packing.forest import Forest, Piece
+from lthsweep.launch.slurm.packing.walltime import Lengths, Shift, expected_seconds
 
 __all__ = ["Bundle", "Parcel", "bundle_up"]
 

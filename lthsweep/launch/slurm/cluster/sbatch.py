@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lthsweep.errors import ClusterSilentError, LaunchError, RefusedError, StoreError
-from lthsweep.launch.slurm.ask import ask
-from lthsweep.launch.slurm.refusals import RETRYING, refusal_of
-from lthsweep.launch.slurm.script import Job, executor_of, text_of
+from lthsweep.launch.slurm.cluster.ask import ask
+from lthsweep.launch.slurm.cluster.refusals import RETRYING, refusal_of
+from lthsweep.launch.slurm.cluster.script import Job, executor_of, text_of
 
 if TYPE_CHECKING:
-    from lthsweep.launch.slurm.site import Site
+    from lthsweep.launch.slurm.sites.site import Site
 
 __all__ = ["Job", "cancel", "requeue", "submit", "text_of"]
 
