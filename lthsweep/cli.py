@@ -63,6 +63,8 @@ def main() -> None:
     except LthsweepError as error:
         print(f"lthsweep: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:  # before or after the part that handles it
+        sys.exit(130)
     except BrokenPipeError:  # `lthsweep query … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 import time
 from pathlib import Path
 from typing import Annotated
@@ -91,7 +92,7 @@ def describe_step(opened: Source, site: Site, step: Advance) -> list[str]:
     running = step.view.standing.live
     if running:
         lines.append(
-            f"in the queue before: {len(running)} arrays with {len(step.view.standing.covered)} runs"
+            f"in the queue before: {count(len(running), 'array')} with {count(len(step.view.standing.covered), 'run')}"
         )
     if step.guessed:
         lines.append(
@@ -118,7 +119,7 @@ def describe_step(opened: Source, site: Site, step: Advance) -> list[str]:
         lines.append("nothing is left to submit")
     else:
         lines += _when(opened, site, step)
-        lines.append(f"how it goes: lthsweep status {path} --watch")
+        lines.append(f"how it goes: lthsweep status {shlex.quote(str(path))} --watch")
     return lines
 
 
@@ -141,7 +142,13 @@ def _when(opened: Source, site: Site, step: Advance) -> list[str]:
     if expected is None or not jobs:
         return []
     end = time.strftime("%Y-%m-%d %H:%M", time.localtime(time.time() + expected.wall))
-    return [f"done not before {end}, if all {jobs} jobs started now ({duration(expected.wall)} of training)"]
+    which = "the job" if jobs == 1 else f"all {jobs} jobs"
+    return [f"done not before {end}, if {which} started now ({duration(expected.wall)} of training)"]
+
+
+def count(number: int, word: str) -> str:
+    """ "1 job", "2 jobs"."""
+    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def tick(
@@ -199,16 +206,17 @@ def cancel(
     require_sweep(opened)
     if not runs:
         found = cancel_sweep(opened.sweep)
-        said = f"{len(found)} jobs were cancelled; `lthsweep run {opened.sweep.path} --on slurm` goes on"
+        said = f"cancelled: {count(len(found), 'job')}; `lthsweep run {opened.sweep.path} --on slurm` goes on"
     else:
         keys = [find_run(opened.plan, key).key for key in runs]
         there = set(opened.sweep.record_keys())
         if done := [key for key in keys if key in there]:
             raise SpecError(f"{', '.join(done)}: finished already; a record is never taken back")
         found = cancel_runs(opened.plan, opened.sweep, keys)
+        where = "--on slurm " if opened.sweep.slurm.is_dir() else ""
         said = (
-            f"{len(keys)} runs are cancelled, and with them what descends from them; workers stop within "
-            f"seconds; `lthsweep run {opened.sweep.path} --retry-failed` goes on with them"
+            f"cancelled: {count(len(keys), 'run')}, and what descends from them; workers stop within seconds; "
+            f"`lthsweep run {opened.sweep.path} {where}--retry-failed` goes on with them"
         )
     typer.echo(json.dumps({"jobs": found, "runs": runs or []}) if as_json else said)
 

@@ -9,6 +9,7 @@ from lthsweep.launch.on_pool import open_sweep, require_code, require_data
 from lthsweep.launch.slurm.advance import Advance, advance
 from lthsweep.launch.slurm.halt import forgive, go_on, read_halt
 from lthsweep.launch.slurm.journal import open_journal, read_journal
+from lthsweep.launch.slurm.rehearsal import rehearse
 from lthsweep.launch.slurm.sites.site import Site
 from lthsweep.plan.run import Plan
 from lthsweep.store.failures import clear_failure, read_failures
@@ -30,12 +31,13 @@ def run_slurm(
         cache: folder of packed data, on such a disk too; None for the default.
 
     Raises:
-        CodeError, MissingDataError: before anything is written.
+        CodeError, MissingDataError, SpecError: before anything is written.
         ClusterSilentError, RefusedError: see `lthsweep.launch.slurm.advance`; what was submitted until then stands.
         StoreError: if the directory cannot be written.
     """
     require_code(plan, sweep)
     require_data(plan, cache)
+    rehearse(sweep, site)
     open_sweep(plan.spec, sweep)
     open_journal(sweep)
     if cache is not None:

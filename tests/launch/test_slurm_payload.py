@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from lthsweep.launch.pool import Heard
-from lthsweep.launch.slurm.payload import _Evictor
+from lthsweep.launch.slurm.payload import _Evictor, slots_here
 from lthsweep.launch.slurm.sites.site import Site
 from lthsweep.launch.task import STALE_SECONDS, Message
+from lthsweep.spec import load_spec
 from lthsweep.store import claims
 from lthsweep.store.layout import SweepDir
 
@@ -40,3 +41,12 @@ def test_a_run_of_this_very_job_is_left_alone(sweep):
     _Evictor(sweep, Site(poll_seconds=0))(Heard("worker", Message("held", "k")))
 
     assert claims.holder(sweep, "k", STALE_SECONDS) is not None
+
+
+def test_a_job_of_one_core_trains_one_run_at_a_time(monkeypatch):
+    """Where SLURM binds nothing, the job sees all cores of its node."""
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")
+
+    slots = slots_here(load_spec("digits-lenet", ["local.devices=cpu"]), Site())
+
+    assert len(slots) == 1

@@ -140,6 +140,19 @@ def test_a_failing_run_blocks_only_what_descends_from_it(on_slurm):
     assert "nothing" in ours.lthsweep("status", ours.sweep.path).stdout
 
 
+@pytest.mark.parametrize("wrong", ["options.nonsense=1", "cpus=64", "account=nobody-there", "partition=nope"])
+def test_what_slurm_would_refuse_is_said_before_anything_is_written(on_slurm, wrong):
+    """A sweep that is well is not stopped, hours later, by the last thing somebody tried."""
+    ours = on_slurm()
+    ended = ours.lthsweep(
+        "run", ours.file, "--on", "slurm", "--out", ours.sweep.path, "--set", f"slurm.{wrong}"
+    )
+
+    assert ended.returncode in (1, 2)
+    assert "Traceback" not in ended.stderr
+    assert not ours.sweep.path.exists()
+
+
 def test_cancel_empties_the_queue_and_run_goes_on(on_slurm):
     ours = on_slurm(epochs=30, seeds="[0, 1]", checkpoint_seconds=1)
     ours.run()

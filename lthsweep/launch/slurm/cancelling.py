@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from lthsweep.launch.slurm.cluster.queue import read_queue
 from lthsweep.launch.slurm.cluster.sbatch import cancel
 from lthsweep.launch.slurm.halt import halt
-from lthsweep.launch.slurm.journal import open_journal, read_journal
+from lthsweep.launch.slurm.journal import forget_queue, open_journal, read_journal
 from lthsweep.launch.slurm.standing import Place, stand
 from lthsweep.plan.run import Plan
 from lthsweep.store.failures import CANCELLED, Failure, read_failures, record_failure
@@ -31,6 +31,7 @@ def cancel_sweep(sweep: SweepDir) -> list[str]:
     halt(sweep, "somebody cancelled it", "user")
     jobs = sorted({place.submission.job for place in _live(sweep) if place.submission.job is not None})
     cancel(jobs)
+    forget_queue(sweep)
     return jobs
 
 
@@ -59,6 +60,7 @@ def cancel_runs(plan: Plan, sweep: SweepDir, keys: Iterable[str]) -> list[str]:
     idle = [place for place in _live(sweep) if _has_nothing(place, done | hopeless)]
     jobs = [f"{place.submission.job}_{place.index}" for place in idle]
     cancel(jobs)
+    forget_queue(sweep)
     return jobs
 
 

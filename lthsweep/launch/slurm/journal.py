@@ -29,6 +29,7 @@ from lthsweep.store.layout import SweepDir
 __all__ = [
     "Submission",
     "come_alive",
+    "forget_queue",
     "note_id",
     "open_journal",
     "publish_intent",
@@ -127,6 +128,11 @@ def publish_intent(sweep: SweepDir, intent: Submission) -> Submission | None:
 def note_id(sweep: SweepDir, name: str, job: str) -> None:
     """Write down the id that SLURM gave, or under which the job was found."""
     commit.commit_new(sweep.submission(name) / "job.json", plainjson.dump({"job": job}))
+
+
+def forget_queue(sweep: SweepDir) -> None:
+    """Drop the copy of the queue that `status` keeps: it was changed just now."""
+    (sweep.slurm / "queue.json").unlink(missing_ok=True)
 
 
 def void(sweep: SweepDir, name: str, why: str) -> bool:

@@ -137,8 +137,12 @@ def work_parcel(
 
 
 def slots_here(spec: Spec, site: Site) -> list[Slot]:
-    """Where the workers of a job run: on its GPUs, several on each if the site says so, or on its cores."""
+    """Where the workers of a job run: on its GPUs, several on each if the site says so, or on its cores.
+
+    Where SLURM binds nothing, a job sees all cores of its node; it may use as many as it was given.
+    """
     cores = usable_cores()
+    given = int(os.environ.get("SLURM_CPUS_PER_TASK") or len(cores))
     gpus = count_gpus() if spec.local.devices != "cpu" else 0
     workers: int | str = "auto" if site.workers is None else site.workers
     if workers == "auto" and gpus:
@@ -149,7 +153,7 @@ def slots_here(spec: Spec, site: Site) -> list[Slot]:
         devices=spec.local.devices,
         pin=spec.local.pin,
         cores=cores,
-        limit=core_limit(cores),
+        limit=min(core_limit(cores), given),
         gpus=gpus,
     )
 

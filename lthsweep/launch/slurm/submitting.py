@@ -9,7 +9,14 @@ from pathlib import Path
 
 from lthsweep.errors import RefusedError
 from lthsweep.launch.slurm.cluster.sbatch import Job, submit
-from lthsweep.launch.slurm.journal import Submission, note_id, publish_intent, read_submission, void
+from lthsweep.launch.slurm.journal import (
+    Submission,
+    forget_queue,
+    note_id,
+    publish_intent,
+    read_submission,
+    void,
+)
 from lthsweep.launch.slurm.packing.pack import Batch
 from lthsweep.launch.slurm.sites.site import Site
 from lthsweep.store.layout import SweepDir
@@ -148,6 +155,7 @@ def _hand_over(sweep: SweepDir, site: Site, intent: Submission, job: Job) -> Sub
         void(sweep, intent.name, str(refusal))
         raise
     note_id(sweep, intent.name, number)
+    forget_queue(sweep)
     return replace(intent, job=number)
 
 

@@ -92,8 +92,8 @@ def read_limits(site: Site) -> Limits:
     known = parse_partitions(_scontrol("--all", "--oneliner", "show", "partition").out)
     if "MaxArraySize" not in config or not known:
         raise ClusterSilentError("scontrol printed no configuration, or no partition; try again later")
-    chosen = _chosen(known, site.partition)
-    _chosen(known, site.tick_partition)
+    chosen = _chosen(known, site.partition, "slurm.partition")
+    _chosen(known, site.tick_partition, "slurm.tick_partition")
     found: list[Cap] = []
     walls = [partition.minutes for partition in chosen]
     if re.search(r"limits|safe|all", config.get("AccountingStorageEnforce", "")):
@@ -148,7 +148,7 @@ def parse_partitions(text: str) -> dict[str, Partition]:
     return found
 
 
-def _chosen(known: Mapping[str, Partition], names: str | None) -> list[Partition]:
+def _chosen(known: Mapping[str, Partition], names: str | None, option: str) -> list[Partition]:
     """The partitions of a site's option, which may name several; the default one for None."""
     if names is None:
         return [partition for partition in known.values() if partition.default]
@@ -156,8 +156,8 @@ def _chosen(known: Mapping[str, Partition], names: str | None) -> list[Partition
         if name not in known:
             hint = nearest(name, known)
             raise RefusedError(
-                f"this cluster has no partition {name!r}{f'; did you mean {hint!r}?' if hint else ''} "
-                f"known: {', '.join(sorted(known))}; change slurm.partition"
+                f"this cluster has no partition {name!r}{f'; did you mean {hint!r}?' if hint else ';'} "
+                f"known: {', '.join(sorted(known))}; change {option}"
             )
     return [known[name] for name in names.split(",")]
 

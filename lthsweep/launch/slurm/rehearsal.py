@@ -1,0 +1,65 @@
+"""Ask SLURM whether it would take the jobs of a sweep, before anything of the sweep is written.
+
+A wrong partition, account or option found here costs nothing. Found by the follow-up, in the night, it stops a sweep
+that was well, because its file had been stored by then.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from pathlib import Path
+
+from lthsweep.errors import JobLimitError, SpecError
+from lthsweep.launch.slurm.cluster.ask import ask
+from lthsweep.launch.slurm.cluster.limits import Limits, read_limits
+from lthsweep.launch.slurm.cluster.refusals import refusal_of
+from lthsweep.launch.slurm.cluster.sbatch import SECONDS
+from lthsweep.launch.slurm.cluster.script import Job, text_of
+from lthsweep.launch.slurm.journal import Submission
+from lthsweep.launch.slurm.sites.site import Site
+from lthsweep.launch.slurm.submitting import batch_job, tick_job
+from lthsweep.store.layout import SweepDir
+
+__all__ = ["rehearse"]
+
+_PASSING = re.compile(r"down|drained|reserved|busy|currently|QOS|limit", re.IGNORECASE)
+"""Words of refusals that may be gone tomorrow: nodes that are away, limits that are met now."""
+
+
+def rehearse(sweep: SweepDir, site: Site) -> Limits:
+    """Have SLURM check a training job and a follow-up of this site without queueing them.
+
+    Args:
+        sweep: the sweep directory, which need not exist; jobs name it.
+        site: the cluster.
+
+    Returns:
+        The limits of the cluster.
+
+    Raises:
+        SpecError: if SLURM, or sbatch's syntax, does not allow what the site asks for; the message says what to change.
+        RefusedError: if the cluster has no such partition.
+        ClusterSilentError: if SLURM cannot be asked.
+        LaunchError: if submitit is not installed.
+    """
+    intent = Submission(1, "lth-rehearsal-0001", "train", (("run",),), minutes=5)
+    jobs = [batch_job(sweep, site, intent, None), tick_job(sweep, site, intent, [])]
+    texts = [text_of(job, site) for job in jobs]  # needs no SLURM, so what it finds comes first
+    limits = read_limits(site)
+    for job, text in zip(jobs, texts, strict=True):
+        _ask(job, text)
+    return limits
+
+
+def _ask(job: Job, text: str) -> None:
+    with tempfile.TemporaryDirectory(prefix="lthsweep-") as folder:
+        script = Path(folder) / "rehearsal.sh"
+        script.write_text(text, encoding="utf-8")
+        answer = ask(["sbatch", "--test-only", str(script)], seconds=SECONDS)
+    if answer.code == 0 or _PASSING.search(answer.err):
+        return
+    refusal = refusal_of(answer, job.name, os.environ)
+    if not isinstance(refusal, JobLimitError):
+        raise SpecError(f"{refusal}; nothing was written or submitted") from refusal
