@@ -76,6 +76,7 @@ class Task:
             sparsity=self.prune.get("sparsity"),
             threshold=self.prune.get("threshold"),
             control=self.prune.get("control", "ticket"),
+            rates=tuple(sorted(self.prune.get("rates", {}).items())),
         )
 
     @property

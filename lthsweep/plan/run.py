@@ -47,7 +47,7 @@ class PruneStep:
 
     Exactly one of `sparsity` (fraction of all prunable weights that are gone afterwards) and `threshold`
     (absolute magnitude at or below which weights go) is set. `control` is "ticket", or what else is done with its
-    mask, see `lthsweep.plan.controls`.
+    mask, see `lthsweep.plan.controls`. `rates` are (pattern, rate) pairs of layers that lose less than the others.
     """
 
     method: str
@@ -58,6 +58,7 @@ class PruneStep:
     sparsity: float | None = None
     threshold: float | None = None
     control: str = "ticket"
+    rates: tuple[tuple[str, float], ...] = ()
 
     @property
     def returns_weights(self) -> bool:
@@ -82,7 +83,7 @@ class PruneStep:
             out |= {"scope": self.scope, "sparsity": self.sparsity}
         else:
             out["threshold"] = self.threshold
-        return out | {"point": self.point.manifest(), "control": self.control}
+        return out | {"point": self.point.manifest(), "control": self.control, "rates": dict(self.rates)}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
