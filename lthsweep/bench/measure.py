@@ -16,6 +16,7 @@ from lthsweep.bench.images import pack_images
 from lthsweep.bench.memory import peaks, shares
 from lthsweep.bench.rungs import LADDER, Climb, ask, climb, plan_of
 from lthsweep.launch.machine import usable_cores
+from lthsweep.launch.settle import ALLOCATOR_VARIABLES, thread_variables
 from lthsweep.plan.cost import cost_of
 
 __all__ = ["PARTS", "Effort", "bench", "effort_of", "spread"]
@@ -215,7 +216,7 @@ def _loop(size: str, effort: Effort, folder: Path, tell: Tell) -> dict[str, Any]
             "rounds": rounds,
             "steps": steps,
         }
-        for kind, seconds in ask("bare", request, place).items():
+        for kind, seconds in ask("bare", request, place, ALLOCATOR_VARIABLES | thread_variables(1)).items():
             for clock, number in (("processor", 0), ("wall", 1)):
                 pairs = zip(seconds["bare"], seconds["ours"], strict=True)
                 ratio = spread(bare[number] / ours[number] for bare, ours in pairs)
