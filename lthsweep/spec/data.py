@@ -24,6 +24,12 @@ Size = Annotated[Whole, Field(ge=8, le=1024, description=_SIZE)]
 
 
 class _Data(Table):
+    train_images: Whole = Field(
+        0,
+        ge=0,
+        description="Training images to train on, of those not held out: each class in proportion, the same ones "
+        "for every seed. 0 takes all.",
+    )
     padding: Whole = Field(4, ge=0, le=512, description="Pixels of border from which a random crop is cut.")
     normalise: Literal["dataset", "none"] = Field(
         "dataset",
