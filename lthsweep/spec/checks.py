@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import cast
 
 from lthsweep.spec.base import Table
-from lthsweep.spec.grid import AxisValue, GridSpec, iterations_of
+from lthsweep.spec.grid import AxisValue, GridSpec, iterations_of, round_sparsities
 from lthsweep.spec.problems import NOTHING, Problem, dotted, written
 from lthsweep.spec.pruning import PruneSpec
 from lthsweep.spec.schema import TABLES, Path, axis_names, suggestion
@@ -126,6 +126,24 @@ def _only_magnitudes_have_a_threshold(tables: Tables) -> Iterator[Problem]:
         yield Problem(("prune", "method"), text, method, (("grid", "threshold"),))
 
 
+def _rounds_are_levels_of_sparsities(tables: Tables) -> Iterator[Problem]:
+    grid, prune = tables.get("grid"), cast(PruneSpec, tables["prune"])
+    path: Path = ("prune", "rounds")
+    if prune.rounds > 1 and prune.schedule != "iterative":
+        text = 'needs prune.schedule = "iterative"; one-shot is one round'
+        yield Problem(path, text, prune.rounds, (("prune", "schedule"),))
+    if not prune.rounds or not isinstance(grid, GridSpec):
+        return
+    if grid.threshold:
+        text = "excludes grid.threshold: there are no thresholds in between; use the axis grid.sparsity, or 0"
+        yield Problem(path, text, prune.rounds, (("grid", "threshold"),))
+    for index, sparsity in enumerate(grid.sparsity or ()):
+        try:
+            round_sparsities(sparsity, prune.rounds) if sparsity else ()
+        except ValueError as error:
+            yield Problem(path, f"{error}; lower it", prune.rounds, (("grid", "sparsity", index),))
+
+
 def _slurm(tables: Tables) -> Iterator[Problem]:
     yield from slurm_problems(cast(SlurmSpec, tables["slurm"]))
 
@@ -137,7 +155,7 @@ _RULES: Mapping[str, tuple[Callable[[Tables], Iterator[Problem]], ...]] = {
         _nesterov_has_momentum,
         _rewind_before_end,
     ),
-    "prune": (_only_magnitudes_have_a_threshold,),
+    "prune": (_only_magnitudes_have_a_threshold, _rounds_are_levels_of_sparsities),
     "slurm": (_slurm,),
 }
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from lthsweep.spec.base import Allowed, Table, Text
+from lthsweep.spec.base import Allowed, Table, Text, Whole
 
 __all__ = ["PruneSpec"]
 
@@ -27,6 +27,13 @@ class PruneSpec(Table):
         "one-shot",
         description="one-shot prunes once; iterative makes the sorted sparsity axis a chain of levels of "
         "train, prune, rewind.",
+    )
+    rounds: Whole = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="0: under schedule iterative, the sorted sparsity axis is the chain. n: every sparsity is reached "
+        "by a chain of its own of n levels, each removing the same share of what is left; 1 is one-shot.",
     )
     rewind: Literal["weights", "weights+optimizer", "lr", "none"] = Field(
         "weights",
