@@ -144,6 +144,21 @@ def _rounds_are_levels_of_sparsities(tables: Tables) -> Iterator[Problem]:
             yield Problem(path, f"{error}; lower it", prune.rounds, (("grid", "sparsity", index),))
 
 
+def _rates_are_of_layers(tables: Tables) -> Iterator[Problem]:
+    prune, grid = cast(PruneSpec, tables["prune"]), tables.get("grid")
+    if not prune.rates:
+        return
+    if prune.scope != "layer":
+        text = 'needs prune.scope = "layer": ranked all together, layers have no rates of their own'
+        yield Problem(("prune", "rates"), text, dict(prune.rates), (("prune", "scope"),))
+    if prune.method not in ("magnitude", "random"):
+        text = 'needs prune.method = "magnitude" or "random"'
+        yield Problem(("prune", "rates"), text, dict(prune.rates), (("prune", "method"),))
+    if isinstance(grid, GridSpec) and grid.threshold:
+        text = "excludes grid.threshold, which is one cut for all layers; use the axis grid.sparsity"
+        yield Problem(("prune", "rates"), text, dict(prune.rates), (("grid", "threshold"),))
+
+
 def _slurm(tables: Tables) -> Iterator[Problem]:
     yield from slurm_problems(cast(SlurmSpec, tables["slurm"]))
 
@@ -155,7 +170,11 @@ _RULES: Mapping[str, tuple[Callable[[Tables], Iterator[Problem]], ...]] = {
         _nesterov_has_momentum,
         _rewind_before_end,
     ),
-    "prune": (_only_magnitudes_have_a_threshold, _rounds_are_levels_of_sparsities),
+    "prune": (
+        _only_magnitudes_have_a_threshold,
+        _rounds_are_levels_of_sparsities,
+        _rates_are_of_layers,
+    ),
     "slurm": (_slurm,),
 }
 
