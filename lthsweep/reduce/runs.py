@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lthsweep.plan.run import role_by_rewind
+from lthsweep.plan.run import FRESH, role_by_rewind
 from lthsweep.reduce.columns import Column, compound, tristate
 from lthsweep.reduce.facts import METRICS, PROVENANCE, Facts, FailureFacts, plain_text
 
@@ -149,7 +149,7 @@ def _own_values(run: Run, axes: Sequence[str]) -> dict[str, Any]:
 
 def _of_cells(run: Run, rewinds: Mapping[str, set[Any]]) -> dict[str, Any]:
     """Fresh weights rewind to nowhere: their rewind epoch is that of the cells they answer, if these agree."""
-    if run.prune is None or run.prune.control != "reinit":
+    if run.prune is None or run.prune.control not in FRESH:
         return {}
     found = rewinds.get(run.key, set())
     return {"rewind_epoch": next(iter(found)) if len(found) == 1 else None}

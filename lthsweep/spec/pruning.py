@@ -41,10 +41,13 @@ class PruneSpec(Table):
         description="What returns to the rewind epoch: the weights, the optimizer's state with them, only "
         "the learning-rate schedule, or nothing (fine-tuning).",
     )
-    control: Literal["ticket", "reinit", "random", "random-global", "fine-tune", "lr-rewind"] = Field(
+    control: Literal[
+        "ticket", "reinit", "reinit-masked", "random", "random-global", "fine-tune", "lr-rewind"
+    ] = Field(
         "ticket",
-        description="ticket, or what it is compared with: its mask on fresh weights (reinit), its mask shuffled "
-        "within or across layers (random, random-global), its mask on the trained weights (fine-tune, lr-rewind).",
+        description="ticket, or what it is compared with: its mask on fresh weights (reinit), on fresh "
+        "weights scaled to the fan-in that it leaves (reinit-masked), its mask shuffled within or across layers "
+        "(random, random-global), its mask on the trained weights (fine-tune, lr-rewind).",
     )
     exclude: Annotated[
         tuple[Annotated[Text, Field(min_length=1)], ...],

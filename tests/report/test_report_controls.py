@@ -15,7 +15,7 @@ from lthsweep.report.figures import KINDS, draw_figures
 from lthsweep.report.style import paper_style
 from lthsweep.report.terminal import control_table
 
-CONTROLS = ("ticket", "reinit", "random", "random-global", "fine-tune", "lr-rewind")
+CONTROLS = ("ticket", "reinit", "reinit-masked", "random", "random-global", "fine-tune", "lr-rewind")
 
 
 def with_controls(**options):
