@@ -25,6 +25,7 @@ from lthsweep.spec.schema import axis_names, walk
 from tests.spec.files import spec
 
 PRESETS = [
+    "audio-cnn",
     "cifar10-conv6-init",
     "cifar10-mobilenetv2",
     "digits-controls",
@@ -34,6 +35,7 @@ PRESETS = [
     "mnist-lenet",
     "mnist-lenet-init",
     "paper-lenet-mnist",
+    "text-cnn",
 ]
 
 words = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=12)
