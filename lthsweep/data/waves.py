@@ -71,6 +71,7 @@ def _wave(content: bytes, where: str) -> tuple[NDArray[np.float64], int]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", wavfile.WavFileWarning)  # notes and pictures among the chunks
+            warnings.filterwarnings("error", "Reached EOF prematurely", wavfile.WavFileWarning)  # cut short
             rate, samples = wavfile.read(io.BytesIO(content))
     except Exception as error:  # the reader raises anything at all on a damaged file
         raise DataError(
