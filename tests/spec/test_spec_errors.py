@@ -178,7 +178,10 @@ def test_a_wrong_value_is_shown_with_what_is_allowed(changes, said):
             {"grid__sparsity": None, "grid__threshold": [0.1], "prune__method": "random"},
             'prune.method = "random": excludes grid.threshold',
         ),
-        ({"prune__scope": "global", "prune__rates": {"fc3": 0.5}}, 'prune.rates = { fc3 = 0.5 }: needs prune.scope = "layer"'),
+        (
+            {"prune__scope": "global", "prune__rates": {"fc3": 0.5}},
+            'prune.rates = { fc3 = 0.5 }: needs prune.scope = "layer"',
+        ),
         (
             {"prune__scope": "layer", "prune__method": "snip", "prune__rates": {"fc3": 0.5}},
             'prune.rates = { fc3 = 0.5 }: needs prune.method = "magnitude"',
