@@ -54,7 +54,8 @@ def check_input(model: str, input_shape: InputShape, *, smallest: int = 1) -> Im
     if min(height, width) < smallest:
         raise ModelError(
             f"model {model!r}: images of {height}x{width} are too small, its pooling needs at least "
-            f"{smallest}x{smallest}; raise the data set's size or choose a shallower model"
+            f"{smallest}x{smallest}; raise the data set's size (of sounds: data.mels, data.seconds) or "
+            "choose a shallower model"
         )
     return channels, height, width
 

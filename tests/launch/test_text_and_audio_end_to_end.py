@@ -18,7 +18,7 @@ SMALLER = ("--set", "grid.seed=[0]", "--set", "grid.sparsity=[0.5, 0.8]")
 TEXTS = ("--set", "data.length=16", "--set", "model.embedding=32", "--set", "train.optimizer.lr=5e-3")
 SOUNDS = (
     *("--set", "data.rate=8000", "--set", "data.seconds=0.5", "--set", "data.mels=16"),
-    *("--set", "data.window=256", "--set", "data.hop=256", "--set", "data.padding=1"),
+    *("--set", "data.window=256", "--set", "data.hop=128", "--set", "data.padding=1"),
     *("--set", "model.channels=8", "--set", "train.epochs=6", "--set", "train.optimizer.lr=5e-3"),
 )
 
