@@ -16,6 +16,7 @@ from lthsweep.data.batches import TrainBatches, evaluation_batches, resident
 from lthsweep.data.pack import Packed
 from lthsweep.data.split import training_split
 from lthsweep.models.build import build_model
+from lthsweep.models.shapes import InputShape, TextShape
 from lthsweep.training.loop import TrainingData
 from lthsweep.training.metrics import Score, evaluate
 
@@ -44,8 +45,10 @@ class Material:
     device: torch.device
 
     @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """Channels, height, width of one image."""
+    def input_shape(self) -> InputShape:
+        """Channels, height, width of one image; length and vocabulary of texts."""
+        if self.packed.vocabulary:
+            return TextShape(int(self.packed.train_images.shape[1]), len(self.packed.vocabulary))
         _, height, width, channels = self.packed.train_images.shape
         return channels, height, width
 
@@ -79,9 +82,9 @@ class Material:
             training,
             batch_size=int(self.train["batch_size"]),
             seed=seed,
-            augment=self.data["augment"],
-            padding=int(self.data["padding"]),
-            normalise=self.data["normalise"],
+            augment=str(self.data.get("augment", "none")),
+            padding=int(self.data.get("padding", 0)),
+            normalise=self._normalise,
             device=self.device,
         )
         images = resident(self.packed.train_images[held_out], self.device)
@@ -96,16 +99,21 @@ class Material:
         return score, time.perf_counter() - started
 
     def _passes(
-        self, images: NDArray[np.uint8] | torch.Tensor, labels: NDArray[np.int64] | torch.Tensor
+        self, images: NDArray[Any] | torch.Tensor, labels: NDArray[np.int64] | torch.Tensor
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         return evaluation_batches(
             images,
             labels,
             self.packed,
             batch_size=EVALUATION_BATCH,
-            normalise=self.data["normalise"],
+            normalise=self._normalise,
             device=self.device,
         )
+
+    @property
+    def _normalise(self) -> str:
+        """Texts have no such option: their batches are numbers of tokens."""
+        return str(self.data.get("normalise", "none"))
 
 
 def to_arrays(tensors: Mapping[str, torch.Tensor]) -> Arrays:

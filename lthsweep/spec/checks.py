@@ -8,12 +8,14 @@ from typing import cast
 
 from lthsweep.spec.base import Table
 from lthsweep.spec.grid import AxisValue, GridSpec, iterations_of, round_sparsities
+from lthsweep.spec.models import ModelSpec, TextTransformerSpec
 from lthsweep.spec.problems import NOTHING, Problem, dotted, written
 from lthsweep.spec.pruning import PruneSpec
-from lthsweep.spec.schema import TABLES, Path, axis_names, suggestion
+from lthsweep.spec.schema import TABLES, Path, axis_names, suggestion, variants
 from lthsweep.spec.settings import with_settings
 from lthsweep.spec.slurm import SlurmSpec
 from lthsweep.spec.slurm_rules import slurm_problems
+from lthsweep.spec.sweep import SweepSpec
 from lthsweep.spec.training import SGDSpec, StepSpec, TrainSpec
 
 __all__ = ["check_all", "check_tables"]
@@ -159,6 +161,35 @@ def _rates_are_of_layers(tables: Tables) -> Iterator[Problem]:
         yield Problem(("prune", "rates"), text, dict(prune.rates), (("grid", "threshold"),))
 
 
+def _model_reads_the_data(tables: Tables) -> Iterator[Problem]:
+    sweep = cast(SweepSpec, tables["sweep"])
+    if sweep.model.reads != sweep.data.gives:
+        text = (
+            f"reads {sweep.model.reads}, and {sweep.data.name} gives {sweep.data.gives}; choose a network for "
+            f"{sweep.data.gives}: {', '.join(_networks_for(sweep.data.gives))}"
+        )
+        yield Problem(("sweep", "model", "name"), text, sweep.model.name, (("sweep", "data", "name"),))
+
+
+def _networks_for(data: str) -> list[str]:
+    known = variants(SweepSpec.model_fields["model"])
+    return [name for name, table in known.items() if cast(ModelSpec, table).reads == data]
+
+
+def _heads_share_the_embedding(tables: Tables) -> Iterator[Problem]:
+    model = cast(SweepSpec, tables["sweep"]).model
+    if isinstance(model, TextTransformerSpec) and model.embedding % model.heads:
+        text = f"must divide sweep.model.embedding = {model.embedding}"
+        yield Problem(("sweep", "model", "heads"), text, model.heads, (("sweep", "model", "embedding"),))
+
+
+def _synflow_needs_a_flow(tables: Tables) -> Iterator[Problem]:
+    sweep, method = tables.get("sweep"), cast(PruneSpec, tables["prune"]).method
+    if method == "synflow" and isinstance(sweep, SweepSpec) and isinstance(sweep.model, TextTransformerSpec):
+        text = 'is not defined for text_transformer, whose LayerNorm lets no flow through; use "snip" or "magnitude"'
+        yield Problem(("prune", "method"), text, method, (("sweep", "model", "name"),))
+
+
 def _slurm(tables: Tables) -> Iterator[Problem]:
     yield from slurm_problems(cast(SlurmSpec, tables["slurm"]))
 
@@ -170,10 +201,12 @@ _RULES: Mapping[str, tuple[Callable[[Tables], Iterator[Problem]], ...]] = {
         _nesterov_has_momentum,
         _rewind_before_end,
     ),
+    "sweep": (_model_reads_the_data, _heads_share_the_embedding),
     "prune": (
         _only_magnitudes_have_a_threshold,
         _rounds_are_levels_of_sparsities,
         _rates_are_of_layers,
+        _synflow_needs_a_flow,
     ),
     "slurm": (_slurm,),
 }

@@ -25,6 +25,7 @@ from lthsweep.spec.schema import axis_names, walk
 from tests.spec.files import spec
 
 PRESETS = [
+    "audio-cnn",
     "cifar10-cnn-rounds",
     "cifar10-conv6-init",
     "cifar10-mobilenetv2",
@@ -40,6 +41,7 @@ PRESETS = [
     "paper-conv6-cifar10",
     "paper-lenet-mnist",
     "paper-resnet20-cifar10",
+    "text-cnn",
 ]
 
 words = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=12)
