@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import cast
 
 from lthsweep.spec.base import Table
-from lthsweep.spec.grid import AxisValue, GridSpec, iterations_of
+from lthsweep.spec.grid import AxisValue, GridSpec, iterations_of, round_sparsities
 from lthsweep.spec.models import ModelSpec, TextTransformerSpec
 from lthsweep.spec.problems import NOTHING, Problem, dotted, written
 from lthsweep.spec.pruning import PruneSpec
@@ -128,6 +128,24 @@ def _only_magnitudes_have_a_threshold(tables: Tables) -> Iterator[Problem]:
         yield Problem(("prune", "method"), text, method, (("grid", "threshold"),))
 
 
+def _rounds_are_levels_of_sparsities(tables: Tables) -> Iterator[Problem]:
+    grid, prune = tables.get("grid"), cast(PruneSpec, tables["prune"])
+    path: Path = ("prune", "rounds")
+    if prune.rounds > 1 and prune.schedule != "iterative":
+        text = 'needs prune.schedule = "iterative"; one-shot is one round'
+        yield Problem(path, text, prune.rounds, (("prune", "schedule"),))
+    if not prune.rounds or not isinstance(grid, GridSpec):
+        return
+    if grid.threshold:
+        text = "excludes grid.threshold: there are no thresholds in between; use the axis grid.sparsity, or 0"
+        yield Problem(path, text, prune.rounds, (("grid", "threshold"),))
+    for index, sparsity in enumerate(grid.sparsity or ()):
+        try:
+            round_sparsities(sparsity, prune.rounds) if sparsity else ()
+        except ValueError as error:
+            yield Problem(path, f"{error}; lower it", prune.rounds, (("grid", "sparsity", index),))
+
+
 def _rates_are_of_layers(tables: Tables) -> Iterator[Problem]:
     prune, grid = cast(PruneSpec, tables["prune"]), tables.get("grid")
     if not prune.rates:
@@ -184,7 +202,12 @@ _RULES: Mapping[str, tuple[Callable[[Tables], Iterator[Problem]], ...]] = {
         _rewind_before_end,
     ),
     "sweep": (_model_reads_the_data, _heads_share_the_embedding),
-    "prune": (_only_magnitudes_have_a_threshold, _rates_are_of_layers, _synflow_needs_a_flow),
+    "prune": (
+        _only_magnitudes_have_a_threshold,
+        _rounds_are_levels_of_sparsities,
+        _rates_are_of_layers,
+        _synflow_needs_a_flow,
+    ),
     "slurm": (_slurm,),
 }
 

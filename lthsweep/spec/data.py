@@ -32,7 +32,16 @@ Validation = Annotated[Whole, Field(ge=0, description=_VALIDATION)]
 Size = Annotated[Whole, Field(ge=8, le=1024, description=_SIZE)]
 
 
-class _Data(Table):
+class _Samples(Table):
+    train_images: Whole = Field(
+        0,
+        ge=0,
+        description="Training images to train on, of those not held out: each class in proportion, the same ones "
+        "for every seed. 0 takes all.",
+    )
+
+
+class _Data(_Samples):
     gives: ClassVar[str] = "images"
     """What a network has to read: "images" (sounds are packed as some) or "texts"."""
 
@@ -106,7 +115,7 @@ class ImageFolderSpec(_Own, _Data):
     augment: Augment = Field("none", description=_AUGMENT)
 
 
-class TextSpec(_Own):
+class TextSpec(_Own, _Samples):
     """Texts of your own: CSV files with the columns label and text, or a `.txt` file each in folders of classes; see
     [Text and audio](text-and-audio.md).
     """
