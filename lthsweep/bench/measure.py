@@ -33,8 +33,8 @@ class Effort:
     Attributes:
         repeats: of every measurement, in turns.
         rungs: of `LADDER`.
-        share: of the grid that the nested loop answers in each repeat, another part each time; its time is scaled by the
-            epochs it counted to those of the grid. Its cells are independent, and cost what their epochs cost.
+        share: of the grid that the nested loop answers in each repeat, another part each time; its time is scaled by
+            the epochs it counted to those of the grid. Its cells are independent, and cost what their epochs cost.
         loop: case → (rounds, steps of a round) of the comparison of loops.
         pools: sweeps for the bound.
         parts: what of `PARTS` there is.
