@@ -105,7 +105,7 @@ CASES: Mapping[str, Mapping[str, Case]] = {
             epochs=2,
         ),
     },
-    "quick": {"lenet": _lenet((5_500, 1_000), 500), "resnet20": _resnet((160, 64))},
+    "quick": {"lenet": _lenet((3_300, 600), 300), "resnet20": _resnet((160, 64))},
     "full": {
         "lenet": _lenet((11_000, 2_000), 1_000),
         "resnet20": _resnet((416, 128)),
