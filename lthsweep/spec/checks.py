@@ -21,6 +21,7 @@ __all__ = ["check_all", "check_tables"]
 Tables = Mapping[str, Table]
 
 _EPOCHS: Path = ("train", "epochs")
+_SCHEDULE: Path = ("prune", "schedule")
 _AMOUNTS: tuple[Path, ...] = (("grid", "sparsity"), ("grid", "threshold"))
 
 
@@ -126,6 +127,35 @@ def _only_magnitudes_have_a_threshold(tables: Tables) -> Iterator[Problem]:
         yield Problem(("prune", "method"), text, method, (("grid", "threshold"),))
 
 
+def _budget_has_a_time(tables: Tables) -> Iterator[Problem]:
+    prune, grid = cast(PruneSpec, tables["prune"]), tables.get("grid")
+    schedules = grid.dotted.get("prune.schedule", ()) if isinstance(grid, GridSpec) else ()
+    if prune.schedule == "budget" and not prune.time:
+        text = 'needs the key prune.time, or the axis time, such as ["5m", "20m"]'
+        yield Problem(_SCHEDULE, text, prune.schedule, (("prune", "time"),))
+    if prune.time and "budget" not in (prune.schedule, *schedules):
+        yield Problem(("prune", "time"), 'needs prune.schedule = "budget"', prune.time, (_SCHEDULE,))
+
+
+def _budget_makes_tickets(tables: Tables) -> Iterator[Problem]:
+    """Its rounds are trained, pruned and reset in one run; there is no parent whose mask a control could take."""
+    prune, grid = cast(PruneSpec, tables["prune"]), tables.get("grid")
+    if prune.schedule != "budget":
+        return
+    for key, value, possible in (
+        ("method", prune.method, ("magnitude", "random")),
+        ("rewind", prune.rewind, ("weights", "weights+optimizer")),
+        ("control", prune.control, ("ticket",)),
+    ):
+        if value not in possible:
+            choices = " or ".join(written(choice) for choice in possible)
+            text = f'prune.schedule = "budget" works with {choices} only'
+            yield Problem(("prune", key), text, value, (_SCHEDULE,))
+    if isinstance(grid, GridSpec) and grid.threshold:
+        text = "excludes grid.threshold: a budget is spent on the way to a given sparsity"
+        yield Problem(_SCHEDULE, text, prune.schedule, (("grid", "threshold"),))
+
+
 def _slurm(tables: Tables) -> Iterator[Problem]:
     yield from slurm_problems(cast(SlurmSpec, tables["slurm"]))
 
@@ -137,7 +167,11 @@ _RULES: Mapping[str, tuple[Callable[[Tables], Iterator[Problem]], ...]] = {
         _nesterov_has_momentum,
         _rewind_before_end,
     ),
-    "prune": (_only_magnitudes_have_a_threshold,),
+    "prune": (
+        _only_magnitudes_have_a_threshold,
+        _budget_has_a_time,
+        _budget_makes_tickets,
+    ),
     "slurm": (_slurm,),
 }
 

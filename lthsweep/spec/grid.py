@@ -21,7 +21,8 @@ AxisValue = bool | int | float | str
 
 _ITERATIONS = re.compile(r"(0|[1-9][0-9]*)it")
 _ROOTS = ("sweep", "model", "data", "train", "prune")
-_SHORT = {"control": "prune.control"}  # an axis that many sweeps have may be written without its table
+# axes that many sweeps have may be written without their table
+_SHORT = {"control": "prune.control", "time": "prune.time"}
 _DIGITS = 12  # 1 - 0.8**1 is 0.19999999999999996; the file's reader means 0.2
 
 
@@ -43,7 +44,7 @@ def iterations_of(written: AxisValue) -> int | None:
 
 
 def short_name(dotted: str) -> str:
-    """The name of an axis: `model.width` for `sweep.model.width` too, `prune.control` for `control`."""
+    """The name of an axis: `model.width` for `sweep.model.width`, `prune.control` for `control`, and so on."""
     dotted = _SHORT.get(dotted, dotted)
     return dotted.removeprefix("sweep.") if dotted.startswith(("sweep.model.", "sweep.data.")) else dotted
 
@@ -118,7 +119,7 @@ class GridSpec(Table):
 
     Besides the axes below, any single value of [sweep.model], [sweep.data], [train] and [prune] may be an
     axis under its dotted name, in quotes: `"model.init" = ["kaiming_normal", "xavier_normal"]`,
-    `"train.optimizer.lr" = [0.05, 0.1]`. `control` is short for `"prune.control"`.
+    `"train.optimizer.lr" = [0.05, 0.1]`. `control` is short for `"prune.control"`, `time` for `"prune.time"`.
     """
 
     model_config = ConfigDict(extra="allow")

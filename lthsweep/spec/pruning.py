@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
-from lthsweep.spec.base import Allowed, Table, Text
+from lthsweep.spec.base import Allowed, Table, Text, Whole
+from lthsweep.spec.duration import DURATION_TEXT, in_seconds
 
 __all__ = ["PruneSpec"]
+
+
+def _time(written: str) -> str:
+    if written and in_seconds(written) is None:
+        raise PydanticCustomError("time", "not a time")
+    return written
 
 
 class PruneSpec(Table):
@@ -23,10 +31,26 @@ class PruneSpec(Table):
         "global",
         description="global ranks all weights together; layer prunes every layer to the same sparsity.",
     )
-    schedule: Literal["one-shot", "iterative"] = Field(
+    schedule: Literal["one-shot", "iterative", "budget"] = Field(
         "one-shot",
         description="one-shot prunes once; iterative makes the sorted sparsity axis a chain of levels of "
-        "train, prune, rewind.",
+        "train, prune, rewind; budget makes a chain of its own for each cell, as long as `time` allows.",
+    )
+    time: Annotated[Text, AfterValidator(_time), Allowed(DURATION_TEXT)] = Field(
+        "",
+        examples=["20m"],
+        description='Wall-clock time for a ticket with schedule = "budget", its first dense training included.',
+    )
+    min_round_epochs: Whole = Field(
+        1,
+        ge=1,
+        description="A round of a budget is never planned shorter than so many epochs; a time that is too short "
+        "for that is refused.",
+    )
+    max_rounds: Whole = Field(
+        10,
+        ge=1,
+        description="A budget prunes in so many rounds at most, however much time there is.",
     )
     rewind: Literal["weights", "weights+optimizer", "lr", "none"] = Field(
         "weights",
