@@ -24,6 +24,7 @@ from lthsweep.pruning.apply import apply_masks, mask_multipliers
 from lthsweep.randomness import torch_seed
 from lthsweep.training.metrics import Score, autocast, evaluate
 from lthsweep.training.optimizers import build_optimizer, optimizer_state, restore_optimizer
+from lthsweep.training.pace import Pace
 from lthsweep.training.progress import CurveRow, Progress
 from lthsweep.training.schedule import learning_rate_factor
 
@@ -53,7 +54,12 @@ class Training:
         start_step: steps already behind these weights: 0, or the ticket's rewind step.
         masks: parameter name → bool tensor, True where kept; pruned weights stay exactly zero.
         learning_rate: if given, the constant rate of every step (fine-tuning) in place of the schedule.
+
+    Attributes:
+        pace: None walks through the schedule step by step, to its end. May be set between two steps.
     """
+
+    pace: Pace | None = None
 
     def __init__(
         self,
@@ -86,8 +92,8 @@ class Training:
 
     @property
     def total_steps(self) -> int:
-        """Length of dense training in steps, where this training ends too."""
-        return self.epochs * self.steps_per_epoch
+        """The step at which this training ends: the length of dense training, unless a pace says otherwise."""
+        return self.epochs * self.steps_per_epoch if self.pace is None else self.pace.stop
 
     def run(self, between_steps: BetweenSteps = lambda training: False) -> Ending:
         """Train to the end.
@@ -164,8 +170,9 @@ class Training:
     def _rate(self, step: int) -> float:
         if self._constant_rate is not None:
             return self._constant_rate
+        position = step if self.pace is None else self.pace.position(step)
         factor = learning_rate_factor(
-            self._options["schedule"], step, steps_per_epoch=self.steps_per_epoch, epochs=self.epochs
+            self._options["schedule"], position, steps_per_epoch=self.steps_per_epoch, epochs=self.epochs
         )
         return float(self._options["optimizer"]["lr"]) * factor
 
@@ -199,6 +206,16 @@ class Training:
     def validate(self) -> Score:
         """Score the model as it is on the validation data; NaN if there is none."""
         return evaluate(self.model, self._data.validation(), precision=self._precision)
+
+    def standing(self) -> dict[str, Any]:
+        """What a progress display shows: epoch, epochs (of the whole schedule), step, val_accuracy (None at first)."""
+        progress = self.progress
+        return {
+            "epoch": round(progress.step / self.steps_per_epoch, 2),
+            "epochs": self.epochs,
+            "step": progress.step,
+            "val_accuracy": progress.curves[-1].val_accuracy if progress.curves else None,
+        }
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """Everything a resumed training needs: tensors by name, and plain values.
