@@ -87,7 +87,8 @@ def store_result(
             started=started,
             data_fingerprint=material.packed.fingerprint,
             weights_read=weights_read,
-        ),
+        )
+        | result.notes,
         audit=result.audit,
         weights=weights,
     )

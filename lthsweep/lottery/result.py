@@ -39,6 +39,7 @@ class Result:
         masks: parameter name → bool array, True where kept; empty for a dense run.
         audit: the checks of docs/protocol.md with their outcome.
         weights: the final state of the model, by the names of its `state_dict`.
+        notes: what else is to be known of how it came about, plain values for the provenance.
     """
 
     ending: Ending
@@ -48,6 +49,7 @@ class Result:
     masks: Arrays
     audit: dict[str, Any]
     weights: Arrays = field(repr=False)
+    notes: dict[str, Any] = field(default_factory=dict)
 
 
 def measure(

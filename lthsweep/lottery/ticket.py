@@ -27,7 +27,7 @@ from lthsweep.training.metrics import evaluate
 from lthsweep.training.optimizers import restore_optimizer
 from lthsweep.training.schedule import learning_rate_factor
 
-__all__ = ["Parent", "train_ticket"]
+__all__ = ["Parent", "amounts_of", "clear_pruned", "prunable_of", "score_without_retraining", "train_ticket"]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def train_ticket(
     model.load_state_dict(to_tensors(parent.weights))
     prunable = prunable_weights(model, step.exclude)
     masks = mask_of(step, material=material, data=data, seed=seed, prunable=prunable, parent=parent.masks)
-    pruned_metrics = _score_without_retraining(material, model, data.validation, masks)
+    pruned_metrics = score_without_retraining(material, model, data.validation, masks)
 
     origin = origin_of(step, material=material, seed=seed, final=parent.weights, snapshot=snapshot)
     model.load_state_dict(to_tensors(origin.weights))
@@ -106,7 +106,7 @@ def train_ticket(
     )
     if origin.optimizer:
         restore_optimizer(training.optimizer, model, to_tensors(origin.optimizer))
-        _clear_pruned(training, masks)
+        clear_pruned(training, masks)
     started_from = {name: weight.detach().clone() for name, weight in prunable.items()}
     if resume is not None:
         training.restore(resume.tensors, resume.progress)
@@ -115,7 +115,7 @@ def train_ticket(
     if ending == "stopped":
         return None
     if ending == "diverged":
-        _clear_pruned(training, masks)  # zero times NaN is NaN
+        clear_pruned(training, masks)  # zero times NaN is NaN
     metrics = measure(
         material,
         training,
@@ -125,24 +125,24 @@ def train_ticket(
         start_step=start_step,
         dense_val_accuracy=dense_val_accuracy,
     )
-    metrics |= pruned_metrics | _amounts(step, level, metrics)
+    metrics |= pruned_metrics | amounts_of(step, level, metrics)
     metrics |= {"before_val_accuracy": parent.val_accuracy, "before_test_accuracy": parent.test_accuracy}
     found = audit(
         masks,
-        snapshot=_prunable_of(origin.weights, masks),
+        snapshot=prunable_of(origin.weights, masks),
         start=started_from,
         final={name: weight.detach() for name, weight in prunable.items()},
         momenta=optimizer_momenta(training.optimizer, prunable),
         sparsity=step.sparsity,
         threshold=step.threshold,
         scope=step.scope,
-        parent=_prunable_of(parent.weights, masks),
+        parent=prunable_of(parent.weights, masks),
         shuffle=CONTROLS[step.control].shuffle,
     )
     return conclude(training, ending, metrics, masks, prunable, found.to_dict())
 
 
-def _score_without_retraining(
+def score_without_retraining(
     material: Material,
     model: torch.nn.Module,
     validation: Callable[[], Any],
@@ -170,7 +170,7 @@ def _last_rate(material: Material, steps_per_epoch: int) -> float:
     return float(material.train["optimizer"]["lr"]) * factor
 
 
-def _clear_pruned(training: Training, masks: Mapping[str, torch.Tensor]) -> None:
+def clear_pruned(training: Training, masks: Mapping[str, torch.Tensor]) -> None:
     """Zero pruned weights and their momenta, whatever they were."""
     parameters = dict(training.model.named_parameters())
     pruned = {name: parameters[name] for name in masks}
@@ -180,11 +180,13 @@ def _clear_pruned(training: Training, masks: Mapping[str, torch.Tensor]) -> None
                 value.masked_fill_(~masks[name], 0.0)
 
 
-def _prunable_of(weights: Arrays, masks: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def prunable_of(weights: Arrays, masks: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Those of a `state_dict`'s arrays that have a mask, as tensors on its device."""
     return {name: torch.from_numpy(weights[name]).to(mask.device) for name, mask in masks.items()}
 
 
-def _amounts(step: PruneStep, level: int, metrics: Mapping[str, float]) -> dict[str, float]:
+def amounts_of(step: PruneStep, level: int, metrics: Mapping[str, float]) -> dict[str, float]:
+    """How much was asked, and how much it became."""
     total = metrics["params_prunable"]
     amounts = {"level": level, "sparsity": (total - metrics["params_remaining"]) / total}
     if step.sparsity is not None:

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = ["SCHEMA", "TABLES", "SweepRow", "Table", "TableFile", "encode_table", "read_table"]
 
-SCHEMA = 2
-"""Rises whenever a table joins or a column changes its meaning; `merge` makes a table of another schema anew."""
+SCHEMA = 3
+"""Rises whenever a table or a column joins or changes its meaning; `merge` makes a table of another schema anew."""
 
-_READABLE = (1, SCHEMA)
+_READABLE = (1, 2, SCHEMA)
 _JOINED = {"controls": 2}
 
 TABLES = ("tickets", "controls", "runs", "curves", "layers")
