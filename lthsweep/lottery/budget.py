@@ -222,8 +222,12 @@ class _BudgetRun:
         costs = ledger.costs
         epoch = max(costs.epoch, elapsed) if now - ledger.epoch_began > costs.epoch else costs.epoch
         epochs = min(self._budget.min_round_epochs, self._full, ledger.ahead.epochs)
-        rest = costs.prune + epochs * epoch + costs.score + costs.finish
-        return now + rest > self._budget.seconds * (1 + _EPSILON)
+        one_more_step = epoch / self._round.steps_per_epoch
+        rest = one_more_step + costs.prune + epochs * epoch + costs.score + costs.finish
+        late = now + rest > self._budget.seconds * (1 + _EPSILON)
+        if late:
+            ledger.epochs = [epoch]  # what comes next is planned at this speed, until an epoch says otherwise
+        return late
 
     def _close(self) -> None:
         ledger, progress = self.ledger, self._round.progress
@@ -259,7 +263,8 @@ class _BudgetRun:
             begun += self._spent() - scoring
             ledger.score = 0.0
         ledger.made, ledger.sparsity, ledger.rate = ledger.made + 1, sparsity, plan.rate
-        ledger.ahead = replace(plan, current=plan.epochs, prunings=plan.prunings - 1)
+        later = plan.epochs if plan.prunings > 1 else 0
+        ledger.ahead = replace(plan, current=plan.epochs, prunings=plan.prunings - 1, epochs=later)
         self._round = self._begin(before.model, masks, before)
         ledger.prune = self._spent() - begun
         if plan.epochs < self._round.length:
