@@ -176,6 +176,38 @@ def test_a_wrong_value_is_shown_with_what_is_allowed(changes, said):
             {"grid__sparsity": None, "grid__threshold": [0.1], "prune__method": "random"},
             'prune.method = "random": excludes grid.threshold',
         ),
+        ({"prune__schedule": "budget"}, 'prune.schedule = "budget": needs the key prune.time'),
+        ({"prune__time": "20m"}, 'prune.time = "20m": needs prune.schedule = "budget"'),
+        (
+            {"prune__schedule": "budget", "prune__time": "20"},
+            'prune.time = "20": must be a time such as "90s", "20m" or "1.5h"',
+        ),
+        ({"prune__schedule": "budget", "prune__time": "0s"}, 'prune.time = "0s": must be a time such as'),
+        (
+            {"prune__schedule": "budget", "grid__time": ["5m", "five minutes"]},
+            'grid."prune.time"[1] = "five minutes": must be a time such as "90s"',
+        ),
+        (
+            {"prune__schedule": "budget", "prune__time": "5m", "grid__control": ["ticket", "random"]},
+            'prune.schedule = "budget" works with "ticket" only',
+        ),
+        (
+            {"prune__schedule": "budget", "prune__time": "5m", "prune__rewind": "lr"},
+            'prune.schedule = "budget" works with "weights" or "weights+optimizer" only',
+        ),
+        (
+            {"prune__schedule": "budget", "prune__time": "5m", "prune__method": "snip"},
+            'prune.schedule = "budget" works with "magnitude" or "random" only',
+        ),
+        (
+            {
+                "prune__schedule": "budget",
+                "prune__time": "5m",
+                "grid__sparsity": None,
+                "grid__threshold": [0.1],
+            },
+            'prune.schedule = "budget": excludes grid.threshold',
+        ),
     ],
 )
 def test_a_wrong_axis_is_refused(changes, said):
