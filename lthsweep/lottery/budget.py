@@ -254,6 +254,7 @@ class _BudgetRun:
         if ledger.ahead and (plan.prunings, plan.epochs) != (ledger.ahead.prunings, ledger.ahead.epochs):
             ledger.replanned += 1
         sparsity = next_sparsity(ledger.sparsity, self._target, plan.prunings)
+        ledger.left = {name: int(mask.sum()) for name, mask in before.masks.items()}
         masks = self._mask(sparsity)
         if plan.prunings == 1:
             scoring = self._spent()
@@ -349,6 +350,8 @@ class _BudgetRun:
             momenta=optimizer_momenta(training.optimizer, prunable),
             sparsity=self._target,
             scope=self._step.scope,
+            rates=self._step.rates,
+            left=ledger.left or None,
         )
         before = ledger.rounds[-2]["val_accuracy"]
         metrics |= ledger.pruned | amounts_of(self._step, ledger.made, metrics)

@@ -41,6 +41,7 @@ class Ledger:
         pace: of the round under way, if it is not that of the schedule.
         rounds: those that are over: epochs, rate, sparsity, seconds, val_accuracy.
         pruned: scores right after the last pruning.
+        left: parameter name → weights that were left before it; empty for all of them.
     """
 
     spent: float = 0.0
@@ -63,6 +64,7 @@ class Ledger:
     pace: Pace | None = None
     rounds: list[dict[str, float | None]] = field(default_factory=list)
     pruned: dict[str, float] = field(default_factory=dict)
+    left: dict[str, int] = field(default_factory=dict)
 
     @property
     def costs(self) -> Costs:

@@ -136,6 +136,8 @@ def train_ticket(
         sparsity=step.sparsity,
         threshold=step.threshold,
         scope=step.scope,
+        rates=step.rates,
+        left={name: int(mask.sum()) for name, mask in parent.masks.items()} or None,
         parent=prunable_of(parent.weights, masks),
         shuffle=CONTROLS[step.control].shuffle,
     )

@@ -111,6 +111,7 @@ class _Chains:
         self._chained = spec.prune.schedule == "iterative" and spec.prune.method not in AT_INITIALISATION
         self._budget = _budget_of(spec.prune)
         self._exclude = tuple(sorted(set(spec.prune.exclude)))
+        self._rates = tuple(sorted(spec.prune.rates.items()))
         self.recipe = Recipe(
             model=spec.sweep.model.model_dump(mode="json"),
             data=spec.sweep.data.model_dump(mode="json"),
@@ -146,6 +147,7 @@ class _Chains:
             method=self._prune.method,
             scope=self._prune.scope,
             exclude=self._exclude,
+            rates=self._rates,
             rewind=self._prune.rewind,
             point=point,
             sparsity=amount if self._axis == "sparsity" else None,

@@ -156,6 +156,21 @@ def _budget_makes_tickets(tables: Tables) -> Iterator[Problem]:
         yield Problem(_SCHEDULE, text, prune.schedule, (("grid", "threshold"),))
 
 
+def _rates_are_of_layers(tables: Tables) -> Iterator[Problem]:
+    prune, grid = cast(PruneSpec, tables["prune"]), tables.get("grid")
+    if not prune.rates:
+        return
+    if prune.scope != "layer":
+        text = 'needs prune.scope = "layer": ranked all together, layers have no rates of their own'
+        yield Problem(("prune", "rates"), text, dict(prune.rates), (("prune", "scope"),))
+    if prune.method not in ("magnitude", "random"):
+        text = 'needs prune.method = "magnitude" or "random"'
+        yield Problem(("prune", "rates"), text, dict(prune.rates), (("prune", "method"),))
+    if isinstance(grid, GridSpec) and grid.threshold:
+        text = "excludes grid.threshold, which is one cut for all layers; use the axis grid.sparsity"
+        yield Problem(("prune", "rates"), text, dict(prune.rates), (("grid", "threshold"),))
+
+
 def _slurm(tables: Tables) -> Iterator[Problem]:
     yield from slurm_problems(cast(SlurmSpec, tables["slurm"]))
 
@@ -169,6 +184,7 @@ _RULES: Mapping[str, tuple[Callable[[Tables], Iterator[Problem]], ...]] = {
     ),
     "prune": (
         _only_magnitudes_have_a_threshold,
+        _rates_are_of_layers,
         _budget_has_a_time,
         _budget_makes_tickets,
     ),

@@ -80,7 +80,7 @@ def test_zero_is_not_false_when_an_option_is_neutral():
 
 def test_what_joined_after_keys_were_pinned_is_neutral():
     """An entry here says that an option was added after results had been published."""
-    assert NEUTRAL == {"prune.control": "ticket", "prune.budget": None}
+    assert NEUTRAL == {"prune.control": "ticket", "prune.rates": {}, "prune.budget": None}
 
 
 def keys(grid=GRID, **tables):
@@ -166,6 +166,7 @@ def test_what_changes_dense_training_changes_every_key(tables):
         {"rewind": "lr"},
         {"rewind": "none"},
         {"exclude": ["fc3"]},
+        {"scope": "layer", "rates": {"fc3": 0.5}},
     ],
     ids=str,
 )

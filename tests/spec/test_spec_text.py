@@ -33,6 +33,7 @@ PRESETS = [
     "digits-mobilenetv2",
     "mnist-lenet",
     "mnist-lenet-init",
+    "paper-lenet-mnist",
 ]
 
 words = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=12)

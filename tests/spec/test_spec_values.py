@@ -64,6 +64,7 @@ def test_defaults_are_those_of_the_protocol():
             "rewind": "weights",
             "control": "ticket",
             "exclude": (),
+            "rates": {},
         },
         "grid": {"sparsity": (0.9,), "threshold": None, "rewind_epoch": (0,), "seed": (0,)},
         "verdict": {"margin": 0.002, "confidence": 0.95},
