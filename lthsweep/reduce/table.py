@@ -91,9 +91,10 @@ class TableFile:
         image = read_whole(path)
         try:
             self._file = h5py.File(h5f.open_file_image(image))
-        except (OSError, ValueError) as error:
+            known = "sweep" in self._file
+        except (OSError, ValueError, RuntimeError) as error:  # the last one for a damaged list of names
             raise self._damaged(str(error)) from error
-        if "sweep" not in self._file:
+        if not known:
             raise StoreError(f"{path} is no table of lthsweep; give a sweep directory or its table.h5")
         row = self["sweep"]
         names = SweepRow.__dataclass_fields__

@@ -25,8 +25,11 @@ from lthsweep.spec.schema import axis_names, walk
 from tests.spec.files import spec
 
 PRESETS = [
+    "cifar10-budget",
     "cifar10-conv6-init",
     "cifar10-mobilenetv2",
+    "cifar100-budget",
+    "digits-budget",
     "digits-controls",
     "digits-lenet",
     "digits-lenet-init",
@@ -34,6 +37,7 @@ PRESETS = [
     "mnist-lenet",
     "mnist-lenet-init",
     "paper-lenet-mnist",
+    "tiny-imagenet-budget",
 ]
 
 words = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=12)
