@@ -184,7 +184,7 @@ class _BudgetRun:
         self._mask(self._target)
         ledger.prune = self._spent() - begun
         held_out = int(self._material.data["validation"])
-        per_image = self._evaluation / held_out if held_out else epoch / len(data.train_labels)
+        per_image = self._evaluation / held_out if held_out else epoch / len(self._material.split()[0])
         test = per_image * len(data.test_labels)
         ledger.score = self._evaluation + test
         begun = self._spent()
@@ -298,7 +298,12 @@ class _BudgetRun:
         """A round at its start: survivors where the trunk was at the rewind point; the dense one at initialisation."""
         if masks:
             self._origin = origin_of(
-                self._step, material=self._material, seed=self._seed, final={}, snapshot=self._snapshot
+                self._step,
+                material=self._material,
+                seed=self._seed,
+                final={},
+                snapshot=self._snapshot,
+                masks=masks,
             )
             model.load_state_dict(to_tensors(self._origin.weights))
         opened = Round(

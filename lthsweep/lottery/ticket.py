@@ -93,7 +93,9 @@ def train_ticket(
     masks = mask_of(step, material=material, data=data, seed=seed, prunable=prunable, parent=parent.masks)
     pruned_metrics = score_without_retraining(material, model, data.validation, masks)
 
-    origin = origin_of(step, material=material, seed=seed, final=parent.weights, snapshot=snapshot)
+    origin = origin_of(
+        step, material=material, seed=seed, final=parent.weights, snapshot=snapshot, masks=masks
+    )
     model.load_state_dict(to_tensors(origin.weights))
     training = Training(
         model,

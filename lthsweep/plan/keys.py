@@ -19,7 +19,12 @@ __all__ = ["KEY_LENGTH", "NEUTRAL", "canonical", "key_of", "normalise"]
 
 KEY_LENGTH = 20
 
-NEUTRAL: Mapping[str, Any] = {"prune.control": "ticket", "prune.rates": {}, "prune.budget": None}
+NEUTRAL: Mapping[str, Any] = {
+    "prune.control": "ticket",
+    "prune.rates": {},
+    "data.train_images": 0,
+    "prune.budget": None,
+}
 """Dotted path in a manifest → the value at which the option does nothing."""
 
 

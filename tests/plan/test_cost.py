@@ -211,3 +211,16 @@ def test_a_budget_run_costs_its_budget():
     assert (time.work, time.longest_chain) == (2 * 30 + 4 * 3720, 30 + 3600)
     assert estimate(plan, (), known, workers=4, begun={hour.key: 0.5}).work == time.work - 1800
     assert seconds_spared(plan, known) == 8 * 30 - 2 * 30
+
+
+def test_a_part_of_the_images_makes_shorter_epochs():
+    """Steps of a part are known for a folder of images too; what was measured of the whole says nothing of a part."""
+    folder = {"name": "image_folder", "path": "x"}
+    whole, part = (
+        make_plan({"sparsity": [0.5]}, data={**folder, "train_images": images}).dense[0].recipe
+        for images in (0, 1000)
+    )
+
+    assert (steps_per_epoch(whole), steps_per_epoch(part)) == (None, 1000 // 128)
+    assert "train_images" not in recipe_id(whole)  # what was measured before the option came is still known
+    assert recipe_id(whole) != recipe_id(part)

@@ -24,6 +24,7 @@ from lthsweep.errors import ClusterSilentError
 HERE = Path(__file__).parent
 DEVCLUSTER = HERE.parents[1] / "slurm" / "devcluster"
 LIGHT = ("test_runs_on_slurm.py", "test_three_ways.py")  # what `make test` runs of this folder
+MARK = "write-this-down"  # name of a job that is never started
 UNAVAILABLE = 3  # the exit code of `devcluster up` where SLURM is not installed or not permitted
 
 
@@ -124,6 +125,7 @@ class DevCluster:
 
     def ctld_start(self) -> None:
         self._devcluster("ctld", "start")
+        self.run("scancel", f"--name={MARK}", check=False)
 
     def dbd_kill(self) -> None:
         self._devcluster("dbd", "kill")
@@ -176,10 +178,10 @@ class DevCluster:
         return not left
 
     def _save_queue(self) -> None:
-        """Make slurmctld write its queue down: it does so after a change."""
-        self.run("scancel", self.sbatch("true", "--hold"))
-        changed, saved = time.time(), self.folder / "state" / "job_state"
-        self.wait_until(lambda: saved.exists() and saved.stat().st_mtime > changed)
+        """Make slurmctld write its queue down, as it does when a job is submitted; `ctld_start` cancels that job."""
+        begun, saved = time.time(), self.folder / "state" / "job_state"
+        self.sbatch("true", "--hold", f"--job-name={MARK}")
+        self.wait_until(lambda: saved.exists() and saved.stat().st_mtime > begun)
 
     def _number_jobs_anew(self) -> None:
         """A slurmctld that is started next gives no job an id that a node may have seen: see `ctld_kill`."""

@@ -25,18 +25,26 @@ from lthsweep.spec.schema import axis_names, walk
 from tests.spec.files import spec
 
 PRESETS = [
+    "audio-cnn",
     "cifar10-budget",
+    "cifar10-cnn-rounds",
     "cifar10-conv6-init",
     "cifar10-mobilenetv2",
+    "cifar10-mobilenetv2-small",
+    "cifar10-mobilenetv2-thresholds",
     "cifar100-budget",
     "digits-budget",
+    "digits-cnn-rounds",
     "digits-controls",
     "digits-lenet",
     "digits-lenet-init",
     "digits-mobilenetv2",
     "mnist-lenet",
     "mnist-lenet-init",
+    "paper-conv6-cifar10",
     "paper-lenet-mnist",
+    "paper-resnet20-cifar10",
+    "text-cnn",
     "tiny-imagenet-budget",
 ]
 

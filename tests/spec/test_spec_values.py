@@ -34,6 +34,7 @@ def test_defaults_are_those_of_the_protocol():
             },
             "data": {
                 "name": "cifar10",
+                "train_images": 0,
                 "validation": 5000,
                 "augment": "crop-flip",
                 "padding": 4,
@@ -61,6 +62,7 @@ def test_defaults_are_those_of_the_protocol():
             "time": "",
             "min_round_epochs": 1,
             "max_rounds": 10,
+            "rounds": 0,
             "rewind": "weights",
             "control": "ticket",
             "exclude": (),
