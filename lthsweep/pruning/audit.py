@@ -29,7 +29,8 @@ class Audit:
         asked_kept: weights that had to remain.
         kept: weights that remain.
         exact: the masks keep exactly what was asked: the count (in every layer, for scope "layer"), or every
-            magnitude above the threshold and no other; of a shuffled mask, as many as its ticket's.
+            magnitude above the threshold and no other; of a shuffled mask, as many as its ticket's; of whole
+            filters, as near to the count as these come.
         pruned_weights_zero: every pruned weight is zero at the start and at the end.
         pruned_momenta_zero: so is every optimiser momentum of a pruned weight at the end.
         survivors_equal_snapshot: at the start, each survivor equals the snapshot bit for bit.
@@ -81,6 +82,7 @@ def audit(
     scope: str = "global",
     parent: Weights | None = None,
     shuffle: str | None = None,
+    miss: int = 0,
 ) -> Audit:
     """Compare a ticket with what was asked of it. Changes nothing.
 
@@ -98,6 +100,8 @@ def audit(
         parent: the weights that were cut by the threshold; needed with a threshold only.
         shuffle: "layer" or "global" if the masks are a shuffled ticket's: then counts are what was asked of them, in
             each layer or in total, and no places.
+        miss: weights by which the total may miss the sparsity, and layers theirs altogether: half of the largest
+            filter where whole filters go; else 0.
 
     Raises:
         PruningError: if not exactly one of sparsity and threshold is given, a threshold comes without
@@ -114,8 +118,10 @@ def audit(
     if sparsity is not None:
         asked = {row.name: kept_count(row.size, sparsity) for row in rows}
         asked_kept = sum(asked.values()) if scope == "layer" else kept_count(total, sparsity)
-        each = scope == "layer" and shuffle != "global"
-        exact = kept == asked_kept and (not each or all(asked[row.name] == row.remaining for row in rows))
+        each = scope == "layer" and shuffle != "global" and not miss
+        exact = abs(kept - asked_kept) <= miss and (
+            not each or all(asked[row.name] == row.remaining for row in rows)
+        )
     else:
         asked_kept, exact = _above_threshold(masks, parent, threshold, shuffle)
     return Audit(

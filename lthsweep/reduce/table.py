@@ -1,4 +1,4 @@
-"""The schema of `table.h5`: six compound datasets, built in memory, identical bytes for identical content.
+"""The schema of `table.h5`: seven compound datasets, built in memory, identical bytes for identical content.
 
 No time, no host and no path is written that is not in a record. Format v110, gzip and fletcher32: readable by
 h5dump since 1.10, and a flipped bit is an error instead of a number.
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 __all__ = ["SCHEMA", "TABLES", "SweepRow", "Table", "TableFile", "encode_table", "read_table"]
 
-SCHEMA = 2
+SCHEMA = 3
 """Rises whenever a table joins or a column changes its meaning; `merge` makes a table of another schema anew."""
 
-_READABLE = (1, SCHEMA)
-_JOINED = {"controls": 2}
+_READABLE = (1, 2, SCHEMA)
+_JOINED = {"controls": 2, "structures": 3}
 
-TABLES = ("tickets", "controls", "runs", "curves", "layers")
+TABLES = ("tickets", "controls", "structures", "runs", "curves", "layers")
 """The tables that a user may ask, in the order in which they are explained."""
 
 _CHUNK_BYTES = 1 << 18

@@ -126,6 +126,16 @@ def _only_magnitudes_have_a_threshold(tables: Tables) -> Iterator[Problem]:
         yield Problem(("prune", "method"), text, method, (("grid", "threshold"),))
 
 
+def _filters_are_not_shuffled(tables: Tables) -> Iterator[Problem]:
+    prune = cast(PruneSpec, tables["prune"])
+    if prune.method == "filter" and prune.control in ("random", "random-global"):
+        text = (
+            'excludes prune.method = "filter": shuffled places are no whole filters; '
+            "reinit, fine-tune and lr-rewind are controls of filters"
+        )
+        yield Problem(("prune", "control"), text, prune.control, (("prune", "method"),))
+
+
 def _slurm(tables: Tables) -> Iterator[Problem]:
     yield from slurm_problems(cast(SlurmSpec, tables["slurm"]))
 
@@ -137,7 +147,7 @@ _RULES: Mapping[str, tuple[Callable[[Tables], Iterator[Problem]], ...]] = {
         _nesterov_has_momentum,
         _rewind_before_end,
     ),
-    "prune": (_only_magnitudes_have_a_threshold,),
+    "prune": (_only_magnitudes_have_a_threshold, _filters_are_not_shuffled),
     "slurm": (_slurm,),
 }
 

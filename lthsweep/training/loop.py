@@ -22,6 +22,7 @@ from torch.nn import functional
 from lthsweep.data.batches import TrainBatches
 from lthsweep.pruning.apply import apply_masks, mask_multipliers
 from lthsweep.randomness import torch_seed
+from lthsweep.training.group_lasso import GroupLasso
 from lthsweep.training.metrics import Score, autocast, evaluate
 from lthsweep.training.optimizers import build_optimizer, optimizer_state, restore_optimizer
 from lthsweep.training.progress import CurveRow, Progress
@@ -53,6 +54,7 @@ class Training:
         start_step: steps already behind these weights: 0, or the ticket's rewind step.
         masks: parameter name → bool tensor, True where kept; pruned weights stay exactly zero.
         learning_rate: if given, the constant rate of every step (fine-tuning) in place of the schedule.
+        lasso: a penalty over the filters of this very model; its step follows each of the optimiser's.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Training:
         start_step: int = 0,
         masks: Mapping[str, torch.Tensor] | None = None,
         learning_rate: float | None = None,
+        lasso: GroupLasso | None = None,
     ) -> None:
         self.model = model
         self.optimizer = build_optimizer(model, options["optimizer"])
@@ -77,6 +80,7 @@ class Training:
         self._precision = str(options["precision"])
         self._smoothing = float(options["label_smoothing"])
         self._constant_rate = learning_rate
+        self._lasso = lasso
         self._layer_seed = seed
         self._sums = torch.zeros(2, dtype=torch.float64)  # loss and correct of the epoch under way
         parameters = dict(model.named_parameters())
@@ -151,6 +155,8 @@ class Training:
                 {name: grad for name, grad in gradients.items() if grad is not None}, self._multipliers
             )
         self.optimizer.step()
+        if self._lasso is not None:
+            self._lasso.step(rate)
         apply_masks(self._masked, self._multipliers)
         with torch.no_grad():
             correct = (logits.argmax(1) == labels).sum()
