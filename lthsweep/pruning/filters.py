@@ -44,8 +44,8 @@ def filter_masks(
         weights: those that count, by parameter name: the prunable ones.
         masks: what is kept so far; None keeps everything.
         families: of the network, without those that touch a weight that may not be pruned.
-        scope: "global" ranks all filters by `filter_norms` over their root mean square in the family; "layer" ranks each family's filters among themselves, and
-            takes from all families the same share.
+        scope: "global" ranks all filters by `filter_norms` over their root mean square in the family; "layer" ranks
+            each family's filters among themselves, and takes from all families the same share.
         sparsity: share of all prunable weights to remove, in [0, 1).
 
     Returns:
