@@ -19,8 +19,10 @@ demo: $(STAMP)  ## Train the demo sweep on real digits (about 4 minutes on 2 cor
 test: $(STAMP) system-tools  ## Run the tests, sweeps on a real SLURM among them.
 	$(BIN)/python -m pytest -n $(WORKERS) -rs -m "not heavy"
 
+# One test at a time: each has a cluster of several daemons, and kills some. Daemons of a machine that is busy are late now
+# and then, so tests that failed are run once more, alone, and a loud line says so; what fails again has failed.
 test-heavy: $(STAMP) system-tools  ## Run what takes a real SLURM many minutes: faults, limits, a thousand cells.
-	$(BIN)/python -m pytest -n $(WORKERS) -rs -m heavy
+	@bash tests/heavy.sh $(BIN)/python
 
 test-fast: $(STAMP)  ## Run the tests that take seconds.
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not chaos and not slurm and not heavy"

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from lthsweep.commands import cluster, comparing, data, doctor, planning, running, tables, watching
+from lthsweep.commands import cluster, comparing, data, doctor, planning, profiles, running, tables, watching
 from lthsweep.errors import LthsweepError
 
 __all__ = ["app", "main"]
@@ -27,6 +27,7 @@ app = typer.Typer(
 )
 app.command()(planning.init)
 app.command()(planning.presets)
+app.command()(profiles.profiles)
 app.command()(planning.plan)
 app.command()(running.run)
 app.command()(watching.status)

@@ -70,7 +70,7 @@ def coordinate(
         asked_to_stop: true ends the work with checkpoints.
         cache: folder of packed data, None for the default.
     """
-    points, exclusions = plan.rewind_points(), plan.exclusions()
+    points, layer_rules = plan.rewind_points(), plan.layer_rules()
     attempts: dict[str, int] = {}
     scheduler = Scheduler(work.nodes, retries=plan.spec.local.retries)
 
@@ -80,7 +80,7 @@ def coordinate(
         return task_for(
             run,
             points.get(key, ()),
-            exclusions.get(key, ()),
+            layer_rules.get(key, ()),
             attempt=attempts[key],
             checkpoint_seconds=plan.spec.local.checkpoint_seconds,
             cache=cache,

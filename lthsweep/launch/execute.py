@@ -27,6 +27,7 @@ from lthsweep.lottery.material import Arrays, Material
 from lthsweep.lottery.result import Result
 from lthsweep.lottery.ticket import train_ticket
 from lthsweep.pruning.prunable import prunable_weights
+from lthsweep.pruning.rates import kept_by_rates
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.record import read_summary
 from lthsweep.store.weights import load_arrays, save_arrays
@@ -109,8 +110,12 @@ def _train_trunk(
     task: Task, sweep: SweepDir, material: Material, inputs: Inputs, watch: Watch
 ) -> Result | None:
     # A typo is to be found now, not by the first ticket, when the trunk is trained.
-    for patterns in task.exclusions:
-        prunable_weights(material.build(task.seed), patterns)
+    for exclude, rates in task.layer_rules:
+        sizes = {
+            name: weight.numel()
+            for name, weight in prunable_weights(material.build(task.seed), exclude).items()
+        }
+        kept_by_rates(sizes, sizes, 0.0, [(pattern, rate) for pattern, rate in rates])
     steps = _snapshot_steps(task, material)
     resume = load_checkpoint(sweep.checkpoint(task.key))
     if resume and any(step < resume.progress["step"] for step in _absent(sweep, task.key, steps)):

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from lthsweep.plan.rewind import RewindPoint
-from lthsweep.plan.run import PruneStep, Run
+from lthsweep.plan.run import LayerRules, PruneStep, Run
 
 __all__ = ["STALE_SECONDS", "Message", "Task", "task_for"]
 
@@ -29,7 +29,7 @@ class Task:
         recipe: model, data and train tables.
         prune: the pruning step as `PruneStep.manifest` writes it, with `scope` always given; None for a dense run.
         snapshots: rewind points of the trunk whose snapshots must exist when the task is finished.
-        exclusions: patterns of `prune.exclude` that its tickets will use, checked before a trunk is trained.
+        layer_rules: [exclude, rates] of its tickets, see `LayerRules`, checked before a trunk is trained.
         operation: "train", or "profile" to time one epoch and store nothing, or "sleep" to take `recipe["seconds"]` and
             store nothing: a training of known length, on which dispatch is measured (tests/bench).
         attempt: 1 for the first.
@@ -48,7 +48,7 @@ class Task:
     recipe: dict[str, Any]
     prune: dict[str, Any] | None
     snapshots: list[dict[str, Any]] = field(default_factory=list)
-    exclusions: list[list[str]] = field(default_factory=list)
+    layer_rules: list[list[Any]] = field(default_factory=list)
     operation: Operation = "train"
     attempt: int = 1
     checkpoint_seconds: float = 300.0
@@ -76,6 +76,7 @@ class Task:
             sparsity=self.prune.get("sparsity"),
             threshold=self.prune.get("threshold"),
             control=self.prune.get("control", "ticket"),
+            rates=tuple(sorted(self.prune.get("rates", {}).items())),
         )
 
     @property
@@ -87,14 +88,14 @@ class Task:
 def task_for(
     run: Run,
     points: tuple[RewindPoint, ...] = (),
-    exclusions: Collection[tuple[str, ...]] = (),
+    layer_rules: Collection[LayerRules] = (),
     *,
     operation: Operation = "train",
     attempt: int = 1,
     checkpoint_seconds: float = 300.0,
     cache: str | None = None,
 ) -> Task:
-    """The task that trains a run; `points` are the snapshots a trunk must leave, `exclusions` what to check first."""
+    """The task that trains a run; `points` are the snapshots a trunk must leave, `layer_rules` what to check first."""
     return Task(
         key=run.key,
         kind=run.kind,
@@ -107,7 +108,7 @@ def task_for(
         recipe=run.recipe.to_dict(),
         prune=None if run.prune is None else run.prune.manifest() | {"scope": run.prune.scope},
         snapshots=[point.manifest() for point in points],
-        exclusions=[list(patterns) for patterns in exclusions],
+        layer_rules=[[list(exclude), [list(pair) for pair in rates]] for exclude, rates in layer_rules],
         operation=operation,
         attempt=attempt,
         checkpoint_seconds=checkpoint_seconds,

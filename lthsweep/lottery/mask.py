@@ -78,6 +78,7 @@ def mask_of(
             scope=step.scope,
             sparsity=step.sparsity,
             threshold=step.threshold,
+            rates=step.rates,
             seed=stream(seed, "prune"),
         )
     shuffle = CONTROLS[step.control].shuffle

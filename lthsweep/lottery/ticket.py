@@ -146,9 +146,11 @@ def train_ticket(
         sparsity=step.sparsity,
         threshold=step.threshold,
         scope=step.scope,
+        rates=step.rates,
+        left={name: int(mask.sum()) for name, mask in parent.masks.items()} or None,
         parent=_prunable_of(parent.weights, masks),
         shuffle=CONTROLS[step.control].shuffle,
-        miss=_largest_filter(frame, prunable) // 2,
+        miss=_half_of_a_filter(frame, prunable),
     )
     return conclude(training, ending, metrics, masks, prunable, found.to_dict(), full)
 
@@ -198,8 +200,8 @@ def _momenta(
     }
 
 
-def _largest_filter(frame: Frame, prunable: Mapping[str, torch.Tensor]) -> int:
-    return largest_filter(frame.families, prunable) if isinstance(frame, Shrunk) else 0
+def _half_of_a_filter(frame: Frame, prunable: Mapping[str, torch.Tensor]) -> int | None:
+    return largest_filter(frame.families, prunable) // 2 if isinstance(frame, Shrunk) else None
 
 
 def _prunable_of(weights: Arrays, masks: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -104,6 +104,7 @@ class _Chains:
         # What is read off the initial weights is the same at every level, so there is nothing to iterate.
         self._chained = spec.prune.schedule == "iterative" and spec.prune.method not in AT_INITIALISATION
         self._exclude = tuple(sorted(set(spec.prune.exclude)))
+        self._rates = tuple(sorted(spec.prune.rates.items()))
         self.recipe = Recipe(
             model=spec.sweep.model.model_dump(mode="json"),
             data=spec.sweep.data.model_dump(mode="json"),
@@ -139,6 +140,7 @@ class _Chains:
             method=self._prune.method,
             scope=self._prune.scope,
             exclude=self._exclude,
+            rates=self._rates,
             rewind=self._prune.rewind,
             point=point,
             sparsity=amount if self._axis == "sparsity" else None,

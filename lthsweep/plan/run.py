@@ -11,9 +11,12 @@ from lthsweep.plan.rewind import RewindPoint
 if TYPE_CHECKING:
     from lthsweep.spec import Spec
 
-__all__ = ["Cell", "Plan", "PruneStep", "Recipe", "Run", "role_by_rewind"]
+__all__ = ["Cell", "LayerRules", "Plan", "PruneStep", "Recipe", "Run", "role_by_rewind"]
 
 Kind = Literal["dense", "ticket"]
+
+LayerRules = tuple[tuple[str, ...], tuple[tuple[str, float], ...]]
+"""What names layers by pattern: `prune.exclude`, and `prune.rates` as pairs."""
 
 _ROLES = {"none": "fine-tune", "lr": "lr-rewind"}
 
@@ -47,7 +50,7 @@ class PruneStep:
 
     Exactly one of `sparsity` (fraction of all prunable weights that are gone afterwards) and `threshold`
     (absolute magnitude at or below which weights go) is set. `control` is "ticket", or what else is done with its
-    mask, see `lthsweep.plan.controls`.
+    mask, see `lthsweep.plan.controls`. `rates` are (pattern, rate) pairs of layers that lose less than the others.
     """
 
     method: str
@@ -58,6 +61,7 @@ class PruneStep:
     sparsity: float | None = None
     threshold: float | None = None
     control: str = "ticket"
+    rates: tuple[tuple[str, float], ...] = ()
 
     @property
     def returns_weights(self) -> bool:
@@ -82,7 +86,7 @@ class PruneStep:
             out |= {"scope": self.scope, "sparsity": self.sparsity}
         else:
             out["threshold"] = self.threshold
-        return out | {"point": self.point.manifest(), "control": self.control}
+        return out | {"point": self.point.manifest(), "control": self.control, "rates": dict(self.rates)}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -178,10 +182,10 @@ class Plan:
                 points[run.trunk][run.prune.point] = None
         return {key: tuple(found) for key, found in points.items()}
 
-    def exclusions(self) -> dict[str, tuple[tuple[str, ...], ...]]:
-        """Trunk key → the different `prune.exclude` lists of the tickets that descend from it."""
-        found: dict[str, dict[tuple[str, ...], None]] = {}
+    def layer_rules(self) -> dict[str, tuple[LayerRules, ...]]:
+        """Trunk key → the different rules over layers of the tickets that descend from it, where they have any."""
+        found: dict[str, dict[LayerRules, None]] = {}
         for run in self.tickets:
-            if run.prune and run.prune.exclude:
-                found.setdefault(run.trunk, {})[run.prune.exclude] = None
-        return {key: tuple(lists) for key, lists in found.items()}
+            if run.prune and (run.prune.exclude or run.prune.rates):
+                found.setdefault(run.trunk, {})[run.prune.exclude, run.prune.rates] = None
+        return {key: tuple(rules) for key, rules in found.items()}

@@ -13,6 +13,7 @@ from lthsweep.errors import PruningError
 from lthsweep.pruning.counts import kept_count
 from lthsweep.pruning.layers import dead_channels, layer_rows
 from lthsweep.pruning.masks import Weights, check_masks
+from lthsweep.pruning.rates import Rates, kept_by_rates
 
 __all__ = ["Audit", "audit", "optimizer_momenta"]
 
@@ -80,9 +81,11 @@ def audit(
     sparsity: float | None = None,
     threshold: float | None = None,
     scope: str = "global",
+    rates: Rates = (),
+    left: Mapping[str, int] | None = None,
     parent: Weights | None = None,
     shuffle: str | None = None,
-    miss: int = 0,
+    miss: int | None = None,
 ) -> Audit:
     """Compare a ticket with what was asked of it. Changes nothing.
 
@@ -97,11 +100,13 @@ def audit(
         sparsity: as asked, a share of all prunable weights. Either this or `threshold`.
         threshold: as asked.
         scope: "global", or "layer" if the sparsity was asked of every layer.
+        rates: layers that were to lose less, see `kept_by_rates`; with scope "layer".
+        left: parameter name → weights that were left before this pruning; None: all of them. Needed with rates only.
         parent: the weights that were cut by the threshold; needed with a threshold only.
         shuffle: "layer" or "global" if the masks are a shuffled ticket's: then counts are what was asked of them, in
             each layer or in total, and no places.
-        miss: weights by which the total may miss the sparsity, and layers theirs altogether: half of the largest
-            filter where whole filters go; else 0.
+        miss: where whole filters go, the weights by which the total may miss the sparsity: half of the largest filter.
+            Layers then have no counts of their own. None: counts are exact.
 
     Raises:
         PruningError: if not exactly one of sparsity and threshold is given, a threshold comes without
@@ -116,10 +121,15 @@ def audit(
     rows = layer_rows(masks, final)
     total, kept = sum(row.size for row in rows), sum(row.remaining for row in rows)
     if sparsity is not None:
-        asked = {row.name: kept_count(row.size, sparsity) for row in rows}
-        asked_kept = sum(asked.values()) if scope == "layer" else kept_count(total, sparsity)
-        each = scope == "layer" and shuffle != "global" and not miss
-        exact = abs(kept - asked_kept) <= miss and (
+        sizes = {row.name: row.size for row in rows}
+        asked = (
+            kept_by_rates(sizes, left or sizes, sparsity, rates)
+            if rates
+            else {name: kept_count(size, sparsity) for name, size in sizes.items()}
+        )
+        asked_kept = sum(asked.values()) if scope == "layer" and miss is None else kept_count(total, sparsity)
+        each = scope == "layer" and shuffle != "global" and miss is None
+        exact = abs(kept - asked_kept) <= (miss or 0) and (
             not each or all(asked[row.name] == row.remaining for row in rows)
         )
     else:

@@ -9,7 +9,9 @@ from typing import Any
 from lthsweep.errors import PruningError, UnknownNameError
 from lthsweep.pruning.magnitude import threshold_mask
 from lthsweep.pruning.masks import Masks, Weights, check_masks, dense_masks
+from lthsweep.pruning.rates import Rates, kept_by_rates
 from lthsweep.pruning.registry import AT_INITIALISATION, METHODS, SCOPES, WHOLE_FILTERS
+from lthsweep.pruning.scopes import keep_in_each
 
 __all__ = ["entry_of", "make_mask", "selection_of"]
 
@@ -22,6 +24,7 @@ def make_mask(
     scope: str,
     sparsity: float | None = None,
     threshold: float | None = None,
+    rates: Rates = (),
     seed: int,
 ) -> Masks:
     """Make the masks of one level from those of the level before.
@@ -33,6 +36,7 @@ def make_mask(
         scope: a name of `registry.SCOPES`; a threshold is absolute, so the scope does not change it.
         sparsity: share of all prunable weights (not of the survivors) to remove, in [0, 1).
         threshold: absolute magnitude; abs(w) <= threshold goes. Give either this or `sparsity`.
+        rates: layers that lose less than the sparsity says, see `kept_by_rates`; with scope "layer".
         seed: of the replicate; only random pruning uses it.
 
     Returns:
@@ -41,7 +45,8 @@ def make_mask(
     Raises:
         UnknownNameError: if the method or the scope is not in its registry.
         PruningError: if not exactly one of sparsity and threshold is given, a threshold meets a method
-            without magnitudes, weights and masks do not match, or the weights cannot be ranked.
+            without magnitudes, weights and masks do not match, the weights cannot be ranked, or `rates` do not
+            fit the layers.
     """
     if method not in METHODS:
         raise UnknownNameError.of(
@@ -59,6 +64,10 @@ def make_mask(
         return threshold_mask(weights, masks, threshold)
     check_masks(weights, masks)
     assert sparsity is not None
+    if rates:
+        sizes = {name: weight.numel() for name, weight in weights.items()}
+        left = {name: int(mask.sum()) for name, mask in masks.items()}
+        return keep_in_each(score(weights, seed), masks, kept_by_rates(sizes, left, sparsity, rates))
     return select(score(weights, seed), masks, sparsity)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from fnmatch import fnmatchcase
 
 from torch import nn
 
 from lthsweep.errors import PruningError, nearest
+from lthsweep.pruning.patterns import matches
 
 __all__ = ["prunable_weights"]
 
@@ -42,7 +42,7 @@ def prunable_weights(model: nn.Module, exclude: Iterable[str] = ()) -> dict[str,
         seen.add(id(weight))
         layers.append(name)
         parameter = f"{name}.weight" if name else "weight"
-        matching = [pattern for pattern in patterns if _matches(pattern, parameter)]
+        matching = [pattern for pattern in patterns if matches(pattern, parameter)]
         used.update(matching)
         if not matching:
             found[parameter] = weight
@@ -58,8 +58,3 @@ def prunable_weights(model: nn.Module, exclude: Iterable[str] = ()) -> dict[str,
             f"nothing is left to prune of {len(layers)} layers; prune.exclude = {list(patterns)}"
         )
     return found
-
-
-def _matches(pattern: str, parameter: str) -> bool:
-    parts = parameter.split(".")
-    return any(fnmatchcase(".".join(parts[:end]), pattern) for end in range(1, len(parts) + 1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -9,7 +11,7 @@ from lthsweep.pruning.counts import kept_count
 from lthsweep.pruning.masks import Masks, Weights
 from lthsweep.pruning.selection import keep_highest
 
-__all__ = ["keep_globally", "select_global", "select_per_layer"]
+__all__ = ["keep_globally", "keep_in_each", "select_global", "select_per_layer"]
 
 
 def select_global(scores: Weights, masks: Weights, sparsity: float) -> Masks:
@@ -37,12 +39,16 @@ def select_per_layer(scores: Weights, masks: Weights, sparsity: float) -> Masks:
     Raises:
         PruningError: if the sparsity is out of range or below what is already pruned in some layer.
     """
+    return keep_in_each(
+        scores, masks, {name: kept_count(score.numel(), sparsity) for name, score in scores.items()}
+    )
+
+
+def keep_in_each(scores: Weights, masks: Weights, keep: Mapping[str, int]) -> Masks:
+    """Keep `keep[name]` of the highest scores of each layer; see `select_per_layer`."""
     return {
         name: keep_highest(
-            score.reshape(-1),
-            masks[name].reshape(-1),
-            kept_count(score.numel(), sparsity),
-            where=f"layer {name!r}",
+            score.reshape(-1), masks[name].reshape(-1), keep[name], where=f"layer {name!r}"
         ).reshape(score.shape)
         for name, score in scores.items()
     }

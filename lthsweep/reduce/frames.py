@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 
 from lthsweep.reduce.table import TABLES
 
-__all__ = ["Frames", "axes_of", "frame_of", "sparsest_matching"]
-
-_AMOUNTS = ("sparsity", "threshold")
+__all__ = ["Frames", "axes_of", "frame_of"]
 
 
 class Frames(Mapping[str, pd.DataFrame]):
@@ -50,25 +48,6 @@ def axes_of(tickets: pd.DataFrame) -> list[str]:
     """The axes of the grid but for the seed: the columns before `kind`."""
     columns = list(tickets.columns)
     return columns[: columns.index("kind")]
-
-
-def sparsest_matching(tickets: pd.DataFrame) -> pd.DataFrame:
-    """For every rewind epoch (and value of any further axis) the matching ticket with fewest weights left.
-
-    Args:
-        tickets: the frame of that name.
-
-    Returns:
-        The chosen rows under the columns of `tickets`, in the order of the grid. Where no ticket matches, a
-        row with verdict "none" and nothing else known (so whole numbers are of the nullable type `Int64`). A
-        trunk is no ticket.
-    """
-    others = [axis for axis in axes_of(tickets) if axis not in _AMOUNTS]
-    candidates = tickets[(tickets["kind"] == "ticket") & tickets["verdict"].isin(["matching", "winning"])]
-    chosen = candidates.sort_values("weights_remaining", kind="stable").drop_duplicates(others)
-    found = tickets[others].drop_duplicates().merge(chosen, on=others, how="left")[list(tickets.columns)]
-    whole = [name for name in tickets.columns if tickets[name].dtype == np.int64 and name not in others]
-    return found.astype(dict.fromkeys(whole, "Int64")).fillna({"verdict": "none", "kind": "ticket"})
 
 
 def _series(column: NDArray[Any]) -> pd.Series[Any]:

@@ -136,6 +136,21 @@ def _filters_are_not_shuffled(tables: Tables) -> Iterator[Problem]:
         yield Problem(("prune", "control"), text, prune.control, (("prune", "method"),))
 
 
+def _rates_are_of_layers(tables: Tables) -> Iterator[Problem]:
+    prune, grid = cast(PruneSpec, tables["prune"]), tables.get("grid")
+    if not prune.rates:
+        return
+    if prune.scope != "layer":
+        text = 'needs prune.scope = "layer": ranked all together, layers have no rates of their own'
+        yield Problem(("prune", "rates"), text, dict(prune.rates), (("prune", "scope"),))
+    if prune.method not in ("magnitude", "random"):
+        text = 'needs prune.method = "magnitude" or "random"'
+        yield Problem(("prune", "rates"), text, dict(prune.rates), (("prune", "method"),))
+    if isinstance(grid, GridSpec) and grid.threshold:
+        text = "excludes grid.threshold, which is one cut for all layers; use the axis grid.sparsity"
+        yield Problem(("prune", "rates"), text, dict(prune.rates), (("grid", "threshold"),))
+
+
 def _slurm(tables: Tables) -> Iterator[Problem]:
     yield from slurm_problems(cast(SlurmSpec, tables["slurm"]))
 
@@ -147,7 +162,7 @@ _RULES: Mapping[str, tuple[Callable[[Tables], Iterator[Problem]], ...]] = {
         _nesterov_has_momentum,
         _rewind_before_end,
     ),
-    "prune": (_only_magnitudes_have_a_threshold, _filters_are_not_shuffled),
+    "prune": (_only_magnitudes_have_a_threshold, _filters_are_not_shuffled, _rates_are_of_layers),
     "slurm": (_slurm,),
 }
 

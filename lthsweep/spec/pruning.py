@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from lthsweep.spec.base import Allowed, Table, Text
+from lthsweep.spec.base import Allowed, Number, Table, Text
 
 __all__ = ["PruneSpec"]
 
@@ -45,4 +46,14 @@ class PruneSpec(Table):
     ] = Field(
         (),
         description="Layers that are never pruned: patterns (* and ?) over the names of modules.",
+    )
+    rates: Annotated[
+        Mapping[Text, Annotated[Number, Field(gt=0, le=1)]],
+        Allowed(
+            "a table such as { fc3 = 0.5 }: patterns of layers, each with a number > 0 and <= 1",
+            free_names=True,
+        ),
+    ] = Field(
+        {},
+        description='Layers that are pruned at a share of the others\' rate, by pattern; needs scope = "layer".',
     )

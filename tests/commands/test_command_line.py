@@ -20,6 +20,7 @@ def test_help_lists_every_verb(cache):
     for verb in (
         "init",
         "presets",
+        "profiles",
         "plan",
         "run",
         "status",
@@ -52,6 +53,22 @@ def test_presets_are_listed_with_their_question_and_can_be_printed(cache):
 
     assert {"digits-mobilenetv2", "cifar10-mobilenetv2", "mnist-lenet"} <= listed.keys()
     assert tomllib.loads(lthsweep("presets", "digits-mobilenetv2", cache=cache).stdout)["grid"]
+
+
+def test_profiles_are_listed_printed_and_checked(cache, tmp_path):
+    """A copy of one is a profile of one's own; with a slip in it, it is refused where the slip is."""
+    listed = json.loads(lthsweep("profiles", "--json", cache=cache).stdout)
+    printed = lthsweep("profiles", "cannon", cache=cache).stdout
+    mine = tmp_path / "mine.toml"
+    mine.write_text(printed)
+    same = lthsweep("profiles", mine, cache=cache)
+    mine.write_text(printed.replace("gpu_form =", "gpu_from ="))
+    wrong = lthsweep("profiles", mine, cache=cache)
+
+    assert listed["cannon"]["date"] and listed["generic"]["description"]
+    assert same.stdout == printed
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "did you mean `gpu_form`?" in wrong.stderr
 
 
 def test_plan_counts_by_the_formula_and_writes_nothing(cache, tmp_path):
@@ -119,6 +136,7 @@ def test_missing_data_names_the_command_that_gets_it_and_nothing_is_written(cach
         (["plan", "no-such-file.toml"], "no-such-file.toml"),
         (["run", "digits-lenet", "--on", "moon"], "--on 'moon'"),
         (["presets", "digit-lenet"], "digits-lenet"),
+        (["profiles", "canon"], "cannon"),
         (["doctor", "no-such-folder"], "no sweep directory"),
         (["plan", "digits-lenet", "--set", "train.epoch=3"], "did you mean `epochs`?"),
     ],

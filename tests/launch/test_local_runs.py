@@ -213,6 +213,19 @@ def test_a_diverged_trunk_is_a_result_and_cuts_off_its_tickets(cache, tmp_path):
     assert {(row["n_diverged"], row["verdict"]) for row in table} == {(1, "undecided")}
 
 
+@pytest.mark.parametrize("rule", ['exclude=["fc9"]', "rates={fc9=0.5}"])
+def test_a_pattern_of_no_layer_is_found_before_the_trunk_is_trained(cache, tmp_path, rule):
+    """Not by the first ticket, when the dense run has been paid for."""
+    ended = lthsweep(
+        *("run", write_tiny(tmp_path), "--out", tmp_path / "sweep"),
+        *("--set", 'prune.scope="layer"', "--set", f"prune.{rule}"),
+        cache=cache,
+    )
+
+    assert ended.returncode == 1
+    assert "0 runs finished" in ended.stdout and "did you mean 'fc1'" in ended.stdout.replace("fc3", "fc1")
+
+
 def test_a_worker_that_cannot_start_is_reported_with_its_last_words(cache, tmp_path):
     """Retrying for ever would hide a broken installation."""
     (tmp_path / "broken").mkdir()

@@ -69,6 +69,28 @@ def test_one_that_was_killed_at_work_has_worked(sweep):
     assert not has_ended(sweep, NAME, 0)
 
 
+WRONG = "slurmstepd: error: execve(): /nowhere/bin/python: No such file or directory"
+CODE = "srun: error: n2: task 0: Exited with exit code 2"
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ((WRONG, CODE), WRONG),
+        ((CODE, WRONG), WRONG),
+        ((CODE, ""), CODE),
+        ((WRONG, "srun: error: n2: task 0: Killed"), "srun: error: n2: task 0: Killed"),
+        ((), ""),
+    ],
+)
+def test_the_cause_is_what_was_said_and_not_the_code_that_srun_adds(sweep, lines, words):
+    """In no certain order: srun hears of the end of a step beside what the step wrote."""
+    started(sweep, 0, "n2", 100)
+    (sweep.submission(NAME) / "7_0_0_log.out").write_text("".join(f"{line}\n" for line in lines))
+
+    assert [e.cause for e in endings(sweep, [place(0)])] == [words]
+
+
 def test_an_element_that_is_started_again_forgets_its_end(sweep):
     write_end(sweep, NAME, 0, End(stopped="signal"))
     forget_end(sweep, NAME, 0)

@@ -134,6 +134,17 @@ def test_excluded_layers_are_not_touched_and_not_counted(packed):
     assert ticket.audit["ok"]
 
 
+def test_layers_with_a_rate_lose_that_share_at_every_level(packed):
+    """The output layer of the paper: 10 % where the others lose 20 %, of what is left at each level."""
+    trunk = trunk_of(packed)
+    rules = {"scope": "layer", "rates": (("fc3", 0.5),)}
+    first = finished(ticket_of(trunk, prune_step(0.2, **rules)))
+    second = finished(ticket_of(trunk, prune_step(0.36, **rules), parent=parent_of(first), level=2))
+
+    assert [int(second.masks[name].sum()) for name in PRUNABLE] == [64 * 192, 192 * 100, 810]
+    assert second.audit["ok"]
+
+
 def test_a_threshold_cuts_magnitudes_and_tells_the_sparsity_it_got(packed):
     """Not asked as a sparsity: the name `sparsity_asked` is absent, `threshold` is there."""
     trunk = trunk_of(packed)

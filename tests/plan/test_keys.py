@@ -80,7 +80,7 @@ def test_zero_is_not_false_when_an_option_is_neutral():
 
 def test_what_joined_after_keys_were_pinned_is_neutral():
     """An entry here says that an option was added after results had been published."""
-    assert NEUTRAL == {"prune.control": "ticket"}
+    assert NEUTRAL == {"prune.control": "ticket", "prune.rates": {}, "train.group_lasso": 0.0}
 
 
 def keys(grid=GRID, **tables):
@@ -142,6 +142,7 @@ def test_the_default_written_out_is_the_default_left_out():
         {"train": {"batch_size": 64}},
         {"train": {"precision": "bf16"}},
         {"train": {"label_smoothing": 0.1}},
+        {"train": {"group_lasso": 1e-4}},
         {"train": {"optimizer": {"name": "adam"}}},
         {"train": {"schedule": {"name": "cosine"}}},
         {"train": {"schedule": {"name": "constant", "warmup": 0.5}}},
@@ -161,11 +162,13 @@ def test_what_changes_dense_training_changes_every_key(tables):
     "prune",
     [
         {"method": "random"},
+        {"method": "filter"},
         {"scope": "layer"},
         {"rewind": "weights+optimizer"},
         {"rewind": "lr"},
         {"rewind": "none"},
         {"exclude": ["fc3"]},
+        {"scope": "layer", "rates": {"fc3": 0.5}},
     ],
     ids=str,
 )

@@ -6,7 +6,7 @@ import pytest
 from reduce_cases import LAYERS, all_facts, facts, make_plan, make_record
 
 from lthsweep.reduce.facts import FailureFacts
-from lthsweep.reduce.frames import axes_of, frame_of, sparsest_matching
+from lthsweep.reduce.frames import axes_of, frame_of
 from lthsweep.reduce.tickets import ticket_rows
 
 
@@ -250,35 +250,3 @@ def test_threshold_axis_takes_the_place_of_sparsity():
 
     assert axes_of(frame) == ["threshold", "rewind_epoch"]
     assert frame["weights_remaining"].tolist() == [0.7, 0.7]
-
-
-def test_sparsest_matching_per_rewind_epoch():
-    """What stands above the table: the sparsest point that matches, trunks aside."""
-    plan = make_plan(margin=0.01)
-
-    chosen = sparsest_matching(table(plan, with_accuracies(plan, GOOD)))
-
-    assert chosen["rewind_epoch"].tolist() == [0, 2]
-    assert chosen["sparsity"].tolist() == [0.5, 0.9]
-    assert chosen["verdict"].tolist() == ["winning", "matching"]
-
-
-def test_sparsest_matching_says_where_nothing_matches():
-    """A rewind epoch without a matching ticket is a row too; the trunk is no ticket."""
-    plan = make_plan()
-    known = [one for one in all_facts(plan) if one.kind == "dense"]
-
-    chosen = sparsest_matching(table(plan, known))
-
-    assert chosen["rewind_epoch"].tolist() == [0, 2]
-    assert chosen["verdict"].tolist() == ["none", "none"]
-    assert chosen["sparsity"].isna().all()
-
-
-def test_sparsest_matching_keeps_every_further_axis_apart():
-    """Initialisations compete each for itself."""
-    plan = make_plan(rewind_epoch=[0], **{"model.init": ["default", "kaiming_normal"]})
-
-    chosen = sparsest_matching(table(plan, all_facts(plan)))
-
-    assert chosen["model.init"].tolist() == ["default", "kaiming_normal"]

@@ -25,12 +25,11 @@ LIGHT = ("test_runs_on_slurm.py", "test_three_ways.py")  # what `make test` runs
 UNAVAILABLE = 3  # the exit code of `devcluster up` where SLURM is not installed or not permitted
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+@pytest.hookimpl(tryfirst=True)  # before -m is looked at
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.slurm)
-            item.add_marker(pytest.mark.xdist_group("slurm"))
             if item.path.name not in LIGHT:
                 item.add_marker(pytest.mark.heavy)
 

@@ -105,6 +105,8 @@ def test_an_unknown_or_missing_name_lists_the_known_ones(changes, said):
         ({"train": 3}, "train = 3: must be a table"),
         ({"prune__exclude": "fc"}, 'prune.exclude = "fc": must be a list of texts'),
         ({"prune__exclude": ["fc", 3]}, "prune.exclude[1] = 3: must be a pattern such as `classifier.*`"),
+        ({"prune__rates": {"fc3": 2}}, "a number > 0 and <= 1"),
+        ({"prune__rates": ["fc3"]}, 'prune.rates = ["fc3"]: must be a table such as { fc3 = 0.5 }'),
         ({"verdict__margin": -0.1}, "verdict.margin = -0.1: must be a number >= 0 and < 1"),
         ({"verdict__confidence": 1}, "verdict.confidence = 1: must be a number > 0 and < 1"),
         ({"local__workers": 0}, 'local.workers = 0: must be "auto" or a whole number >= 1'),
@@ -175,6 +177,42 @@ def test_a_wrong_value_is_shown_with_what_is_allowed(changes, said):
         (
             {"grid__sparsity": None, "grid__threshold": [0.1], "prune__method": "random"},
             'prune.method = "random": excludes grid.threshold',
+        ),
+        (
+            {"grid__sparsity": None, "grid__threshold": [0.1], "prune__method": "filter"},
+            'prune.method = "filter": excludes grid.threshold',
+        ),
+        (
+            {"prune__method": "filter", "prune__control": "random"},
+            'prune.control = "random": excludes prune.method = "filter"',
+        ),
+        (
+            {
+                "grid": {
+                    "sparsity": [0.5],
+                    "prune.method": ["magnitude", "filter"],
+                    "control": ["ticket", "random"],
+                }
+            },
+            "shuffled places are no whole filters",
+        ),
+        ({"train__group_lasso": -1e-3}, "train.group_lasso = -0.001: must be a number >= 0"),
+        (
+            {"prune__scope": "global", "prune__rates": {"fc3": 0.5}},
+            'prune.rates = { fc3 = 0.5 }: needs prune.scope = "layer"',
+        ),
+        (
+            {"prune__scope": "layer", "prune__method": "snip", "prune__rates": {"fc3": 0.5}},
+            'prune.rates = { fc3 = 0.5 }: needs prune.method = "magnitude"',
+        ),
+        (
+            {
+                "prune__scope": "layer",
+                "prune__rates": {"fc3": 0.5},
+                "grid__sparsity": None,
+                "grid__threshold": [0.1],
+            },
+            "prune.rates = { fc3 = 0.5 }: excludes grid.threshold",
         ),
     ],
 )

@@ -26,13 +26,16 @@ from tests.spec.files import spec
 
 PRESETS = [
     "cifar10-conv6-init",
+    "cifar10-filters",
     "cifar10-mobilenetv2",
     "digits-controls",
+    "digits-filters",
     "digits-lenet",
     "digits-lenet-init",
     "digits-mobilenetv2",
     "mnist-lenet",
     "mnist-lenet-init",
+    "paper-lenet-mnist",
 ]
 
 words = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=12)

@@ -45,6 +45,7 @@ def test_defaults_are_those_of_the_protocol():
             "batch_size": 128,
             "precision": "fp32",
             "label_smoothing": 0.0,
+            "group_lasso": 0.0,
             "optimizer": {
                 "name": "sgd",
                 "lr": 0.1,
@@ -61,6 +62,7 @@ def test_defaults_are_those_of_the_protocol():
             "rewind": "weights",
             "control": "ticket",
             "exclude": (),
+            "rates": {},
         },
         "grid": {"sparsity": (0.9,), "threshold": None, "rewind_epoch": (0,), "seed": (0,)},
         "verdict": {"margin": 0.002, "confidence": 0.95},

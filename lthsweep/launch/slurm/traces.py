@@ -8,6 +8,7 @@ anywhere; one that got somewhere has written before that it was killed, in case 
 from __future__ import annotations
 
 import contextlib
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,9 @@ KILLED = "killed"
 """Written in advance, when an element has got somewhere: how it ended if nothing else is said later."""
 
 _WORDS = 4000  # bytes of a log that are looked at
+
+_ONLY_A_CODE = re.compile(r"srun: error: \S+: tasks? [\d,-]+: Exited with exit code \d+")
+"""What srun adds to every step that fails. It comes before or after the words of the step itself, as it happens."""
 
 
 @dataclass(frozen=True)
@@ -118,10 +122,15 @@ def job_logs(sweep: SweepDir, submission: Submission, index: int) -> list[Path]:
 
 
 def last_words(sweep: SweepDir, submission: Submission, index: int) -> str:
-    """The last line that an element wrote, or that SLURM wrote of it; "" if there is none."""
+    """The last line that an element wrote, or that SLURM wrote of it; "" if there is none.
+
+    One that holds no more than an exit code counts only if there is no other.
+    """
     lines: list[str] = []
     for path in job_logs(sweep, submission, index):
         with contextlib.suppress(OSError), path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - _WORDS))
-            lines += [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
-    return lines[-1].strip()[:300] if lines else ""
+            lines += [line.strip() for line in file.read().decode(errors="replace").splitlines()]
+    said = [line for line in lines if line]
+    telling = [line for line in said if not _ONLY_A_CODE.fullmatch(line)]
+    return (telling or said or [""])[-1][:300]
