@@ -20,13 +20,13 @@ __all__ = ["structure_table"]
 
 
 def structure_table(structures: pd.DataFrame, *, limit: int | None = None) -> Table:
-    """One row per grid point, and above those of equal dense runs a row of these runs.
+    """One row per grid point; those of the same dense runs stand together, below a row of these.
 
     "file" is the network as it runs, "packed" the file of its survivors with their mask; times are those of a training
     epoch and of a pass over the test set; "layers" is the lowest and the highest sparsity of a layer.
 
     Args:
-        structures: the frame of that name, shown in its order.
+        structures: the frame of that name, otherwise shown in its order.
         limit: grid points to show; a caption says how many were left out.
     """
     names = [str(name) for name in structures.columns]
@@ -50,12 +50,12 @@ def structure_table(structures: pd.DataFrame, *, limit: int | None = None) -> Ta
         table.add_column(heading, justify="right", no_wrap=True)
     short = {axis: labels(canonical(value) for value in structures[axis]) for axis in axes}
     shown = structures.iloc[: len(structures) - left_out].to_dict("records")
-    before: list[str] = []
-    for row in shown:
-        dense = [text(row, "_dense") for text in _MEASURES.values()]
-        if dense != before and any(cell != DASH for cell in dense):
+    before = [tuple(text(row, "_dense") for text in _MEASURES.values()) for row in shown]
+    told: set[tuple[str, ...]] = set()
+    for row, dense in sorted(zip(shown, before, strict=True), key=lambda pair: before.index(pair[1])):
+        if dense not in told and any(cell != DASH for cell in dense):
             table.add_row("dense", *[""] * len(axes), "100.0", *dense, "", "")
-            before = dense
+        told.add(dense)
         control = "" if row["control"] in ("ticket", "") else f" {row['control']}"
         table.add_row(
             Text(f"{row['method']}{control}"),

@@ -59,7 +59,7 @@ def test_an_unknown_key_is_named_with_the_nearest_right_one(changes, said):
             {"prune__scope": "layers"},
             'prune.scope = "layers": did you mean "layer"? it must be one of "global"',
         ),
-        ({"prune__method": "filter"}, 'prune.method = "filter": must be one of "magnitude", "random"'),
+        ({"prune__method": "taylor"}, 'prune.method = "taylor": must be one of "magnitude", "random"'),
         ({"sweep__model": {"width": 1.0}}, "sweep.model.name: is missing; it must be one of"),
         ({"sweep__model": "conv2"}, 'sweep.model = "conv2": must be a table whose `name` is one of'),
         ({"sweep__data": None}, "sweep.data: is missing; it must be a table whose `name` is one of digits,"),
