@@ -93,7 +93,7 @@ def _span(layers: Any) -> str:
 _MEASURES: Mapping[str, Callable[[Mapping[Any, Any], str], str]] = {
     "accuracy": _reader("accuracy", percent),
     "loss": _reader("loss", _loss),
-    "weights": _reader("params", count),
+    "params": _reader("params", count),
     "MACs": _reader("macs", count),
     "file": _reader("bytes", size),
     "epoch": _reader("epoch_seconds", _seconds),
