@@ -123,7 +123,8 @@ class Sweep:
         from lthsweep.reduce.contrast import COMPARABLE, Outcome, contrast
 
         runs = self.runs
-        values = runs[metric] if metric in COMPARABLE else [float("nan")] * len(runs)
+        known = metric in COMPARABLE and metric in runs  # a table of an older version has fewer
+        values = runs[metric] if known else [float("nan")] * len(runs)
         outcomes = {
             key: Outcome(state, float(value))
             for key, state, value in zip(runs["key"], runs["state"], values, strict=True)

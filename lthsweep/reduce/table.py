@@ -106,7 +106,7 @@ class TableFile:
     def __getitem__(self, table: str) -> NDArray[np.void]:
         """The rows of one table, read anew at each call; none of a table that joined after this file was made."""
         if table in _JOINED and self.sweep.schema < _JOINED[table]:
-            return np.zeros(0, dtype=[("control", "S1")])
+            return np.zeros(0, dtype=[("method", "S1"), ("control", "S1")])
         try:
             dataset = _guarded(self._file, table)
             rows: NDArray[np.void] = dataset[()]

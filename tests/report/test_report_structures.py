@@ -84,3 +84,8 @@ def test_rows_left_out_are_said():
     Console(file=out, width=160).print(structure_table(frame(), limit=1))
 
     assert "1 row more; `lthsweep query --table structures` shows them" in out.getvalue()
+
+
+def test_a_table_from_before_there_were_filters_is_an_empty_table():
+    """`query --table structures` on an old file says that there is nothing, and no more."""
+    assert lines(structure_table(pd.DataFrame({"method": [], "control": []}))) == []
