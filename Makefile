@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 WORKERS ?= auto
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test test-heavy test-fast lint types docs check clean system-tools
+.PHONY: help demo test test-heavy test-fast bench lint types docs check clean system-tools
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -26,6 +26,9 @@ test-heavy: $(STAMP) system-tools  ## Run what takes a real SLURM many minutes: 
 
 test-fast: $(STAMP)  ## Run the tests that take seconds.
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not chaos and not slurm and not heavy"
+
+bench: $(STAMP)  ## Measure beside a naive loop: bench.json and docs/benchmarks.md; QUICK=1 for six minutes, bench.json only.
+	$(BIN)/python -m tests.bench.ladder $(if $(QUICK),--size quick,--size full --document)
 
 lint: $(STAMP)  ## Check style and formatting.
 	$(BIN)/ruff check . slurm/devcluster

@@ -1,4 +1,4 @@
-"""`data list`, `data prepare`, `data verify`: images on disk, packed once for all workers."""
+"""`data list`, `data prepare`, `data verify`: images, texts and sounds on disk, packed once for all workers."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from lthsweep.commands.sources import CacheOption, JsonOption
+from lthsweep.commands.sources import CacheOption, JsonOption, SetOption
 from lthsweep.data.listing import list_datasets, verify_dataset
+from lthsweep.data.pack import Packed
 from lthsweep.data.pack import prepare as prepare_pack
 from lthsweep.data.registry import DATASETS
-from lthsweep.spec import load_spec
+from lthsweep.spec import load_spec, spec_of
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Images on disk, packed once for all workers.", no_args_is_help=True)
+app = typer.Typer(help="Images, texts and sounds on disk, packed once for all workers.", no_args_is_help=True)
 
 NameArgument = Annotated[
     str,
@@ -29,7 +30,7 @@ RootOption = Annotated[
     Path | None, typer.Option("--root", help="Where the files are; default $LTHSWEEP_DATA or ~/data.")
 ]
 PathOption = Annotated[
-    Path | None, typer.Option("--path", help="For image_folder: the folder of class folders, or a zip of it.")
+    Path | None, typer.Option("--path", help="For your own files: the folder they are in, or a zip of it.")
 ]
 SizeOption = Annotated[
     int | None, typer.Option("--size", help="For digits and image_folder: pixels per side.")
@@ -71,16 +72,16 @@ def prepare(
     cache: CacheOption = None,
     path: PathOption = None,
     size: SizeOption = None,
+    overrides: SetOption = None,
     download: Annotated[
         bool, typer.Option("--download/--no-download", help="Fetch from the original host what is not here.")
     ] = True,
 ) -> None:
     """Find (or download) a data set, check it, and pack it for fast reading. Safe to run several times at once."""
-    packed = prepare_pack(_options(name, path, size), root=root, cache=cache, download=download)
-    _, height, width, channels = packed.train_images.shape
+    packed = prepare_pack(_options(name, path, size, overrides), root=root, cache=cache, download=download)
     typer.echo(
-        f"{packed.name}: {len(packed.train_labels):,} training and {len(packed.test_labels):,} test images of "
-        f"{height}×{width}×{channels}, {len(packed.class_names)} classes, fingerprint {packed.fingerprint[:16]}"
+        f"{packed.name}: {len(packed.train_labels):,} training and {len(packed.test_labels):,} test {_form(packed)}, "
+        f"{len(packed.class_names)} classes, fingerprint {packed.fingerprint[:16]}"
     )
 
 
@@ -91,10 +92,11 @@ def verify(
     cache: CacheOption = None,
     path: PathOption = None,
     size: SizeOption = None,
+    overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare files with their published checksums, and the pack with its fingerprint."""
-    checks = verify_dataset(_options(name, path, size), root, cache)
+    checks = verify_dataset(_options(name, path, size, overrides), root, cache)
     if as_json:
         typer.echo(json.dumps([asdict(check) for check in checks], indent=2))
     else:
@@ -104,12 +106,27 @@ def verify(
         raise typer.Exit(1)
 
 
-def _options(name: str, path: Path | None, size: int | None) -> dict[str, Any]:
+def _form(packed: Packed) -> str:
+    if packed.vocabulary:
+        return f"texts of {packed.shape[0]} tokens, {len(packed.vocabulary):,} tokens known"
+    channels, height, width = packed.shape
+    return f"images of {height}×{width}×{channels}"
+
+
+def _options(name: str, path: Path | None, size: int | None, overrides: list[str] | None) -> dict[str, Any]:
+    """The data table of a file or preset, or that of a data set's name with the options given."""
+    given = list(overrides or ())
     if name not in DATASETS:
-        return load_spec(name).sweep.data.model_dump(mode="json")
-    options: dict[str, Any] = {"name": name}
+        return load_spec(name, given).sweep.data.model_dump(mode="json")
+    data: dict[str, Any] = {"name": name}
     if path is not None:
-        options["path"] = str(path)
+        data["path"] = str(path)
     if size is not None:
-        options["size"] = size
-    return options
+        data["size"] = size
+    if not given:
+        return data
+    # Checked as a file's table is, so that what is wrong is said in the same words; no label is needed here.
+    model = "text_cnn" if name.startswith("text_") else "lenet_300_100"
+    own = {"label": "data"} if DATASETS[name].by_path else {}
+    tables = {"sweep": {"model": {"name": model}, "data": {**own, **data}}, "grid": {"sparsity": [0.5]}}
+    return spec_of(tables, given).sweep.data.model_dump(mode="json")

@@ -38,8 +38,20 @@ def doctor(
         typer.Option("--quarantine", help="Move damaged files to state/quarantine; run trains them again."),
     ] = False,
     as_json: JsonOption = False,
+    bench: Annotated[
+        bool,
+        typer.Option(
+            "--bench",
+            help="Measure speed beside a naive loop and a bare one; about six minutes on two cores.",
+        ),
+    ] = False,
 ) -> None:
     """Check every hash, key and audit of a sweep directory, or the installation."""
+    if bench:
+        if directory is not None:
+            raise SpecError("doctor --bench measures the installation; leave the sweep directory out")
+        _bench(as_json)
+        return
     if directory is None:
         checks = list(_installation())
         if as_json:
@@ -68,6 +80,15 @@ def doctor(
             typer.echo("add --quarantine to move what is damaged away; `lthsweep run` then trains it again")
     if any(finding.severity == "error" for finding in findings) and not mend:
         raise typer.Exit(1)
+
+
+def _bench(as_json: bool) -> None:
+    """The quick benchmark of docs/benchmarks.md; it trains in processes of its own."""
+    from lthsweep.bench.measure import bench
+    from lthsweep.bench.table import markdown
+
+    found = bench("quick", tell=lambda line: typer.echo(line, err=True))
+    typer.echo(json.dumps(found, indent=2) if as_json else markdown(found))
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,15 @@ class Augment:
 
     crop: bool
     flip: bool
+    along: bool = False
+    """A crop moves the image along its width only."""
 
 
 AUGMENTS: Mapping[str, Augment] = {
     "none": Augment(crop=False, flip=False),
     "crop": Augment(crop=True, flip=False),  # pad with zeros, cut at a random offset
     "crop-flip": Augment(crop=True, flip=True),  # then mirror left to right, one time in two
+    "shift": Augment(crop=True, flip=False, along=True),  # earlier or later, for sound; pitch stays
 }
 
 

@@ -1,12 +1,13 @@
-"""Batches for training and evaluation from resident uint8 images, the same in every process.
+"""Batches for training and evaluation from resident images or texts, the same in every process.
 
 All images lie in one uint8 tensor: on a CPU the mapped pack itself, on a GPU one copy. A batch is a gather of
 rows, a gather of pixels (crop and flip in one), and one multiply-add to float; nothing waits for the device.
+Texts are numbers of tokens all the way: their batches are gathers of rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -51,14 +52,15 @@ class TrainBatches:
             indices: int64, the training samples to use (without those held out).
             batch_size: samples per step; what is left of an epoch after the last full batch is not used.
             seed: of order and augmentation.
-            augment: "none", "crop" or "crop-flip".
+            augment: a name of `augment.AUGMENTS`; "none" for texts.
             padding: pixels of zeros around the image that a crop may show.
             normalise: "dataset" (mean 0, variance 1 per channel over the training images) or "none" (0..1).
             device: where batches are wanted.
 
         Raises:
             UnknownNameError: if `augment` or `normalise` is unknown.
-            DataError: if the samples are too few for one step, or outside of the data set.
+            DataError: if the samples are too few for one step, or outside of the data set, or texts are to be
+                augmented.
         """
         self._indices = np.asarray(indices, np.int64)
         count = len(packed.train_images)
@@ -71,11 +73,15 @@ class TrainBatches:
         self._batch_size = batch_size
         self._seed = seed
         self._augment = augment_named(augment)
+        if packed.vocabulary and augment != "none":
+            raise DataError(
+                f'data.augment = "{augment}" is for images, {packed.name} are texts; set it to "none"'
+            )
         self._padding = padding if self._augment.crop else 0
         self._device = torch.device(device)
         self._images = resident(packed.train_images, self._device)
         self._labels = resident(packed.train_labels, self._device)
-        self._to_float = _ToFloat(packed, normalise, self._device)
+        self._to_input = _to_input(packed, normalise, self._device)
 
     def epoch(self, epoch: int, start_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of one epoch, from `start_step` on.
@@ -85,8 +91,8 @@ class TrainBatches:
             start_step: steps of this epoch that were done already, 0..steps.
 
         Returns:
-            (x, y) pairs: x float32 [B, C, H, W] in channels_last memory, y int64 [B], both on the device, new
-            at each step.
+            (x, y) pairs: x float32 [B, C, H, W] in channels_last memory, of texts int64 [B, L]; y int64 [B]; both
+            on the device, new at each step.
 
         Raises:
             DataError: if `start_step` is out of range.
@@ -102,8 +108,10 @@ class TrainBatches:
         samples = _move(order, self._device)
         moves: tuple[Tensor, ...] | None = None
         if self._padding or self._augment.flip:
-            drawn = crop_flip(self._seed, epoch, order, padding=self._padding, flip=self._augment.flip)
-            moves = tuple(_move(array, self._device) for array in drawn)
+            down, *drawn = crop_flip(self._seed, epoch, order, padding=self._padding, flip=self._augment.flip)
+            if self._augment.along:
+                down = np.full_like(down, self._padding)  # where the image itself is
+            moves = tuple(_move(array, self._device) for array in (down, *drawn))
         for step in range(start_step, self.steps):
             part = slice(step * self._batch_size, (step + 1) * self._batch_size)
             chosen = samples[part]
@@ -111,11 +119,11 @@ class TrainBatches:
             if moves is not None:
                 dy, dx, flips = (move[part] for move in moves)
                 pixels = _crop_and_flip(pixels, dy, dx, flips, self._padding)
-            yield self._to_float(pixels), self._labels.index_select(0, chosen)
+            yield self._to_input(pixels), self._labels.index_select(0, chosen)
 
 
 def evaluation_batches(
-    images: NDArray[np.uint8] | Tensor,
+    images: NDArray[Any] | Tensor,
     labels: NDArray[np.int64] | Tensor,
     packed: Packed,
     *,
@@ -128,7 +136,7 @@ def evaluation_batches(
     Who evaluates often on a GPU passes tensors made once by `resident`; they are used where they are.
 
     Args:
-        images: uint8 [N, H, W, C].
+        images: uint8 [N, H, W, C], or uint16 [N, L] of texts.
         labels: int64 [N].
         packed: the data set, for its mean and standard deviation.
         batch_size: 1 or more.
@@ -148,27 +156,41 @@ def evaluation_batches(
         )
     target = torch.device(device)
     pixels, classes = resident(images, target), resident(labels, target)
-    to_float = _ToFloat(packed, normalise, target)
+    to_input = _to_input(packed, normalise, target)
     return (
-        (to_float(pixels[start : start + batch_size]), classes[start : start + batch_size])
+        (to_input(pixels[start : start + batch_size]), classes[start : start + batch_size])
         for start in range(0, len(pixels), batch_size)
     )
 
 
 def resident(array: NDArray[Any] | Tensor, device: torch.device | str) -> Tensor:
-    """The array as a tensor on the device; on a CPU in the same memory, mapped or not."""
+    """The array as a tensor on the device; on a CPU in the same memory, mapped or not.
+
+    Elsewhere uint16 becomes int32: few kernels of a GPU know it.
+    """
     if isinstance(array, Tensor):
         return array.to(device)
     plain = np.ascontiguousarray(array)
+    if plain.dtype == np.uint16 and torch.device(device).type != "cpu":
+        plain = plain.astype(np.int32)
     return torch.from_numpy(plain if plain.flags.writeable else plain.copy()).to(device)
+
+
+def _to_input(packed: Packed, normalise: str, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """What makes a network's input of a batch of what is packed."""
+    if normalise not in ("dataset", "none"):
+        raise UnknownNameError.of("normalisation", normalise, known=("dataset", "none"))
+    return _to_numbers if packed.vocabulary else _ToFloat(packed, normalise, device)
+
+
+def _to_numbers(tokens: Tensor) -> Tensor:
+    return tokens.to(torch.int64)
 
 
 class _ToFloat:
     """uint8 NHWC → float32 NCHW in channels_last memory, scaled to 0..1 and perhaps normalised."""
 
     def __init__(self, packed: Packed, normalise: str, device: torch.device) -> None:
-        if normalise not in ("dataset", "none"):
-            raise UnknownNameError.of("normalisation", normalise, known=("dataset", "none"))
         _, height, width = packed.shape
         # One value per byte of an image, not per channel: the inner loop is then long enough for vector units
         # (4x).

@@ -30,6 +30,7 @@ class DatasetRow:
     Attributes:
         name: of the data set.
         classes, shape, n_train, n_test: as packed where it is packed, else as published; None where unknown.
+            The shape is (channels, height, width) of an image, (length,) of a text.
         state: `embedded` (needs no file), `packed`, `found` (files are here, not yet packed), `missing`, `by
             path` (any folder the user names), `damaged` (a pack that cannot be read).
         where: folder of the pack or of the files, "" if none.
@@ -38,7 +39,7 @@ class DatasetRow:
 
     name: str
     classes: int | None
-    shape: tuple[int, int, int] | None
+    shape: tuple[int, ...] | None
     n_train: int | None
     n_test: int | None
     state: State
@@ -83,7 +84,7 @@ def list_datasets(root: Path | None = None, cache: Path | None = None) -> tuple[
     for entry in DATASETS.values():
         packs = sorted(cache_folder(cache).glob(f"{entry.name}-{'[0-9a-f]' * 12}"))
         rows.extend(_packed_row(entry, folder) for folder in packs)
-        if not packs or entry.name == "image_folder":
+        if not packs or entry.by_path:
             rows.append(_unpacked_row(entry, data_root(root)))
     return tuple(rows)
 
@@ -118,11 +119,11 @@ def verify_dataset(
 def _packed_row(entry: DatasetEntry, folder: Path) -> DatasetRow:
     try:
         meta = read_meta(folder)
-        n_train, height, width, channels = (int(length) for length in meta["shapes"]["train_images"])
+        n_train, *sides = (int(length) for length in meta["shapes"]["train_images"])
         return DatasetRow(
             name=entry.name,
             classes=len(meta["class_names"]),
-            shape=(channels, height, width),
+            shape=(sides[2], sides[0], sides[1]) if len(sides) == 3 else tuple(sides),
             n_train=n_train,
             n_test=int(meta["shapes"]["test_images"][0]),
             state="embedded" if entry.embedded else "packed",

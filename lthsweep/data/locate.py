@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lthsweep.data.registry import DatasetEntry
+from lthsweep.data.registry import DATASETS, DatasetEntry
 from lthsweep.errors import MissingDataError
 
 __all__ = ["data_root", "find", "missing", "prepare_command"]
@@ -36,10 +36,16 @@ def find(entry: DatasetEntry, names: Iterable[str], root: Path) -> Path | None:
 def prepare_command(options: Mapping[str, Any]) -> str:
     """The command that gets and packs the data set of these options."""
     command = f"lthsweep data prepare {options['name']}"
-    if options["name"] != "image_folder":
+    entry = DATASETS.get(str(options["name"]))
+    if entry is None or not entry.by_path:
         return command
-    size = f" --size {options['size']}" if "size" in options else ""
-    return f"{command} --path {shlex.quote(str(options.get('path', 'FOLDER')))}{size}"
+    command += f" --path {shlex.quote(str(options.get('path', 'FOLDER')))}"
+    for name, default in entry.pixel_options.items():
+        if name == "size" and name in options:
+            command += f" --size {options[name]}"
+        elif name != "path" and options.get(name, default) != default:
+            command += f" --set data.{name}={options[name]}"
+    return command
 
 
 def missing(entry: DatasetEntry, files: Iterable[str], root: Path, hint: str = "") -> MissingDataError:

@@ -1,6 +1,6 @@
 """Packing a data set once, in a cache that all workers of a machine share, and opening it.
 
-Only options that change pixels name a pack, so that validation split, augmentation and normalisation share
+Only options that change what is packed name a pack, so that validation split, augmentation and normalisation share
 one. Any number of processes may start at once: each packs into a folder of its own, the first rename wins,
 the others discard theirs and open the winner's.
 """
@@ -20,6 +20,7 @@ from typing import Any, cast
 
 from numpy.typing import NDArray
 
+from lthsweep.data.class_folders import resolve_path, stamp_of
 from lthsweep.data.decoded import Decoded
 from lthsweep.data.download import Progress, download
 from lthsweep.data.locate import data_root, find, prepare_command
@@ -29,7 +30,6 @@ from lthsweep.errors import DataError, MissingDataError
 
 __all__ = ["Packed", "cache_folder", "open_packed", "pack_folder", "pixel_options", "prepare", "verify"]
 
-_DEFAULT_SIZE = 32
 _ABANDONED_SECONDS = 24 * 3600
 
 
@@ -42,22 +42,21 @@ def cache_folder(cache: Path | None = None) -> Path:
 
 
 def pixel_options(options: Mapping[str, Any], root: Path | None = None) -> dict[str, Any]:
-    """The options that change pixels, with paths made absolute: what a pack is named by.
+    """The options that change what is packed, with paths made absolute: what a pack is named by.
 
     Raises:
         UnknownNameError: if there is no such data set.
-        DataError: if an image folder comes without its path.
+        DataError: if files of the user's own come without their path.
     """
     entry = dataset(str(options["name"]))
     chosen: dict[str, Any] = {}
-    if "size" in entry.pixel_options:
-        chosen["size"] = int(options.get("size", _DEFAULT_SIZE))
-    if "path" in entry.pixel_options:
-        from lthsweep.data.image_folder import resolve_path  # Pillow comes with it
-
-        if not options.get("path"):
-            raise DataError(f"{entry.name} needs data.path: a folder of class folders, or a zip of it")
-        chosen["path"] = str(resolve_path(str(options["path"]), data_root(root)))
+    for name, default in entry.pixel_options.items():
+        if default is not None:
+            chosen[name] = type(default)(options.get(name, default))
+        elif not options.get(name):
+            raise DataError(f"{entry.name} needs data.{name}: the folder of your files, or a zip of it")
+        else:
+            chosen[name] = str(resolve_path(str(options[name]), data_root(root)))
     return chosen
 
 
@@ -79,8 +78,8 @@ def prepare(
     """Open the pack of a data set, making it first if it is not there.
 
     Args:
-        options: the sweep's data table as a plain dict; `name`, and `path` and `size` where the data set has
-            them.
+        options: the sweep's data table as a plain dict; `name`, and what the data set's entry calls its
+            `pixel_options`.
         root: data root; default $LTHSWEEP_DATA or ~/data.
         cache: folder of packs; default $LTHSWEEP_CACHE or ~/.cache/lthsweep/data.
         download: fetch published files that are not below the root, into `<root>/<name>`.
@@ -160,7 +159,7 @@ def verify(options: Mapping[str, Any], *, cache: Path | None = None, root: Path 
         "test_images": packed.test_images,
         "test_labels": packed.test_labels,
     }
-    found = fingerprint(arrays, packed.class_names)
+    found = fingerprint(arrays, packed.class_names, packed.vocabulary)
     if found != packed.fingerprint:
         raise DataError(
             f"the packed data in {folder} is damaged: its fingerprint is {found[:12]}…, not "
@@ -214,10 +213,8 @@ def _sweep_abandoned(folder: Path) -> None:
 
 
 def _refuse_changed_source(entry: DatasetEntry, options: Mapping[str, Any], root: Path, folder: Path) -> None:
-    if entry.name != "image_folder":
+    if not entry.by_path:
         return
-    from lthsweep.data.image_folder import stamp_of
-
     now = stamp_of(options, root)
     packed = [(int(stamp["files"]), int(stamp["bytes"])) for stamp in read_meta(folder).get("stamps", [])]
     if now is not None and packed and (now.files, now.bytes) != packed[0]:

@@ -1,6 +1,7 @@
 """The packed form of a data set: four .npy files and a meta.json in one folder, written once, then only read.
 
-The images are mapped, not read: all workers of a machine share one copy in the page cache.
+Texts have their vocabulary beside them, one token a line, the first line for number 0. The images are mapped, not read:
+all workers of a machine share one copy in the page cache.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ __all__ = ["FORMAT", "Packed", "channel_moments", "fingerprint", "read_meta", "r
 FORMAT = 1
 _META = "meta.json"
 _META_LIMIT = 16 << 20
+_VOCABULARY = "vocabulary.txt"
+_VOCABULARY_LIMIT = 256 << 20
 _ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 _CHUNK_BYTES = 16 << 20
 
@@ -35,18 +38,20 @@ class Packed:
     """A packed data set, open for reading.
 
     Attributes:
-        train_images, test_images: uint8 [N, H, W, C], mapped copy-on-write: a write stays in this process.
+        train_images, test_images: uint8 [N, H, W, C]; of texts, the numbers of their tokens, uint16 [N, L].
+            Mapped copy-on-write: a write stays in this process.
         train_labels, test_labels: int64 [N].
-        mean, std: of the training images (validation included), per channel, on the scale 0..1.
+        mean, std: of the training images (validation included), per channel, on the scale 0..1; none of texts.
         class_names: one per label.
         name: of the data set.
-        fingerprint: sha256 in hex over images, labels and class names.
+        fingerprint: sha256 in hex over images, labels, class names, and the vocabulary of texts.
         folder: where it lies.
+        vocabulary: of texts, the token of each number; empty for images.
     """
 
-    train_images: NDArray[np.uint8]
+    train_images: NDArray[Any]
     train_labels: NDArray[np.int64]
-    test_images: NDArray[np.uint8]
+    test_images: NDArray[Any]
     test_labels: NDArray[np.int64]
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -54,10 +59,13 @@ class Packed:
     name: str
     fingerprint: str
     folder: Path
+    vocabulary: tuple[str, ...] = ()
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """(channels, height, width) of an image."""
+    def shape(self) -> tuple[int, ...]:
+        """(channels, height, width) of an image; (length,) of a text, in tokens."""
+        if self.vocabulary:
+            return (int(self.train_images.shape[1]),)
         height, width, channels = self.train_images.shape[1:]
         return int(channels), int(height), int(width)
 
@@ -67,13 +75,17 @@ class Packed:
         return len(self.class_names)
 
 
-def fingerprint(arrays: Mapping[str, NDArray[Any]], class_names: tuple[str, ...]) -> str:
-    """sha256 in hex over the four arrays (type, shape, bytes) and the class names."""
+def fingerprint(
+    arrays: Mapping[str, NDArray[Any]], class_names: tuple[str, ...], vocabulary: tuple[str, ...] = ()
+) -> str:
+    """sha256 in hex over the four arrays (type, shape, bytes), the class names and the vocabulary, if any."""
     digest = hashlib.sha256(json.dumps([FORMAT, list(class_names)]).encode())
     for name in _ARRAYS:
         array = np.ascontiguousarray(arrays[name])
         digest.update(f"{name} {array.dtype.str} {list(array.shape)}".encode())
         digest.update(array.reshape(-1).view(np.uint8).data)
+    if vocabulary:
+        digest.update(json.dumps(["vocabulary", *vocabulary]).encode())
     return digest.hexdigest()
 
 
@@ -120,7 +132,7 @@ def write_pack(folder: Path, decoded: Decoded, *, name: str, options: Mapping[st
         OSError: as the system gives it; the caller knows what to advise.
     """
     arrays: dict[str, NDArray[Any]] = {key: getattr(decoded, key) for key in _ARRAYS}
-    mean, std = channel_moments(decoded.train_images)
+    mean, std = ((), ()) if decoded.vocabulary else channel_moments(decoded.train_images)
     for key, array in arrays.items():
         with (folder / f"{key}.npy").open("wb") as file:
             np.lib.format.write_array(file, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
@@ -133,19 +145,38 @@ def write_pack(folder: Path, decoded: Decoded, *, name: str, options: Mapping[st
         "mean": mean,
         "std": std,
         "class_names": decoded.class_names,
-        "fingerprint": fingerprint(arrays, decoded.class_names),
+        "fingerprint": fingerprint(arrays, decoded.class_names, decoded.vocabulary),
         "shapes": {key: array.shape for key, array in arrays.items()},
         "stamps": [asdict(stamp) for stamp in decoded.stamps],
     }
-    with (folder / _META).open("w", encoding="utf-8") as text:
-        json.dump(meta, text, indent=1)
-        text.flush()
-        os.fsync(text.fileno())
+    if decoded.vocabulary:
+        meta["vocabulary"] = len(decoded.vocabulary)
+        _write_text(folder / _VOCABULARY, "".join(f"{token}\n" for token in decoded.vocabulary))
+    _write_text(folder / _META, json.dumps(meta, indent=1))
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _write_text(path: Path, text: str) -> None:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _read_vocabulary(folder: Path, count: int) -> tuple[str, ...]:
+    path = folder / _VOCABULARY
+    if path.stat().st_size > _VOCABULARY_LIMIT:
+        raise ValueError(f"{_VOCABULARY} is {path.stat().st_size:,} bytes long")
+    tokens = (
+        path.read_bytes().decode("utf-8").split("\n")[:-1]
+    )  # splitlines knows ends of lines that tokens may hold
+    if len(tokens) != count:
+        raise ValueError(f"{_VOCABULARY} has {len(tokens):,} tokens, not {count:,}")
+    return tuple(tokens)
 
 
 def read_meta(folder: Path) -> dict[str, Any]:
@@ -175,18 +206,21 @@ def read_pack(folder: Path) -> Packed:
     meta = read_meta(folder)
     arrays: dict[str, NDArray[Any]] = {}
     try:
+        count = int(meta.get("vocabulary", 0))
+        vocabulary = _read_vocabulary(folder, count) if count else ()
+        kind, sides = (np.uint16, 2) if vocabulary else (np.uint8, 4)
         for key in _ARRAYS:
             images = key.endswith("_images")
             # Copy-on-write rather than read-only: torch warns about arrays that it could write to but must
             # not.
             array = np.load(folder / f"{key}.npy", mmap_mode="c" if images else None, allow_pickle=False)
-            expected = np.dtype(np.uint8 if images else np.int64)
-            if array.dtype != expected or array.ndim != (4 if images else 1):
+            expected = np.dtype(kind if images else np.int64)
+            if array.dtype != expected or array.ndim != (sides if images else 1):
                 raise ValueError(f"{key} is {array.dtype}{list(array.shape)}")
             if list(array.shape) != meta["shapes"][key] or not array.flags.c_contiguous:
                 raise ValueError(f"{key} has shape {list(array.shape)}, not {meta['shapes'][key]}")
             arrays[key] = array
-        channels = arrays["train_images"].shape[3]
+        channels = 0 if vocabulary else arrays["train_images"].shape[3]
         mean, std = (tuple(float(value) for value in meta[key]) for key in ("mean", "std"))
         if len(mean) != channels or len(std) != channels:
             raise ValueError(f"mean and std are not those of {channels} channel(s)")
@@ -198,6 +232,7 @@ def read_pack(folder: Path) -> Packed:
             name=str(meta["name"]),
             fingerprint=str(meta["fingerprint"]),
             folder=folder,
+            vocabulary=vocabulary,
         )
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
         raise _damaged(folder, str(error)) from None

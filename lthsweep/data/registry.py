@@ -51,7 +51,8 @@ class DatasetEntry:
         loader: "module:function" of the reader, `(options, root) -> Decoded`.
         shape: (channels, height, width), at the default size; None where the user's files decide.
         classes, n_train, n_test: counts; None where the user's files decide.
-        pixel_options: the options that change pixels, and so name a pack of their own.
+        pixel_options: the options that change what is packed, and so name a pack of their own, with their
+            defaults; None for one that must be given.
         sources: the published files; empty where there is nothing to download.
         folders: folders below the data root in which the files may lie, in the order to look.
         embedded: True if the data set comes with an installed package and needs no file.
@@ -65,18 +66,43 @@ class DatasetEntry:
     classes: int | None
     n_train: int | None
     n_test: int | None
-    pixel_options: tuple[str, ...]
+    pixel_options: Mapping[str, int | float | str | None]
     sources: tuple[Source, ...]
     folders: tuple[str, ...]
     embedded: bool
     licence: str
     citation: str
 
+    @property
+    def by_path(self) -> bool:
+        """Whether the files are the user's own, named by a path."""
+        return "path" in self.pixel_options
+
 
 def _mnist_file(file: str, md5: str, size: int, unpacked_md5: str) -> Source:
     urls = tuple(host + file for host in _MNIST_HOSTS)
     return Source(file, urls, md5, size, file.removesuffix(".gz"), unpacked_md5)
 
+
+def _own(name: str, loader: str, options: Mapping[str, int | float | str]) -> DatasetEntry:
+    """Files of the user's own: what is in them is known when they are read."""
+    return DatasetEntry(
+        name=name,
+        loader=loader,
+        shape=None,
+        classes=None,
+        n_train=None,
+        n_test=None,
+        pixel_options={"path": None, **options},
+        sources=(),
+        folders=(".",),
+        embedded=False,
+        licence="that of the user's files",
+        citation="the user's files",
+    )
+
+
+_TEXT: Mapping[str, int | float | str] = {"tokens": "word", "vocabulary": 20_000, "length": 64}
 
 DATASETS: Mapping[str, DatasetEntry] = {
     "digits": DatasetEntry(
@@ -86,7 +112,7 @@ DATASETS: Mapping[str, DatasetEntry] = {
         classes=10,
         n_train=1437,
         n_test=360,
-        pixel_options=("size",),
+        pixel_options={"size": 32},
         sources=(),
         folders=(),
         embedded=True,
@@ -100,7 +126,7 @@ DATASETS: Mapping[str, DatasetEntry] = {
         classes=10,
         n_train=60_000,
         n_test=10_000,
-        pixel_options=(),
+        pixel_options={},
         sources=(
             _mnist_file(
                 "train-images-idx3-ubyte.gz",
@@ -139,7 +165,7 @@ DATASETS: Mapping[str, DatasetEntry] = {
         classes=10,
         n_train=50_000,
         n_test=10_000,
-        pixel_options=(),
+        pixel_options={},
         sources=(
             Source(
                 "cifar-10-binary.tar.gz",
@@ -161,7 +187,7 @@ DATASETS: Mapping[str, DatasetEntry] = {
         classes=100,
         n_train=50_000,
         n_test=10_000,
-        pixel_options=(),
+        pixel_options={},
         sources=(
             Source(
                 "cifar-100-binary.tar.gz",
@@ -183,7 +209,7 @@ DATASETS: Mapping[str, DatasetEntry] = {
         classes=200,
         n_train=100_000,
         n_test=10_000,
-        pixel_options=(),
+        pixel_options={},
         sources=(
             Source(
                 "tiny-imagenet-200.zip",
@@ -201,19 +227,13 @@ DATASETS: Mapping[str, DatasetEntry] = {
         licence="ImageNet terms: non-commercial research",
         citation="Le & Yang, Tiny ImageNet Visual Recognition Challenge, Stanford CS 231N, 2015",
     ),
-    "image_folder": DatasetEntry(
-        name="image_folder",
-        loader="lthsweep.data.image_folder:load",
-        shape=None,
-        classes=None,
-        n_train=None,
-        n_test=None,
-        pixel_options=("path", "size"),
-        sources=(),
-        folders=(".",),
-        embedded=False,
-        licence="that of the user's files",
-        citation="the user's files",
+    "image_folder": _own("image_folder", "lthsweep.data.image_folder:load", {"size": 32}),
+    "text_csv": _own("text_csv", "lthsweep.data.text:load_csv", _TEXT),
+    "text_folder": _own("text_folder", "lthsweep.data.text:load_folder", _TEXT),
+    "audio_folder": _own(
+        "audio_folder",
+        "lthsweep.data.audio:load",
+        {"rate": 16_000, "seconds": 1.0, "mels": 64, "window": 400, "hop": 160, "decibels": 80},
     ),
 }
 

@@ -1,4 +1,7 @@
-"""Which images are held out: by a rule that no seed changes, so that every run is judged on the same ones."""
+"""Which images are held out, and which are trained on: by a rule that no seed changes.
+
+So every run is judged on the same images, and all replicates of a study on a part of a data set see the same part.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,37 @@ from numpy.typing import NDArray
 from lthsweep.errors import DataError
 from lthsweep.randomness import hash_counters, stream
 
-__all__ = ["split_indices"]
+__all__ = ["split_indices", "training_split"]
+
+
+def training_split(
+    labels: NDArray[np.int64], validation: int, train_images: int = 0
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The images to train on and those held out.
+
+    The images held out are the same whether all others are trained on or a part. The part is chosen as they are: each
+    class in proportion to what is left of it, within a class by the hash of (purpose, index).
+
+    Args:
+        labels: int64 [N], non-negative, of all training images.
+        validation: how many to hold out, see `split_indices`.
+        train_images: how many of the others to train on; 0 takes them all.
+
+    Returns:
+        Indices to train on and indices held out, int64, each sorted.
+
+    Raises:
+        DataError: if fewer images are left than asked for, or `validation` leaves nothing.
+    """
+    kept, held_out = split_indices(labels, validation)
+    if not train_images:
+        return kept, held_out
+    if not 0 < train_images <= len(kept):
+        raise DataError(
+            f"data.train_images = {train_images}: {len(labels)} training images less {validation} held out leave "
+            f"{len(kept)}; lower it, or set it to 0 for all of them"
+        )
+    return kept[_chosen(labels[kept], kept, train_images, "train")], held_out
 
 
 def split_indices(
@@ -37,15 +70,26 @@ def split_indices(
             f"cannot hold out {validation} of {total} images for {purpose}; "
             f"set data.validation to a number from 0 to {max(total - 1, 0)}"
         )
-    counts = np.bincount(labels) if total else np.zeros(1, np.int64)
-    shares, remainders = np.divmod(counts * validation, max(total, 1))
-    left_over = validation - int(shares.sum())
+    held_out = _chosen(labels, np.arange(total), validation, purpose)
+    return np.flatnonzero(~held_out).astype(np.int64), np.flatnonzero(held_out).astype(np.int64)
+
+
+def _chosen(
+    labels: NDArray[np.int64], indices: NDArray[np.int64], wanted: int, purpose: str
+) -> NDArray[np.bool_]:
+    """Bool [N]: which `wanted` of the samples are chosen, given their labels and their indices in the data set."""
+    total = len(labels)
+    if not total:
+        return np.zeros(0, bool)
+    counts = np.bincount(labels)
+    shares, remainders = np.divmod(counts * wanted, total)
+    left_over = wanted - int(shares.sum())
     shares[np.argsort(-remainders, kind="stable")[:left_over]] += 1
 
-    words = hash_counters(stream(0, f"split/{purpose}"), np.arange(total))
+    words = hash_counters(stream(0, f"split/{purpose}"), indices)
     by_class = np.lexsort((words, labels))  # stable: equal hashes keep the order of the indices
     starts = np.cumsum(counts) - counts
     rank = np.empty(total, np.int64)
     rank[by_class] = np.arange(total) - np.repeat(starts, counts)
-    held_out = rank < shares[labels] if total else np.zeros(0, bool)
-    return np.flatnonzero(~held_out).astype(np.int64), np.flatnonzero(held_out).astype(np.int64)
+    chosen: NDArray[np.bool_] = rank < shares[labels]
+    return chosen

@@ -1,4 +1,4 @@
-"""A folder or a zip of images seen as one thing: relative names, and the bytes behind each."""
+"""A folder or a zip of files seen as one thing: relative names, and the bytes behind each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lthsweep.data.archives import read_file
 from lthsweep.data.decoded import Stamp
 from lthsweep.errors import DataError
 
-__all__ = ["FILE_LIMIT", "FolderTree", "Tree", "ZipTree", "open_tree"]
+__all__ = ["FILE_LIMIT", "FileTree", "FolderTree", "Tree", "ZipTree", "open_tree"]
 
 FILE_LIMIT = 64 << 20  # bytes of one image or list file: far above any real one, far below a bomb
 _NAMES_LIMIT = 5_000_000
@@ -42,16 +42,22 @@ class Tree(Protocol):
     ) -> None: ...
 
 
-def open_tree(path: Path) -> Tree:
-    """Open a folder or a zip file.
+def open_tree(path: Path, *, limit: int | None = None) -> Tree:
+    """Open a folder or a zip file, or a lone CSV file as if it were alone in a folder.
+
+    Args:
+        path: of the folder or file.
+        limit: bytes that one file in it may have; FILE_LIMIT if left out.
 
     Raises:
         DataError: if `path` is neither.
     """
     if path.is_dir():
-        return FolderTree(path)
+        return FolderTree(path, limit=limit)
+    if path.suffix.lower() == ".csv":
+        return FileTree(path, limit=limit)
     try:
-        return ZipTree(path)
+        return ZipTree(path, limit=limit)
     except (OSError, zipfile.BadZipFile, UnicodeDecodeError, ValueError) as error:
         raise DataError(
             f"{path} is neither a folder nor a readable zip ({error}); give one of both"
@@ -61,8 +67,9 @@ def open_tree(path: Path) -> Tree:
 class FolderTree:
     """A folder on disk. Links are followed: the folder is the user's own."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, limit: int | None = None) -> None:
         self._path = path
+        self._limit = FILE_LIMIT if limit is None else limit
 
     def names(self) -> list[str]:
         """All file names below the folder, at most eight levels deep."""
@@ -70,7 +77,7 @@ class FolderTree:
 
     def read(self, name: str) -> bytes:
         """The content of one file."""
-        return read_file(self._path / name, limit=FILE_LIMIT)
+        return read_file(self._path / name, limit=self._limit)
 
     def stamp(self) -> Stamp:
         """How many files and bytes the folder holds."""
@@ -107,11 +114,39 @@ class FolderTree:
         return found
 
 
+class FileTree:
+    """One file by itself."""
+
+    def __init__(self, path: Path, *, limit: int | None = None) -> None:
+        self._path = path
+        self._limit = FILE_LIMIT if limit is None else limit
+
+    def names(self) -> list[str]:
+        """Its name."""
+        return [self._path.name]
+
+    def read(self, name: str) -> bytes:
+        """Its content."""
+        return read_file(self._path, limit=self._limit)
+
+    def stamp(self) -> Stamp:
+        """One file, and its bytes."""
+        return Stamp(str(self._path), 1, self._path.stat().st_size)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
 class ZipTree:
     """A zip file, read member by member in memory; nothing is extracted."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, limit: int | None = None) -> None:
         self._path = path
+        self._limit = FILE_LIMIT if limit is None else limit
         self._zip = zipfile.ZipFile(path)
         self._members: dict[str, zipfile.ZipInfo] = {}
         for member in self._zip.infolist():
@@ -120,7 +155,7 @@ class ZipTree:
                 continue
             if name.startswith("/") or "\\" in name or ".." in PurePosixPath(name).parts:
                 raise ValueError(f"member {name!r} points outside of the archive")
-            if member.file_size > FILE_LIMIT:
+            if member.file_size > self._limit:
                 raise ValueError(f"member {name!r} unpacks to {member.file_size:,} bytes")
             self._members[name] = member
         if len(self._members) > _NAMES_LIMIT:
@@ -134,7 +169,7 @@ class ZipTree:
         """The content of one member; its CRC is checked."""
         try:
             with self._zip.open(self._members[name]) as file:
-                content = file.read(FILE_LIMIT + 1)
+                content = file.read(self._limit + 1)
         except (
             OSError,
             EOFError,
@@ -144,8 +179,8 @@ class ZipTree:
             NotImplementedError,
         ) as error:
             raise DataError(f"{self._path}: member {name!r} is unreadable ({error}); get it again") from None
-        if len(content) > FILE_LIMIT:
-            raise DataError(f"{self._path}: member {name!r} unpacks to more than {FILE_LIMIT:,} bytes")
+        if len(content) > self._limit:
+            raise DataError(f"{self._path}: member {name!r} unpacks to more than {self._limit:,} bytes")
         return content
 
     def stamp(self) -> Stamp:

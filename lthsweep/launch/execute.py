@@ -16,7 +16,6 @@ import torch
 
 from lthsweep.data.order import steps_per_epoch
 from lthsweep.data.pack import open_packed
-from lthsweep.data.split import split_indices
 from lthsweep.launch.inputs import Inputs, check_same_data
 from lthsweep.launch.outputs import store_result
 from lthsweep.launch.profiling import profile
@@ -177,7 +176,7 @@ def _material(task: Task, device: torch.device) -> Material:
 
 
 def _snapshot_steps(task: Task, material: Material) -> list[int]:
-    training, _ = split_indices(material.packed.train_labels, int(material.data["validation"]))
+    training, _ = material.split()
     length = steps_per_epoch(len(training), int(material.train["batch_size"]))
     return sorted({point.step(length) for point in task.snapshot_points})
 

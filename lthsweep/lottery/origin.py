@@ -2,7 +2,8 @@
 
 Rewinding to k > 0: Frankle, Dziugaite, Roy & Carbin, ICML 2020, arXiv:1912.05671, algorithm 2; fine-tuning and
 learning-rate rewinding: Renda, Frankle & Carbin, ICLR 2020, arXiv:2003.02389, section 2; random reinitialisation:
-Frankle & Carbin, ICLR 2019, arXiv:1803.03635, section 2.
+Frankle & Carbin, ICLR 2019, arXiv:1803.03635, section 2; fresh weights for the fan-in that a mask leaves: Evci et al.,
+AAAI 2022, arXiv:2010.03533.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import torch
+
 from lthsweep.errors import TrainingError, UnknownNameError
 from lthsweep.lottery.material import Arrays, Material, to_arrays
-from lthsweep.plan.run import PruneStep
+from lthsweep.models.masked_fan import scaled_to_mask
+from lthsweep.plan.run import FRESH, PruneStep
 from lthsweep.randomness import stream
 
 __all__ = ["REWINDS", "Origin", "fresh_seed", "origin_of"]
@@ -28,30 +32,40 @@ class Origin:
 
 
 def origin_of(
-    step: PruneStep, *, material: Material, seed: int, final: Arrays, snapshot: Arrays | None
+    step: PruneStep,
+    *,
+    material: Material,
+    seed: int,
+    final: Arrays,
+    snapshot: Arrays | None,
+    masks: Mapping[str, torch.Tensor],
 ) -> Origin:
-    """The state from which a pruning step trains; nothing is masked yet.
+    """The state from which a pruning step trains; nothing but what is scaled to the mask is masked yet.
 
     Args:
         step: of the run.
-        material: builds fresh weights for the control "reinit".
+        material: builds fresh weights for the controls "reinit" and "reinit-masked".
         seed: of the replicate.
         final: the parent's final `state_dict`.
         snapshot: the trunk's at k; None where the step returns no weights.
+        masks: of this step, on the device; only "reinit-masked" looks at them.
 
     Raises:
         UnknownNameError: if there is no such way to rewind.
         TrainingError: if the snapshot is missing.
     """
-    if step.control == "reinit":
-        return Origin(to_arrays(material.build(fresh_seed(seed)).state_dict()), {})
+    if step.control in FRESH:
+        fresh = material.build(fresh_seed(seed)).state_dict()
+        if step.control == "reinit-masked":
+            fresh |= scaled_to_mask({name: fresh[name] for name in masks}, masks)
+        return Origin(to_arrays(fresh), {})
     if step.rewind not in REWINDS:
         raise UnknownNameError.of("prune.rewind", step.rewind, REWINDS)
     return REWINDS[step.rewind](final, snapshot)
 
 
 def fresh_seed(seed: int) -> int:
-    """The seed whose initial weights the control "reinit" takes: a stream of the replicate's, like all else."""
+    """The seed whose initial weights the controls "reinit" and "reinit-masked" share: a stream of the replicate's."""
     return stream(seed, "reinit")
 
 

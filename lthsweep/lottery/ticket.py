@@ -98,7 +98,9 @@ def train_ticket(
     frame.load(to_tensors(parent.weights))
     pruned_metrics = _score_without_retraining(material, frame.model, data.validation)
 
-    origin = origin_of(step, material=material, seed=seed, final=parent.weights, snapshot=snapshot)
+    origin = origin_of(
+        step, material=material, seed=seed, final=parent.weights, snapshot=snapshot, masks=masks
+    )
     frame.load(to_tensors(origin.weights))
     training = Training(
         frame.model,

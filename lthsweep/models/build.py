@@ -30,7 +30,7 @@ def build_model(options: Mapping[str, Any], *, input_shape: InputShape, classes:
     Args:
         options: `name` (of `MODELS`), `init` (of `INITIALIZERS`, "default" if absent, or code of the user's own,
             "module:function@HASH"), and the model's own options.
-        input_shape: (channels, height, width) of one image.
+        input_shape: (channels, height, width) of one image, or a `TextShape`.
         classes: number of outputs, at least 1.
         seed: of the replicate, 0 or more.
 

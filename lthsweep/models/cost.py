@@ -3,8 +3,9 @@
 A weight of a convolution is multiplied once per output position, whatever the groups: the weight tensor of a
 grouped convolution has only `in_channels / groups` input channels. So multiply-accumulates = weights x output
 positions, and what remains after pruning = weights kept x output positions. Counted are convolutions and
-linear layers, on one image, padding as if it were data; biases, BatchNorm and pooling are not. This is the
-convention of the MobileNetV2 paper (300 M) and of torchvision's model table (0.301 G).
+linear layers, on one image or text, padding as if it were data; biases, normalisation and pooling are not. This is the
+convention of the MobileNetV2 paper (300 M) and of torchvision's model table (0.301 G). Attention also multiplies
+signals with signals, queries with keys and weights with values: no mask makes that less, and it is counted in both.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from lthsweep.errors import ModelError
-from lthsweep.models.shapes import InputShape
+from lthsweep.models.attention import AttentionProducts
+from lthsweep.models.shapes import InputShape, TextShape
 
 __all__ = ["Cost", "count"]
 
@@ -46,13 +48,13 @@ class Cost:
 
 
 def count(model: nn.Module, input_shape: InputShape, masks: Mapping[str, Tensor] | None = None) -> Cost:
-    """Count parameters and multiply-accumulates by one forward pass over a blank image.
+    """Count parameters and multiply-accumulates by one forward pass over a blank image or text.
 
     The model is left as it was: modes restored, BatchNorm statistics and random state untouched.
 
     Args:
         model: on any device.
-        input_shape: (channels, height, width).
+        input_shape: (channels, height, width), or a `TextShape`.
         masks: parameter name → bool tensor of the parameter's shape, True = kept. A layer without a mask
             counts as not prunable and costs what it costs dense. None: every convolution and linear weight,
             all kept.
@@ -67,15 +69,14 @@ def count(model: nn.Module, input_shape: InputShape, masks: Mapping[str, Tensor]
     else:
         kept = {name: _kept(name, mask, layers) for name, mask in masks.items()}
         prunable = sum(mask.numel() for mask in masks.values())
-    positions = _output_positions(model, layers, input_shape)
+    positions, products = _uses(model, layers, input_shape)
     return Cost(
         params_total=sum(parameter.numel() for parameter in model.parameters()),
         params_prunable=prunable,
         params_remaining=sum(kept.values()),
-        macs_dense=sum(layer.weight.numel() * positions[name] for name, layer in layers.items()),
-        macs_remaining=sum(
-            kept.get(name, layer.weight.numel()) * positions[name] for name, layer in layers.items()
-        ),
+        macs_dense=products + sum(layer.weight.numel() * positions[name] for name, layer in layers.items()),
+        macs_remaining=products
+        + sum(kept.get(name, layer.weight.numel()) * positions[name] for name, layer in layers.items()),
     )
 
 
@@ -94,9 +95,18 @@ def _kept(name: str, mask: Tensor, layers: Mapping[str, Layer]) -> int:
     return int(mask.sum())
 
 
-def _output_positions(model: nn.Module, layers: Mapping[str, Layer], input_shape: InputShape) -> Counter[str]:
-    """How often each weight of a layer is used for one image; a layer called twice counts twice."""
+def _uses(model: nn.Module, layers: Mapping[str, Layer], input_shape: InputShape) -> tuple[Counter[str], int]:
+    """How often each weight of a layer is used for one input, and the multiplications of attention without weights.
+
+    A layer called twice counts twice.
+    """
     positions: Counter[str] = Counter()
+    products = 0
+
+    def multiply(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal products
+        query, key, value, _ = inputs
+        products += query.numel() * key.shape[-2] + output.numel() * value.shape[-2]
 
     def recorder(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
         def record(layer: nn.Module, inputs: Any, output: Tensor) -> None:
@@ -105,15 +115,27 @@ def _output_positions(model: nn.Module, layers: Mapping[str, Layer], input_shape
 
         return record
 
-    like = next(model.parameters())
     handles = [layer.register_forward_hook(recorder(name)) for name, layer in layers.items()]
+    handles += [
+        module.register_forward_hook(multiply)
+        for module in model.modules()
+        if isinstance(module, AttentionProducts)
+    ]
     try:
         with _evaluating(model), torch.no_grad():
-            model(torch.zeros((1, *input_shape), device=like.device, dtype=like.dtype))
+            model(_blank(input_shape, next(model.parameters())))
     finally:
         for handle in handles:
             handle.remove()
-    return positions
+    return positions, products
+
+
+def _blank(input_shape: InputShape, like: Tensor) -> Tensor:
+    if isinstance(input_shape, TextShape):
+        return torch.ones(
+            (1, input_shape.length), device=like.device, dtype=torch.int64
+        )  # 0 would be no text
+    return torch.zeros((1, *input_shape), device=like.device, dtype=like.dtype)
 
 
 @contextmanager

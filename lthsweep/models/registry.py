@@ -21,6 +21,9 @@ MODELS: Mapping[str, str] = {
     "vgg13": "lthsweep.models.vgg:vgg13",
     "vgg16": "lthsweep.models.vgg:vgg16",
     "vgg19": "lthsweep.models.vgg:vgg19",
+    "audio_cnn": "lthsweep.models.audio_cnn:audio_cnn",
+    "text_cnn": "lthsweep.models.text_cnn:text_cnn",
+    "text_transformer": "lthsweep.models.text_transformer:text_transformer",
 }
 """Model name → "module:function"; the function takes (input_shape, classes, *, its own options)."""
 

@@ -39,6 +39,7 @@ class Control:
 CONTROLS: Mapping[str, Control] = {
     TICKET: Control(own=False),
     "reinit": Control(rewind="weights", from_start=True),
+    "reinit-masked": Control(rewind="weights", from_start=True),
     "random": Control(shuffle="layer"),
     "random-global": Control(shuffle="global"),
     "fine-tune": Control(rewind="none", own=False),

@@ -20,6 +20,7 @@ from typing import Any
 
 from lthsweep.data.order import steps_per_epoch as steps_of
 from lthsweep.data.registry import DATASETS
+from lthsweep.plan.keys import NEUTRAL
 from lthsweep.plan.run import Plan, Recipe, Run
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "cost_json",
     "cost_of",
     "estimate",
+    "images_per_epoch",
     "recipe_id",
     "seconds_spared",
     "steps_per_epoch",
@@ -73,10 +75,17 @@ def steps_per_epoch(recipe: Recipe) -> int | None:
     Raises:
         DataError: if more images are held out than there are.
     """
+    samples = images_per_epoch(recipe)
+    return None if samples is None else steps_of(samples, int(recipe.train["batch_size"]))
+
+
+def images_per_epoch(recipe: Recipe) -> int | None:
+    """Images to train on, or None where the size of the data set is not known before it is read."""
+    wanted = int(recipe.data["train_images"])
     samples = DATASETS[recipe.data["name"]].n_train
-    if samples is None:
-        return None
-    return steps_of(samples - int(recipe.data["validation"]), int(recipe.train["batch_size"]))
+    if wanted or samples is None:
+        return wanted or None
+    return samples - int(recipe.data["validation"])
 
 
 def cost_of(plan: Plan, done: Collection[str] = ()) -> Cost:
@@ -161,7 +170,11 @@ def recipe_id(recipe: Recipe) -> str:
     train = {name: recipe.train[name] for name in ("batch_size", "precision")}
     train["optimizer"] = recipe.train["optimizer"]["name"]
     model = {name: value for name, value in recipe.model.items() if name != "init"}
-    return json.dumps({"model": model, "data": dict(recipe.data), "train": train}, sort_keys=True)
+    # As in keys, an option that joined later is left out where it does nothing: what was measured stays known.
+    data = {
+        name: value for name, value in recipe.data.items() if (f"data.{name}", value) not in NEUTRAL.items()
+    }
+    return json.dumps({"model": model, "data": data, "train": train}, sort_keys=True)
 
 
 def cost_json(cost: Cost) -> dict[str, Any]:

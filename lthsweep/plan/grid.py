@@ -3,7 +3,8 @@
 The work is shared as the protocol allows and no further (see docs/protocol.md): all cells of one (model,
 data, recipe, init, seed) descend from one trunk; levels of iterative pruning share their prefix; what two
 grids have in common has one key and is trained once. A cell of sparsity 0 is answered by its trunk. A control
-hangs beside its ticket, on the same parent.
+hangs beside its ticket, on the same parent. The chain is the sorted sparsity axis, or with `prune.rounds` one of its
+own for every sparsity.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 from lthsweep.data.registry import DATASETS
 from lthsweep.errors import SpecError
 from lthsweep.plan.controls import TICKET, controlled
-from lthsweep.plan.cost import steps_per_epoch
+from lthsweep.plan.cost import images_per_epoch, steps_per_epoch
 from lthsweep.plan.keys import key_of
 from lthsweep.plan.rewind import RewindPoint
 from lthsweep.plan.run import Cell, Plan, PruneStep, Recipe, Run
 from lthsweep.pruning.registry import AT_INITIALISATION
+from lthsweep.spec.grid import round_sparsities
 
 if TYPE_CHECKING:
     from lthsweep.spec import Spec
@@ -48,9 +50,11 @@ def expand(spec: Spec) -> Plan:
     """
     grid, dotted = spec.grid, spec.grid.dotted
     size = math.prod(len(values) for values in grid.axes.values())
-    if size > MOST_CELLS:
+    rounds = max(map(int, dotted.get("prune.rounds", (spec.prune.rounds,))))
+    if size * max(1, rounds) > MOST_CELLS:
+        each = f", each reached in up to {rounds:,} rounds" if rounds > 1 else ""
         raise SpecError(
-            f"the grid has {size:,} cells ({' × '.join(f'{len(v):,} {k}' for k, v in grid.axes.items())}); "
+            f"the grid has {size:,} cells ({' × '.join(f'{len(v):,} {k}' for k, v in grid.axes.items())}){each}; "
             f"{MOST_CELLS:,} are the most, split it into several files"
         )
     amount_axis, amounts = (
@@ -103,6 +107,7 @@ class _Chains:
         self._prune = spec.prune
         # What is read off the initial weights is the same at every level, so there is nothing to iterate.
         self._chained = spec.prune.schedule == "iterative" and spec.prune.method not in AT_INITIALISATION
+        self._rounds = spec.prune.rounds
         self._exclude = tuple(sorted(set(spec.prune.exclude)))
         self._rates = tuple(sorted(spec.prune.rates.items()))
         self.recipe = Recipe(
@@ -122,11 +127,20 @@ class _Chains:
             if self._axis == "sparsity" and amount == 0:
                 yield amount, trunk.key
                 continue
+            if self._rounds:
+                parent = self._level_before(trunk, amount, point)
             run = self._ticket(trunk, parent, amount, point, self._prune.control)
             yield amount, run.key
-            if self._chained and amount < self._amounts[-1]:
+            if self._chained and not self._rounds and amount < self._amounts[-1]:
                 ticket = self._prune.control == TICKET
                 parent = run if ticket else self._ticket(trunk, parent, amount, point, TICKET)
+
+    def _level_before(self, trunk: Run, amount: float, point: RewindPoint) -> Run:
+        """The last level but one of the chain that reaches an amount in rounds of its own; the trunk for one round."""
+        parent = trunk
+        for sparsity in round_sparsities(amount, self._rounds)[:-1] if self._chained else ():
+            parent = self._ticket(trunk, parent, sparsity, point, TICKET)
+        return parent
 
     def _trunk(self, seed: int) -> Run:
         manifest = {"schema": SCHEMA, "kind": "dense", **self._identity, "seed": seed}
@@ -175,17 +189,24 @@ class _Chains:
 def _check_lengths(recipe: Recipe, points: Iterable[RewindPoint]) -> None:
     """What the file alone cannot know: how many images, and so steps, there are."""
     images, held_out = DATASETS[recipe.data["name"]].n_train, int(recipe.data["validation"])
-    if images is None:
-        return
-    if held_out >= images:
+    if images is not None and held_out >= images:
         raise SpecError(
             f"data.validation = {held_out} holds out all {images} training images of {recipe.data['name']}; "
             f"lower it"
         )
+    wanted = int(recipe.data["train_images"])
+    if images is not None and wanted > images - held_out:
+        raise SpecError(
+            f"data.train_images = {wanted}: {recipe.data['name']} has {images - held_out} training images besides "
+            f"the {held_out} held out (data.validation); lower one of the two, or set it to 0 for all of them"
+        )
+    trained = images_per_epoch(recipe)
+    if trained is None:
+        return
     steps = steps_per_epoch(recipe)
     if not steps:
         raise SpecError(
-            f"train.batch_size = {recipe.train['batch_size']}: {images - held_out} training images of "
+            f"train.batch_size = {recipe.train['batch_size']}: {trained} training images of "
             f"{recipe.data['name']} make no batch; lower it, or data.validation"
         )
     total = recipe.epochs * steps

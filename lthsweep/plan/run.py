@@ -11,12 +11,15 @@ from lthsweep.plan.rewind import RewindPoint
 if TYPE_CHECKING:
     from lthsweep.spec import Spec
 
-__all__ = ["Cell", "LayerRules", "Plan", "PruneStep", "Recipe", "Run", "role_by_rewind"]
+__all__ = ["FRESH", "Cell", "LayerRules", "Plan", "PruneStep", "Recipe", "Run", "role_by_rewind"]
 
 Kind = Literal["dense", "ticket"]
 
 LayerRules = tuple[tuple[str, ...], tuple[tuple[str, float], ...]]
 """What names layers by pattern: `prune.exclude`, and `prune.rates` as pairs."""
+
+FRESH = ("reinit", "reinit-masked")
+"""Controls whose weights are drawn anew, and so return to nothing."""
 
 _ROLES = {"none": "fine-tune", "lr": "lr-rewind"}
 
@@ -66,7 +69,7 @@ class PruneStep:
     @property
     def returns_weights(self) -> bool:
         """Whether survivors return to the trunk's snapshot; else they keep other weights."""
-        return self.rewind in ("weights", "weights+optimizer") and self.control != "reinit"
+        return self.rewind in ("weights", "weights+optimizer") and self.control not in FRESH
 
     @property
     def role(self) -> str:

@@ -1,4 +1,6 @@
-"""Hold pruned weights at zero: once at the start of a ticket, then by one fused multiplication per step."""
+"""Hold pruned weights at zero: weights once at the start of a ticket, then their gradients by one fused multiplication
+per step.
+"""
 
 from __future__ import annotations
 
@@ -44,12 +46,11 @@ def mask_multipliers(masks: Weights, params: Weights) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def apply_masks(params: Weights, multipliers: Weights) -> None:
-    """Multiply each tensor by its mask, in place. Call it after every optimiser step.
+    """Multiply each tensor by its mask, in place.
 
-    Masking weights after the step is what holds them at zero: masked gradients alone leak, because momentum
-    moves weights too. Momenta of pruned weights are held at zero by the same call on those tensors. A pruned
-    NaN or infinity becomes NaN, so a diverged run stays visible; a pruned negative becomes -0.0, equal to
-    zero.
+    Masked gradients hold pruned weights at zero if the weights, and all that the optimiser remembers of them, are zero
+    at the start: where there is a momentum already, it would move them. A pruned NaN or infinity becomes NaN, so a
+    diverged run stays visible; a pruned negative becomes -0.0, equal to zero.
 
     Args:
         params: parameters, gradients or momenta by parameter name.

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from lthsweep.errors import PruningError
-from lthsweep.models.shapes import InputShape
+from lthsweep.models.shapes import InputShape, TextShape
 
 __all__ = ["Families", "Family", "Part", "dependency_graph", "families_of"]
 
@@ -105,6 +105,11 @@ def dependency_graph(model: nn.Module, input_shape: InputShape) -> Any:
             f'whole filters (prune.method = "filter", train.group_lasso) need the package torch-pruning ({error}); '
             f"install it: pip install torch-pruning"
         ) from error
+    if isinstance(input_shape, TextShape):
+        raise PruningError(
+            'whole filters (prune.method = "filter", train.group_lasso) are those of networks for pictures and '
+            "sounds, and this one reads texts; use another method, and no group lasso"
+        )
     like = next(model.parameters())
     example = torch.zeros((1, *input_shape), device=like.device, dtype=like.dtype)
     with torch.enable_grad():

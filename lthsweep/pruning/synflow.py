@@ -32,8 +32,14 @@ def synflow_scores(model: nn.Module, names: Sequence[str], batch: tuple[Tensor, 
         batch: only the shape and the device of its images are used.
 
     Raises:
-        PruningError: if the flow is not finite.
+        PruningError: if the flow is not finite, or the network normalises layers.
     """
+    normed = next((name for name, module in model.named_modules() if isinstance(module, nn.LayerNorm)), None)
+    if normed is not None:
+        raise PruningError(
+            f"SynFlow: {normed} is a LayerNorm, which takes the mean off a signal of ones and lets nothing flow; use "
+            f'prune.method = "snip" or "magnitude"'
+        )
     model.eval()
     _take_off_ceilings(model)
     state: dict[str, Tensor] = {
@@ -49,7 +55,11 @@ def synflow_scores(model: nn.Module, names: Sequence[str], batch: tuple[Tensor, 
         elif buffer.is_floating_point():
             state[name] = buffer.double()
     images = batch[0]
-    ones = torch.ones((1, *images.shape[1:]), dtype=torch.float64, device=images.device)
+    kind = torch.float64 if images.is_floating_point() else torch.int64
+    ones = torch.ones((1, *images.shape[1:]), dtype=kind, device=images.device)
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Embedding):  # the ones that flow are those behind the table of tokens
+            state[f"{name}.weight"] = torch.ones_like(module.weight, dtype=torch.float64)
     flow = functional_call(model, state, (ones,)).sum()
     if not bool(torch.isfinite(flow)):
         raise PruningError(

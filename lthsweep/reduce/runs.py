@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lthsweep.plan.run import role_by_rewind
+from lthsweep.plan.run import FRESH, role_by_rewind
 from lthsweep.reduce.columns import Column, compound, tristate
 from lthsweep.reduce.facts import METRICS, PROVENANCE, Facts, FailureFacts, plain_text
 
@@ -22,6 +22,11 @@ OWN_AXES = ("sparsity", "threshold", "rewind_epoch", "seed")
 """Axes that a run carries itself; all others are dotted names of the file."""
 
 CONTROL_AXIS = "prune.control"
+
+ROUNDS_AXIS = "prune.rounds"
+
+_OF_THE_RUN = (CONTROL_AXIS, ROUNDS_AXIS)
+"""Dotted axes whose value a level in between does not take from the cells above it: it has its own."""
 
 _CAUSE_LENGTH = 300
 
@@ -144,7 +149,7 @@ def _own_values(run: Run, axes: Sequence[str]) -> dict[str, Any]:
 
 def _of_cells(run: Run, rewinds: Mapping[str, set[Any]]) -> dict[str, Any]:
     """Fresh weights rewind to nowhere: their rewind epoch is that of the cells they answer, if these agree."""
-    if run.prune is None or run.prune.control != "reinit":
+    if run.prune is None or run.prune.control not in FRESH:
         return {}
     found = rewinds.get(run.key, set())
     return {"rewind_epoch": next(iter(found)) if len(found) == 1 else None}
@@ -162,7 +167,8 @@ def _dotted_values(plan: Plan) -> dict[str, dict[str, Any]]:
     """Run → values of the dotted axes, for each run those that all cells which need it agree on.
 
     A trunk may serve cells of several values (`"prune.scope" = ["global", "layer"]` prunes the same trunk),
-    then the axis has no value for it. Controls are the exception: a level on whose mask a control hangs is a ticket.
+    then the axis has no value for it. Two axes are exceptions: a level on whose mask a control hangs is a ticket, and
+    level i of a chain of rounds is what i rounds make.
     """
     seen: dict[str, dict[str, Any]] = {key: {} for key in plan.runs}
     clash: dict[str, set[str]] = {key: set() for key in plan.runs}
@@ -178,14 +184,18 @@ def _dotted_values(plan: Plan) -> dict[str, dict[str, Any]]:
     for key in reversed(list(plan.runs)):  # children before parents
         parent = plan.runs[key].parent
         if parent is not None:
+            own = _OF_THE_RUN if plan.runs[parent].kind == "ticket" else ()
             for axis, value in seen[key].items():
-                if axis != CONTROL_AXIS or plan.runs[parent].kind == "dense":
+                if axis not in own:
                     note(parent, axis, value)
-            clash[parent] |= clash[key] - ({CONTROL_AXIS} if plan.runs[parent].kind == "ticket" else set())
-    if plan.cells and CONTROL_AXIS in axis_names(plan):
-        for key, run in plan.runs.items():
-            if run.prune is not None and CONTROL_AXIS not in seen[key]:
-                seen[key][CONTROL_AXIS] = run.prune.role
+            clash[parent] |= clash[key] - set(own)
+    for key, run in plan.runs.items():
+        if run.prune is None:
+            seen[key].pop(ROUNDS_AXIS, None)
+        else:
+            of_run = {CONTROL_AXIS: run.prune.role, ROUNDS_AXIS: run.level}
+            for axis in of_run.keys() & set(axis_names(plan)) - seen[key].keys():
+                seen[key][axis] = of_run[axis]
     return {
         key: {axis: value for axis, value in values.items() if axis not in clash[key]}
         for key, values in seen.items()

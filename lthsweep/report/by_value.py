@@ -122,7 +122,7 @@ def accuracy_by_value(overlay: Overlay, report: ReportInput) -> Figure:
 
 
 def epochs_by_value(overlay: Overlay, report: ReportInput) -> Figure:
-    """Accuracy per epoch: along the whole chain of levels if pruning is iterative, else a panel per sparsity.
+    """Accuracy per epoch: along the chain if the sparsities are its levels, else a panel per sparsity.
 
     What is drawn per epoch is validation accuracy, for the test set is not read while training. Markers at the end
     of each training are test accuracy.
@@ -133,7 +133,7 @@ def epochs_by_value(overlay: Overlay, report: ReportInput) -> Figure:
     )
     if chains.empty:
         return _nothing("no run has a learning curve yet")
-    iterative = int(chains["level"].max()) > 1
+    iterative = _is_one_chain(chains)
     panels = _chain_panels(chains, overlay) if iterative else _level_panels(chains, overlay, report)
     columns = 1 if iterative else min(len(panels), 3)
     rows = math.ceil(len(panels) / columns)
@@ -242,6 +242,12 @@ def _numbers(frame: pd.DataFrame, column: str) -> NDArray[np.float64]:
     if column not in frame:
         return np.full(len(frame), math.nan)
     return np.asarray(pd.to_numeric(frame[column], errors="coerce"), dtype=float)
+
+
+def _is_one_chain(chains: pd.DataFrame) -> bool:
+    """Whether the amounts of each value are levels of one chain; with `prune.rounds` each has a chain of its own."""
+    amounts = chains.groupby(["value", "level"])["cut"].nunique()
+    return int(chains["level"].max()) > 1 and int(amounts.max()) == 1
 
 
 def _chain_panels(chains: pd.DataFrame, overlay: Overlay) -> list[tuple[str, pd.DataFrame]]:

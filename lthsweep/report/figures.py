@@ -112,8 +112,9 @@ OVERLAYS: Mapping[str, OverlayKind] = {
 _CONTROLS = Kind(
     "Ticket against controls",
     "Test accuracy of the tickets and of controls, a panel per rewind epoch k. reinit: the ticket's mask on fresh "
-    "weights; random: its mask shuffled within layers (random-global: across them); fine-tune and lr-rewind: its mask "
-    "on the trained weights, at the last learning rate or with the schedule rewound.",
+    "weights (reinit-masked: scaled to the fan-in that it leaves); random: its mask shuffled within layers "
+    "(random-global: across them); fine-tune and lr-rewind: its mask on the trained weights, at the last learning rate "
+    "or with the schedule rewound.",
     lambda part, report: controls_figure([part], report),
 )
 

@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import cast
 
 from lthsweep.spec.base import Table
-from lthsweep.spec.grid import AxisValue, GridSpec, iterations_of
+from lthsweep.spec.grid import AxisValue, GridSpec, iterations_of, round_sparsities
+from lthsweep.spec.models import ModelSpec, TextTransformerSpec
 from lthsweep.spec.problems import NOTHING, Problem, dotted, written
 from lthsweep.spec.pruning import PruneSpec
-from lthsweep.spec.schema import TABLES, Path, axis_names, suggestion
+from lthsweep.spec.schema import TABLES, Path, axis_names, suggestion, variants
 from lthsweep.spec.settings import with_settings
 from lthsweep.spec.slurm import SlurmSpec
 from lthsweep.spec.slurm_rules import slurm_problems
+from lthsweep.spec.sweep import SweepSpec
 from lthsweep.spec.training import SGDSpec, StepSpec, TrainSpec
 
 __all__ = ["check_all", "check_tables"]
@@ -136,6 +138,24 @@ def _filters_are_not_shuffled(tables: Tables) -> Iterator[Problem]:
         yield Problem(("prune", "control"), text, prune.control, (("prune", "method"),))
 
 
+def _rounds_are_levels_of_sparsities(tables: Tables) -> Iterator[Problem]:
+    grid, prune = tables.get("grid"), cast(PruneSpec, tables["prune"])
+    path: Path = ("prune", "rounds")
+    if prune.rounds > 1 and prune.schedule != "iterative":
+        text = 'needs prune.schedule = "iterative"; one-shot is one round'
+        yield Problem(path, text, prune.rounds, (("prune", "schedule"),))
+    if not prune.rounds or not isinstance(grid, GridSpec):
+        return
+    if grid.threshold:
+        text = "excludes grid.threshold: there are no thresholds in between; use the axis grid.sparsity, or 0"
+        yield Problem(path, text, prune.rounds, (("grid", "threshold"),))
+    for index, sparsity in enumerate(grid.sparsity or ()):
+        try:
+            round_sparsities(sparsity, prune.rounds) if sparsity else ()
+        except ValueError as error:
+            yield Problem(path, f"{error}; lower it", prune.rounds, (("grid", "sparsity", index),))
+
+
 def _rates_are_of_layers(tables: Tables) -> Iterator[Problem]:
     prune, grid = cast(PruneSpec, tables["prune"]), tables.get("grid")
     if not prune.rates:
@@ -151,6 +171,44 @@ def _rates_are_of_layers(tables: Tables) -> Iterator[Problem]:
         yield Problem(("prune", "rates"), text, dict(prune.rates), (("grid", "threshold"),))
 
 
+def _model_reads_the_data(tables: Tables) -> Iterator[Problem]:
+    sweep = cast(SweepSpec, tables["sweep"])
+    if sweep.model.reads != sweep.data.gives:
+        text = (
+            f"reads {sweep.model.reads}, and {sweep.data.name} gives {sweep.data.gives}; choose a network for "
+            f"{sweep.data.gives}: {', '.join(_networks_for(sweep.data.gives))}"
+        )
+        yield Problem(("sweep", "model", "name"), text, sweep.model.name, (("sweep", "data", "name"),))
+
+
+def _networks_for(data: str) -> list[str]:
+    known = variants(SweepSpec.model_fields["model"])
+    return [name for name, table in known.items() if cast(ModelSpec, table).reads == data]
+
+
+def _heads_share_the_embedding(tables: Tables) -> Iterator[Problem]:
+    model = cast(SweepSpec, tables["sweep"]).model
+    if isinstance(model, TextTransformerSpec) and model.embedding % model.heads:
+        text = f"must divide sweep.model.embedding = {model.embedding}"
+        yield Problem(("sweep", "model", "heads"), text, model.heads, (("sweep", "model", "embedding"),))
+
+
+def _synflow_needs_a_flow(tables: Tables) -> Iterator[Problem]:
+    sweep, method = tables.get("sweep"), cast(PruneSpec, tables["prune"]).method
+    if method == "synflow" and isinstance(sweep, SweepSpec) and isinstance(sweep.model, TextTransformerSpec):
+        text = 'is not defined for text_transformer, whose LayerNorm lets no flow through; use "snip" or "magnitude"'
+        yield Problem(("prune", "method"), text, method, (("sweep", "model", "name"),))
+
+
+def _filters_are_of_pictures(tables: Tables) -> Iterator[Problem]:
+    sweep = tables.get("sweep")
+    if isinstance(sweep, SweepSpec) and sweep.model.name.startswith("text_"):
+        text = f"is not defined for {sweep.model.name}: filters are those of networks for pictures and sounds"
+        model: Path = ("sweep", "model", "name")
+        if cast(PruneSpec, tables["prune"]).method == "filter":
+            yield Problem(("prune", "method"), text, "filter", (model,))
+
+
 def _slurm(tables: Tables) -> Iterator[Problem]:
     yield from slurm_problems(cast(SlurmSpec, tables["slurm"]))
 
@@ -162,7 +220,15 @@ _RULES: Mapping[str, tuple[Callable[[Tables], Iterator[Problem]], ...]] = {
         _nesterov_has_momentum,
         _rewind_before_end,
     ),
-    "prune": (_only_magnitudes_have_a_threshold, _filters_are_not_shuffled, _rates_are_of_layers),
+    "sweep": (_model_reads_the_data, _heads_share_the_embedding),
+    "prune": (
+        _only_magnitudes_have_a_threshold,
+        _filters_are_not_shuffled,
+        _filters_are_of_pictures,
+        _rounds_are_levels_of_sparsities,
+        _rates_are_of_layers,
+        _synflow_needs_a_flow,
+    ),
     "slurm": (_slurm,),
 }
 

@@ -1,15 +1,24 @@
-"""`[sweep.data]`: which images, how many are held out, and how they are augmented."""
+"""`[sweep.data]`: which images, texts or sounds, how many are held out, and how they are augmented."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from lthsweep.spec.base import Allowed, Table, Text, Whole
+from lthsweep.spec.base import Allowed, Number, Table, Text, Whole
 
-__all__ = ["CifarSpec", "DataSpec", "DigitsSpec", "ImageFolderSpec", "MnistSpec", "TinyImageNetSpec"]
+__all__ = [
+    "AudioSpec",
+    "CifarSpec",
+    "DataSpec",
+    "DigitsSpec",
+    "ImageFolderSpec",
+    "MnistSpec",
+    "TextSpec",
+    "TinyImageNetSpec",
+]
 
 Augment = Literal["none", "crop", "crop-flip"]
 
@@ -23,7 +32,19 @@ Validation = Annotated[Whole, Field(ge=0, description=_VALIDATION)]
 Size = Annotated[Whole, Field(ge=8, le=1024, description=_SIZE)]
 
 
-class _Data(Table):
+class _Samples(Table):
+    train_images: Whole = Field(
+        0,
+        ge=0,
+        description="Training images to train on, of those not held out: each class in proportion, the same ones "
+        "for every seed. 0 takes all.",
+    )
+
+
+class _Data(_Samples):
+    gives: ClassVar[str] = "images"
+    """What a network has to read: "images" (sounds are packed as some) or "texts"."""
+
     padding: Whole = Field(4, ge=0, le=512, description="Pixels of border from which a random crop is cut.")
     normalise: Literal["dataset", "none"] = Field(
         "dataset",
@@ -64,10 +85,7 @@ class TinyImageNetSpec(_Data):
     augment: Augment = Field("crop-flip", description=_AUGMENT)
 
 
-class ImageFolderSpec(_Data):
-    """A folder of your own, or a zip of it, with one folder of images per class."""
-
-    name: Literal["image_folder"] = Field("image_folder", description="The data set.")
+class _Own(Table):
     path: Text = Field(min_length=1, description="The folder or the zip file.")
     label: Annotated[
         Text,
@@ -79,9 +97,6 @@ class ImageFolderSpec(_Data):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
         description="What the data are called in results, wherever they lie; from the path if left out.",
     )
-    size: Size = 32
-    validation: Validation = 0
-    augment: Augment = Field("none", description=_AUGMENT)
 
     @model_validator(mode="before")
     @classmethod
@@ -91,8 +106,73 @@ class ImageFolderSpec(_Data):
         return raw
 
 
+class ImageFolderSpec(_Own, _Data):
+    """A folder of your own, or a zip of it, with one folder of images per class."""
+
+    name: Literal["image_folder"] = Field("image_folder", description="The data set.")
+    size: Size = 32
+    validation: Validation = 0
+    augment: Augment = Field("none", description=_AUGMENT)
+
+
+class TextSpec(_Own, _Samples):
+    """Texts of your own: CSV files with the columns label and text, or a `.txt` file each in folders of classes; see
+    [Text and audio](text-and-audio.md).
+    """
+
+    gives: ClassVar[str] = "texts"
+
+    name: Literal["text_csv", "text_folder"] = Field(description="The data set, by form.")
+    tokens: Literal["word", "char"] = Field(
+        "word",
+        description="What a text is cut into: words and punctuation, or single characters; in small letters.",
+    )
+    vocabulary: Whole = Field(
+        20_000,
+        ge=3,
+        le=65_536,
+        description="Tokens that are told apart: the most frequent ones of the training texts, and two for padding and "
+        "for all others.",
+    )
+    length: Whole = Field(
+        64, ge=8, le=4096, description="Tokens of a text; longer ones are cut, shorter ones filled up."
+    )
+    validation: Validation = 0
+
+
+class AudioSpec(_Own, _Data):
+    """Sounds of your own in one folder per class, read as log-mel pictures by every network for images; see
+    [Text and audio](text-and-audio.md).
+    """
+
+    name: Literal["audio_folder"] = Field("audio_folder", description="The data set.")
+    rate: Whole = Field(
+        16_000, ge=1000, le=192_000, description="Samples per second; sounds of other rates are converted."
+    )
+    seconds: Number = Field(
+        1.0,
+        ge=0.01,
+        le=600,
+        description="Length; longer sounds are cut to their middle, shorter ones set in silence.",
+    )
+    mels: Whole = Field(64, ge=8, le=512, description="Bands on the mel scale: the height of the picture.")
+    window: Whole = Field(400, ge=16, le=65_536, description="Samples of a frame.")
+    hop: Whole = Field(160, ge=1, le=65_536, description="Samples from one frame to the next.")
+    decibels: Whole = Field(
+        80,
+        ge=20,
+        le=140,
+        description="Range below full scale that is told apart; what is quieter is silence.",
+    )
+    validation: Validation = 0
+    augment: Literal["none", "shift", "crop"] = Field(
+        "none",
+        description="Random shifts of the training sounds by up to `padding` frames; with crop in pitch too.",
+    )
+
+
 DataSpec = Annotated[
-    DigitsSpec | MnistSpec | CifarSpec | TinyImageNetSpec | ImageFolderSpec,
+    DigitsSpec | MnistSpec | CifarSpec | TinyImageNetSpec | ImageFolderSpec | TextSpec | AudioSpec,
     Field(discriminator="name"),
 ]
 """Any of the data sets; which one is said by `name`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Mapping
@@ -14,14 +15,25 @@ from lthsweep.spec.base import Allowed, Number, Table, Whole
 from lthsweep.spec.initial import INIT_AXIS, pinned_axis
 from lthsweep.spec.inline import inline
 
-__all__ = ["AxisValue", "GridSpec", "LevelsSpec", "flatten_axes", "iterations_of", "short_name"]
+__all__ = [
+    "AxisValue",
+    "GridSpec",
+    "LevelsSpec",
+    "flatten_axes",
+    "iterations_of",
+    "round_sparsities",
+    "short_name",
+]
 
 AxisValue = bool | int | float | str
 """One value of an axis, as written."""
 
 _ITERATIONS = re.compile(r"(0|[1-9][0-9]*)it")
 _ROOTS = ("sweep", "model", "data", "train", "prune")
-_SHORT = {"control": "prune.control"}  # an axis that many sweeps have may be written without its table
+_SHORT = {  # axes that many sweeps have may be written without their table
+    "control": "prune.control",
+    "rounds": "prune.rounds",
+}
 _DIGITS = 12  # 1 - 0.8**1 is 0.19999999999999996; the file's reader means 0.2
 
 
@@ -34,6 +46,22 @@ class LevelsSpec(Table):
     def sparsities(self) -> list[float]:
         """1 − (1 − rate)^n for n = 1 … levels, rounded to 12 digits."""
         return [round(1 - (1 - self.rate) ** level, _DIGITS) for level in range(1, self.levels + 1)]
+
+
+def round_sparsities(sparsity: float, rounds: int) -> tuple[float, ...]:
+    """The levels of a chain that reaches `sparsity` in `rounds`, each removing the same share of what is left.
+
+    After round i it is 1 − (1 − sparsity)^(i / rounds), rounded to 12 digits; the last is `sparsity` as given. So level
+    i is the end of a chain of i rounds, whatever chain it stands in.
+
+    Raises:
+        ValueError: if the rounds are so many, or the sparsity so small, that 12 digits do not tell the levels apart.
+    """
+    between = (round(1 - (1 - sparsity) ** (i / rounds), _DIGITS) for i in range(1, rounds))
+    levels = (*between, sparsity)
+    if any(later <= earlier for earlier, later in itertools.pairwise((0.0, *levels))):
+        raise ValueError(f"{rounds} rounds to a sparsity of {sparsity:g} are less than 1e-12 apart")
+    return levels
 
 
 def iterations_of(written: AxisValue) -> int | None:
@@ -118,7 +146,7 @@ class GridSpec(Table):
 
     Besides the axes below, any single value of [sweep.model], [sweep.data], [train] and [prune] may be an
     axis under its dotted name, in quotes: `"model.init" = ["kaiming_normal", "xavier_normal"]`,
-    `"train.optimizer.lr" = [0.05, 0.1]`. `control` is short for `"prune.control"`.
+    `"train.optimizer.lr" = [0.05, 0.1]`. `control` is short for `"prune.control"`, `rounds` for `"prune.rounds"`.
     """
 
     model_config = ConfigDict(extra="allow")

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from lthsweep.spec.base import Allowed, Number, Table, Text
+from lthsweep.spec.base import Allowed, Number, Table, Text, Whole
 from lthsweep.spec.initial import SCHEMES_TEXT, scheme
 
-__all__ = ["ConvSpec", "LeNetSpec", "MobileNetV2Spec", "ModelSpec", "ResNetSpec", "VGGSpec"]
+__all__ = [
+    "AudioCNNSpec",
+    "ConvSpec",
+    "LeNetSpec",
+    "MobileNetV2Spec",
+    "ModelSpec",
+    "ResNetSpec",
+    "TextCNNSpec",
+    "TextTransformerSpec",
+    "VGGSpec",
+]
 
 
 class _Model(Table):
+    reads: ClassVar[str] = "images"
+    """What data it is for: "images" or "texts"."""
+
     init: Annotated[
         Text,
         AfterValidator(scheme),
@@ -61,8 +74,58 @@ class VGGSpec(_Model):
     name: Literal["vgg11", "vgg13", "vgg16", "vgg19"] = Field(description="The network, by depth.")
 
 
+class AudioCNNSpec(_Model):
+    """Four convolutions for log-mel pictures of sounds, after Kong et al. 2020, arXiv:1912.10211."""
+
+    name: Literal["audio_cnn"] = Field("audio_cnn", description="The network.")
+    channels: Whole = Field(
+        32,
+        ge=1,
+        le=1024,
+        description="Channels of the first convolution; the others have 2 to 4 times as many.",
+    )
+    dropout: Number = Field(0.2, ge=0, lt=1, description="Dropout before the last layer.")
+
+
+class TextCNNSpec(_Model):
+    """The convolutional network for sentences (Kim 2014, arXiv:1408.5882)."""
+
+    reads: ClassVar[str] = "texts"
+
+    name: Literal["text_cnn"] = Field("text_cnn", description="The network.")
+    embedding: Whole = Field(
+        128, ge=1, le=4096, description="Numbers per token, learnt from nothing and never pruned."
+    )
+    filters: Whole = Field(100, ge=1, le=4096, description="Filters of each of the widths 3, 4 and 5.")
+    dropout: Number = Field(0.5, ge=0, lt=1, description="Dropout before the last layer.")
+
+
+class TextTransformerSpec(_Model):
+    """A small Transformer encoder (Vaswani et al. 2017, arXiv:1706.03762) that classifies texts."""
+
+    reads: ClassVar[str] = "texts"
+
+    name: Literal["text_transformer"] = Field("text_transformer", description="The network.")
+    embedding: Whole = Field(
+        128,
+        ge=1,
+        le=4096,
+        description="Numbers per token, a multiple of `heads`; the tables are never pruned.",
+    )
+    layers: Whole = Field(2, ge=1, le=48, description="How many layers of attention.")
+    heads: Whole = Field(4, ge=1, le=128, description="Heads of each attention.")
+    dropout: Number = Field(0.1, ge=0, lt=1, description="Dropout of the embeddings and within the layers.")
+
+
 ModelSpec = Annotated[
-    MobileNetV2Spec | LeNetSpec | ConvSpec | ResNetSpec | VGGSpec,
+    MobileNetV2Spec
+    | LeNetSpec
+    | ConvSpec
+    | ResNetSpec
+    | VGGSpec
+    | AudioCNNSpec
+    | TextCNNSpec
+    | TextTransformerSpec,
     Field(discriminator="name"),
 ]
 """Any of the models; which one is said by `name`."""

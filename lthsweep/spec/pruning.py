@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from lthsweep.spec.base import Allowed, Number, Table, Text
+from lthsweep.spec.base import Allowed, Number, Table, Text, Whole
 
 __all__ = ["PruneSpec"]
 
@@ -30,15 +30,25 @@ class PruneSpec(Table):
         description="one-shot prunes once; iterative makes the sorted sparsity axis a chain of levels of "
         "train, prune, rewind.",
     )
+    rounds: Whole = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="0: under schedule iterative, the sorted sparsity axis is the chain. n: every sparsity is reached "
+        "by a chain of its own of n levels, each removing the same share of what is left; 1 is one-shot.",
+    )
     rewind: Literal["weights", "weights+optimizer", "lr", "none"] = Field(
         "weights",
         description="What returns to the rewind epoch: the weights, the optimizer's state with them, only "
         "the learning-rate schedule, or nothing (fine-tuning).",
     )
-    control: Literal["ticket", "reinit", "random", "random-global", "fine-tune", "lr-rewind"] = Field(
+    control: Literal[
+        "ticket", "reinit", "reinit-masked", "random", "random-global", "fine-tune", "lr-rewind"
+    ] = Field(
         "ticket",
-        description="ticket, or what it is compared with: its mask on fresh weights (reinit), its mask shuffled "
-        "within or across layers (random, random-global), its mask on the trained weights (fine-tune, lr-rewind).",
+        description="ticket, or what it is compared with: its mask on fresh weights (reinit), on fresh "
+        "weights scaled to the fan-in that it leaves (reinit-masked), its mask shuffled within or across layers "
+        "(random, random-global), its mask on the trained weights (fine-tune, lr-rewind).",
     )
     exclude: Annotated[
         tuple[Annotated[Text, Field(min_length=1)], ...],

@@ -26,4 +26,4 @@ class SweepSpec(Table):
     )
     description: Text = Field("", description="A line for the reader of the results.")
     model: ModelSpec = Field(description="The network.")
-    data: DataSpec = Field(description="The images.")
+    data: DataSpec = Field(description="The images, texts or sounds.")

@@ -15,6 +15,8 @@ def slurm_conf(cluster: Cluster) -> str:
 
     `cred_expire` is the delay before a requeued job may start again (SLURM's default is 120 s).
     `SlurmdTimeout` is how long a node may be silent before it counts as dead (300 s).
+    `KillWait` is SLURM's own: what is asked to leave needs its time, and more on a machine that does other work.
+    `UnkillableStepTimeout` is longer than SLURM's, since a node on which it passes is drained.
     `config_overrides` lets a node have more cores than this machine.
     """
     host = socket.gethostname()
@@ -50,8 +52,8 @@ def slurm_conf(cluster: Cluster) -> str:
         "SlurmdTimeout=10",
         "MessageTimeout=5",
         "SlurmdParameters=config_overrides",
-        "KillWait=5",
-        "UnkillableStepTimeout=30",
+        "KillWait=30",
+        "UnkillableStepTimeout=180",
         "InactiveLimit=0",
         "MinJobAge=60",
         *accounting_lines(cluster),

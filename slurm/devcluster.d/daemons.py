@@ -121,7 +121,7 @@ def run(cluster: Cluster, *command: str) -> str:
     return ended.stdout
 
 
-def wait_for(ready: Callable[[], bool], *, what: str, log: Path, seconds: float = 60.0) -> None:
+def wait_for(ready: Callable[[], bool], *, what: str, log: Path, seconds: float = 180.0) -> None:
     """Wait until something is so.
 
     Raises:

@@ -273,3 +273,52 @@ def test_mistaken_arguments_are_refused():
         evaluation_batches(IMAGES, np.arange(40), PACKED, batch_size=0, normalise="none", device="cpu")
     with pytest.raises(DataError, match="39 labels"):
         evaluation_batches(IMAGES, np.arange(39), PACKED, batch_size=8, normalise="none", device="cpu")
+
+
+TEXTS = Packed(
+    train_images=np.random.default_rng(1).integers(0, 65_536, (40, 5), dtype=np.uint16),
+    train_labels=np.arange(40) % 3,
+    test_images=np.full((3, 5), 65_535, np.uint16),
+    test_labels=np.arange(3),
+    mean=(),
+    std=(),
+    class_names=("a", "b", "c"),
+    name="texts",
+    fingerprint="",
+    folder=None,
+    vocabulary=("<pad>", "<unk>"),
+)
+
+
+def test_batches_of_texts_are_their_numbers_in_the_order_of_the_epoch():
+    """Up to the largest that 16 bits hold; neither scaled nor normalised."""
+    x, y = epoch_of(batches(TEXTS, augment="none", normalise="none"), 2)
+
+    order = epoch_order(1, 2, np.arange(40))
+    assert x.dtype == torch.int64
+    assert (x.numpy() == TEXTS.train_images[order]).all()
+    assert (y.numpy() == TEXTS.train_labels[order]).all()
+    [(tested, _)] = evaluation_batches(
+        TEXTS.test_images, TEXTS.test_labels, TEXTS, batch_size=9, normalise="none", device="cpu"
+    )
+    assert (tested == 65_535).all()
+
+
+def test_texts_are_not_augmented():
+    """There is no border from which to cut one."""
+    with pytest.raises(DataError, match="are texts"):
+        batches(TEXTS, augment="crop")
+
+
+def test_a_shift_moves_along_the_width_alone():
+    """Earlier or later by at most the padding, the border zero, as the same crop would move it."""
+    order = epoch_order(1, 3, np.arange(40))
+    _, dx, _ = crop_flip(1, 3, order, padding=2, flip=False)
+
+    x, _ = epoch_of(batches(augment="shift", normalise="none"), 3)
+
+    padded = np.pad(IMAGES, ((0, 0), (0, 0), (2, 2), (0, 0)))
+    for row, sample in enumerate(order):
+        expected = padded[sample, :, dx[row] : dx[row] + 6] / np.float32(255)
+        np.testing.assert_allclose(x[row].permute(1, 2, 0).numpy(), expected, atol=1e-7)
+    assert len(set(dx.tolist())) == 5

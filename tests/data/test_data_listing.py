@@ -27,6 +27,9 @@ def test_list_says_what_is_here_and_what_to_do(tmp_path, write_mnist, write_tar)
         "cifar100": "missing",
         "tiny_imagenet": "missing",
         "image_folder": "by path",
+        "text_csv": "by path",
+        "text_folder": "by path",
+        "audio_folder": "by path",
     }
 
     write_mnist(root / "mnist")

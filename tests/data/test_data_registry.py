@@ -20,7 +20,10 @@ def test_every_loader_exists():
 def test_keys_are_the_names():
     """A data set is found under the name that it gives itself."""
     assert all(key == entry.name for key, entry in DATASETS.items())
-    assert set(DATASETS) == {"digits", "mnist", "cifar10", "cifar100", "tiny_imagenet", "image_folder"}
+    assert set(DATASETS) == {
+        *("digits", "mnist", "cifar10", "cifar100", "tiny_imagenet"),
+        *("image_folder", "text_csv", "text_folder", "audio_folder"),
+    }
 
 
 def test_downloads_are_found_where_they_are_put():

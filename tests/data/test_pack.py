@@ -73,6 +73,20 @@ def test_options_that_move_pixels_name_another_pack(tmp_path):
     )
 
 
+def test_names_of_packs_are_pinned(tmp_path):
+    """A new kind of data must not make everybody pack everything again, nor move a fingerprint."""
+    pets = {"name": "image_folder", "path": "/data/pets.zip", "size": 16}
+    small = prepare({"name": "digits", "size": 8}, cache=tmp_path)
+
+    assert [pack_folder(options, cache=tmp_path).name for options in (MNIST, {"name": "digits"}, pets)] == [
+        "mnist-347a929208b2",
+        "digits-bae392cd3683",
+        "image_folder-749d68644f49",
+    ]
+    assert small.folder.name == "digits-7a300d3aa6b1"
+    assert small.fingerprint == "93010a7e9f37ae1bbdac7916c0992959e813f9115e36fc961295eb00e89a9a47"
+
+
 def test_relative_and_absolute_paths_name_the_same_pack(tmp_path, monkeypatch):
     """A pack must not depend on how its folder was spelled."""
     (tmp_path / "pets").mkdir()

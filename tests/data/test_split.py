@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lthsweep.data.split import split_indices
+from lthsweep.data.split import split_indices, training_split
 from lthsweep.errors import DataError
 
 LABELS = st.lists(st.integers(0, 6), min_size=1, max_size=80).map(lambda labels: np.array(labels, np.int64))
@@ -45,3 +45,47 @@ def test_split_that_leaves_nothing_is_refused(validation):
     """The message gives the range that is possible."""
     with pytest.raises(DataError, match="from 0 to 9"):
         split_indices(np.zeros(10, np.int64), validation)
+
+
+@given(LABELS, st.data())
+def test_a_part_of_the_images_is_in_proportion_and_beside_those_held_out(labels, data):
+    """Training on a part changes neither which images are held out nor the balance of the classes."""
+    validation = data.draw(st.integers(0, len(labels) - 1))
+    whole, held_out = split_indices(labels, validation)
+    wanted = data.draw(st.integers(1, len(whole)))
+
+    part, still_held_out = training_split(labels, validation, wanted)
+
+    assert still_held_out.tolist() == held_out.tolist()
+    assert len(part) == wanted
+    assert set(part) <= set(whole)
+    assert (np.diff(part) > 0).all()
+    counts, got = (np.bincount(labels[some], minlength=7) for some in (whole, part))
+    assert (np.abs(got - counts * wanted / len(whole)) < 1).all()
+
+
+def test_zero_takes_all_images_that_are_not_held_out():
+    """The neutral value: what was trained before the option was there."""
+    labels = np.arange(40) % 3
+
+    assert [one.tolist() for one in training_split(labels, 10)] == [
+        one.tolist() for one in split_indices(labels, 10)
+    ]
+
+
+def test_the_part_is_pinned_and_a_smaller_one_lies_inside():
+    """A study on a part is repeated on the same images; with equal classes a smaller part lies in a larger one."""
+    labels = np.arange(40) % 2
+    parts = [training_split(labels, 10, wanted)[0].tolist() for wanted in (6, 12, 30)]
+
+    assert parts[0] == [10, 23, 27, 32, 34, 35]
+    assert set(parts[0]) < set(parts[1]) < set(parts[2])
+
+
+@pytest.mark.parametrize("wanted", [-1, 8, 100])
+def test_a_part_larger_than_what_is_left_is_refused(wanted):
+    """The message counts what is left."""
+    with pytest.raises(
+        DataError, match="10 training images less 3 held out leave 7; lower it, or set it to 0"
+    ):
+        training_split(np.zeros(10, np.int64), 3, wanted)

@@ -10,7 +10,7 @@ from lthsweep.store.layout import SweepDir
 from lthsweep.store.record import decode
 from tests.launch.sweeps import lthsweep, write_tiny
 
-CONTROLS = '["ticket", "reinit", "random", "random-global", "fine-tune", "lr-rewind"]'
+CONTROLS = '["ticket", "reinit", "reinit-masked", "random", "random-global", "fine-tune", "lr-rewind"]'
 
 
 def asked(sweep, cache, *words):
@@ -26,20 +26,20 @@ def test_controls_join_a_sweep_that_is_done_and_only_they_are_trained(finished, 
 
     grown = lthsweep("run", sweep.path, "--set", f"grid.control={CONTROLS}", cache=cache)
 
-    # Two sparsities of two rewind epochs: 4 random, 4 random-global, 4 fine-tune, 4 lr-rewind, and 2 reinit.
+    # Two sparsities of two rewind epochs: 4 each of random, random-global, fine-tune, lr-rewind; 2 of either reinit.
     assert grown.returncode == 0, grown.stdout + grown.stderr
-    assert "18 runs finished" in grown.stdout
+    assert "20 runs finished" in grown.stdout
     assert "ticket − control, paired by seed" in grown.stdout
     found = {key: decode(sweep.record(key)) for key in sweep.record_keys()}
     assert all(sweep.record(key).read_bytes() == data for key, data in before.items())
     assert all(record.audit["ok"] for record in found.values())
     rows = asked(sweep, cache, "--table", "controls")
-    assert len(rows) == 2 * 2 * 5
+    assert len(rows) == 2 * 2 * 6
     assert {(row["n"], row["finding"]) for row in rows} == {(1, "undecided")}
     for row in rows:
         assert row["difference"] == pytest.approx(row["ticket_accuracy"] - row["control_accuracy"])
     tickets = asked(sweep, cache)
-    assert len(tickets) == 2 * 2 * 6
+    assert len(tickets) == 2 * 2 * 7
     assert {row["control"] for row in tickets} == {row["prune.control"] for row in tickets}
     assert {row["method"] for row in tickets} == {"magnitude"}
 

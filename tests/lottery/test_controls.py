@@ -86,6 +86,31 @@ def test_reinit_trains_the_whole_schedule_whatever_the_rewind_epoch(packed):
     assert len(control.curves) == EPOCHS
 
 
+def test_reinit_masked_is_reinit_with_each_neuron_scaled_to_the_inputs_it_keeps(packed):
+    """The same mask and the same draw: variance c / fan_in becomes c / kept, and the audit finds it as it started."""
+    trunk = trunk_of(packed)
+    plain, masked = start_of(trunk, step_of("reinit")), start_of(trunk, step_of("reinit-masked"))
+    control = undisturbed(trunk, step_of("reinit-masked"))
+
+    for name, mask in control.masks.items():
+        kept = np.maximum(mask.sum(axis=1, keepdims=True), 1)
+        scaled = plain[name] * np.sqrt(mask.shape[1] / kept).astype(np.float32)
+        np.testing.assert_allclose(masked[name], np.where(mask, scaled, 0), rtol=1e-6)
+    others = masked.keys() - control.masks.keys()
+    assert_same_arrays({name: masked[name] for name in others}, {name: plain[name] for name in others})
+    assert control.audit["ok"]
+    assert (control.metrics["rewind_step"], control.metrics["epochs_trained"]) == (0, EPOCHS)
+
+
+def test_what_keeps_all_of_its_inputs_is_drawn_as_in_a_dense_network(packed):
+    """With an empty threshold nothing is scaled, and both controls are one training."""
+    trunk = trunk_of(packed)
+
+    plain, masked = (undisturbed(trunk, step_of(name, 0.0)) for name in ("reinit", "reinit-masked"))
+
+    assert_same_arrays(plain.weights, masked.weights)
+
+
 # Random: other places, the weights of the trunk.
 
 

@@ -253,3 +253,18 @@ def test_the_test_set_decides_nothing(packed):
     differing = {name for name, value in measured(result).items() if value != trunk.result.metrics[name]}
     assert {"test_loss", "test_accuracy"} <= differing
     assert all(name.startswith("test_") for name in differing)
+
+
+def test_training_on_a_part_makes_shorter_epochs_and_judges_on_the_same_images(packed):
+    """A study on a part is cheaper, and its accuracies are of the same held-out and test images."""
+    whole = material_of(packed)
+    part = dataclasses.replace(whole, data={**whole.data, "train_images": 40})
+
+    assert part.training_data(SEED).train.steps == 40 // 16
+    assert part.split()[1].tolist() == whole.split()[1].tolist()
+    assert set(part.split()[0]) < set(whole.split()[0])
+    for (x, y), (other_x, other_y) in zip(
+        part.training_data(SEED).validation(), whole.training_data(SEED).validation(), strict=True
+    ):
+        assert torch.equal(x, other_x)
+        assert torch.equal(y, other_y)

@@ -29,7 +29,7 @@ def digest(model: nn.Module) -> str:
 
 
 @pytest.mark.parametrize("shape", [CIFAR, (1, 28, 28)])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [name for name in MODELS if not name.startswith("text_")])
 def test_every_model_learns_from_images_of_one_and_of_three_channels(name, shape):
     """Forward and backward reach every parameter, on the shapes of the data sets."""
     model = build_model({"name": name}, input_shape=shape, classes=7, seed=0)

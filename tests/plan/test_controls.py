@@ -134,10 +134,10 @@ def test_snapshots_are_left_only_for_those_who_return_to_them():
 
 
 def test_epochs_of_controls():
-    """S·T for trunks; per seed and sparsity T for reinit, and T − k for every other control and rewind epoch."""
+    """S·T for trunks; per seed and sparsity T for either reinit, and T − k for each other control and rewind epoch."""
     plan = make_plan(GRID | {"control": ALL})
 
-    assert cost_of(plan).epochs == 2 * (10 + 2 * (10 + 5 * (10 + 8)))
+    assert cost_of(plan).epochs == 2 * (10 + 2 * (2 * 10 + 5 * (10 + 8)))
 
 
 @pytest.mark.parametrize("method", ["snip", "synflow"])
@@ -187,6 +187,7 @@ def test_keys_of_controls_are_pinned():
     assert found | {"snip": key_at(snip, sparsity=0.5)} == {
         "ticket": "52eb91e1ea6a9f572362",
         "reinit": "3974c530dbccb1551ad5",
+        "reinit-masked": "2e421179b62fa7043314",
         "random": "ab54262a8f3efa680f11",
         "random-global": "756b9984d7cb40417561",
         "fine-tune": "27fabe8b674f46f12ff5",

@@ -190,3 +190,16 @@ def test_what_a_run_has_done_already_is_not_left():
 
     assert (half.work, half.longest_chain) == (15.0, 15.0)
     assert estimate(plan, set(), known, 1, {ticket: 1.0}).work == 10.0
+
+
+def test_a_part_of_the_images_makes_shorter_epochs():
+    """Steps of a part are known for a folder of images too; what was measured of the whole says nothing of a part."""
+    folder = {"name": "image_folder", "path": "x"}
+    whole, part = (
+        make_plan({"sparsity": [0.5]}, data={**folder, "train_images": images}).dense[0].recipe
+        for images in (0, 1000)
+    )
+
+    assert (steps_per_epoch(whole), steps_per_epoch(part)) == (None, 1000 // 128)
+    assert "train_images" not in recipe_id(whole)  # what was measured before the option came is still known
+    assert recipe_id(whole) != recipe_id(part)

@@ -217,3 +217,30 @@ def test_a_folder_of_images_is_not_measured_beforehand(tmp_path):
     plan = make_plan({"sparsity": [0.5], "rewind_epoch": ["99999it"]}, data=data)
 
     assert len(plan.runs) == 2
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (
+            {"name": "mnist", "train_images": 55_001},
+            "mnist has 55000 training images besides the 5000 held out",
+        ),
+        ({"name": "digits", "train_images": 100}, "100 training images of digits make no batch"),
+        ({"name": "image_folder", "path": "x", "train_images": 100}, "make no batch; lower it"),
+    ],
+    ids=str,
+)
+def test_a_part_of_the_images_that_makes_no_epoch_is_refused(data, said):
+    """As far as the size of the data set is known beforehand; else a worker says it."""
+    with pytest.raises(SpecError, match=said):
+        make_plan({"sparsity": [0.5]}, data=data)
+
+
+def test_rewind_points_are_checked_against_the_part_that_is_trained_on():
+    """With a part, the length of an epoch is known for a folder of images too."""
+    data = {"name": "image_folder", "path": "x", "train_images": 1280}
+
+    make_plan({"sparsity": [0.5], "rewind_epoch": ["99it"]}, data=data)
+    with pytest.raises(SpecError, match="100it is step 100 of the 100 in 10 epochs"):
+        make_plan({"sparsity": [0.5], "rewind_epoch": ["100it"]}, data=data)

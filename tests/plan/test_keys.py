@@ -80,7 +80,12 @@ def test_zero_is_not_false_when_an_option_is_neutral():
 
 def test_what_joined_after_keys_were_pinned_is_neutral():
     """An entry here says that an option was added after results had been published."""
-    assert NEUTRAL == {"prune.control": "ticket", "prune.rates": {}, "train.group_lasso": 0.0}
+    assert NEUTRAL == {
+        "prune.control": "ticket",
+        "prune.rates": {},
+        "data.train_images": 0,
+        "train.group_lasso": 0.0,
+    }
 
 
 def keys(grid=GRID, **tables):
@@ -148,6 +153,7 @@ def test_the_default_written_out_is_the_default_left_out():
         {"train": {"schedule": {"name": "constant", "warmup": 0.5}}},
         {"model": {"name": "lenet_300_100", "init": "xavier_normal"}},
         {"data": {"name": "mnist", "validation": 4000}},
+        {"data": {"name": "mnist", "train_images": 10000}},
         {"data": {"name": "mnist", "augment": "crop"}},
         {"data": {"name": "mnist", "normalise": "none"}},
     ],

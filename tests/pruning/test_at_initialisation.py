@@ -14,6 +14,7 @@ from torch import nn
 
 from lthsweep.errors import PruningError, UnknownNameError
 from lthsweep.models.build import build_model
+from lthsweep.models.shapes import TextShape
 from lthsweep.pruning.at_initialisation import make_initial_mask
 from lthsweep.pruning.counts import kept_count
 from lthsweep.pruning.layers import layer_rows
@@ -266,3 +267,40 @@ def test_an_unknown_method_points_to_the_nearest():
         masks_of(network("lenet_300_100"), "synflw", 0.5)
     with pytest.raises(UnknownNameError, match="did you mean 'snip'"):
         make_mask({"w": torch.ones(2)}, None, method="snipp", scope="global", sparsity=0.5, seed=0)
+
+
+def test_synflow_on_texts_is_the_flow_behind_the_table_of_tokens():
+    """An input of ones, as everywhere; which tokens there are and what their rows hold does not matter."""
+    model = build_model({"name": "text_cnn"}, input_shape=TextShape(9, 20), classes=3, seed=0)
+    names = list(prunable_weights(model))
+
+    scores = synflow_scores(model, names, (torch.ones(2, 9, dtype=torch.int64), torch.zeros(2)))
+    with torch.no_grad():
+        model.embedding.weight.mul_(7)
+    again = synflow_scores(model, names, (torch.full((1, 9), 5), torch.zeros(1)))
+
+    assert all(torch.equal(scores[name], again[name]) for name in names)
+    flow = scores["fc.weight"].sum()
+    torch.testing.assert_close(sum(scores[f"conv{width}.weight"].sum() for width in (3, 4, 5)), flow)
+
+
+def test_synflow_refuses_networks_that_normalise_layers():
+    """A LayerNorm makes zeros of ones: every score would be a tie."""
+    model = build_model({"name": "text_transformer"}, input_shape=TextShape(9, 20), classes=3, seed=0)
+
+    with pytest.raises(PruningError, match=r"layers\.0\.norm1 is a LayerNorm"):
+        synflow_scores(model, ["fc.weight"], (torch.ones(2, 9, dtype=torch.int64), torch.zeros(2)))
+
+
+@pytest.mark.parametrize("name", ["text_cnn", "text_transformer"])
+def test_snip_ranks_the_weights_of_networks_for_texts(name):
+    """By a batch of tokens."""
+    model = build_model({"name": name}, input_shape=TextShape(9, 20), classes=3, seed=0)
+    batch = (torch.arange(36).view(4, 9) % 19 + 1, torch.tensor([0, 1, 2, 0]))
+
+    masks = make_initial_mask(
+        model, prunable_weights(model), method="snip", scope="global", sparsity=0.5, batch=lambda: batch
+    )
+
+    total = sum(mask.numel() for mask in masks.values())
+    assert sum(int(mask.sum()) for mask in masks.values()) == kept_count(total, 0.5)

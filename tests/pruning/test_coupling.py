@@ -10,6 +10,7 @@ from networks import NETWORKS, network
 from torch import nn
 
 from lthsweep.errors import PruningError
+from lthsweep.models.shapes import TextShape
 from lthsweep.pruning.coupling import families_of
 from lthsweep.pruning.prunable import prunable_weights
 
@@ -131,3 +132,11 @@ def test_without_torch_pruning_the_error_says_what_to_install(monkeypatch):
 
     with pytest.raises(PruningError, match="pip install torch-pruning"):
         families_of(model, shape)
+
+
+def test_networks_that_read_texts_are_refused():
+    """Their filters are no feature maps that another layer reads."""
+    model, _ = network("lenet_300_100")
+
+    with pytest.raises(PruningError, match="reads texts"):
+        families_of(model, TextShape(length=8, vocabulary=20))

@@ -127,3 +127,17 @@ def test_dead_layers_and_audit_are_shown_per_run():
 
     assert frame["dead_layers"].tolist() == ["", LAYERS[0]]
     assert frame["audit_ok"].isna().tolist() == [True, False]
+
+
+def test_a_level_in_between_says_how_many_rounds_it_took():
+    """It answers no cell, and yet it is what its number of rounds makes: it can be asked for like the others."""
+    plan = make_plan(
+        sparsity=[0.75, 0.9], rewind_epoch=[0], seed=[0], rounds=[1, 2], prune={"schedule": "iterative"}
+    )
+
+    frame = table(plan)
+
+    tickets = frame[frame["kind"] == "ticket"]
+    assert (tickets["prune.rounds"] == tickets["level"]).all()
+    assert tickets.loc[tickets["sparsity"] == 0.5, "prune.rounds"].tolist() == [1]
+    assert frame["prune.rounds"].isna().tolist() == (frame["kind"] == "dense").tolist()

@@ -107,3 +107,19 @@ def test_the_levels_of_a_chain_lie_one_behind_the_other():
     assert list(means[0].get_xdata()) == list(range(1, 10))
     ends = [line for line in plot.get_lines() if list(line.get_xdata()) == [3, 6, 9]]
     assert len(ends) == len(INITS["model.init"])
+
+
+def test_sparsities_with_chains_of_their_own_have_panels_of_their_own():
+    """In rounds, all sparsities of the grid are at the same level; one behind the other they would be no chain."""
+    report = sweep(**{**_SMALL, "further": {"prune.rounds": [1, 4]}})
+    rounds = [
+        0 if kind == "dense" else int(n)
+        for kind, n in zip(report.runs["kind"], report.runs["prune.rounds"].replace("", 0), strict=True)
+    ]
+    report = replace(report, runs=report.runs.assign(level=rounds))
+    (overlay,) = overlays(report)
+
+    figure = epochs_by_value(overlay, report)
+
+    titles = [plot.get_title() for plot in figure.axes]
+    assert [title for title in titles if title.startswith("sparsity")] == ["sparsity 0.5", "sparsity 0.9"]

@@ -15,7 +15,7 @@ from lthsweep.report.figures import KINDS, draw_figures
 from lthsweep.report.style import paper_style
 from lthsweep.report.terminal import control_table
 
-CONTROLS = ("ticket", "reinit", "random", "random-global", "fine-tune", "lr-rewind")
+CONTROLS = ("ticket", "reinit", "reinit-masked", "random", "random-global", "fine-tune", "lr-rewind")
 
 
 def with_controls(**options):
@@ -107,4 +107,4 @@ def test_the_terminal_table_says_what_it_leaves_out(limit):
     text = out.getvalue()
     assert text.count("ticket better") == (limit or len(frame))
     assert "+1.00 [+0.50, +1.50]" in text
-    assert ("15 rows more" in text) == (limit is not None)
+    assert ("19 rows more" in text) == (limit is not None)

@@ -156,7 +156,7 @@ class Chaos:
         return True
 
     def _controller(self) -> bool:
-        self.cluster.ctld_kill()
+        self.cluster.ctld_kill(saved=False)
         time.sleep(self._random.uniform(0, 5))
         self.cluster.ctld_start()
         return True

@@ -19,9 +19,12 @@ from pathlib import Path
 
 import pytest
 
+from lthsweep.errors import ClusterSilentError
+
 HERE = Path(__file__).parent
 DEVCLUSTER = HERE.parents[1] / "slurm" / "devcluster"
 LIGHT = ("test_runs_on_slurm.py", "test_three_ways.py")  # what `make test` runs of this folder
+MARK = "write-this-down"  # name of a job that is never started
 UNAVAILABLE = 3  # the exit code of `devcluster up` where SLURM is not installed or not permitted
 
 
@@ -54,7 +57,7 @@ class DevCluster:
     env: Mapping[str, str] = field(default_factory=dict)
 
     def run(
-        self, *command: str | Path, check: bool = True, timeout: float = 60
+        self, *command: str | Path, check: bool = True, timeout: float = 120
     ) -> subprocess.CompletedProcess[str]:
         """A command on the login node; unless told otherwise it must succeed."""
         ended = subprocess.run(
@@ -84,6 +87,14 @@ class DevCluster:
         lines = self.run("sinfo", "--noheader", "--Node", "--format=%N %T").stdout.splitlines()
         return dict(line.split() for line in lines)
 
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """While the block runs no other job of the partition starts: somebody else has all nodes."""
+        blockers = [self.sbatch("sleep 3600", "--exclusive", "--time=120") for _ in self.nodes]
+        self.wait_until(lambda: all(self.queue().get(job) == "RUNNING" for job in blockers))
+        yield
+        self.run("scancel", *blockers)
+
     def node_kill(self, name: str) -> None:
         """A power cut. SLURM takes 15 to 30 seconds to notice."""
         self._devcluster("node", name, "kill")
@@ -102,11 +113,19 @@ class DevCluster:
     def node_resume(self, name: str) -> None:
         self._devcluster("node", name, "resume")
 
-    def ctld_kill(self) -> None:
+    def ctld_kill(self, *, saved: bool = True) -> None:
+        """SIGKILL to slurmctld, after it has written its queue down.
+
+        It does so up to five seconds late. With `saved=False` it may forget jobs, run them again, and give their ids to
+        others; a node on which a forgotten job still runs is drained when it gets another of this id.
+        """
+        if saved:
+            self._save_queue()
         self._devcluster("ctld", "kill")
 
     def ctld_start(self) -> None:
         self._devcluster("ctld", "start")
+        self.run("scancel", f"--name={MARK}", check=False)
 
     def dbd_kill(self) -> None:
         self._devcluster("dbd", "kill")
@@ -114,17 +133,28 @@ class DevCluster:
     def dbd_start(self) -> None:
         self._devcluster("dbd", "start")
 
-    def wait_until(self, what: Callable[[], bool], seconds: float = 120) -> None:
-        """Wait until something is so; a cluster on which it never is fails the test."""
+    def wait_until(self, what: Callable[[], bool], seconds: float = 240) -> None:
+        """Wait until something is so; a cluster on which it never is fails the test.
+
+        A SLURM that does not answer, as daemons of a busy machine do now and then, leaves the matter open.
+        """
         until = time.monotonic() + seconds
-        while not what():
+        while not holds(what):
             if time.monotonic() > until:
-                raise AssertionError(
-                    f"waited {seconds:g} s in vain; queue {self.queue()}, {self.node_states()}"
-                )
+                raise AssertionError(f"waited {seconds:g} s in vain; {self.scene()}")
             time.sleep(0.2)
 
-    def wait_empty(self, seconds: float = 120) -> None:
+    def scene(self) -> str:
+        """Jobs and nodes, with SLURM's reasons, for the message of a failed test."""
+        asked = (
+            ("squeue", "--array", "--format=%i %j %T %N %r"),
+            ("sinfo", "--Node", "--format=%N %T"),
+            ("sinfo", "--list-reasons", "--format=%N %E"),
+        )
+        told = (self.run(*words, check=False) for words in asked)
+        return "\n".join(ended.stdout + ended.stderr for ended in told)
+
+    def wait_empty(self, seconds: float = 240) -> None:
         """Wait until no job is in the queue."""
         self.wait_until(lambda: not self.queue(), seconds)
 
@@ -133,13 +163,33 @@ class DevCluster:
         if self._devcluster("status", check=False).returncode:
             if self.accounting:
                 self.dbd_start()
+            self._number_jobs_anew()
             self.ctld_start()
             for name in self.nodes:
                 self.node_start(name)
-        if self.queue():
-            self.run("scancel", *self.queue())
-            self.wait_empty()
+        self.wait_until(self._is_cleared)
         self.wait_until(self._all_idle)
+
+    def _is_cleared(self) -> bool:
+        """Whether the queue is empty; cancels what is in it, also what slurmctld hears of from a node just now."""
+        left = self.queue()
+        if left:
+            self.run("scancel", *left, check=False)
+        return not left
+
+    def _save_queue(self) -> None:
+        """Make slurmctld write its queue down, as it does when a job is submitted; `ctld_start` cancels that job."""
+        begun, saved = time.time(), self.folder / "state" / "job_state"
+        self.sbatch("true", "--hold", f"--job-name={MARK}")
+        self.wait_until(lambda: saved.exists() and saved.stat().st_mtime > begun)
+
+    def _number_jobs_anew(self) -> None:
+        """A slurmctld that is started next gives no job an id that a node may have seen: see `ctld_kill`."""
+        conf = self.folder / "etc" / "slurm.conf"
+        lines = conf.read_text().splitlines()
+        known = [int(line.partition("=")[2]) for line in lines if line.startswith("FirstJobId=")]
+        kept = [line for line in lines if not line.startswith("FirstJobId=")]
+        conf.write_text("\n".join([*kept, f"FirstJobId={max(known, default=0) + 10_000}", ""]))
 
     def _all_idle(self) -> bool:
         """Whether every node waits for work; resumes those that are drained, which only one that answers can be."""
@@ -153,7 +203,16 @@ class DevCluster:
         self._devcluster("down")
 
     def _devcluster(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        return self.run(sys.executable, DEVCLUSTER, *words, "--dir", self.folder, check=check)
+        command = (sys.executable, DEVCLUSTER, *words, "--dir", self.folder)
+        return self.run(*command, check=check, timeout=400)
+
+
+def holds(what: Callable[[], bool]) -> bool:
+    """Whether something is so; where a daemon does not answer, as far as one knows it is not."""
+    try:
+        return what()
+    except (AssertionError, ClusterSilentError, subprocess.SubprocessError):
+        return False
 
 
 @contextmanager
@@ -170,7 +229,7 @@ def running(**options: object) -> Iterator[DevCluster]:
         *("--while", str(os.getpid())),  # if this process is killed, the cluster ends as well
     ]
     started = subprocess.run(
-        [sys.executable, DEVCLUSTER, "up", *words], capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, DEVCLUSTER, "up", *words], capture_output=True, text=True, timeout=900, check=False
     )
     if started.returncode:
         shutil.rmtree(folder, ignore_errors=True)

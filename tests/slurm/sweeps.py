@@ -18,6 +18,7 @@ from lthsweep.spec import load_spec
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.publish import differences
 from lthsweep.store.record import Record, decode
+from tests.slurm.conftest import holds
 
 SLURM = """
 [slurm]
@@ -47,7 +48,7 @@ class OnSlurm:
     file: Path
     sweep: SweepDir
 
-    def lthsweep(self, *arguments: str | Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    def lthsweep(self, *arguments: str | Path, timeout: float = 900) -> subprocess.CompletedProcess[str]:
         """A command of ours, beside this cluster."""
         return subprocess.run(
             [sys.executable, "-m", "lthsweep", *map(str, arguments)],
@@ -79,14 +80,14 @@ class OnSlurm:
     def done(self) -> int:
         return len(self.sweep.record_keys())
 
-    def wait_for(self, what: Callable[[], bool], seconds: float = 240) -> None:
-        """Wait until something is true on disk; a sweep that hangs fails the test."""
+    def wait_for(self, what: Callable[[], bool], seconds: float = 900) -> None:
+        """Wait until something is true on disk, or of the cluster; a sweep that hangs fails the test."""
         until = time.monotonic() + seconds
-        while not what():
+        while not holds(what):
             assert time.monotonic() < until, f"waited {seconds:g} s in vain; {self.scene()}"
             time.sleep(0.3)
 
-    def wait_done(self, seconds: float = 240) -> None:
+    def wait_done(self, seconds: float = 900) -> None:
         """Wait until every run has a record."""
         wanted = len(self.plan.runs)
         self.wait_for(lambda: self.done == wanted, seconds)

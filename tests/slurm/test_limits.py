@@ -180,10 +180,10 @@ def test_a_limit_that_nobody_shows_is_no_limit_until_sbatch_says_so(cluster_of, 
     """Without jobs in a QOS only the database knows its limit per user; dead or stopped, it must not hold us up."""
     cluster = cluster_of()
     monkeypatch.setenv("SLURM_CONF", cluster.env["SLURM_CONF"])
-    monkeypatch.setattr(limits, "ACCOUNTING_SECONDS", 2.0)
     cluster.run("sacctmgr", "--immediate", "modify", "qos", "normal", "set", "MaxSubmitJobsPerUser=3")
     assert read_limits(SITE).room == 3
 
+    monkeypatch.setattr(limits, "ACCOUNTING_SECONDS", 2.0)
     with stopped(cluster, "slurmdbd"):
         assert read_limits(SITE).room is None
     cluster.dbd_kill()

@@ -12,6 +12,7 @@ from lthsweep.launch.slurm.traces import nodes_of
 from lthsweep.store.layout import SweepDir
 from tests.launch.sweeps import lthsweep as locally
 from tests.launch.sweeps import write_tiny
+from tests.slurm.faults.interrupted import ODOMETER
 from tests.slurm.sweeps import OnSlurm, assert_same_science, write_sweep
 
 
@@ -48,21 +49,23 @@ def test_a_sweep_on_slurm_gives_the_records_of_the_local_one(on_slurm, tmp_path,
     assert set(ours.starts().values()) == {1}
 
 
-def test_run_returns_before_anything_is_trained(on_slurm):
-    ours = on_slurm(epochs=10)
-    ours.run()
+def test_run_returns_before_anything_is_trained(on_slurm, cluster):
+    ours = on_slurm()
+    with cluster.busy():
+        ours.run()
 
-    assert ours.done < len(ours.plan.runs)
+        assert ours.done == 0
     ours.wait_done()
 
 
-def test_a_second_run_submits_nothing(on_slurm):
+def test_a_second_run_submits_nothing(on_slurm, cluster):
     ours = on_slurm()
-    ours.run()
-    before = len(ours.journal())
-    ours.run()
+    with cluster.busy():
+        ours.run()
+        before = len(ours.journal())
+        ours.run()
 
-    assert len(ours.journal()) == before
+        assert len(ours.journal()) == before
     ours.wait_done()
     assert set(ours.starts().values()) == {1}
 
@@ -75,11 +78,12 @@ def test_wait_stays_until_the_table_is_there(on_slurm):
     assert ours.sweep.table.exists()
 
 
-def test_what_is_measured_first_packs_what_comes_then(on_slurm):
+def test_what_is_measured_first_packs_what_comes_then(on_slurm, cluster):
     """Nobody knows how long an epoch takes: dense runs go first, the follow-up submits their tickets."""
     ours = on_slurm(seeds="[0, 1]")
-    said = ours.run()
-    first = [submission for submission in ours.journal() if submission.kind == "train"]
+    with cluster.busy():
+        said = ours.run()
+        first = [submission for submission in ours.journal() if submission.kind == "train"]
     ours.wait_done()
 
     assert "not known yet" in said
@@ -107,7 +111,7 @@ def test_two_shells_at_once_submit_everything_once(on_slurm):
         subprocess.Popen([sys.executable, "-m", "lthsweep", *arguments], env=dict(ours.environment))
         for _ in range(3)
     ]
-    assert [shell.wait(120) for shell in shells] == [0, 0, 0]
+    assert [shell.wait(600) for shell in shells] == [0, 0, 0]
     ours.wait_done()
 
     submitted = [
@@ -153,8 +157,11 @@ def test_what_slurm_would_refuse_is_said_before_anything_is_written(on_slurm, wr
     assert not ours.sweep.path.exists()
 
 
-def test_cancel_empties_the_queue_and_run_goes_on(on_slurm):
-    ours = on_slurm(epochs=30, seeds="[0, 1]", checkpoint_seconds=1)
+def test_cancel_empties_the_queue_and_run_goes_on(on_slurm, tmp_path):
+    """Steps last so long that a run has a checkpoint before its end, until the sweep is cancelled."""
+    ours = on_slurm(seeds="[0, 1]", checkpoint_seconds=1)
+    ours.environment = {**ours.environment, "PYTHONPATH": str(ODOMETER), "LTH_ODOMETER": str(tmp_path)}
+    (tmp_path / "pace").write_text("0.2")
     ours.run()
     ours.wait_for(lambda: bool(list(ours.sweep.checkpoints.glob("*.safetensors"))))
     said = ours.lthsweep("cancel", ours.sweep.path)
@@ -162,6 +169,7 @@ def test_cancel_empties_the_queue_and_run_goes_on(on_slurm):
 
     assert "cancelled" in said.stdout, said.stderr
     assert ours.done < len(ours.plan.runs)
+    (tmp_path / "pace").write_text("0")
     ours.run()
     ours.wait_done()
 

@@ -128,7 +128,7 @@ def is_ready(folder):
 def test_the_notice_before_the_time_limit_reaches_the_command(cluster, folder, tmp_path):
     """SLURM looks at the time now and then, and sends the notice up to a minute early."""
     submit(hearing(folder, tmp_path, minutes=2), replace(SITE, grace_seconds=30))
-    cluster.wait_empty(seconds=200)
+    cluster.wait_empty(seconds=400)
 
     assert "heard SIGUSR2" in "".join(logs(folder))
 
@@ -185,11 +185,16 @@ def test_a_job_submits_another_as_if_nobody_were_around_it(cluster, folder, tmp_
         assert "SBATCH_TIMELIMIT" not in job
 
 
-def test_jobs_wait_for_what_they_depend_on(cluster, folder):
-    first = submit(job_in(folder, "import time; time.sleep(3)", elements=2), SITE)
+def test_jobs_wait_for_what_they_depend_on(cluster, folder, tmp_path):
+    done = tmp_path / "done"
+    waits = f"import os, time\nwhile not os.path.exists({str(done)!r}): time.sleep(0.1)"
+    (tmp_path / "waits.py").write_text(waits)
+    first = submit(job_in(folder, "", elements=2, command=(sys.executable, str(tmp_path / "waits.py"))), SITE)
     second = submit(job_in(folder, TELL, elements=2, dependency=f"aftercorr:{first}"), SITE)
 
     cluster.wait_until(lambda: any(e.job == second and e.reason == "Dependency" for e in read_queue()))
+    assert told(folder) == []
+    done.touch()
     cluster.wait_empty()
     assert len(told(folder)) == 2
 
@@ -263,13 +268,15 @@ def test_a_dead_controller_is_silence_and_not_a_refusal(cluster, folder):
 PUTS_BACK = """
 import os, signal, time
 from lthsweep.launch.slurm.cluster.sbatch import requeue
-signal.signal(signal.SIGTERM, lambda *_: None)
+told = []
+signal.signal(signal.SIGTERM, lambda *_: told.append(True))
 own = os.environ["SLURM_ARRAY_JOB_ID"] + "_" + os.environ["SLURM_ARRAY_TASK_ID"]
 restarts = int(os.environ.get("SLURM_RESTART_COUNT", 0))
 print("start", own, restarts, flush=True)
 if restarts == 0:
     print(requeue(own), flush=True)
-    time.sleep(60)
+    while not told:
+        time.sleep(0.1)
 """
 
 

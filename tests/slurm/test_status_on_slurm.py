@@ -31,14 +31,12 @@ def said(ours, *words):
 
 def test_a_sweep_behind_others_says_what_its_jobs_wait_for_and_is_done_in_the_end(sweep_on, cluster):
     ours = sweep_on(cluster)
-    blockers = [cluster.sbatch("sleep 600", "--exclusive") for _ in cluster.nodes]
-    cluster.wait_until(lambda: set(cluster.queue().values()) == {"RUNNING"})
-    ours.run()
-    ours.wait_for(lambda: ours.status()["states"]["pending"] == 1)
-
-    told = ours.status()
-    text = said(ours, "status", ours.sweep.path)
-    cluster.run("scancel", *blockers)
+    with cluster.busy():
+        ours.run()
+        ours.wait_for(lambda: ours.status()["states"]["pending"] == 1)
+        ours.wait_for(lambda: ours.status()["run_list"][0]["reason"] in ("Resources", "Priority"))
+        told = ours.status()
+        text = said(ours, "status", ours.sweep.path)
     watched = said(ours, "status", ours.sweep.path, "--watch", "--seconds", "1")
 
     dense = told["run_list"][0]
@@ -52,16 +50,14 @@ def test_a_sweep_behind_others_says_what_its_jobs_wait_for_and_is_done_in_the_en
 
 def test_where_slurmctld_is_dead_what_was_submitted_is_unknown_and_records_count(sweep_on, cluster):
     ours = sweep_on(cluster)
-    blockers = [cluster.sbatch("sleep 600", "--exclusive") for _ in cluster.nodes]
-    cluster.wait_until(lambda: set(cluster.queue().values()) == {"RUNNING"})
-    ours.run()
-    ours.wait_for(lambda: ours.status()["states"]["pending"] == 1)
-    cluster.ctld_kill()
-    ours.wait_for(lambda: ours.status()["slurm"]["silence"])
+    with cluster.busy():
+        ours.run()
+        ours.wait_for(lambda: ours.status()["states"]["pending"] == 1)
+        cluster.ctld_kill()
+        ours.wait_for(lambda: ours.status()["slurm"]["silence"])
 
-    ended = ours.lthsweep("status", ours.sweep.path)
-    cluster.ctld_start()
-    cluster.run("scancel", *blockers)
+        ended = ours.lthsweep("status", ours.sweep.path)
+        cluster.ctld_start()
     ours.wait_done()
 
     assert ended.returncode == 3
@@ -103,6 +99,7 @@ def test_the_log_of_a_run_leads_to_that_of_its_job(sweep_on, cluster):
     ours = sweep_on(cluster)
     ours.run()
     ours.wait_done()
+    cluster.wait_empty()  # a job says what it did after the record of its last run is there
     cell = "sparsity=0.8,rewind_epoch=1,seed=0"
 
     run, job = said(ours, "logs", ours.sweep.path, cell), said(ours, "logs", ours.sweep.path, cell, "--job")

@@ -87,7 +87,7 @@ def test_a_slurm_array_an_mpi_job_and_a_shell_share_one_directory(sweep_in, cach
     )
     job = start(mpi(), 3, *arguments, "--on", "mpi", cache=cache)
     said = end(job)
-    assert shell.wait(240) == 0
+    assert shell.wait(600) == 0
     ours.wait_done()
     ours.run("--wait")
 

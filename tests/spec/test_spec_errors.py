@@ -198,6 +198,24 @@ def test_a_wrong_value_is_shown_with_what_is_allowed(changes, said):
         ),
         ({"train__group_lasso": -1e-3}, "train.group_lasso = -0.001: must be a number >= 0"),
         (
+            {"prune__rounds": 3},
+            'prune.rounds = 3: needs prune.schedule = "iterative"; one-shot is one round',
+        ),
+        (
+            {"grid__rounds": [1, 3]},
+            'grid."prune.rounds"[1] = 3: needs prune.schedule = "iterative"; one-shot is one round',
+        ),
+        (
+            {"grid__sparsity": None, "grid__threshold": [0.1], "prune__rounds": 1},
+            "prune.rounds = 1: excludes grid.threshold: there are no thresholds in between",
+        ),
+        (
+            {"prune__rounds": 9, "prune__schedule": "iterative", "grid__sparsity": [0.5, 1e-12]},
+            "prune.rounds = 9: 9 rounds to a sparsity of 1e-12 are less than 1e-12 apart; lower it",
+        ),
+        ({"prune__rounds": -1}, "prune.rounds = -1: must be a whole number >= 0 and <= 1000"),
+        ({"grid__rounds": [1], "grid__prune.rounds": [2]}, "grid: the axis prune.rounds is there twice"),
+        (
             {"prune__scope": "global", "prune__rates": {"fc3": 0.5}},
             'prune.rates = { fc3 = 0.5 }: needs prune.scope = "layer"',
         ),

@@ -25,9 +25,14 @@ from lthsweep.spec.schema import axis_names, walk
 from tests.spec.files import spec
 
 PRESETS = [
+    "audio-cnn",
+    "cifar10-cnn-rounds",
     "cifar10-conv6-init",
     "cifar10-filters",
     "cifar10-mobilenetv2",
+    "cifar10-mobilenetv2-small",
+    "cifar10-mobilenetv2-thresholds",
+    "digits-cnn-rounds",
     "digits-controls",
     "digits-filters",
     "digits-lenet",
@@ -35,7 +40,10 @@ PRESETS = [
     "digits-mobilenetv2",
     "mnist-lenet",
     "mnist-lenet-init",
+    "paper-conv6-cifar10",
     "paper-lenet-mnist",
+    "paper-resnet20-cifar10",
+    "text-cnn",
 ]
 
 words = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=12)

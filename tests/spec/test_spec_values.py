@@ -34,6 +34,7 @@ def test_defaults_are_those_of_the_protocol():
             },
             "data": {
                 "name": "cifar10",
+                "train_images": 0,
                 "validation": 5000,
                 "augment": "crop-flip",
                 "padding": 4,
@@ -59,6 +60,7 @@ def test_defaults_are_those_of_the_protocol():
             "method": "magnitude",
             "scope": "global",
             "schedule": "one-shot",
+            "rounds": 0,
             "rewind": "weights",
             "control": "ticket",
             "exclude": (),

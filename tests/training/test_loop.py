@@ -10,9 +10,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from lthsweep.errors import TrainingError
+from lthsweep.pruning.apply import apply_masks, mask_multipliers
 from lthsweep.pruning.audit import optimizer_momenta
 from lthsweep.training.loop import Training, TrainingData, has_random_layers
 from lthsweep.training.metrics import Score
+from lthsweep.training.optimizers import OPTIMIZERS as REGISTERED
 from lthsweep.training.schedule import learning_rate_factor
 from tests.training.cases import (
     BATCH,
@@ -272,6 +275,61 @@ def test_pruned_weights_and_momenta_are_zero_after_every_step(packed, make, opti
     assert checked[-1] == expected
     kept = torch.cat([model.get_parameter(name)[mask] for name, mask in masks.items()])
     assert kept.count_nonzero() == kept.numel()
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("make", [perceptron, convolutional])
+def test_multiplying_the_weights_too_would_change_no_bit(packed, make, optimizer):
+    """Masked gradients are enough, because every optimiser leaves a zero with zero momenta and no gradient a zero."""
+    models = make(), make()
+    masks = half_masks(models[0])
+    once, twice = (
+        Training(model, data_of(packed), train_table(optimizer), seed=0, masks=masks) for model in models
+    )
+    weights = {name: models[1].get_parameter(name) for name in masks}
+    multipliers = mask_multipliers(masks, weights)
+
+    def multiply(current):
+        apply_masks(weights, multipliers)
+        return False
+
+    once.run()
+    twice.run(multiply)
+
+    assert_same_state(state_of(once), state_of(twice))
+
+
+def test_every_optimizer_is_tried_with_masks():
+    """A new one must show that it keeps zeros before a ticket is trained with it."""
+    assert {table["name"] for table in OPTIMIZERS.values()} == set(REGISTERED)
+
+
+def test_a_pruned_weight_that_moves_ends_the_training(packed):
+    """Nothing multiplies weights between two steps, so somebody has to look: at the end of each epoch."""
+    model = perceptron()
+    masks = half_masks(model)
+    training = Training(model, data_of(packed), train_table("sgd"), seed=0, masks=masks)
+
+    def revive(current):
+        if current.progress.step == 2:
+            with torch.no_grad():
+                model.get_parameter("1.weight").fill_(0.5)
+        return False
+
+    with pytest.raises(TrainingError, match=r"moved pruned weights of 1\.weight"):
+        training.run(revive)
+    assert training.progress.step == STEPS
+
+
+def test_it_does_not_matter_when_sums_are_read(packed, monkeypatch):
+    """Reading them waits for the device, so it is put off; the order of additions stays, and with it every bit."""
+    late, early = (Training(perceptron(), data_of(packed), train_table("sgd"), seed=0) for _ in range(2))
+
+    late.run()
+    monkeypatch.setattr("lthsweep.training.loop._MOST_UNREAD", 2)
+    early.run()
+
+    assert_same_state(state_of(late), state_of(early))
 
 
 def test_masks_of_ones_change_no_bit(packed):

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
+import json
 
 import pytest
 
+from lthsweep.plan.cost import recipe_id
 from lthsweep.store.layout import SweepDir
 from tests.launch.sweeps import lthsweep as locally
-from tests.slurm.faults.interrupted import ODOMETER, SWEEP, Interrupted
+from tests.slurm.faults.interrupted import EPOCH_SECONDS, ODOMETER, SWEEP, Interrupted
 from tests.slurm.sweeps import OnSlurm, assert_same_science
 
 FIELDS = ("fault", "outcome", "interruptions", "repeated")
 DEFAULTS = {
+    "size": 8,
     "epochs": 10,
     "grid": "sparsity = [0.8]",
     "seeds": "[0]",
@@ -36,8 +38,8 @@ def undisturbed(tmp_path_factory, cache):
 
 
 @pytest.fixture
-def make(tmp_path, cluster, cache, undisturbed):
-    """Makes a sweep on the cluster; how long an epoch takes is known, so that dense run and ticket share a job."""
+def make(tmp_path, cluster, cache):
+    """Makes a sweep on the cluster; it knows how long an epoch takes, so that dense run and ticket share a job."""
 
     def build(*, on=None, where=None, timed=True, **changes):
         place = where or tmp_path
@@ -47,8 +49,6 @@ def make(tmp_path, cluster, cache, undisturbed):
         odometer = tmp_path / f"odometer{number}"
         odometer.mkdir()
         sweep = SweepDir(place / f"sweep{number}").create()
-        if timed:
-            shutil.copy(undisturbed.sweep.timings, sweep.timings)
         environment = {
             **(on or cluster).env,
             "LTHSWEEP_CACHE": str(cache),
@@ -56,7 +56,11 @@ def make(tmp_path, cluster, cache, undisturbed):
             "LTH_ODOMETER": str(odometer),
             "PYTHONPATH": str(ODOMETER),
         }
-        return Interrupted(environment, file, sweep, on or cluster, odometer)
+        ours = Interrupted(environment, file, sweep, on or cluster, odometer)
+        if timed:
+            known = {recipe_id(run.recipe): EPOCH_SECONDS for run in ours.plan.dense}
+            sweep.timings.write_text(json.dumps(known))
+        return ours
 
     return build
 

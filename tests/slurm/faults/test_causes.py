@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from lthsweep.launch.slurm.traces import nodes_of
 from lthsweep.store import failures
-from tests.slurm.faults.interrupted import Interrupted
+from lthsweep.store.layout import SweepDir
+from tests.launch.sweeps import lthsweep as locally
+from tests.slurm.faults.interrupted import EACH, Interrupted
+from tests.slurm.sweeps import OnSlurm, assert_same_science
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 
@@ -16,7 +21,7 @@ BROKEN = "setup = ['[ \"$SLURMD_NODENAME\" != n1 ] || exit 1']"
 
 def test_a_node_that_fails_every_job(make, as_if_undisturbed, row):
     """It swallows jobs faster than the other node works; the follow-up, too, has to get past it."""
-    ours = make(seeds="[0, 1, 2, 3, 4, 5]", target_minutes=0.03, floor_minutes=0.01, attempts=3, slurm=BROKEN)
+    ours = make(seeds="[0, 1, 2, 3, 4, 5]", attempts=3, slurm=BROKEN, **EACH)
     ours.run()
     ours.wait_done()
     ours.wait_for(ours.sweep.table.exists)
@@ -32,14 +37,9 @@ def test_a_node_that_fails_every_job(make, as_if_undisturbed, row):
 
 def test_everything_fails_alike(make, as_if_undisturbed, row):
     """A wrong interpreter: the sweep halts with the cause, stays halted, and goes on when it is mended."""
-    ours = make(
-        seeds="[0, 1, 2, 3]",
-        target_minutes=0.03,
-        floor_minutes=0.01,
-        attempts=3,
-        slurm='python = "/nowhere/bin/python"',
-    )
+    ours = make(seeds="[0, 1, 2, 3]", attempts=3, slurm='python = "/nowhere/bin/python"', **EACH)
     ours.run()
+    assert sum(submission.elements for submission in ours.training()) > 3  # three alike are enough to halt
     ours.cluster.wait_until(lambda: not queued(ours))
     said = ours.run(code=1)
     again = ours.run(code=1)
@@ -48,8 +48,8 @@ def test_everything_fails_alike(make, as_if_undisturbed, row):
     ours.run("--retry-failed")
     ours.wait_done()
 
-    assert "halted" in said
-    assert "/nowhere/bin/python" in said
+    assert "halted" in said, said
+    assert "/nowhere/bin/python" in said, said
     assert "--retry-failed" in again
     assert submitted <= 4
     as_if_undisturbed(ours)
@@ -69,23 +69,32 @@ def test_what_the_machine_did_is_forgiven_too(make):
     assert "submitted lth-" in mended
 
 
-def test_a_full_disk(make, small_disk, cluster_of, as_if_undisturbed, row):
-    """Room for some files and no more: three jobs come to nothing, which is said. Then room is made."""
+def test_a_full_disk(make, small_disk, cluster_of, cache, tmp_path, row):
+    """Room for some files and no more: three jobs come to nothing, which is said. Then room is made.
+
+    A run of this size leaves 1.07 MB of weights at its beginning, as much at its end, and no less in a checkpoint. So
+    1.9 MB are room for all the small files, and end before the run does, whether it comes to a checkpoint or not.
+    """
     filler = small_disk / "filler"
+    os.truncate(filler, (8 << 20) - 1_900_000)
     ours = make(
-        on=cluster_of(), where=small_disk, attempts=3
+        on=cluster_of(), where=small_disk, size=28, attempts=3
     )  # nodes see what was mounted before they started
     ours.run()
     ours.wait_for(lambda: not queued(ours))
-    assert ours.done < len(ours.plan.runs)
+    assert ours.done == 0
     said = ours.run(code=1)
     filler.unlink()
     ours.run("--retry-failed")
     ours.wait_done()
     ours.wait_for(ours.sweep.table.exists)
+    local = locally("run", ours.file, "--out", tmp_path / "local", cache=cache)
 
     assert "no space" in said
-    as_if_undisturbed(ours)
+    assert len([submission for submission in ours.training() if submission.fate == "alive"]) == 4
+    assert local.returncode == 0, local.stderr
+    assert_same_science(ours.records(), OnSlurm({}, ours.file, SweepDir(tmp_path / "local")).records())
+    assert not list(ours.sweep.duels.glob("*"))
     row("a full disk, room made later", ours, "stops and says why; `--retry-failed` finishes")
 
 

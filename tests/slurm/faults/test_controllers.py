@@ -6,11 +6,14 @@ import pytest
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 
+SLOW = 0.15
+"""Seconds that a step is stretched to until the fault has happened: a run lasts a minute."""
+
 
 def test_slurmctld_restarts_in_the_middle(make, as_if_undisturbed, row):
     """Jobs go on without it; a run that is asked for meanwhile says that SLURM is silent, and nothing is lost."""
     ours = make()
-    ours.pace(0.03)
+    ours.pace(SLOW)
     ours.run()
     ours.wait_for_checkpoint(1)
     ours.cluster.ctld_kill()
@@ -46,7 +49,7 @@ def test_slurmdbd_is_down_from_beginning_to_end(make, as_if_undisturbed, row):
 
 def test_a_cluster_without_accounting(make, cluster_of, as_if_undisturbed, row):
     ours = make(on=cluster_of(accounting=False), timed=False)
-    ours.pace(0.02)
+    ours.pace(SLOW)
     ours.run()
     ours.wait_for_checkpoint(1)
     ours.cluster.run("scancel", "--signal=KILL", ours.training()[-1].job)
@@ -68,16 +71,18 @@ def test_limits_far_below_the_grid(make, cluster_of, row):
         grid="sparsity = [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]",
         seeds="[0, 1, 2, 3, 4, 5]",
         epochs=2,
+        timed=False,
         target_minutes=0.03,
         floor_minutes=0.01,
     )
+    ours.pace(0.01)  # of a run of 82 steps no more than two last 0.03 minutes, however fast the machine
     ours.run()
-    ours.wait_done(600)  # a machine that is busy measures long epochs, and packs few runs into a job
+    ours.wait_done(1200)  # one that is busy measures long epochs, and packs few runs into a job
     ours.wait_for(ours.sweep.table.exists)
 
     assert len(ours.records()) == 54
     assert max(submission.elements for submission in ours.training()) <= 5
-    assert sum(submission.elements for submission in ours.training()) > 5
+    assert sum(submission.elements for submission in ours.training()) >= 6 + 48 / 2
     assert ours.interruptions() == 0
     assert set(ours.starts().values()) == {1}
     ours.assert_nothing_counts_against_it()

@@ -33,7 +33,7 @@ def dies(ours, kind, step):
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )
     assert ended.returncode == -signal.SIGKILL, ended.stdout + ended.stderr
 

@@ -17,6 +17,11 @@ from pathlib import Path
 FOLDER = os.environ.get("LTH_ODOMETER")
 NAME = "lthsweep.launch.watch"
 
+LAYOUT = "<qqqqd"
+"""First step of the attempt, the last that it began, the step of its last checkpoint, that of the last one that it
+began to write, seconds from the former to the last step; -1 for what was not yet."""
+SAVING = 24
+
 
 class Finder:
     """Finds one module, and adds the odometer to it when it has been executed."""
@@ -47,34 +52,38 @@ def attach(module):
         begin(self, checkpoint, seconds, stop, report)
         key = "walk" if checkpoint is None else checkpoint.stem
         path = Path(FOLDER) / f"{key}.{time.time_ns()}.{os.getpid()}.steps"
-        path.write_bytes(bytes(40))
+        path.write_bytes(struct.pack(LAYOUT, -1, -1, -1, -1, 0.0))
         with path.open("r+b") as file:
-            self._odometer = mmap.mmap(file.fileno(), 40)
+            self._odometer = mmap.mmap(file.fileno(), 0)
         self._first_step = None
-        self._saved = -1, time.monotonic()
+        self._saving = self._saved = -1
+        self._since = time.monotonic()
 
     def __call__(self, training):
-        now = time.monotonic()
+        now, step, before = time.monotonic(), training.progress.step, self._saved
+        self._first_step = step if self._first_step is None else self._first_step
         current.append(self)
         try:
             stopping = between(self, training)
         finally:
             current.clear()
-        step = training.progress.step
-        self._first_step = step if self._first_step is None else self._first_step
+        if self._saved != before:
+            self._since = time.monotonic()
         begun = step if stopping or step == training.total_steps else step + 1
-        saved, when = self._saved
-        struct.pack_into(
-            "<qqqdd", self._odometer, 0, self._first_step, begun, saved, max(0.0, now - when), when
-        )
+        counts = self._first_step, begun, self._saved, self._saving
+        struct.pack_into(LAYOUT, self._odometer, 0, *counts, max(0.0, now - self._since))
         if not stopping:
             pause()
         return stopping
 
     def _save(training, path):
+        step = training.progress.step
+        for watch in current:
+            watch._saving = step
+            struct.pack_into("<q", watch._odometer, SAVING, step)
         save(training, path)
         for watch in current:
-            watch._saved = training.progress.step, time.monotonic()
+            watch._saved = step
 
     current = []
     module.Watch.__init__, module.Watch.__call__, module._save = __init__, __call__, _save

@@ -1,0 +1,139 @@
+"""The figures of a benchmark as Markdown, for a terminal and for docs/benchmarks.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+__all__ = ["markdown"]
+
+_GRIDS = ("lenet", "resnet20", "mobilenet_v2")
+
+
+def markdown(found: Mapping[str, Any]) -> str:
+    """Tables of what `bench` returned; parts that were not measured are left out."""
+    blocks = [_conditions(found)]
+    blocks += [_grid(found[name]) for name in _GRIDS if name in found]
+    for name, block in (("loop", _loop), ("pool", _pool), ("memory", _memory)):
+        if name in found:
+            blocks.append(block(found[name]))
+    return "\n\n".join(blocks) + "\n"
+
+
+def _conditions(found: Mapping[str, Any]) -> str:
+    about = found["conditions"]
+    load = ", ".join(f"{value:.1f}" for value in about["load_average"])
+    times = "time" if found["repeats"] == 1 else "times"
+    return (
+        f"Measured {about['date']} on {about['cores']} cores ({about['processor']}), torch {about['torch']}, Python "
+        f"{about['python']}; size `{found['size']}`, each program {found['repeats']} {times}, in turns. "
+        f"{_foreign(about['others_share'])}; load average at the end {load}."
+    )
+
+
+def _foreign(share: float | None) -> str:
+    return (
+        "What other processes took was not counted"
+        if share is None
+        else f"Other processes took {share:.0%} of the cores"
+    )
+
+
+def _grid(grid: Mapping[str, Any]) -> str:
+    size = "all images" if grid["train_images"] is None else f"{grid['train_images']:,} training images"
+    head = (
+        f"**{grid['model']} on {grid['data']}** (images: {grid['images']}; {size}, batches of {grid['batch_size']}, "
+        f"{grid['epochs']} epochs; {grid['schedule']}, {len(grid['sparsities'])} sparsities × "
+        f"{len(grid['rewinds'])} rewind epochs = {grid['cells']} cells). "
+        f"{_foreign(grid.get('others_share'))}."
+    )
+    rows = [
+        (
+            rung["name"].strip(),
+            f"{rung['epochs']:g}",
+            _spread(rung["seconds"], 1),
+            f"{rung['cells_per_core_hour']:,.0f}",
+            _spread(rung["ratio"], 2),
+            _agreement(rung["agreement"]),
+        )
+        for rung in grid["rungs"].values()
+    ]
+    names = (
+        "program",
+        "epochs",
+        "seconds",
+        "cells per core-hour",
+        "naive ÷ this",
+        "accuracies against naive",
+    )
+    return f"{head}\n\n{_table(names, rows)}"
+
+
+def _agreement(found: Mapping[str, Any]) -> str:
+    if found["equal"] == found["cells"]:
+        return f"all {found['cells']} equal"
+    return (
+        f"{found['equal']} of {found['cells']} equal; mean difference {found['mean_difference'] * 100:+.2f} points, "
+        f"largest {found['largest_difference'] * 100:.1f}"
+    )
+
+
+def _loop(loop: Mapping[str, Any]) -> str:
+    rows = [
+        (
+            name,
+            f"{both['processor']['seconds_per_step']['median'] * 1e3:.3g} ms",
+            _spread(both["processor"]["ratio"], 3),
+            _spread(both["wall"]["ratio"], 3),
+        )
+        for name, both in loop["comparisons"].items()
+    ]
+    names = ("training", "our step", "of the bare loop's speed, by processor seconds", "by the clock")
+    return f"**The step loop beside one written by hand.**\n\n{_table(names, rows)}"
+
+
+def _pool(pool: Mapping[str, Any]) -> str:
+    row = (
+        str(pool["runs"]),
+        str(pool["workers"]),
+        _spread(pool["wall"], 1),
+        _spread(pool["bound"], 1),
+        _spread(pool["first"], 1),
+        _spread(pool["bound_ratio"], 3),
+    )
+    names = (
+        "runs",
+        "workers",
+        "wall, s",
+        "max(total ÷ workers, longest chain), s",
+        "first run after, s",
+        "ratio",
+    )
+    return f"**The local pool, start-up of its workers included.**\n\n{_table(names, [row])}"
+
+
+def _memory(memory: Mapping[str, Any]) -> str:
+    peak, shared = memory["peak"], memory["shared"]
+    return (
+        f"**Memory** (images: {memory['images']}). Peak of a worker's dense run {peak['ours_bytes'] / 1e6:,.0f} MB, "
+        f"of the bare loop {peak['bare_bytes'] / 1e6:,.0f} MB: ratio {peak['ratio']:.3f}. {shared['processes']} "
+        f"processes that read the whole pack hold {shared['copies']:.2f} copies of the images together (resident "
+        f"{shared['resident_bytes'] / 1e6:.1f} MB, proportional {shared['proportional_bytes'] / 1e6:.1f} MB each)."
+    )
+
+
+def _spread(values: Mapping[str, Any], digits: int) -> str:
+    if len(values["values"]) == 1:
+        return f"{values['median']:,.{digits}f}"
+    return f"{values['median']:,.{digits}f} ({values['low']:,.{digits}f}–{values['high']:,.{digits}f})"
+
+
+def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join(_lines(names, rows))
+
+
+def _lines(names: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(names)} |"
+    yield f"|---|{'---:|' * (len(names) - 1)}"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"

@@ -1,0 +1,91 @@
+"""Dense runs and tickets on texts keep the promises that they keep on images."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from lthsweep.data.pack import open_packed, prepare
+from lthsweep.lottery.dense import train_dense
+from lthsweep.lottery.material import Material
+from lthsweep.models.shapes import TextShape
+from lthsweep.pruning.counts import kept_count
+from tests.lottery.cases import (
+    SEED,
+    STEPS,
+    Trunk,
+    Watch,
+    assert_same_result,
+    finished,
+    prune_step,
+    ticket_of,
+)
+from tests.training.cases import train_table
+
+NETWORKS = {
+    "text_cnn": {"name": "text_cnn", "embedding": 8, "filters": 4, "dropout": 0.3},
+    "text_transformer": {"name": "text_transformer", "embedding": 8, "heads": 2, "layers": 1, "dropout": 0.3},
+}
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory):
+    """90 short texts for training, 60 for validation, 30 for the test, of three subjects."""
+    folder = tmp_path_factory.mktemp("texts")
+    chance = np.random.default_rng(0)
+    for part, count in (("train", 150), ("test", 30)):
+        lines = [
+            f"{n % 3},{' '.join(f'w{n % 3 * 4 + w}' for w in chance.integers(0, 5, 6))}" for n in range(count)
+        ]
+        (folder / f"{part}.csv").write_text("\n".join(["label,text", *lines]))
+    options = {"name": "text_csv", "path": str(folder), "length": 8}
+    prepare(options, cache=folder / "cache")
+    return open_packed(options, cache=folder / "cache")
+
+
+def material(texts, network, **changes):
+    return Material(
+        model={**NETWORKS[network], "init": "default"},
+        data={"name": "text_csv", "validation": 60},  # texts have no augmentation, padding or normalisation
+        train=train_table("adam", **changes),
+        packed=texts,
+        device=torch.device("cpu"),
+    )
+
+
+def trunk_of(made):
+    snapshots = {}
+    result = train_dense(made, SEED, snapshot_steps=range(3 * STEPS), save_snapshot=snapshots.__setitem__)
+    return Trunk(made, finished(result), snapshots)
+
+
+def test_the_shape_of_texts_is_their_length_and_vocabulary(texts):
+    """What a network for texts is built for: 13 words, the filling and the unknown."""
+    assert material(texts, "text_cnn").input_shape == TextShape(length=8, vocabulary=15)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_ticket_is_exact_audits_itself_and_resumes_bit_for_bit(texts, network):
+    """Stopped within an epoch, with dropout: the same weights, masks and numbers."""
+    trunk = trunk_of(material(texts, network))
+    step, watch = prune_step(0.8, 1), Watch(stop=STEPS + 7)
+
+    whole = finished(ticket_of(trunk, step))
+    assert ticket_of(trunk, step, between_steps=watch) is None
+    resumed = finished(ticket_of(trunk, step, resume=watch.checkpoint))
+
+    assert_same_result(resumed, whole)
+    total = sum(mask.size for mask in whole.masks.values())
+    assert sum(int(mask.sum()) for mask in whole.masks.values()) == kept_count(total, 0.8)
+    assert whole.audit["ok"]
+    assert not any("embedding" in name or "places" in name for name in whole.masks)
+    assert not whole.weights["embedding.weight"][0].any()  # what fills texts up is never learnt
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_half_precision_trains_texts(texts, network):
+    """bf16 is for all networks."""
+    result = trunk_of(material(texts, network, precision="bf16")).result
+
+    assert np.isfinite(result.metrics["test_loss"])

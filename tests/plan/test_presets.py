@@ -1,0 +1,60 @@
+"""Every preset becomes a plan, and says beforehand how long that is."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from lthsweep.plan.cost import cost_of
+from lthsweep.plan.grid import expand
+from lthsweep.spec import load_spec
+from lthsweep.spec.presets import preset_names, preset_text
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_becomes_a_plan_of_the_epochs_that_it_states(name):
+    """The number in its header is read before a night of computing."""
+    stated = re.search(r"^# Time: ([0-9,]+) epochs", preset_text(name), re.MULTILINE)
+
+    plan = expand(load_spec(name))
+
+    assert stated is not None
+    assert float(stated[1].replace(",", "")) == pytest.approx(cost_of(plan).epochs, rel=0.001)
+    assert {cell.run for cell in plan.cells} <= plan.runs.keys()
+
+
+def test_conv6_prunes_its_layers_at_the_rates_of_the_paper():
+    """Frankle & Carbin 2019, figure 2: 15 % of convolutions, 20 % of fully connected layers, 10 % of the output."""
+    plan = expand(load_spec("paper-conv6-cifar10"))
+
+    assert {run.prune.rates for run in plan.tickets if run.prune} == {(("conv*", 0.75), ("fc3", 0.5))}
+    assert load_spec("paper-conv6-cifar10").grid.sparsity[0] == 0.2
+
+
+@pytest.mark.parametrize("name", ["digits-cnn-rounds", "cifar10-cnn-rounds"])
+def test_the_studies_of_rounds_have_a_chain_for_every_number_of_rounds(name):
+    """A cell is answered at the level that is its number of rounds."""
+    plan = expand(load_spec(name))
+
+    assert all(plan[cell.run].level == cell["prune.rounds"] for cell in plan.cells)
+
+
+def test_resnet20_rewinds_in_iterations_and_ranks_all_layers_together():
+    """Frankle et al. 2020: k = 0, 500 and 2,000 iterations, 160 epochs of 390 steps."""
+    plan = expand(load_spec("paper-resnet20-cifar10"))
+
+    assert {str(run.prune.point) for run in plan.tickets if run.prune} == {"0", "500it", "2000it"}
+    assert {run.prune.scope for run in plan.tickets if run.prune} == {"global"}
+
+
+def test_the_small_study_trains_on_a_part_and_the_official_images_can_take_its_place():
+    """The command of its header and of docs/data.md; both have the same number of steps."""
+    small = load_spec("cifar10-mobilenetv2-small")
+    official = load_spec(
+        "cifar10-mobilenetv2-small",
+        ["data.name=cifar10", "data.validation=1000", "data.train_images=10000", "data.augment=none"],
+    )
+
+    assert cost_of(expand(small)).epochs == cost_of(expand(official)).epochs
+    assert official.sweep.data.name == "cifar10"

@@ -1,0 +1,121 @@
+"""Texts and sounds in the file: defaults, labels, and networks that cannot read them."""
+
+from __future__ import annotations
+
+import pytest
+
+from lthsweep.data.registry import DATASETS
+from lthsweep.errors import SpecError
+from lthsweep.models.registry import MODELS
+from lthsweep.plan.grid import expand
+from lthsweep.spec import spec_of
+from lthsweep.spec.schema import variants
+from lthsweep.spec.sweep import SweepSpec
+
+OWN = ("image_folder", "text_csv", "text_folder", "audio_folder")
+MODEL = {
+    "text_csv": "text_cnn",
+    "text_folder": "text_transformer",
+    "audio_folder": "audio_cnn",
+    "image_folder": "conv2",
+}
+
+
+def spec(data, *overrides, model=None, path="some/corpus.zip", **grid):
+    model = model if isinstance(model, dict) else {"name": model or MODEL[data]}
+    tables = {
+        "sweep": {"model": model, "data": {"name": data, "path": path}},
+        "grid": {"sparsity": [0.5], **grid},
+    }
+    return spec_of(tables, overrides)
+
+
+def message(*given, **more):
+    with pytest.raises(SpecError) as caught:
+        spec(*given, **more)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_defaults_of_the_file_are_those_of_the_packs(name):
+    """A data set prepared by its name is the one that a file without options asks for."""
+    data = spec(name).sweep.data.model_dump()
+
+    known = {key: value for key, value in DATASETS[name].pixel_options.items() if key != "path"}
+    assert {key: data[key] for key in known} == known
+    assert data["label"] == "corpus"
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_where_files_lie_is_no_part_of_a_key(name):
+    """The label is."""
+    keys = [
+        set(expand(spec(name, *overrides, path=path)).runs)
+        for path, overrides in (("a/x", ()), ("b/x.zip", ()), ("a/y", ()), ("a/y", ("data.label=x",)))
+    ]
+
+    assert keys[0] == keys[1] == keys[3]
+    assert not keys[0] & keys[2]
+
+
+@pytest.mark.parametrize("option", ["data.length=32", "data.tokens=char", "data.vocabulary=500"])
+def test_options_of_texts_are_part_of_a_key(option):
+    """They change what the network reads."""
+    assert not set(expand(spec("text_csv")).runs) & set(expand(spec("text_csv", option)).runs)
+
+
+def test_every_network_says_what_it_reads_and_there_is_one_for_all_data():
+    """The registry and the file agree on names."""
+    models, data = (variants(SweepSpec.model_fields[name]) for name in ("model", "data"))
+
+    assert set(models) == set(MODELS)
+    assert set(data) == set(DATASETS)
+    assert {table.gives for table in data.values()} == {table.reads for table in models.values()}
+
+
+def test_a_network_that_cannot_read_the_data_is_refused_before_anything_trains():
+    """With the networks that can."""
+    assert (
+        'sweep.model.name = "resnet20": reads images, and text_csv gives texts; choose a network for texts: text_cnn, '
+        "text_transformer"
+    ) in message("text_csv", model="resnet20")
+    assert "choose a network for images: mobilenet_v2, " in message("audio_folder", model="text_cnn")
+    assert 'grid."model.name"[1] = "conv2": ' in message("text_csv", **{"model.name": ["text_cnn", "conv2"]})
+
+
+def test_heads_must_divide_the_embedding():
+    """Said of the file, not by the worker."""
+    model = {"name": "text_transformer", "embedding": 10, "heads": 4}
+
+    assert "sweep.model.heads = 4: must divide sweep.model.embedding = 10" in message("text_csv", model=model)
+
+
+def test_synflow_is_refused_for_networks_through_which_nothing_flows():
+    """Before the dense runs are trained for nothing."""
+    said = message("text_csv", "prune.method=synflow", model="text_transformer")
+
+    assert "not defined for text_transformer" in said
+    assert spec("text_csv", "prune.method=synflow").prune.method == "synflow"
+
+
+@pytest.mark.parametrize(
+    ("name", "override", "said"),
+    [
+        ("text_csv", "data.augment=crop", "no such key; only "),
+        ("text_csv", "data.length=3", "must be a whole number >= 8 and <= 4096"),
+        ("text_csv", "data.vocabulary=70000", "<= 65536"),
+        ("text_csv", "data.tokens=bpe", 'one of "word", "char"'),
+        ("audio_folder", "data.augment=crop-flip", 'one of "none", "shift", "crop"'),
+        ("audio_folder", "data.mels=1", ">= 8"),
+    ],
+)
+def test_options_out_of_range_are_named(name, override, said):
+    """Sound played backwards is another sound; texts have no border."""
+    assert said in message(name, override)
+
+
+def test_sizes_of_your_own_files_are_unknown_and_the_plan_still_counts():
+    """As for folders of images: epochs are counted, steps are not."""
+    plan = expand(spec("text_csv", rewind_epoch=[0, 1], seed=[0, 1]))
+
+    assert len(plan.runs) == 2 * (1 + 2)
