@@ -22,6 +22,7 @@ import torch
 from torch import nn
 
 from lthsweep.errors import TrainingError
+from lthsweep.lottery.frame import Masked
 from lthsweep.lottery.ledger import Ledger, Round
 from lthsweep.lottery.mask import mask_of
 from lthsweep.lottery.material import Arrays, Material, to_arrays, to_tensors
@@ -258,9 +259,9 @@ class _BudgetRun:
         masks = self._mask(sparsity)
         if plan.prunings == 1:
             scoring = self._spent()
-            ledger.pruned = score_without_retraining(
-                self._material, before.model, self._data.validation, masks
-            )
+            frame = Masked(before.model, masks, self._material)
+            frame.load(before.model.state_dict())
+            ledger.pruned = score_without_retraining(self._material, frame.model, self._data.validation)
             begun += self._spent() - scoring
             ledger.score = 0.0
         ledger.made, ledger.sparsity, ledger.rate = ledger.made + 1, sparsity, plan.rate
@@ -313,6 +314,7 @@ class _BudgetRun:
             seed=self._seed,
             start_step=self._rewind_step if masks else 0,
             masks=masks,
+            lasso=Masked(model, masks, self._material).lasso(),
             ledger=self.ledger,
             now=self._spent,
         )

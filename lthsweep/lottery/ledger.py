@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from lthsweep.plan.budget import Costs, Rounds
+from lthsweep.training.group_lasso import GroupLasso
 from lthsweep.training.loop import Training, TrainingData
 from lthsweep.training.pace import Pace
 
@@ -99,6 +100,7 @@ class Round(Training):
     Args:
         model, data, options, seed, start_step: as for `Training`.
         masks: of the round; empty for the dense one.
+        lasso: the recipe's penalty over filters, if it has one.
         ledger: of the run.
         now: seconds that the run has spent.
     """
@@ -112,10 +114,11 @@ class Round(Training):
         seed: int,
         start_step: int,
         masks: Mapping[str, torch.Tensor],
+        lasso: GroupLasso | None,
         ledger: Ledger,
         now: Callable[[], float],
     ) -> None:
-        super().__init__(model, data, options, seed=seed, start_step=start_step, masks=masks)
+        super().__init__(model, data, options, seed=seed, start_step=start_step, masks=masks, lasso=lasso)
         self.masks = masks
         self.start_step = start_step
         self._ledger = ledger

@@ -24,6 +24,7 @@ NEUTRAL: Mapping[str, Any] = {
     "prune.rates": {},
     "data.train_images": 0,
     "prune.budget": None,
+    "train.group_lasso": 0.0,
 }
 """Dotted path in a manifest → the value at which the option does nothing."""
 

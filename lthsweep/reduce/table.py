@@ -1,4 +1,4 @@
-"""The schema of `table.h5`: six compound datasets, built in memory, identical bytes for identical content.
+"""The schema of `table.h5`: seven compound datasets, built in memory, identical bytes for identical content.
 
 No time, no host and no path is written that is not in a record. Format v110, gzip and fletcher32: readable by
 h5dump since 1.10, and a flipped bit is an error instead of a number.
@@ -29,9 +29,9 @@ SCHEMA = 3
 """Rises whenever a table or a column joins or changes its meaning; `merge` makes a table of another schema anew."""
 
 _READABLE = (1, 2, SCHEMA)
-_JOINED = {"controls": 2}
+_JOINED = {"controls": 2, "structures": 3}
 
-TABLES = ("tickets", "controls", "runs", "curves", "layers")
+TABLES = ("tickets", "controls", "structures", "runs", "curves", "layers")
 """The tables that a user may ask, in the order in which they are explained."""
 
 _CHUNK_BYTES = 1 << 18
@@ -107,7 +107,7 @@ class TableFile:
     def __getitem__(self, table: str) -> NDArray[np.void]:
         """The rows of one table, read anew at each call; none of a table that joined after this file was made."""
         if table in _JOINED and self.sweep.schema < _JOINED[table]:
-            return np.zeros(0, dtype=[("control", "S1")])
+            return np.zeros(0, dtype=[("method", "S1"), ("control", "S1")])
         try:
             dataset = _guarded(self._file, table)
             rows: NDArray[np.void] = dataset[()]

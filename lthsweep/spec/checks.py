@@ -159,6 +159,16 @@ def _budget_makes_tickets(tables: Tables) -> Iterator[Problem]:
         yield Problem(_SCHEDULE, text, prune.schedule, (("grid", "threshold"),))
 
 
+def _filters_are_not_shuffled(tables: Tables) -> Iterator[Problem]:
+    prune = cast(PruneSpec, tables["prune"])
+    if prune.method == "filter" and prune.control in ("random", "random-global"):
+        text = (
+            'excludes prune.method = "filter": shuffled places are no whole filters; '
+            "reinit, fine-tune and lr-rewind are controls of filters"
+        )
+        yield Problem(("prune", "control"), text, prune.control, (("prune", "method"),))
+
+
 def _rounds_are_levels_of_sparsities(tables: Tables) -> Iterator[Problem]:
     grid, prune = tables.get("grid"), cast(PruneSpec, tables["prune"])
     path: Path = ("prune", "rounds")
@@ -221,6 +231,15 @@ def _synflow_needs_a_flow(tables: Tables) -> Iterator[Problem]:
         yield Problem(("prune", "method"), text, method, (("sweep", "model", "name"),))
 
 
+def _filters_are_of_pictures(tables: Tables) -> Iterator[Problem]:
+    sweep = tables.get("sweep")
+    if isinstance(sweep, SweepSpec) and sweep.model.name.startswith("text_"):
+        text = f"is not defined for {sweep.model.name}: filters are those of networks for pictures and sounds"
+        model: Path = ("sweep", "model", "name")
+        if cast(PruneSpec, tables["prune"]).method == "filter":
+            yield Problem(("prune", "method"), text, "filter", (model,))
+
+
 def _slurm(tables: Tables) -> Iterator[Problem]:
     yield from slurm_problems(cast(SlurmSpec, tables["slurm"]))
 
@@ -235,6 +254,8 @@ _RULES: Mapping[str, tuple[Callable[[Tables], Iterator[Problem]], ...]] = {
     "sweep": (_model_reads_the_data, _heads_share_the_embedding),
     "prune": (
         _only_magnitudes_have_a_threshold,
+        _filters_are_not_shuffled,
+        _filters_are_of_pictures,
         _rounds_are_levels_of_sparsities,
         _rates_are_of_layers,
         _synflow_needs_a_flow,

@@ -23,14 +23,15 @@ def _time(written: str) -> str:
 class PruneSpec(Table):
     """Which weights go, and to what the others return."""
 
-    method: Literal["magnitude", "random", "snip", "synflow"] = Field(
+    method: Literal["magnitude", "random", "snip", "synflow", "filter"] = Field(
         "magnitude",
         description="magnitude drops the smallest weights of the trained network; random any; snip and synflow "
-        "choose at initialisation, before any training.",
+        "choose at initialisation, before any training; filter takes whole filters out, so that the network shrinks.",
     )
     scope: Literal["global", "layer"] = Field(
         "global",
-        description="global ranks all weights together; layer prunes every layer to the same sparsity.",
+        description="global ranks all weights (or filters) together; layer prunes every layer to the same sparsity "
+        "(or by the same share of its filters).",
     )
     schedule: Literal["one-shot", "iterative", "budget"] = Field(
         "one-shot",

@@ -23,6 +23,7 @@ from lthsweep.data.batches import TrainBatches
 from lthsweep.errors import TrainingError
 from lthsweep.pruning.apply import apply_masks, mask_multipliers
 from lthsweep.randomness import torch_seed
+from lthsweep.training.group_lasso import GroupLasso
 from lthsweep.training.metrics import Score, autocast, evaluate
 from lthsweep.training.optimizers import build_optimizer, optimizer_state, restore_optimizer
 from lthsweep.training.pace import Pace
@@ -59,6 +60,7 @@ class Training:
         start_step: steps already behind these weights: 0, or the ticket's rewind step.
         masks: parameter name → bool tensor, True where kept; pruned weights stay exactly zero.
         learning_rate: if given, the constant rate of every step (fine-tuning) in place of the schedule.
+        lasso: a penalty over the filters of this very model; its step follows each of the optimiser's.
 
     Attributes:
         pace: None walks through the schedule step by step, to its end. May be set between two steps.
@@ -76,6 +78,7 @@ class Training:
         start_step: int = 0,
         masks: Mapping[str, torch.Tensor] | None = None,
         learning_rate: float | None = None,
+        lasso: GroupLasso | None = None,
     ) -> None:
         self.model = model
         self.optimizer = build_optimizer(model, options["optimizer"])
@@ -88,6 +91,7 @@ class Training:
         self._precision = str(options["precision"])
         self._smoothing = float(options["label_smoothing"])
         self._constant_rate = learning_rate
+        self._lasso = lasso
         self._layer_seed = seed
         self._unread: list[_StepSums] = []
         parameters = dict(model.named_parameters())
@@ -168,6 +172,8 @@ class Training:
                 {name: grad for name, grad in gradients.items() if grad is not None}, self._multipliers
             )
         self.optimizer.step()
+        if self._lasso is not None:
+            self._lasso.step(rate)
         logits = logits.detach()
         return loss.detach(), (logits.argmax(1) == labels).sum(), len(labels)
 

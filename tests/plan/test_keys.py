@@ -85,6 +85,7 @@ def test_what_joined_after_keys_were_pinned_is_neutral():
         "prune.rates": {},
         "data.train_images": 0,
         "prune.budget": None,
+        "train.group_lasso": 0.0,
     }
 
 
@@ -147,6 +148,7 @@ def test_the_default_written_out_is_the_default_left_out():
         {"train": {"batch_size": 64}},
         {"train": {"precision": "bf16"}},
         {"train": {"label_smoothing": 0.1}},
+        {"train": {"group_lasso": 1e-4}},
         {"train": {"optimizer": {"name": "adam"}}},
         {"train": {"schedule": {"name": "cosine"}}},
         {"train": {"schedule": {"name": "constant", "warmup": 0.5}}},
@@ -167,6 +169,7 @@ def test_what_changes_dense_training_changes_every_key(tables):
     "prune",
     [
         {"method": "random"},
+        {"method": "filter"},
         {"scope": "layer"},
         {"rewind": "weights+optimizer"},
         {"rewind": "lr"},

@@ -59,7 +59,7 @@ def test_an_unknown_key_is_named_with_the_nearest_right_one(changes, said):
             {"prune__scope": "layers"},
             'prune.scope = "layers": did you mean "layer"? it must be one of "global"',
         ),
-        ({"prune__method": "filter"}, 'prune.method = "filter": must be one of "magnitude", "random"'),
+        ({"prune__method": "taylor"}, 'prune.method = "taylor": must be one of "magnitude", "random"'),
         ({"sweep__model": {"width": 1.0}}, "sweep.model.name: is missing; it must be one of"),
         ({"sweep__model": "conv2"}, 'sweep.model = "conv2": must be a table whose `name` is one of'),
         ({"sweep__data": None}, "sweep.data: is missing; it must be a table whose `name` is one of digits,"),
@@ -210,6 +210,25 @@ def test_a_wrong_value_is_shown_with_what_is_allowed(changes, said):
             },
             'prune.schedule = "budget": excludes grid.threshold',
         ),
+        (
+            {"grid__sparsity": None, "grid__threshold": [0.1], "prune__method": "filter"},
+            'prune.method = "filter": excludes grid.threshold',
+        ),
+        (
+            {"prune__method": "filter", "prune__control": "random"},
+            'prune.control = "random": excludes prune.method = "filter"',
+        ),
+        (
+            {
+                "grid": {
+                    "sparsity": [0.5],
+                    "prune.method": ["magnitude", "filter"],
+                    "control": ["ticket", "random"],
+                }
+            },
+            "shuffled places are no whole filters",
+        ),
+        ({"train__group_lasso": -1e-3}, "train.group_lasso = -0.001: must be a number >= 0"),
         (
             {"prune__rounds": 3},
             'prune.rounds = 3: needs prune.schedule = "iterative"; one-shot is one round',

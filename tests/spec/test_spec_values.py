@@ -46,6 +46,7 @@ def test_defaults_are_those_of_the_protocol():
             "batch_size": 128,
             "precision": "fp32",
             "label_smoothing": 0.0,
+            "group_lasso": 0.0,
             "optimizer": {
                 "name": "sgd",
                 "lr": 0.1,
