@@ -31,16 +31,19 @@ from lthsweep.spec import spec_of
 from lthsweep.training.loop import Training
 from lthsweep.training.optimizers import build_optimizer
 
-__all__ = ["bare", "main", "material_of", "ours"]
+__all__ = ["bare", "compare", "main", "material_of"]
 
 Seconds = tuple[float, float]
 """Of the processor, and on the wall."""
+
+TURN = 5
+"""Steps that a loop takes before the other has its turn."""
 
 Steps = Callable[[int], Seconds]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Read the request, measure, print one line of JSON.
+    """Read the request, measure, print one line of JSON: "dense" and "ticket", as `compare` returns them.
 
     The request names `tables` and `cache` of a case, and `rounds` of `steps` each.
     """
@@ -48,17 +51,10 @@ def main(arguments: list[str] | None = None) -> int:
     request = json.loads(Path(path).read_text())
     torch.set_num_threads(1)
     material = material_of(expand(spec_of(request["tables"])), Path(request["cache"]))
-    answer = {}
-    for name, sparsity in (("dense", None), ("ticket", 0.8)):
-        masks = _masks(material, sparsity)
-        loops = {"ours": ours(material, masks), "bare": bare(material, masks)}
-        for steps in loops.values():
-            steps(max(2, int(request["steps"]) // 10))
-        seconds: dict[str, list[Seconds]] = {"ours": [], "bare": []}
-        for number in range(int(request["rounds"])):
-            for loop in sorted(loops, reverse=number % 2 == 1):
-                seconds[loop].append(loops[loop](int(request["steps"])))
-        answer[name] = seconds
+    answer = {
+        name: compare(material, _masks(material, sparsity), int(request["rounds"]), int(request["steps"]))
+        for name, sparsity in (("dense", None), ("ticket", 0.8))
+    }
     print(json.dumps(answer))
     return 0
 
@@ -71,27 +67,40 @@ def material_of(plan: Plan, cache: Path) -> Material:
     return Material(**tables, packed=packed, device=torch.device("cpu"))
 
 
-def ours(material: Material, masks: Masks | None) -> Steps:
-    """A training as a worker runs it, all that happens between two steps included; a call takes some steps."""
+def compare(material: Material, masks: Masks | None, rounds: int, steps: int) -> dict[str, list[Seconds]]:
+    """A training as a worker runs it, with all that happens between two steps, and the loop by hand between its steps.
+
+    They take `TURN` steps each in turn, so that whatever else the machine does falls on both.
+
+    Returns:
+        "ours" and "bare": seconds of `steps` steps, one entry per round.
+    """
     data = material.training_data(0)
-    train = dict(material.train) | {"epochs": 1_000_000}
+    train = dict(material.train) | {"epochs": 1_000_000}  # the loop ends by the count of steps
     training = Training(material.build(0), data, train, seed=0, masks=masks)
+    by_hand = bare(material, masks)
+    watch = Watch(None, 0.0, lambda: False, lambda values: None)
+    turn = min(TURN, steps)
+    warm_up = turn
+    mark: list[Seconds] = []
+    turns: dict[str, list[Seconds]] = {"ours": [], "bare": []}
 
-    def take(steps: int) -> Seconds:
-        watch = Watch(None, 0.0, lambda: False, lambda values: None)
-        end = training.progress.step + steps
-        times: list[Seconds] = []
+    def between(current: Training) -> bool:
+        step = current.progress.step
+        if step >= warm_up and step % turn == 0:
+            if mark:
+                turns["ours"].append(_since(mark.pop(), _now()))
+            turns["bare"].append(by_hand(turn))
+            mark.append(_now())
+        return watch(current) or len(turns["ours"]) * turn >= rounds * steps
 
-        def between(current: Training) -> bool:
-            done = current.progress.step >= end
-            if done or not times:
-                times.append(_now())
-            return watch(current) or done
-
-        training.run(between)
-        return _since(times[0], times[-1])
-
-    return take
+    training.run(between)
+    each = max(1, steps // turn)
+    whole = {"ours": turns["ours"], "bare": turns["bare"][1:]}  # the first turn warmed it up
+    return {
+        loop: [_sum(some[start : start + each]) for start in range(0, rounds * each, each)]
+        for loop, some in whole.items()
+    }
 
 
 def bare(material: Material, masks: Masks | None) -> Steps:
@@ -123,6 +132,10 @@ def _now() -> Seconds:
 
 def _since(start: Seconds, end: Seconds) -> Seconds:
     return end[0] - start[0], end[1] - start[1]
+
+
+def _sum(several: list[Seconds]) -> Seconds:
+    return sum(one for one, _ in several), sum(other for _, other in several)
 
 
 def _endless(material: Material) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

@@ -16,6 +16,7 @@ from lthsweep.bench.images import pack_images
 from lthsweep.bench.memory import peaks, shares
 from lthsweep.bench.rungs import LADDER, Climb, ask, climb, plan_of
 from lthsweep.launch.machine import usable_cores
+from lthsweep.launch.settle import ALLOCATOR_VARIABLES, thread_variables
 from lthsweep.plan.cost import cost_of
 
 __all__ = ["PARTS", "Effort", "bench", "effort_of", "spread"]
@@ -32,8 +33,8 @@ class Effort:
     Attributes:
         repeats: of every measurement, in turns.
         rungs: of `LADDER`.
-        in_parts: the nested loop answers a part of its grid in each repeat, all of it in all together, and its time is
-            scaled by the epochs it counted; else it answers the whole grid in each.
+        share: of the grid that the nested loop answers in each repeat, another part each time; its time is scaled by
+            the epochs it counted to those of the grid. Its cells are independent, and cost what their epochs cost.
         loop: case → (rounds, steps of a round) of the comparison of loops.
         pools: sweeps for the bound.
         parts: what of `PARTS` there is.
@@ -41,7 +42,7 @@ class Effort:
 
     repeats: int
     rungs: tuple[str, ...]
-    in_parts: bool
+    share: float
     loop: Mapping[str, tuple[int, int]]
     pools: int
     parts: tuple[str, ...]
@@ -51,7 +52,7 @@ _EFFORTS: Mapping[str, Effort] = {
     "tiny": Effort(
         repeats=2,
         rungs=("naive", "ours", "ours_bf16"),
-        in_parts=True,
+        share=0.5,
         loop={"lenet": (2, 4)},
         pools=1,
         parts=("lenet", "loop", "pool", "memory"),
@@ -59,7 +60,7 @@ _EFFORTS: Mapping[str, Effort] = {
     "quick": Effort(
         repeats=2,
         rungs=("naive", "ours", "ours_bf16"),
-        in_parts=True,
+        share=0.25,
         loop={"lenet": (9, 100), "resnet20": (3, 5)},
         pools=1,
         parts=("lenet", "resnet20", "loop", "pool"),
@@ -67,7 +68,7 @@ _EFFORTS: Mapping[str, Effort] = {
     "full": Effort(
         repeats=3,
         rungs=tuple(LADDER),
-        in_parts=False,
+        share=1.0,
         loop={"lenet": (21, 200), "resnet20": (9, 10)},
         pools=3,
         parts=PARTS,
@@ -137,11 +138,11 @@ def _grid(case: Case, effort: Effort, repeats: int, folder: Path, tell: Tell) ->
     plan = plan_of(case)
     rungs = [name for name in effort.rungs if case.schedule == "iterative" or not LADDER[name].iterative]
     climbs: dict[str, list[Climb]] = {name: [] for name in rungs}
-    cuts = [round(number * len(plan.cells) / repeats) for number in range(repeats + 1)]
+    most = max(1, round(effort.share * len(plan.cells)))
     for number in range(repeats):
         for name in rungs:
-            nested = LADDER[name].habits == {}
-            part = (cuts[number], cuts[number + 1]) if effort.in_parts and nested else None
+            first = number % (len(plan.cells) // most) * most
+            part = (first, first + most) if LADDER[name].habits == {} else None
             done = climb(case, LADDER[name], cache, folder / case.name / f"{name}-{number}", part)
             climbs[name].append(done)
             tell(f"{case.name}, {LADDER[name].name.strip()}: {done.epochs:g} epochs in {done.seconds:.1f} s")
@@ -164,7 +165,7 @@ def _grid(case: Case, effort: Effort, repeats: int, folder: Path, tell: Tell) ->
             "sparsities": list(case.sparsities),
             "rewinds": list(case.rewinds),
             "cells": len(plan.cells),
-            "in_parts": effort.in_parts,
+            "naive_cells": most,
             "rungs": {
                 name: {
                     "name": LADDER[name].name,
@@ -215,7 +216,7 @@ def _loop(size: str, effort: Effort, folder: Path, tell: Tell) -> dict[str, Any]
             "rounds": rounds,
             "steps": steps,
         }
-        for kind, seconds in ask("bare", request, place).items():
+        for kind, seconds in ask("bare", request, place, ALLOCATOR_VARIABLES | thread_variables(1)).items():
             for clock, number in (("processor", 0), ("wall", 1)):
                 pairs = zip(seconds["bare"], seconds["ours"], strict=True)
                 ratio = spread(bare[number] / ours[number] for bare, ours in pairs)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lthsweep.pruning.masks import Weights, check_masks
 
-__all__ = ["apply_masks", "mask_multipliers", "masked"]
+__all__ = ["apply_masks", "mask_gradients", "mask_multipliers", "masked"]
 
 
 def masked(weights: Weights, masks: Weights) -> dict[str, Tensor]:
@@ -58,3 +58,15 @@ def apply_masks(params: Weights, multipliers: Weights) -> None:
     """
     if params:
         torch._foreach_mul_(list(params.values()), [multipliers[name] for name in params])
+
+
+def mask_gradients(params: Weights, multipliers: Weights) -> None:
+    """Multiply the gradients of parameters by their masks, in place; a parameter without a gradient is left out.
+
+    Args:
+        params: parameters by name.
+        multipliers: from `mask_multipliers`, of the same names.
+    """
+    pairs = [(param.grad, multipliers[name]) for name, param in params.items() if param.grad is not None]
+    if pairs:
+        torch._foreach_mul_([gradient for gradient, _ in pairs], [multiplier for _, multiplier in pairs])
