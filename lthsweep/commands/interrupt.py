@@ -17,8 +17,8 @@ __all__ = ["Interrupt"]
 class Interrupt:
     """The first signal asks for checkpoints: Ctrl-C, SIGTERM, or SIGUSR2, the end of a job's time.
 
-    Another Ctrl-C kills. A second SIGTERM kills nothing: a preempted job gets one from SLURM, and one more from the batch
-    script that passes its own on, and both mean the same. Who is not satisfied with that has SIGKILL.
+    Another Ctrl-C kills. A second SIGTERM kills nothing: a preempted job gets one from SLURM, and one more from the
+    batch script that passes its own on, and both mean the same. Who is not satisfied with that has SIGKILL.
     """
 
     def __init__(self, console: Console) -> None:
