@@ -67,6 +67,11 @@ class Sweep:
         return self.frames["controls"]
 
     @property
+    def structures(self) -> pd.DataFrame:
+        """One row per grid point beside its dense runs: what there is of the network; empty without whole filters."""
+        return self.frames["structures"]
+
+    @property
     def runs(self) -> pd.DataFrame:
         """One row per run, finished or not, under its `key`."""
         return self.frames["runs"]
@@ -100,7 +105,7 @@ class Sweep:
         return query(self.frames, where, sort, columns, table)
 
     def sql(self, statement: str) -> pd.DataFrame:
-        """The answer to one SELECT over `tickets`, `controls`, `runs`, `curves` and `layers`."""
+        """The answer to one SELECT over `tickets`, `controls`, `structures`, `runs`, `curves` and `layers`."""
         from lthsweep.reduce.query import sql
 
         return sql(self.frames, statement)
@@ -118,7 +123,8 @@ class Sweep:
         from lthsweep.reduce.contrast import COMPARABLE, Outcome, contrast
 
         runs = self.runs
-        values = runs[metric] if metric in COMPARABLE else [float("nan")] * len(runs)
+        known = metric in COMPARABLE and metric in runs  # a table of an older version has fewer
+        values = runs[metric] if known else [float("nan")] * len(runs)
         outcomes = {
             key: Outcome(state, float(value))
             for key, state, value in zip(runs["key"], runs["state"], values, strict=True)

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import ClassVar, Self
 
 __all__ = [
+    "BudgetError",
     "CancelledError",
     "ClaimedError",
     "ClusterSilentError",
@@ -90,6 +91,10 @@ class ModelError(LthsweepError, ValueError):
 
 class PruningError(LthsweepError, ValueError):
     """A mask cannot be made as asked."""
+
+
+class BudgetError(PruningError):
+    """A ticket cannot be made in the time that is given; the message names the smallest that would do."""
 
 
 class TrainingError(LthsweepError):

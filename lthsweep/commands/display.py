@@ -84,10 +84,12 @@ class Display:
         run = self._plan[message.key]
         if message.kind == "progress":
             epoch, epochs = message.values["epoch"], message.values["epochs"]
-            start = run.recipe.epochs - run.epochs()
+            start = 0.0 if run.budget else run.recipe.epochs - run.epochs()
             self._fraction[message.key] = min(1.0, max(0.0, (epoch - start) / max(epochs - start, 1e-9)))
             rate = message.values.get("images_per_second")
-            self._bar(heard.worker, run.describe(), self._fraction[message.key], f"{rate or '…'} images/s")
+            phase = f", {message.values['phase']}" if "phase" in message.values else ""
+            note = f"{rate or '…'} images/s"
+            self._bar(heard.worker, run.describe() + phase, self._fraction[message.key], note)
         else:
             self._fraction.pop(message.key, None)
             if heard.worker in self._bars:

@@ -15,7 +15,11 @@ __all__ = ["Interrupt"]
 
 
 class Interrupt:
-    """The first Ctrl-C (or SIGTERM, or SIGUSR2: the end of a job's time) asks for checkpoints, the second kills."""
+    """The first signal asks for checkpoints: Ctrl-C, SIGTERM, or SIGUSR2, the end of a job's time.
+
+    Another Ctrl-C kills. A second SIGTERM kills nothing: a preempted job gets one from SLURM, and one more from the
+    batch script that passes its own on, and both mean the same. Who is not satisfied with that has SIGKILL.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -43,9 +47,9 @@ class Interrupt:
 
     def _note(self, number: int, frame: Any) -> None:
         self._count += 1
-        if self._count > 1 and self._pool is not None:
+        if number == signal.SIGINT and self._count > 1 and self._pool is not None:
             self._pool.kill()
         elif self._count == 1:
             self._console.print(
-                "stopping: runs write their checkpoints (again to stop at once)", highlight=False
+                "stopping: runs write their checkpoints (Ctrl-C to stop at once)", highlight=False
             )

@@ -111,8 +111,9 @@ def plan(
         typer.echo(line)
     if runs:
         for run in opened.plan.runs.values():
-            length = run.epochs(steps_per_epoch(run.recipe))
-            typer.echo(f"{run.key}  {work.found.states[run.key]:8}  {length:6g} epochs  {run.describe()}")
+            epochs = run.epochs(steps_per_epoch(run.recipe))
+            length = f"{epochs:6g} epochs" if run.budget is None else f"{duration(run.budget.seconds):>13}"
+            typer.echo(f"{run.key}  {work.found.states[run.key]:8}  {length}  {run.describe()}")
 
 
 def _lines(opened: Source, cost: Cost, expected: Estimate | None, walked: float, *, here: bool) -> list[str]:
@@ -123,6 +124,11 @@ def _lines(opened: Source, cost: Cost, expected: Estimate | None, walked: float,
         f"{cost.epochs:,g} epochs instead of {cost.epochs_naive:,g} in a naive loop "
         f"({cost.saving:.2f} times fewer); {cost.epochs_left:,g} left to train",
     ]
+    if cost.budget_runs:
+        lines.append(
+            f"and {cost.budget_runs:,} runs with a time of their own, {duration(cost.seconds_budgeted)} in all; "
+            f"{duration(cost.seconds_budgeted_left)} left"
+        )
     if walked:
         lines.append(f"and {walked:g} epochs to walk again, for rewind points that joined the grid later")
     if expected is None:
@@ -172,6 +178,7 @@ def _as_json(
                 "trunk": run.trunk,
                 "parent": run.parent,
                 "epochs": run.epochs(steps_per_epoch(run.recipe)),
+                "budget": None if run.budget is None else run.budget.seconds,
                 "sparsity": run.prune.sparsity if run.prune else None,
                 "threshold": run.prune.threshold if run.prune else None,
                 "rewind_epoch": str(run.prune.point) if run.prune else None,

@@ -29,6 +29,8 @@ from lthsweep.launch.survey import survey
 from lthsweep.spec import dump_spec
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     import pandas as pd
 
     from lthsweep.api import Sweep
@@ -70,9 +72,12 @@ def query(
     ] = None,
     sort: Annotated[str | None, typer.Option(help="Columns to sort by; -name for descending.")] = None,
     columns: Annotated[str | None, typer.Option(help="Columns to show, separated by commas.")] = None,
-    table: Annotated[str, typer.Option(help="tickets, controls, runs, curves or layers.")] = "tickets",
+    table: Annotated[
+        str, typer.Option(help="tickets, controls, structures, runs, curves or layers.")
+    ] = "tickets",
     statement: Annotated[
-        str | None, typer.Option("--sql", help="A SELECT over tickets, controls, runs, curves and layers.")
+        str | None,
+        typer.Option("--sql", help="A SELECT over tickets, controls, structures, runs, curves and layers."),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=0, help="Show this many rows at most.")] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
@@ -156,6 +161,7 @@ def report_input(sweep: Sweep) -> ReportInput:
 def print_table(path: Path, console: Console) -> None:
     """The headline and the winning-ticket table of a sweep directory."""
     from lthsweep.api import load
+    from lthsweep.report.structures import structure_table
     from lthsweep.report.terminal import control_table, ticket_table
 
     sweep = load(path)
@@ -163,6 +169,8 @@ def print_table(path: Path, console: Console) -> None:
     console.print(ticket_table(sweep.tickets, limit=_SHOWN))
     if len(sweep.controls):
         console.print(control_table(sweep.controls, limit=_SHOWN))
+    if len(sweep.structures):
+        console.print(structure_table(sweep.structures, limit=_SHOWN))
 
 
 def _headline(sweep: Sweep, console: Console) -> None:
@@ -179,11 +187,17 @@ def _headline(sweep: Sweep, console: Console) -> None:
 
 def _print_frame(found: pd.DataFrame, known: str | None) -> None:
     """Print rows: as people read them if they are whole rows of a known table, else as they are."""
+    from lthsweep.report.structures import structure_table
     from lthsweep.report.terminal import control_table, ticket_table
 
     console = plain_console()
-    if known in ("tickets", "controls"):
-        console.print(ticket_table(found) if known == "tickets" else control_table(found))
+    shown: Mapping[str | None, Callable[[pd.DataFrame], Table]] = {
+        "tickets": ticket_table,
+        "controls": control_table,
+        "structures": structure_table,
+    }
+    if known in shown:
+        console.print(shown[known](found))
         return
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in found.columns:

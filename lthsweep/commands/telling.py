@@ -233,7 +233,9 @@ def _running(state: RunState) -> str:
     place = state.place
     job = f"job {place.queued.id}, " if place is not None and place.queued is not None else ""
     seen = duration(max(0.0, time.time() - beat.time))
-    return f"epoch {beat.epoch:.1f} of {beat.epochs:g}, {rate}{job}host {beat.host} pid {beat.pid}, seen {seen} ago"
+    phase = "" if beat.phase == "train" else f"{beat.phase}, "
+    epoch = f"{phase}epoch {beat.epoch:.1f} of {beat.epochs:g}"
+    return f"{epoch}, {rate}{job}host {beat.host} pid {beat.pid}, seen {seen} ago"
 
 
 def _job(state: RunState) -> str:
@@ -280,6 +282,7 @@ def _facts(state: RunState) -> dict[str, Any]:
     told: dict[str, Any] = {"key": state.run.key, "run": state.run.describe(), "state": state.state}
     if (beat := state.beat) is not None:
         told |= {"epoch": beat.epoch, "epochs": beat.epochs, "host": beat.host, "pid": beat.pid}
+        told |= {"phase": beat.phase}
         told |= {"seen": beat.time, "images_per_second": beat.rate if math.isfinite(beat.rate) else None}
     if (failure := state.failure) is not None:
         told |= {"cause": failure.cause, "attempt": failure.attempt, "failed_on": failure.host}

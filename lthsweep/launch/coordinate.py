@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from lthsweep.errors import StoreError
 from lthsweep.launch.pool import Heard, Listener, Pool, Tally, work_off
 from lthsweep.launch.scheduler import Node, Scheduler
-from lthsweep.launch.survey import Survey, missing_snapshots, note_timing, survey
+from lthsweep.launch.survey import Survey, missing_snapshots, note_timing, seconds_per_epoch, survey
 from lthsweep.launch.task import Task, task_for
-from lthsweep.plan.cost import steps_per_epoch
-from lthsweep.plan.run import Plan
+from lthsweep.plan.cost import recipe_id, steps_per_epoch
+from lthsweep.plan.run import Plan, Run
 from lthsweep.store import failures
 from lthsweep.store.layout import SweepDir
 
@@ -40,13 +40,21 @@ def work_left(plan: Plan, sweep: SweepDir) -> Work:
     """Everything that has no record yet. Failed runs are tried again: whoever runs a sweep wants them."""
     found = survey(plan, sweep)
     walks = missing_snapshots(plan, sweep, found.states)
+    known = seconds_per_epoch(plan, sweep) if any(run.budget for run in plan.runs.values()) else {}
     nodes = []
     for key, run in plan.runs.items():
         if key in walks:
             nodes.append(Node(key, None, walks[key]))
         elif found.states[key] not in ("done", "cut off"):
-            nodes.append(Node(key, run.parent, run.epochs(steps_per_epoch(run.recipe))))
+            nodes.append(Node(key, run.parent, _length(run, known)))
     return Work(tuple(nodes), found, frozenset(walks))
+
+
+def _length(run: Run, known: Mapping[str, float]) -> float:
+    """Epochs; of a budget run as many as fit into its time, at a second each until one was measured."""
+    if run.budget is None:
+        return run.epochs(steps_per_epoch(run.recipe))
+    return run.budget.seconds / known.get(recipe_id(run.recipe), 1.0)
 
 
 def coordinate(

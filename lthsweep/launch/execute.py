@@ -16,11 +16,13 @@ import torch
 
 from lthsweep.data.order import steps_per_epoch
 from lthsweep.data.pack import open_packed
+from lthsweep.errors import BudgetError
 from lthsweep.launch.inputs import Inputs, check_same_data
 from lthsweep.launch.outputs import store_result
 from lthsweep.launch.profiling import profile
 from lthsweep.launch.task import Task
 from lthsweep.launch.watch import Report, Watch, load_checkpoint
+from lthsweep.lottery.budget import train_budget
 from lthsweep.lottery.dense import replay_snapshots, train_dense
 from lthsweep.lottery.material import Arrays, Material
 from lthsweep.lottery.result import Result
@@ -28,7 +30,7 @@ from lthsweep.lottery.ticket import train_ticket
 from lthsweep.pruning.prunable import prunable_weights
 from lthsweep.pruning.rates import kept_by_rates
 from lthsweep.store.layout import SweepDir
-from lthsweep.store.record import read_summary
+from lthsweep.store.record import Record, read_summary
 from lthsweep.store.weights import load_arrays, save_arrays
 
 __all__ = ["Outcome", "execute", "measure_epoch"]
@@ -136,6 +138,8 @@ def _train_descendant(
     trunk = inputs.record(task.trunk)
     parent = trunk if task.parent in (None, task.trunk) else inputs.record(task.parent)
     check_same_data(trunk, material.packed.fingerprint)
+    if step.budget is not None:
+        return _train_in_time(task, sweep, material, inputs, watch, trunk)
     return train_ticket(
         material,
         task.seed,
@@ -147,6 +151,27 @@ def _train_descendant(
         resume=load_checkpoint(sweep.checkpoint(task.key)),
         between_steps=watch,
     )
+
+
+def _train_in_time(
+    task: Task, sweep: SweepDir, material: Material, inputs: Inputs, watch: Watch, trunk: Record
+) -> Result | None:
+    step = task.prune_step
+    checkpoint = sweep.checkpoint(task.key)
+    try:
+        return train_budget(
+            material,
+            task.seed,
+            step,
+            snapshot=inputs.snapshot(trunk, step.point),
+            dense_val_accuracy=float(trunk.metrics["val_accuracy"]),
+            resume=load_checkpoint(checkpoint),
+            between_steps=watch,
+            save=watch.save,
+        )
+    except BudgetError:  # the next attempt, perhaps on a faster machine, begins with all of its time
+        checkpoint.unlink(missing_ok=True)
+        raise
 
 
 def _walk_again(

@@ -66,6 +66,8 @@ def _slots(places: Iterable[Place], slots: int) -> int:
 def _begun(state: RunState) -> float:
     """The part of a run's own training that its worker has done; a ticket starts at its rewind point."""
     assert state.beat is not None
+    if state.run.budget is not None:  # its worker counts over all rounds, of a plan that may still change
+        return min(1.0, state.beat.epoch / state.beat.epochs) if state.beat.epochs else 0.0
     total, own = state.run.recipe.epochs, state.run.epochs()
     done = state.beat.epoch - (total - own)
     return min(1.0, max(0.0, done / own)) if own > 0 else 0.0

@@ -16,7 +16,7 @@ from lthsweep.lottery.result import Result
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.publish import commit_record
 from lthsweep.store.record import Record, curve_table, layer_table
-from lthsweep.store.weights import pack_sparse, save_arrays
+from lthsweep.store.weights import pack_sparse, packed_size, save_arrays
 
 __all__ = ["store_result"]
 
@@ -57,6 +57,7 @@ def store_result(
     metrics = dict(result.metrics) | {
         "bytes_dense": dense_bytes,
         "bytes_sparse": path.stat().st_size + mask_bytes if result.masks else dense_bytes,
+        "bytes_model": packed_size(result.weights if result.shrunk is None else result.shrunk),
         "seconds_wall": time.time() - started,
     }
     record = Record(
@@ -87,7 +88,8 @@ def store_result(
             started=started,
             data_fingerprint=material.packed.fingerprint,
             weights_read=weights_read,
-        ),
+        )
+        | result.notes,
         audit=result.audit,
         weights=weights,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from lthsweep.lottery.dense import dense_training
 from lthsweep.lottery.material import Material
 from lthsweep.training.loop import Training
 
@@ -18,7 +19,7 @@ def profile(material: Material, seed: int, seconds: float = 5.0) -> float:
         seed: of the run whose first steps are taken.
         seconds: how long to train at most; a shorter epoch is measured whole.
     """
-    training = Training(material.build(seed), material.training_data(seed), material.train, seed=seed)
+    training = dense_training(material, seed)
     warm_up = min(3, training.steps_per_epoch // 4)
     times: list[float] = []
 

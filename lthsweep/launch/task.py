@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from lthsweep.plan.budget import Budget
 from lthsweep.plan.rewind import RewindPoint
 from lthsweep.plan.run import LayerRules, PruneStep, Run
 
@@ -76,6 +77,7 @@ class Task:
             sparsity=self.prune.get("sparsity"),
             threshold=self.prune.get("threshold"),
             control=self.prune.get("control", "ticket"),
+            budget=Budget.from_manifest(self.prune.get("budget")),
             rates=tuple(sorted(self.prune.get("rates", {}).items())),
         )
 
@@ -124,8 +126,8 @@ class Message:
         kind: "ready" (imported, waiting), "progress", "finished", "failed" (an exception), "stopped" (asked to, after
             a checkpoint), "held" (another live worker has the run).
         key: the run; empty for "ready".
-        values: "progress": epoch, epochs, images_per_second, val_accuracy; "finished": outcome, seconds_per_epoch,
-            test_accuracy; "failed": cause, error, retry; "held": owner.
+        values: "progress": epoch, epochs, images_per_second, val_accuracy, perhaps phase; "finished": outcome,
+            seconds_per_epoch, test_accuracy; "failed": cause, error, retry; "held": owner.
     """
 
     kind: MessageKind

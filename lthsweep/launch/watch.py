@@ -46,28 +46,27 @@ class Watch:
         """Do what is due; returns whether the training is to stop."""
         now = time.monotonic()
         stopping = self._stop()
-        if self._checkpoint is not None and (stopping or now >= self._next_checkpoint):
-            _save(training, self._checkpoint)
-            self._next_checkpoint = time.monotonic() + self._seconds
+        if stopping or now >= self._next_checkpoint:
+            self.save(training)
         if now >= self._next_report:
             self._next_report = now + _REPORT_SECONDS
             self._tell(training, now)
         return stopping
+
+    def save(self, training: Training) -> None:
+        """Write a checkpoint now; between two steps only."""
+        if self._checkpoint is not None:
+            tensors, progress = training.state()
+            save_arrays(self._checkpoint, to_arrays(tensors), {"progress": json.dumps(progress)})
+        self._next_checkpoint = time.monotonic() + self._seconds
 
     def _tell(self, training: Training, now: float) -> None:
         progress = training.progress
         if self._first is None:
             self._first = progress.images, now
         images, seconds = progress.images - self._first[0], now - self._first[1]
-        self._report(
-            {
-                "epoch": round(progress.step / training.steps_per_epoch, 2),
-                "epochs": training.epochs,
-                "step": progress.step,
-                "images_per_second": round(images / seconds) if seconds > 0 else None,
-                "val_accuracy": progress.curves[-1].val_accuracy if progress.curves else None,
-            }
-        )
+        rate = round(images / seconds) if seconds > 0 else None
+        self._report({**training.standing(), "images_per_second": rate})
 
 
 def load_checkpoint(path: Path) -> Checkpoint | None:
@@ -84,8 +83,3 @@ def load_checkpoint(path: Path) -> Checkpoint | None:
     except (CorruptRecordError, FileNotFoundError, KeyError, ValueError) as error:
         print(f"the checkpoint cannot be used, starting over: {error}", flush=True)
         return None
-
-
-def _save(training: Training, path: Path) -> None:
-    tensors, progress = training.state()
-    save_arrays(path, to_arrays(tensors), {"progress": json.dumps(progress)})

@@ -9,9 +9,10 @@ from lthsweep.errors import TrainingError
 from lthsweep.lottery.material import Arrays, Material, to_arrays, to_tensors
 from lthsweep.lottery.result import Checkpoint, Result, conclude, measure
 from lthsweep.pruning.prunable import prunable_weights
+from lthsweep.training.group_lasso import GroupLasso
 from lthsweep.training.loop import BetweenSteps, Training
 
-__all__ = ["replay_snapshots", "train_dense"]
+__all__ = ["dense_training", "replay_snapshots", "train_dense"]
 
 SaveSnapshot = Callable[[int, Arrays], None]
 
@@ -38,7 +39,7 @@ def train_dense(
     Returns:
         The result, or None if `between_steps` stopped it.
     """
-    training = Training(material.build(seed), material.training_data(seed), material.train, seed=seed)
+    training = dense_training(material, seed)
     if resume is not None:
         training.restore(resume.tensors, resume.progress)
     ending = training.run(_keeping_snapshots(snapshot_steps, save_snapshot, between_steps))
@@ -88,9 +89,7 @@ def replay_snapshots(
         TrainingError: if the trajectory diverges before the last of the points.
     """
     start, arrays = nearest or (0, {})
-    training = Training(
-        material.build(seed), material.training_data(seed), material.train, seed=seed, start_step=start
-    )
+    training = dense_training(material, seed, start)
     if arrays:
         training.restore(to_tensors(arrays), training.progress.to_dict())
     last = max(snapshot_steps)
@@ -106,6 +105,15 @@ def replay_snapshots(
             f"lower train.optimizer.lr or lengthen train.schedule.warmup"
         )
     return reached >= last
+
+
+def dense_training(material: Material, seed: int, start: int = 0) -> Training:
+    """A dense run before its first step, or with the step count of a later one and weights yet to be restored."""
+    model = material.build(seed)
+    lasso = GroupLasso.of(model, material.input_shape, material.group_lasso)
+    return Training(
+        model, material.training_data(seed), material.train, seed=seed, start_step=start, lasso=lasso
+    )
 
 
 def _keeping_snapshots(

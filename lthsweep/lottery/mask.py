@@ -11,10 +11,11 @@ from lthsweep.lottery.material import Arrays, Material
 from lthsweep.plan.controls import CONTROLS
 from lthsweep.plan.run import PruneStep
 from lthsweep.pruning.at_initialisation import make_initial_mask
-from lthsweep.pruning.make import make_mask
+from lthsweep.pruning.coupling import families_of
+from lthsweep.pruning.make import entry_of, make_mask
 from lthsweep.pruning.masks import Masks
 from lthsweep.pruning.prunable import prunable_weights
-from lthsweep.pruning.registry import AT_INITIALISATION
+from lthsweep.pruning.registry import AT_INITIALISATION, WHOLE_FILTERS
 from lthsweep.pruning.shuffle import shuffled
 from lthsweep.randomness import stream
 from lthsweep.training.loop import TrainingData
@@ -30,6 +31,7 @@ def mask_of(
     seed: int,
     prunable: Mapping[str, nn.Parameter],
     parent: Arrays,
+    network: nn.Module | None = None,
 ) -> Masks:
     """The masks of a pruning step; a control's are its ticket's, bit for bit, or the same counts shuffled.
 
@@ -41,10 +43,12 @@ def mask_of(
         seed: of the replicate.
         prunable: the parent's final weights, on the device.
         parent: its masks; empty for the trunk.
+        network: the parent's, whose parameters `prunable` are; methods that take whole filters look at all of it.
 
     Raises:
         PruningError: if the weights cannot be ranked.
     """
+    so_far = {name: torch.from_numpy(mask).to(material.device) for name, mask in parent.items()} or None
     if step.method in AT_INITIALISATION:
         initial = material.build(seed)
         masks = make_initial_mask(
@@ -55,10 +59,21 @@ def mask_of(
             sparsity=step.sparsity,
             batch=lambda: next(iter(data.train.epoch(0))),
         )
+    elif step.method in WHOLE_FILTERS:
+        assert network is not None
+        frozen = prunable_weights(network).keys() - prunable.keys()
+        masks = entry_of(WHOLE_FILTERS[step.method])(
+            dict(network.named_parameters()),
+            prunable,
+            so_far,
+            families_of(network, material.input_shape, frozen),
+            scope=step.scope,
+            sparsity=step.sparsity,
+        )
     else:
         masks = make_mask(
             prunable,
-            {name: torch.from_numpy(mask).to(material.device) for name, mask in parent.items()} or None,
+            so_far,
             method=step.method,
             scope=step.scope,
             sparsity=step.sparsity,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import nn
 
 from lthsweep.lottery.material import Arrays, Material, to_arrays
 from lthsweep.models.cost import count
@@ -39,6 +40,8 @@ class Result:
         masks: parameter name → bool array, True where kept; empty for a dense run.
         audit: the checks of docs/protocol.md with their outcome.
         weights: the final state of the model, by the names of its `state_dict`.
+        notes: what else is to be known of how it came about, plain values for the provenance.
+        shrunk: that of the smaller network that was trained in its place; None if there was none.
     """
 
     ending: Ending
@@ -48,6 +51,8 @@ class Result:
     masks: Arrays
     audit: dict[str, Any]
     weights: Arrays = field(repr=False)
+    notes: dict[str, Any] = field(default_factory=dict)
+    shrunk: Arrays | None = field(default=None, repr=False)
 
 
 def measure(
@@ -59,6 +64,7 @@ def measure(
     prunable: Mapping[str, torch.Tensor],
     start_step: int,
     dense_val_accuracy: float | None,
+    full: nn.Module | None = None,
 ) -> dict[str, float]:
     """Final scores, costs and counts of a training.
 
@@ -73,6 +79,7 @@ def measure(
         prunable: parameter name → weight, the weights that may be pruned.
         start_step: the step training started from.
         dense_val_accuracy: last validation accuracy of the trunk; None for the trunk itself.
+        full: the network of full shape, if what was trained is smaller.
     """
     progress = training.progress
     last = progress.curves[-1]
@@ -83,7 +90,8 @@ def measure(
         training.model.load_state_dict(training.best_model)
         best, _ = material.score_test(training.model)
         training.model.load_state_dict(weights)
-    counted = count(training.model, material.input_shape, masks or None)
+    counted = count(full or training.model, material.input_shape, masks or None)
+    own = counted if full is None else count(training.model, material.input_shape)
     target = last.val_accuracy if dense_val_accuracy is None else dense_val_accuracy
     has_validation = not math.isnan(last.val_accuracy)
     prunable_total = sum(weight.numel() for weight in prunable.values())
@@ -113,6 +121,8 @@ def measure(
         "seconds_train": progress.seconds_train,
         "seconds_test": seconds_test,
         "images_per_second": progress.images / progress.seconds_train if progress.seconds_train else math.nan,
+        "params_model": own.params_total,
+        "macs_model": own.macs_dense,
     }
 
 
@@ -134,8 +144,9 @@ def conclude(
     masks: Mapping[str, torch.Tensor],
     prunable: Mapping[str, torch.Tensor],
     audit: dict[str, Any],
+    full: nn.Module | None = None,
 ) -> Result:
-    """Put the parts of a result together, off the device."""
+    """Put the parts of a result together, off the device; `full` as for `measure`, with the final weights in it."""
     everything = dense_masks(prunable)
     return Result(
         ending=ending,
@@ -144,5 +155,6 @@ def conclude(
         layers=tuple(layer_rows(masks or everything, prunable)),
         masks=to_arrays(masks),
         audit=audit,
-        weights=to_arrays(training.model.state_dict()),
+        weights=to_arrays((full or training.model).state_dict()),
+        shrunk=None if full is None else to_arrays(training.model.state_dict()),
     )

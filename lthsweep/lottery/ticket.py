@@ -13,21 +13,22 @@ from typing import Any
 import torch
 
 from lthsweep.errors import TrainingError
+from lthsweep.lottery.frame import Frame, Shrunk, frame_of
 from lthsweep.lottery.mask import mask_of
 from lthsweep.lottery.material import Arrays, Material, to_tensors
 from lthsweep.lottery.origin import origin_of
 from lthsweep.lottery.result import Checkpoint, Result, conclude, measure
 from lthsweep.plan.controls import CONTROLS
 from lthsweep.plan.run import PruneStep
-from lthsweep.pruning.apply import masked
 from lthsweep.pruning.audit import audit, optimizer_momenta
+from lthsweep.pruning.filters import largest_filter
 from lthsweep.pruning.prunable import prunable_weights
 from lthsweep.training.loop import BetweenSteps, Training
 from lthsweep.training.metrics import evaluate
 from lthsweep.training.optimizers import restore_optimizer
 from lthsweep.training.schedule import learning_rate_factor
 
-__all__ = ["Parent", "train_ticket"]
+__all__ = ["Parent", "amounts_of", "clear_pruned", "prunable_of", "score_without_retraining", "train_ticket"]
 
 
 @dataclass(frozen=True)
@@ -90,25 +91,31 @@ def train_ticket(
 
     model.load_state_dict(to_tensors(parent.weights))
     prunable = prunable_weights(model, step.exclude)
-    masks = mask_of(step, material=material, data=data, seed=seed, prunable=prunable, parent=parent.masks)
-    pruned_metrics = _score_without_retraining(material, model, data.validation, masks)
+    masks = mask_of(
+        step, material=material, data=data, seed=seed, prunable=prunable, parent=parent.masks, network=model
+    )
+    frame = frame_of(step.method, model, masks, material)
+    frame.load(to_tensors(parent.weights))
+    pruned_metrics = score_without_retraining(material, frame.model, data.validation)
 
     origin = origin_of(
         step, material=material, seed=seed, final=parent.weights, snapshot=snapshot, masks=masks
     )
-    model.load_state_dict(to_tensors(origin.weights))
+    frame.load(to_tensors(origin.weights))
     training = Training(
-        model,
+        frame.model,
         data,
         material.train,
         seed=seed,
         start_step=start_step,
-        masks=masks,
+        masks=frame.held,
         learning_rate=_last_rate(material, data.train.steps) if origin.last_rate else None,
+        lasso=frame.lasso(),
     )
     if origin.optimizer:
-        restore_optimizer(training.optimizer, model, to_tensors(origin.optimizer))
-        _clear_pruned(training, masks)
+        restore_optimizer(training.optimizer, frame.model, frame.narrowed(to_tensors(origin.optimizer)))
+        clear_pruned(training, frame.held)
+    frame.finish()
     started_from = {name: weight.detach().clone() for name, weight in prunable.items()}
     if resume is not None:
         training.restore(resume.tensors, resume.progress)
@@ -117,7 +124,9 @@ def train_ticket(
     if ending == "stopped":
         return None
     if ending == "diverged":
-        _clear_pruned(training, masks)  # zero times NaN is NaN
+        clear_pruned(training, frame.held)  # zero times NaN is NaN
+    frame.finish()
+    full = frame.full if frame.full is not frame.model else None
     metrics = measure(
         material,
         training,
@@ -126,35 +135,32 @@ def train_ticket(
         prunable=prunable,
         start_step=start_step,
         dense_val_accuracy=dense_val_accuracy,
+        full=full,
     )
-    metrics |= pruned_metrics | _amounts(step, level, metrics)
+    metrics |= pruned_metrics | amounts_of(step, level, metrics)
     metrics |= {"before_val_accuracy": parent.val_accuracy, "before_test_accuracy": parent.test_accuracy}
     found = audit(
         masks,
-        snapshot=_prunable_of(origin.weights, masks),
+        snapshot=prunable_of(origin.weights, masks),
         start=started_from,
         final={name: weight.detach() for name, weight in prunable.items()},
-        momenta=optimizer_momenta(training.optimizer, prunable),
+        momenta=_momenta(training, frame, masks),
         sparsity=step.sparsity,
         threshold=step.threshold,
         scope=step.scope,
         rates=step.rates,
         left={name: int(mask.sum()) for name, mask in parent.masks.items()} or None,
-        parent=_prunable_of(parent.weights, masks),
+        parent=prunable_of(parent.weights, masks),
         shuffle=CONTROLS[step.control].shuffle,
+        miss=_half_of_a_filter(frame, prunable),
     )
-    return conclude(training, ending, metrics, masks, prunable, found.to_dict())
+    return conclude(training, ending, metrics, masks, prunable, found.to_dict(), full)
 
 
-def _score_without_retraining(
-    material: Material,
-    model: torch.nn.Module,
-    validation: Callable[[], Any],
-    masks: Mapping[str, torch.Tensor],
+def score_without_retraining(
+    material: Material, model: torch.nn.Module, validation: Callable[[], Any]
 ) -> dict[str, float]:
-    """Scores of the parent's final weights with the new mask on them."""
-    weights = dict(model.named_parameters())
-    model.load_state_dict(masked({name: weights[name] for name in masks}, masks), strict=False)
+    """Scores of a network that was pruned and not trained since."""
     held_out = evaluate(model, validation(), precision=str(material.train["precision"]))
     test, _ = material.score_test(model)
     return {
@@ -174,7 +180,7 @@ def _last_rate(material: Material, steps_per_epoch: int) -> float:
     return float(material.train["optimizer"]["lr"]) * factor
 
 
-def _clear_pruned(training: Training, masks: Mapping[str, torch.Tensor]) -> None:
+def clear_pruned(training: Training, masks: Mapping[str, torch.Tensor]) -> None:
     """Zero pruned weights and their momenta, whatever they were."""
     parameters = dict(training.model.named_parameters())
     pruned = {name: parameters[name] for name in masks}
@@ -184,11 +190,29 @@ def _clear_pruned(training: Training, masks: Mapping[str, torch.Tensor]) -> None
                 value.masked_fill_(~masks[name], 0.0)
 
 
-def _prunable_of(weights: Arrays, masks: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def prunable_of(weights: Arrays, masks: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Those of a `state_dict`'s arrays that have a mask, as tensors on its device."""
     return {name: torch.from_numpy(weights[name]).to(mask.device) for name, mask in masks.items()}
 
 
-def _amounts(step: PruneStep, level: int, metrics: Mapping[str, float]) -> dict[str, float]:
+def _momenta(
+    training: Training, frame: Frame, masks: Mapping[str, torch.Tensor]
+) -> dict[str, tuple[torch.Tensor, ...]]:
+    """The momenta of prunable weights in full shapes; what is gone from the network has none."""
+    parameters = dict(training.model.named_parameters())
+    found = optimizer_momenta(training.optimizer, {name: parameters[name] for name in masks})
+    return {
+        name: tuple(frame.widened({name: moment})[name] for moment in moments)
+        for name, moments in found.items()
+    }
+
+
+def _half_of_a_filter(frame: Frame, prunable: Mapping[str, torch.Tensor]) -> int | None:
+    return largest_filter(frame.families, prunable) // 2 if isinstance(frame, Shrunk) else None
+
+
+def amounts_of(step: PruneStep, level: int, metrics: Mapping[str, float]) -> dict[str, float]:
+    """How much was asked, and how much it became."""
     total = metrics["params_prunable"]
     amounts = {"level": level, "sparsity": (total - metrics["params_remaining"]) / total}
     if step.sparsity is not None:

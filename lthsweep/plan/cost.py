@@ -8,6 +8,8 @@ above zero:
     iterative, shared    S · [T + R·P·(T − k)]          naive   S·R·[P·T + (T − k)·P·(P + 1)/2]
 
 A cell of sparsity 0 is the trunk: nothing more with sharing, another S·R·T in the naive loop.
+
+A budget run is counted in the seconds that it may take, not in epochs: how many of these fit is found out by training.
 """
 
 from __future__ import annotations
@@ -38,7 +40,12 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Cost:
-    """Counts of a plan; epochs are epochs of training."""
+    """Counts of a plan; epochs are epochs of training, without those of budget runs.
+
+    Attributes:
+        budget_runs, seconds_budgeted, seconds_budgeted_left: how many there are, what they may take in all, and those
+            that are not done yet.
+    """
 
     cells: int
     runs: int
@@ -48,6 +55,9 @@ class Cost:
     epochs_naive: float
     done: int
     epochs_left: float
+    budget_runs: int = 0
+    seconds_budgeted: float = 0.0
+    seconds_budgeted_left: float = 0.0
 
     @property
     def saving(self) -> float:
@@ -101,6 +111,7 @@ def cost_of(plan: Plan, done: Collection[str] = ()) -> Cost:
         own = lengths.epochs(run)
         epochs_to_answer[key] = own + (epochs_to_answer[run.parent] if run.parent else 0.0)
     tickets = len(plan.tickets)
+    budgets = {key: run.budget.seconds for key, run in plan.runs.items() if run.budget is not None}
     return Cost(
         cells=len(plan.cells),
         runs=len(plan.runs),
@@ -110,6 +121,9 @@ def cost_of(plan: Plan, done: Collection[str] = ()) -> Cost:
         epochs_naive=_tidy(sum(epochs_to_answer[cell.run] for cell in plan.cells)),
         done=sum(key in done for key in plan.runs),
         epochs_left=_tidy(sum(lengths.epochs(run) for key, run in plan.runs.items() if key not in done)),
+        budget_runs=len(budgets),
+        seconds_budgeted=sum(budgets.values()),
+        seconds_budgeted_left=sum(seconds for key, seconds in budgets.items() if key not in done),
     )
 
 
@@ -136,10 +150,10 @@ def estimate(
     for key, run in plan.runs.items():
         seconds = 0.0
         if key not in done:
-            name = ids.setdefault(id(run.recipe), recipe_id(run.recipe))
-            if name not in seconds_per_epoch:
+            whole = _seconds(run, lengths, ids, seconds_per_epoch)
+            if whole is None:
                 return None
-            seconds = (1 - begun.get(key, 0.0)) * lengths.epochs(run) * seconds_per_epoch[name]
+            seconds = (1 - begun.get(key, 0.0)) * whole
         work += seconds
         chain[key] = seconds + (chain[run.parent] if run.parent else 0.0)
     return Estimate(work, max(chain.values(), default=0.0), max(1, workers))
@@ -157,10 +171,10 @@ def seconds_spared(plan: Plan, seconds_per_epoch: Mapping[str, float]) -> float 
     own: dict[str, float] = {}
     alone: dict[str, float] = {}  # with all that a run descends from: what one cell costs
     for key, run in plan.runs.items():
-        name = ids.setdefault(id(run.recipe), recipe_id(run.recipe))
-        if name not in seconds_per_epoch:
+        seconds = _seconds(run, lengths, ids, seconds_per_epoch)
+        if seconds is None:
             return None
-        own[key] = lengths.epochs(run) * seconds_per_epoch[name]
+        own[key] = seconds
         alone[key] = own[key] + (alone[run.parent] if run.parent else 0.0)
     return max(0.0, sum(alone[cell.run] for cell in plan.cells) - sum(own.values()))
 
@@ -193,6 +207,16 @@ class _Lengths:
         if name not in self._steps:
             self._steps[name] = steps_per_epoch(run.recipe)
         return run.epochs(self._steps[name])
+
+
+def _seconds(
+    run: Run, lengths: _Lengths, ids: dict[int, str], seconds_per_epoch: Mapping[str, float]
+) -> float | None:
+    """What a run takes, a budget run all of its budget; None where nobody knows."""
+    if run.budget is not None:
+        return run.budget.seconds
+    seconds = seconds_per_epoch.get(ids.setdefault(id(run.recipe), recipe_id(run.recipe)))
+    return None if seconds is None else lengths.epochs(run) * seconds
 
 
 def _tidy(epochs: float) -> float:

@@ -4,7 +4,7 @@ The work is shared as the protocol allows and no further (see docs/protocol.md):
 data, recipe, init, seed) descend from one trunk; levels of iterative pruning share their prefix; what two
 grids have in common has one key and is trained once. A cell of sparsity 0 is answered by its trunk. A control
 hangs beside its ticket, on the same parent. The chain is the sorted sparsity axis, or with `prune.rounds` one of its
-own for every sparsity.
+own for every sparsity. A budget run shares nothing but its trunk: the time is its own.
 """
 
 from __future__ import annotations
@@ -16,22 +16,28 @@ from typing import TYPE_CHECKING, Any
 
 from lthsweep.data.registry import DATASETS
 from lthsweep.errors import SpecError
+from lthsweep.plan.budget import Budget
 from lthsweep.plan.controls import TICKET, controlled
 from lthsweep.plan.cost import images_per_epoch, steps_per_epoch
 from lthsweep.plan.keys import key_of
 from lthsweep.plan.rewind import RewindPoint
 from lthsweep.plan.run import Cell, Plan, PruneStep, Recipe, Run
 from lthsweep.pruning.registry import AT_INITIALISATION
+from lthsweep.spec.duration import in_seconds
 from lthsweep.spec.grid import round_sparsities
 
 if TYPE_CHECKING:
     from lthsweep.spec import Spec
+    from lthsweep.spec.pruning import PruneSpec
 
 __all__ = ["AMOUNT_AXES", "expand"]
 
 SCHEMA = 1
 MOST_CELLS = 1_000_000
 """A plan takes about 3 kB and 30 microseconds per cell; beyond this many it is a mistake."""
+
+_SAID = ("prune.control", "prune.time")
+"""Axes whose value is part of a run's description anyway."""
 
 AMOUNT_AXES = ("sparsity", "threshold")
 """The two axes that say how much is pruned; a grid has exactly one of them."""
@@ -98,8 +104,8 @@ class _Chains:
         chosen: Mapping[str, Any],
     ) -> None:
         told = {name: f"{name}={value}" for name, value in chosen.items()}
-        # A run says itself what control it is, and levels of a chain are tickets, whatever hangs on them.
-        self._label = " ".join(text for name, text in told.items() if name != "prune.control")
+        # A run says itself what control it is, and its time; levels of a chain are tickets, whatever hangs on them.
+        self._label = " ".join(text for name, text in told.items() if name not in _SAID)
         # Trunks are shared by all ways of pruning, so how one is pruned is no part of its description.
         self._trunk_label = " ".join(text for name, text in told.items() if not name.startswith("prune."))
         self._axis = axis
@@ -107,6 +113,7 @@ class _Chains:
         self._prune = spec.prune
         # What is read off the initial weights is the same at every level, so there is nothing to iterate.
         self._chained = spec.prune.schedule == "iterative" and spec.prune.method not in AT_INITIALISATION
+        self._budget = _budget_of(spec.prune)
         self._rounds = spec.prune.rounds
         self._exclude = tuple(sorted(set(spec.prune.exclude)))
         self._rates = tuple(sorted(spec.prune.rates.items()))
@@ -159,6 +166,7 @@ class _Chains:
             point=point,
             sparsity=amount if self._axis == "sparsity" else None,
             threshold=amount if self._axis == "threshold" else None,
+            budget=self._budget,
         )
         step = controlled(step, control)
         # The schedule of pruning is not in the manifest: level 1 of an iterative chain *is* the one-shot
@@ -184,6 +192,14 @@ class _Chains:
             variant=self._label,
         )
         return self._runs.setdefault(key, run)
+
+
+def _budget_of(prune: PruneSpec) -> Budget | None:
+    if prune.schedule != "budget":
+        return None
+    seconds = in_seconds(prune.time)
+    assert seconds is not None, "the file was checked"
+    return Budget(seconds, prune.min_round_epochs, prune.max_rounds)
 
 
 def _check_lengths(recipe: Recipe, points: Iterable[RewindPoint]) -> None:

@@ -19,7 +19,13 @@ __all__ = ["KEY_LENGTH", "NEUTRAL", "canonical", "key_of", "normalise"]
 
 KEY_LENGTH = 20
 
-NEUTRAL: Mapping[str, Any] = {"prune.control": "ticket", "prune.rates": {}, "data.train_images": 0}
+NEUTRAL: Mapping[str, Any] = {
+    "prune.control": "ticket",
+    "prune.rates": {},
+    "data.train_images": 0,
+    "prune.budget": None,
+    "train.group_lasso": 0.0,
+}
 """Dotted path in a manifest → the value at which the option does nothing."""
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from lthsweep.plan.budget import Budget
 from lthsweep.plan.rewind import RewindPoint
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class PruneStep:
     Exactly one of `sparsity` (fraction of all prunable weights that are gone afterwards) and `threshold`
     (absolute magnitude at or below which weights go) is set. `control` is "ticket", or what else is done with its
     mask, see `lthsweep.plan.controls`. `rates` are (pattern, rate) pairs of layers that lose less than the others.
+    With a `budget` no parent's weights are ranked: the run trains, prunes and resets in as many rounds as the time
+    allows.
     """
 
     method: str
@@ -65,6 +68,7 @@ class PruneStep:
     threshold: float | None = None
     control: str = "ticket"
     rates: tuple[tuple[str, float], ...] = ()
+    budget: Budget | None = None
 
     @property
     def returns_weights(self) -> bool:
@@ -89,7 +93,8 @@ class PruneStep:
             out |= {"scope": self.scope, "sparsity": self.sparsity}
         else:
             out["threshold"] = self.threshold
-        return out | {"point": self.point.manifest(), "control": self.control, "rates": dict(self.rates)}
+        out |= {"point": self.point.manifest(), "control": self.control, "rates": dict(self.rates)}
+        return out | {"budget": None if self.budget is None else self.budget.manifest()}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,10 +123,17 @@ class Run:
     prune: PruneStep | None = None
     variant: str = ""
 
+    @property
+    def budget(self) -> Budget | None:
+        """The time that it may take, of a run that has a budget."""
+        return None if self.prune is None else self.prune.budget
+
     def epochs(self, steps_per_epoch: int | None = None) -> float:
-        """Epochs to train: T for a dense run, T − k for a ticket."""
+        """Epochs to train: T for a dense run, T − k for a ticket; 0 for a budget run, which is measured in seconds."""
         if self.prune is None:
             return self.recipe.epochs
+        if self.prune.budget is not None:
+            return 0.0
         return self.recipe.epochs - self.prune.point.epochs(steps_per_epoch)
 
     def describe(self) -> str:
@@ -134,7 +146,8 @@ class Run:
             if self.prune.threshold is not None
             else f"sparsity {self.prune.sparsity:g}"
         )
-        return f"{self.prune.role} {amount} rewind {self.prune.point} seed {self.seed}{variant}"
+        within = f" within {self.budget}" if self.budget else ""
+        return f"{self.prune.role}{within} {amount} rewind {self.prune.point} seed {self.seed}{variant}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

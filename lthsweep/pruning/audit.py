@@ -30,7 +30,8 @@ class Audit:
         asked_kept: weights that had to remain.
         kept: weights that remain.
         exact: the masks keep exactly what was asked: the count (in every layer, for scope "layer"), or every
-            magnitude above the threshold and no other; of a shuffled mask, as many as its ticket's.
+            magnitude above the threshold and no other; of a shuffled mask, as many as its ticket's; of whole
+            filters, as near to the count as these come.
         pruned_weights_zero: every pruned weight is zero at the start and at the end.
         pruned_momenta_zero: so is every optimiser momentum of a pruned weight at the end.
         survivors_equal_snapshot: at the start, each survivor equals the snapshot bit for bit.
@@ -84,6 +85,7 @@ def audit(
     left: Mapping[str, int] | None = None,
     parent: Weights | None = None,
     shuffle: str | None = None,
+    miss: int | None = None,
 ) -> Audit:
     """Compare a ticket with what was asked of it. Changes nothing.
 
@@ -103,6 +105,8 @@ def audit(
         parent: the weights that were cut by the threshold; needed with a threshold only.
         shuffle: "layer" or "global" if the masks are a shuffled ticket's: then counts are what was asked of them, in
             each layer or in total, and no places.
+        miss: where whole filters go, the weights by which the total may miss the sparsity: half of the largest filter.
+            Layers then have no counts of their own. None: counts are exact.
 
     Raises:
         PruningError: if not exactly one of sparsity and threshold is given, a threshold comes without
@@ -123,9 +127,11 @@ def audit(
             if rates
             else {name: kept_count(size, sparsity) for name, size in sizes.items()}
         )
-        asked_kept = sum(asked.values()) if scope == "layer" else kept_count(total, sparsity)
-        each = scope == "layer" and shuffle != "global"
-        exact = kept == asked_kept and (not each or all(asked[row.name] == row.remaining for row in rows))
+        asked_kept = sum(asked.values()) if scope == "layer" and miss is None else kept_count(total, sparsity)
+        each = scope == "layer" and shuffle != "global" and miss is None
+        exact = abs(kept - asked_kept) <= (miss or 0) and (
+            not each or all(asked[row.name] == row.remaining for row in rows)
+        )
     else:
         asked_kept, exact = _above_threshold(masks, parent, threshold, shuffle)
     return Audit(

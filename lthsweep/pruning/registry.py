@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["AT_INITIALISATION", "METHODS", "SCOPES", "Criterion"]
+__all__ = ["AT_INITIALISATION", "METHODS", "SCOPES", "WHOLE_FILTERS", "Criterion"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,11 @@ AT_INITIALISATION: Mapping[str, Criterion] = {
     "synflow": Criterion("lthsweep.pruning.synflow:synflow_scores", rounds=100),
 }
 """The other methods: those that prune before training."""
+
+WHOLE_FILTERS: Mapping[str, str] = {
+    "filter": "lthsweep.pruning.filters:filter_masks",
+}
+"""Those that remove feature maps, so that the network shrinks: they look at all parameters and at their coupling."""
 
 SCOPES: Mapping[str, str] = {
     "global": "lthsweep.pruning.scopes:select_global",

@@ -55,6 +55,13 @@ METRICS = (
     "seconds_test",
     "images_per_second",
     "seconds_wall",
+    "rounds",
+    "seconds_budget",
+    "seconds_predicted",
+    "seconds_spent",
+    "params_model",
+    "macs_model",
+    "bytes_model",
 )
 """Columns of /runs that are metrics of the record, under its names; but `sparsity` is the axis, so what the
 record calls so is `sparsity_got`. What is not known here is left out.

@@ -18,6 +18,7 @@ from lthsweep.reduce.detail import curve_rows, layer_rows
 from lthsweep.reduce.facts import Facts, FailureFacts, facts_of
 from lthsweep.reduce.reuse import facts_in
 from lthsweep.reduce.runs import run_rows
+from lthsweep.reduce.structures import structure_rows
 from lthsweep.reduce.table import SCHEMA, TABLES, SweepRow, Table, TableFile, encode_table
 from lthsweep.reduce.tickets import ticket_rows
 from lthsweep.spec import dump_spec
@@ -88,6 +89,7 @@ def reduce_records(
         tables={
             "tickets": ticket_rows(plan, known, failed),
             "controls": control_rows(plan, known, failed),
+            "structures": structure_rows(plan, known, failed),
             "runs": run_rows(plan, known, failed),
             "curves": curve_rows(order, known),
             "layers": layer_rows(order, known),

@@ -1,4 +1,4 @@
-"""The schema of `table.h5`: six compound datasets, built in memory, identical bytes for identical content.
+"""The schema of `table.h5`: seven compound datasets, built in memory, identical bytes for identical content.
 
 No time, no host and no path is written that is not in a record. Format v110, gzip and fletcher32: readable by
 h5dump since 1.10, and a flipped bit is an error instead of a number.
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 __all__ = ["SCHEMA", "TABLES", "SweepRow", "Table", "TableFile", "encode_table", "read_table"]
 
-SCHEMA = 2
-"""Rises whenever a table joins or a column changes its meaning; `merge` makes a table of another schema anew."""
+SCHEMA = 3
+"""Rises whenever a table or a column joins or changes its meaning; `merge` makes a table of another schema anew."""
 
-_READABLE = (1, SCHEMA)
-_JOINED = {"controls": 2}
+_READABLE = (1, 2, SCHEMA)
+_JOINED = {"controls": 2, "structures": 3}
 
-TABLES = ("tickets", "controls", "runs", "curves", "layers")
+TABLES = ("tickets", "controls", "structures", "runs", "curves", "layers")
 """The tables that a user may ask, in the order in which they are explained."""
 
 _CHUNK_BYTES = 1 << 18
@@ -91,9 +91,10 @@ class TableFile:
         image = read_whole(path)
         try:
             self._file = h5py.File(h5f.open_file_image(image))
-        except (OSError, ValueError) as error:
+            known = "sweep" in self._file
+        except (OSError, ValueError, RuntimeError) as error:  # the last one for a damaged list of names
             raise self._damaged(str(error)) from error
-        if "sweep" not in self._file:
+        if not known:
             raise StoreError(f"{path} is no table of lthsweep; give a sweep directory or its table.h5")
         row = self["sweep"]
         names = SweepRow.__dataclass_fields__
@@ -106,7 +107,7 @@ class TableFile:
     def __getitem__(self, table: str) -> NDArray[np.void]:
         """The rows of one table, read anew at each call; none of a table that joined after this file was made."""
         if table in _JOINED and self.sweep.schema < _JOINED[table]:
-            return np.zeros(0, dtype=[("control", "S1")])
+            return np.zeros(0, dtype=[("method", "S1"), ("control", "S1")])
         try:
             dataset = _guarded(self._file, table)
             rows: NDArray[np.void] = dataset[()]

@@ -29,6 +29,10 @@ _MEANS = {
     "bytes_dense": "bytes_dense",
     "seconds": "seconds_train",
     "seconds_test": "seconds_test",
+    "rounds": "rounds",
+    "seconds_budget": "seconds_budget",
+    "seconds_predicted": "seconds_predicted",
+    "seconds_spent": "seconds_spent",
 }
 """Column → metric whose mean over the recorded seeds it shows."""
 
@@ -48,6 +52,7 @@ def ticket_rows(
     - steps_to_dense: median over the seeds that reached the trunk's validation accuracy, and n_reached, their
       number;
     - macs_*, bytes_*, seconds (training), seconds_test, rewind_step;
+    - rounds, seconds_budget, seconds_predicted, seconds_spent: of runs with a time of their own;
     - dead_layers: named if dead in any seed; audit_ok: unknown without a ticket's record, false if any
       failed.
     """

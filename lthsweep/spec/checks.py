@@ -23,6 +23,7 @@ __all__ = ["check_all", "check_tables"]
 Tables = Mapping[str, Table]
 
 _EPOCHS: Path = ("train", "epochs")
+_SCHEDULE: Path = ("prune", "schedule")
 _AMOUNTS: tuple[Path, ...] = (("grid", "sparsity"), ("grid", "threshold"))
 
 
@@ -128,6 +129,46 @@ def _only_magnitudes_have_a_threshold(tables: Tables) -> Iterator[Problem]:
         yield Problem(("prune", "method"), text, method, (("grid", "threshold"),))
 
 
+def _budget_has_a_time(tables: Tables) -> Iterator[Problem]:
+    prune, grid = cast(PruneSpec, tables["prune"]), tables.get("grid")
+    schedules = grid.dotted.get("prune.schedule", ()) if isinstance(grid, GridSpec) else ()
+    if prune.schedule == "budget" and not prune.time:
+        text = 'needs the key prune.time, or the axis time, such as ["5m", "20m"]'
+        yield Problem(_SCHEDULE, text, prune.schedule, (("prune", "time"),))
+    if prune.time and "budget" not in (prune.schedule, *schedules):
+        yield Problem(("prune", "time"), 'needs prune.schedule = "budget"', prune.time, (_SCHEDULE,))
+
+
+def _budget_makes_tickets(tables: Tables) -> Iterator[Problem]:
+    """Its rounds are trained, pruned and reset in one run; there is no parent whose mask a control could take."""
+    prune, grid = cast(PruneSpec, tables["prune"]), tables.get("grid")
+    if prune.schedule != "budget":
+        return
+    for key, value, possible in (
+        ("method", prune.method, ("magnitude", "random")),
+        ("rewind", prune.rewind, ("weights", "weights+optimizer")),
+        ("control", prune.control, ("ticket",)),
+        ("rounds", prune.rounds, (0,)),
+    ):
+        if value not in possible:
+            choices = " or ".join(written(choice) for choice in possible)
+            text = f'prune.schedule = "budget" works with {choices} only'
+            yield Problem(("prune", key), text, value, (_SCHEDULE,))
+    if isinstance(grid, GridSpec) and grid.threshold:
+        text = "excludes grid.threshold: a budget is spent on the way to a given sparsity"
+        yield Problem(_SCHEDULE, text, prune.schedule, (("grid", "threshold"),))
+
+
+def _filters_are_not_shuffled(tables: Tables) -> Iterator[Problem]:
+    prune = cast(PruneSpec, tables["prune"])
+    if prune.method == "filter" and prune.control in ("random", "random-global"):
+        text = (
+            'excludes prune.method = "filter": shuffled places are no whole filters; '
+            "reinit, fine-tune and lr-rewind are controls of filters"
+        )
+        yield Problem(("prune", "control"), text, prune.control, (("prune", "method"),))
+
+
 def _rounds_are_levels_of_sparsities(tables: Tables) -> Iterator[Problem]:
     grid, prune = tables.get("grid"), cast(PruneSpec, tables["prune"])
     path: Path = ("prune", "rounds")
@@ -190,6 +231,15 @@ def _synflow_needs_a_flow(tables: Tables) -> Iterator[Problem]:
         yield Problem(("prune", "method"), text, method, (("sweep", "model", "name"),))
 
 
+def _filters_are_of_pictures(tables: Tables) -> Iterator[Problem]:
+    sweep = tables.get("sweep")
+    if isinstance(sweep, SweepSpec) and sweep.model.name.startswith("text_"):
+        text = f"is not defined for {sweep.model.name}: filters are those of networks for pictures and sounds"
+        model: Path = ("sweep", "model", "name")
+        if cast(PruneSpec, tables["prune"]).method == "filter":
+            yield Problem(("prune", "method"), text, "filter", (model,))
+
+
 def _slurm(tables: Tables) -> Iterator[Problem]:
     yield from slurm_problems(cast(SlurmSpec, tables["slurm"]))
 
@@ -204,9 +254,13 @@ _RULES: Mapping[str, tuple[Callable[[Tables], Iterator[Problem]], ...]] = {
     "sweep": (_model_reads_the_data, _heads_share_the_embedding),
     "prune": (
         _only_magnitudes_have_a_threshold,
+        _filters_are_not_shuffled,
+        _filters_are_of_pictures,
         _rounds_are_levels_of_sparsities,
         _rates_are_of_layers,
         _synflow_needs_a_flow,
+        _budget_has_a_time,
+        _budget_makes_tickets,
     ),
     "slurm": (_slurm,),
 }

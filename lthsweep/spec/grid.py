@@ -33,6 +33,7 @@ _ROOTS = ("sweep", "model", "data", "train", "prune")
 _SHORT = {  # axes that many sweeps have may be written without their table
     "control": "prune.control",
     "rounds": "prune.rounds",
+    "time": "prune.time",
 }
 _DIGITS = 12  # 1 - 0.8**1 is 0.19999999999999996; the file's reader means 0.2
 
@@ -71,7 +72,7 @@ def iterations_of(written: AxisValue) -> int | None:
 
 
 def short_name(dotted: str) -> str:
-    """The name of an axis: `model.width` for `sweep.model.width` too, `prune.control` for `control`."""
+    """The name of an axis: `model.width` for `sweep.model.width`, `prune.control` for `control`, and so on."""
     dotted = _SHORT.get(dotted, dotted)
     return dotted.removeprefix("sweep.") if dotted.startswith(("sweep.model.", "sweep.data.")) else dotted
 
@@ -146,7 +147,8 @@ class GridSpec(Table):
 
     Besides the axes below, any single value of [sweep.model], [sweep.data], [train] and [prune] may be an
     axis under its dotted name, in quotes: `"model.init" = ["kaiming_normal", "xavier_normal"]`,
-    `"train.optimizer.lr" = [0.05, 0.1]`. `control` is short for `"prune.control"`, `rounds` for `"prune.rounds"`.
+    `"train.optimizer.lr" = [0.05, 0.1]`. `control` is short for `"prune.control"`, `rounds` for `"prune.rounds"`,
+    `time` for `"prune.time"`.
     """
 
     model_config = ConfigDict(extra="allow")

@@ -5,29 +5,54 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from lthsweep.spec.base import Allowed, Number, Table, Text, Whole
+from lthsweep.spec.duration import DURATION_TEXT, in_seconds
 
 __all__ = ["PruneSpec"]
+
+
+def _time(written: str) -> str:
+    if written and in_seconds(written) is None:
+        raise PydanticCustomError("time", "not a time")
+    return written
 
 
 class PruneSpec(Table):
     """Which weights go, and to what the others return."""
 
-    method: Literal["magnitude", "random", "snip", "synflow"] = Field(
+    method: Literal["magnitude", "random", "snip", "synflow", "filter"] = Field(
         "magnitude",
         description="magnitude drops the smallest weights of the trained network; random any; snip and synflow "
-        "choose at initialisation, before any training.",
+        "choose at initialisation, before any training; filter takes whole filters out, so that the network shrinks.",
     )
     scope: Literal["global", "layer"] = Field(
         "global",
-        description="global ranks all weights together; layer prunes every layer to the same sparsity.",
+        description="global ranks all weights (or filters) together; layer prunes every layer to the same sparsity "
+        "(or by the same share of its filters).",
     )
-    schedule: Literal["one-shot", "iterative"] = Field(
+    schedule: Literal["one-shot", "iterative", "budget"] = Field(
         "one-shot",
         description="one-shot prunes once; iterative makes the sorted sparsity axis a chain of levels of "
-        "train, prune, rewind.",
+        "train, prune, rewind; budget makes a chain of its own for each cell, as long as `time` allows.",
+    )
+    time: Annotated[Text, AfterValidator(_time), Allowed(DURATION_TEXT)] = Field(
+        "",
+        examples=["20m"],
+        description='Wall-clock time for a ticket with schedule = "budget", its first dense training included.',
+    )
+    min_round_epochs: Whole = Field(
+        1,
+        ge=1,
+        description="A round of a budget is never planned shorter than so many epochs; a time that is too short "
+        "for that is refused.",
+    )
+    max_rounds: Whole = Field(
+        10,
+        ge=1,
+        description="A budget prunes in so many rounds at most, however much time there is.",
     )
     rounds: Whole = Field(
         0,

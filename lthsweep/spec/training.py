@@ -116,6 +116,12 @@ class TrainSpec(Table):
         "fp32", description="fp32 is the reference; bf16 computes in bfloat16 and keeps the weights in fp32."
     )
     label_smoothing: Number = Field(0.0, ge=0, lt=1, description="Label smoothing of the training loss.")
+    group_lasso: Number = Field(
+        0.0,
+        ge=0,
+        description="Strength of the group lasso over filters, which drives whole filters to zero; 0 for none. Below "
+        "1e-3 over a long training, up to 1e-2 over a short one.",
+    )
     optimizer: OptimizerSpec = Field(default_factory=SGDSpec, description="How weights follow gradients.")
     schedule: ScheduleSpec = Field(
         default_factory=ConstantSpec, description="How the learning rate changes over the epochs."

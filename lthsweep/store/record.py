@@ -41,7 +41,16 @@ __all__ = [
 Kind = Literal["dense", "ticket"]
 Outcome = Literal["finished", "diverged"]
 
-TIMING_METRICS = frozenset({"seconds_train", "seconds_test", "images_per_second", "seconds_wall"})
+TIMING_METRICS = frozenset(
+    {
+        "seconds_train",
+        "seconds_test",
+        "images_per_second",
+        "seconds_wall",
+        "seconds_predicted",
+        "seconds_spent",
+    }
+)
 """Metrics that differ between two finishers of the same run without either being wrong."""
 
 

@@ -20,7 +20,15 @@ from safetensors import numpy as safetensors
 from lthsweep.errors import CorruptRecordError, StoreError
 from lthsweep.store.commit import read_whole, replace
 
-__all__ = ["Arrays", "load_arrays", "load_metadata", "pack_sparse", "save_arrays", "unpack_sparse"]
+__all__ = [
+    "Arrays",
+    "load_arrays",
+    "load_metadata",
+    "pack_sparse",
+    "packed_size",
+    "save_arrays",
+    "unpack_sparse",
+]
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -51,9 +59,7 @@ def save_arrays(
     # safetensors writes its metadata in the order of a hash map, so only one entry gives the same bytes
     # twice.
     notes = {_METADATA: json.dumps(dict(metadata), sort_keys=True)} if metadata else None
-    data = safetensors.save(
-        {name: np.ascontiguousarray(a).reshape(a.shape) for name, a in arrays.items()}, notes
-    )
+    data = _encoded(arrays, notes)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -62,6 +68,11 @@ def save_arrays(
         ) from error
     replace(path, data, durable=durable)
     return hashlib.sha256(data).hexdigest()
+
+
+def packed_size(arrays: Mapping[str, NDArray[Any]]) -> int:
+    """Bytes of the file that `save_arrays` would write, without metadata."""
+    return len(_encoded(arrays))
 
 
 def load_arrays(path: Path, expect_sha256: str | None = None) -> Arrays:
@@ -145,6 +156,12 @@ def unpack_sparse(packed: Mapping[str, NDArray[Any]], masks: Mapping[str, NDArra
         whole[mask] = packed[name]
         dense[name] = whole
     return dense
+
+
+def _encoded(arrays: Mapping[str, NDArray[Any]], notes: dict[str, str] | None = None) -> bytes:
+    return safetensors.save(
+        {name: np.ascontiguousarray(a).reshape(a.shape) for name, a in arrays.items()}, notes
+    )
 
 
 def _damaged(path: Path, why: str) -> CorruptRecordError:

@@ -23,8 +23,10 @@ from lthsweep.data.batches import TrainBatches
 from lthsweep.errors import TrainingError
 from lthsweep.pruning.apply import apply_masks, mask_gradients, mask_multipliers
 from lthsweep.randomness import torch_seed
+from lthsweep.training.group_lasso import GroupLasso
 from lthsweep.training.metrics import Score, autocast, evaluate
 from lthsweep.training.optimizers import build_optimizer, optimizer_state, restore_optimizer
+from lthsweep.training.pace import Pace
 from lthsweep.training.progress import CurveRow, Progress
 from lthsweep.training.schedule import learning_rate_factor
 
@@ -58,7 +60,13 @@ class Training:
         start_step: steps already behind these weights: 0, or the ticket's rewind step.
         masks: parameter name → bool tensor, True where kept; pruned weights stay exactly zero.
         learning_rate: if given, the constant rate of every step (fine-tuning) in place of the schedule.
+        lasso: a penalty over the filters of this very model; its step follows each of the optimiser's.
+
+    Attributes:
+        pace: None walks through the schedule step by step, to its end. May be set between two steps.
     """
+
+    pace: Pace | None = None
 
     def __init__(
         self,
@@ -70,6 +78,7 @@ class Training:
         start_step: int = 0,
         masks: Mapping[str, torch.Tensor] | None = None,
         learning_rate: float | None = None,
+        lasso: GroupLasso | None = None,
     ) -> None:
         self.model = model
         self.optimizer = build_optimizer(model, options["optimizer"])
@@ -82,6 +91,7 @@ class Training:
         self._precision = str(options["precision"])
         self._smoothing = float(options["label_smoothing"])
         self._constant_rate = learning_rate
+        self._lasso = lasso
         self._layer_seed = seed
         self._unread: list[_Unread] = []
         parameters = dict(model.named_parameters())
@@ -92,8 +102,8 @@ class Training:
 
     @property
     def total_steps(self) -> int:
-        """Length of dense training in steps, where this training ends too."""
-        return self.epochs * self.steps_per_epoch
+        """The step at which this training ends: the length of dense training, unless a pace says otherwise."""
+        return self.epochs * self.steps_per_epoch if self.pace is None else self.pace.stop
 
     def run(self, between_steps: BetweenSteps = lambda training: False) -> Ending:
         """Train to the end.
@@ -120,9 +130,8 @@ class Training:
         epoch, offset = divmod(progress.step, self.steps_per_epoch)
         before = progress.seconds_epoch
         started = time.perf_counter()
-        first = epoch * self.steps_per_epoch
-        rates = [self._rate(step) for step in range(first, first + self.steps_per_epoch)]
-        for (images, labels), rate in zip(self._data.train.epoch(epoch, offset), rates[offset:], strict=True):
+        pace, rates = self.pace, self._rates(epoch)
+        for images, labels in self._data.train.epoch(epoch, offset):
             # Written back before anybody may look, so that a checkpoint taken here is complete.
             progress.seconds_epoch = before + time.perf_counter() - started
             if between_steps(self):
@@ -130,6 +139,9 @@ class Training:
                 return "stopped"
             if reseed:
                 _seed_generators(torch_seed(self._layer_seed, "layers", progress.step), device)
+            if self.pace is not pace:
+                pace, rates = self.pace, self._rates(epoch)
+            rate = rates[progress.step - epoch * self.steps_per_epoch]
             self._unread.append(self._step(images, labels, rate))
             if len(self._unread) == _MOST_UNREAD:
                 self._read_sums()
@@ -160,6 +172,8 @@ class Training:
             # a tenth of a step of LeNet. `_check_pruned` looks once an epoch.
             mask_gradients(self._masked, self._multipliers)
         self.optimizer.step()
+        if self._lasso is not None:
+            self._lasso.step(rate)
         return loss.detach(), logits.detach().argmax(1), labels
 
     def _check_pruned(self) -> None:
@@ -180,11 +194,17 @@ class Training:
         with torch.no_grad():
             return bool(torch.stack([weight.isfinite().all() for weight in self.model.parameters()]).all())
 
+    def _rates(self, epoch: int) -> list[float]:
+        """The learning rates of the steps of an epoch, made at once, which is quicker than one by one."""
+        first = epoch * self.steps_per_epoch
+        return [self._rate(step) for step in range(first, first + self.steps_per_epoch)]
+
     def _rate(self, step: int) -> float:
         if self._constant_rate is not None:
             return self._constant_rate
+        position = step if self.pace is None else self.pace.position(step)
         factor = learning_rate_factor(
-            self._options["schedule"], step, steps_per_epoch=self.steps_per_epoch, epochs=self.epochs
+            self._options["schedule"], position, steps_per_epoch=self.steps_per_epoch, epochs=self.epochs
         )
         return float(self._options["optimizer"]["lr"]) * factor
 
@@ -224,6 +244,16 @@ class Training:
     def validate(self) -> Score:
         """Score the model as it is on the validation data; NaN if there is none."""
         return evaluate(self.model, self._data.validation(), precision=self._precision)
+
+    def standing(self) -> dict[str, Any]:
+        """What a progress display shows: epoch, epochs (of the whole schedule), step, val_accuracy (None at first)."""
+        progress = self.progress
+        return {
+            "epoch": round(progress.step / self.steps_per_epoch, 2),
+            "epochs": self.epochs,
+            "step": progress.step,
+            "val_accuracy": progress.curves[-1].val_accuracy if progress.curves else None,
+        }
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """Everything a resumed training needs: tensors by name, and plain values.

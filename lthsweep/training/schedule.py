@@ -44,20 +44,20 @@ SCHEDULES: Mapping[str, Callable[[Mapping[str, Any], float, float, int], float]]
 
 
 def learning_rate_factor(
-    options: Mapping[str, Any], step: int, *, steps_per_epoch: int, epochs: int
+    options: Mapping[str, Any], step: float, *, steps_per_epoch: int, epochs: int
 ) -> float:
     """The factor on the base learning rate with which optimiser step number `step` is made.
 
     Args:
         options: the schedule's table: `name`, its own keys, and `warmup` in epochs (may be a fraction),
             during which the factor rises linearly from 1/W to 1, W being the warm-up's number of steps.
-        step: steps made before this one, 0 for the first.
+        step: steps made before this one, 0 for the first; a fraction where a schedule is walked through faster.
         steps_per_epoch: length of an epoch in steps.
         epochs: length of the whole training.
     """
     warmup_steps = round(float(options["warmup"]) * steps_per_epoch)
     if step < warmup_steps:
-        return (step + 1) / warmup_steps
+        return min(1.0, (step + 1) / warmup_steps)
     name = options["name"]
     if name not in SCHEDULES:
         raise UnknownNameError.of("schedule", name, SCHEDULES)

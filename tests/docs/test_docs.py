@@ -213,7 +213,7 @@ def test_the_page_of_the_table_explains_every_column_and_no_other(table):
             explained.update(re.findall(r"`([^`]+)`", line.split("|")[1]))
     axes = (
         {"sparsity", "rewind_epoch", "seed", "model.init"}
-        if table in ("tickets", "controls", "runs")
+        if table in ("tickets", "controls", "structures", "runs")
         else set()
     )
 

@@ -84,6 +84,9 @@ def test_the_promised_names_are_in_the_json():
         "epochs_naive": 35,
         "done": 0,
         "epochs_left": 25,
+        "budget_runs": 0,
+        "seconds_budgeted": 0,
+        "seconds_budgeted_left": 0,
         "saving": 1.4,
     }
     assert isinstance(told["epochs"], int)
@@ -190,6 +193,24 @@ def test_what_a_run_has_done_already_is_not_left():
 
     assert (half.work, half.longest_chain) == (15.0, 15.0)
     assert estimate(plan, set(), known, 1, {ticket: 1.0}).work == 10.0
+
+
+def test_a_budget_run_costs_its_budget():
+    """Not in epochs, of which nobody knows how many will fit; and it ends when its time is over, on any machine."""
+    grid = {"sparsity": [0.5, 0.9], "time": ["2m", "1h"], "seed": [0, 1]}
+    plan = make_plan(grid, prune={"schedule": "budget"})
+    hour = next(run for run in plan.tickets if str(run.budget) == "1h")
+    known = {recipe_id(run.recipe): 3.0 for run in plan.dense}
+
+    cost = cost_of(plan, done={hour.key})
+    time = estimate(plan, (), known, workers=4)
+
+    assert (cost.epochs, cost.budget_runs) == (2 * 10, 8)
+    assert (cost.seconds_budgeted, cost.seconds_budgeted_left) == (4 * 3720, 3 * 3720 + 120)
+    assert time is not None
+    assert (time.work, time.longest_chain) == (2 * 30 + 4 * 3720, 30 + 3600)
+    assert estimate(plan, (), known, workers=4, begun={hour.key: 0.5}).work == time.work - 1800
+    assert seconds_spared(plan, known) == 8 * 30 - 2 * 30
 
 
 def test_a_part_of_the_images_makes_shorter_epochs():

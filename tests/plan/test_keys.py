@@ -80,7 +80,13 @@ def test_zero_is_not_false_when_an_option_is_neutral():
 
 def test_what_joined_after_keys_were_pinned_is_neutral():
     """An entry here says that an option was added after results had been published."""
-    assert NEUTRAL == {"prune.control": "ticket", "prune.rates": {}, "data.train_images": 0}
+    assert NEUTRAL == {
+        "prune.control": "ticket",
+        "prune.rates": {},
+        "data.train_images": 0,
+        "prune.budget": None,
+        "train.group_lasso": 0.0,
+    }
 
 
 def keys(grid=GRID, **tables):
@@ -142,6 +148,7 @@ def test_the_default_written_out_is_the_default_left_out():
         {"train": {"batch_size": 64}},
         {"train": {"precision": "bf16"}},
         {"train": {"label_smoothing": 0.1}},
+        {"train": {"group_lasso": 1e-4}},
         {"train": {"optimizer": {"name": "adam"}}},
         {"train": {"schedule": {"name": "cosine"}}},
         {"train": {"schedule": {"name": "constant", "warmup": 0.5}}},
@@ -162,6 +169,7 @@ def test_what_changes_dense_training_changes_every_key(tables):
     "prune",
     [
         {"method": "random"},
+        {"method": "filter"},
         {"scope": "layer"},
         {"rewind": "weights+optimizer"},
         {"rewind": "lr"},
@@ -177,6 +185,17 @@ def test_what_changes_pruning_changes_the_tickets_and_not_the_trunk(prune):
     plain, changed = make_plan(grid), make_plan(grid, prune=prune)
 
     assert plain.runs.keys() & changed.runs.keys() == {run.key for run in plain.dense}
+
+
+def test_the_time_of_a_budget_is_part_of_the_key_and_not_how_it_is_written():
+    """What a run does depends on its time; 90s and 1.5m are the same."""
+    grid = GRID | {"time": ["90s", "1.5m", "2m"], "prune.max_rounds": [5, 10]}
+    plain, budgets = make_plan(GRID), make_plan(grid, prune={"schedule": "budget"})
+
+    assert plain.runs.keys() & budgets.runs.keys() == {run.key for run in plain.dense}
+    assert len(budgets.cells) == 3 * 2 * len(plain.cells)
+    assert len(budgets.tickets) == 2 * 2 * len(plain.tickets)
+    assert all(run.parent == run.trunk for run in budgets.tickets)
 
 
 def test_the_order_and_repetition_of_exclusions_is_no_part_of_the_key():

@@ -99,7 +99,9 @@ def test_the_time_of_day_is_not_in_the_table():
     with h5py.File(h5f.open_file_image(encode_table(reduce_records(PLAN, FACTS)))) as file:
         times = {name: h5o.get_info(file[name].id).mtime for name in ("/", *file)}
 
-    assert times == dict.fromkeys(("/", "controls", "curves", "layers", "runs", "sweep", "tickets"), 0)
+    assert times == dict.fromkeys(
+        ("/", "controls", "curves", "layers", "runs", "structures", "sweep", "tickets"), 0
+    )
 
 
 def test_another_process_makes_the_same_bytes():

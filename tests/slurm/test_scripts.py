@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -54,8 +55,12 @@ class ByHand(OnSlurm):
 
     @property
     def has_stopped_runs(self) -> bool:
-        """Whether a run was asked to stop, and wrote its checkpoint: none of it had to be trained again."""
-        return any("--- stopped" in log.read_text() for log in self.sweep.logs.glob("*.log"))
+        """Whether a run ended at its checkpoint before it was done: none of it had to be trained again.
+
+        Its log may not say so: SLURM's signal goes to all processes of a job, and the worker may hear it first.
+        """
+        counts = (struct.unpack("<qqqqd", path.read_bytes()) for path in self.pacer.parent.glob("*.steps"))
+        return any(first >= 0 and reached == saved for first, reached, saved, *_ in counts)
 
     def wait_for_checkpoint(self) -> None:
         self.wait_for(lambda: bool(list(self.sweep.checkpoints.glob("*.safetensors"))))

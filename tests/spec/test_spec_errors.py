@@ -59,7 +59,7 @@ def test_an_unknown_key_is_named_with_the_nearest_right_one(changes, said):
             {"prune__scope": "layers"},
             'prune.scope = "layers": did you mean "layer"? it must be one of "global"',
         ),
-        ({"prune__method": "filter"}, 'prune.method = "filter": must be one of "magnitude", "random"'),
+        ({"prune__method": "taylor"}, 'prune.method = "taylor": must be one of "magnitude", "random"'),
         ({"sweep__model": {"width": 1.0}}, "sweep.model.name: is missing; it must be one of"),
         ({"sweep__model": "conv2"}, 'sweep.model = "conv2": must be a table whose `name` is one of'),
         ({"sweep__data": None}, "sweep.data: is missing; it must be a table whose `name` is one of digits,"),
@@ -178,6 +178,57 @@ def test_a_wrong_value_is_shown_with_what_is_allowed(changes, said):
             {"grid__sparsity": None, "grid__threshold": [0.1], "prune__method": "random"},
             'prune.method = "random": excludes grid.threshold',
         ),
+        ({"prune__schedule": "budget"}, 'prune.schedule = "budget": needs the key prune.time'),
+        ({"prune__time": "20m"}, 'prune.time = "20m": needs prune.schedule = "budget"'),
+        (
+            {"prune__schedule": "budget", "prune__time": "20"},
+            'prune.time = "20": must be a time such as "90s", "20m" or "1.5h"',
+        ),
+        ({"prune__schedule": "budget", "prune__time": "0s"}, 'prune.time = "0s": must be a time such as'),
+        (
+            {"prune__schedule": "budget", "grid__time": ["5m", "five minutes"]},
+            'grid."prune.time"[1] = "five minutes": must be a time such as "90s"',
+        ),
+        (
+            {"prune__schedule": "budget", "prune__time": "5m", "grid__control": ["ticket", "random"]},
+            'prune.schedule = "budget" works with "ticket" only',
+        ),
+        (
+            {"prune__schedule": "budget", "prune__time": "5m", "prune__rewind": "lr"},
+            'prune.schedule = "budget" works with "weights" or "weights+optimizer" only',
+        ),
+        (
+            {"prune__schedule": "budget", "prune__time": "5m", "prune__method": "snip"},
+            'prune.schedule = "budget" works with "magnitude" or "random" only',
+        ),
+        (
+            {
+                "prune__schedule": "budget",
+                "prune__time": "5m",
+                "grid__sparsity": None,
+                "grid__threshold": [0.1],
+            },
+            'prune.schedule = "budget": excludes grid.threshold',
+        ),
+        (
+            {"grid__sparsity": None, "grid__threshold": [0.1], "prune__method": "filter"},
+            'prune.method = "filter": excludes grid.threshold',
+        ),
+        (
+            {"prune__method": "filter", "prune__control": "random"},
+            'prune.control = "random": excludes prune.method = "filter"',
+        ),
+        (
+            {
+                "grid": {
+                    "sparsity": [0.5],
+                    "prune.method": ["magnitude", "filter"],
+                    "control": ["ticket", "random"],
+                }
+            },
+            "shuffled places are no whole filters",
+        ),
+        ({"train__group_lasso": -1e-3}, "train.group_lasso = -0.001: must be a number >= 0"),
         (
             {"prune__rounds": 3},
             'prune.rounds = 3: needs prune.schedule = "iterative"; one-shot is one round',

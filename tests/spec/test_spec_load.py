@@ -93,7 +93,7 @@ def test_a_missing_file_is_said_to_be_missing_with_the_nearest_name(tmp_path):
     """Presets and the files beside the missing one are what may have been meant."""
     (tmp_path / "mobilenet.toml").write_text(GOOD)
 
-    assert "did you mean 'digits-lenet'? presets: audio-cnn, cifar10-cnn-rounds" in refused("digits-lene")
+    assert "did you mean 'digits-lenet'? presets: audio-cnn, cifar10-budget" in refused("digits-lene")
     assert f"did you mean '{tmp_path / 'mobilenet.toml'}'?" in refused(str(tmp_path / "mobilnet.toml"))
     assert refused("zzz").startswith("there is no file and no preset 'zzz'; presets: ")
 

@@ -26,13 +26,18 @@ from tests.spec.files import spec
 
 PRESETS = [
     "audio-cnn",
+    "cifar10-budget",
     "cifar10-cnn-rounds",
     "cifar10-conv6-init",
+    "cifar10-filters",
     "cifar10-mobilenetv2",
     "cifar10-mobilenetv2-small",
     "cifar10-mobilenetv2-thresholds",
+    "cifar100-budget",
+    "digits-budget",
     "digits-cnn-rounds",
     "digits-controls",
+    "digits-filters",
     "digits-lenet",
     "digits-lenet-init",
     "digits-mobilenetv2",
@@ -42,6 +47,7 @@ PRESETS = [
     "paper-lenet-mnist",
     "paper-resnet20-cifar10",
     "text-cnn",
+    "tiny-imagenet-budget",
 ]
 
 words = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=12)

@@ -46,6 +46,7 @@ def test_defaults_are_those_of_the_protocol():
             "batch_size": 128,
             "precision": "fp32",
             "label_smoothing": 0.0,
+            "group_lasso": 0.0,
             "optimizer": {
                 "name": "sgd",
                 "lr": 0.1,
@@ -59,6 +60,9 @@ def test_defaults_are_those_of_the_protocol():
             "method": "magnitude",
             "scope": "global",
             "schedule": "one-shot",
+            "time": "",
+            "min_round_epochs": 1,
+            "max_rounds": 10,
             "rounds": 0,
             "rewind": "weights",
             "control": "ticket",

@@ -1,0 +1,163 @@
+"""Which channels can only go together: families of coupled layers, read off the network by torch-pruning.
+
+A feature map is made by one filter, or, where a shortcut adds maps, by one filter of each layer that is added;
+BatchNorm and depthwise filters belong to it as well. What reads the map are input columns of the layers behind.
+torch-pruning follows the network's own graph (Fang et al., CVPR 2023, arXiv:2301.12900), so nothing here knows an
+architecture.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lthsweep.errors import PruningError
+from lthsweep.models.shapes import InputShape, TextShape
+
+__all__ = ["Families", "Family", "Part", "dependency_graph", "families_of"]
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What one family's channels own of one tensor.
+
+    Attributes:
+        name: of the parameter or buffer, as in the `state_dict`.
+        dim: along which its channels lie.
+        places: int64 [channels of the family, places per channel]: indices along `dim`. One place each, but where a
+            map is flattened: then a channel owns one column per pixel.
+    """
+
+    name: str
+    dim: int
+    places: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Family:
+    """Layers whose output channels are coupled.
+
+    Attributes:
+        root: name of the module that torch-pruning starts from.
+        width: channels.
+        made_by: what makes the feature maps: rows of convolution and linear weights, depthwise filters, biases, scale,
+            shift and statistics of BatchNorm. No tensor is made by two families.
+        read_by: input columns of the layers that read the maps.
+    """
+
+    root: str
+    width: int
+    made_by: tuple[Part, ...]
+    read_by: tuple[Part, ...]
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """All that goes with a channel."""
+        return (*self.made_by, *self.read_by)
+
+
+Families = tuple[Family, ...]
+
+
+def families_of(model: nn.Module, input_shape: InputShape, frozen: Iterable[str] = ()) -> Families:
+    """The families whose channels may go, in the order of the model's modules.
+
+    Left out are the network's outputs, which nothing reads, and what touches a frozen weight. Input images are no
+    family: no filter makes them.
+
+    Args:
+        model: on any device; left as it is.
+        input_shape: (channels, height, width) of one image.
+        frozen: names of weights that must keep their shape.
+
+    Raises:
+        PruningError: if torch-pruning is not installed, or the network couples channels in a way that is not
+            understood here.
+    """
+    trial = copy.deepcopy(model)
+    graph = dependency_graph(trial, input_shape)
+    names = {module: name for name, module in trial.named_modules()}
+    order = {name: index for index, name in enumerate(names.values())}
+    kept_whole = set(frozen)
+    found = []
+    for group in graph.get_all_groups(root_module_types=[nn.Conv2d, nn.Linear]):
+        family = _family(group, names, order)
+        if family.read_by and not kept_whole & {part.name for part in family.parts}:
+            found.append(family)
+    return tuple(sorted(found, key=lambda family: min(order[_module(part)] for part in family.made_by)))
+
+
+def dependency_graph(model: nn.Module, input_shape: InputShape) -> Any:
+    """torch-pruning's graph of a model, which it puts into evaluation mode.
+
+    Raises:
+        PruningError: if torch-pruning is not installed.
+    """
+    try:
+        import torch_pruning
+    except ImportError as error:
+        raise PruningError(
+            f'whole filters (prune.method = "filter", train.group_lasso) need the package torch-pruning ({error}); '
+            f"install it: pip install torch-pruning"
+        ) from error
+    if isinstance(input_shape, TextShape):
+        raise PruningError(
+            'whole filters (prune.method = "filter", train.group_lasso) are those of networks for pictures and '
+            "sounds, and this one reads texts; use another method, and no group lasso"
+        )
+    like = next(model.parameters())
+    example = torch.zeros((1, *input_shape), device=like.device, dtype=like.dtype)
+    with torch.enable_grad():
+        return torch_pruning.DependencyGraph().build_dependency(model, example, verbose=False)
+
+
+def _family(group: Sequence[Any], names: dict[nn.Module, str], order: dict[str, int]) -> Family:
+    made, read = {}, {}
+    width = len(group[0].idxs)
+    for item in group:
+        module = item.dep.target.module
+        if module not in names:  # an operation without weights
+            continue
+        places = _places(item.idxs, item.root_idxs, width, names[module])
+        depthwise = isinstance(module, nn.Conv2d) and module.groups > 1
+        if depthwise and module.groups != module.out_channels:
+            raise PruningError(
+                f"layer {names[module]!r} has {module.groups} groups and {module.out_channels} channels; whole filters "
+                f"of grouped convolutions can go only if every channel is a group of its own (depthwise)"
+            )
+        reads = "prune_in_channels" in item.dep.handler.__name__ and not depthwise
+        if reads and isinstance(module, nn.Conv2d | nn.Linear):
+            read[names[module]] = Part(f"{names[module]}.weight", 1, places)
+            continue
+        for name, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
+            if tensor.dim():  # not the number of batches
+                made[f"{names[module]}.{name}"] = Part(f"{names[module]}.{name}", 0, places)
+    by_module = sorted(made.values(), key=lambda part: order[_module(part)])
+    return Family(
+        root=names[group[0].dep.target.module],
+        width=width,
+        made_by=tuple(by_module),
+        read_by=tuple(read[name] for name in sorted(read, key=order.__getitem__)),
+    )
+
+
+def _places(places: Sequence[int], roots: Sequence[int], width: int, layer: str) -> Tensor:
+    """Which indices of a layer belong to which channel of the family."""
+    owned: list[list[int]] = [[] for _ in range(width)]
+    for place, root in zip(places, roots, strict=True):
+        owned[root].append(place)
+    if len({len(own) for own in owned}) != 1 or not owned[0]:
+        raise PruningError(
+            f"the channels that meet in layer {layer!r} share it unevenly, so whole filters cannot be told apart; "
+            f'use prune.method = "magnitude"'
+        )
+    return torch.tensor([sorted(own) for own in owned])
+
+
+def _module(part: Part) -> str:
+    return part.name.rpartition(".")[0]

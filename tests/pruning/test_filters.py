@@ -1,0 +1,159 @@
+"""Which filters go: the weakest, whole, as near to the sparsity as they come."""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from networks import network
+
+from lthsweep.errors import PruningError, UnknownNameError
+from lthsweep.pruning.channels import all_kept, kept_in
+from lthsweep.pruning.counts import kept_count
+from lthsweep.pruning.coupling import families_of
+from lthsweep.pruning.filters import filter_masks, filter_norms, largest_filter
+from lthsweep.pruning.masks import dense_masks, kept_total
+from lthsweep.pruning.prunable import prunable_weights
+
+LAWS = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+NAMES = ["lenet_300_100", "conv2", "resnet20", "mobilenet_v2"]
+SCOPES = ["global", "layer"]
+
+
+@functools.cache
+def coupled(name):
+    model, shape = network(name)
+    return dict(model.named_parameters()), prunable_weights(model), families_of(model, shape)
+
+
+def masks_of(name, sparsity, scope="global", before=None):
+    state, weights, families = coupled(name)
+    return filter_masks(state, weights, before, families, scope=scope, sparsity=sparsity)
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize("name", NAMES)
+@given(sparsity=st.floats(0, 0.95))
+@LAWS
+def test_the_share_that_goes_is_the_nearest_that_whole_filters_give(name, scope, sparsity):
+    """Off by no more than half of the largest filter, and made of whole filters with what is coupled to them."""
+    _, weights, families = coupled(name)
+
+    masks = masks_of(name, sparsity, scope)
+
+    asked = kept_count(sum(weight.numel() for weight in weights.values()), sparsity)
+    assert abs(kept_total(masks) - asked) <= largest_filter(families, weights) / 2
+    assert all(alive.any() for alive in kept_in(families, masks))
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+@given(two=st.tuples(st.floats(0, 0.9), st.floats(0, 0.9)))
+@LAWS
+def test_sparser_tickets_lie_inside_denser_ones(scope, two):
+    """Filters go in one order, so a chain of levels on the same weights is one-shot pruning."""
+    low, high = sorted(two)
+
+    dense, sparse = masks_of("resnet20", low, scope), masks_of("resnet20", high, scope)
+    chained = masks_of("resnet20", high, scope, before=dense)
+
+    assert all(not bool((sparse[name] & ~dense[name]).any()) for name in dense)
+    if scope == "layer":
+        assert all(torch.equal(chained[name], sparse[name]) for name in dense)
+    assert all(not bool((chained[name] & ~dense[name]).any()) for name in dense)
+
+
+def test_filters_at_zero_go_first_wherever_they_are():
+    """They are what the group lasso leaves: without them the network computes the same."""
+    state, weights, families = coupled("resnet20")
+    state = {name: tensor.detach().clone() for name, tensor in state.items()}
+    dead = {0: [3, 7], 5: [0, 20], 11: [60]}
+    for index, channels in dead.items():
+        for part in families[index].made_by:
+            if part.name in state:
+                state[part.name][channels] = 0
+    weights = {name: state[name] for name in weights}
+    without_dead = dense_masks(weights)
+    for index, channels in dead.items():
+        for part in families[index].parts:
+            if part.name in without_dead:
+                without_dead[part.name].index_fill_(part.dim, torch.tensor(channels), False)
+    total = sum(weight.numel() for weight in weights.values())
+
+    masks = filter_masks(
+        state, weights, None, families, scope="global", sparsity=1 - kept_total(without_dead) / total
+    )
+
+    assert all(torch.equal(masks[name], without_dead[name]) for name in weights)
+
+
+def test_the_norm_is_that_of_all_that_makes_a_map_per_root_of_its_size():
+    """Rows of every coupled layer, biases, scale and shift; no column that reads the map."""
+    state, _, families = coupled("lenet_300_100")
+
+    first, _ = filter_norms(state, {}, families, all_kept(families))
+
+    group = torch.cat([state["fc1.weight"][17], state["fc1.bias"][17:18]]).double()
+    assert first[17].item() == pytest.approx((group.norm() / math.sqrt(len(group))).item())
+
+
+def test_scope_layer_takes_the_same_share_of_every_family():
+    """To within one filter."""
+    _, _, families = coupled("resnet20")
+
+    kept = kept_in(families, masks_of("resnet20", 0.6, "layer"))
+
+    shares = [float(alive.float().mean()) for alive in kept]
+    assert max(shares) - min(shares) <= 1 / min(family.width for family in families)
+
+
+def test_layers_of_small_weights_are_not_emptied_first():
+    """A wide layer starts with smaller weights, which says nothing of its filters."""
+    _, _, families = coupled("resnet20")
+
+    kept = kept_in(families, masks_of("resnet20", 0.5))
+
+    assert min(float(alive.float().mean()) for alive in kept) > 0.3
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_a_sparsity_that_empties_layers_is_refused_with_the_highest_possible(scope):
+    """One filter of each layer stays; the message says how far one may go."""
+    with pytest.raises(PruningError, match=r"ask for a sparsity up to 0\.99") as caught:
+        masks_of("lenet_300_100", 0.9999, scope)
+
+    highest = float(str(caught.value).rpartition("up to ")[2])
+    assert kept_total(masks_of("lenet_300_100", highest, scope)) == 64 + 1 + 10
+
+
+def test_an_excluded_layer_keeps_its_shape():
+    """Neither its filters go nor the maps that it reads."""
+    model, shape = network("resnet20")
+    weights = prunable_weights(model, ["layer1.1.conv2"])
+    frozen = prunable_weights(model).keys() - weights.keys()
+    families = families_of(model, shape, frozen)
+
+    masks = filter_masks(
+        dict(model.named_parameters()), weights, None, families, scope="global", sparsity=0.5
+    )
+
+    assert "layer1.1.conv2.weight" not in masks
+    assert masks["layer1.1.conv1.weight"].all()
+
+
+def test_a_weight_that_is_no_number_is_refused():
+    """It has no rank."""
+    state, weights, families = coupled("lenet_300_100")
+    spoilt = {**state, "fc1.bias": torch.full((300,), math.nan)}
+
+    with pytest.raises(PruningError, match="NaN"):
+        filter_masks(spoilt, weights, None, families, scope="global", sparsity=0.5)
+
+
+def test_an_unknown_scope_is_refused():
+    """With the scopes that there are."""
+    with pytest.raises(UnknownNameError, match="global, layer"):
+        masks_of("lenet_300_100", 0.5, "model")

@@ -1,0 +1,70 @@
+"""Lengths of time, as they are written and as numbers."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lthsweep.spec import load_spec
+from lthsweep.spec.duration import as_duration, in_seconds
+from tests.plan.cases import make_plan, make_spec
+
+
+@pytest.mark.parametrize(("written", "seconds"), [("90s", 90), ("20m", 1200), ("1.5h", 5400), ("0.5s", 0.5)])
+def test_a_time_is_a_number_and_a_unit(written, seconds):
+    """Seconds, minutes and hours."""
+    assert in_seconds(written) == seconds
+
+
+@pytest.mark.parametrize("written", ["", "20", "m", "-1m", "0s", "1 m", "1d", "1e3s", "20M", ".5h", "nans"])
+def test_anything_else_is_none(written):
+    """No unit is guessed, and no time at all is no budget."""
+    assert in_seconds(written) is None
+
+
+@given(st.integers(1, 10**6) | st.floats(0.01, 1e6))
+def test_what_is_written_is_read_back(seconds):
+    """A message names a time that may be copied into the file."""
+    assert in_seconds(as_duration(seconds)) == pytest.approx(seconds)
+
+
+def test_it_is_written_in_the_largest_unit_that_is_whole():
+    """As people do."""
+    assert [as_duration(seconds) for seconds in (90, 1200, 3600, 5400, 0.5)] == [
+        "90s",
+        "20m",
+        "1h",
+        "90m",
+        "0.5s",
+    ]
+
+
+def test_time_is_an_axis_under_its_short_name():
+    """And says itself in what time a run is made."""
+    prune = {"schedule": "budget"}
+    plan = make_plan({"sparsity": [0.5], "time": ["5m", "90s"]}, prune=prune)
+
+    assert plan.spec.grid.dotted == {"prune.time": ("5m", "90s")}
+    assert [run.describe() for run in plan.tickets] == [
+        "ticket within 5m sparsity 0.5 rewind 0 seed 0",
+        "ticket within 90s sparsity 0.5 rewind 0 seed 0",
+    ]
+
+
+def test_a_time_may_stand_beside_other_schedules_on_the_grid():
+    """A budget beside the one-shot ticket that it is compared with."""
+    grid = {"sparsity": [0.5], "prune.schedule": ["one-shot", "budget"]}
+    plan = make_plan(grid, prune={"time": "5m"})
+
+    assert [run.budget and run.budget.seconds for run in plan.tickets] == [None, 300]
+    assert make_spec(grid, prune={"time": "5m"}).prune.time == "5m"
+
+
+@pytest.mark.parametrize("name", ["digits", "cifar10", "cifar100", "tiny-imagenet"])
+def test_presets_ask_for_several_times(name):
+    """The same network, once for each time."""
+    spec = load_spec(f"{name}-budget")
+
+    assert spec.prune.schedule == "budget"
+    assert len(spec.grid.dotted["prune.time"]) >= 3
