@@ -46,7 +46,7 @@ def attach(module):
     import mmap
     import struct
 
-    begin, between, save = module.Watch.__init__, module.Watch.__call__, module._save
+    begin, between, write = module.Watch.__init__, module.Watch.__call__, module.Watch.save
 
     def __init__(self, checkpoint, seconds, stop, report):
         begin(self, checkpoint, seconds, stop, report)
@@ -62,11 +62,7 @@ def attach(module):
     def __call__(self, training):
         now, step, before = time.monotonic(), training.progress.step, self._saved
         self._first_step = step if self._first_step is None else self._first_step
-        current.append(self)
-        try:
-            stopping = between(self, training)
-        finally:
-            current.clear()
+        stopping = between(self, training)
         if self._saved != before:
             self._since = time.monotonic()
         begun = step if stopping or step == training.total_steps else step + 1
@@ -76,17 +72,14 @@ def attach(module):
             pause()
         return stopping
 
-    def _save(training, path):
-        step = training.progress.step
-        for watch in current:
-            watch._saving = step
-            struct.pack_into("<q", watch._odometer, SAVING, step)
-        save(training, path)
-        for watch in current:
-            watch._saved = step
+    def save(self, training):
+        if self._checkpoint is not None:
+            self._saving = training.progress.step
+            struct.pack_into("<q", self._odometer, SAVING, self._saving)
+        write(self, training)
+        self._saved = self._saving
 
-    current = []
-    module.Watch.__init__, module.Watch.__call__, module._save = __init__, __call__, _save
+    module.Watch.__init__, module.Watch.__call__, module.Watch.save = __init__, __call__, save
 
 
 def pause():
