@@ -21,7 +21,7 @@ test: $(STAMP) system-tools  ## Run the tests, sweeps on a real SLURM among them
 
 # One test at a time: each has a cluster of several daemons, and kills some. Daemons of a machine that is busy are late now
 # and then, so tests that failed are run once more, alone, and a loud line says so; what fails again has failed.
-test-heavy: $(STAMP) system-tools  ## Run what takes a real SLURM many minutes: faults, limits, a thousand cells.
+test-heavy: $(STAMP) system-tools  ## Run what takes many minutes: faults and limits on a real SLURM, a thousand cells, the benchmark.
 	@bash tests/heavy.sh $(BIN)/python
 
 test-fast: $(STAMP)  ## Run the tests that take seconds.

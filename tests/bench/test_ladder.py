@@ -220,7 +220,7 @@ def test_tables_go_between_the_markers():
         documented("nothing", "new")
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_the_whole_benchmark_runs_and_says_what_it_promises(monkeypatch, tmp_path):
     """Every part at the smallest size, and the fields that readers of bench.json rely on."""
     monkeypatch.setenv("LTHSWEEP_DATA", str(tmp_path))
