@@ -57,7 +57,7 @@ class UnknownNameError(SpecError):
         names = sorted(known)
         hint = nearest(name, names)
         return cls(
-            f"unknown {what} {name!r}{f'; did you mean {hint!r}?' if hint else ''} known: {', '.join(names)}"
+            f"unknown {what} {name!r}{f'; did you mean {hint!r}?' if hint else ';'} known: {', '.join(names)}"
         )
 
 

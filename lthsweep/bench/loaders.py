@@ -73,7 +73,9 @@ class _Pictures(Dataset[tuple[torch.Tensor, int]], Sized):
     """As torchvision's MNIST and CIFAR10: the array of a sample becomes a PIL image, which the transforms take."""
 
     def __init__(self, images: NDArray[np.uint8], labels: NDArray[np.int64], transform: Any) -> None:
-        self._images = np.array(images)  # torchvision's sets hold theirs in memory; indexing a mapped file is slower
+        self._images = np.array(
+            images
+        )  # torchvision's sets hold theirs in memory; indexing a mapped file is slower
         self._labels = labels
         self._transform = transform
 

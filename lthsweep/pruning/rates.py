@@ -45,7 +45,7 @@ def kept_by_rates(
             hint = nearest(pattern, [name.removesuffix(".weight") for name in sizes])
             raise PruningError(
                 f"prune.rates: {pattern!r} matches no layer that is pruned"
-                f"{f'; did you mean {hint!r}?' if hint else ''} parameters: {', '.join(sizes)}"
+                f"{f'; did you mean {hint!r}?' if hint else ';'} parameters: {', '.join(sizes)}"
             )
         for name in matching:
             if name in found:

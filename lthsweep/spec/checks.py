@@ -240,6 +240,13 @@ def _filters_are_of_pictures(tables: Tables) -> Iterator[Problem]:
             yield Problem(("prune", "method"), text, "filter", (model,))
 
 
+def _lasso_is_of_pictures(tables: Tables) -> Iterator[Problem]:
+    train, sweep = cast(TrainSpec, tables["train"]), tables.get("sweep")
+    if train.group_lasso and isinstance(sweep, SweepSpec) and sweep.model.name.startswith("text_"):
+        text = f"is not defined for {sweep.model.name}: filters are those of networks for pictures and sounds"
+        yield Problem(("train", "group_lasso"), text, train.group_lasso, (("sweep", "model", "name"),))
+
+
 def _slurm(tables: Tables) -> Iterator[Problem]:
     yield from slurm_problems(cast(SlurmSpec, tables["slurm"]))
 
@@ -250,6 +257,7 @@ _RULES: Mapping[str, tuple[Callable[[Tables], Iterator[Problem]], ...]] = {
         _warmup_before_end,
         _nesterov_has_momentum,
         _rewind_before_end,
+        _lasso_is_of_pictures,
     ),
     "sweep": (_model_reads_the_data, _heads_share_the_embedding),
     "prune": (

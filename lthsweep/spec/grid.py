@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainVa
 from pydantic_core import PydanticCustomError
 
 from lthsweep.spec.base import Allowed, Number, Table, Whole
+from lthsweep.spec.duration import in_seconds
 from lthsweep.spec.initial import INIT_AXIS, pinned_axis
 from lthsweep.spec.inline import inline
 
@@ -130,7 +131,8 @@ def _distinct(axis: tuple[AxisValue, ...]) -> tuple[AxisValue, ...]:
     seen: dict[tuple[bool, AxisValue], AxisValue] = {}
     for value in axis:
         start = iterations_of(value) == 0  # "0it" and 0 are the same point
-        identity = (isinstance(value, bool), 0 if start else value)
+        time = in_seconds(value) if isinstance(value, str) else None  # and "60s" and "1m" the same time
+        identity = (isinstance(value, bool), 0 if start else value if time is None else f"{time:g}s")
         if identity in seen:
             raise PydanticCustomError(
                 "duplicate", "the value {value} is there twice", {"value": inline(value)}

@@ -248,6 +248,18 @@ def test_a_wrong_value_is_shown_with_what_is_allowed(changes, said):
         ({"prune__rounds": -1}, "prune.rounds = -1: must be a whole number >= 0 and <= 1000"),
         ({"grid__rounds": [1], "grid__prune.rounds": [2]}, "grid: the axis prune.rounds is there twice"),
         (
+            {"prune__schedule": "budget", "grid__prune.time": ["60s", "1m"]},
+            'grid."prune.time" = ["60s", "1m"]: the value "1m" is there twice',
+        ),
+        (
+            {
+                "sweep__model": {"name": "text_cnn"},
+                "sweep__data": {"name": "text_csv", "path": "texts"},
+                "train__group_lasso": 0.01,
+            },
+            "train.group_lasso = 0.01: is not defined for text_cnn",
+        ),
+        (
             {"prune__scope": "global", "prune__rates": {"fc3": 0.5}},
             'prune.rates = { fc3 = 0.5 }: needs prune.scope = "layer"',
         ),
