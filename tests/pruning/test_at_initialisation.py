@@ -21,7 +21,7 @@ from lthsweep.pruning.layers import layer_rows
 from lthsweep.pruning.make import make_mask
 from lthsweep.pruning.masks import kept_total
 from lthsweep.pruning.prunable import prunable_weights
-from lthsweep.pruning.registry import AT_INITIALISATION, METHODS
+from lthsweep.pruning.registry import AT_INITIALISATION, METHODS, WHOLE_FILTERS
 from lthsweep.pruning.snip import snip_scores
 from lthsweep.pruning.synflow import synflow_scores
 from lthsweep.spec.pruning import PruneSpec
@@ -71,7 +71,7 @@ def test_the_file_offers_every_method_of_the_registries():
     """A method that nobody can ask for, or that nobody makes, is a mistake."""
     offered = PruneSpec.model_fields["method"].annotation
 
-    assert set(offered.__args__) == METHODS.keys() | AT_INITIALISATION.keys()
+    assert set(offered.__args__) == METHODS.keys() | AT_INITIALISATION.keys() | WHOLE_FILTERS.keys()
 
 
 def test_snip_is_gradient_times_weight_by_hand():
