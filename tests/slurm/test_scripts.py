@@ -24,7 +24,7 @@ FOLDER = DEVCLUSTER.parent
 ODOMETER = Path(__file__).parent / "faults" / "odometer"
 ONE_CORE = ("--cpus-per-task=1", "--mem-per-cpu=100M")
 SLOW = 3.0
-"""Seconds that a step is stretched to until the fault has happened: no run of sixteen steps ends before a time limit."""
+"""Seconds that a step is stretched to until the fault has happened: no run of sixteen steps ends before a limit."""
 
 
 @dataclass
