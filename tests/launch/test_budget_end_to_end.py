@@ -80,6 +80,7 @@ def test_a_budget_that_is_refused_fails_alone_and_says_what_would_do(finished, f
     assert lthsweep("doctor", sweep.path, cache=cache).returncode == 0
 
 
+@pytest.mark.heavy  # on a fast machine it may be over before it can be stopped; then test-heavy tries again
 def test_a_run_that_was_stopped_goes_on_with_the_time_it_has_left(finished, file, cache, tmp_path):
     """Its status tells the round; what it had spent is not spent again."""
     sweep = SweepDir(tmp_path / "sweep")
