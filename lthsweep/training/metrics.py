@@ -51,4 +51,7 @@ def evaluate(
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
     """The context in which forward passes run: bfloat16 where asked, else nothing (entering that takes no time)."""
-    return torch.autocast(device.type, dtype=torch.bfloat16) if precision == "bf16" else nullcontext()
+    if precision != "bf16":
+        return nullcontext()
+    # Without the cache of cast weights: none is cast twice in a pass, and a CUDA graph must cast them itself.
+    return torch.autocast(device.type, dtype=torch.bfloat16, cache_enabled=False)
