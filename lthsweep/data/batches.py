@@ -1,8 +1,9 @@
 """Batches for training and evaluation from resident images or texts, the same in every process.
 
 All images lie in one uint8 tensor: on a CPU the mapped pack itself, on a GPU one copy. A batch is a gather of
-rows, a gather of pixels (crop and flip in one), and one multiply-add to float; nothing waits for the device.
-Texts are numbers of tokens all the way: their batches are gathers of rows.
+rows, a gather of pixels (crop and flip in one), and one multiply-add to float; nothing waits for the device. On a GPU
+the batches of several steps are made at once. Texts are numbers of tokens all the way: their batches are gathers of
+rows.
 """
 
 from __future__ import annotations
@@ -25,12 +26,20 @@ __all__ = ["TrainBatches", "evaluation_batches", "resident"]
 
 _LEVELS = 255
 
+_AHEAD_BYTES = 32 << 20
+"""What a GPU makes at once: some twenty small kernels for each batch would take longer to launch than a small network's
+step. A CPU makes a batch when it is needed, while its pixels are in the cache."""
+
 
 class TrainBatches:
     """The training batches of one run: a pure function of (seed, epoch, step).
 
     What happens to a sample depends on (seed, epoch, sample) alone; batch size and starting step only cut the
     epoch's sequence differently.
+
+    Attributes:
+        steps: of an epoch.
+        ahead: steps whose batches are made at once; the batches are the same for any number.
     """
 
     def __init__(
@@ -82,6 +91,8 @@ class TrainBatches:
         self._images = resident(packed.train_images, self._device)
         self._labels = resident(packed.train_labels, self._device)
         self._to_input = _to_input(packed, normalise, self._device)
+        step_bytes = batch_size * self._images[0].numel() * 4
+        self.ahead = 1 if self._device.type == "cpu" else max(1, _AHEAD_BYTES // step_bytes)
 
     def epoch(self, epoch: int, start_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of one epoch, from `start_step` on.
@@ -92,7 +103,7 @@ class TrainBatches:
 
         Returns:
             (x, y) pairs: x float32 [B, C, H, W] in channels_last memory, of texts int64 [B, L]; y int64 [B]; both
-            on the device, new at each step.
+            on the device, and not written again.
 
         Raises:
             DataError: if `start_step` is out of range.
@@ -112,14 +123,19 @@ class TrainBatches:
             if self._augment.along:
                 down = np.full_like(down, self._padding)  # where the image itself is
             moves = tuple(_move(array, self._device) for array in (down, *drawn))
-        for step in range(start_step, self.steps):
-            part = slice(step * self._batch_size, (step + 1) * self._batch_size)
+        for first in range(start_step, self.steps, self.ahead):
+            end = min(first + self.ahead, self.steps)
+            part = slice(first * self._batch_size, end * self._batch_size)
             chosen = samples[part]
             pixels = self._images.index_select(0, chosen)
             if moves is not None:
                 dy, dx, flips = (move[part] for move in moves)
                 pixels = _crop_and_flip(pixels, dy, dx, flips, self._padding)
-            yield self._to_input(pixels), self._labels.index_select(0, chosen)
+            inputs, labels = self._to_input(pixels), self._labels.index_select(0, chosen)
+            if self.ahead == 1:
+                yield inputs, labels
+            else:
+                yield from zip(inputs.split(self._batch_size), labels.split(self._batch_size), strict=True)
 
 
 def evaluation_batches(
@@ -232,6 +248,9 @@ def _crop_and_flip(pixels: Tensor, dy: Tensor, dx: Tensor, flips: Tensor, paddin
 
 
 def _move(array: NDArray[Any], device: torch.device) -> Tensor:
-    """A per-epoch array on the device; pinned first on a GPU, so that the copy does not wait."""
+    """A per-epoch array on the device; pinned first on a GPU, so that the copy does not wait.
+
+    The pinned memory may be let go at once: torch's allocator gives it to nobody before the copy has been made.
+    """
     tensor = torch.from_numpy(array)
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

@@ -123,6 +123,28 @@ def test_an_epoch_can_be_taken_up_at_any_step(start_step, epoch):
         assert torch.equal(x, expected_x) and torch.equal(y, expected_y)
 
 
+@given(
+    st.integers(1, 9),
+    st.integers(2, 40),
+    st.integers(0, 5),
+    st.sampled_from(["none", "crop-flip", "shift"]),
+    st.data(),
+)
+def test_batches_made_several_at_a_time_are_the_same(ahead, batch_size, epoch, augment, data):
+    """A GPU launches the kernels of many steps at once; whoever resumes may begin in the middle of them."""
+    expected = batches(batch_size=batch_size, augment=augment)
+    source = batches(batch_size=batch_size, augment=augment)
+    source.ahead = ahead
+    start = data.draw(st.integers(0, source.steps))
+
+    found = list(source.epoch(epoch, start))
+
+    assert expected.ahead == 1
+    for (x, y), (one, other) in zip(found, expected.epoch(epoch, start), strict=True):
+        assert torch.equal(x, one) and torch.equal(y, other)
+        assert x.stride() == one.stride()
+
+
 def test_a_sample_is_augmented_the_same_whatever_is_held_out():
     """Augmentation belongs to (seed, epoch, sample), not to the place in the batch or to the others."""
     few = np.array([3, 11, 12, 30, 39])
