@@ -132,10 +132,9 @@ class TrainBatches:
                 dy, dx, flips = (move[part] for move in moves)
                 pixels = _crop_and_flip(pixels, dy, dx, flips, self._padding)
             inputs, labels = self._to_input(pixels), self._labels.index_select(0, chosen)
-            if self.ahead == 1:
-                yield inputs, labels
-            else:
-                yield from zip(inputs.split(self._batch_size), labels.split(self._batch_size), strict=True)
+            for row in range(0, len(labels), self._batch_size):
+                batch = slice(row, row + self._batch_size)
+                yield inputs[batch], labels[batch]
 
 
 def evaluation_batches(
