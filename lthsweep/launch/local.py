@@ -21,6 +21,7 @@ from typing import IO
 
 from lthsweep.errors import LaunchError
 from lthsweep.launch.machine import Slot
+from lthsweep.launch.mps import daemon_for
 from lthsweep.launch.pool import Heard
 from lthsweep.launch.settle import ALLOCATOR_VARIABLES, thread_variables
 from lthsweep.launch.task import Message, Task
@@ -63,6 +64,7 @@ class LocalPool:
         self._processes: dict[str, _Process] = {}
         self._false_starts = 0
         self._killed_starts = 0
+        self._mps = daemon_for(slots)
         for number, slot in enumerate(slots):
             self._start(f"{socket.gethostname()}-{os.getpid()}-{number}", slot)
 
@@ -111,6 +113,8 @@ class LocalPool:
                 process = self._processes[selected.data]
                 chunk = os.read(process.events.fileno(), 1 << 16)
                 found.extend(self._messages(process, chunk) if chunk else self._bury(process))
+        if self._mps is not None:
+            self._mps.quit()
         return found
 
     def kill(self) -> None:
@@ -138,6 +142,8 @@ class LocalPool:
         for core in slot.cores:
             command += ["--core", str(core)]
         environment = {**os.environ, **ALLOCATOR_VARIABLES, **thread_variables(slot.threads)}
+        if self._mps is not None:
+            environment |= self._mps.variables
         try:
             with log.open("ab") as output:
                 popen = subprocess.Popen(

@@ -83,9 +83,11 @@ class Worker:
         # fp32 is to mean fp32: by default GPUs convolve it in TF32, with 10 bits of mantissa.
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         device = torch.device(device_name)
+        if device.type == "cuda":
+            torch.cuda.set_device(device)  # else streams and pinned memory would be the first GPU's
         try:
             self.line.say(Message("ready"))
-            while (task := self.line.take()) is not None:
+            while _is_usable(device) and (task := self.line.take()) is not None:
                 try:
                     self._work(task, device, execute)
                 except BrokenPipeError:
@@ -219,6 +221,20 @@ class Worker:
             "science": isinstance(error, PruningError),
         }
         self.line.say(Message("failed", task.key, values))
+
+
+def _is_usable(device: Any) -> bool:
+    """A GPU on which something went badly wrong refuses its process everything until it ends; so let it end."""
+    if device.type != "cuda":
+        return True
+    import torch
+
+    try:
+        torch.cuda.synchronize(device)
+    except RuntimeError:
+        traceback.print_exc()
+        return False
+    return True
 
 
 if __name__ == "__main__":
