@@ -26,11 +26,9 @@ import torch
 from torch import Tensor
 
 from lthsweep.errors import TrainingError
+from lthsweep.training.step import Gradients, Outcome
 
-__all__ = ["Gradients", "Replay", "deviation", "graphed", "left_as_found"]
-
-Gradients = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""(images, labels) → (loss, predicted), without history; fills `.grad` of the parameters that it trains."""
+__all__ = ["Replay", "deviation", "graphed", "left_as_found"]
 
 _WARM_UP = 3
 """Calls before the capture, in which libraries allocate and choose; as many as PyTorch's notes take."""
@@ -98,7 +96,7 @@ class Replay:
     predicted: Tensor
     gradients: Sequence[tuple[Tensor, Tensor]]
 
-    def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, images: Tensor, labels: Tensor) -> Outcome:
         """As `Gradients`; nothing waits for the device."""
         self.images.copy_(images)
         self.labels.copy_(labels)

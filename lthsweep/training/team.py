@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from lthsweep.errors import TrainingError
+from lthsweep.training.graphed import graphed
 from lthsweep.training.metrics import Score
 from lthsweep.training.step import Gradients, Outcome, gradients_of, outcome_of
 from lthsweep.training.sums import Sums
@@ -60,7 +61,13 @@ class Team(ABC):
     def begin(self, images: Tensor, labels: Tensor) -> None:
         """Get ready for steps on batches like this one."""
         self.members[0].model.train()
-        self._gradients = gradients_of(self.outcome, self.parameters, self.multipliers)
+        self._gradients = graphed(
+            gradients_of(self.outcome, self.parameters, self.multipliers),
+            images,
+            labels,
+            parameters=list(self.parameters.values()),
+            buffers=[buffer for member in self.members for buffer in member.model.buffers()],
+        )
 
     def step(self, images: Tensor, labels: Tensor, rate: float) -> Outcome:
         """One step of the optimiser at a learning rate."""
