@@ -33,8 +33,9 @@ __all__ = ["Replay", "deviation", "graphed", "left_as_found"]
 _WARM_UP = 3
 """Calls before the capture, in which libraries allocate and choose; as many as PyTorch's notes take."""
 
-_MOST_DEVIATION = 0.05
-"""Of gradients of a graph from those of the step. Rounding in bf16 stays below; a wrong batch or mask does not."""
+_MOST_DEVIATION = 0.25
+"""Of gradients of a graph from those of the step. Kernels that round otherwise in bf16, as a library might choose, come
+to a fifth where BatchNorm magnifies it; another dropout, batch or mask to a half at least (ResNet-20, MobileNetV2)."""
 
 
 def graphed(

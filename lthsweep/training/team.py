@@ -69,7 +69,7 @@ class Team(ABC):
             images,
             labels,
             parameters=list(self.parameters.values()),
-            buffers=[buffer for member in self.members for buffer in member.model.buffers()],
+            buffers=list(self.buffers.values()),
         )
 
     def step(self, images: Tensor, labels: Tensor, rate: float) -> Outcome:
