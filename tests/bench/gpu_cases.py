@@ -11,6 +11,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,10 @@ class Rig:
             for number, model in enumerate(models[:width])
         ]
 
+    def forget(self) -> None:
+        """Let the networks go: those of a bundle that failed may hold on to all of its memory."""
+        self._models = []
+
 
 def _masks(model: nn.Module, seed: int) -> dict[str, torch.Tensor]:
     """Survivors at random: what they are does not matter to time."""
@@ -176,9 +181,14 @@ def _packed(case: Case) -> tuple[Packed, str]:
             source = pack_images(of_sweeps, Path(folder))
             packed = open_packed(dict(of_sweeps.data), cache=Path(folder))
             return replace(packed, train_images=np.array(packed.train_images)), source
-    made = made_up((case.images, 10), case.shape)
+    return _generated(case.images, case.shape), "generated"
+
+
+@cache
+def _generated(images: int, shape: tuple[int, int, int]) -> Packed:
+    made = made_up((images, 10), shape)
     mean, std = channel_moments(made.train_images)
-    packed = Packed(
+    return Packed(
         train_images=made.train_images,
         train_labels=made.train_labels,
         test_images=made.test_images,
@@ -186,8 +196,7 @@ def _packed(case: Case) -> tuple[Packed, str]:
         mean=mean,
         std=std,
         class_names=made.class_names,
-        name=case.name,
+        name="generated",
         fingerprint="",
         folder=Path(),
     )
-    return packed, "generated"

@@ -150,6 +150,7 @@ def serve(device: torch.device, *, small: bool, requests: TextIO, answers: TextI
             rate = _rate(rigs[name], way, float(request["seconds"]), requests, answers)
             _print(answers, {"rate": rate})
         except (RuntimeError, LthsweepError) as error:
+            rigs.pop(name, None)
             _print(answers, {"error": f"{type(error).__name__}: {error}"})
 
 

@@ -82,7 +82,11 @@ def speed_of(rig: Rig, way: Way, seconds: float) -> Speed:
         torch.cuda.reset_peak_memory_stats(rig.device)
     timer = _Timer(rig.device, seconds)
     with settings(way) as captured:
-        take(rig.tickets(way.width, way.precision), timer)
+        try:
+            take(rig.tickets(way.width, way.precision), timer)
+        except RuntimeError:
+            rig.forget()
+            raise
     peak = torch.cuda.max_memory_allocated(rig.device) if rig.device.type == "cuda" else 0
     return Speed(timer.seconds_per_step(), timer.steps, any(captured), peak)
 
