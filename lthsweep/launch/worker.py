@@ -84,7 +84,9 @@ class Worker:
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         device = torch.device(device_name)
         if device.type == "cuda":
-            torch.cuda.set_device(device)  # else streams and pinned memory would be the first GPU's
+            torch.cuda.set_device(
+                device.index or 0
+            )  # else streams and pinned memory would be the first GPU's
         try:
             self.line.say(Message("ready"))
             while _is_usable(device) and (task := self.line.take()) is not None:

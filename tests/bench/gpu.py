@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return 2
     if device.type == "cuda":
-        torch.cuda.set_device(device)
+        torch.cuda.set_device(device.index or 0)
     torch.set_num_threads(1)  # as in a worker, which also has no TF32
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     if options.serve:
