@@ -135,8 +135,13 @@ def _budget_has_a_time(tables: Tables) -> Iterator[Problem]:
     if prune.schedule == "budget" and not prune.time:
         text = 'needs the key prune.time, or the axis time, such as ["5m", "20m"]'
         yield Problem(_SCHEDULE, text, prune.schedule, (("prune", "time"),))
-    if prune.time and "budget" not in (prune.schedule, *schedules):
-        yield Problem(("prune", "time"), 'needs prune.schedule = "budget"', prune.time, (_SCHEDULE,))
+    if "budget" in (prune.schedule, *schedules):
+        return
+    for key in ("time", "min_round_epochs", "max_rounds"):
+        value = getattr(prune, key)
+        if value != PruneSpec.model_fields[key].default:  # which a resolved file writes out
+            text = 'needs prune.schedule = "budget": other schedules do not look at it'
+            yield Problem(("prune", key), text, value, (_SCHEDULE,))
 
 
 def _budget_makes_tickets(tables: Tables) -> Iterator[Problem]:
@@ -148,12 +153,14 @@ def _budget_makes_tickets(tables: Tables) -> Iterator[Problem]:
         ("method", prune.method, ("magnitude", "random")),
         ("rewind", prune.rewind, ("weights", "weights+optimizer")),
         ("control", prune.control, ("ticket",)),
-        ("rounds", prune.rounds, (0,)),
     ):
         if value not in possible:
             choices = " or ".join(written(choice) for choice in possible)
             text = f'prune.schedule = "budget" works with {choices} only'
             yield Problem(("prune", key), text, value, (_SCHEDULE,))
+    if prune.rounds:
+        text = 'excludes prune.schedule = "budget", which makes as many rounds as fit; prune.max_rounds limits them'
+        yield Problem(("prune", "rounds"), text, prune.rounds, (_SCHEDULE,))
     if isinstance(grid, GridSpec) and grid.threshold:
         text = "excludes grid.threshold: a budget is spent on the way to a given sparsity"
         yield Problem(_SCHEDULE, text, prune.schedule, (("grid", "threshold"),))
@@ -172,9 +179,11 @@ def _filters_are_not_shuffled(tables: Tables) -> Iterator[Problem]:
 def _rounds_are_levels_of_sparsities(tables: Tables) -> Iterator[Problem]:
     grid, prune = tables.get("grid"), cast(PruneSpec, tables["prune"])
     path: Path = ("prune", "rounds")
+    if prune.schedule == "budget":  # a rule of its own says that it has none
+        return
     if prune.rounds > 1 and prune.schedule != "iterative":
         text = 'needs prune.schedule = "iterative"; one-shot is one round'
-        yield Problem(path, text, prune.rounds, (("prune", "schedule"),))
+        yield Problem(path, text, prune.rounds, (_SCHEDULE,))
     if not prune.rounds or not isinstance(grid, GridSpec):
         return
     if grid.threshold:
