@@ -229,7 +229,7 @@ def _line(state: RunState) -> str:
 def _running(state: RunState) -> str:
     beat = state.beat
     assert beat is not None
-    rate = f"{beat.rate:,.0f} images/s, " if math.isfinite(beat.rate) else ""
+    rate = f"{beat.rate:,.0f} samples/s, " if math.isfinite(beat.rate) else ""
     place = state.place
     job = f"job {place.queued.id}, " if place is not None and place.queued is not None else ""
     seen = duration(max(0.0, time.time() - beat.time))
