@@ -27,6 +27,10 @@ class _Amount:
     def __mul__(self, part: float) -> _Amount:
         return _Amount(self.epochs * part, self.seconds * part)
 
+    def at(self, epoch: float) -> float:
+        """All of it in seconds, where an epoch takes so many."""
+        return self.epochs * epoch + self.seconds
+
 
 @dataclass(slots=True)
 class _UnderWay:
@@ -41,8 +45,8 @@ class _UnderWay:
 class Pace:
     """Adds up the runs that are done and those under way.
 
-    Epochs and seconds add up as soon as an epoch was timed. The rest is taken to go as fast as what was done, and on as
-    many workers.
+    Epochs and seconds add up as soon as an epoch was timed. The rest is taken to go on as many workers at a time as what
+    was done.
 
     Args:
         plan: all runs.
@@ -76,19 +80,32 @@ class Pace:
 
     def part(self) -> float:
         """The part of all work that is done, 0 to 1; 0 while epochs and seconds do not add up."""
-        done = sum((self._amounts[key] * run.part for key, run in self._under_way.items()), self._done)
-        epoch = 1.0
-        if self._all.epochs and self._all.seconds:
-            if not self._timed.epochs:
+        epoch = self._epoch()
+        if epoch is None:
+            if self._all.seconds:
                 return 0.0
-            epoch = self._timed.seconds / self._timed.epochs
-        whole = self._all.epochs * epoch + self._all.seconds
-        return (done.epochs * epoch + done.seconds) / whole if whole else 0.0
+            epoch = 1.0
+        return self._so_far().at(epoch) / whole if (whole := self._all.at(epoch)) else 0.0
 
     def seconds_left(self) -> float | None:
         """None before anything is done, and after everything is."""
-        done = self.part()
-        return (self._clock() - self._started) * (1 - done) / done if 0 < done < 1 else None
+        epoch = self._epoch()
+        if epoch is None or not 0 < self.part() < 1:
+            return None
+        done = self._so_far().at(epoch)
+        at_a_time = max(
+            1.0, done / (self._clock() - self._started)
+        )  # fewer, and it is the start that took long
+        return (self._all.at(epoch) - done) / at_a_time
+
+    def _epoch(self) -> float | None:
+        """Seconds that an epoch takes; any number will do where there are none to train."""
+        if self._timed.epochs:
+            return self._timed.seconds / self._timed.epochs
+        return None if self._all.epochs else 0.0
+
+    def _so_far(self) -> _Amount:
+        return sum((self._amounts[key] * run.part for key, run in self._under_way.items()), self._done)
 
     def _progress(self, message: Message) -> None:
         key, epoch, now = message.key, float(message.values["epoch"]), self._clock()
