@@ -45,8 +45,8 @@ class _UnderWay:
 class Pace:
     """Adds up the runs that are done and those under way.
 
-    Epochs and seconds add up as soon as an epoch was timed. The rest is taken to go on as many workers at a time as what
-    was done.
+    Epochs and seconds add up as soon as an epoch was timed. The rest is taken to go on as many workers at a time as
+    what was done.
 
     Args:
         plan: all runs.
@@ -93,9 +93,8 @@ class Pace:
         if epoch is None or not 0 < self.part() < 1:
             return None
         done = self._so_far().at(epoch)
-        at_a_time = max(
-            1.0, done / (self._clock() - self._started)
-        )  # fewer, and it is the start that took long
+        elapsed = max(1e-9, self._clock() - self._started)
+        at_a_time = max(1.0, done / elapsed)  # if fewer, it is the start that took long
         return (self._all.at(epoch) - done) / at_a_time
 
     def _epoch(self) -> float | None:

@@ -236,7 +236,25 @@ def test_a_machine_without_slurm_is_in_order(cache, tmp_path, monkeypatch):
 
     told = {check["what"]: check for check in json.loads(lthsweep("doctor", "--json", cache=cache).stdout)}
 
-    assert told["SLURM"] == {"what": "SLURM", "found": "not here", "ok": True}
+    assert told["SLURM"] == {"what": "SLURM", "found": "not here", "ok": True, "needed": True}
+    assert lthsweep("doctor", "--on", "slurm", cache=cache).returncode == 1
+
+
+def test_a_slurm_that_does_not_answer_is_a_remark_until_it_is_asked_for(cache, tmp_path, monkeypatch):
+    """Its packages may be installed where there is no cluster; local runs do without."""
+    for name in ("sbatch", "squeue", "scancel", "scontrol"):
+        command = tmp_path / name
+        command.write_text("#!/bin/sh\necho 'error: Unable to contact slurm controller' >&2\nexit 1\n")
+        command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+
+    remarked = lthsweep("doctor", cache=cache)
+    asked = lthsweep("doctor", "--on", "slurm", cache=cache)
+
+    assert remarked.returncode == 0, remarked.stdout
+    assert "note  SLURM: does not answer: " in remarked.stdout
+    assert asked.returncode == 1
+    assert "BAD   SLURM: does not answer: " in asked.stdout
 
 
 def test_doctor_names_folders_that_others_may_write_to(finished, cache):
