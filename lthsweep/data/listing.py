@@ -18,7 +18,7 @@ from lthsweep.data.packfile import read_meta
 from lthsweep.data.registry import DATASETS, DatasetEntry, Source, dataset
 from lthsweep.errors import DataError, MissingDataError
 
-__all__ = ["Check", "DatasetRow", "list_datasets", "verify_dataset"]
+__all__ = ["Check", "DatasetRow", "list_datasets", "packed_samples", "verify_dataset"]
 
 State = Literal["embedded", "packed", "found", "missing", "by path", "damaged"]
 
@@ -116,6 +116,16 @@ def verify_dataset(
     if not entry.embedded and all(check.verdict == "absent" for check in checks):
         raise missing(entry, [source.file for source in entry.sources], where)
     return tuple(checks)
+
+
+def packed_samples(
+    options: Mapping[str, Any], root: Path | None = None, cache: Path | None = None
+) -> int | None:
+    """How many training samples the pack of these options says it has; None if there is none to be read."""
+    try:
+        return int(read_meta(pack_folder(options, cache=cache, root=root))["shapes"]["train_images"][0])
+    except (DataError, LookupError, TypeError, ValueError):  # a damaged one is for the run to refuse
+        return None
 
 
 def _packed_row(entry: DatasetEntry, folder: Path) -> DatasetRow:
