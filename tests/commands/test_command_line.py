@@ -205,6 +205,17 @@ def test_report_writes_figures_and_one_page(finished, cache):
     assert kinds == {".png", ".svg"}
 
 
+def test_a_table_without_rows_says_why(finished, cache):
+    """An empty frame of headings answers nothing; programs get their empty list."""
+    controls = lthsweep("query", finished.path, "--table", "controls", cache=cache)
+    none = lthsweep("query", finished.path, "sparsity > 2", cache=cache)
+    for_programs = lthsweep("query", finished.path, "--table", "structures", "--json", cache=cache)
+
+    assert controls.stdout.startswith("no rows: this sweep has no axis of controls; add `control = ")
+    assert none.stdout == "no rows: none of the 4 of tickets fulfils sparsity > 2\n"
+    assert json.loads(for_programs.stdout) == []
+
+
 def test_doctor_finds_a_flipped_bit_quarantines_it_and_run_mends_it(cache, tmp_path):
     sweep = tmp_path / "sweep"
     lthsweep("run", write_tiny(tmp_path), "--out", sweep, cache=cache)
