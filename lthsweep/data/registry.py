@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lthsweep.errors import UnknownNameError
+from lthsweep.errors import look_up
 
 __all__ = ["DATASETS", "DatasetEntry", "Source", "dataset"]
 
@@ -248,7 +248,4 @@ def dataset(name: str) -> DatasetEntry:
     Raises:
         UnknownNameError: if there is none of that name; the message gives the nearest.
     """
-    try:
-        return DATASETS[name]
-    except KeyError:
-        raise UnknownNameError.of("data set", name, known=DATASETS) from None
+    return look_up("data set", name, DATASETS)
