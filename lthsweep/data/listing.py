@@ -202,7 +202,7 @@ def _check_own(entry: DatasetEntry, options: Mapping[str, Any], root: Path, cach
     if not options.get("path"):
         command = prepare_command({"name": entry.name}, "verify")
         raise DataError(
-            f"{entry.name} is of your own files: say which, and how they were packed: `{command}`"
+            f"{entry.name} is files of your own: add their path, and the options that `prepare` was given: `{command}`"
         )
     check = _check_pack(options, root, cache)
     if check.verdict != "absent":

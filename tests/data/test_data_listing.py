@@ -124,7 +124,10 @@ def test_verify_of_own_files_says_which_path_and_options_are_missing(tmp_path, w
     cache = tmp_path / "cache"
     asked = {"name": "text_csv", "path": str(path)}
 
-    with pytest.raises(DataError, match=r"own files: .* `lthsweep data verify text_csv --path FOLDER`"):
+    with pytest.raises(
+        DataError,
+        match=r"files of your own: add their path, .* `lthsweep data verify text_csv --path FOLDER`",
+    ):
         verify_dataset({"name": "text_csv"}, tmp_path, cache)
     with pytest.raises(
         MissingDataError, match="not packed with these options; run `lthsweep data prepare text_csv"
