@@ -489,20 +489,6 @@ def test_a_parent_that_diverged_has_no_ticket(packed):
         ticket_of(trunk, prune_step(0.5), parent=dataclasses.replace(trunk.parent, weights=weights))
 
 
-@pytest.mark.parametrize("stop", [7, 9, 2 * STEPS, EPOCHS * STEPS])
-@pytest.mark.parametrize("rewind", ["weights", "weights+optimizer", "none"])
-def test_a_ticket_goes_on_from_its_checkpoint(packed, rewind, stop):
-    """Equal in all but the clock, audit included: survivors are compared at the start, not at the resumption."""
-    trunk = trunk_of(packed, "short", "sgd")
-    step = prune_step(0.7, 1.4, rewind=rewind)
-    watch = Watch(stop=stop)
-
-    assert ticket_of(trunk, step, between_steps=watch) is None
-    resumed = finished(ticket_of(trunk, step, resume=watch.checkpoint))
-
-    assert_same_result(resumed, undisturbed(trunk, step))
-
-
 def test_nothing_that_a_ticket_reads_is_changed(packed):
     """Snapshot and parent serve many tickets."""
     trunk = trunk_of(packed)
