@@ -19,17 +19,17 @@ def lthsweep(
 ) -> subprocess.CompletedProcess[str]:
     """As the function of that name in `tests.launch.sweeps`, which starts a process; workers are processes here too."""
     words = ["lthsweep", *map(str, arguments)]
-    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="") for _ in range(2))
+    out, err = io.BytesIO(), io.BytesIO()
     with (
         patch.object(sys, "argv", words),
         patch.dict(os.environ, {**environment(cache), **(environ or {})}),
-        redirect_stdout(out),
-        redirect_stderr(err),
+        redirect_stdout(io.TextIOWrapper(out, encoding="utf-8", newline="", write_through=True)),
+        redirect_stderr(io.TextIOWrapper(err, encoding="utf-8", newline="", write_through=True)),
     ):
         try:
             main()
             code = 0
         except SystemExit as left:
             code = left.code or 0
-    told = [(stream.flush(), stream.buffer.getvalue().decode())[1] for stream in (out, err)]
+        told = [stream.getvalue().decode() for stream in (out, err)]  # while their wrappers keep them open
     return subprocess.CompletedProcess(words, code, *told)
