@@ -16,19 +16,30 @@ from lthsweep.errors import TrainingError
 from lthsweep.lottery.frame import Frame, Shrunk, frame_of
 from lthsweep.lottery.mask import mask_of
 from lthsweep.lottery.material import Arrays, Material, to_tensors
-from lthsweep.lottery.origin import origin_of
+from lthsweep.lottery.origin import Origin, origin_of
 from lthsweep.lottery.result import Checkpoint, Result, conclude, measure
 from lthsweep.plan.controls import CONTROLS
 from lthsweep.plan.run import PruneStep
 from lthsweep.pruning.audit import audit, optimizer_momenta
 from lthsweep.pruning.filters import largest_filter
+from lthsweep.pruning.masks import Masks
 from lthsweep.pruning.prunable import prunable_weights
-from lthsweep.training.loop import BetweenSteps, Training
+from lthsweep.training.loop import BetweenSteps, Ending, Training, TrainingData
 from lthsweep.training.metrics import evaluate
 from lthsweep.training.optimizers import restore_optimizer
 from lthsweep.training.schedule import learning_rate_factor
 
-__all__ = ["Parent", "amounts_of", "clear_pruned", "prunable_of", "score_without_retraining", "train_ticket"]
+__all__ = [
+    "Parent",
+    "Prepared",
+    "amounts_of",
+    "clear_pruned",
+    "conclude_ticket",
+    "prepare_ticket",
+    "prunable_of",
+    "score_without_retraining",
+    "train_ticket",
+]
 
 
 @dataclass(frozen=True)
@@ -47,6 +58,37 @@ class Parent:
     test_accuracy: float
 
 
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A ticket that is made and not trained yet, or where an earlier attempt left it.
+
+    Attributes:
+        training: at its next step.
+        material, step, level, parent, dense_val_accuracy: as for `prepare_ticket`.
+        start_step: its rewind point in steps.
+        masks: parameter name → bool tensor in full shapes, True where kept.
+        prunable: the weights that may be pruned, in full shapes.
+        frame: what is trained in place of the full network.
+        origin: where retraining starts.
+        started_from: the prunable weights there, masked.
+        pruned_metrics: scores before any retraining.
+    """
+
+    training: Training
+    material: Material
+    step: PruneStep
+    level: int
+    parent: Parent
+    dense_val_accuracy: float
+    start_step: int
+    masks: Masks
+    prunable: Mapping[str, torch.nn.Parameter]
+    frame: Frame
+    origin: Origin
+    started_from: Mapping[str, torch.Tensor]
+    pruned_metrics: Mapping[str, float]
+
+
 def train_ticket(
     material: Material,
     seed: int,
@@ -59,7 +101,37 @@ def train_ticket(
     resume: Checkpoint | None = None,
     between_steps: BetweenSteps = lambda training: False,
 ) -> Result | None:
-    """Make the ticket and train it from its rewind point to T.
+    """Make the ticket and train it from its rewind point to T: None if `between_steps` stopped it.
+
+    All that is not of `Training.run` is as for `prepare_ticket`.
+    """
+    prepared = prepare_ticket(
+        material,
+        seed,
+        step,
+        level=level,
+        parent=parent,
+        snapshot=snapshot,
+        dense_val_accuracy=dense_val_accuracy,
+        resume=resume,
+    )
+    ending = prepared.training.run(between_steps)
+    return None if ending == "stopped" else conclude_ticket(prepared, ending)
+
+
+def prepare_ticket(
+    material: Material,
+    seed: int,
+    step: PruneStep,
+    *,
+    level: int,
+    parent: Parent,
+    snapshot: Arrays | None,
+    dense_val_accuracy: float,
+    resume: Checkpoint | None = None,
+    data: TrainingData | None = None,
+) -> Prepared:
+    """Prune and rewind: all that comes before training.
 
     Args:
         material: data and model of the run.
@@ -71,17 +143,14 @@ def train_ticket(
             survivors keep the parent's final weights (`rewind = "lr"` and `"none"`) or get fresh ones.
         dense_val_accuracy: the trunk's last validation accuracy, for `steps_to_dense`.
         resume: where an earlier attempt stopped.
-        between_steps: as for `Training.run`.
-
-    Returns:
-        The result, or None if `between_steps` stopped it.
+        data: of this material and seed, where several tickets share it; None makes it.
 
     Raises:
         PruningError: if the mask cannot be made, for example because the parent diverged.
         TrainingError: if the rewind point is not before the end of training.
     """
     model = material.build(seed)
-    data = material.training_data(seed)
+    data = data or material.training_data(seed)
     start_step = step.point.step(data.train.steps)
     if start_step >= material.epochs * data.train.steps:
         raise TrainingError(
@@ -119,30 +188,47 @@ def train_ticket(
     started_from = {name: weight.detach().clone() for name, weight in prunable.items()}
     if resume is not None:
         training.restore(resume.tensors, resume.progress)
+    return Prepared(
+        training=training,
+        material=material,
+        step=step,
+        level=level,
+        parent=parent,
+        dense_val_accuracy=dense_val_accuracy,
+        start_step=start_step,
+        masks=masks,
+        prunable=prunable,
+        frame=frame,
+        origin=origin,
+        started_from=started_from,
+        pruned_metrics=pruned_metrics,
+    )
 
-    ending = training.run(between_steps)
-    if ending == "stopped":
-        return None
+
+def conclude_ticket(prepared: Prepared, ending: Ending) -> Result:
+    """Measure and audit a ticket whose training has ended, "finished" or "diverged"."""
+    training, frame, step, masks = prepared.training, prepared.frame, prepared.step, prepared.masks
+    parent, prunable = prepared.parent, prepared.prunable
     if ending == "diverged":
         clear_pruned(training, frame.held)  # zero times NaN is NaN
     frame.finish()
     full = frame.full if frame.full is not frame.model else None
     metrics = measure(
-        material,
+        prepared.material,
         training,
         ending,
         masks=masks,
         prunable=prunable,
-        start_step=start_step,
-        dense_val_accuracy=dense_val_accuracy,
+        start_step=prepared.start_step,
+        dense_val_accuracy=prepared.dense_val_accuracy,
         full=full,
     )
-    metrics |= pruned_metrics | amounts_of(step, level, metrics)
+    metrics |= {**prepared.pruned_metrics, **amounts_of(step, prepared.level, metrics)}
     metrics |= {"before_val_accuracy": parent.val_accuracy, "before_test_accuracy": parent.test_accuracy}
     found = audit(
         masks,
-        snapshot=prunable_of(origin.weights, masks),
-        start=started_from,
+        snapshot=prunable_of(prepared.origin.weights, masks),
+        start=prepared.started_from,
         final={name: weight.detach() for name, weight in prunable.items()},
         momenta=_momenta(training, frame, masks),
         sparsity=step.sparsity,
