@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from types import TracebackType
 from typing import Self
 
@@ -53,6 +54,7 @@ class Display:
         self._fraction: dict[str, float] = {}
         self._started = time.monotonic()
         self._bars: dict[str, TaskID] = {}
+        self._runs: defaultdict[str, set[str]] = defaultdict(set)
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -89,15 +91,22 @@ class Display:
             rate = message.values.get("images_per_second")
             phase = f", {message.values['phase']}" if "phase" in message.values else ""
             note = f"{rate or '…'} images/s"
-            self._bar(heard.worker, run.describe() + phase, self._fraction[message.key], note)
+            self._bar(heard, run.describe() + phase, self._fraction[message.key], note)
         else:
             self._fraction.pop(message.key, None)
-            if heard.worker in self._bars:
+            self._runs[heard.worker].discard(message.key)
+            if not self._runs[heard.worker] and heard.worker in self._bars:
                 self._progress.remove_task(self._bars.pop(heard.worker))
             self._line(heard)
         self._progress.update(self._overall, completed=self._epochs_done(), note=self._eta())
 
-    def _bar(self, worker: str, text: str, fraction: float, note: str) -> None:
+    def _bar(self, heard: Heard, text: str, fraction: float, note: str) -> None:
+        """One bar for each worker, however many runs it trains as one."""
+        worker = heard.worker
+        runs = self._runs[worker]
+        runs.add(heard.message.key)
+        if len(runs) > 1:
+            text = f"{self._plan[min(runs)].describe()} and {len(runs) - 1} more"
         if worker not in self._bars:
             self._bars[worker] = self._progress.add_task(text, total=1.0, note=note)
         self._progress.update(self._bars[worker], description=f"  {text}", completed=fraction, note=note)

@@ -1,7 +1,7 @@
 """One attempt of a worker at a run, or at several that it trains as one: claims, heartbeats, logs, and what it says.
 
-Every run of them has its own claim, its own log and its own end. What is printed while they are trained stands in the log of
-the first, to which the logs of the others point.
+Every run of them has its own claim, its own log and its own end. What is printed while they are trained stands in the
+log of the first, to which the logs of the others point.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ class Attempt:
                     f"host {socket.gethostname()} pid {os.getpid()}, {time.strftime('%Y-%m-%d %H:%M:%S')}"
                 )
                 if others := [other for other in self._tasks if other != task.key]:
-                    print(f"trained as one with {', '.join(others)}; see the log of {next(iter(self._tasks))}")
+                    print(
+                        f"trained as one with {', '.join(others)}; see the log of {next(iter(self._tasks))}"
+                    )
         self._beat({})
 
     def stop(self) -> bool:

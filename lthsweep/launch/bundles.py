@@ -1,8 +1,8 @@
 """Which runs may be trained as one, and how many of them a worker gets (`train.fuse`).
 
 Tickets that descend from one trunk and return to the same point of it see the same batches at the same learning rates;
-they differ in their weights and masks only. How many of them pay depends on the device and the network, so with "auto" the
-worker that gets the first of them finds out, and returns the others.
+they differ in their weights and masks only. How many of them pay depends on the device and the network, so with "auto"
+the worker that gets the first of them finds out, and returns the others.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ MOST_AT_ONCE = 64
 def group_of(run: Run) -> Hashable:
     """What runs that may be trained as one have in common; None for a run that is trained alone.
 
-    Dense runs have nothing in common; a network without whole filters has a shape of its own; a budget run trains by its
-    own clock. Survivors that keep their trained weights (`rewind` "lr" and "none") follow other learning rates than
+    Dense runs have nothing in common; a network without whole filters has a shape of its own; a budget run trains by
+    its own clock. Survivors that keep their trained weights (`rewind` "lr" and "none") follow other learning rates than
     those that return.
     """
     step = run.prune

@@ -184,7 +184,9 @@ class MpiPool:
             rank.ready = True
         elif message.kind != "progress" and message.key in rank.untold:
             rank.untold.remove(message.key)
-        if message.kind not in ("progress", "stopped") and not rank.untold:  # one that stopped is about to leave
+        if (
+            message.kind not in ("progress", "stopped") and not rank.untold
+        ):  # one that stopped is about to leave
             self._idle[rank.hello.name] = None
         return [Heard(rank.hello.name, message)]
 

@@ -36,7 +36,7 @@ class Task:
         attempt: 1 for the first.
         checkpoint_seconds: time between periodic checkpoints.
         cache: folder of packed data; None for the default.
-        companions: other tickets of the same trunk and rewind point. Each has its own claim, log, checkpoint and record.
+        companions: other tickets of its trunk and rewind point. Each has its own claim, log, checkpoint and record.
         measure_width: the worker is to find out how many of them pay, and to return the others.
     """
 

@@ -30,6 +30,7 @@ from lthsweep.store.layout import SweepDir
 
 __all__ = ["Worker", "main"]
 
+
 def main(arguments: list[str] | None = None) -> int:
     """Work until standard input closes; returns 0, or 1 if events can no longer be delivered."""
     parser = argparse.ArgumentParser(prog="lthsweep.launch.worker")
@@ -68,7 +69,8 @@ class Worker:
 
         import torch
 
-        from lthsweep.launch import execute
+        from lthsweep.launch.execute import measure_epoch
+        from lthsweep.launch.fused import train
 
         torch.set_num_threads(threads)
         # fp32 is to mean fp32: by default GPUs convolve it in TF32, with 10 bits of mantissa.
@@ -78,18 +80,18 @@ class Worker:
             self.line.say(Message("ready", values={"device": device_name}))
             while (task := self.line.take()) is not None:
                 if task.operation == "profile":
-                    self._profile(task, device, execute)
+                    self._profile(task, device, measure_epoch)
                 else:
-                    self._work(task, device, execute)
+                    self._work(task, device, train)
         except BrokenPipeError:  # the coordinator is gone; the checkpoint is written, there is nobody to tell
             return 1
         finally:
             progress.remove_heartbeat(self.sweep, self.name)
         return 0
 
-    def _profile(self, task: Task, device: Any, execute: Any) -> None:
+    def _profile(self, task: Task, device: Any, measure_epoch: Any) -> None:
         try:
-            seconds = execute.measure_epoch(task, device)
+            seconds = measure_epoch(task, device)
             values = {"outcome": "profiled", "seconds_per_epoch": seconds}
             self.line.say(Message("finished", task.key, values))
         except BrokenPipeError:
@@ -98,10 +100,11 @@ class Worker:
             traceback.print_exc()
             self.line.say(Message("failed", task.key, failure_of(error)))
 
-    def _work(self, task: Task, device: Any, execute: Any) -> None:
+    def _work(self, task: Task, device: Any, train: Any) -> None:
         """Train a run, or several as one; those that have a record or another's claim go their own way."""
         tasks = [
-            replace(one, attempt=1 + attempts_before(self.sweep, one.key), companions=[]) for one in task.together
+            replace(one, attempt=1 + attempts_before(self.sweep, one.key), companions=[])
+            for one in task.together
         ]
         owner = claims.this_process()
         mine = []
@@ -111,7 +114,7 @@ class Worker:
                     self.line.say(Message("stopped", one.key))
                 elif self.sweep.has_record(one.key):
                     # At most snapshots are missing; who makes them first does not matter.
-                    self._train([one], device, execute, owner=None)
+                    self._train([one], device, train, owner=None)
                 elif claims.take(self.sweep, one.key, owner, stale_seconds=STALE_SECONDS):
                     mine.append(one)
                 else:
@@ -120,14 +123,14 @@ class Worker:
                 traceback.print_exc()
                 self.line.say(Message("failed", one.key, failure_of(error)))
         if mine:
-            self._train(mine, device, execute, owner)
+            self._train(mine, device, train, owner)
 
-    def _train(self, tasks: list[Task], device: Any, execute: Any, owner: claims.Owner | None) -> None:
+    def _train(self, tasks: list[Task], device: Any, train: Any, owner: claims.Owner | None) -> None:
         attempt = Attempt(self.sweep, self.name, self.line, tasks, owner)
         try:
             with log_to(self.sweep.log(tasks[0].key)):
                 attempt.begin()
-                execute.execute(tasks, self.sweep, device, attempt)
+                train(tasks, self.sweep, device, attempt)
         except BrokenPipeError:
             raise
         except Exception as error:

@@ -95,9 +95,7 @@ def _read(path: Path) -> Heartbeat | None:
             rate=float(content.get("rate", "nan")),
             started=float(content["started"]),
             time=float(content["time"]),
-            others={
-                checked_name(str(key)): float(value) for key, value in content.get("others", {}).items()
-            },
+            others={checked_name(str(key)): float(value) for key, value in content.get("others", {}).items()},
         )
     except (FileNotFoundError, StoreError, ValueError, KeyError, TypeError, AttributeError):
         return None

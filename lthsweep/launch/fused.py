@@ -1,0 +1,171 @@
+"""Train the runs that a worker was given: one by itself, several as one model, each to a record of its own.
+
+Whatever stands in the way of training several as one (they are not alike after all, memory does not suffice, one of
+them raises) is nobody's end: they are returned, and handed out again in smaller company or alone, where an error is
+told as that of one run.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from lthsweep.launch.execute import Outcome, execute
+from lthsweep.launch.inputs import Inputs
+from lthsweep.launch.outputs import store_result
+from lthsweep.launch.prepare import material_of, prepared_of
+from lthsweep.launch.settle import log_to
+from lthsweep.launch.task import Task
+from lthsweep.launch.watch import Watch
+from lthsweep.lottery.material import Material
+from lthsweep.lottery.result import Result
+from lthsweep.lottery.ticket import Prepared, conclude_ticket
+from lthsweep.lottery.together import train_together, why_alone
+from lthsweep.store.layout import SweepDir
+
+__all__ = ["Told", "train"]
+
+
+class Told(Protocol):
+    """Who is told how training goes, see `lthsweep.launch.attempt.Attempt`."""
+
+    @property
+    def untold(self) -> list[Task]:
+        """Runs of which was not said how they ended."""
+
+    def stop(self) -> bool:
+        """Asked before every step."""
+
+    def report(self, key: str, values: Mapping[str, Any]) -> None:
+        """How far a run has come."""
+
+    def end(self, key: str, outcome: Outcome) -> None:
+        """A run has ended."""
+
+    def fail(self, key: str, error: Exception) -> None:
+        """A run has failed."""
+
+    def give_back(self, key: str, cause: str, **values: Any) -> None:
+        """A run is to be handed out again."""
+
+
+def train(tasks: Sequence[Task], sweep: SweepDir, device: torch.device, told: Told) -> None:
+    """Train runs and commit their records. Raises what ends a run that is trained by itself.
+
+    Args:
+        tasks: what to train; several are tickets of one trunk and rewind point.
+        sweep: where their inputs and records live.
+        device: where they are trained.
+        told: hears once of every run how it ended.
+    """
+    if len(tasks) == 1:
+        (task,) = tasks
+        told.end(
+            task.key, execute(task, sweep, device, stop=told.stop, report=partial(told.report, task.key))
+        )
+        return
+    try:
+        _train_several(tasks, sweep, device, told)
+    except Exception as error:
+        left = told.untold
+        if len(left) < 2 or isinstance(error, BrokenPipeError):
+            raise
+        traceback.print_exc()
+        memory = isinstance(error, torch.OutOfMemoryError)
+        values = {"width": len(left) // 2} if memory else {"alone": True}
+        for task in left:
+            told.give_back(task.key, f"as one with others: {type(error).__name__}: {error}", **values)
+
+
+@dataclass(frozen=True)
+class _Member:
+    """One of several runs, ready to be trained."""
+
+    task: Task
+    prepared: Prepared
+    inputs: Inputs
+    watch: Watch
+
+    @property
+    def step(self) -> int:
+        return self.prepared.training.progress.step
+
+
+def _train_several(tasks: Sequence[Task], sweep: SweepDir, device: torch.device, told: Told) -> None:
+    started = time.time()
+    material = material_of(tasks[0], device)
+    members = _prepared(tasks, sweep, material, told)
+    members = _alike(members, told)
+    keys = [member.task.key for member in members]
+    for member, result in zip(members, _results(members), strict=True):
+        task = member.task
+        if result is None:
+            told.end(task.key, Outcome("stopped"))
+            continue
+        try:
+            store_result(
+                sweep,
+                task,
+                material,
+                result,
+                started=started,
+                weights_read=member.inputs.weights_read,
+                fused_with=[key for key in keys if key != task.key],
+            )
+        except Exception as error:
+            told.fail(task.key, error)
+        else:
+            told.end(task.key, Outcome.of(result, len(keys)))
+
+
+def _prepared(tasks: Sequence[Task], sweep: SweepDir, material: Material, told: Told) -> list[_Member]:
+    """The members that can be made; of the others is told why not."""
+    data = material.training_data(tasks[0].seed)
+    shelf: dict[Path, Any] = {}
+    members = []
+    for task in tasks:
+        inputs = Inputs(sweep, shelf=shelf)
+        watch = Watch(
+            sweep.checkpoint(task.key), task.checkpoint_seconds, told.stop, partial(told.report, task.key)
+        )
+        try:
+            with log_to(sweep.log(task.key)):
+                prepared = prepared_of(task, sweep, material, inputs, data)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            told.fail(task.key, error)
+        else:
+            members.append(_Member(task, prepared, inputs, watch))
+    return members
+
+
+def _alike(members: list[_Member], told: Told) -> list[_Member]:
+    """Those that can be trained as one with the first; the others are returned."""
+    if len(members) < 2:
+        return members
+    lead = members[0]
+    for member in members:
+        if member.step != lead.step:
+            told.give_back(member.task.key, f"it goes on from step {member.step}, others from {lead.step}")
+    members = [member for member in members if member.step == lead.step]
+    if len(members) > 1 and (why := why_alone([member.prepared for member in members])):
+        for member in members[1:]:
+            told.give_back(member.task.key, f"cannot be trained as one with others: {why}", width=1)
+        return members[:1]
+    return members
+
+
+def _results(members: Sequence[_Member]) -> Sequence[Result | None]:
+    if len(members) == 1:
+        (member,) = members
+        ending = member.prepared.training.run(member.watch)
+        return [None if ending == "stopped" else conclude_ticket(member.prepared, ending)]
+    return train_together([member.prepared for member in members], [member.watch for member in members])
