@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from lthsweep.training.metrics import Score
+
 __all__ = ["CurveRow", "Progress"]
 
 
@@ -57,6 +59,30 @@ class Progress:
     seconds_epoch: float = 0.0
     seconds_train: float = 0.0
     images: int = 0
+
+    def count(self, samples: int) -> None:
+        """One step over so many samples was made."""
+        self.step += 1
+        self.seen += samples
+        self.images += samples
+
+    def finish_epoch(self, epoch: int, score: Score, rate: float) -> None:
+        """Write the row of the epoch under way, counted from 1, and begin the next with sums of zero."""
+        self.curves.append(
+            CurveRow(
+                epoch=epoch,
+                step=self.step,
+                train_loss=self.loss_sum / self.seen,
+                train_accuracy=self.correct / self.seen,
+                val_loss=score.loss,
+                val_accuracy=score.accuracy,
+                lr=rate,
+                seconds=self.seconds_epoch,
+            )
+        )
+        self.seconds_train += self.seconds_epoch
+        self.seconds_epoch = self.loss_sum = 0.0
+        self.correct = self.seen = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; floats survive exactly through `repr`."""

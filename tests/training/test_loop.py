@@ -13,9 +13,10 @@ from torch.nn import functional
 from lthsweep.errors import TrainingError
 from lthsweep.pruning.apply import apply_masks, mask_multipliers
 from lthsweep.pruning.audit import optimizer_momenta
-from lthsweep.training.loop import Training, TrainingData, has_random_layers
+from lthsweep.training.loop import Training, TrainingData
 from lthsweep.training.metrics import Score
 from lthsweep.training.optimizers import OPTIMIZERS as REGISTERED
+from lthsweep.training.random_layers import has_random_layers
 from lthsweep.training.schedule import learning_rate_factor
 from tests.training.cases import (
     BATCH,
@@ -326,7 +327,7 @@ def test_it_does_not_matter_when_sums_are_read(packed, monkeypatch):
     late, early = (Training(perceptron(), data_of(packed), train_table("sgd"), seed=0) for _ in range(2))
 
     late.run()
-    monkeypatch.setattr("lthsweep.training.loop._MOST_UNREAD", 2)
+    monkeypatch.setattr("lthsweep.training.sums._MOST_UNREAD", 2)
     early.run()
 
     assert_same_state(state_of(late), state_of(early))

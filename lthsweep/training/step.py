@@ -1,0 +1,79 @@
+"""What one step computes: the loss of a batch, and from it the masked gradient of every parameter.
+
+The optimiser is not part of it. So the same callable may be the network of one training, several networks as one
+(`lthsweep.training.bundle`), or a recording of either on a GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lthsweep.pruning.apply import mask_gradients
+from lthsweep.training.metrics import autocast
+
+__all__ = ["Gradients", "Outcome", "gradients_of", "outcome_of"]
+
+Outcome = tuple[Tensor, Tensor]
+"""Mean loss of a batch and its predicted classes int64 [B]; of K members [K] and [K, B]. On the device."""
+
+Gradients = Callable[[Tensor, Tensor], Outcome]
+"""(images, labels) → outcome, detached, in tensors that no later call changes; the gradients are left in `.grad`."""
+
+
+def outcome_of(
+    network: Callable[[Tensor], Tensor], *, precision: str, smoothing: float
+) -> Callable[[Tensor, Tensor], Outcome]:
+    """What a batch comes to in one network.
+
+    Args:
+        network: images → logits [B, classes].
+        precision: of the forward pass, "fp32" or "bf16".
+        smoothing: of the labels.
+
+    Returns:
+        (images, labels) → outcome, whose loss can be differentiated.
+    """
+
+    def outcome(images: Tensor, labels: Tensor) -> Outcome:
+        with autocast(images.device, precision):
+            logits = network(images)
+        logits = logits.float()
+        loss = functional.cross_entropy(logits, labels, label_smoothing=smoothing)
+        return loss, logits.detach().argmax(1)
+
+    return outcome
+
+
+def gradients_of(
+    outcome: Callable[[Tensor, Tensor], Outcome],
+    parameters: Mapping[str, Tensor],
+    multipliers: Mapping[str, Tensor],
+) -> Gradients:
+    """The gradients of a loss, or of the sum of several.
+
+    Pruned weights and their momenta are zero at the start of a training. With a gradient of zero every optimiser here
+    leaves them there (decay of zero is zero), so that the weights need no multiplication of their own: a tenth of a
+    step of LeNet. The loop looks once an epoch whether it is so.
+
+    Args:
+        outcome: (images, labels) → losses and predicted classes, as from `outcome_of`.
+        parameters: all that are trained, by name.
+        multipliers: of those among them that are masked, from `lthsweep.pruning.apply.mask_multipliers`.
+    """
+    everything = list(parameters.values())
+    masked = {name: parameters[name] for name in multipliers}
+
+    def gradients(images: Tensor, labels: Tensor) -> Outcome:
+        for parameter in everything:  # what zero_grad does, without its hooks
+            parameter.grad = None
+        losses, predicted = outcome(images, labels)
+        losses.backward(torch.ones_like(losses))  # type: ignore[no-untyped-call]
+        if masked:
+            mask_gradients(masked, multipliers)
+        return losses.detach(), predicted
+
+    return gradients
