@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from lthsweep.errors import CancelledError, DataError, LthsweepError, PruningError, StoreError
 from lthsweep.launch.line import Line
-from lthsweep.launch.settle import log_to
 from lthsweep.launch.task import Message, Task
 from lthsweep.store import claims, failures, progress
 from lthsweep.store.layout import SweepDir
@@ -60,16 +59,17 @@ class Attempt:
 
     def begin(self) -> None:
         """Open the logs and give the first heartbeat."""
-        for task in self.untold:
-            with log_to(self._sweep.log(task.key)):
-                print(
-                    f"--- {task.label} ({task.key}), attempt {task.attempt}, "
-                    f"host {socket.gethostname()} pid {os.getpid()}, {time.strftime('%Y-%m-%d %H:%M:%S')}"
+        lead = next(iter(self._tasks))
+        for key, task in self._tasks.items():
+            self._note(
+                key,
+                f"--- {task.label} ({key}), attempt {task.attempt}, "
+                f"host {socket.gethostname()} pid {os.getpid()}, {time.strftime('%Y-%m-%d %H:%M:%S')}",
+            )
+            if others := [other for other in self._tasks if other != key]:
+                self._note(
+                    key, f"as one with {', '.join(others)}; what is printed meanwhile goes to {lead}.log"
                 )
-                if others := [other for other in self._tasks if other != task.key]:
-                    print(
-                        f"trained as one with {', '.join(others)}; see the log of {next(iter(self._tasks))}"
-                    )
         self._beat({})
 
     def stop(self) -> bool:
@@ -92,8 +92,7 @@ class Attempt:
 
     def end(self, key: str, outcome: Outcome) -> None:
         """Say how a run ended."""
-        with log_to(self._sweep.log(key)):
-            print(f"--- {outcome}")
+        self._note(key, f"--- {outcome}")
         if outcome.ending == "stopped" and key in self._cancelled:
             self.cancelled(key)
         elif outcome.ending == "stopped" and not self._line.is_closed():
@@ -112,8 +111,7 @@ class Attempt:
 
     def give_back(self, key: str, cause: str, **values: Any) -> None:
         """Return a run that is to be handed out again; `values` are those of a "returned" `Message`."""
-        with log_to(self._sweep.log(key)):
-            print(f"{_RETURNED}: {cause}")
+        self._note(key, f"{_RETURNED}: {cause}")
         self._say("returned", key, {"cause": cause, **values})
 
     def cancelled(self, key: str) -> None:
@@ -123,8 +121,7 @@ class Attempt:
 
     def fail(self, key: str, error: Exception) -> None:
         """Say that a run failed."""
-        with log_to(self._sweep.log(key)):
-            traceback.print_exception(error)
+        self._note(key, "".join(traceback.format_exception(error)).rstrip())
         self._say("failed", key, failure_of(error))
 
     def _say(self, kind: Any, key: str, values: Mapping[str, Any] | None = None) -> None:
@@ -139,6 +136,13 @@ class Attempt:
                 claims.release(self._sweep, key, self._owner)
         except StoreError:  # how the run ended is more important
             traceback.print_exc()
+
+    def _note(self, key: str, text: str) -> None:
+        with (
+            contextlib.suppress(OSError),
+            self._sweep.log(key).open("a") as log,
+        ):  # a full disk: go on without
+            log.write(f"{text}\n")
 
     def close(self) -> None:
         """Let go of what nobody can be told of any more."""

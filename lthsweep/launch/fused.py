@@ -156,7 +156,7 @@ def _alike(members: list[_Member], told: Told) -> list[_Member]:
         if member.step != lead.step:
             told.give_back(member.task.key, f"it goes on from step {member.step}, others from {lead.step}")
     members = [member for member in members if member.step == lead.step]
-    if len(members) > 1 and (why := why_alone([member.prepared for member in members])):
+    if len(members) > 1 and (why := why_alone(lead.prepared)):
         for member in members[1:]:
             told.give_back(member.task.key, f"cannot be trained as one with others: {why}", width=1)
         return members[:1]

@@ -82,7 +82,7 @@ class Worker:
                 if task.operation == "profile":
                     self._profile(task, device, measure_epoch)
                 else:
-                    self._work(task, device, train)
+                    self.work(task, device, train)
         except BrokenPipeError:  # the coordinator is gone; the checkpoint is written, there is nobody to tell
             return 1
         finally:
@@ -100,8 +100,14 @@ class Worker:
             traceback.print_exc()
             self.line.say(Message("failed", task.key, failure_of(error)))
 
-    def _work(self, task: Task, device: Any, train: Any) -> None:
-        """Train a run, or several as one; those that have a record or another's claim go their own way."""
+    def work(self, task: Task, device: Any, train: Any) -> None:
+        """Train a run, or several as one; those that have a record or another's claim go their own way.
+
+        Args:
+            task: what to train.
+            device: a `torch.device`.
+            train: `lthsweep.launch.fused.train`, which brings torch with it.
+        """
         tasks = [
             replace(one, attempt=1 + attempts_before(self.sweep, one.key), companions=[])
             for one in task.together
