@@ -107,6 +107,8 @@ class Attempt:
                 "test_accuracy": outcome.test_accuracy,
                 "fused": outcome.fused,
             }
+            if outcome.width is not None:
+                values["width"] = outcome.width
             self._say("finished", key, values)
 
     def give_back(self, key: str, cause: str, **values: Any) -> None:

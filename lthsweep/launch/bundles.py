@@ -17,8 +17,8 @@ from lthsweep.pruning.registry import WHOLE_FILTERS
 
 __all__ = ["MOST_AT_ONCE", "Widths", "group_of"]
 
-MOST_AT_ONCE = 64
-"""So many runs are handed out to a GPU of which nobody knows yet how many pay."""
+MOST_AT_ONCE = 128
+"""No more runs are handed out to a GPU at once, unless a number is asked for."""
 
 
 def group_of(run: Run) -> Hashable:
@@ -47,10 +47,9 @@ class Widths:
         self._devices: dict[str, str] = {}
         self._found: dict[str, int] = {}
 
-    @property
-    def measured(self) -> bool:
-        """Whether workers are to find out how many pay."""
-        return self._fuse == "auto"
+    def is_unknown(self, key: str) -> bool:
+        """Whether a worker is to find out how many runs like `key` pay."""
+        return self._fuse == "auto" and self._recipe(key) not in self._found
 
     def __call__(self, worker: str, key: str) -> int:
         """How many runs like `key` to hand to a worker at most."""
@@ -65,7 +64,7 @@ class Widths:
         message = heard.message
         if message.kind == "ready":
             self._devices[heard.worker] = str(message.values.get("device", "cpu"))
-        elif message.kind == "returned" and (width := message.values.get("width")):
+        elif message.kind in ("finished", "returned") and (width := message.values.get("width")):
             name = self._recipe(message.key)
             self._found[name] = min(int(width), self._found.get(name, int(width)))
 

@@ -94,7 +94,7 @@ def coordinate(
             attempt=attempts[key],
             checkpoint_seconds=plan.spec.local.checkpoint_seconds,
             cache=cache,
-            measure_width=widths.measured,
+            measure_width=widths.is_unknown(key),
         )
 
     timed: set[str] = set()

@@ -44,12 +44,14 @@ class Outcome:
             there got the snapshots it lacked), "stopped", or "slept".
         seconds_per_epoch: of this run; its share where several were trained as one.
         fused: how many were trained as one.
+        width: how many such runs at a time pay on this device, if that was measured.
     """
 
     ending: str
     seconds_per_epoch: float | None = None
     test_accuracy: float | None = None
     fused: int = 1
+    width: int | None = None
 
     def __str__(self) -> str:
         """One line for the log."""
@@ -59,10 +61,10 @@ class Outcome:
         return f"{self.ending}: test accuracy {self.test_accuracy:.4f}, {self.seconds_per_epoch:.3g} s per epoch{share}"
 
     @classmethod
-    def of(cls, result: Result, fused: int = 1) -> Outcome:
+    def of(cls, result: Result) -> Outcome:
         """That of a training that came to its end."""
         seconds = float(np.median([row.seconds for row in result.curves]))
-        return cls(result.ending, seconds, result.metrics["test_accuracy"], fused)
+        return cls(result.ending, seconds, result.metrics["test_accuracy"])
 
 
 def execute(

@@ -10,13 +10,14 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
+from lthsweep.launch.bundles import MOST_AT_ONCE
 from lthsweep.launch.execute import Outcome, execute
 from lthsweep.launch.inputs import Inputs
 from lthsweep.launch.outputs import store_result
@@ -29,6 +30,7 @@ from lthsweep.lottery.result import Result
 from lthsweep.lottery.ticket import Prepared, conclude_ticket
 from lthsweep.lottery.together import train_together, why_alone
 from lthsweep.store.layout import SweepDir
+from lthsweep.training.width import measured_width
 
 __all__ = ["Told", "train"]
 
@@ -101,8 +103,7 @@ class _Member:
 def _train_several(tasks: Sequence[Task], sweep: SweepDir, device: torch.device, told: Told) -> None:
     started = time.time()
     material = material_of(tasks[0], device)
-    members = _prepared(tasks, sweep, material, told)
-    members = _alike(members, told)
+    members, width = _gathered(tasks, sweep, material, told)
     keys = [member.task.key for member in members]
     for member, result in zip(members, _results(members), strict=True):
         task = member.task
@@ -122,45 +123,56 @@ def _train_several(tasks: Sequence[Task], sweep: SweepDir, device: torch.device,
         except Exception as error:
             told.fail(task.key, error)
         else:
-            told.end(task.key, Outcome.of(result, len(keys)))
+            told.end(task.key, replace(Outcome.of(result), fused=len(keys), width=width))
 
 
-def _prepared(tasks: Sequence[Task], sweep: SweepDir, material: Material, told: Told) -> list[_Member]:
-    """The members that can be made; of the others is told why not."""
+def _gathered(
+    tasks: Sequence[Task], sweep: SweepDir, material: Material, told: Told
+) -> tuple[list[_Member], int | None]:
+    """Those that are trained as one with the first that can be made, and how many pay if that was measured.
+
+    Of those that cannot be made is told why not; the others are returned.
+    """
     data = material.training_data(tasks[0].seed)
     shelf: dict[Path, Any] = {}
-    members = []
-    for task in tasks:
+    members: list[_Member] = []
+    width: int | None = None
+    waiting = list(tasks)
+    while waiting:
+        task = waiting.pop(0)
         inputs = Inputs(sweep, shelf=shelf)
         watch = Watch(
             sweep.checkpoint(task.key), task.checkpoint_seconds, told.stop, partial(told.report, task.key)
         )
         try:
             with log_to(sweep.log(task.key)):
-                prepared = prepared_of(task, sweep, material, inputs, data)
+                member = _Member(task, prepared_of(task, sweep, material, inputs, data), inputs, watch)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:
             told.fail(task.key, error)
-        else:
-            members.append(_Member(task, prepared, inputs, watch))
-    return members
+            continue
+        if members and member.step != members[0].step:
+            told.give_back(task.key, f"it goes on from step {member.step}, others from {members[0].step}")
+            continue
+        members.append(member)
+        if len(members) == 1 and waiting:
+            width, why = _width(member)
+            for other in waiting[width - 1 :] if width else ():
+                told.give_back(other.key, why, width=width)
+            waiting = waiting[: width - 1] if width else waiting
+    return members, width
 
 
-def _alike(members: list[_Member], told: Told) -> list[_Member]:
-    """Those that can be trained as one with the first; the others are returned."""
-    if len(members) < 2:
-        return members
-    lead = members[0]
-    for member in members:
-        if member.step != lead.step:
-            told.give_back(member.task.key, f"it goes on from step {member.step}, others from {lead.step}")
-    members = [member for member in members if member.step == lead.step]
-    if len(members) > 1 and (why := why_alone(lead.prepared)):
-        for member in members[1:]:
-            told.give_back(member.task.key, f"cannot be trained as one with others: {why}", width=1)
-        return members[:1]
-    return members
+def _width(member: _Member) -> tuple[int | None, str]:
+    """How many runs like this one to train as one, and why no more; None for as many as there are."""
+    why = why_alone(member.prepared)
+    if why is not None:
+        return 1, f"cannot be trained as one with others: {why}"
+    if not member.task.measure_width:
+        return None, ""
+    width = measured_width(member.prepared.training, MOST_AT_ONCE)
+    return width, f"{width} such runs at a time were found to pay"
 
 
 def _results(members: Sequence[_Member]) -> Sequence[Result | None]:

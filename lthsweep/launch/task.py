@@ -140,9 +140,9 @@ class Message:
             be handed out again: the worker trains fewer as one, or those it was trained with were interrupted).
         key: the run; empty for "ready".
         values: "ready": device; "progress": epoch, epochs, images_per_second, val_accuracy, perhaps phase; "finished":
-            outcome, seconds_per_epoch, test_accuracy, fused (how many were trained as one); "failed": cause, error,
-            retry; "held": owner; "returned": cause, perhaps width (so many may be trained as one) or alone (true if it
-            is to be trained alone).
+            outcome, seconds_per_epoch, test_accuracy, fused (how many were trained as one), perhaps width (so many
+            are to be trained as one at most); "failed": cause, error, retry; "held": owner; "returned": cause, perhaps
+            width, or alone (true if it is to be trained alone).
     """
 
     kind: MessageKind
