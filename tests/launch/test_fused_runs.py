@@ -251,3 +251,14 @@ def test_tickets_that_cannot_be_batched_are_returned_with_the_advice_to_hand_out
     returned = line.ends()[tasks.companions[0].key]
     assert line.ends()[tasks.key].kind == "finished"
     assert (returned.kind, returned.values["width"]) == ("returned", 1)
+
+
+def test_a_worker_that_is_to_find_out_how_many_pay_says_so_and_returns_the_others(dense, tasks):
+    """So it is measured once, and not by every worker for every bundle."""
+    line = train(dense, replace(tasks, measure_width=True), Line())
+
+    first, second = (line.ends()[task.key] for task in tasks.together)
+    assert first.kind == "finished"
+    assert second.kind == ("returned" if first.values["width"] == 1 else "finished")
+    assert second.values["width"] == first.values["width"] >= 1
+    assert first.values["fused"] == min(2, first.values["width"])
