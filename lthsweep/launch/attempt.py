@@ -12,16 +12,14 @@ import socket
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lthsweep.errors import CancelledError, DataError, LthsweepError, PruningError, StoreError
 from lthsweep.launch.line import Line
+from lthsweep.launch.outcome import Outcome
 from lthsweep.launch.task import Message, Task
 from lthsweep.store import claims, failures, progress
 from lthsweep.store.layout import SweepDir
-
-if TYPE_CHECKING:
-    from lthsweep.launch.execute import Outcome
 
 __all__ = ["Attempt", "attempts_before", "failure_of"]
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from lthsweep.data.order import steps_per_epoch
 from lthsweep.errors import BudgetError
 from lthsweep.launch.inputs import Inputs
+from lthsweep.launch.outcome import Outcome
 from lthsweep.launch.outputs import store_result
 from lthsweep.launch.prepare import ancestors_of, material_of, prepared_of
 from lthsweep.launch.profiling import profile
@@ -32,39 +31,7 @@ from lthsweep.store.layout import SweepDir
 from lthsweep.store.record import read_summary
 from lthsweep.store.weights import load_arrays, save_arrays
 
-__all__ = ["Outcome", "execute", "measure_epoch"]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a task ended.
-
-    Attributes:
-        ending: "finished" or "diverged" with a record, "present" (it was there already), "walked" (a trunk that was
-            there got the snapshots it lacked), "stopped", or "slept".
-        seconds_per_epoch: of this run; its share where several were trained as one.
-        fused: how many were trained as one.
-        width: how many such runs at a time pay on this device, if that was measured.
-    """
-
-    ending: str
-    seconds_per_epoch: float | None = None
-    test_accuracy: float | None = None
-    fused: int = 1
-    width: int | None = None
-
-    def __str__(self) -> str:
-        """One line for the log."""
-        if self.test_accuracy is None:
-            return self.ending
-        share = f", its share of {self.fused} runs" if self.fused > 1 else ""
-        return f"{self.ending}: test accuracy {self.test_accuracy:.4f}, {self.seconds_per_epoch:.3g} s per epoch{share}"
-
-    @classmethod
-    def of(cls, result: Result) -> Outcome:
-        """That of a training that came to its end."""
-        seconds = float(np.median([row.seconds for row in result.curves]))
-        return cls(result.ending, seconds, result.metrics["test_accuracy"])
+__all__ = ["execute", "measure_epoch"]
 
 
 def execute(

@@ -18,8 +18,9 @@ from typing import Any, Protocol
 import torch
 
 from lthsweep.launch.bundles import MOST_AT_ONCE
-from lthsweep.launch.execute import Outcome, execute
+from lthsweep.launch.execute import execute
 from lthsweep.launch.inputs import Inputs
+from lthsweep.launch.outcome import Outcome
 from lthsweep.launch.outputs import store_result
 from lthsweep.launch.prepare import material_of, prepared_of
 from lthsweep.launch.settle import log_to
@@ -158,6 +159,8 @@ def _gathered(
         members.append(member)
         if len(members) == 1 and waiting:
             width, why = _width(member)
+            if width:
+                print(why, flush=True)  # to the log of the run that leads
             for other in waiting[width - 1 :] if width else ():
                 told.give_back(other.key, why, width=width)
             waiting = waiting[: width - 1] if width else waiting
