@@ -138,10 +138,8 @@ class Attempt:
             traceback.print_exc()
 
     def _note(self, key: str, text: str) -> None:
-        with (
-            contextlib.suppress(OSError),
-            self._sweep.log(key).open("a") as log,
-        ):  # a full disk: go on without
+        # A log that cannot be written, as on a full disk, is no reason not to go on.
+        with contextlib.suppress(OSError), self._sweep.log(key).open("a") as log:
             log.write(f"{text}\n")
 
     def close(self) -> None:

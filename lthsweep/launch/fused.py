@@ -27,10 +27,11 @@ from lthsweep.launch.settle import log_to
 from lthsweep.launch.task import Task
 from lthsweep.launch.watch import Watch
 from lthsweep.lottery.material import Material
-from lthsweep.lottery.result import Result
 from lthsweep.lottery.ticket import Prepared, conclude_ticket
-from lthsweep.lottery.together import train_together, why_alone
+from lthsweep.lottery.together import why_alone
 from lthsweep.store.layout import SweepDir
+from lthsweep.training.bundle import run_together
+from lthsweep.training.epochs import Ending
 from lthsweep.training.width import measured_width
 
 __all__ = ["Told", "train"]
@@ -106,12 +107,14 @@ def _train_several(tasks: Sequence[Task], sweep: SweepDir, device: torch.device,
     material = material_of(tasks[0], device)
     members, width = _gathered(tasks, sweep, material, told)
     keys = [member.task.key for member in members]
-    for member, result in zip(members, _results(members), strict=True):
-        task = member.task
-        if result is None:
+    for member, ending in zip(members, _endings(members), strict=True):
+        task, training = member.task, member.prepared.training
+        # To measure and store many takes a while, in which somebody may ask to stop.
+        if ending == "stopped" or (ending == "finished" and member.watch(training)):
             told.end(task.key, Outcome("stopped"))
             continue
         try:
+            result = conclude_ticket(member.prepared, ending)
             store_result(
                 sweep,
                 task,
@@ -140,6 +143,10 @@ def _gathered(
     width: int | None = None
     waiting = list(tasks)
     while waiting:
+        if members and told.stop():
+            for task in waiting:
+                told.end(task.key, Outcome("stopped"))
+            break
         task = waiting.pop(0)
         inputs = Inputs(sweep, shelf=shelf)
         watch = Watch(
@@ -178,9 +185,9 @@ def _width(member: _Member) -> tuple[int | None, str]:
     return width, f"{width} such runs at a time were found to pay"
 
 
-def _results(members: Sequence[_Member]) -> Sequence[Result | None]:
+def _endings(members: Sequence[_Member]) -> Sequence[Ending]:
+    trainings = [member.prepared.training for member in members]
+    watches = [member.watch for member in members]
     if len(members) == 1:
-        (member,) = members
-        ending = member.prepared.training.run(member.watch)
-        return [None if ending == "stopped" else conclude_ticket(member.prepared, ending)]
-    return train_together([member.prepared for member in members], [member.watch for member in members])
+        return [trainings[0].run(watches[0])]
+    return run_together(trainings, watches)

@@ -164,6 +164,27 @@ def test_stopped_runs_go_on_alone_or_in_other_company(dense, tasks, finished):
         assert_close(decode(dense.record(task.key)), decode(finished.record(task.key)))
 
 
+def test_who_is_asked_to_stop_between_two_records_leaves_a_checkpoint_of_the_last_step(
+    dense, tasks, finished
+):
+    """Many records take a while."""
+
+    class Closing(Line):
+        def say(self, message):
+            super().say(message)
+            self.asks = 0 if message.kind == "finished" else self.asks
+
+    line = train(dense, tasks, Closing())
+    second = tasks.companions[0]
+    step = load_checkpoint(dense.checkpoint(second.key)).progress["step"]
+    rest = train(dense, second, Line())
+
+    assert line.kinds() == ["finished", "stopped"]
+    assert step == decode(finished.record(second.key)).metrics["steps_total"]
+    assert rest.kinds() == ["finished"]
+    assert_close(decode(dense.record(second.key)), decode(finished.record(second.key)))
+
+
 def test_what_goes_on_from_another_step_is_returned(dense, tasks):
     """The first is trained, the other is handed out again."""
     train(dense, replace(tasks, companions=[]), Line(asks=50))
@@ -227,10 +248,10 @@ def test_one_that_another_worker_holds_is_left_to_it(dense, tasks):
 def test_an_error_in_company_is_nobody_s_end(dense, tasks, monkeypatch, error, said):
     """Whose fault it was is found out alone, and fewer need less memory; no attempt is lost."""
 
-    def fails(prepared, between_steps):
+    def fails(trainings, between_steps):
         raise error
 
-    monkeypatch.setattr(fused, "train_together", fails)
+    monkeypatch.setattr(fused, "run_together", fails)
 
     line = train(dense, tasks, Line())
 
