@@ -7,6 +7,7 @@ is an ordinary command with its own environment, so threads, allocator and devic
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import selectors
 import signal
@@ -30,6 +31,9 @@ __all__ = ["LocalPool"]
 
 GRACE_SECONDS = 20.0
 """How long workers get to write their checkpoints before they are killed."""
+
+_PIPE_BYTES = 1 << 19
+"""A task has 1.4 kB for each of its runs. Handing it out must not wait for a worker that was frozen and reads nothing."""
 
 _MAX_FALSE_STARTS = 3
 _MAX_KILLED_STARTS = 20  # somebody else's doing (memory, a rude neighbour), which may pass
@@ -159,6 +163,9 @@ class LocalPool:
             raise LaunchError(f"cannot start a worker process: {error}") from error
         finally:
             os.close(write_end)
+        assert popen.stdin is not None
+        with contextlib.suppress(OSError, AttributeError):  # only Linux knows how; else 64 KiB must do
+            fcntl.fcntl(popen.stdin, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         events = os.fdopen(read_end, "rb", buffering=0)
         self._processes[name] = _Process(name, slot, popen, events, log)
         self._selector.register(events, selectors.EVENT_READ, name)
