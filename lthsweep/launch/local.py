@@ -33,7 +33,7 @@ GRACE_SECONDS = 20.0
 """How long workers get to write their checkpoints before they are killed."""
 
 _PIPE_BYTES = 1 << 19
-"""A task has 1.4 kB for each of its runs. Handing it out must not wait for a worker that was frozen and reads nothing."""
+"""A task has 1.4 kB for each of its runs. Handing it out must not wait for a worker that was frozen."""
 
 _MAX_FALSE_STARTS = 3
 _MAX_KILLED_STARTS = 20  # somebody else's doing (memory, a rude neighbour), which may pass
