@@ -74,10 +74,6 @@ class Bundle(Team):
         for name, parameter in parameters.items():
             parameter.requires_grad_(named[0][name].requires_grad)
         buffers = _side_by_side([dict(training.model.named_buffers()) for training in trainings])
-        sums = Sums([training.progress for training in trainings])
-        for training in trainings:
-            training.sums.read()
-            training.sums = sums
 
         def batched(made: OfOne) -> Batched:
             return _batched(leader.model, parameters, buffers, made)
@@ -89,13 +85,16 @@ class Bundle(Team):
             buffers,
             _side_by_side([training.multipliers for training in trainings]),
             optimizer_over(parameters.values(), leader.options["optimizer"]),
-            sums,
+            Sums([training.progress for training in trainings]),
         )
         self.tally = batched(lambda network: tally_of(network, precision=precision))
         self._named = named
         self._take_states()
 
     def __enter__(self) -> Bundle:
+        for training in self.members:
+            training.sums.read()
+            training.sums = self.sums
         self._quiet = ExitStack()
         self._quiet.enter_context(warnings.catch_warnings())
         # An operation that functorch takes member by member is slow, not wrong; `measured_width` sees how slow.

@@ -83,7 +83,7 @@ def test_controls_are_trained_with_their_ticket(packed):
     trunk = trunk_of(packed)
     steps = [
         prune_step(0.8, 0),
-        prune_step(0.8, 0, control="random-layer"),
+        prune_step(0.8, 0, control="random"),
         prune_step(0.8, 0, control="reinit"),
     ]
 
