@@ -51,7 +51,7 @@ class Display:
         self._console = console
         self._done: set[str] = set()
         self._bars: dict[str, TaskID] = {}
-        self._runs: defaultdict[str, set[str]] = defaultdict(set)
+        self._runs_of: defaultdict[str, set[str]] = defaultdict(set)
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -85,8 +85,8 @@ class Display:
             text = self._plan[message.key].describe() + phase
             self._bar(heard, text, self._pace.part_of(message.key), f"{rate or '…'} samples/s")
         else:
-            self._runs[heard.worker].discard(message.key)
-            if not self._runs[heard.worker] and heard.worker in self._bars:
+            self._runs_of[heard.worker].discard(message.key)
+            if not self._runs_of[heard.worker] and heard.worker in self._bars:
                 self._progress.remove_task(self._bars.pop(heard.worker))
             self._line(heard)
         self._progress.update(self._overall, completed=self._pace.part(), note=self._eta())
@@ -94,7 +94,7 @@ class Display:
     def _bar(self, heard: Heard, text: str, fraction: float, note: str) -> None:
         """One bar for each worker, however many runs it trains as one."""
         worker = heard.worker
-        runs = self._runs[worker]
+        runs = self._runs_of[worker]
         runs.add(heard.message.key)
         if len(runs) > 1:
             text = f"{self._plan[min(runs)].describe()} and {len(runs) - 1} more"
