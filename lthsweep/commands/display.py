@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from types import TracebackType
 from typing import Self
 
@@ -50,6 +51,7 @@ class Display:
         self._console = console
         self._done: set[str] = set()
         self._bars: dict[str, TaskID] = {}
+        self._runs_of: defaultdict[str, set[str]] = defaultdict(set)
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -81,14 +83,21 @@ class Display:
             rate = message.values.get("images_per_second")
             phase = f", {message.values['phase']}" if "phase" in message.values else ""
             text = self._plan[message.key].describe() + phase
-            self._bar(heard.worker, text, self._pace.part_of(message.key), f"{rate or '…'} samples/s")
+            self._bar(heard, text, self._pace.part_of(message.key), f"{rate or '…'} samples/s")
         else:
-            if heard.worker in self._bars:
+            self._runs_of[heard.worker].discard(message.key)
+            if not self._runs_of[heard.worker] and heard.worker in self._bars:
                 self._progress.remove_task(self._bars.pop(heard.worker))
             self._line(heard)
         self._progress.update(self._overall, completed=self._pace.part(), note=self._eta())
 
-    def _bar(self, worker: str, text: str, fraction: float, note: str) -> None:
+    def _bar(self, heard: Heard, text: str, fraction: float, note: str) -> None:
+        """One bar for each worker, however many runs it trains as one."""
+        worker = heard.worker
+        runs = self._runs_of[worker]
+        runs.add(heard.message.key)
+        if len(runs) > 1:
+            text = f"{self._plan[min(runs)].describe()} and {len(runs) - 1} more"
         if worker not in self._bars:
             self._bars[worker] = self._progress.add_task(text, total=1.0, note=note)
         self._progress.update(self._bars[worker], description=f"  {text}", completed=fraction, note=note)

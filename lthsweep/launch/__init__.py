@@ -1,1 +1,1 @@
-"""Running a plan: one scheduling loop, pools of workers, and the worker itself. Only `execute` imports torch."""
+"""Running a plan: one scheduling loop, pools of workers, and the worker itself. Only what trains imports torch."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from lthsweep.errors import StoreError
+from lthsweep.launch.bundles import Widths, group_of
 from lthsweep.launch.pool import Heard, Listener, Pool, Tally, work_off
 from lthsweep.launch.scheduler import Node, Scheduler
 from lthsweep.launch.survey import Survey, missing_snapshots, note_timing, seconds_per_epoch, survey
@@ -46,7 +47,7 @@ def work_left(plan: Plan, sweep: SweepDir) -> Work:
         if key in walks:
             nodes.append(Node(key, None, walks[key]))
         elif found.states[key] not in ("done", "cut off"):
-            nodes.append(Node(key, run.parent, _length(run, known)))
+            nodes.append(Node(key, run.parent, _length(run, known), group_of(run)))
     return Work(tuple(nodes), found, frozenset(walks))
 
 
@@ -81,6 +82,7 @@ def coordinate(
     points, layer_rules = plan.rewind_points(), plan.layer_rules()
     attempts: dict[str, int] = {}
     scheduler = Scheduler(work.nodes, retries=plan.spec.local.retries)
+    widths = Widths(plan)
 
     def make_task(key: str) -> Task:
         attempts[key] = attempts.get(key, 0) + 1
@@ -92,30 +94,32 @@ def coordinate(
             attempt=attempts[key],
             checkpoint_seconds=plan.spec.local.checkpoint_seconds,
             cache=cache,
+            measure_width=widths.is_unknown(key),
         )
 
     timed: set[str] = set()
 
     def note(heard: Heard) -> None:
         message = heard.message
+        widths.hear(heard)
         if message.kind == "failed":
             _note_failure(sweep, heard, attempts.get(message.key, 1))
         elif message.kind == "stopped":
             failures.clear_failure(
                 sweep, message.key
             )  # it has a checkpoint now; an earlier attempt's end is history
-        elif message.kind == "held":
-            attempts[message.key] -= 1  # it was never tried
+        elif message.kind in ("held", "returned"):
+            attempts[message.key] -= 1  # it was never tried, or it did not end by itself
         elif message.kind == "finished":
             recipe = str(id(plan[message.key].recipe))
             seconds = message.values.get("seconds_per_epoch")
-            if seconds and recipe not in timed:
+            if seconds and recipe not in timed and message.values.get("fused", 1) == 1:
                 timed.add(recipe)
                 with contextlib.suppress(StoreError):  # advice only
                     note_timing(plan, sweep, message.key, float(seconds))
         listen(heard)
 
-    return work_off(scheduler, pool, make_task, listen=note, asked_to_stop=asked_to_stop)
+    return work_off(scheduler, pool, make_task, most=widths, listen=note, asked_to_stop=asked_to_stop)
 
 
 def _note_failure(sweep: SweepDir, heard: Heard, attempt: int) -> None:

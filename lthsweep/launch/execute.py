@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
 import torch
 
 from lthsweep.data.order import steps_per_epoch
-from lthsweep.data.pack import open_packed
 from lthsweep.errors import BudgetError
-from lthsweep.launch.inputs import Inputs, check_same_data
+from lthsweep.launch.inputs import Inputs
+from lthsweep.launch.outcome import Outcome
 from lthsweep.launch.outputs import store_result
+from lthsweep.launch.prepare import ancestors_of, material_of, prepared_of
 from lthsweep.launch.profiling import profile
 from lthsweep.launch.task import Task
 from lthsweep.launch.watch import Report, Watch, load_checkpoint
@@ -26,36 +24,14 @@ from lthsweep.lottery.budget import train_budget
 from lthsweep.lottery.dense import replay_snapshots, train_dense
 from lthsweep.lottery.material import Arrays, Material
 from lthsweep.lottery.result import Result
-from lthsweep.lottery.ticket import train_ticket
+from lthsweep.lottery.ticket import conclude_ticket
 from lthsweep.pruning.prunable import prunable_weights
 from lthsweep.pruning.rates import kept_by_rates
 from lthsweep.store.layout import SweepDir
-from lthsweep.store.record import Record, read_summary
+from lthsweep.store.record import read_summary
 from lthsweep.store.weights import load_arrays, save_arrays
 
-__all__ = ["Outcome", "execute", "measure_epoch"]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a task ended.
-
-    Attributes:
-        ending: "finished" or "diverged" with a record, "present" (it was there already), "walked" (a trunk that was
-            there got the snapshots it lacked), "stopped", or "slept".
-    """
-
-    ending: str
-    seconds_per_epoch: float | None = None
-    test_accuracy: float | None = None
-
-    def __str__(self) -> str:
-        """One line for the log."""
-        if self.test_accuracy is None:
-            return self.ending
-        return (
-            f"{self.ending}: test accuracy {self.test_accuracy:.4f}, {self.seconds_per_epoch:.3g} s per epoch"
-        )
+__all__ = ["execute", "measure_epoch"]
 
 
 def execute(
@@ -78,7 +54,7 @@ def execute(
     if task.operation == "sleep":
         return _sleep(float(task.recipe["seconds"]), stop)
     started = time.time()
-    material = _material(task, device)
+    material = material_of(task, device)
     inputs = Inputs(sweep)
     if sweep.has_record(task.key):
         return _walk_again(task, sweep, material, stop, report)
@@ -88,8 +64,7 @@ def execute(
     if result is None:
         return Outcome("stopped")
     store_result(sweep, task, material, result, started=started, weights_read=inputs.weights_read)
-    seconds = float(np.median([row.seconds for row in result.curves]))
-    return Outcome(result.ending, seconds, result.metrics["test_accuracy"])
+    return Outcome.of(result)
 
 
 def _sleep(seconds: float, stop: Callable[[], bool]) -> Outcome:
@@ -104,7 +79,7 @@ def _sleep(seconds: float, stop: Callable[[], bool]) -> Outcome:
 
 def measure_epoch(task: Task, device: torch.device) -> float:
     """Seconds of one epoch of a task's recipe; stores nothing."""
-    return profile(_material(task, device), task.seed)
+    return profile(material_of(task, device), task.seed)
 
 
 def _train_trunk(
@@ -134,29 +109,18 @@ def _train_trunk(
 def _train_descendant(
     task: Task, sweep: SweepDir, material: Material, inputs: Inputs, watch: Watch
 ) -> Result | None:
-    step = task.prune_step
-    trunk = inputs.record(task.trunk)
-    parent = trunk if task.parent in (None, task.trunk) else inputs.record(task.parent)
-    check_same_data(trunk, material.packed.fingerprint)
-    if step.budget is not None:
-        return _train_in_time(task, sweep, material, inputs, watch, trunk)
-    return train_ticket(
-        material,
-        task.seed,
-        step,
-        level=task.level,
-        parent=inputs.parent(parent),
-        snapshot=inputs.snapshot(trunk, step.point) if step.returns_weights else None,
-        dense_val_accuracy=float(trunk.metrics["val_accuracy"]),
-        resume=load_checkpoint(sweep.checkpoint(task.key)),
-        between_steps=watch,
-    )
+    if task.prune_step.budget is not None:
+        return _train_in_time(task, sweep, material, inputs, watch)
+    prepared = prepared_of(task, sweep, material, inputs)
+    ending = prepared.training.run(watch)
+    return None if ending == "stopped" else conclude_ticket(prepared, ending)
 
 
 def _train_in_time(
-    task: Task, sweep: SweepDir, material: Material, inputs: Inputs, watch: Watch, trunk: Record
+    task: Task, sweep: SweepDir, material: Material, inputs: Inputs, watch: Watch
 ) -> Result | None:
     step = task.prune_step
+    trunk, _ = ancestors_of(task, material, inputs)
     checkpoint = sweep.checkpoint(task.key)
     try:
         return train_budget(
@@ -193,11 +157,6 @@ def _walk_again(
         between_steps=Watch(None, 0.0, stop, report),
     )
     return Outcome("walked" if reached else "stopped")
-
-
-def _material(task: Task, device: torch.device) -> Material:
-    cache = None if task.cache is None else Path(task.cache)
-    return Material(**task.recipe, packed=open_packed(task.recipe["data"], cache=cache), device=device)
 
 
 def _snapshot_steps(task: Task, material: Material) -> list[int]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 from lthsweep.errors import MissingRecordError, PruningError, TrainingError
 from lthsweep.lottery.material import Arrays
@@ -15,6 +17,8 @@ from lthsweep.store.weights import load_arrays, unpack_sparse
 
 __all__ = ["Inputs", "check_same_data"]
 
+_Read = TypeVar("_Read")
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -23,10 +27,12 @@ class Inputs:
     Attributes:
         sweep: where from.
         weights_read: "KEY/FILE" → sha256, for the provenance.
+        shelf: what other runs of the same trunk have read already and this one need not; None reads everything itself.
     """
 
     sweep: SweepDir
     weights_read: dict[str, str] = field(default_factory=dict)
+    shelf: dict[Path, Any] | None = None
 
     def record(self, key: str) -> Record:
         """The record of a run that this one descends from.
@@ -41,7 +47,7 @@ class Inputs:
                 f"the record of its parent {key} is needed, and {path} is not there; "
                 f"`lthsweep run SWEEP` trains parents first"
             )
-        record = decode(path)
+        record = self._once(path, lambda: decode(path))
         if record.outcome == "diverged":
             raise PruningError(
                 f"its parent {key} diverged (loss not finite), so there are no weights to rank; "
@@ -52,11 +58,15 @@ class Inputs:
     def parent(self, record: Record) -> Parent:
         """What pruning needs of the run whose final weights are ranked."""
         path = self.sweep.final(record.key)
-        return Parent(
-            weights=unpack_sparse(self._load(path, record.weights.get(path.name)), record.masks),
-            masks=dict(record.masks),
-            val_accuracy=float(record.metrics["val_accuracy"]),
-            test_accuracy=float(record.metrics["test_accuracy"]),
+        packed = self._load(path, record.weights.get(path.name))
+        return self._once(
+            path.parent,
+            lambda: Parent(
+                weights=unpack_sparse(packed, record.masks),
+                masks=dict(record.masks),
+                val_accuracy=float(record.metrics["val_accuracy"]),
+                test_accuracy=float(record.metrics["test_accuracy"]),
+            ),
         )
 
     def snapshot(self, trunk: Record, point: RewindPoint) -> Arrays:
@@ -70,10 +80,18 @@ class Inputs:
                 f"{path} is missing though its record is there; move the record of run {path.parent.name} away "
                 f"and run `lthsweep run SWEEP` to train it again"
             )
-        arrays = load_arrays(path, expect_sha256=sha256)
+        arrays = self._once(path, lambda: load_arrays(path, expect_sha256=sha256))
         if sha256:
             self.weights_read[f"{path.parent.name}/{path.name}"] = sha256
         return arrays
+
+    def _once(self, path: Path, read: Callable[[], _Read]) -> _Read:
+        if self.shelf is None:
+            return read()
+        if path not in self.shelf:
+            self.shelf[path] = read()
+        found: _Read = self.shelf[path]
+        return found
 
 
 def check_same_data(trunk: Record, fingerprint: str) -> None:

@@ -7,6 +7,7 @@ is an ordinary command with its own environment, so threads, allocator and devic
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import selectors
 import signal
@@ -32,13 +33,16 @@ __all__ = ["LocalPool"]
 GRACE_SECONDS = 20.0
 """How long workers get to write their checkpoints before they are killed."""
 
+_PIPE_BYTES = 1 << 19
+"""A task has 1.4 kB for each of its runs. Handing it out must not wait for a worker that was frozen."""
+
 _MAX_FALSE_STARTS = 3
 _MAX_KILLED_STARTS = 20  # somebody else's doing (memory, a rude neighbour), which may pass
 
 
 @dataclass
 class _Process:
-    """One worker process, its pipes, and the run it has."""
+    """One worker process, its pipes, and the runs it has."""
 
     name: str
     slot: Slot
@@ -46,7 +50,7 @@ class _Process:
     events: IO[bytes]
     log: Path
     ready: bool = False
-    task: Task | None = None
+    untold: list[str] = field(default_factory=list)  # keys of its task that it has not said the end of
     buffer: bytes = field(default=b"")
 
 
@@ -70,19 +74,23 @@ class LocalPool:
 
     def idle(self) -> list[str]:
         """Workers that have started up and wait for a task."""
-        return [name for name, process in self._processes.items() if process.ready and process.task is None]
+        return [name for name, process in self._processes.items() if process.ready and not process.untold]
+
+    def starting(self) -> int:
+        """Workers that start up."""
+        return sum(not process.ready for process in self._processes.values())
 
     def give(self, worker: str, task: Task) -> None:
-        """Hand a task to a worker. If it has just died, `wait` tells, and the task counts as failed."""
+        """Hand a task to a worker. If it has just died, `wait` tells, and its runs count as failed."""
         process = self._processes[worker]
-        process.task = task
+        process.untold = [one.key for one in task.together]
         assert process.popen.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             process.popen.stdin.write(task.to_json() + "\n")
             process.popen.stdin.flush()
 
     def wait(self, seconds: float) -> list[Heard]:
-        """Messages of workers; a dead worker's run is heard as failed, and another worker takes its place."""
+        """Messages of workers; a dead worker's runs are heard as failed, and another worker takes its place."""
         found: list[Heard] = []
         for selected, _ in self._selector.select(seconds):
             process = self._processes[selected.data]
@@ -99,7 +107,7 @@ class LocalPool:
         found: list[Heard] = []
         for process in self._processes.values():
             with contextlib.suppress(OSError):
-                if process.task is not None:
+                if process.untold:
                     process.popen.send_signal(signal.SIGTERM)
                 assert process.popen.stdin is not None
                 process.popen.stdin.close()
@@ -161,6 +169,9 @@ class LocalPool:
             raise LaunchError(f"cannot start a worker process: {error}") from error
         finally:
             os.close(write_end)
+        assert popen.stdin is not None
+        with contextlib.suppress(OSError, AttributeError):  # only Linux knows how; else 64 KiB must do
+            fcntl.fcntl(popen.stdin, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         events = os.fdopen(read_end, "rb", buffering=0)
         self._processes[name] = _Process(name, slot, popen, events, log)
         self._selector.register(events, selectors.EVENT_READ, name)
@@ -173,8 +184,8 @@ class LocalPool:
             if message.kind == "ready":
                 process.ready = True
                 self._false_starts = self._killed_starts = 0
-            elif message.kind != "progress":
-                process.task = None
+            elif message.kind != "progress" and message.key in process.untold:
+                process.untold.remove(message.key)
             found.append(Heard(process.name, message))
         return found
 
@@ -192,11 +203,9 @@ class LocalPool:
             self._false_starts += 1
         elif process.log.exists() and not process.log.stat().st_size:
             process.log.unlink()
-        if process.task is None:
-            return []
         cause = f"its worker (pid {process.popen.pid}) {_describe_exit(code)}"
         values = {"cause": cause, "error": "WorkerDied", "retry": True, "infrastructure": True}
-        return [Heard(process.name, Message("failed", process.task.key, values))]
+        return [Heard(process.name, Message("failed", key, values)) for key in process.untold]
 
     def _last_words(self, name: str) -> str:
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lthsweep.errors import LaunchError, StoreError
 from lthsweep.launch.machine import Slot
@@ -42,7 +42,7 @@ class _Rank:
     hello: Hello
     heard: float
     ready: bool = False
-    task: Task | None = None
+    untold: list[str] = field(default_factory=list)  # keys of its task that it has not said the end of
 
 
 def gather_hellos(wire: Wire, seconds: float = START_SECONDS) -> list[Hello]:
@@ -113,15 +113,19 @@ class MpiPool:
         """Ranks that wait for a task."""
         return list(self._idle)
 
+    def starting(self) -> int:
+        """Ranks that start up."""
+        return sum(not rank.ready for rank in self._ranks.values())
+
     def give(self, worker: str, task: Task) -> None:
         """Hand a task to an idle rank."""
         del self._idle[worker]
         rank = self._ranks[self._numbers[worker]]
-        rank.task, rank.heard = task, self._clock()
+        rank.untold, rank.heard = [one.key for one in task.together], self._clock()
         self._wire.send(rank.hello.rank, Tag.TASK, {"task": task.to_json()})
 
     def wait(self, seconds: float) -> list[Heard]:
-        """What ranks say, at the latest after `seconds`; the run of one that hangs is heard as failed.
+        """What ranks say, at the latest after `seconds`; the runs of one that hangs are heard as failed.
 
         Raises:
             LaunchError: if all ranks are gone and this is the sole pool.
@@ -158,7 +162,7 @@ class MpiPool:
             self._next_look = now + min(1.0, self._silence / 10)
             for rank in list(self._ranks.values()):
                 patience = self._silence if rank.ready else max(self._silence, START_SECONDS)
-                if now - rank.heard > patience and (rank.task is not None or not rank.ready):
+                if now - rank.heard > patience and (rank.untold or not rank.ready):
                     found += self._give_up(rank, now)
         if now >= self._next_alive:
             self._next_alive = now + min(ALIVE_SECONDS, self._silence / 5)
@@ -178,9 +182,11 @@ class MpiPool:
         message = Message(**parcel.values)
         if message.kind == "ready":
             rank.ready = True
-        if message.kind in ("finished", "failed", "held", "stopped"):
-            rank.task = None
-        if message.kind not in ("progress", "stopped"):  # one that stopped is about to leave
+        elif message.kind != "progress" and message.key in rank.untold:
+            rank.untold.remove(message.key)
+        if (
+            message.kind not in ("progress", "stopped") and not rank.untold
+        ):  # one that stopped is about to leave
             self._idle[rank.hello.name] = None
         return [Heard(rank.hello.name, message)]
 
@@ -190,29 +196,25 @@ class MpiPool:
         cause = values.get("cause")
         if cause:
             self._last_words = f"the last one ({rank.hello.name}) said:\n{cause}"
-        if rank.task is None:
-            return []
         if not cause:
-            return [Heard(rank.hello.name, Message("stopped", rank.task.key))]
-        return [_failed(rank, f"its worker ended: {cause}", "WorkerDied")]
+            return [Heard(rank.hello.name, Message("stopped", key)) for key in rank.untold]
+        return _failed(rank, f"its worker ended: {cause}", "WorkerDied")
 
     def _give_up(self, rank: _Rank, now: float) -> list[Heard]:
         self._forget(rank)
         hello = rank.hello
         silent = f"rank {hello.rank} ({hello.host} pid {hello.pid}) said nothing for {now - rank.heard:.0f} s"
         self._last_words = f"{silent}, as did all others"
-        if rank.task is None:
-            return []
-        with contextlib.suppress(StoreError):  # then its claim is free when it is stale
-            claims.evict(self._sweep, rank.task.key, hello.host, hello.pid)
-        return [_failed(rank, f"{silent}; it gets no run again", "WorkerSilent")]
+        for key in rank.untold:
+            with contextlib.suppress(StoreError):  # then its claim is free when it is stale
+                claims.evict(self._sweep, key, hello.host, hello.pid)
+        return _failed(rank, f"{silent}; it gets no run again", "WorkerSilent")
 
     def _forget(self, rank: _Rank) -> None:
         del self._ranks[rank.hello.rank]
         self._idle.pop(rank.hello.name, None)
 
 
-def _failed(rank: _Rank, cause: str, error: str) -> Heard:
-    assert rank.task is not None
+def _failed(rank: _Rank, cause: str, error: str) -> list[Heard]:
     values = {"cause": cause, "error": error, "retry": True, "infrastructure": True}
-    return Heard(rank.hello.name, Message("failed", rank.task.key, values))
+    return [Heard(rank.hello.name, Message("failed", key, values)) for key in rank.untold]

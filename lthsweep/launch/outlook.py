@@ -54,7 +54,9 @@ def outlook(plan: Plan, states: States, seconds_per_epoch: Mapping[str, float], 
     if states.glance.standing is not None:
         places = [p for p in states.glance.standing.places if p.submission.kind == "train" and p.queued]
         running = [p for p in places if p.queued is not None and p.queued.state in AT_WORK]
-        elsewhere = sum(state.place is None for state in states.those("running"))
+        elsewhere = len(
+            {state.beat.worker for state in states.those("running") if state.beat and not state.place}
+        )
         chosen = running if running or elsewhere else places
         jobs, at_work = len(chosen), bool(running or elsewhere)
         workers = elsewhere + _slots(chosen, states.glance.slots)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 import zlib
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -29,6 +30,7 @@ def store_result(
     *,
     started: float,
     weights_read: dict[str, str],
+    fused_with: Sequence[str] = (),
 ) -> None:
     """Write weights, then commit the record: where there is a record, everything it names is there.
 
@@ -42,6 +44,7 @@ def store_result(
         result: what came out.
         started: seconds since the epoch when this attempt began.
         weights_read: "KEY/FILE" → sha256 of the inputs.
+        fused_with: keys of the runs that were trained as one with it. Seconds of the wall are shared among them.
 
     Raises:
         StoreError: if the disk refused; the run has then no record, and is trained again from its last checkpoint.
@@ -58,7 +61,7 @@ def store_result(
         "bytes_dense": dense_bytes,
         "bytes_sparse": path.stat().st_size + mask_bytes if result.masks else dense_bytes,
         "bytes_model": packed_size(result.weights if result.shrunk is None else result.shrunk),
-        "seconds_wall": time.time() - started,
+        "seconds_wall": (time.time() - started) / (1 + len(fused_with)),
     }
     record = Record(
         key=task.key,
@@ -89,6 +92,7 @@ def store_result(
             data_fingerprint=material.packed.fingerprint,
             weights_read=weights_read,
         )
+        | ({"fused": 1 + len(fused_with), "fused_with": list(fused_with)} if fused_with else {})
         | result.notes,
         audit=result.audit,
         weights=weights,

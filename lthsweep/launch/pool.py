@@ -1,20 +1,22 @@
 """The one scheduling loop: idle workers take ready runs, until nothing is left or somebody asks to stop.
 
-A pool is any set of workers that take one run at a time: local processes here, MPI ranks elsewhere. The loop knows
-nothing of how they are reached, and the scheduler knows nothing of workers.
+A pool is any set of workers that take one task at a time: local processes here, MPI ranks elsewhere. The loop knows
+nothing of how they are reached, and the scheduler knows nothing of workers. A task is one run, or several that a worker
+trains as one.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from lthsweep.launch.scheduler import Scheduler
 from lthsweep.launch.task import Message, Task
 
-__all__ = ["Heard", "Listener", "Pool", "Tally", "work_off"]
+__all__ = ["Heard", "Listener", "Most", "Pool", "Tally", "work_off"]
 
 HELD_SECONDS = 3.0
 """How long a run that another coordinator's worker holds is left alone before it is asked for again."""
@@ -22,7 +24,7 @@ HELD_SECONDS = 3.0
 
 @dataclass(frozen=True)
 class Heard:
-    """A message of one worker; a death is heard as kind "failed" of the run it had, with `retry` true."""
+    """A message of one worker; a death is heard as kind "failed" of each run that it had, with `retry` true."""
 
     worker: str
     message: Message
@@ -33,6 +35,9 @@ class Pool(Protocol):
 
     def idle(self) -> Sequence[str]:
         """Names of workers that wait for a task."""
+
+    def starting(self) -> int:
+        """How many workers do not wait yet, but soon will: they start up."""
 
     def give(self, worker: str, task: Task) -> None:
         """Hand a task to an idle worker."""
@@ -52,6 +57,9 @@ class Pool(Protocol):
 
 
 Listener = Callable[[Heard], None]
+
+Most = Callable[[str, str], int]
+"""(worker, key) → how many runs that worker may train as one, the named run among them."""
 
 
 @dataclass
@@ -80,6 +88,7 @@ def work_off(
     pool: Pool,
     make_task: Callable[[str], Task],
     *,
+    most: Most = lambda worker, key: 1,
     listen: Listener = lambda heard: None,
     asked_to_stop: Callable[[], bool] = lambda: False,
     clock: Callable[[], float] = time.monotonic,
@@ -90,6 +99,7 @@ def work_off(
         scheduler: what is left to do.
         pool: who does it.
         make_task: key → the task to hand out, called once per attempt.
+        most: how many runs of one group go to a worker at once, as long as enough is left for the others.
         listen: hears every message, after the scheduler has taken note of it.
         asked_to_stop: looked at a few times a second.
         clock: seconds, monotonic.
@@ -107,11 +117,7 @@ def work_off(
             del held[key]
             scheduler.put_back(key)
         if scheduler.ready:  # most messages of many workers are mere progress; do not list the idle for each
-            for worker in pool.idle():
-                ready = scheduler.take()
-                if ready is None:
-                    break
-                pool.give(worker, make_task(ready))
+            _hand_out(scheduler, pool, make_task, most)
         for heard in pool.wait(0.25):
             _note(heard, scheduler, tally, held, clock())
             listen(heard)
@@ -121,6 +127,20 @@ def work_off(
     tally.blocked = sorted(scheduler.blocked)
     tally.cut_off = sorted(scheduler.cut_off)
     return tally
+
+
+def _hand_out(scheduler: Scheduler, pool: Pool, make_task: Callable[[str], Task], most: Most) -> None:
+    idle = pool.idle()
+    free = len(idle) + pool.starting()
+    for number, worker in enumerate(idle):
+        share = math.ceil(scheduler.ready / (free - number))
+        key = scheduler.take()
+        if key is None:
+            break
+        task = make_task(key)
+        if companions := scheduler.take_with(key, min(share, most(worker, key)) - 1):
+            task = replace(task, companions=[make_task(companion) for companion in companions])
+        pool.give(worker, task)
 
 
 def _note(heard: Heard, scheduler: Scheduler, tally: Tally, held: dict[str, float], now: float) -> None:
@@ -140,3 +160,5 @@ def _note(heard: Heard, scheduler: Scheduler, tally: Tally, held: dict[str, floa
         held[message.key] = now
     elif message.kind == "stopped":
         scheduler.put_back(message.key)
+    elif message.kind == "returned":
+        scheduler.put_back(message.key, alone=bool(message.values.get("alone")))

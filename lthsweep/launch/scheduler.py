@@ -7,7 +7,7 @@ longest remaining chain keeps both terms in view (Graham 1969, list scheduling; 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 
 __all__ = ["Node", "Scheduler"]
@@ -21,11 +21,13 @@ class Node:
         key: its name.
         parent: key of the node that must be finished before; None if it may start at once.
         cost: expected length, in any unit common to all nodes.
+        group: nodes of one group may be done as one; None for one that is done alone.
     """
 
     key: str
     parent: str | None
     cost: float
+    group: Hashable = None
 
 
 class Scheduler:
@@ -39,13 +41,18 @@ class Scheduler:
     def __init__(self, nodes: Iterable[Node], retries: int = 0) -> None:
         self._nodes: Mapping[str, Node] = {node.key: node for node in nodes}
         self._attempts_left = dict.fromkeys(self._nodes, retries + 1)
+        self._alone: set[str] = set()
         self._children: dict[str, list[str]] = {}
         for node in self._nodes.values():
             if node.parent in self._nodes:
                 self._children.setdefault(node.parent or "", []).append(node.key)
         self._chain = self._remaining_chains()
         self._order = {key: position for position, key in enumerate(self._nodes)}
-        self._ready: list[tuple[float, int, str]] = []
+        # Every ready node is in the first heap, and in that of its group unless it is done alone. Who is taken from one
+        # stays in the other, and is passed over there because it does not wait any more.
+        self._heap: list[tuple[float, int, str]] = []
+        self._heaps: dict[Hashable, list[tuple[float, int, str]]] = {}
+        self._waiting: set[str] = set()
         self.running: set[str] = set()
         self.finished: set[str] = set()
         self.failed: set[str] = set()
@@ -57,11 +64,25 @@ class Scheduler:
 
     def take(self) -> str | None:
         """The next node to start, or None if nothing is ready now."""
-        if not self._ready:
-            return None
-        key = heapq.heappop(self._ready)[2]
-        self.running.add(key)
-        return key
+        return self._next(self._heap)
+
+    def take_with(self, key: str, most: int) -> list[str]:
+        """More nodes to start together with one that was just taken: ready ones of its group, in the order of `take`.
+
+        What failed once is done alone, so that it cannot take others with it again.
+
+        Args:
+            key: the node that was taken.
+            most: how many more at most.
+        """
+        group = self._nodes[key].group
+        if group is None or key in self._alone:
+            return []
+        heap = self._heaps.get(group, [])
+        taken: list[str] = []
+        while len(taken) < most and (more := self._next(heap, but=self._alone)) is not None:
+            taken.append(more)
+        return taken
 
     def finish(self, key: str) -> list[str]:
         """Mark a node as done; returns the nodes this made ready."""
@@ -78,9 +99,16 @@ class Scheduler:
         self.finished.add(key)
         self.cut_off.update(self._descendants(key))
 
-    def put_back(self, key: str) -> None:
-        """Return a node that was taken and not worked on, e.g. because another coordinator holds it."""
+    def put_back(self, key: str, *, alone: bool = False) -> None:
+        """Return a node that was taken and not worked on, e.g. because another coordinator holds it.
+
+        Args:
+            key: the node.
+            alone: it is to be done alone from now on.
+        """
         self.running.discard(key)
+        if alone:
+            self._alone.add(key)
         self._push(key)
 
     def fail(self, key: str, *, retry: bool = True) -> bool:
@@ -94,6 +122,7 @@ class Scheduler:
             Whether the node is tried again; if not, all that depends on it is blocked.
         """
         self.running.discard(key)
+        self._alone.add(key)
         self._attempts_left[key] -= 1
         if retry and self._attempts_left[key] > 0:
             self._push(key)
@@ -103,14 +132,14 @@ class Scheduler:
         return False
 
     @property
-    def ready(self) -> bool:
-        """Something may be started now."""
-        return bool(self._ready)
+    def ready(self) -> int:
+        """How many may be started now."""
+        return len(self._waiting)
 
     @property
     def idle(self) -> bool:
         """Nothing is running and nothing is ready: this is the end."""
-        return not self.running and not self._ready
+        return not self.running and not self._waiting
 
     def __len__(self) -> int:
         return len(self._nodes)
@@ -120,7 +149,20 @@ class Scheduler:
         return self._chain[key]
 
     def _push(self, key: str) -> None:
-        heapq.heappush(self._ready, (-self._chain[key], self._order[key], key))
+        entry = (-self._chain[key], self._order[key], key)
+        self._waiting.add(key)
+        heapq.heappush(self._heap, entry)
+        if (group := self._nodes[key].group) is not None and key not in self._alone:
+            heapq.heappush(self._heaps.setdefault(group, []), entry)
+
+    def _next(self, heap: list[tuple[float, int, str]], but: Collection[str] = ()) -> str | None:
+        while heap:
+            key = heapq.heappop(heap)[2]
+            if key in self._waiting and key not in but:
+                self._waiting.remove(key)
+                self.running.add(key)
+                return key
+        return None
 
     def _remaining_chains(self) -> dict[str, float]:
         chain: dict[str, float] = {}

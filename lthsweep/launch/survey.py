@@ -57,7 +57,7 @@ def survey(plan: Plan, sweep: SweepDir) -> Survey:
     recorded = set(sweep.record_keys())
     failed = failures.read_failures(sweep)
     heartbeats, jobs = {}, {}
-    for beat in progress.read_heartbeats(sweep):
+    for beat in (one for worker in progress.read_heartbeats(sweep) for one in worker.of_each()):
         if beat.key in plan.runs and (owner := claims.holder(sweep, beat.key, STALE_SECONDS)):
             heartbeats[beat.key] = beat
             jobs[beat.key] = owner.job

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from lthsweep.plan.budget import Budget
@@ -17,12 +17,12 @@ STALE_SECONDS = 900.0
 """A claim of another host without a heartbeat for this long counts as abandoned: a node that died says nothing."""
 
 Operation = Literal["train", "profile", "sleep"]
-MessageKind = Literal["ready", "progress", "finished", "failed", "stopped", "held"]
+MessageKind = Literal["ready", "progress", "finished", "failed", "stopped", "held", "returned"]
 
 
 @dataclass(frozen=True)
 class Task:
-    """One run for a worker.
+    """One run for a worker, and others to be trained with it as one.
 
     Attributes:
         key, kind, manifest, trunk, parent, level, seed: of the run.
@@ -36,6 +36,8 @@ class Task:
         attempt: 1 for the first.
         checkpoint_seconds: time between periodic checkpoints.
         cache: folder of packed data; None for the default.
+        companions: other tickets of its trunk and rewind point. Each has its own claim, log, checkpoint and record.
+        measure_width: the worker is to find out how many of them pay, and to return the others.
     """
 
     key: str
@@ -54,6 +56,8 @@ class Task:
     attempt: int = 1
     checkpoint_seconds: float = 300.0
     cache: str | None = None
+    companions: list[Task] = field(default_factory=list)
+    measure_width: bool = False
 
     def to_json(self) -> str:
         """One line."""
@@ -62,7 +66,13 @@ class Task:
     @classmethod
     def from_json(cls, line: str) -> Task:
         """Undo `to_json`."""
-        return cls(**json.loads(line))
+        values = json.loads(line)
+        return cls(**{**values, "companions": [cls(**companion) for companion in values["companions"]]})
+
+    @property
+    def together(self) -> list[Task]:
+        """This run and its companions, each by itself."""
+        return [replace(self, companions=[]), *self.companions]
 
     @property
     def prune_step(self) -> PruneStep:
@@ -96,6 +106,7 @@ def task_for(
     attempt: int = 1,
     checkpoint_seconds: float = 300.0,
     cache: str | None = None,
+    measure_width: bool = False,
 ) -> Task:
     """The task that trains a run; `points` are the snapshots a trunk must leave, `layer_rules` what to check first."""
     return Task(
@@ -115,6 +126,7 @@ def task_for(
         attempt=attempt,
         checkpoint_seconds=checkpoint_seconds,
         cache=cache,
+        measure_width=measure_width,
     )
 
 
@@ -124,10 +136,13 @@ class Message:
 
     Attributes:
         kind: "ready" (imported, waiting), "progress", "finished", "failed" (an exception), "stopped" (asked to, after
-            a checkpoint), "held" (another live worker has the run).
+            a checkpoint), "held" (another live worker has the run), "returned" (nobody asked to stop, and the run is to
+            be handed out again: the worker trains fewer as one, or those it was trained with were interrupted).
         key: the run; empty for "ready".
-        values: "progress": epoch, epochs, images_per_second, val_accuracy, perhaps phase; "finished": outcome,
-            seconds_per_epoch, test_accuracy; "failed": cause, error, retry; "held": owner.
+        values: "ready": device; "progress": epoch, epochs, images_per_second, val_accuracy, perhaps phase; "finished":
+            outcome, seconds_per_epoch, test_accuracy, fused (how many were trained as one), perhaps width (so many
+            are to be trained as one at most); "failed": cause, error, retry; "held": owner; "returned": cause, perhaps
+            width, or alone (true if it is to be trained alone).
     """
 
     kind: MessageKind

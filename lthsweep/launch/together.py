@@ -34,6 +34,10 @@ class Together:
             found += names
         return found
 
+    def starting(self) -> int:
+        """Workers of all pools that start up."""
+        return sum(pool.starting() for pool in self._pools)
+
     def give(self, worker: str, task: Task) -> None:
         """Hand a task to an idle worker."""
         self._pool_of[worker].give(worker, task)

@@ -12,28 +12,23 @@ The `Worker` itself does not know how it is spoken to: an MPI rank hands it anot
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import signal
-import socket
 import sys
-import time
 import traceback
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lthsweep.errors import CancelledError, DataError, LthsweepError, PruningError, StoreError
+from lthsweep.errors import StoreError
+from lthsweep.launch.attempt import Attempt, attempts_before, failure_of
 from lthsweep.launch.line import Line, PipeLine
 from lthsweep.launch.settle import log_to, settle_cores
 from lthsweep.launch.task import STALE_SECONDS, Message, Task
-from lthsweep.store import claims, failures, progress
+from lthsweep.store import claims, progress
 from lthsweep.store.layout import SweepDir
 
 __all__ = ["Worker", "main"]
-
-_BEAT_SECONDS = 10.0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -54,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 @dataclass
 class Worker:
-    """One process that trains one run at a time.
+    """One process that trains one run at a time, or several as one.
 
     Attributes:
         sweep: the sweep directory it works on.
@@ -66,9 +61,6 @@ class Worker:
     name: str
     line: Line
 
-    def __post_init__(self) -> None:
-        self._next_beat = 0.0
-
     def serve(self, device_name: str, threads: int) -> int:
         """Take tasks until the line is closed; a signal closes it."""
         for number in (signal.SIGTERM, signal.SIGUSR2):
@@ -77,152 +69,84 @@ class Worker:
 
         import torch
 
-        from lthsweep.launch import execute
+        from lthsweep.launch.execute import measure_epoch
+        from lthsweep.launch.fused import train
 
         torch.set_num_threads(threads)
         # fp32 is to mean fp32: by default GPUs convolve it in TF32, with 10 bits of mantissa.
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         device = torch.device(device_name)
         if device.type == "cuda":
-            torch.cuda.set_device(
-                device.index or 0
-            )  # else streams and pinned memory would be the first GPU's
+            # Else streams and pinned memory would be the first GPU's.
+            torch.cuda.set_device(device.index or 0)
         try:
-            self.line.say(Message("ready"))
+            self.line.say(Message("ready", values={"device": device_name}))
             while _is_usable(device) and (task := self.line.take()) is not None:
-                try:
-                    self._work(task, device, execute)
-                except BrokenPipeError:
-                    raise
-                except (
-                    Exception
-                ) as error:  # around the training itself: a claim that cannot be written, a profile
-                    traceback.print_exc()
-                    self._say_failed(task, error)
+                if task.operation == "profile":
+                    self._profile(task, device, measure_epoch)
+                else:
+                    self.work(task, device, train)
         except BrokenPipeError:  # the coordinator is gone; the checkpoint is written, there is nobody to tell
             return 1
         finally:
             progress.remove_heartbeat(self.sweep, self.name)
         return 0
 
-    def _work(self, task: Task, device: Any, execute: Any) -> None:
-        if self.line.is_closed():
-            self.line.say(Message("stopped", task.key))
-            return
-        if task.operation == "profile":
-            seconds = execute.measure_epoch(task, device)
-            self.line.say(
-                Message("finished", task.key, {"outcome": "profiled", "seconds_per_epoch": seconds})
-            )
-            return
-        if self.sweep.has_record(
-            task.key
-        ):  # at most snapshots are missing; who makes them first does not matter
-            with log_to(self.sweep.log(task.key)):
-                self._train(task, device, execute, owner=None)
-            return
-        owner = claims.this_process()
-        if not claims.take(self.sweep, task.key, owner, stale_seconds=STALE_SECONDS):
-            self.line.say(Message("held", task.key))
-            return
+    def _profile(self, task: Task, device: Any, measure_epoch: Any) -> None:
         try:
-            with log_to(self.sweep.log(task.key)):
-                self._train(task, device, execute, owner)
-        finally:
-            claims.release(self.sweep, task.key, owner)
-
-    def _attempts(self, key: str) -> int:
-        """How often the run was started before, by its log: the coordinator knows of its own attempts only."""
-        try:
-            lines = self.sweep.log(key).read_text(errors="replace").splitlines()
-        except OSError:
-            return 0
-        return sum(line.startswith("--- ") and ", attempt " in line for line in lines)
-
-    def _train(self, task: Task, device: Any, execute: Any, owner: claims.Owner | None) -> None:
-        cancelled = failures.is_cancelled(self.sweep, task.key)
-
-        def stop() -> bool:
-            return cancelled or self.line.is_closed()
-
-        def report(values: Mapping[str, Any]) -> None:
-            nonlocal cancelled
-            now = time.monotonic()
-            if now >= self._next_beat:
-                self._next_beat = now + _BEAT_SECONDS
-                if owner is not None:
-                    claims.refresh(self.sweep, task.key, owner)
-                self._beat(task, started, values)
-                cancelled = failures.is_cancelled(self.sweep, task.key)
-            self.line.say(Message("progress", task.key, values))
-
-        task = replace(task, attempt=1 + self._attempts(task.key))
-        print(
-            f"--- {task.label} ({task.key}), attempt {task.attempt}, "
-            f"host {socket.gethostname()} pid {os.getpid()}, {time.strftime('%Y-%m-%d %H:%M:%S')}",
-            flush=True,
-        )
-        self._next_beat = 0.0
-        started = time.time()
-        self._beat(task, started, {})
-        try:
-            outcome = execute.execute(task, self.sweep, device, stop=stop, report=report)
+            seconds = measure_epoch(task, device)
+            values = {"outcome": "profiled", "seconds_per_epoch": seconds}
+            self.line.say(Message("finished", task.key, values))
+        except BrokenPipeError:
+            raise
         except Exception as error:
             traceback.print_exc()
-            self._say_failed(task, error)
-            return
-        print(f"--- {outcome}", flush=True)
-        if outcome.ending == "stopped" and cancelled:
-            self._say_failed(task, CancelledError("cancelled; `lthsweep run --retry-failed` goes on with it"))
-            return
-        if outcome.ending == "stopped":
-            self.line.say(Message("stopped", task.key))
-            return
-        failures.clear_failure(self.sweep, task.key)
-        self.line.say(
-            Message(
-                "finished",
-                task.key,
-                {
-                    "outcome": outcome.ending,
-                    "seconds_per_epoch": outcome.seconds_per_epoch,
-                    "test_accuracy": outcome.test_accuracy,
-                },
-            )
-        )
+            self.line.say(Message("failed", task.key, failure_of(error)))
 
-    def _beat(self, task: Task, started: float, values: Mapping[str, Any]) -> None:
-        accuracy, rate = values.get("val_accuracy"), values.get("images_per_second")
-        with contextlib.suppress(StoreError):  # advice only
-            progress.write_heartbeat(
-                self.sweep,
-                progress.Heartbeat(
-                    worker=self.name,
-                    host=socket.gethostname(),
-                    pid=os.getpid(),
-                    key=task.key,
-                    phase=str(values.get("phase", "train")),
-                    epoch=float(values.get("epoch", 0.0)),
-                    epochs=float(values.get("epochs", task.recipe["train"]["epochs"])),
-                    value=float("nan") if accuracy is None else float(accuracy),
-                    rate=float("nan") if rate is None else float(rate),
-                    started=started,
-                    time=time.time(),
-                ),
-            )
+    def work(self, task: Task, device: Any, train: Any) -> None:
+        """Train a run, or several as one; those that have a record or another's claim go their own way.
 
-    def _say_failed(self, task: Task, error: Exception) -> None:
-        # What the package itself refuses, it refuses again; what the machine or a library threw may pass.
-        own = isinstance(error, LthsweepError)
-        retry = not own or isinstance(error, StoreError)
-        values = {
-            "cause": str(error) if own else f"{type(error).__name__}: {error}",
-            "error": type(error).__name__,
-            "retry": retry,
-            "infrastructure": isinstance(error, OSError | MemoryError) and not isinstance(error, DataError),
-            "science": isinstance(error, PruningError),
-        }
-        self.line.say(Message("failed", task.key, values))
+        Args:
+            task: what to train.
+            device: a `torch.device`.
+            train: `lthsweep.launch.fused.train`, which brings torch with it.
+        """
+        tasks = [
+            replace(one, attempt=1 + attempts_before(self.sweep, one.key), companions=[])
+            for one in task.together
+        ]
+        owner = claims.this_process()
+        mine = []
+        for one in tasks:
+            try:
+                if self.line.is_closed():
+                    self.line.say(Message("stopped", one.key))
+                elif self.sweep.has_record(one.key):
+                    # At most snapshots are missing; who makes them first does not matter.
+                    self._train([one], device, train, owner=None)
+                elif claims.take(self.sweep, one.key, owner, stale_seconds=STALE_SECONDS):
+                    mine.append(one)
+                else:
+                    self.line.say(Message("held", one.key))
+            except StoreError as error:  # a claim that cannot be written
+                traceback.print_exc()
+                self.line.say(Message("failed", one.key, failure_of(error)))
+        if mine:
+            self._train(mine, device, train, owner)
+
+    def _train(self, tasks: list[Task], device: Any, train: Any, owner: claims.Owner | None) -> None:
+        attempt = Attempt(self.sweep, self.name, self.line, tasks, owner)
+        try:
+            with log_to(self.sweep.log(tasks[0].key)):
+                attempt.begin()
+                train(tasks, self.sweep, device, attempt)
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            for task in attempt.untold:
+                attempt.fail(task.key, error)
+        finally:
+            attempt.close()
 
 
 def _is_usable(device: Any) -> bool:

@@ -120,7 +120,7 @@ class _Chains:
         self.recipe = Recipe(
             model=spec.sweep.model.model_dump(mode="json"),
             data=spec.sweep.data.model_dump(mode="json"),
-            train=spec.train.model_dump(mode="json"),
+            train=spec.train.recipe(),
         )
         self._identity = _identity(self.recipe)
         self._runs = runs

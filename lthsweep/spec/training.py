@@ -122,7 +122,18 @@ class TrainSpec(Table):
         description="Strength of the group lasso over filters, which drives whole filters to zero; 0 for none. Below "
         "1e-3 over a long training, up to 1e-2 over a short one.",
     )
+    fuse: Annotated[
+        Literal["auto"] | Annotated[Whole, Field(ge=1)], Allowed('"auto" or a whole number >= 1')
+    ] = Field(
+        "auto",
+        description="Tickets of one dense run and rewind point that are trained as one model, at most; 1 for each by "
+        "itself. auto measures on a GPU how many pay, and is 1 on a CPU, where it does not. No part of a run's key.",
+    )
     optimizer: OptimizerSpec = Field(default_factory=SGDSpec, description="How weights follow gradients.")
     schedule: ScheduleSpec = Field(
         default_factory=ConstantSpec, description="How the learning rate changes over the epochs."
     )
+
+    def recipe(self) -> dict[str, Any]:
+        """What of this table is part of a run: all but how runs are trained beside each other."""
+        return self.model_dump(mode="json", exclude={"fuse"})

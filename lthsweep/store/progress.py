@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from lthsweep.errors import StoreError
 from lthsweep.store import plainjson
-from lthsweep.store.commit import read_whole, replace
+from lthsweep.store.commit import read_whole
+from lthsweep.store.commit import replace as replace_file
 from lthsweep.store.layout import SweepDir, checked_name
 
 __all__ = ["Heartbeat", "read_heartbeats", "remove_heartbeat", "write_heartbeat"]
@@ -29,6 +31,7 @@ class Heartbeat:
         rate: images per second; NaN if not known yet.
         started: when the run was started, seconds since the epoch.
         time: when this was written, seconds since the epoch.
+        others: runs that are trained as one with it, and are as far: key → last validation accuracy, NaN if none.
     """
 
     worker: str
@@ -42,6 +45,12 @@ class Heartbeat:
     rate: float = float("nan")
     started: float = 0.0
     time: float = 0.0
+    others: Mapping[str, float] = field(default_factory=dict)
+
+    def of_each(self) -> list[Heartbeat]:
+        """A heartbeat for every run that the worker trains."""
+        pairs = [(self.key, self.value), *self.others.items()]
+        return [replace(self, key=key, value=value, others={}) for key, value in pairs]
 
 
 def write_heartbeat(sweep: SweepDir, heartbeat: Heartbeat) -> None:
@@ -50,7 +59,7 @@ def write_heartbeat(sweep: SweepDir, heartbeat: Heartbeat) -> None:
     Raises:
         StoreError: if it cannot be written; a worker may well go on without.
     """
-    replace(sweep.worker(heartbeat.worker), plainjson.dump(asdict(heartbeat)), durable=False)
+    replace_file(sweep.worker(heartbeat.worker), plainjson.dump(asdict(heartbeat)), durable=False)
 
 
 def read_heartbeats(sweep: SweepDir) -> list[Heartbeat]:
@@ -86,6 +95,7 @@ def _read(path: Path) -> Heartbeat | None:
             rate=float(content.get("rate", "nan")),
             started=float(content["started"]),
             time=float(content["time"]),
+            others={checked_name(str(key)): float(value) for key, value in content.get("others", {}).items()},
         )
-    except (FileNotFoundError, StoreError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, StoreError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -68,6 +68,9 @@ class SimulatedPool:
     def idle(self) -> list[str]:
         return list(self._idle)
 
+    def starting(self) -> int:
+        return 0
+
     def give(self, worker: str, task: str) -> None:
         del self._idle[worker]
         heapq.heappush(self._ends, (self.now + self._costs[task], worker, task))

@@ -94,6 +94,18 @@ def test_status_says_how_a_run_is_trained(sweep, keys, ask):
     assert [(run["key"], run["images_per_second"]) for run in told["running"]] == [(keys[0], 5120)]
 
 
+def test_status_lists_every_run_that_is_trained_as_one(sweep, keys, ask):
+    """One worker says so of all of them."""
+    others = {keys[2]: 0.5}
+    beat = progress.Heartbeat("w", "node7", 3, keys[1], "train", 1.5, 2, time=time.time(), others=others)
+    progress.write_heartbeat(sweep, beat)
+    assert all(claims.take(sweep, key, claims.this_process(), 60) for key in keys[1:3])
+
+    told = json.loads(ask("status", sweep.path, "--json").stdout)
+
+    assert [(run["key"], run["epoch"]) for run in told["running"]] == [(key, 1.5) for key in keys[1:3]]
+
+
 def test_status_names_failures_and_what_they_block_and_leaves_with_1(sweep, keys, ask):
     failures.record_failure(sweep, keys[0], failures.Failure("it broke", host="node7", attempt=3))
 

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from lthsweep.launch.scheduler import Node, Scheduler
 
+ALIKE = [Node(f"t{number}", None, 1, group="g") for number in range(5)]
+
 TRUNK_AND_TICKETS = [
     Node("trunk", None, 8),
     Node("k0", "trunk", 8),
@@ -22,7 +24,8 @@ def graphs(draw):
     for number in range(draw(st.integers(1, 30))):
         parents = [None, *(node.key for node in nodes)]
         cost = draw(st.integers(1, 9))
-        nodes.append(Node(f"n{number}", draw(st.sampled_from(parents)), cost))
+        group = draw(st.sampled_from([None, "g", "h"]))
+        nodes.append(Node(f"n{number}", draw(st.sampled_from(parents)), cost, group))
     return nodes
 
 
@@ -79,6 +82,59 @@ def test_a_run_put_back_keeps_its_attempts():
     scheduler.take()
     scheduler.finish("a")
     assert scheduler.idle
+
+
+def test_ready_nodes_of_one_group_may_be_taken_together_longest_chain_first():
+    """Those of other groups, of none, and those that wait for a parent are left."""
+    others = [Node("other", None, 1, group="h"), Node("single", None, 1), Node("child", "t4", 7, group="g")]
+    scheduler = Scheduler([*ALIKE, *others])
+
+    assert scheduler.take() == "t4"  # its child makes it the longest
+    assert scheduler.take_with("t4", 2) == ["t0", "t1"]
+    assert scheduler.running == {"t4", "t0", "t1"}
+    assert scheduler.take_with("t4", 9) == ["t2", "t3"]
+    assert [scheduler.take() for _ in range(3)] == ["other", "single", None]
+
+
+def test_what_failed_once_is_done_alone():
+    """One that takes its worker down takes the others with it once."""
+    scheduler = Scheduler(ALIKE, retries=1)
+    for key in (scheduler.take(), *scheduler.take_with("t0", 2)):
+        scheduler.fail(key)
+    scheduler.put_back(scheduler.take(), alone=True)  # t0, which would have come first
+
+    taken = {(key := scheduler.take()): scheduler.take_with(key, 9) for _ in range(4)}
+
+    assert taken == {"t0": [], "t1": [], "t2": [], "t3": ["t4"]}
+
+
+@given(nodes=graphs(), data=st.data())
+def test_whatever_is_taken_together_every_node_is_handed_out_once_in_its_group_and_after_its_parent(
+    nodes, data
+):
+    scheduler = Scheduler(nodes, retries=1)
+    known = {node.key: node for node in nodes}
+    attempts = dict.fromkeys(known, 0)
+    alone = set()
+    while not scheduler.idle:
+        most = data.draw(st.integers(0, 4))
+        lead = scheduler.take()
+        bundle = [lead, *scheduler.take_with(lead, most)]
+
+        assert len(bundle) <= 1 + most
+        assert {known[key].group for key in bundle} == {known[lead].group}
+        assert len(bundle) == 1 or (known[lead].group is not None and not alone & set(bundle))
+        for key in bundle:
+            assert known[key].parent is None or known[key].parent in scheduler.finished
+            attempts[key] += 1
+            if attempts[key] == 1 and data.draw(st.booleans()):
+                scheduler.fail(key)
+                alone.add(key)
+            else:
+                scheduler.finish(key)
+
+    assert scheduler.finished == known.keys()
+    assert attempts == {key: 1 + (key in alone) for key in known}
 
 
 @given(nodes=graphs(), workers=st.integers(1, 6))

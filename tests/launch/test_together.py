@@ -20,6 +20,9 @@ class OneWorker:
     def idle(self):
         return [self.name] if self.task is None else []
 
+    def starting(self):
+        return 0
+
     def give(self, worker, task):
         assert worker == self.name
         self.task = task

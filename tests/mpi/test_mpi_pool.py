@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 
 import pytest
 
@@ -125,6 +126,41 @@ def test_a_rank_that_hangs_loses_its_run_and_its_claim_and_gets_none_again(pool,
     assert pool.idle() == [TWO]
 
 
+def a_bundle(*keys):
+    lead, *companions = map(a_task, keys)
+    return replace(lead, companions=companions)
+
+
+def test_a_rank_with_several_runs_is_idle_when_it_has_said_how_each_ended(pool, wire):
+    """A run that is returned is handed out again, and the rank stays."""
+    ready(pool, wire, 1)
+    pool.give(ONE, a_bundle("k", "l", "m"))
+    for kind, key in (("finished", "l"), ("progress", "m"), ("held", "k"), ("finished", "l")):
+        wire.say(1, kind, key)
+        pool.wait(0)
+        assert pool.idle() == []
+
+    wire.say(1, "returned", "m", width=1)
+    pool.wait(0)
+
+    assert pool.idle() == [ONE]
+
+
+def test_a_rank_that_hangs_loses_all_its_runs_but_those_that_it_has_finished(pool, wire, sweep, now):
+    holder = claims.Owner("node", "elsewhere", 101, 1, "token")
+    assert all(claims.take(sweep, key, holder, stale_seconds=900) for key in "klm")
+    ready(pool, wire, 1)
+    pool.give(ONE, a_bundle("k", "l", "m"))
+    wire.say(1, "finished", "l")
+    pool.wait(0)
+    now[0] = 101
+
+    heard = pool.wait(0)
+
+    assert [(one.message.kind, one.message.key) for one in heard] == [("failed", "k"), ("failed", "m")]
+    assert [claims.holder(sweep, key, 900) is None for key in "klm"] == [True, False, True]
+
+
 def test_progress_keeps_a_rank_from_being_given_up_and_idle_ranks_may_be_silent(pool, wire, now):
     ready(pool, wire, 1, 2)
     pool.give(ONE, a_task())
@@ -216,8 +252,8 @@ def test_ranks_that_do_not_start_are_named(wire):
 def test_a_line_closes_when_rank_0_is_silent_for_too_long(wire, now):
     """A network that is lost says nothing, for ever."""
     line = MpiLine(wire, silence=100, clock=lambda: now[0])
-    wire.coming.append(Parcel(0, Tag.TASK, {"task": a_task().to_json()}))
-    assert line.take() == a_task()
+    wire.coming.append(Parcel(0, Tag.TASK, {"task": a_bundle("k", "l").to_json()}))
+    assert line.take() == a_bundle("k", "l")
     now[0] = 99
     assert not line.is_closed()
     wire.coming.append(Parcel(0, Tag.ALIVE, {}))

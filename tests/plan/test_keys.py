@@ -100,8 +100,9 @@ def keys(grid=GRID, **tables):
         {"local": {"workers": 7, "threads": 3, "devices": ["cuda:0"], "checkpoint_seconds": 5}},
         {"slurm": {"profile": "generic", "partition": "gpu"}},
         {"verdict": {"margin": 0.01, "confidence": 0.9}},
+        {"train": {"fuse": 8}},
     ],
-    ids=["local", "slurm", "verdict"],
+    ids=["local", "slurm", "verdict", "fuse"],
 )
 def test_how_and_where_a_sweep_is_run_is_no_part_of_its_keys(tables):
     """The same key on a laptop and on a cluster, and a verdict that is changed trains nothing."""

@@ -114,6 +114,8 @@ def test_an_unknown_or_missing_name_lists_the_known_ones(changes, said):
         ({"verdict__margin": -0.1}, "verdict.margin = -0.1: must be a number >= 0 and < 1"),
         ({"verdict__confidence": 1}, "verdict.confidence = 1: must be a number > 0 and < 1"),
         ({"local__workers": 0}, 'local.workers = 0: must be "auto" or a whole number >= 1'),
+        ({"train__fuse": 0}, 'train.fuse = 0: must be "auto" or a whole number >= 1'),
+        ({"train__fuse": "all"}, 'train.fuse = "all": must be "auto" or a whole number >= 1'),
         ({"local__workers": True}, 'local.workers = true: must be "auto" or a whole number >= 1'),
         ({"local__devices": ["cpu", 3]}, 'local.devices[1] = 3: must be a device such as "cuda:0"'),
         ({"local__devices": []}, "local.devices = []: must not be empty"),

@@ -47,6 +47,7 @@ def test_defaults_are_those_of_the_protocol():
             "precision": "fp32",
             "label_smoothing": 0.0,
             "group_lasso": 0.0,
+            "fuse": "auto",
             "optimizer": {
                 "name": "sgd",
                 "lr": 0.1,

@@ -138,6 +138,7 @@ def test_heartbeats_come_back(sweep):
         rate=640.0,
         started=1.0,
         time=2.0,
+        others={"cd": 0.25},
     )
     write_heartbeat(sweep, beat)
     write_heartbeat(sweep, Heartbeat("w0"))
@@ -145,6 +146,10 @@ def test_heartbeats_come_back(sweep):
     idle, busy = read_heartbeats(sweep)
 
     assert busy == beat
+    assert [(one.key, one.value, one.epoch) for one in busy.of_each()] == [
+        ("ab", 0.5, 1.5),
+        ("cd", 0.25, 1.5),
+    ]
     assert idle.worker == "w0" and math.isnan(idle.value)
     remove_heartbeat(sweep, "w1")
     remove_heartbeat(sweep, "w1")
@@ -161,8 +166,9 @@ def test_a_heartbeat_that_cannot_be_read_is_left_out(sweep, text):
 
 
 def test_a_heartbeat_cannot_name_a_path(sweep):
-    """Readers make paths of its key."""
+    """Readers make paths of its keys."""
     write_heartbeat(sweep, Heartbeat("w", key="../../etc"))
+    write_heartbeat(sweep, Heartbeat("v", others={"../../etc": 0.5}))
 
     assert read_heartbeats(sweep) == []
-    assert names(sweep.workers) == ["w.json"]
+    assert names(sweep.workers) == ["v.json", "w.json"]
