@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["Score", "autocast", "evaluate"]
+__all__ = ["Score", "Tally", "autocast", "evaluate", "tally_of", "total"]
+
+Tally = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,22 +33,39 @@ def evaluate(
     """
     was_training = model.training
     model.eval()
-    loss: torch.Tensor | float = 0.0
-    correct: torch.Tensor | int = 0
+    (score,) = total(tally_of(model, precision=precision), batches)
+    model.train(was_training)
+    return score
+
+
+def tally_of(network: Callable[[Tensor], Tensor], *, precision: str) -> Tally:
+    """How a network in evaluation mode does on a batch: (images, labels) → sum of losses, right answers."""
+
+    def tally(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        with autocast(images.device, precision):
+            logits = network(images)
+        logits = logits.float()
+        loss = functional.cross_entropy(logits, labels, reduction="sum").double()
+        hit = (logits.argmax(1) == labels) & logits.isfinite().all(1)
+        return loss, hit.sum()
+
+    return tally
+
+
+def total(tally: Tally, batches: Iterable[tuple[Tensor, Tensor]], members: int = 1) -> list[Score]:
+    """Scores over a data set, of one network or of several whose tallies come together, [K] and [K]."""
+    loss: Tensor | float = 0.0
+    correct: Tensor | int = 0
     count = 0
     with torch.inference_mode():
         for images, labels in batches:
-            with autocast(images.device, precision):
-                logits = model(images)
-            logits = logits.float()
-            loss = loss + functional.cross_entropy(logits, labels, reduction="sum").double()
-            hit = (logits.argmax(1) == labels) & logits.isfinite().all(1)
-            correct = correct + hit.sum()
+            more, right = tally(images, labels)
+            loss, correct = loss + more, correct + right
             count += len(labels)
-    model.train(was_training)
-    if not count:
-        return Score(math.nan, math.nan)
-    return Score(float(loss) / count, int(correct) / count)
+    if not (isinstance(loss, Tensor) and isinstance(correct, Tensor)):
+        return [Score(math.nan, math.nan)] * members
+    answers = zip(loss.view(members).tolist(), correct.view(members).tolist(), strict=True)
+    return [Score(summed / count, right / count) for summed, right in answers]
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:

@@ -14,9 +14,9 @@ from torch import nn
 
 from lthsweep.errors import TrainingError, UnknownNameError
 
-__all__ = ["OPTIMIZERS", "build_optimizer", "optimizer_state", "restore_optimizer"]
+__all__ = ["OPTIMIZERS", "build_optimizer", "optimizer_over", "optimizer_state", "restore_optimizer"]
 
-Parameters = Iterable[nn.Parameter]
+Parameters = Iterable[torch.Tensor]
 
 
 def sgd(parameters: Parameters, options: Mapping[str, Any]) -> torch.optim.Optimizer:
@@ -60,10 +60,15 @@ OPTIMIZERS: Mapping[str, Callable[[Parameters, Mapping[str, Any]], torch.optim.O
 
 def build_optimizer(model: nn.Module, options: Mapping[str, Any]) -> torch.optim.Optimizer:
     """The optimiser of the `train.optimizer` table over all parameters of the model."""
+    return optimizer_over(model.parameters(), options)
+
+
+def optimizer_over(parameters: Parameters, options: Mapping[str, Any]) -> torch.optim.Optimizer:
+    """The optimiser of the `train.optimizer` table over some tensors."""
     name = options["name"]
     if name not in OPTIMIZERS:
         raise UnknownNameError.of("optimizer", name, OPTIMIZERS)
-    return OPTIMIZERS[name](model.parameters(), options)
+    return OPTIMIZERS[name](parameters, options)
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, torch.Tensor]:

@@ -31,6 +31,7 @@ class Team(ABC):
         members: one at least; the first speaks for all where they agree.
         outcome: (images, labels) → what a batch comes to, by which it can be differentiated.
         parameters: all that is trained, by name.
+        buffers: what a step changes besides, such as statistics of BatchNorm.
         multipliers: of those that are masked.
         optimizer: of the parameters.
         sums: of the members.
@@ -41,6 +42,7 @@ class Team(ABC):
         members: Sequence[Training],
         outcome: Callable[[Tensor, Tensor], Outcome],
         parameters: Mapping[str, Tensor],
+        buffers: Mapping[str, Tensor],
         multipliers: Mapping[str, Tensor],
         optimizer: torch.optim.Optimizer,
         sums: Sums,
@@ -48,6 +50,7 @@ class Team(ABC):
         self.members = members
         self.outcome = outcome
         self.parameters = parameters
+        self.buffers = buffers
         self.multipliers = multipliers
         self.optimizer = optimizer
         self.sums = sums
@@ -108,6 +111,7 @@ class Alone(Team):
             (training,),
             outcome_of(training.model, precision=training.precision, smoothing=training.smoothing),
             dict(training.model.named_parameters()),
+            dict(training.model.named_buffers()),
             training.multipliers,
             training.optimizer,
             training.sums,

@@ -1,0 +1,109 @@
+"""Whether a training may be one of several that take their steps as one, found out by trying.
+
+A list of layers that can be batched would be too long today and wrong tomorrow. So two copies of the network take one
+step alone and one as a bundle, and losses, gradients, statistics and scores are compared: a layer that cannot be
+batched, draws other random numbers then, or depends on its neighbour shows.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from lthsweep.training.bundle import Bundle
+from lthsweep.training.loop import Training
+from lthsweep.training.metrics import tally_of, total
+from lthsweep.training.random_layers import isolated_generators, seed_generators
+from lthsweep.training.step import gradients_of
+from lthsweep.training.team import Alone, Team
+
+__all__ = ["why_alone"]
+
+_SAMPLES = 8
+
+_TOLERANCE = 1e-2
+"""Of norms, relative. Other kernels round otherwise, TF32 by 1e-3; what is computed wrongly is wrong by a tenth."""
+
+Numbers = dict[str, Tensor]
+
+
+def why_alone(training: Training) -> str | None:
+    """Why a training cannot be one of a bundle; None if it can."""
+    if type(training) is not Training or training.pace is not None:
+        return "it plans its epochs by the clock, and no two do so alike"
+    if training.lasso is not None:
+        return "train.group_lasso shrinks filters of one network after each step"
+    images, labels = next(iter(training.data.train.epoch(0)))
+    return _by_trying(training, images[:_SAMPLES], labels[:_SAMPLES])
+
+
+def _by_trying(training: Training, images: Tensor, labels: Tensor) -> str | None:
+    """In fp32, where two ways to the same number differ by little; bf16 need only be possible."""
+    with isolated_generators(images.device):
+        alone = [_numbers_of(Alone(copied), images, labels) for copied in _copies(training, "fp32")]
+        try:
+            for precision in sorted({training.precision, "fp32"}):
+                with Bundle(_copies(training, precision)) as bundle:
+                    fused = _numbers_of(bundle, images, labels)
+        except Exception as error:  # of any layer, in any way
+            return (
+                f"its network cannot be batched: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
+            )
+    for number, expected in enumerate(alone):
+        for what, value in expected.items():
+            apart = torch.linalg.vector_norm(fused[what][number] - value[0])
+            if not apart <= _TOLERANCE * torch.linalg.vector_norm(value[0]):
+                return (
+                    f"its network has other {what} when it is batched: "
+                    f"random layers draw otherwise then, or a layer sees more than its own network"
+                )
+    return None
+
+
+def _copies(training: Training, precision: str) -> Sequence[Training]:
+    """Two that differ in their weights."""
+    copies = []
+    for factor in (1.0, 0.9):
+        model = copy.deepcopy(training.model)
+        masks = {name: factor != 0 for name, factor in training.multipliers.items()}
+        with torch.no_grad():
+            for weight in model.parameters():
+                weight.mul_(factor)
+        copies.append(
+            Training(
+                model,
+                training.data,
+                {**training.options, "precision": precision},
+                seed=training.seed,
+                start_step=training.progress.step,
+                masks=masks,
+            )
+        )
+    return copies
+
+
+def _numbers_of(team: Team, images: Tensor, labels: Tensor) -> Numbers:
+    """What is compared, each [K, ...] in double precision."""
+    members = len(team.members)
+    model = team.members[0].model.train()
+    seed_generators(0, images.device)
+    losses, _ = gradients_of(team.outcome, team.parameters, team.multipliers)(images, labels)
+    gradients = [
+        parameter.grad.reshape(members, -1)
+        for parameter in team.parameters.values()
+        if parameter.grad is not None
+    ]
+    statistics = [buffer.reshape(members, -1) for buffer in team.buffers.values()]
+    precision = team.members[0].precision
+    tally = team.tally if isinstance(team, Bundle) else tally_of(model, precision=precision)
+    model.eval()
+    scores = total(tally, [(images, labels)], members)
+    return {
+        "losses": losses.double().view(members, 1),
+        "gradients": torch.cat(gradients, 1).double(),
+        "statistics": torch.cat([torch.zeros(members, 1, device=images.device), *statistics], 1).double(),
+        "scores": torch.tensor([score.loss for score in scores]).view(members, 1),
+    }
