@@ -15,7 +15,7 @@ import torch
 from lthsweep.bench import naive
 from lthsweep.bench.bound import bound_of
 from lthsweep.bench.cases import CASES, case_of, tables_of
-from lthsweep.bench.conditions import Busy
+from lthsweep.bench.conditions import Busy, conditions
 from lthsweep.bench.images import made_up, pack_images
 from lthsweep.bench.measure import bench
 from lthsweep.bench.naive import Habits, NestedLoop
@@ -30,6 +30,7 @@ from lthsweep.lottery.material import Material
 from lthsweep.plan.cost import cost_of
 from lthsweep.plan.grid import expand
 from lthsweep.spec import load_spec, spec_of
+from tests.bench import ladder
 from tests.bench.ladder import documented
 
 
@@ -220,6 +221,18 @@ def test_tables_go_between_the_markers():
     assert documented(page, "new\n") == "a\n<!-- bench:begin -->\n\nnew\n\n<!-- bench:end -->\nb\n"
     with pytest.raises(ValueError, match="markers"):
         documented("nothing", "new")
+
+
+def test_figures_of_several_files_go_into_the_page(monkeypatch, tmp_path):
+    """Parts may be measured one by one, when the machine is quiet."""
+    page, figures = tmp_path / "page.md", tmp_path / "some.json"
+    page.write_text("<!-- bench:begin -->\n<!-- bench:end -->\n")
+    figures.write_text(json.dumps({"size": "tiny", "repeats": 1, "conditions": conditions(Busy())}))
+    monkeypatch.setattr(ladder, "PAGE", page)
+
+    ladder.main(["--from", str(figures), str(figures)])
+
+    assert page.read_text().count("size `tiny`") == 2
 
 
 @pytest.mark.heavy
