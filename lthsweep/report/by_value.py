@@ -6,25 +6,23 @@ The other figures show one combination of the further axes each; these lay the v
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes as Plot
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 
 from lthsweep.report.accuracy import frame_plot
 from lthsweep.report.axes import labels, spread_pick
-from lthsweep.report.content import CONTROL_AXIS, Part, ReportInput
+from lthsweep.report.content import ReportInput
 from lthsweep.report.curves import metric_of
-from lthsweep.report.style import MARKERS, MUTED, line_colours, new_figure, note, say
-from lthsweep.report.summary import remaining
+from lthsweep.report.overlay import Overlay
+from lthsweep.report.style import MUTED, new_figure, note, say
+from lthsweep.report.value_rows import epochs_of_value, points_of_value
 
-__all__ = ["Overlay", "accuracy_by_value", "epochs_by_value", "overlays"]
+__all__ = ["accuracy_by_value", "epochs_by_value"]
 
 _ROWS = 3
 _PANELS = 6
@@ -34,64 +32,10 @@ _LABELLED_LEVELS = 10
 _BAND = 0.1  # six of them lie over each other
 
 
-@dataclass(frozen=True, eq=False)
-class Overlay:
-    """The values of one further axis at one combination of the others.
-
-    Attributes:
-        axis: the axis with a line per value.
-        others: the other further axes and their values.
-        parts: value → its part of the table.
-    """
-
-    axis: str
-    others: Mapping[str, str]
-    parts: Mapping[str, Part]
-
-    @property
-    def title(self) -> str:
-        """The combination in words."""
-        where = ", ".join(f"{name} = {value or 'none'}" for name, value in self.others.items())
-        return f"by {self.axis}" + (f", {where}" if where else "")
-
-    @property
-    def colours(self) -> dict[str, str]:
-        """Value → colour of its line."""
-        return dict(zip(self.parts, line_colours(len(self.parts)), strict=True))
-
-    @property
-    def markers(self) -> dict[str, str]:
-        """Value → marker of its line."""
-        return {value: MARKERS[i % len(MARKERS)] for i, value in enumerate(self.parts)}
-
-    @property
-    def rewinds(self) -> tuple[str, ...]:
-        """The rewind epochs, in order."""
-        return next(iter(self.parts.values())).rewinds
-
-
-def overlays(report: ReportInput) -> list[Overlay]:
-    """For every further axis of two values or more, one overlay per combination of the others.
-
-    Controls have a figure of their own.
-    """
-    found = []
-    parts = report.parts()
-    for axis in report.axes.further:
-        if axis == CONTROL_AXIS:
-            continue
-        grouped: dict[tuple[tuple[str, str], ...], dict[str, Part]] = {}
-        for part in parts:
-            others = tuple((name, value) for name, value in part.values.items() if name != axis)
-            grouped.setdefault(others, {})[part.values[axis]] = part
-        found += [Overlay(axis, dict(others), by) for others, by in grouped.items() if len(by) > 1]
-    return found
-
-
 def accuracy_by_value(overlay: Overlay, report: ReportInput) -> Figure:
     """Test accuracy at the last epoch against weights remaining; the dense runs are at 100 %."""
     points = pd.concat(
-        [_points(value, part, report.axes.cut, overlay.axis) for value, part in overlay.parts.items()]
+        [points_of_value(value, part, report.axes.cut, overlay.axis) for value, part in overlay.parts.items()]
     )
     if points.empty:
         return _nothing("no ticket has finished yet")
@@ -129,7 +73,7 @@ def epochs_by_value(overlay: Overlay, report: ReportInput) -> Figure:
     """
     metric, name = metric_of(report.curves)
     chains = pd.concat(
-        [_trained(value, part, report, metric, overlay.axis) for value, part in overlay.parts.items()]
+        [epochs_of_value(value, part, report, metric, overlay.axis) for value, part in overlay.parts.items()]
     )
     if chains.empty:
         return _nothing("no run has a learning curve yet")
@@ -160,88 +104,6 @@ def epochs_by_value(overlay: Overlay, report: ReportInput) -> Figure:
         said += " Dotted: pruning, then reset; above: weights remaining."
     note(figure, said)
     return figure
-
-
-def _points(value: str, part: Part, cut: str, axis: str) -> pd.DataFrame:
-    """rewind_epoch, left, mean, low, high, n of each grid point with a result; the dense runs have no rewind epoch."""
-    left = dict(
-        zip(
-            zip(part.tickets[cut], part.tickets["rewind_epoch"], strict=True),
-            remaining(part.tickets),
-            strict=True,
-        )
-    )
-    rows = []
-    trained = _finite(part.runs)
-    for (amount, rewind), here in trained.groupby([cut, "rewind_epoch"]):
-        rows.append((value, rewind, left.get((amount, rewind), math.nan), here["test_accuracy"]))
-    dense = _finite(_own_dense(part, axis, value))
-    if len(dense):
-        rows.append((value, "", 1.0, dense["test_accuracy"]))
-    numbers = [
-        {
-            "value": value,
-            "rewind_epoch": rewind,
-            "left": share,
-            "mean": float(found.mean()),
-            "low": float(found.min()),
-            "high": float(found.max()),
-            "n": len(found),
-        }
-        for value, rewind, share, found in rows
-        if share > 0
-    ]
-    columns = ["value", "rewind_epoch", "left", "mean", "low", "high", "n"]
-    return pd.DataFrame(numbers, columns=columns).sort_values("left", kind="stable", ascending=False)
-
-
-def _own_dense(part: Part, axis: str, value: str) -> pd.DataFrame:
-    """Dense runs of this value alone; ways of pruning share theirs."""
-    return part.dense[part.dense[axis] == value] if axis in part.dense else part.dense.iloc[:0]
-
-
-def _finite(runs: pd.DataFrame) -> pd.DataFrame:
-    if "test_accuracy" not in runs:
-        return runs.iloc[:0].assign(test_accuracy=pd.Series(dtype=float))
-    numbers = _numbers(runs, "test_accuracy")
-    return runs.assign(test_accuracy=numbers)[np.isfinite(numbers)]
-
-
-def _trained(value: str, part: Part, report: ReportInput, metric: str, axis: str) -> pd.DataFrame:
-    """One row per run and epoch; `at` counts the epochs of its run, `y` is what is drawn, `test` what it ended with."""
-    cut = report.axes.cut
-    left = dict(zip(part.tickets[cut], remaining(part.tickets), strict=True))
-    runs = pd.concat([_own_dense(part, axis, value), part.runs])
-    columns = ["value", "key", "level", "cut", "rewind_epoch", "left", "at", "epoch", "y", "test"]
-    if runs.empty or report.curves.empty or metric not in report.curves or "key" not in runs:
-        return pd.DataFrame(columns=columns)
-    dense = (runs["kind"] == "dense").to_numpy()
-    about = pd.DataFrame(
-        {
-            "key": runs["key"].to_numpy(),
-            "level": np.where(dense, 0, np.nan_to_num(_numbers(runs, "level"), nan=1)).astype(int),
-            "cut": np.where(dense, "", runs[cut]),
-            "rewind_epoch": np.where(dense, "", runs["rewind_epoch"]),
-            "left": [
-                1.0 if is_dense else left.get(c, math.nan)
-                for is_dense, c in zip(dense, runs[cut], strict=True)
-            ],
-            "test": 100 * _numbers(runs, "test_accuracy"),
-        }
-    )
-    curves = report.curves[["key", "epoch", metric]].rename(columns={metric: "y"})
-    found = curves.merge(about, on="key").sort_values(["key", "epoch"], kind="stable")
-    found["y"] = 100 * pd.to_numeric(found["y"], errors="coerce")
-    found["at"] = found.groupby("key").cumcount() + 1
-    found["value"] = value
-    return found.dropna(subset=["y", "epoch"])[columns]
-
-
-def _numbers(frame: pd.DataFrame, column: str) -> NDArray[np.float64]:
-    """A column as floats, NaN where there is none."""
-    if column not in frame:
-        return np.full(len(frame), math.nan)
-    return np.asarray(pd.to_numeric(frame[column], errors="coerce"), dtype=float)
 
 
 def _is_one_chain(chains: pd.DataFrame) -> bool:

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from lthsweep.report.accuracy import accuracy
-from lthsweep.report.by_value import Overlay, accuracy_by_value, epochs_by_value, overlays
+from lthsweep.report.by_value import accuracy_by_value, epochs_by_value
 from lthsweep.report.content import Part, ReportInput
 from lthsweep.report.controls import controls_figure
 from lthsweep.report.curves import curves
 from lthsweep.report.heatmap import heatmap
 from lthsweep.report.layers import layer_sparsity
 from lthsweep.report.numbers import plural
+from lthsweep.report.overlay import Overlay, overlays
 from lthsweep.report.style import paper_style, render
 from lthsweep.report.summary import totals
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rich import box
 from rich.markup import escape
 from rich.table import Table
 
 from lthsweep.reduce.contrast import Contrast
 from lthsweep.report.axes import canonical, labels
 from lthsweep.report.numbers import DASH, as_float, interval, percent, points
+from lthsweep.report.plain_table import plain_table
 from lthsweep.report.verdicts import points_of
 
 __all__ = ["answer_lines", "every_row", "how_lines", "standings_table"]
@@ -50,7 +50,7 @@ def how_lines(found: Contrast, name: str) -> list[str]:
 def standings_table(found: Contrast) -> Table:
     """One line per point: the first value, its verdict, and the other values by verdict."""
     others = _varied(found)
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    table = plain_table()
     for heading in others:
         table.add_column(escape(heading.rpartition(".")[2]), justify="right", no_wrap=True)
     table.add_column("n", justify="right")
@@ -84,7 +84,7 @@ def standings_table(found: Contrast) -> Table:
 def every_row(found: Contrast) -> Table:
     """Every value at every point, with difference, interval and p."""
     others = _varied(found)
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    table = plain_table()
     headings = [*(axis.rpartition(".")[2] for axis in others), "rank", found.axis.rpartition(".")[2]]
     for heading in (*headings, "n", "mean ± sd", "difference [CI]", "p", "Holm", "verdict"):
         left = heading in ("verdict", found.axis.rpartition(".")[2])

@@ -8,13 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-from rich import box
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from lthsweep.report.axes import canonical, labels
-from lthsweep.report.numbers import DASH, as_float, count, percent, plural, size
+from lthsweep.report.numbers import DASH, as_float, count, percent, size
+from lthsweep.report.plain_table import add_axes, axis_cells, plain_table
 
 __all__ = ["structure_table"]
 
@@ -31,25 +29,18 @@ def structure_table(structures: pd.DataFrame, *, limit: int | None = None) -> Ta
     """
     names = [str(name) for name in structures.columns]
     axes = [name for name in names[: names.index("method")] if name != "prune.method"]
-    left_out = 0 if limit is None else max(len(structures) - limit, 0)
-    table = Table(
-        title="the network before and after pruning",
-        title_justify="left",
-        caption=f"{plural(left_out, 'row')} more; `lthsweep query --table structures` shows them"
-        if left_out
-        else None,
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        show_edge=False,
-        padding=(0, 1, 0, 0),
+    table = plain_table(
+        "the network before and after pruning",
+        rows=len(structures),
+        limit=limit,
+        shown_by="lthsweep query --table structures",
     )
     table.add_column("method", no_wrap=True)
-    for axis in axes:
-        table.add_column("k" if axis == "rewind_epoch" else escape(axis.rpartition(".")[2]), justify="right")
+    add_axes(table, axes)
     for heading in ("left %", *_MEASURES, "packed", "layers %"):
         table.add_column(heading, justify="right", no_wrap=True)
-    short = {axis: labels(canonical(value) for value in structures[axis]) for axis in axes}
-    shown = structures.iloc[: len(structures) - left_out].to_dict("records")
+    cells = axis_cells(structures, axes)
+    shown = structures.iloc[:limit].to_dict("records")
     before = [tuple(text(row, "_dense") for text in _MEASURES.values()) for row in shown]
     told: set[tuple[str, ...]] = set()
     for row, dense in sorted(zip(shown, before, strict=True), key=lambda pair: before.index(pair[1])):
@@ -59,7 +50,7 @@ def structure_table(structures: pd.DataFrame, *, limit: int | None = None) -> Ta
         control = "" if row["control"] in ("ticket", "") else f" {row['control']}"
         table.add_row(
             Text(f"{row['method']}{control}"),
-            *(Text(short[axis][canonical(row[axis])]) for axis in axes),
+            *cells(row),
             percent(row["weights_remaining"], 1),
             *(text(row, "") for text in _MEASURES.values()),
             size(row["bytes_sparse"]),

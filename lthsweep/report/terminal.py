@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from rich import box
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from lthsweep.report.axes import Axes, canonical, labels
+from lthsweep.report.axes import Axes, labels
 from lthsweep.report.numbers import DASH, as_float, flag, interval, percent, plural, points, times
+from lthsweep.report.plain_table import add_axes, axis_cells, heading_of, plain_table
 from lthsweep.report.summary import dead_layers, remaining, sparsest_matching, totals, verdict_of
 from lthsweep.report.verdicts import VERDICTS, points_of
 
@@ -79,27 +79,18 @@ def ticket_table(tickets: pd.DataFrame, *, title: str = "", limit: int | None = 
         limit: rows to show; a caption says how many were left out.
     """
     axes = Axes.of(tickets)
-    left_out = 0 if limit is None else max(len(tickets) - limit, 0)
-    table = Table(
-        title=escape(title) or None,
-        title_justify="left",
-        caption=f"{plural(left_out, 'row')} more; `lthsweep query` shows them" if left_out else None,
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        show_edge=False,
-        padding=(0, 1, 0, 0),
-    )
+    table = plain_table(title, rows=len(tickets), limit=limit, shown_by="lthsweep query")
     columns = [column for column in _COLUMNS if column.wanted is None or column.wanted(axes)]
     for heading in (axes.cut, "k"):
         table.add_column(heading, justify="right", no_wrap=True)
     for heading in axes.further:
         longest = max((len(str(v)) for v in tickets[heading]), default=0)
-        table.add_column(escape(heading.rpartition(".")[2]), overflow="fold", min_width=min(longest, 14))
+        table.add_column(heading_of(heading), overflow="fold", min_width=min(longest, 14))
     for column in columns:
         table.add_column(escape(column.heading), justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     table.add_column("remarks", min_width=0 if axes.further else 13)
-    shown = axes.normalise(tickets).iloc[: len(tickets) - left_out]
+    shown = axes.normalise(tickets).iloc[:limit]
     shown = shown.assign(_remaining=remaining(shown))
     short = {axis: labels(shown[axis]) for axis in axes.names}
     for row in shown.to_dict("records"):
@@ -124,29 +115,21 @@ def control_table(controls: pd.DataFrame, *, limit: int | None = None) -> Table:
     """
     names = [str(name) for name in controls.columns]
     axes = names[: names.index("control")]
-    left_out = 0 if limit is None else max(len(controls) - limit, 0)
-    table = Table(
-        title="ticket − control, paired by seed",
-        title_justify="left",
-        caption=f"{plural(left_out, 'row')} more; `lthsweep query --table controls` shows them"
-        if left_out
-        else None,
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        show_edge=False,
-        padding=(0, 1, 0, 0),
+    table = plain_table(
+        "ticket − control, paired by seed",
+        rows=len(controls),
+        limit=limit,
+        shown_by="lthsweep query --table controls",
     )
-    for axis in axes:
-        heading = "k" if axis == "rewind_epoch" else escape(axis.rpartition(".")[2])
-        table.add_column(heading, justify="right", overflow="fold")
+    add_axes(table, axes)
     table.add_column("control", no_wrap=True)
     for heading in ("n", "ticket", "control", "difference [CI]"):
         table.add_column(escape(heading), justify="right", no_wrap=True)
     table.add_column("finding", no_wrap=True)
-    short = {axis: labels(canonical(value) for value in controls[axis]) for axis in axes}
-    for row in controls.iloc[: len(controls) - left_out].to_dict("records"):
+    cells = axis_cells(controls, axes)
+    for row in controls.iloc[:limit].to_dict("records"):
         table.add_row(
-            *(Text(short[axis][canonical(row[axis])]) for axis in axes),
+            *cells(row),
             Text(str(row["control"])),
             _seeds(row),
             percent(row["ticket_accuracy"]),

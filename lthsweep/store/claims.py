@@ -10,19 +10,17 @@ owner of generation n dead, or released by its owner, links generation n + 1, an
 only. The last generation owns the run. The chain grows by a file per interruption and goes when the record is
 there, and only then: a straggler that starts a fresh chain afterwards finds the record, and leaves.
 
-An owner is dead if the SLURM job it ran in was started again since, or if its process on this machine is gone (or
-its pid belongs to a process started at another time), or, anywhere else, if its heartbeat, the time of
-modification of its claim, is too old. Ages are taken between times that the same file server gave, never from
-the clocks of two hosts.
+An owner is dead if it is known to have ended (`lthsweep.store.owners`), or, where that cannot be told, if its
+heartbeat, the time of modification of its claim, is too old. Ages are taken between times that the same file server
+gave, never from the clocks of two hosts.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import socket
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -30,68 +28,18 @@ from lthsweep.errors import StoreError
 from lthsweep.store import plainjson
 from lthsweep.store.commit import commit_new, read_whole, replace
 from lthsweep.store.layout import SweepDir
+from lthsweep.store.owners import Owner, has_ended, is_here, this_process
 
 __all__ = [
     "Owner",
     "claimed_keys",
     "evict",
-    "has_ended",
     "holder",
     "refresh",
     "release",
     "take",
     "this_process",
 ]
-
-
-@dataclass(frozen=True)
-class Owner:
-    """Who holds a claim.
-
-    Attributes:
-        host: its name, for people.
-        place: boot id and pid namespace: where `pid` means something; "" if unknown.
-        pid: process id.
-        start: when that process started, in the kernel's ticks since boot; tells a reused pid from the old
-            one.
-        token: unique per owner, so that two owners in one process are two.
-        job: the SLURM job it runs in; "" outside of one.
-        restarts: how often SLURM had started that job again by then. A job runs once at a time, so an owner of
-            the same job with fewer restarts is dead.
-    """
-
-    host: str
-    place: str
-    pid: int
-    start: int
-    token: str
-    job: str = ""
-    restarts: int = 0
-
-
-def this_process() -> Owner:
-    """A new owner that lives as long as this process."""
-    pid = os.getpid()
-    return Owner(
-        host=socket.gethostname(),
-        place=_place(),
-        pid=pid,
-        start=_start_of(pid) or 0,
-        token=os.urandom(16).hex(),
-        job=os.environ.get("SLURM_JOB_ID", ""),
-        restarts=int(os.environ.get("SLURM_RESTART_COUNT") or 0),
-    )
-
-
-def has_ended(owner: Owner) -> bool:
-    """Whether an owner is known to have ended: by its job if that was started again, by its process if that was here.
-
-    False means that this cannot be told from here.
-    """
-    here = this_process()
-    if owner.job and owner.job == here.job and owner.restarts < here.restarts:
-        return True  # though its process may be there still, stopped, or out of SLURM's reach
-    return bool(owner.place) and owner.place == here.place and _start_of(owner.pid) != owner.start
 
 
 def take(sweep: SweepDir, key: str, owner: Owner, stale_seconds: float) -> bool:
@@ -226,24 +174,8 @@ def _chain(sweep: SweepDir, key: str, start: int) -> Iterator[tuple[int, Owner |
             data = read_whole(sweep.claim(key, generation))
         except FileNotFoundError:
             return
-        yield generation, _parse(data)
+        yield generation, Owner.parse(data)
         generation += 1
-
-
-def _parse(data: bytes) -> Owner | None:
-    try:
-        content: Any = plainjson.load(data)
-        return Owner(
-            host=str(content["host"]),
-            place=str(content["place"]),
-            pid=int(content["pid"]),
-            start=int(content["start"]),
-            token=str(content["token"]),
-            job=str(content.get("job", "")),
-            restarts=int(content.get("restarts", 0)),
-        )
-    except (ValueError, KeyError, TypeError):
-        return None
 
 
 def _is_free(path: Path, owner: Owner | None, stale_seconds: float) -> bool:
@@ -251,8 +183,7 @@ def _is_free(path: Path, owner: Owner | None, stale_seconds: float) -> bool:
         return _is_released(path) or _age(path) > stale_seconds
     if has_ended(owner):
         return True
-    lives_here = bool(owner.place) and owner.place == _place()
-    return not lives_here and _age(path) > stale_seconds
+    return not is_here(owner) and _age(path) > stale_seconds
 
 
 def _is_released(path: Path) -> bool:
@@ -286,21 +217,3 @@ def _clear(sweep: SweepDir, key: str) -> None:
                 f"cannot remove {sweep.claim(key, generation)}: {error.strerror or error}; "
                 f"delete it when no worker runs"
             ) from error
-
-
-def _place() -> str:
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:  # no /proc: pids cannot be asked, heartbeats decide
-        return ""
-
-
-def _start_of(pid: int) -> int | None:
-    """When a process started; None if there is none, or only its exit status is left."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    fields = text.rpartition(")")[2].split()  # the name in parentheses may hold anything
-    return None if fields[0] in "ZX" else int(fields[19])

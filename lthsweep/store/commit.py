@@ -15,11 +15,13 @@ import errno
 import os
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lthsweep.errors import StoreError
 
-__all__ = ["commit_new", "is_temporary", "read_whole", "replace", "sweep_temps"]
+__all__ = ["commit_new", "is_temporary", "read_whole", "reading", "replace", "sweep_temps"]
 
 _TEMP_SUFFIX = ".tmp"
 _LOCK_SUFFIX = ".publishing"
@@ -87,13 +89,20 @@ def read_whole(path: Path) -> bytes:
         FileNotFoundError: if it is not there.
         StoreError: if it cannot be read.
     """
-    try:
+    with reading(path):
         try:
             return path.read_bytes()
         except OSError as error:
             if error.errno != errno.ESTALE:
                 raise
             return path.read_bytes()
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what goes wrong with reading a file into a StoreError; a FileNotFoundError stays what it is."""
+    try:
+        yield
     except FileNotFoundError:
         raise
     except OSError as error:

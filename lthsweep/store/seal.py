@@ -13,7 +13,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from lthsweep.errors import CorruptRecordError, StoreError
+from lthsweep.errors import CorruptRecordError
+from lthsweep.store.commit import reading
 
 __all__ = [
     "SCHEMA",
@@ -98,15 +99,8 @@ def read_seal(path: Path) -> Seal:
         StoreError: if the file cannot be read.
         CorruptRecordError: as `parse_seal`.
     """
-    try:
+    with reading(path):
         tail = _tail(path)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise StoreError(
-            f"cannot read {path}: {error.strerror or error}; check its permissions "
-            f"and the file system's health"
-        ) from error
     return parse_seal(tail, path)
 
 

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 
 import torch
 from torch import Tensor
 from torch.func import functional_call, vmap
 
 from lthsweep.training.alike import check_alike
+from lthsweep.training.dropout import DrawnAlone, has_dropout
 from lthsweep.training.epochs import BetweenSteps, Ending, train
 from lthsweep.training.loop import Training
 from lthsweep.training.metrics import Score, tally_of, total
@@ -73,10 +74,6 @@ class Bundle(Team):
         for name, parameter in parameters.items():
             parameter.requires_grad_(named[0][name].requires_grad)
         buffers = _side_by_side([dict(training.model.named_buffers()) for training in trainings])
-        sums = Sums([training.progress for training in trainings])
-        for training in trainings:
-            training.sums.read()
-            training.sums = sums
 
         def batched(made: OfOne) -> Batched:
             return _batched(leader.model, parameters, buffers, made)
@@ -88,13 +85,16 @@ class Bundle(Team):
             buffers,
             _side_by_side([training.multipliers for training in trainings]),
             optimizer_over(parameters.values(), leader.options["optimizer"]),
-            sums,
+            Sums([training.progress for training in trainings]),
         )
         self.tally = batched(lambda network: tally_of(network, precision=precision))
         self._named = named
         self._take_states()
 
     def __enter__(self) -> Bundle:
+        for training in self.members:
+            training.sums.read()
+            training.sums = self.sums
         self._quiet = ExitStack()
         self._quiet.enter_context(warnings.catch_warnings())
         # An operation that functorch takes member by member is slow, not wrong; `measured_width` sees how slow.
@@ -139,12 +139,15 @@ class Bundle(Team):
                 for training, named in zip(self.members, self._named, strict=True)
                 if named[name] in training.optimizer.state
             ]
-            for entry, value in states[0].items() if states else ():
+            for entry in states[0] if states else ():
+                values = [state[entry] for state in states]
                 self.optimizer.state[parameter][entry] = (
-                    _whole([state[entry] for state in states]) if _is_elementwise(entry, value) else value
+                    _whole(values) if _is_elementwise(entry, values[0]) else values[0]
                 )
+        self._hand_out_states()
 
     def _hand_out_states(self) -> None:
+        """Views of momenta; of the count of steps the one that goes on counting."""
         for name, parameter in self.parameters.items():
             for entry, value in self.optimizer.state.get(parameter, {}).items():
                 for number, (training, named) in enumerate(zip(self.members, self._named, strict=True)):
@@ -155,8 +158,11 @@ class Bundle(Team):
 def _batched(model: torch.nn.Module, parameters: Tensors, buffers: Tensors, made: OfOne) -> Batched:
     """What `made` makes of one network, of all at once whose tensors are stacked; the code run is that of `model`."""
 
+    drawn: Callable[[], AbstractContextManager[object]] = DrawnAlone if has_dropout(model) else nullcontext
+
     def one(parameters: Tensors, buffers: Tensors, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        return made(lambda batch: functional_call(model, (parameters, buffers), (batch,)))(images, labels)
+        with drawn():
+            return made(lambda batch: functional_call(model, (parameters, buffers), (batch,)))(images, labels)
 
     # Random layers draw once for all: each member draws as it would alone.
     fused = vmap(one, in_dims=(0, 0, None, None), randomness="same")

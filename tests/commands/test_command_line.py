@@ -5,13 +5,31 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import tomllib
 
 import pytest
 
-from tests.launch.sweeps import lthsweep, write_tiny
+from lthsweep.store.layout import SweepDir
+from tests.commands.asked import lthsweep
+from tests.launch import sweeps
+from tests.launch.sweeps import write_tiny
 
 FORMULA = {"seeds": 2, "epochs": 2, "rewinds": 2, "sparsities": 2, "mean_k": 0.5}
+
+
+@pytest.fixture
+def own(finished, tmp_path):
+    """A copy of the finished sweep's directory, to change and to break."""
+    return SweepDir(shutil.copytree(finished.path, tmp_path / "sweep"))
+
+
+@pytest.fixture(scope="module")
+def installation(cache, tmp_path_factory):
+    """What `doctor` finds on a machine without SLURM, by what was looked at."""
+    nowhere = {"PATH": str(tmp_path_factory.mktemp("bin"))}
+    told = json.loads(lthsweep("doctor", "--json", cache=cache, environ=nowhere).stdout)
+    return {check["what"]: check for check in told}
 
 
 def test_help_lists_every_verb(cache):
@@ -33,6 +51,14 @@ def test_help_lists_every_verb(cache):
         "doctor",
     ):
         assert f" {verb} " in said
+
+
+@pytest.mark.parametrize("arguments", [["presets"], ["presets", "digit-lenet"]])
+def test_a_process_of_its_own_says_the_same_and_leaves_alike(cache, arguments):
+    """As users start it; the other tests here ask in this process, where a command takes no second to start."""
+    apart, here = sweeps.lthsweep(*arguments, cache=cache), lthsweep(*arguments, cache=cache)
+
+    assert (apart.returncode, apart.stdout, apart.stderr) == (here.returncode, here.stdout, here.stderr)
 
 
 def test_init_writes_a_commented_file_that_plans_and_never_overwrites(cache, tmp_path):
@@ -205,38 +231,30 @@ def test_report_writes_figures_and_one_page(finished, cache):
     assert kinds == {".png", ".svg"}
 
 
-def test_doctor_finds_a_flipped_bit_quarantines_it_and_run_mends_it(cache, tmp_path):
-    sweep = tmp_path / "sweep"
-    lthsweep("run", write_tiny(tmp_path), "--out", sweep, cache=cache)
-    assert lthsweep("doctor", sweep, cache=cache).returncode == 0
-    victim = next(iter(sorted((sweep / "records").glob("*.h5"))))
+def test_doctor_finds_a_flipped_bit_quarantines_it_and_run_mends_it(own, cache):
+    assert lthsweep("doctor", own.path, cache=cache).returncode == 0
+    victim = own.record(own.record_keys()[0])
     damaged = bytearray(victim.read_bytes())
     damaged[len(damaged) // 2] ^= 1
     victim.write_bytes(damaged)
 
-    found = lthsweep("doctor", sweep, cache=cache)
-    mended = lthsweep("doctor", sweep, "--quarantine", cache=cache)
+    found = lthsweep("doctor", own.path, cache=cache)
+    mended = lthsweep("doctor", own.path, "--quarantine", cache=cache)
 
     assert found.returncode == 1
     assert victim.name in found.stdout
     assert mended.returncode == 0
     assert not victim.exists()
-    assert lthsweep("run", sweep, cache=cache).returncode == 0
-    assert lthsweep("doctor", sweep, cache=cache).returncode == 0
+    assert lthsweep("run", own.path, cache=cache).returncode == 0
+    assert lthsweep("doctor", own.path, cache=cache).returncode == 0
 
 
-def test_doctor_checks_the_installation(cache):
-    told = json.loads(lthsweep("doctor", "--json", cache=cache).stdout)
-
-    assert next(check for check in told if check["what"] == "import torch, torchvision")["ok"]
+def test_doctor_checks_the_installation(installation):
+    assert installation["import torch, torchvision"]["ok"]
 
 
-def test_a_machine_without_slurm_is_in_order(cache, tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
-
-    told = {check["what"]: check for check in json.loads(lthsweep("doctor", "--json", cache=cache).stdout)}
-
-    assert told["SLURM"] == {"what": "SLURM", "found": "not here", "ok": True}
+def test_a_machine_without_slurm_is_in_order(installation):
+    assert installation["SLURM"] == {"what": "SLURM", "found": "not here", "ok": True}
 
 
 def test_doctor_names_folders_that_others_may_write_to(finished, cache):
@@ -312,24 +330,19 @@ def test_what_a_hurried_user_types_is_answered_not_traced(finished, cache, tmp_p
 
 def test_a_pattern_that_excludes_nothing_is_found_before_anything_is_trained(cache, tmp_path):
     sweep = tmp_path / "sweep"
+    changes = ["--set", "prune.exclude=['fc9']", "--set", "local.workers=1"]
 
-    ended = lthsweep(
-        "run", write_tiny(tmp_path), "--out", sweep, "--set", "prune.exclude=['fc9']", "-q", cache=cache
-    )
+    ended = lthsweep("run", write_tiny(tmp_path), "--out", sweep, *changes, "-q", cache=cache)
 
     assert ended.returncode == 1
     assert "fc9" in ended.stderr
     assert not list((sweep / "records").iterdir())
 
 
-def test_a_changed_file_leaves_the_one_before_beside_it(cache, tmp_path):
-    sweep = tmp_path / "sweep"
-    lthsweep(
-        "run", write_tiny(tmp_path, epochs=1), "--out", sweep, "--set", "grid.rewind_epoch=[0]", cache=cache
-    )
-    before = (sweep / "sweep.toml").read_bytes()
+def test_a_changed_file_leaves_the_one_before_beside_it(own, cache):
+    before = own.sweep_toml.read_bytes()
 
-    lthsweep("run", sweep, "--set", "grid.sparsity=[0.5]", cache=cache)
+    lthsweep("run", own.path, "--set", "grid.sparsity=[0.5]", cache=cache)
 
-    assert (sweep / "sweep.previous.toml").read_bytes() == before
-    assert (sweep / "sweep.toml").read_bytes() != before
+    assert (own.path / "sweep.previous.toml").read_bytes() == before
+    assert own.sweep_toml.read_bytes() != before

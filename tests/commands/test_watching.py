@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import time
 from dataclasses import asdict
+from functools import partial
 
 import pytest
 
@@ -17,7 +17,8 @@ from lthsweep.plan.grid import expand
 from lthsweep.spec import dump_spec, load_spec
 from lthsweep.store import claims, failures, plainjson, progress
 from lthsweep.store.layout import SweepDir
-from tests.launch.sweeps import command, environment, write_tiny
+from tests.commands.asked import lthsweep
+from tests.launch.sweeps import write_tiny
 
 
 @pytest.fixture
@@ -41,17 +42,7 @@ def ask(cache, tmp_path):
     nowhere = tmp_path / "bin"
     nowhere.mkdir()
 
-    def asked(*arguments):
-        return subprocess.run(
-            command(*arguments),
-            capture_output=True,
-            text=True,
-            env={**environment(cache), "PATH": str(nowhere)},
-            timeout=120,
-            check=False,
-        )
-
-    return asked
+    return partial(lthsweep, cache=cache, environ={"PATH": str(nowhere)})
 
 
 def submit(sweep, *parcels, number=1, kind="train", job="77"):

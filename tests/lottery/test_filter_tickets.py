@@ -33,7 +33,7 @@ from tests.lottery.cases import (
     undisturbed,
 )
 
-NAMES = ["lenet", "mobilenet"]
+NAMES = ["lenet", "short"]
 
 
 def filters(sparsity=0.6, point=1, **changes):
@@ -136,7 +136,7 @@ def test_the_network_that_is_run_is_counted(packed, name):
 
 
 @pytest.mark.parametrize("stop", [STEPS + 1, 2 * STEPS, 3 * STEPS - 1])
-@pytest.mark.parametrize(("name", "optimizer"), [("lenet", "adam"), ("mobilenet", "sgd")])
+@pytest.mark.parametrize(("name", "optimizer"), [("lenet", "adam"), ("short", "sgd")])
 def test_stopped_anywhere_it_goes_on_bit_for_bit(packed, name, optimizer, stop):
     """The checkpoint is of the small network, which the parent's weights and masks tell again."""
     trunk = trunk_of(packed, name, optimizer)
@@ -152,7 +152,7 @@ def test_stopped_anywhere_it_goes_on_bit_for_bit(packed, name, optimizer, stop):
 @pytest.mark.parametrize("scope", ["global", "layer"])
 def test_levels_remove_more_of_what_is_left(packed, scope):
     """Iterative pruning: the parent's masks tell which filters are gone, and these stay gone."""
-    trunk = trunk_of(packed, "mobilenet")
+    trunk = trunk_of(packed, "short")
     first = undisturbed(trunk, filters(0.4, scope=scope))
 
     second = finished(ticket_of(trunk, filters(0.7, scope=scope), parent=parent_of(first), level=2))
@@ -261,7 +261,7 @@ def test_removing_what_the_lasso_brought_to_zero_changes_nothing(packed, name):
 
 def test_a_small_ticket_with_lasso_goes_on_bit_for_bit(packed):
     """Its groups are those that are left."""
-    trunk = trunk_with_lasso(packed, 0.05, "mobilenet")
+    trunk = trunk_with_lasso(packed, 0.05, "short")
     watch = Watch(stop=2 * STEPS - 1)
 
     assert ticket_of(trunk, filters(), between_steps=watch) is None

@@ -6,6 +6,7 @@ import hashlib
 import math
 import subprocess
 import sys
+from operator import itemgetter
 from pathlib import Path
 
 import pytest
@@ -82,12 +83,12 @@ def test_another_process_draws_the_same_bits():
 
 
 @pytest.mark.parametrize("init", INITIALIZERS)
-@pytest.mark.parametrize("name", ["lenet_300_100", "mobilenet_v2"])
-def test_building_leaves_the_global_random_state_alone(name, init):
+@pytest.mark.parametrize("options", [SMALL, {"name": "mobilenet_v2", "width": 0.25}], ids=itemgetter("name"))
+def test_building_leaves_the_global_random_state_alone(options, init):
     """Building a second model in a process must not move anybody's dropout."""
     before = torch.get_rng_state()
 
-    build_model({"name": name, "init": init}, input_shape=CIFAR, classes=10, seed=0)
+    build_model({**options, "init": init}, input_shape=CIFAR, classes=10, seed=0)
 
     assert torch.equal(torch.get_rng_state(), before)
 

@@ -30,6 +30,14 @@ def make_plan(*, prune=None, train=None, margin=0.002, **grid):
     return expand(spec_of(tables))
 
 
+def large_plan(rewinds):
+    """3 dense runs and 3 × 68 tickets for each of so many rewind epochs."""
+    sparsities = [round(0.3 + i / 100, 2) for i in range(68)]
+    return make_plan(
+        train={"epochs": 60}, seed=[0, 1, 2], rewind_epoch=list(range(rewinds)), sparsity=sparsities
+    )
+
+
 def make_record(
     run, *, accuracy=None, outcome="finished", host="h1", epochs=3, dead=(), audit_ok=True, **metrics
 ):

@@ -13,7 +13,7 @@ import pytest
 from h5py import h5f, h5o
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reduce_cases import all_facts, make_plan, make_record, write_records
+from reduce_cases import all_facts, large_plan, make_plan, make_record, write_records
 
 from lthsweep.errors import StoreError
 from lthsweep.reduce import merge as merge_module
@@ -110,7 +110,7 @@ def test_another_process_makes_the_same_bytes():
         """
         import hashlib, sys
         sys.path[:0] = {paths!r}
-        from reduce_cases import all_facts, make_plan
+        from reduce_cases import all_facts, large_plan, make_plan
         from lthsweep.reduce.merge import reduce_records
         from lthsweep.reduce.table import encode_table
         plan = make_plan()
@@ -381,9 +381,11 @@ def test_h5dump_reads_the_table(sweep, plan):
     assert '"records_sha256"' in shown.stdout
 
 
-@pytest.mark.slow
-def test_ten_thousand_records_merge_in_a_gigabyte(tmp_path):
-    """A grid of 3333 tickets in 3 seeds: all rows are there, and memory stays under 1 GB."""
+@pytest.mark.parametrize(
+    ("rewinds", "megabytes"), [(4, 200), pytest.param(49, 1000, marks=pytest.mark.heavy)]
+)
+def test_thousands_of_records_merge_in_little_memory(tmp_path, rewinds, megabytes):
+    """A grid of 3 seeds: all rows are there; 9999 records are merged in less than 1 GB."""
     script = tmp_path / "merge_many.py"
     script.write_text(
         textwrap.dedent(
@@ -393,8 +395,8 @@ def test_ten_thousand_records_merge_in_a_gigabyte(tmp_path):
             from pathlib import Path
             from lthsweep.reduce.merge import merge
             from lthsweep.store.layout import SweepDir
-            from merge_many_plan import make
-            sweep, plan = SweepDir(Path({folder!r})), make()
+            from reduce_cases import large_plan
+            sweep, plan = SweepDir(Path({folder!r})), large_plan({rewinds})
             start = time.perf_counter()
             merge(sweep, plan)
             cold = time.perf_counter() - start
@@ -405,27 +407,11 @@ def test_ten_thousand_records_merge_in_a_gigabyte(tmp_path):
             peak = int(open("/proc/self/status").read().partition("VmHWM:")[2].split()[0]) * 1024
             print(json.dumps([cold, again, peak]))
             """
-        ).format(paths=[str(tmp_path), *sys.path], folder=str(tmp_path / "sweep"))
+        ).format(paths=sys.path, folder=str(tmp_path / "sweep"), rewinds=rewinds)
     )
-    (tmp_path / "merge_many_plan.py").write_text(
-        textwrap.dedent(
-            """
-            from reduce_cases import make_plan
-            def make():
-                return make_plan(
-                    train={"epochs": 60}, seed=list(range(3)), rewind_epoch=list(range(49)),
-                    sparsity=[round(0.3 + i / 100, 2) for i in range(68)],
-                )
-            """
-        )
-    )
-    sys.path.insert(0, str(tmp_path))
-    try:
-        from merge_many_plan import make
-    finally:
-        sys.path.remove(str(tmp_path))
-    plan = make()
-    assert len(plan.runs) == 9999
+    plan = large_plan(rewinds)
+    runs = 3 + 3 * 68 * rewinds
+    assert len(plan.runs) == runs
     sweep = SweepDir(tmp_path / "sweep").create()
     for run in plan.runs.values():
         sweep.record(run.key).write_bytes(encode(make_record(run, epochs=30)))
@@ -435,8 +421,8 @@ def test_ten_thousand_records_merge_in_a_gigabyte(tmp_path):
     print(f"merge of {len(plan.runs)} records: {cold:.1f} s, again {again:.1f} s, peak {peak / 1e6:.0f} MB")
 
     frames = read_table(sweep.table)
-    assert len(frames["runs"]) == 9999
-    assert len(frames["tickets"]) == 68 * 49
-    assert len(frames["curves"]) == 9999 * 30
+    assert len(frames["runs"]) == runs
+    assert len(frames["tickets"]) == 68 * rewinds
+    assert len(frames["curves"]) == runs * 30
     assert set(frames["runs"]["state"]) == {"done"}
-    assert peak < 1e9
+    assert peak < megabytes * 1e6

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 from report_frames import sweep
 
-from lthsweep.report.by_value import accuracy_by_value, epochs_by_value, overlays
+from lthsweep.report.by_value import accuracy_by_value, epochs_by_value
 from lthsweep.report.content import ReportInput
+from lthsweep.report.overlay import overlays
 from lthsweep.report.style import paper_style, render
 
 INITS = {"model.init": ["kaiming_normal", "xavier_normal", "orthogonal"]}

@@ -12,9 +12,10 @@ import sys
 import pytest
 
 from lthsweep.errors import StoreError
-from lthsweep.store import claims, plainjson
-from lthsweep.store.claims import Owner, claimed_keys, evict, holder, refresh, release, take, this_process
+from lthsweep.store import owners, plainjson
+from lthsweep.store.claims import claimed_keys, evict, holder, refresh, release, take
 from lthsweep.store.layout import SweepDir
+from lthsweep.store.owners import Owner, this_process
 from tests.store.factory import names
 
 KEY = "0123456789abcdef0123"
@@ -121,7 +122,7 @@ def test_a_process_that_only_left_its_exit_status_is_dead(sweep):
     """A killed child that its parent has not waited for yet still has a pid."""
     child = subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE)
     assert child.stdout is not None
-    owner = dataclasses.replace(this_process(), pid=child.pid, start=claims._start_of(child.pid) or 0)
+    owner = dataclasses.replace(this_process(), pid=child.pid, start=owners._start_of(child.pid) or 0)
     take(sweep, KEY, owner, STALE)
     child.stdout.read()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)

@@ -1,0 +1,103 @@
+"""A round of a budget run: a training that may end before its schedule does, with the run's accounts in its state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from lthsweep.lottery.ledger import Ledger
+from lthsweep.training.group_lasso import GroupLasso
+from lthsweep.training.loop import Training, TrainingData
+from lthsweep.training.pace import Pace
+
+__all__ = ["Round"]
+
+
+class Round(Training):
+    """One training of a budget run.
+
+    Args:
+        model, data, options, seed, start_step, lasso: as for `Training`.
+        masks: of the round; empty for the dense one.
+        ledger: of the run.
+        now: seconds that the run has spent.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data: TrainingData,
+        options: Mapping[str, Any],
+        *,
+        seed: int,
+        start_step: int,
+        masks: Mapping[str, torch.Tensor],
+        lasso: GroupLasso | None,
+        ledger: Ledger,
+        now: Callable[[], float],
+    ) -> None:
+        super().__init__(model, data, options, seed=seed, start_step=start_step, masks=masks, lasso=lasso)
+        self.masks = masks
+        self.start_step = start_step
+        self._ledger = ledger
+        self._now = now
+
+    @property
+    def epochs_done(self) -> float:
+        """Epochs of the round so far; the first may be the rest of one, and the last may have been broken off."""
+        return (self.progress.step - self.start_step) / self.steps_per_epoch
+
+    @property
+    def first_epoch(self) -> int:
+        """The epoch, counted from 0, in which the round starts."""
+        return self.start_step // self.steps_per_epoch
+
+    @property
+    def length(self) -> int:
+        """Epochs of the round at full length; the first may be the rest of one."""
+        return self.epochs - self.first_epoch
+
+    def end_after(self, epochs: int) -> None:
+        """Reach the end of the schedule after so many epochs of the round, more than are done."""
+        stop = (self.first_epoch + epochs) * self.steps_per_epoch
+        if stop != self.total_steps:
+            step = self.progress.step
+            position = float(step) if self.pace is None else self.pace.position(step)
+            self.pace = Pace(step, position, stop, self.epochs * self.steps_per_epoch)
+            self._ledger.pace = self.pace
+
+    def go_on_counting(self, before: Round) -> None:
+        """What was trained and how long adds up over all rounds."""
+        self.progress.images = before.progress.images
+        self.progress.seconds_train = before.progress.seconds_train + before.progress.seconds_epoch
+
+    def standing(self) -> dict[str, Any]:
+        """As for any training, over all rounds; and which of them this is."""
+        ledger, ahead = self._ledger, self._ledger.ahead
+        if ahead is None:
+            planned, phase = 2.0 * self.epochs, "profile"
+        else:
+            planned = ahead.current + ahead.prunings * ahead.epochs
+            phase = (
+                f"round {ledger.made + 1} of {ledger.made + ahead.prunings}" if ahead.prunings else "ticket"
+            )
+        return super().standing() | {
+            "epoch": round(ledger.epochs_before + self.epochs_done, 2),
+            "epochs": round(ledger.epochs_before + planned, 2),
+            "phase": phase,
+        }
+
+    def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """What a resumed run needs: of this round, and of the whole run."""
+        tensors, progress = super().state()
+        self._ledger.spent = self._now()
+        tensors |= {f"mask/{name}": mask for name, mask in self.masks.items()}
+        return tensors, progress | {"budget": self._ledger.to_dict()}
+
+    def restore(self, tensors: Mapping[str, torch.Tensor], progress: Mapping[str, Any]) -> None:
+        """Go on from `state`; the ledger and the masks were given to the constructor."""
+        super().restore(tensors, {name: value for name, value in progress.items() if name != "budget"})
+        self.pace = self._ledger.pace

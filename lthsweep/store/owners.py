@@ -1,0 +1,107 @@
+"""Who holds a claim: a process, told from any other by its machine, its start and, on SLURM, its job.
+
+An owner has ended if the SLURM job it ran in was started again since, or if its process on this machine is gone, or its
+pid belongs to a process started at another time. Of owners elsewhere nothing can be told from here.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lthsweep.store import plainjson
+
+__all__ = ["Owner", "has_ended", "is_here", "this_process"]
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who holds a claim.
+
+    Attributes:
+        host: its name, for people.
+        place: boot id and pid namespace: where `pid` means something; "" if unknown.
+        pid: process id.
+        start: when that process started, in the kernel's ticks since boot; tells a reused pid from the old
+            one.
+        token: unique per owner, so that two owners in one process are two.
+        job: the SLURM job it runs in; "" outside of one.
+        restarts: how often SLURM had started that job again by then. A job runs once at a time, so an owner of
+            the same job with fewer restarts is dead.
+    """
+
+    host: str
+    place: str
+    pid: int
+    start: int
+    token: str
+    job: str = ""
+    restarts: int = 0
+
+    @classmethod
+    def parse(cls, data: bytes) -> Owner | None:
+        """The owner that a claim names; None if it was released or cannot be read."""
+        try:
+            content: Any = plainjson.load(data)
+            return cls(
+                host=str(content["host"]),
+                place=str(content["place"]),
+                pid=int(content["pid"]),
+                start=int(content["start"]),
+                token=str(content["token"]),
+                job=str(content.get("job", "")),
+                restarts=int(content.get("restarts", 0)),
+            )
+        except (ValueError, KeyError, TypeError):
+            return None
+
+
+def this_process() -> Owner:
+    """A new owner that lives as long as this process."""
+    pid = os.getpid()
+    return Owner(
+        host=socket.gethostname(),
+        place=_place(),
+        pid=pid,
+        start=_start_of(pid) or 0,
+        token=os.urandom(16).hex(),
+        job=os.environ.get("SLURM_JOB_ID", ""),
+        restarts=int(os.environ.get("SLURM_RESTART_COUNT") or 0),
+    )
+
+
+def has_ended(owner: Owner) -> bool:
+    """Whether an owner is known to have ended: by its job if that was started again, by its process if that was here.
+
+    False means that this cannot be told from here.
+    """
+    here = this_process()
+    if owner.job and owner.job == here.job and owner.restarts < here.restarts:
+        return True  # though its process may be there still, stopped, or out of SLURM's reach
+    return is_here(owner) and _start_of(owner.pid) != owner.start
+
+
+def is_here(owner: Owner) -> bool:
+    """Whether an owner's pid means something here."""
+    return bool(owner.place) and owner.place == _place()
+
+
+def _place() -> str:
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:  # no /proc: pids cannot be asked, heartbeats decide
+        return ""
+
+
+def _start_of(pid: int) -> int | None:
+    """When a process started; None if there is none, or only its exit status is left."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    fields = text.rpartition(")")[2].split()  # the name in parentheses may hold anything
+    return None if fields[0] in "ZX" else int(fields[19])
