@@ -106,7 +106,7 @@ CASES: Mapping[str, Mapping[str, Case]] = {
             epochs=2,
         ),
     },
-    "quick": {"lenet": _lenet((8_400, 1_000), 600), "resnet20": _resnet((160, 64))},
+    "quick": {"lenet": _lenet((6_000, 1_000), 600), "resnet20": _resnet((160, 64))},
     "full": {
         "lenet": _lenet((11_000, 2_000), 1_000),
         "resnet20": _resnet((288, 128)),
