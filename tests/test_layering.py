@@ -195,7 +195,7 @@ def test_the_benchmark_trains_in_programs_of_their_own():
     with_torch = {module for module in modules() if room(module) == "bench" and way_to_torch(module)}
 
     assert with_torch == {
-        f"lthsweep.bench.{program}" for program in ("bare", "loaders", "naive", "peak", "sharing")
+        f"lthsweep.bench.{program}" for program in ("bare", "epoch", "loaders", "naive", "peak", "sharing")
     }
 
 

@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="lthsweep.bench", description=__doc__)
     parser.add_argument(
-        "--size", choices=SIZES, default="quick", help="quick takes minutes, full most of two hours"
+        "--size", choices=SIZES, default="quick", help="quick takes six minutes, full an hour"
     )
     parser.add_argument("--only", choices=PARTS, action="append", default=[], help="a part; may be repeated")
     parser.add_argument("--repeats", type=int, help="of each program; default by size")

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-import statistics
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lthsweep.bench.bound import measure_bound
-from lthsweep.bench.cases import CASES, MEMORY, POOL, Case, tables_of
+from lthsweep.bench.cases import CASES, Case, tables_of
 from lthsweep.bench.conditions import Busy, conditions
+from lthsweep.bench.epochs import measure_epochs
+from lthsweep.bench.grids import measure_grid
 from lthsweep.bench.images import pack_images
 from lthsweep.bench.memory import peaks, shares
-from lthsweep.bench.rungs import LADDER, Climb, ask, climb, plan_of
-from lthsweep.launch.machine import usable_cores
+from lthsweep.bench.probes import EPOCH, MEMORY, POOL, STEPS
+from lthsweep.bench.programs import ask
+from lthsweep.bench.rungs import LADDER
+from lthsweep.bench.spread import ratios, spread
 from lthsweep.launch.settle import ALLOCATOR_VARIABLES, thread_variables
-from lthsweep.plan.cost import cost_of
 
-__all__ = ["PARTS", "Effort", "bench", "effort_of", "spread"]
+__all__ = ["PARTS", "Effort", "bench", "effort_of"]
 
 Tell = Callable[[str], None]
 
-PARTS = ("lenet", "resnet20", "mobilenet_v2", "loop", "pool", "memory")
+GRIDS = ("lenet", "resnet20", "mobilenet_v2")
+
+PARTS = (*GRIDS, "epoch", "loop", "pool", "memory")
 
 
 @dataclass(frozen=True)
@@ -32,16 +36,15 @@ class Effort:
 
     Attributes:
         repeats: of every measurement, in turns.
-        rungs: of `LADDER`.
-        share: of the grid that the nested loop answers in each repeat, another part each time; its time is scaled by
-            the epochs it counted to those of the grid. Its cells are independent, and cost what their epochs cost.
+        rungs: grid → rungs of `LADDER`.
+        share: of a grid that a nested loop answers in each turn, see `lthsweep.bench.grids`.
         loop: case → (rounds, steps of a round) of the comparison of loops.
         pools: sweeps for the bound.
         parts: what of `PARTS` there is.
     """
 
     repeats: int
-    rungs: tuple[str, ...]
+    rungs: Mapping[str, tuple[str, ...]]
     share: float
     loop: Mapping[str, tuple[int, int]]
     pools: int
@@ -50,27 +53,27 @@ class Effort:
 
 _EFFORTS: Mapping[str, Effort] = {
     "tiny": Effort(
-        repeats=2,
-        rungs=("naive", "ours", "ours_bf16"),
+        repeats=1,
+        rungs=dict.fromkeys(GRIDS, tuple(LADDER)),
         share=0.5,
         loop={"lenet": (2, 4)},
         pools=1,
-        parts=("lenet", "loop", "pool", "memory"),
+        parts=PARTS,
     ),
     "quick": Effort(
-        repeats=2,
-        rungs=("naive", "ours", "ours_bf16"),
-        share=0.25,
-        loop={"lenet": (9, 100), "resnet20": (3, 5)},
+        repeats=3,
+        rungs={"lenet": ("naive", "ours"), "resnet20": ("naive", "ours", "ours_bf16")},
+        share=1 / 8,
+        loop={"lenet": (15, 100), "resnet20": (3, 5)},
         pools=1,
         parts=("lenet", "resnet20", "loop", "pool"),
     ),
     "full": Effort(
         repeats=3,
-        rungs=tuple(LADDER),
-        share=1.0,
+        rungs=dict.fromkeys(GRIDS, tuple(LADDER)),
+        share=1 / 8,
         loop={"lenet": (21, 200), "resnet20": (9, 10)},
-        pools=3,
+        pools=2,
         parts=PARTS,
     ),
 }
@@ -109,105 +112,37 @@ def bench(
                 continue
             share = Busy()
             if part in CASES[size]:
-                found |= _grid(CASES[size][part], effort, repeats, folder, tell)
+                case = CASES[size][part]
+                found |= measure_grid(case, effort.rungs[part], effort.share, repeats, folder / part, tell)
+            elif part == "epoch":
+                found["epoch"] = _epoch(EPOCH[size], repeats, folder / part, tell)
             elif part == "loop":
-                found["loop"] = _loop(size, effort, folder, tell)
+                found["loop"] = _loop(STEPS[size], effort.loop, folder, tell)
             elif part == "pool":
                 found["pool"] = _pool(POOL[size], effort.pools, folder, tell)
             elif part == "memory":
-                found["memory"] = _memory(MEMORY[size], folder, tell)
-            if part in found:
-                found[part]["others_share"] = share.others()
+                found["memory"] = _memory(MEMORY[size], repeats, folder, tell)
+            found[part]["others_share"] = share.others()
     return found | {"conditions": conditions(busy)}
 
 
-def spread(values: Iterable[float]) -> dict[str, Any]:
-    """Median, least and most, and every value in the order in which it was measured."""
-    several = list(values)
-    return {
-        "median": statistics.median(several),
-        "low": min(several),
-        "high": max(several),
-        "values": several,
-    }
+def _epoch(case: Case, repeats: int, folder: Path, tell: Tell) -> dict[str, Any]:
+    images = pack_images(case, folder / "cache")
+    found = measure_epochs(case, folder / "cache", folder, repeats)
+    for way in found["ways"].values():
+        tell(f"epoch, {way['name']}: {way['seconds']['median']:.2f} s")
+    assert case.images is not None
+    counts = {"train_images": case.images[0], "test_images": case.images[1], "batch_size": case.batch_size}
+    return {"images": images, "model": case.model["name"], **counts, **found}
 
 
-def _grid(case: Case, effort: Effort, repeats: int, folder: Path, tell: Tell) -> dict[str, Any]:
-    cache = folder / case.name / "cache"
-    images = pack_images(case, cache)
-    plan = plan_of(case)
-    rungs = [name for name in effort.rungs if case.schedule == "iterative" or not LADDER[name].iterative]
-    climbs: dict[str, list[Climb]] = {name: [] for name in rungs}
-    most = max(1, round(effort.share * len(plan.cells)))
-    for number in range(repeats):
-        for name in rungs:
-            first = number % (len(plan.cells) // most) * most
-            part = (first, first + most) if LADDER[name].habits == {} else None
-            done = climb(case, LADDER[name], cache, folder / case.name / f"{name}-{number}", part)
-            climbs[name].append(done)
-            tell(f"{case.name}, {LADDER[name].name.strip()}: {done.epochs:g} epochs in {done.seconds:.1f} s")
-    whole = cost_of(plan).epochs_naive
-    seconds = {
-        name: [one.seconds * (whole / one.epochs if name == "naive" else 1.0) for one in several]
-        for name, several in climbs.items()
-    }
-    answers = {name: sum(several[1:], several[0]).accuracies for name, several in climbs.items()}
-    answer = {
-        case.name: {
-            "ratio": _ratio(seconds, "naive", "ours"),
-            "images": images,
-            "train_images": None if case.images is None else case.images[0],
-            "model": case.model["name"],
-            "data": case.data["name"],
-            "schedule": case.schedule,
-            "epochs": case.epochs,
-            "batch_size": case.batch_size,
-            "sparsities": list(case.sparsities),
-            "rewinds": list(case.rewinds),
-            "cells": len(plan.cells),
-            "naive_cells": most,
-            "rungs": {
-                name: {
-                    "name": LADDER[name].name,
-                    "seconds": spread(seconds[name]),
-                    "epochs": whole if name == "naive" else climbs[name][0].epochs,
-                    "cells_per_core_hour": len(plan.cells)
-                    * 3600
-                    / statistics.median(seconds[name])
-                    / len(usable_cores()),
-                    "ratio": _ratio(seconds, "naive", name),
-                    "agreement": _agreement(answers["naive"], answers[name]),
-                }
-                for name in rungs
-            },
-        }
-    }
-    if "ours_bf16" in rungs:
-        answer[f"{case.name}_bf16"] = {"ratio": _ratio(seconds, "naive", "ours_bf16")}
-    return answer
-
-
-def _ratio(seconds: Mapping[str, list[float]], slow: str, fast: str) -> dict[str, Any]:
-    return spread(one / other for one, other in zip(seconds[slow], seconds[fast], strict=True))
-
-
-def _agreement(theirs: Mapping[str, float], ours: Mapping[str, float]) -> dict[str, float]:
-    """Test accuracies, cell by cell: how many are equal, their mean difference, and the largest."""
-    differences = [ours[cell] - accuracy for cell, accuracy in theirs.items()]
-    return {
-        "cells": len(differences),
-        "equal": sum(difference == 0 for difference in differences),
-        "mean_difference": statistics.fmean(differences),
-        "largest_difference": max(map(abs, differences)),
-        "mean_accuracy": statistics.fmean(ours.values()),
-    }
-
-
-def _loop(size: str, effort: Effort, folder: Path, tell: Tell) -> dict[str, Any]:
+def _loop(
+    cases: Mapping[str, Case], effort: Mapping[str, tuple[int, int]], folder: Path, tell: Tell
+) -> dict[str, Any]:
     """The ratio is that of the slowest of all comparisons, LeNet's and ResNet-20's, dense and ticket."""
     comparisons: dict[str, Any] = {}
-    for name, (rounds, steps) in effort.loop.items():
-        case = CASES[size][name]
+    for name, (rounds, steps) in effort.items():
+        case = cases[name]
         place = folder / f"loop-{name}"
         pack_images(case, place / "cache")
         request = {
@@ -218,9 +153,9 @@ def _loop(size: str, effort: Effort, folder: Path, tell: Tell) -> dict[str, Any]
         }
         for kind, seconds in ask("bare", request, place, ALLOCATOR_VARIABLES | thread_variables(1)).items():
             for clock, number in (("processor", 0), ("wall", 1)):
-                pairs = zip(seconds["bare"], seconds["ours"], strict=True)
-                ratio = spread(bare[number] / ours[number] for bare, ours in pairs)
-                per_step = spread(ours[number] / steps for ours in seconds["ours"])
+                bare, ours = ([one[number] for one in seconds[loop]] for loop in ("bare", "ours"))
+                ratio = ratios(bare, ours)
+                per_step = spread(one / steps for one in ours)
                 comparisons.setdefault(f"{name} {kind}", {})[clock] = {
                     "ratio": ratio,
                     "seconds_per_step": per_step,
@@ -228,8 +163,8 @@ def _loop(size: str, effort: Effort, folder: Path, tell: Tell) -> dict[str, Any]
             tell(
                 f"loop, {name} {kind}: {comparisons[f'{name} {kind}']['processor']['ratio']['median']:.3f} of bare"
             )
-    ratios = [one["processor"]["ratio"] for one in comparisons.values()]
-    worst = min(ratios, key=lambda ratio: float(ratio["median"]))
+    compared = [one["processor"]["ratio"] for one in comparisons.values()]
+    worst = min(compared, key=lambda ratio: float(ratio["median"]))
     return {"bare_ratio": worst, "comparisons": comparisons}
 
 
@@ -249,10 +184,10 @@ def _pool(tables: Mapping[str, Any], pools: int, folder: Path, tell: Tell) -> di
     }
 
 
-def _memory(case: Case, folder: Path, tell: Tell) -> dict[str, Any]:
+def _memory(case: Case, repeats: int, folder: Path, tell: Tell) -> dict[str, Any]:
     place = folder / case.name
     images = pack_images(case, place / "cache")
-    found = peaks(case, place / "cache", place)
+    found = peaks(case, place / "cache", place, repeats=repeats)
     shared = shares(case, place / "cache", place)
-    tell(f"memory: peak {found['ratio']:.3f} of bare, {shared['copies']:.2f} copies of the images")
+    tell(f"memory: peak {found['ratio']['median']:.3f} of bare, {shared['copies']:.2f} copies of the images")
     return {"images": images, "peak": found, "shared": shared}

@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from collections.abc import Mapping
+import contextlib
+import statistics
 from pathlib import Path
 from typing import Any
 
 from lthsweep.bench.cases import Case, tables_of
-from lthsweep.bench.rungs import ask
-from lthsweep.errors import LaunchError
+from lthsweep.bench.programs import Standing, ask
+from lthsweep.bench.spread import ratios
 from lthsweep.launch.settle import ALLOCATOR_VARIABLES, thread_variables
 
 __all__ = ["peaks", "shares"]
 
 
-def peaks(case: Case, cache: Path, folder: Path) -> dict[str, float]:
-    """Peak resident memory of a worker's dense run and of the loop by hand, each in a process of its own.
+def peaks(case: Case, cache: Path, folder: Path, *, repeats: int) -> dict[str, Any]:
+    """Peak resident memory of a worker's dense run and of the loop by hand, each in a process of its own, in turns.
 
     Returns:
-        `ours_bytes`, `bare_bytes` and their `ratio`.
+        `ours_bytes` and `bare_bytes`, medians, and the spread of their `ratio`.
 
     Raises:
         LaunchError: if one of the two fails.
     """
-    found: dict[str, float] = {}
-    for loop in ("ours", "bare"):
-        request = {"tables": tables_of(case), "cache": str(cache), "loop": loop, "folder": str(folder)}
-        answer = ask("peak", request, folder, ALLOCATOR_VARIABLES | thread_variables(1))
-        found[f"{loop}_bytes"] = answer["peak_bytes"]
-    return found | {"ratio": found["ours_bytes"] / found["bare_bytes"]}
+    found: dict[str, list[float]] = {"ours": [], "bare": []}
+    for number in range(repeats):
+        for loop, bytes_ in found.items():
+            place = folder / f"peak-{loop}-{number}"
+            place.mkdir()
+            request = {"tables": tables_of(case), "cache": str(cache), "loop": loop, "folder": str(place)}
+            answer = ask("peak", request, place, ALLOCATOR_VARIABLES | thread_variables(1))
+            bytes_.append(answer["peak_bytes"])
+    medians = {f"{loop}_bytes": statistics.median(several) for loop, several in found.items()}
+    return medians | {"ratio": ratios(found["ours"], found["bare"])}
 
 
 def shares(case: Case, cache: Path, folder: Path, *, processes: int = 2) -> dict[str, Any]:
@@ -44,20 +46,18 @@ def shares(case: Case, cache: Path, folder: Path, *, processes: int = 2) -> dict
     Raises:
         LaunchError: if a process ends before it is asked.
     """
-    path = folder / "sharing.json"
-    path.write_text(json.dumps({"tables": tables_of(case), "cache": str(cache)}))
-    command = [sys.executable, "-m", "lthsweep.bench.sharing", str(path)]
-    running = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for _ in range(processes)
-    ]
-    try:
+    request = {"tables": tables_of(case), "cache": str(cache)}
+    with contextlib.ExitStack() as stack:
+        running = [
+            stack.enter_context(Standing("sharing", request, folder / f"sharing-{number}.json"))
+            for number in range(processes)
+        ]
         for one in running:
-            _line(one)
-        found = [_measure(one) for one in running]
-    finally:
+            one.hear()
+        found = []
         for one in running:
-            one.communicate()
+            one.tell()
+            found.append(one.hear())
     resident = found[0]["resident"]
     together = sum(one["proportional"] for one in found)
     return {
@@ -66,19 +66,3 @@ def shares(case: Case, cache: Path, folder: Path, *, processes: int = 2) -> dict
         "proportional_bytes": found[0]["proportional"],
         "copies": together / resident if resident else float("nan"),
     }
-
-
-def _measure(process: subprocess.Popen[str]) -> Mapping[str, int]:
-    assert process.stdin is not None
-    process.stdin.write("measure\n")
-    process.stdin.flush()
-    return _line(process)
-
-
-def _line(process: subprocess.Popen[str]) -> Mapping[str, int]:
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    if not line:
-        raise LaunchError("a process of the benchmark's measure of shared memory ended before it was asked")
-    found: Mapping[str, int] = json.loads(line)
-    return found

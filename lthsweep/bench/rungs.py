@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +11,7 @@ from typing import Any
 import tomli_w
 
 from lthsweep.bench.cases import Case, tables_of
-from lthsweep.errors import LaunchError
+from lthsweep.bench.programs import ask, call
 from lthsweep.launch.settle import ALLOCATOR_VARIABLES
 from lthsweep.plan.grid import expand
 from lthsweep.plan.run import Plan
@@ -23,9 +19,7 @@ from lthsweep.spec import spec_of
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.record import read_summary
 
-__all__ = ["LADDER", "Climb", "Rung", "ask", "climb", "plan_of"]
-
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+__all__ = ["LADDER", "Climb", "Rung", "climb", "plan_of"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +39,11 @@ class Rung:
     allocator: bool = False
     precision: str = "fp32"
     iterative: bool = False
+
+    @property
+    def independent(self) -> bool:
+        """Whether each cell is answered from nothing, so that a part of the grid tells what the whole would cost."""
+        return self.habits is not None and not self.habits.get("shared_trunk")
 
 
 LADDER: Mapping[str, Rung] = {
@@ -103,7 +102,7 @@ def climb(case: Case, rung: Rung, cache: Path, folder: Path, cells: tuple[int, i
         rung: the program.
         cache: folder of packs with the case's images.
         folder: for files of this run; made, and must not exist.
-        cells: [first, last + 1] of the plan's cells; None for all. Only the nested loop takes parts.
+        cells: [first, last + 1] of the plan's cells; None for all. Only nested loops take parts.
 
     Raises:
         LaunchError: if the program fails; the message ends with its last words.
@@ -126,7 +125,7 @@ def _sweep(case: Case, rung: Rung, cache: Path, folder: Path) -> Climb:
     file.write_text(tomli_w.dumps(tables_of(case, precision=rung.precision)))
     command = ["-m", "lthsweep", "run", str(file), "--out", str(out), "--cache", str(cache), "--quiet"]
     started = time.perf_counter()
-    _call(command, {})
+    call(command, {})
     seconds = time.perf_counter() - started
     plan, same = plan_of(case, rung.precision), plan_of(case)
     found = {key: read_summary(SweepDir(out).record(key)).metrics for key in plan.runs}
@@ -139,43 +138,3 @@ def _sweep(case: Case, rung: Rung, cache: Path, folder: Path) -> Climb:
             for cell, in_fp32 in zip(plan.cells, same.cells, strict=True)
         },
     )
-
-
-def ask(
-    program: str, request: Mapping[str, Any], folder: Path, environment: Mapping[str, str] | None = None
-) -> dict[str, Any]:
-    """Run a program of this package and return what it prints last.
-
-    Args:
-        program: "naive", "bare" or "peak".
-        request: what it is to do.
-        folder: for the file of the request.
-        environment: beside this process's own, less all that sets threads or the allocator.
-
-    Raises:
-        LaunchError: if it fails.
-    """
-    path = folder / f"{program}.json"
-    path.write_text(json.dumps(request))
-    printed = _call(["-m", f"lthsweep.bench.{program}", str(path)], environment or {})
-    answer: dict[str, Any] = json.loads(printed.splitlines()[-1])
-    return answer
-
-
-def _call(arguments: list[str], environment: Mapping[str, str]) -> str:
-    plain = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in _THREADS and not name.startswith("MALLOC_")
-    }
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        capture_output=True,
-        text=True,
-        env={**plain, **environment},
-        check=False,
-    )
-    if done.returncode:
-        words = "\n".join((done.stderr or done.stdout).strip().splitlines()[-8:])
-        raise LaunchError(f"{' '.join(arguments[:3])} of the benchmark failed; it said:\n{words}")
-    return done.stdout

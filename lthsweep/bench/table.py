@@ -14,7 +14,7 @@ def markdown(found: Mapping[str, Any]) -> str:
     """Tables of what `bench` returned; parts that were not measured are left out."""
     blocks = [_conditions(found)]
     blocks += [_grid(found[name]) for name in _GRIDS if name in found]
-    for name, block in (("loop", _loop), ("pool", _pool), ("memory", _memory)):
+    for name, block in (("epoch", _epoch), ("loop", _loop), ("pool", _pool), ("memory", _memory)):
         if name in found:
             blocks.append(block(found[name]))
     return "\n\n".join(blocks) + "\n"
@@ -72,7 +72,10 @@ def _grid(grid: Mapping[str, Any]) -> str:
 def _sample(grid: Mapping[str, Any]) -> str:
     if grid["naive_cells"] == grid["cells"]:
         return ""
-    return f"The nested loop answered {grid['naive_cells']} of them a time; its seconds are scaled by its epochs. "
+    return (
+        f"A nested loop that shares nothing answered {grid['naive_cells']} of them a time; its seconds are scaled by "
+        "its epochs. "
+    )
 
 
 def _agreement(found: Mapping[str, Any]) -> str:
@@ -82,6 +85,25 @@ def _agreement(found: Mapping[str, Any]) -> str:
         f"{found['equal']} of {found['cells']} equal; mean difference {found['mean_difference'] * 100:+.2f} points, "
         f"largest {found['largest_difference'] * 100:.1f}"
     )
+
+
+def _epoch(epoch: Mapping[str, Any]) -> str:
+    naive = epoch["ways"]["naive"]["seconds"]["median"]
+    rows = [
+        (
+            way["name"],
+            _spread(way["seconds"], 2),
+            f"{naive / way['seconds']['median']:.1f}",
+            f"{way['accuracy']:.2%}",
+        )
+        for way in epoch["ways"].values()
+    ]
+    head = (
+        f"**One epoch of {epoch['model']}** (images: {epoch['images']}; {epoch['train_images']:,} training images in "
+        f"batches of {epoch['batch_size']}, then {epoch['test_images']:,} test images). Of several processes at the "
+        f"same time: their wall time ÷ their number. {_foreign(epoch.get('others_share'))}."
+    )
+    return f"{head}\n\n{_table(('program', 'seconds per epoch', 'naive ÷ this', 'test accuracy'), rows)}"
 
 
 def _loop(loop: Mapping[str, Any]) -> str:
@@ -122,9 +144,10 @@ def _memory(memory: Mapping[str, Any]) -> str:
     peak, shared = memory["peak"], memory["shared"]
     return (
         f"**Memory** (images: {memory['images']}). Peak of a worker's dense run {peak['ours_bytes'] / 1e6:,.0f} MB, "
-        f"of the bare loop {peak['bare_bytes'] / 1e6:,.0f} MB: ratio {peak['ratio']:.3f}. {shared['processes']} "
-        f"processes that read the whole pack hold {shared['copies']:.2f} copies of the images together (resident "
-        f"{shared['resident_bytes'] / 1e6:.1f} MB, proportional {shared['proportional_bytes'] / 1e6:.1f} MB each)."
+        f"of the bare loop {peak['bare_bytes'] / 1e6:,.0f} MB: ratio {_spread(peak['ratio'], 3)}. "
+        f"{shared['processes']} processes that read the whole pack hold {shared['copies']:.2f} copies of the images "
+        f"together (resident {shared['resident_bytes'] / 1e6:.1f} MB, proportional "
+        f"{shared['proportional_bytes'] / 1e6:.1f} MB each)."
     )
 
 

@@ -1,6 +1,4 @@
-"""Hold pruned weights at zero: weights once at the start of a ticket, then their gradients by one fused multiplication
-per step.
-"""
+"""Hold pruned weights at zero: weights once at the start of a ticket, then their gradients in every step."""
 
 from __future__ import annotations
 
@@ -68,5 +66,13 @@ def mask_gradients(params: Weights, multipliers: Weights) -> None:
         multipliers: from `mask_multipliers`, of the same names.
     """
     pairs = [(param.grad, multipliers[name]) for name, param in params.items() if param.grad is not None]
-    if pairs:
+    if not pairs:
+        return
+    if not pairs[0][0].is_cpu:  # one launch
         torch._foreach_mul_([gradient for gradient, _ in pairs], [multiplier for _, multiplier in pairs])
+        return
+    for (
+        gradient,
+        multiplier,
+    ) in pairs:  # which a CPU is through sooner: there a list is a loop with more around it
+        gradient.mul_(multiplier)

@@ -82,6 +82,7 @@ def _epoch(team: Team, hook_of: Mapping[Training, BetweenSteps], reseed: bool) -
         for member in members:
             member.progress.count(len(labels))
     team.sums.read()
+    team.forget_gradients()
     scores = team.scores()
     clock()
     for member, score in zip(members, scores, strict=True):

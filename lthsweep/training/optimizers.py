@@ -13,15 +13,18 @@ import torch
 from torch import nn
 
 from lthsweep.errors import TrainingError, UnknownNameError
+from lthsweep.training.eager import eager
 
 __all__ = ["OPTIMIZERS", "build_optimizer", "optimizer_over", "optimizer_state", "restore_optimizer"]
+
+_SGD, _ADAM, _ADAMW = eager(torch.optim.SGD), eager(torch.optim.Adam), eager(torch.optim.AdamW)
 
 Parameters = Iterable[torch.Tensor]
 
 
 def sgd(parameters: Parameters, options: Mapping[str, Any]) -> torch.optim.Optimizer:
     """Stochastic gradient descent with (Nesterov) momentum and L2 weight decay."""
-    return torch.optim.SGD(
+    return _SGD(
         parameters,
         lr=options["lr"],
         momentum=options["momentum"],
@@ -33,12 +36,12 @@ def sgd(parameters: Parameters, options: Mapping[str, Any]) -> torch.optim.Optim
 
 def adam(parameters: Parameters, options: Mapping[str, Any]) -> torch.optim.Optimizer:
     """Adam (Kingma & Ba 2015, arXiv:1412.6980); weight decay as L2 in the gradient."""
-    return torch.optim.Adam(parameters, **_adam_options(options))
+    return _ADAM(parameters, **_adam_options(options))
 
 
 def adamw(parameters: Parameters, options: Mapping[str, Any]) -> torch.optim.Optimizer:
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019, arXiv:1711.05101)."""
-    return torch.optim.AdamW(parameters, **_adam_options(options))
+    return _ADAMW(parameters, **_adam_options(options))
 
 
 def _adam_options(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,9 @@
     python -m tests.bench.ladder --size quick
     python -m tests.bench.ladder --size full --document
     python -m tests.bench.ladder --size full --only loop --only memory
+    python -m tests.bench.ladder --from bench.json more.json
+
+The last writes figures that were measured before into the page, one file below the other.
 
 What is measured, and how, is in `lthsweep.bench`; `lthsweep doctor --bench` is the quick one, of an installed package.
 """
@@ -11,6 +14,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from lthsweep.bench.__main__ import main as measure
@@ -31,12 +35,20 @@ def documented(page: str, tables: str) -> str:
     return f"{before}{BEGIN}\n\n{tables.strip()}\n\n{END}{after}"
 
 
+def write_page(figures: Sequence[Path]) -> None:
+    """Put the tables of figures into docs/benchmarks.md."""
+    tables = "\n\n".join(markdown(json.loads(path.read_text())).strip() for path in figures)
+    PAGE.write_text(documented(PAGE.read_text(encoding="utf-8"), tables), encoding="utf-8")
+
+
 def main(arguments: list[str]) -> int:
+    if arguments[:1] == ["--from"]:
+        write_page([Path(name) for name in arguments[1:]])
+        return 0
     document = "--document" in arguments
     status = measure(["--out", str(FIGURES), *(word for word in arguments if word != "--document")])
     if status == 0 and document:
-        tables = markdown(json.loads(FIGURES.read_text()))
-        PAGE.write_text(documented(PAGE.read_text(encoding="utf-8"), tables), encoding="utf-8")
+        write_page([FIGURES])
     return status
 
 

@@ -14,13 +14,15 @@ import torch
 
 from lthsweep.bench import naive
 from lthsweep.bench.bound import bound_of
-from lthsweep.bench.cases import CASES, POOL, case_of, tables_of
-from lthsweep.bench.conditions import Busy
+from lthsweep.bench.cases import CASES, case_of, tables_of
+from lthsweep.bench.conditions import Busy, conditions
 from lthsweep.bench.images import made_up, pack_images
-from lthsweep.bench.measure import bench, spread
+from lthsweep.bench.measure import bench
 from lthsweep.bench.naive import Habits, NestedLoop
+from lthsweep.bench.probes import POOL
 from lthsweep.bench.rungs import LADDER, climb, plan_of
 from lthsweep.bench.sharing import mapped
+from lthsweep.bench.spread import spread
 from lthsweep.bench.table import markdown
 from lthsweep.data.pack import open_packed, prepare
 from lthsweep.errors import LaunchError, UnknownNameError
@@ -28,6 +30,7 @@ from lthsweep.lottery.material import Material
 from lthsweep.plan.cost import cost_of
 from lthsweep.plan.grid import expand
 from lthsweep.spec import load_spec, spec_of
+from tests.bench import ladder
 from tests.bench.ladder import documented
 
 
@@ -220,13 +223,25 @@ def test_tables_go_between_the_markers():
         documented("nothing", "new")
 
 
+def test_figures_of_several_files_go_into_the_page(monkeypatch, tmp_path):
+    """Parts may be measured one by one, when the machine is quiet."""
+    page, figures = tmp_path / "page.md", tmp_path / "some.json"
+    page.write_text("<!-- bench:begin -->\n<!-- bench:end -->\n")
+    figures.write_text(json.dumps({"size": "tiny", "repeats": 1, "conditions": conditions(Busy())}))
+    monkeypatch.setattr(ladder, "PAGE", page)
+
+    ladder.main(["--from", str(figures), str(figures)])
+
+    assert page.read_text().count("size `tiny`") == 2
+
+
 @pytest.mark.heavy
 def test_the_whole_benchmark_runs_and_says_what_it_promises(monkeypatch, tmp_path):
     """Every part at the smallest size, and the fields that readers of bench.json rely on."""
     monkeypatch.setenv("LTHSWEEP_DATA", str(tmp_path))
     heard = []
 
-    found = bench("tiny", repeats=1, tell=heard.append)
+    found = bench("tiny", only=("lenet", "epoch", "loop", "pool", "memory"), tell=heard.append)
 
     assert json.loads(json.dumps(found)) == found
     ratios = (
@@ -241,10 +256,14 @@ def test_the_whole_benchmark_runs_and_says_what_it_promises(monkeypatch, tmp_pat
     assert rungs["naive"]["epochs"] == cost_of(plan).epochs_naive
     assert rungs["ours"]["epochs"] == cost_of(plan).epochs
     assert rungs["ours"]["agreement"]["cells"] == found["lenet"]["naive_cells"] == len(plan.cells) / 2
+    assert rungs["loaders"]["epochs"] == rungs["naive"]["epochs"]
+    assert rungs["resident"]["agreement"]["equal"] == len(plan.cells) / 2
+    assert found["epoch"]["ratio"]["values"]
     assert found["memory"]["shared"]["copies"] < 1.5
     assert found["conditions"]["cores"] >= 1
     assert {"load_average", "others_share"} <= found["conditions"].keys()
-    assert len(heard) == 3 + 2 + 1 + 1
+    assert len(heard) == 7 + 3 + 2 + 1 + 1  # seven rungs: one-shot pruning has no chains
     text = markdown(found)
     assert "naive nested loop" in text
     assert "generated, 28x28x1" in text
+    assert "seconds per epoch" in text

@@ -169,7 +169,7 @@ def test_workers_of_a_pool_are_clients_until_it_stops(program, tmp_path):
     """Each gets the variables in its environment."""
     pool = LocalPool(SweepDir(tmp_path / "sweep").create(), SHARED)
 
-    environments = [Path(f"/proc/{pid}/environ").read_bytes() for pid in pool.pids.values()]
+    environments = [_environment_of(pid) for pid in pool.pids.values()]
     pool.kill()
     pool.stop()
 
@@ -177,3 +177,12 @@ def test_workers_of_a_pool_are_clients_until_it_stops(program, tmp_path):
     assert all(f"CUDA_MPS_PIPE_DIRECTORY={pipe}".encode() in words.split(b"\0") for words in environments)
     assert program.asked()[-1] == "quit"
     assert not pipe.parent.exists()
+
+
+def _environment_of(pid: int) -> bytes:
+    """Of a process just started: for a moment after `exec` the kernel shows none."""
+    deadline = time.monotonic() + 20
+    while not (found := Path(f"/proc/{pid}/environ").read_bytes()):
+        assert time.monotonic() < deadline, "it has no environment"
+        time.sleep(0.01)
+    return found
