@@ -8,8 +8,8 @@ the class's `exit_code`.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from typing import ClassVar, Self
+from collections.abc import Iterable, Mapping
+from typing import ClassVar, Self, TypeVar
 
 __all__ = [
     "BudgetError",
@@ -32,8 +32,11 @@ __all__ = [
     "StoreError",
     "TrainingError",
     "UnknownNameError",
+    "look_up",
     "nearest",
 ]
+
+_Entry = TypeVar("_Entry")
 
 
 class LthsweepError(Exception):
@@ -145,6 +148,22 @@ class JobLimitError(RefusedError):
     """SLURM refused a job because of how many there are; waiting helps."""
 
     by_limit = True
+
+
+def look_up(what: str, name: str, registry: Mapping[str, _Entry]) -> _Entry:
+    """The entry of a registry.
+
+    Args:
+        what: what it is a registry of, for the message.
+        name: as written in the sweep's file.
+        registry: name → entry.
+
+    Raises:
+        UnknownNameError: if there is none of that name; the message gives the nearest.
+    """
+    if name not in registry:
+        raise UnknownNameError.of(what, name, known=registry)
+    return registry[name]
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -107,10 +107,11 @@ def verify(
 
 
 def _form(packed: Packed) -> str:
+    holds = DATASETS[packed.name].holds
     if packed.vocabulary:
-        return f"texts of {packed.shape[0]} tokens, {len(packed.vocabulary):,} tokens known"
+        return f"{holds} of {packed.shape[0]} tokens, {len(packed.vocabulary):,} tokens known"
     channels, height, width = packed.shape
-    return f"images of {height}×{width}×{channels}"
+    return f"{holds} of {height}×{width}×{channels}"
 
 
 def _options(name: str, path: Path | None, size: int | None, overrides: list[str] | None) -> dict[str, Any]:

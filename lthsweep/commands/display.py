@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from lthsweep.commands.pace import Pace
 from lthsweep.launch.coordinate import Work
 from lthsweep.launch.pool import Heard
 from lthsweep.plan.run import Plan
@@ -44,14 +44,11 @@ class Display:
 
     def __init__(self, plan: Plan, work: Work, console: Console) -> None:
         self._plan = plan
-        self._epochs = {node.key: node.cost for node in work.nodes}
-        self._epochs_in_all = sum(self._epochs.values())
-        self._epochs_in_done = 0.0
+        self._pace = Pace(plan, work)
+        self._runs = len(work.nodes)
         self._held: set[str] = set()
         self._console = console
         self._done: set[str] = set()
-        self._fraction: dict[str, float] = {}
-        self._started = time.monotonic()
         self._bars: dict[str, TaskID] = {}
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -61,9 +58,7 @@ class Display:
             console=console,
             disable=not console.is_terminal,
         )
-        self._overall = self._progress.add_task(
-            f"{len(self._epochs)} runs", total=max(self._epochs_in_all, 1e-9), note=""
-        )
+        self._overall = self._progress.add_task(f"{self._runs} runs", total=1.0, note="")
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -81,21 +76,17 @@ class Display:
         message = heard.message
         if message.kind == "ready":
             return
-        run = self._plan[message.key]
+        self._pace.hear(message)
         if message.kind == "progress":
-            epoch, epochs = message.values["epoch"], message.values["epochs"]
-            start = 0.0 if run.budget else run.recipe.epochs - run.epochs()
-            self._fraction[message.key] = min(1.0, max(0.0, (epoch - start) / max(epochs - start, 1e-9)))
             rate = message.values.get("images_per_second")
             phase = f", {message.values['phase']}" if "phase" in message.values else ""
-            note = f"{rate or '…'} images/s"
-            self._bar(heard.worker, run.describe() + phase, self._fraction[message.key], note)
+            text = self._plan[message.key].describe() + phase
+            self._bar(heard.worker, text, self._pace.part_of(message.key), f"{rate or '…'} samples/s")
         else:
-            self._fraction.pop(message.key, None)
             if heard.worker in self._bars:
                 self._progress.remove_task(self._bars.pop(heard.worker))
             self._line(heard)
-        self._progress.update(self._overall, completed=self._epochs_done(), note=self._eta())
+        self._progress.update(self._overall, completed=self._pace.part(), note=self._eta())
 
     def _bar(self, worker: str, text: str, fraction: float, note: str) -> None:
         if worker not in self._bars:
@@ -106,13 +97,11 @@ class Display:
         message = heard.message
         text = self._plan[message.key].describe()
         if message.kind == "finished":
-            if message.key not in self._done:
-                self._done.add(message.key)
-                self._epochs_in_done += self._epochs.get(message.key, 0.0)
+            self._done.add(message.key)
             outcome = message.values.get("outcome")
             accuracy = message.values.get("test_accuracy")
             told = _OUTCOMES.get(str(outcome)) or f"test accuracy {accuracy:.4f}"
-            self._print(f"[{len(self._done)}/{len(self._epochs)}] {text}: {told}{self._eta(', ', ' left')}")
+            self._print(f"[{len(self._done)}/{self._runs}] {text}: {told}{self._eta(', ')}")
         elif message.kind == "failed":
             again = "will be tried again" if message.values.get("retry") else "failed"
             self._print(f"{text}: {again}: {message.values.get('cause')}  (run {message.key})")
@@ -125,16 +114,9 @@ class Display:
     def _print(self, line: str) -> None:
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
-    def _epochs_done(self) -> float:
-        running = sum(self._epochs.get(key, 0.0) * fraction for key, fraction in self._fraction.items())
-        return self._epochs_in_done + running
-
-    def _eta(self, before: str = "", after: str = " left") -> str:
-        done, total = self._epochs_done(), self._epochs_in_all
-        if not 0 < done < total:
-            return ""
-        left = (time.monotonic() - self._started) * (total - done) / done
-        return f"{before}about {duration(left)}{after}"
+    def _eta(self, before: str = "") -> str:
+        left = self._pace.seconds_left()
+        return "" if left is None else f"{before}about {duration(left)} left"
 
 
 def plain_console(*, quiet: bool = False, lines: bool = False) -> Console:

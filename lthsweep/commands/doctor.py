@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 from lthsweep.commands.sources import JsonOption
-from lthsweep.errors import ClusterSilentError, SpecError
+from lthsweep.errors import ClusterSilentError, SpecError, UnknownNameError
 from lthsweep.launch.machine import count_gpus, usable_cores
 from lthsweep.launch.slurm.cluster.queue import read_queue
 from lthsweep.store.layout import SweepDir
@@ -26,6 +26,7 @@ from lthsweep.store.verify import Finding, quarantine, verify
 __all__ = ["doctor"]
 
 _SLURM_SECONDS = 20.0
+_PLACES = ("local", "slurm")
 _PACKAGES = ("torch", "torchvision", "numpy", "h5py", "pandas", "pydantic", "duckdb", "submitit", "mpi4py")
 
 
@@ -38,6 +39,12 @@ def doctor(
         typer.Option("--quarantine", help="Move damaged files to state/quarantine; run trains them again."),
     ] = False,
     as_json: JsonOption = False,
+    on: Annotated[
+        str,
+        typer.Option(
+            "--on", metavar="PLACE", help="local; or slurm, which then has to be there and to answer."
+        ),
+    ] = "local",
     bench: Annotated[
         bool,
         typer.Option(
@@ -47,19 +54,24 @@ def doctor(
     ] = False,
 ) -> None:
     """Check every hash, key and audit of a sweep directory, or the installation."""
+    if on not in _PLACES:
+        raise UnknownNameError.of("--on", on, known=_PLACES)
+    if directory is not None and (bench or on == "slurm"):
+        raise SpecError(
+            "doctor looks at the installation with --bench or --on slurm; leave the sweep directory out"
+        )
     if bench:
-        if directory is not None:
-            raise SpecError("doctor --bench measures the installation; leave the sweep directory out")
         _bench(as_json)
         return
     if directory is None:
-        checks = list(_installation())
+        checks = [*_installation(), *_cluster(needed=on == "slurm")]
         if as_json:
             typer.echo(json.dumps([vars(check) for check in checks], indent=2))
         else:
             for check in checks:
-                typer.echo(f"{'ok ' if check.ok else 'BAD'}  {check.what}: {check.found}")
-        if not all(check.ok for check in checks):
+                mark = "ok  " if check.ok else "BAD " if check.needed else "note"
+                typer.echo(f"{mark}  {check.what}: {check.found}")
+        if any(check.needed and not check.ok for check in checks):
             raise typer.Exit(1)
         return
     sweep = SweepDir(directory)
@@ -93,11 +105,12 @@ def _bench(as_json: bool) -> None:
 
 @dataclass(frozen=True)
 class Check:
-    """One thing about the installation."""
+    """One thing about the installation, and whether it is fit without it."""
 
     what: str
     found: str
     ok: bool
+    needed: bool = True
 
 
 def _installation() -> Iterator[Check]:
@@ -119,31 +132,30 @@ def _installation() -> Iterator[Check]:
         f"works, CUDA {'available' if last[0].endswith('True') else 'not available'}" if works else last[0]
     )
     yield Check("import torch, torchvision", found, works)
-    yield from _cluster()
 
 
-def _cluster() -> Iterator[Check]:
-    """What `run --on slurm` needs; a machine without SLURM is in order."""
+def _cluster(*, needed: bool) -> Iterator[Check]:
+    """What `run --on slurm` needs. Packages of SLURM on a machine that is in no cluster are no fault of either."""
     commands = ("sbatch", "squeue", "scancel", "scontrol")
     there = [name for name in commands if shutil.which(name)]
     if not there:
-        yield Check("SLURM", "not here", True)
+        yield Check("SLURM", "not here", not needed)
         return
     try:
         import submitit  # noqa: F401
 
         yield Check("import submitit", "works", True)
     except ImportError as error:
-        yield Check("import submitit", f"{error}; pip install 'lthsweep[slurm]'", False)
+        yield Check("import submitit", f"{error}; pip install 'lthsweep[slurm]'", False, needed)
     missing = [name for name in commands if name not in there]
     if missing:
-        yield Check("SLURM", f"not on PATH: {', '.join(missing)}", False)
+        yield Check("SLURM", f"not on PATH: {', '.join(missing)}", False, needed)
         return
     try:
         number = len(read_queue(seconds=_SLURM_SECONDS))
         yield Check("SLURM", f"answers; {number} of your jobs are in the queue", True)
     except ClusterSilentError as silence:
-        yield Check("SLURM", f"does not answer: {silence}", False)
+        yield Check("SLURM", f"does not answer: {silence}", False, needed)
 
 
 def _doors(sweep: SweepDir) -> Iterator[Finding]:

@@ -20,6 +20,7 @@ from lthsweep.commands.sources import (
     Source,
     SourceArgument,
     open_source,
+    require_samples,
 )
 from lthsweep.errors import SpecError, UnknownNameError
 from lthsweep.launch.coordinate import work_left
@@ -89,6 +90,7 @@ def plan(
     if on not in PLACES:
         raise UnknownNameError.of("--on", on, known=PLACES)
     opened = open_source(source, overrides=overrides, out=out)
+    require_samples(opened, cache)
     work = work_left(opened.plan, opened.sweep)
     jobs = jobs_of(opened, work) if on == "slurm" else None
     done = work.found.done

@@ -19,6 +19,7 @@ from lthsweep.commands.sources import (
     Source,
     SourceArgument,
     open_source,
+    require_samples,
 )
 from lthsweep.commands.tables import print_table
 from lthsweep.errors import UnknownNameError
@@ -78,6 +79,7 @@ def run(
         raise UnknownNameError.of("--on", on, known=PLACES)
     if on == "local":
         opened = open_source(source, overrides=overrides, out=out)
+        require_samples(opened, cache)
         slots = slots_of(opened.spec)
         devices = ", ".join(sorted({slot.device for slot in slots}))
 
@@ -90,6 +92,7 @@ def run(
         from lthsweep.commands.cluster import submit
 
         opened = open_source(source, overrides=overrides, out=out)
+        require_samples(opened, cache)
         submit(opened, plain_console(quiet=quiet), retry_failed=retry_failed, wait=wait, cache=cache)
         return
     from lthsweep.launch.on_mpi import mpi_job, run_mpi
@@ -97,6 +100,7 @@ def run(
     with mpi_job() as wire:
         if wire is not None:  # any other rank has done its work by now, and rank 0 says how it went
             opened = open_source(source, overrides=overrides, out=out)
+            require_samples(opened, cache)
             launch = partial(run_mpi, wire=wire, rank0_trains=rank0_trains, silence=silence)
             where = f"MPI ranks: {wire.size}"
             _train(opened, launch, lambda left: where, cache, plain_console(quiet=quiet, lines=True))

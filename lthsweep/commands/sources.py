@@ -9,8 +9,12 @@ from typing import Annotated
 
 import typer
 
+from lthsweep.data.listing import packed_samples
+from lthsweep.data.registry import DATASETS
 from lthsweep.errors import SpecError
 from lthsweep.plan.grid import expand
+from lthsweep.plan.lengths import check_lengths
+from lthsweep.plan.rewind import RewindPoint
 from lthsweep.plan.run import Plan
 from lthsweep.spec import Spec, load_spec
 from lthsweep.store.layout import SweepDir
@@ -23,6 +27,7 @@ __all__ = [
     "Source",
     "SourceArgument",
     "open_source",
+    "require_samples",
     "require_sweep",
 ]
 
@@ -87,6 +92,24 @@ def _check_out(out: Path) -> None:
         raise SpecError(f"--out {out} is a file; name a directory, which is made if it is not there")
     if out.is_dir() and not SweepDir(out).exists() and any(out.iterdir()):
         raise SpecError(f"--out {out} is not empty and no sweep directory; name one of its own")
+
+
+def require_samples(source: Source, cache: Path | None = None) -> None:
+    """Refuse to hold out or to train on more of the user's own data than there is, if it is packed here.
+
+    A data set of known size was checked with the file. What is not packed here is for the run to find out.
+
+    Args:
+        source: the sweep.
+        cache: folder of packed data, None for the default.
+
+    Raises:
+        SpecError: if nothing is left to train on, or to train.
+    """
+    points = [RewindPoint.parse(written) for written in source.spec.grid.rewind_epoch]
+    for recipe in {id(run.recipe): run.recipe for run in source.plan.dense}.values():
+        if DATASETS[recipe.data["name"]].n_train is None:
+            check_lengths(recipe, points, packed_samples(recipe.data, cache=cache))
 
 
 def require_sweep(source: Source) -> None:

@@ -101,6 +101,8 @@ def query(
         typer.echo(found.to_json(orient="records", indent=2, double_precision=15))
     elif as_csv:
         found.to_csv(sys.stdout, index=False)
+    elif statement is None and found.empty and not left_out:
+        typer.echo(f"no rows: {_why_none(sweep, table, where)}")
     else:
         _print_frame(found, None if statement is not None or columns else table)
         if left_out:
@@ -208,6 +210,13 @@ def _print_frame(found: pd.DataFrame, known: str | None) -> None:
         console.print(table)
     else:  # a pipe has no width
         Console(width=100_000).print(table)
+
+
+def _why_none(sweep: Sweep, table: str, where: str | None) -> str:
+    from lthsweep.reduce.emptiness import why_empty
+
+    number = len(sweep.frames[table])
+    return f"none of the {number} of {table} fulfils {where}" if number else why_empty(sweep.plan, table)
 
 
 def _cell(value: object) -> str:

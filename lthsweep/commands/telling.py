@@ -5,20 +5,15 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
 
 from lthsweep.commands.display import duration
+from lthsweep.commands.seen import Seen, hours
 from lthsweep.commands.sources import Source
-from lthsweep.launch.outlook import Outlook
-from lthsweep.launch.slurm.glance import AT_WORK, Glance
+from lthsweep.launch.slurm.glance import AT_WORK
 from lthsweep.launch.states import RunState, States
-from lthsweep.launch.survey import Survey
-from lthsweep.plan.cost import cost_of, seconds_spared
 from lthsweep.plan.run import Run
-from lthsweep.reduce.spending import Spending
 
-__all__ = ["Hours", "Seen", "as_json", "as_text", "counts", "hours"]
+__all__ = ["as_text", "counts"]
 
 _MOST = 20
 """So many lines of a kind are printed before "… and … more"."""
@@ -28,57 +23,6 @@ _OLD_SECONDS = 30.0
 
 _ALWAYS = ("done", "running", "ready", "waiting", "failed", "blocked")
 """States that are counted aloud even if no run is in them."""
-
-
-@dataclass(frozen=True)
-class Seen:
-    """One look at a sweep.
-
-    Attributes:
-        states: where every run stands.
-        found: the survey that they were made from.
-        outlook: when it may be done; None if that is not known.
-        spending: seconds of the finished runs.
-        seconds_per_epoch: `recipe_id` → seconds, as measured.
-    """
-
-    states: States
-    found: Survey
-    outlook: Outlook | None
-    spending: Spending
-    seconds_per_epoch: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class Hours:
-    """What the finished runs cost, and what sharing spares in all.
-
-    Attributes:
-        cores, gpus: core-hours and GPU-hours of finished runs.
-        spared: of `unit`, which the naive nested loop would take beyond this plan; None if not known yet.
-        unit: "core-hours" or "GPU-hours", by what most was spent on.
-        exact: whether the time of every finished run was read.
-    """
-
-    cores: float
-    gpus: float
-    spared: float | None
-    unit: str
-    exact: bool
-
-
-def hours(opened: Source, seen: Seen) -> Hours:
-    """Seconds of workers as hours of what they occupy: `local.threads` cores, or their part of a GPU."""
-    threads, sharing = opened.spec.local.threads, max(1, seen.states.glance.workers_per_gpu)
-    on_gpu = seen.spending.gpu_seconds > seen.spending.cpu_seconds
-    spared = seconds_spared(opened.plan, seen.seconds_per_epoch)
-    return Hours(
-        cores=seen.spending.cpu_seconds * threads / 3600,
-        gpus=seen.spending.gpu_seconds / sharing / 3600,
-        spared=None if spared is None else spared * (1 / sharing if on_gpu else threads) / 3600,
-        unit="GPU-hours" if on_gpu else "core-hours",
-        exact=seen.spending.exact,
-    )
 
 
 def counts(opened: Source, seen: Seen) -> str:
@@ -109,41 +53,6 @@ def as_text(opened: Source, seen: Seen, *, all_runs: bool = False) -> str:
         for kind in ("unknown", "failed", "cancelled", "blocked"):
             lines += _some(map(_line, seen.states.those(kind)), kind)
     return "\n".join([*lines, *_end(opened, seen)])
-
-
-def as_json(opened: Source, seen: Seen) -> dict[str, Any]:
-    """Everything, under the names that `lthsweep status --json` promises."""
-    cost = cost_of(opened.plan, seen.found.done)
-    told, glance = hours(opened, seen), seen.states.glance
-    running = seen.states.those("running")
-    return {
-        "name": opened.spec.sweep.name,
-        "directory": str(opened.sweep.path),
-        "runs": cost.runs,
-        "epochs": cost.epochs,
-        "epochs_left": cost.epochs_left,
-        "seconds_left": _left(seen),
-        "workers": None if seen.outlook is None else seen.outlook.estimate.workers,
-        "hours": {
-            "cores": round(told.cores, 4),
-            "gpus": round(told.gpus, 4),
-            "exact": told.exact,
-            "spared": None if told.spared is None else round(told.spared, 4),
-            "unit": told.unit,
-        },
-        "foreign_records": len(seen.found.foreign),
-        "states": seen.states.count(),
-        "running": [_facts(state) for state in running],
-        "failures": {state.run.key: _facts(state) for state in seen.states.those("failed", "cancelled")},
-        "slurm": None if glance.standing is None else _slurm(glance),
-        "run_list": [_facts(state) for state in seen.states.runs.values()],
-    }
-
-
-def _left(seen: Seen) -> float | None:
-    if seen.states.is_finished:
-        return 0.0
-    return None if seen.outlook is None else round(seen.outlook.estimate.wall, 1)
 
 
 _COUNTED = {"blocked": "blocked by a failed run", "cut off": "cut off by a diverged run"}
@@ -229,7 +138,7 @@ def _line(state: RunState) -> str:
 def _running(state: RunState) -> str:
     beat = state.beat
     assert beat is not None
-    rate = f"{beat.rate:,.0f} images/s, " if math.isfinite(beat.rate) else ""
+    rate = f"{beat.rate:,.0f} samples/s, " if math.isfinite(beat.rate) else ""
     place = state.place
     job = f"job {place.queued.id}, " if place is not None and place.queued is not None else ""
     seen = duration(max(0.0, time.time() - beat.time))
@@ -275,42 +184,6 @@ _TOLD: Mapping[str, Callable[[RunState], str]] = {
     "cancelled": lambda state: "",
     "blocked": lambda state: f"by {_named(state.blocked_by)}" if state.blocked_by else "",
 }
-
-
-def _facts(state: RunState) -> dict[str, Any]:
-    """One run as JSON; what does not apply is left out."""
-    told: dict[str, Any] = {"key": state.run.key, "run": state.run.describe(), "state": state.state}
-    if (beat := state.beat) is not None:
-        told |= {"epoch": beat.epoch, "epochs": beat.epochs, "host": beat.host, "pid": beat.pid}
-        told |= {"phase": beat.phase}
-        told |= {"seen": beat.time, "images_per_second": beat.rate if math.isfinite(beat.rate) else None}
-    if (failure := state.failure) is not None:
-        told |= {"cause": failure.cause, "attempt": failure.attempt, "failed_on": failure.host}
-    if (place := state.place) is not None:
-        told |= {"submission": place.submission.name, "element": place.index, "job": place.submission.job}
-        if place.queued is not None:
-            told |= {"job_state": place.queued.state, "reason": place.queued.reason}
-            told |= {"node": place.queued.node, "starts": place.queued.starts}
-    if state.waits_for is not None:
-        told["waits_for"] = state.waits_for.key
-    if state.blocked_by is not None:
-        told["blocked_by"] = state.blocked_by.key
-    return told
-
-
-def _slurm(glance: Glance) -> dict[str, Any]:
-    standing = glance.standing
-    assert standing is not None
-    tick = standing.tick()
-    return {
-        "silence": glance.silence or None,
-        "taken": glance.taken,
-        "halted": None if glance.halt is None else {"why": glance.halt.why, "by": glance.halt.by},
-        "follow_up": None if tick is None else {"job": tick.job, "submission": tick.name},
-        "jobs": sorted(
-            {place.submission.job for place in standing.places if place.queued and place.submission.job}
-        ),
-    }
 
 
 def _waits(state: str, reason: str, starts: float | None) -> str:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from lthsweep.commands.seen import Seen
 from lthsweep.commands.sources import (
     JsonOption,
     OutOption,
@@ -21,7 +22,8 @@ from lthsweep.commands.sources import (
     SourceArgument,
     open_source,
 )
-from lthsweep.commands.telling import Seen, as_json, as_text, counts
+from lthsweep.commands.telling import as_text, counts
+from lthsweep.commands.telling_json import as_json
 from lthsweep.errors import SpecError, StoreError
 from lthsweep.launch.on_local import workers_of
 from lthsweep.launch.outlook import outlook

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lthsweep.errors import DataError, UnknownNameError
+from lthsweep.errors import DataError, look_up
 from lthsweep.randomness import hash_counters, stream
 
 __all__ = ["AUGMENTS", "Augment", "augment", "crop_flip"]
@@ -41,10 +41,7 @@ def augment(name: str) -> Augment:
     Raises:
         UnknownNameError: if there is none of that name.
     """
-    try:
-        return AUGMENTS[name]
-    except KeyError:
-        raise UnknownNameError.of("augmentation", name, known=AUGMENTS) from None
+    return look_up("augmentation", name, AUGMENTS)
 
 
 def crop_flip(

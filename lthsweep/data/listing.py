@@ -13,12 +13,12 @@ from typing import Any, Literal
 
 from lthsweep.data.download import md5_of
 from lthsweep.data.locate import data_root, find, missing, prepare_command
-from lthsweep.data.pack import cache_folder, pack_folder, verify
+from lthsweep.data.pack import cache_folder, pack_folder, pixel_options, verify
 from lthsweep.data.packfile import read_meta
 from lthsweep.data.registry import DATASETS, DatasetEntry, Source, dataset
 from lthsweep.errors import DataError, MissingDataError
 
-__all__ = ["Check", "DatasetRow", "list_datasets", "verify_dataset"]
+__all__ = ["Check", "DatasetRow", "list_datasets", "packed_samples", "verify_dataset"]
 
 State = Literal["embedded", "packed", "found", "missing", "by path", "damaged"]
 
@@ -82,7 +82,7 @@ def list_datasets(root: Path | None = None, cache: Path | None = None) -> tuple[
     """
     rows: list[DatasetRow] = []
     for entry in DATASETS.values():
-        packs = sorted(cache_folder(cache).glob(f"{entry.name}-{'[0-9a-f]' * 12}"))
+        packs = _packs(entry, cache)
         rows.extend(_packed_row(entry, folder) for folder in packs)
         if not packs or entry.by_path:
             rows.append(_unpacked_row(entry, data_root(root)))
@@ -104,16 +104,28 @@ def verify_dataset(
 
     Raises:
         UnknownNameError: if there is no such data set.
-        MissingDataError: if neither files nor pack are here.
+        DataError: if files of the user's own come without their path.
+        MissingDataError: if neither files nor pack are here; or no pack of the user's files with these options.
     """
     entry = dataset(str(options["name"]))
     where = data_root(root)
+    if entry.by_path:
+        return (_check_own(entry, options, where, cache),)
     checks = [_check_source(entry, source, where) for source in entry.sources]
     checks.append(_check_pack(options, root, cache))
     if not entry.embedded and all(check.verdict == "absent" for check in checks):
-        names = [source.file for source in entry.sources] or [str(options.get("path"))]
-        raise missing(entry, names, where)
+        raise missing(entry, [source.file for source in entry.sources], where)
     return tuple(checks)
+
+
+def packed_samples(
+    options: Mapping[str, Any], root: Path | None = None, cache: Path | None = None
+) -> int | None:
+    """How many training samples the pack of these options says it has; None if there is none to be read."""
+    try:
+        return int(read_meta(pack_folder(options, cache=cache, root=root))["shapes"]["train_images"][0])
+    except (DataError, LookupError, TypeError, ValueError):  # a damaged one is for the run to refuse
+        return None
 
 
 def _packed_row(entry: DatasetEntry, folder: Path) -> DatasetRow:
@@ -183,6 +195,40 @@ def _unpacked_md5(path: Path) -> str:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def _check_own(entry: DatasetEntry, options: Mapping[str, Any], root: Path, cache: Path | None) -> Check:
+    """Of the user's own files there is only the pack, and the options name it: all that `prepare` was given."""
+    if not options.get("path"):
+        command = prepare_command({"name": entry.name}, "verify")
+        raise DataError(
+            f"{entry.name} is files of your own: add their path, and the options that `prepare` was given: `{command}`"
+        )
+    check = _check_pack(options, root, cache)
+    if check.verdict != "absent":
+        return check
+    asked = pixel_options(options, root)
+    others = [_packed_options(folder) for folder in _packs(entry, cache)]
+    there = [found for found in others if found.get("path") == asked["path"]]
+    if there:
+        commands = " or ".join(
+            f"`{prepare_command({'name': entry.name, **found}, 'verify')}`" for found in there
+        )
+        raise MissingDataError(f"{asked['path']} is packed, but with other options; check it with {commands}")
+    raise MissingDataError(
+        f"{asked['path']} is not packed with these options; run `{prepare_command(options)}`"
+    )
+
+
+def _packs(entry: DatasetEntry, cache: Path | None) -> list[Path]:
+    return sorted(cache_folder(cache).glob(f"{entry.name}-{'[0-9a-f]' * 12}"))
+
+
+def _packed_options(folder: Path) -> dict[str, Any]:
+    try:
+        return dict(read_meta(folder)["options"])
+    except (DataError, KeyError, TypeError, ValueError):  # damaged: `list` says so
+        return {}
 
 
 def _check_pack(options: Mapping[str, Any], root: Path | None, cache: Path | None) -> Check:

@@ -33,9 +33,9 @@ def find(entry: DatasetEntry, names: Iterable[str], root: Path) -> Path | None:
     return None
 
 
-def prepare_command(options: Mapping[str, Any]) -> str:
-    """The command that gets and packs the data set of these options."""
-    command = f"lthsweep data prepare {options['name']}"
+def prepare_command(options: Mapping[str, Any], verb: str = "prepare") -> str:
+    """The command that gets and packs the data set of these options, or does something else with it."""
+    command = f"lthsweep data {verb} {options['name']}"
     entry = DATASETS.get(str(options["name"]))
     if entry is None or not entry.by_path:
         return command

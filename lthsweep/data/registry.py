@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lthsweep.errors import UnknownNameError
+from lthsweep.errors import look_up
 
 __all__ = ["DATASETS", "DatasetEntry", "Source", "dataset"]
 
@@ -58,6 +58,7 @@ class DatasetEntry:
         embedded: True if the data set comes with an installed package and needs no file.
         licence: terms of use, in a few words.
         citation: where the data set was published.
+        holds: what a sample is, in the plural; sounds are packed as pictures.
     """
 
     name: str
@@ -72,6 +73,7 @@ class DatasetEntry:
     embedded: bool
     licence: str
     citation: str
+    holds: str = "images"
 
     @property
     def by_path(self) -> bool:
@@ -84,7 +86,7 @@ def _mnist_file(file: str, md5: str, size: int, unpacked_md5: str) -> Source:
     return Source(file, urls, md5, size, file.removesuffix(".gz"), unpacked_md5)
 
 
-def _own(name: str, loader: str, options: Mapping[str, int | float | str]) -> DatasetEntry:
+def _own(name: str, holds: str, loader: str, options: Mapping[str, int | float | str]) -> DatasetEntry:
     """Files of the user's own: what is in them is known when they are read."""
     return DatasetEntry(
         name=name,
@@ -99,6 +101,7 @@ def _own(name: str, loader: str, options: Mapping[str, int | float | str]) -> Da
         embedded=False,
         licence="that of the user's files",
         citation="the user's files",
+        holds=holds,
     )
 
 
@@ -227,11 +230,12 @@ DATASETS: Mapping[str, DatasetEntry] = {
         licence="ImageNet terms: non-commercial research",
         citation="Le & Yang, Tiny ImageNet Visual Recognition Challenge, Stanford CS 231N, 2015",
     ),
-    "image_folder": _own("image_folder", "lthsweep.data.image_folder:load", {"size": 32}),
-    "text_csv": _own("text_csv", "lthsweep.data.text:load_csv", _TEXT),
-    "text_folder": _own("text_folder", "lthsweep.data.text:load_folder", _TEXT),
+    "image_folder": _own("image_folder", "images", "lthsweep.data.image_folder:load", {"size": 32}),
+    "text_csv": _own("text_csv", "texts", "lthsweep.data.text:load_csv", _TEXT),
+    "text_folder": _own("text_folder", "texts", "lthsweep.data.text:load_folder", _TEXT),
     "audio_folder": _own(
         "audio_folder",
+        "sounds",
         "lthsweep.data.audio:load",
         {"rate": 16_000, "seconds": 1.0, "mels": 64, "window": 400, "hop": 160, "decibels": 80},
     ),
@@ -244,7 +248,4 @@ def dataset(name: str) -> DatasetEntry:
     Raises:
         UnknownNameError: if there is none of that name; the message gives the nearest.
     """
-    try:
-        return DATASETS[name]
-    except KeyError:
-        raise UnknownNameError.of("data set", name, known=DATASETS) from None
+    return look_up("data set", name, DATASETS)

@@ -1,6 +1,6 @@
-"""Which images are held out, and which are trained on: by a rule that no seed changes.
+"""Which samples are held out, and which are trained on: by a rule that no seed changes.
 
-So every run is judged on the same images, and all replicates of a study on a part of a data set see the same part.
+So every run is judged on the same samples, and all replicates of a study on a part of a data set see the same part.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ __all__ = ["split_indices", "training_split"]
 def training_split(
     labels: NDArray[np.int64], validation: int, train_images: int = 0
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The images to train on and those held out.
+    """The samples to train on and those held out.
 
-    The images held out are the same whether all others are trained on or a part. The part is chosen as they are: each
+    The samples held out are the same whether all others are trained on or a part. The part is chosen as they are: each
     class in proportion to what is left of it, within a class by the hash of (purpose, index).
 
     Args:
-        labels: int64 [N], non-negative, of all training images.
+        labels: int64 [N], non-negative, of all training samples.
         validation: how many to hold out, see `split_indices`.
         train_images: how many of the others to train on; 0 takes them all.
 
@@ -31,14 +31,14 @@ def training_split(
         Indices to train on and indices held out, int64, each sorted.
 
     Raises:
-        DataError: if fewer images are left than asked for, or `validation` leaves nothing.
+        DataError: if fewer samples are left than asked for, or `validation` leaves nothing.
     """
     kept, held_out = split_indices(labels, validation)
     if not train_images:
         return kept, held_out
     if not 0 < train_images <= len(kept):
         raise DataError(
-            f"data.train_images = {train_images}: {len(labels)} training images less {validation} held out leave "
+            f"data.train_images = {train_images}: {len(labels)} training samples less {validation} held out leave "
             f"{len(kept)}; lower it, or set it to 0 for all of them"
         )
     return kept[_chosen(labels[kept], kept, train_images, "train")], held_out
@@ -67,7 +67,7 @@ def split_indices(
     total = len(labels)
     if not 0 <= validation < max(total, 1):
         raise DataError(
-            f"cannot hold out {validation} of {total} images for {purpose}; "
+            f"cannot hold out {validation} of {total} samples for {purpose}; "
             f"set data.validation to a number from 0 to {max(total - 1, 0)}"
         )
     held_out = _chosen(labels, np.arange(total), validation, purpose)

@@ -19,7 +19,7 @@ from lthsweep.data.class_folders import (
 )
 from lthsweep.data.decoded import Decoded, Stamp
 from lthsweep.data.tokens import build_vocabulary, encode
-from lthsweep.data.trees import Tree, open_tree
+from lthsweep.data.trees import FileTree, Tree, open_tree
 from lthsweep.errors import DataError
 
 __all__ = ["load_csv", "load_folder"]
@@ -53,8 +53,9 @@ def load_csv(options: Mapping[str, Any], root: Path) -> Decoded:
     path = own_path(options, root, "a folder with train.csv and test.csv (or of one CSV file)")
     with open_tree(path, limit=_CSV_LIMIT) as tree:
         train, test = _csv_parts(tree, str(path))
+        alone = isinstance(tree, FileTree)
         return _decoded(
-            _rows(tree.read(train), f"{path}/{train}"),
+            _rows(tree.read(train), str(path) if alone else f"{path}/{train}"),
             _rows(tree.read(test), f"{path}/{test}") if test else [],
             options,
             str(path),

@@ -15,7 +15,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from lthsweep.errors import DataError, UnknownNameError
+from lthsweep.errors import DataError, look_up
 
 __all__ = ["PAD", "TOKENISERS", "UNKNOWN", "build_vocabulary", "characters", "encode", "tokeniser", "words"]
 
@@ -56,10 +56,7 @@ def tokeniser(name: str) -> Tokeniser:
     Raises:
         UnknownNameError: if there is none of that name.
     """
-    try:
-        return TOKENISERS[name]
-    except KeyError:
-        raise UnknownNameError.of("tokeniser", name, known=TOKENISERS) from None
+    return look_up("tokeniser", name, TOKENISERS)
 
 
 def build_vocabulary(texts: Iterable[str], size: int, tokens: str = "word") -> tuple[str, ...]:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from lthsweep.launch.slurm.glance import AT_WORK
 from lthsweep.launch.slurm.standing import Place
 from lthsweep.launch.states import RunState, State, States
-from lthsweep.plan.cost import Estimate, estimate
-from lthsweep.plan.run import Plan
+from lthsweep.plan.cost import Estimate, estimate, recipe_id
+from lthsweep.plan.run import Plan, Run
 
-__all__ = ["Outlook", "outlook"]
+__all__ = ["Outlook", "outlook", "part_done"]
 
 _NOT_LEFT: tuple[State, ...] = ("done", "cut off", "failed", "blocked", "cancelled")
 
@@ -34,6 +34,9 @@ class Outlook:
 def outlook(plan: Plan, states: States, seconds_per_epoch: Mapping[str, float], here: int) -> Outlook | None:
     """What is left, shared among the workers that there are.
 
+    Runs with a time of their own last it, from the beginning. While nobody knows how long an epoch takes, they are all
+    that is counted: the end is no nearer than that.
+
     Args:
         plan: all runs.
         states: where they stand. What nobody will train is not left.
@@ -41,7 +44,7 @@ def outlook(plan: Plan, states: States, seconds_per_epoch: Mapping[str, float], 
         here: workers of this machine, for sweeps that do not go to SLURM.
 
     Returns:
-        None if no worker is known, or not how long an epoch takes, or if nothing is left.
+        None if no worker is known, or nothing of how long anything takes, or if nothing is left.
     """
     over = {state.run.key for state in states.those(*_NOT_LEFT)}
     begun = {state.run.key: _begun(state) for state in states.those("running")}
@@ -55,7 +58,12 @@ def outlook(plan: Plan, states: States, seconds_per_epoch: Mapping[str, float], 
         chosen = running if running or elsewhere else places
         jobs, at_work = len(chosen), bool(running or elsewhere)
         workers = elsewhere + _slots(chosen, states.glance.slots)
-    expected = estimate(plan, over, seconds_per_epoch, workers, begun) if workers else None
+    if not workers:
+        return None
+    if any(run.budget for key, run in plan.runs.items() if key not in over):
+        unknown = {recipe_id(run.recipe): 0.0 for run in plan.dense}
+        seconds_per_epoch = {**unknown, **seconds_per_epoch}
+    expected = estimate(plan, over, seconds_per_epoch, workers, begun)
     return None if expected is None else Outlook(expected, jobs, at_work)
 
 
@@ -64,10 +72,26 @@ def _slots(places: Iterable[Place], slots: int) -> int:
 
 
 def _begun(state: RunState) -> float:
-    """The part of a run's own training that its worker has done; a ticket starts at its rewind point."""
-    assert state.beat is not None
-    if state.run.budget is not None:  # its worker counts over all rounds, of a plan that may still change
-        return min(1.0, state.beat.epoch / state.beat.epochs) if state.beat.epochs else 0.0
-    total, own = state.run.recipe.epochs, state.run.epochs()
-    done = state.beat.epoch - (total - own)
-    return min(1.0, max(0.0, done / own)) if own > 0 else 0.0
+    beat = state.beat
+    assert beat is not None
+    return part_done(state.run, beat.epoch, beat.epochs, beat.phase, beat.time - beat.started)
+
+
+def part_done(run: Run, epoch: float, epochs: float, phase: str, seconds: float) -> float:
+    """The part of a run's own training that its worker has done, 0 to 1.
+
+    A ticket starts at its rewind point. Of a run with a time of its own it is the part of the time; or, where it goes
+    on from an earlier attempt, the part of its planned epochs if that is more.
+
+    Args:
+        run: which.
+        epoch: done, as the worker counts: since initialisation, or over all rounds of a budget.
+        epochs: done at the end, counted alike.
+        phase: the worker's word for what it does.
+        seconds: since it began.
+    """
+    if run.budget is not None:
+        planned = epoch / epochs if epochs and phase != "profile" else 0.0
+        return min(1.0, max(planned, seconds / run.budget.seconds))
+    own = run.epochs()
+    return min(1.0, max(0.0, (epoch - (run.recipe.epochs - own)) / own)) if own > 0 else 0.0

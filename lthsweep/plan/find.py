@@ -8,6 +8,7 @@ from typing import Any
 
 from lthsweep.errors import SpecError, UnknownNameError
 from lthsweep.plan.run import Cell, Plan, Run
+from lthsweep.spec.grid import axis_name
 
 __all__ = ["find_run"]
 
@@ -57,6 +58,7 @@ def _parse(plan: Plan, given: str) -> dict[str, str]:
         name, equals, value = (text.strip() for text in part.partition("="))
         if not equals or not value:
             raise SpecError(f"{part!r} in {given!r} is no axis with a value; write e.g. {_example(plan)}")
+        name = axis_name(name)
         if name not in axes and name != "sparsity":
             raise UnknownNameError.of("axis", name, known=axes)
         wanted[name] = value

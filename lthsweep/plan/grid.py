@@ -18,8 +18,8 @@ from lthsweep.data.registry import DATASETS
 from lthsweep.errors import SpecError
 from lthsweep.plan.budget import Budget
 from lthsweep.plan.controls import TICKET, controlled
-from lthsweep.plan.cost import images_per_epoch, steps_per_epoch
 from lthsweep.plan.keys import key_of
+from lthsweep.plan.lengths import check_lengths
 from lthsweep.plan.rewind import RewindPoint
 from lthsweep.plan.run import Cell, Plan, PruneStep, Recipe, Run
 from lthsweep.pruning.registry import AT_INITIALISATION
@@ -72,7 +72,7 @@ def expand(spec: Spec) -> Plan:
     for chosen in _product(dotted):
         variant = spec.variant(chosen) if chosen else spec
         chains = _Chains(variant, amount_axis, amounts, runs, chosen)
-        _check_lengths(chains.recipe, points.values())
+        check_lengths(chains.recipe, points.values(), DATASETS[variant.sweep.data.name].n_train)
         for seed, (written, point) in itertools.product(grid.seed, points.items()):
             for amount, key in chains.runs_of(seed, point):
                 answers[(*chosen.values(), amount, written, seed)] = key
@@ -200,38 +200,6 @@ def _budget_of(prune: PruneSpec) -> Budget | None:
     seconds = in_seconds(prune.time)
     assert seconds is not None, "the file was checked"
     return Budget(seconds, prune.min_round_epochs, prune.max_rounds)
-
-
-def _check_lengths(recipe: Recipe, points: Iterable[RewindPoint]) -> None:
-    """What the file alone cannot know: how many images, and so steps, there are."""
-    images, held_out = DATASETS[recipe.data["name"]].n_train, int(recipe.data["validation"])
-    if images is not None and held_out >= images:
-        raise SpecError(
-            f"data.validation = {held_out} holds out all {images} training images of {recipe.data['name']}; "
-            f"lower it"
-        )
-    wanted = int(recipe.data["train_images"])
-    if images is not None and wanted > images - held_out:
-        raise SpecError(
-            f"data.train_images = {wanted}: {recipe.data['name']} has {images - held_out} training images besides "
-            f"the {held_out} held out (data.validation); lower one of the two, or set it to 0 for all of them"
-        )
-    trained = images_per_epoch(recipe)
-    if trained is None:
-        return
-    steps = steps_per_epoch(recipe)
-    if not steps:
-        raise SpecError(
-            f"train.batch_size = {recipe.train['batch_size']}: {trained} training images of "
-            f"{recipe.data['name']} make no batch; lower it, or data.validation"
-        )
-    total = recipe.epochs * steps
-    for point in points:
-        if point.step(steps) >= total:
-            raise SpecError(
-                f"grid.rewind_epoch: {point} is step {point.step(steps)} of the {total} in {recipe.epochs} epochs "
-                f"of {steps}: nothing is left to train; choose an earlier point"
-            )
 
 
 def _identity(recipe: Recipe) -> dict[str, Any]:

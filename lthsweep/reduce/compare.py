@@ -31,9 +31,10 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from lthsweep.reduce.significance import holm, paired_p
 from lthsweep.reduce.verdict import t_interval
 
-__all__ = ["Family", "Scores", "Standing", "compare_values", "holm", "paired_p", "pairs_tested"]
+__all__ = ["Family", "Scores", "Standing", "compare_values", "pairs_tested"]
 
 Family = Literal["table", "point"]
 """What Holm's correction is over: all pairs at all points, or those of each point apart."""
@@ -89,42 +90,6 @@ class Standing:
     p: float
     p_holm: float
     verdict: StandingVerdict
-
-
-def paired_p(differences: Sequence[float]) -> float:
-    """Two-sided p of a paired t-test of no difference.
-
-    Args:
-        differences: one per pair, finite.
-
-    Returns:
-        NaN for fewer than two; 1 if all are zero; 2^(1 − n) if all are equal and not zero, see the module.
-    """
-    n = len(differences)
-    if n < 2:
-        return math.nan
-    if min(differences) == max(differences):
-        return 2.0 ** (1 - n) if differences[0] else 1.0
-    from scipy.special import stdtr  # here: it takes a quarter of a second, and reading a table needs none
-
-    mean = math.fsum(differences) / n
-    error = math.sqrt(math.fsum((value - mean) ** 2 for value in differences) / (n - 1) / n)
-    return 2.0 * float(stdtr(n - 1, -abs(mean) / error))
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjusted p-values, in the order given; NaN is no test and stays NaN.
-
-    To reject what is below α controls the chance of any wrong rejection at α, however the tests depend on each
-    other.
-    """
-    order = sorted((p, i) for i, p in enumerate(p_values) if not math.isnan(p))
-    adjusted = [math.nan] * len(p_values)
-    highest = 0.0
-    for place, (p, i) in enumerate(order):
-        highest = max(highest, min(1.0, (len(order) - place) * p))
-        adjusted[i] = highest
-    return adjusted
 
 
 def compare_values(

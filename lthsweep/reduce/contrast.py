@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from lthsweep.errors import QueryError, nearest
 from lthsweep.reduce.compare import Family, Scores, compare_values, pairs_tested
 from lthsweep.reduce.facts import METRICS
+from lthsweep.spec.grid import axis_name
 
 if TYPE_CHECKING:
     from lthsweep.plan.run import Cell, Plan
@@ -79,7 +80,7 @@ def contrast(
     Args:
         plan: the grid.
         outcomes: key of a run → what it came to; runs that are not there are missing.
-        axis: any axis of the grid but the seed.
+        axis: any axis of the grid but the seed, by any name that the file takes.
         metric: one of `COMPARABLE`, for the messages and the direction.
         confidence: None takes the file's.
         margin: None takes the file's for an accuracy, 0 for other metrics.
@@ -88,6 +89,7 @@ def contrast(
     Raises:
         QueryError: if there is no such axis or metric, or the axis has one value only.
     """
+    axis = axis_name(axis)
     _check(plan, axis, metric)
     higher = metric not in LOWER_IS_BETTER
     verdict = plan.spec.verdict

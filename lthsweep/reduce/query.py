@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from lthsweep.errors import QueryError, nearest
+from lthsweep.spec.grid import axis_name
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -48,7 +49,8 @@ def query(
             dot in double quotes (`"model.init" = 'default'`). None or blank takes all rows.
         sort: column names, a list or separated by commas; `-name` or `name desc` sorts downwards. Equal rows
             keep the order of the table; unknown values come last either way.
-        columns: column names, a list or separated by commas; None takes all.
+        columns: column names, a list or separated by commas; None takes all. Here and in `sort` an axis may have any
+            name that the file takes (`time` for `prune.time`), unless it is that of another column.
         table: one of the names of `frames`.
 
     Raises:
@@ -57,8 +59,8 @@ def query(
     if table not in frames:
         raise QueryError(_unknown("table", table, frames))
     frame = frames[table]
-    keys = [_direction(name) for name in _names(sort)]
-    wanted = _names(columns)
+    keys = [(_column(name, frame), rising) for name, rising in map(_direction, _names(sort))]
+    wanted = [_column(name, frame) for name in _names(columns)]
     if len(set(wanted)) < len(wanted):
         raise QueryError(f"a column is asked for twice in {', '.join(wanted)}; name each once")
     for name in [*(name for name, _ in keys), *wanted]:
@@ -134,6 +136,8 @@ def _explained(error: duckdb.Error, text: str, columns: set[str], tables: Sequen
 
 
 def _hint(name: str, text: str, columns: set[str]) -> str:
+    if (axis := axis_name(name)) != name and axis in columns:
+        return f'write "{axis}", in double quotes'
     dotted = [
         column for column in sorted(columns) if column.startswith(f"{name}.") and f'"{column}"' not in text
     ]
@@ -157,6 +161,11 @@ def _names(written: str | Sequence[str] | None) -> list[str]:
         return []
     parts = written.split(",") if isinstance(written, str) else written
     return [part.strip() for part in parts if part.strip()]
+
+
+def _column(name: str, frame: pd.DataFrame) -> str:
+    axis = axis_name(name)
+    return axis if name not in frame.columns and axis in frame.columns else name
 
 
 def _direction(written: str) -> tuple[str, bool]:

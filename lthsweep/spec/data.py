@@ -23,7 +23,7 @@ __all__ = [
 Augment = Literal["none", "crop", "crop-flip"]
 
 _VALIDATION = (
-    "Training images held out, the same ones for every seed; choices are made on them, never on the test set."
+    "Training samples held out, the same for every seed; choices are made on them, never on the test set."
 )
 _AUGMENT = "Random crops, with or without random horizontal flips, of the training images."
 _SIZE = "Side of the square images, in pixels; other sizes are resampled."
@@ -36,7 +36,7 @@ class _Samples(Table):
     train_images: Whole = Field(
         0,
         ge=0,
-        description="Training images to train on, of those not held out: each class in proportion, the same ones "
+        description="Training samples to train on, of those not held out: each class in proportion, the same ones "
         "for every seed. 0 takes all.",
     )
 

@@ -20,10 +20,10 @@ __all__ = [
     "AxisValue",
     "GridSpec",
     "LevelsSpec",
+    "axis_name",
     "flatten_axes",
     "iterations_of",
     "round_sparsities",
-    "short_name",
 ]
 
 AxisValue = bool | int | float | str
@@ -72,9 +72,9 @@ def iterations_of(written: AxisValue) -> int | None:
     return int(found[1]) if found else None
 
 
-def short_name(dotted: str) -> str:
-    """The name of an axis: `model.width` for `sweep.model.width`, `prune.control` for `control`, and so on."""
-    dotted = _SHORT.get(dotted, dotted)
+def axis_name(written: str) -> str:
+    """The one name of an axis: `model.width` for `sweep.model.width`, `prune.time` for `time`; others stay."""
+    dotted = _SHORT.get(written, written)
     return dotted.removeprefix("sweep.") if dotted.startswith(("sweep.model.", "sweep.data.")) else dotted
 
 
@@ -88,10 +88,10 @@ def flatten_axes(raw: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in raw.items():
         nested = isinstance(value, Mapping) and name in _ROOTS
         for dotted, axis in _leaves(name, value) if nested else [(name, value)]:
-            short = short_name(dotted)
-            if short in flat:
-                raise PydanticCustomError("same_axis", "the axis {axis} is there twice", {"axis": short})
-            flat[short] = pinned_axis(axis) if short == INIT_AXIS else axis
+            one = axis_name(dotted)
+            if one in flat:
+                raise PydanticCustomError("same_axis", "the axis {axis} is there twice", {"axis": one})
+            flat[one] = pinned_axis(axis) if one == INIT_AXIS else axis
     return flat
 
 

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Sequence
 from typing import Any
 
-from lthsweep.spec.grid import GridSpec, short_name
+from lthsweep.spec.grid import GridSpec, axis_name
 from lthsweep.spec.problems import Problem
 from lthsweep.spec.schema import TABLES, Path, full_path, is_key, suggestion
 from lthsweep.spec.settings import names_first, put
@@ -24,25 +24,30 @@ def apply_overrides(
     """Set values in tables as read from a file, in place.
 
     A value is read as TOML, and as plain text where it is none: `grid.seed=[0,1]`,
-    `train.optimizer.name=adam`. Of two overrides of one key the later holds. Giving one of grid.sparsity and
-    grid.threshold takes the other away.
+    `train.optimizer.name=adam`. Of two overrides of one key the later holds, but an axis under two of its names is
+    refused: who writes both takes them for two. Giving one of grid.sparsity and grid.threshold takes the other away.
 
     Returns:
-        Path → override, for messages; and the overrides that name no key of the file.
+        Path → override, for messages; and what is wrong with overrides that cannot be followed.
     """
     settings: dict[tuple[str, ...], Any] = {}
     given: dict[Path, str] = {}
+    names: dict[Path, str] = {}
     problems = []
     for override in overrides:
-        dotted, equals, text = override.partition("=")
-        path = _path(dotted.strip())
+        name, equals, text = override.partition("=")
+        path = _path(name.strip())
         if not equals or path is None:
-            path = (dotted.strip() or override,)
+            path = (name.strip() or override,)
             problems.append(Problem(path, "write a key, an equals sign and a value: --set train.epochs=4"))
         elif len(path) == 1 and path[0] in TABLES:
             problems.append(Problem(path, f"is a table; set one of its keys, as in {_example(path[0])}"))
         elif not is_key(path):
             problems.append(Problem(path, suggestion(path), _value(text)))
+        elif path[0] == "grid" and names.setdefault(path, name.strip()) != name.strip():
+            problems.append(
+                Problem(path, f"is given as {names[path]} too; keep one of the two", _value(text))
+            )
         else:
             settings[path] = _value(text)
         given[path] = override
@@ -76,7 +81,7 @@ def _in_grid(path: tuple[str, ...]) -> tuple[str, ...]:
     """`grid.model.width` and `grid."sweep.model.width"` as the axis that they mean."""
     if path[0] != "grid" or len(path) < 2 or path[1] in GridSpec.model_fields:
         return path
-    return ("grid", short_name(".".join(path[1:])))
+    return ("grid", axis_name(".".join(path[1:])))
 
 
 def _value(text: str) -> Any:

@@ -85,6 +85,7 @@ class PruneSpec(Table):
         Mapping[Text, Annotated[Number, Field(gt=0, le=1)]],
         Allowed(
             "a table such as { fc3 = 0.5 }: patterns of layers, each with a number > 0 and <= 1",
+            "a number > 0 and <= 1",
             free_names=True,
         ),
     ] = Field(

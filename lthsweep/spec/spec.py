@@ -8,10 +8,11 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from lthsweep.spec.base import Table
-from lthsweep.spec.checks import check_all, check_tables
+from lthsweep.spec.checks import check_all
 from lthsweep.spec.grid import GridSpec
 from lthsweep.spec.problems import Origin, error_of
 from lthsweep.spec.pruning import PruneSpec
+from lthsweep.spec.rules import check_tables
 from lthsweep.spec.settings import with_settings
 from lthsweep.spec.site import LocalSpec, VerdictSpec
 from lthsweep.spec.slurm import SlurmSpec

@@ -23,11 +23,15 @@ _SHAPES = {"model_type", "model_attributes_type", "dict_type"}
 
 @dataclass(frozen=True)
 class _Place:
-    """Where an error is: its path without pydantic's inner labels, its table, and its field if it has one."""
+    """Where an error is: its path without pydantic's inner labels, its table, and its field if it has one.
+
+    An `element` is in the field: in a list, or in a table whose names are free.
+    """
 
     path: Path
     owner: type[Table]
     field: FieldInfo | None
+    element: bool
 
 
 def problems_of(error: ValidationError, table: str, owner: type[Table] | None = None) -> list[Problem]:
@@ -52,21 +56,25 @@ def _has_deeper(problem: Problem, paths: Iterable[Path]) -> bool:
 def _place(table: str, owner: type[Table], loc: Iterable[str | int]) -> _Place:
     path: Path = (table,)
     field: FieldInfo | None = None
+    element = False
     for part in loc:
         if isinstance(part, int):
-            path = (*path, part)
+            path, element = (*path, part), True
             continue
         if field is not None:
             special = marker(field)
             if part in variants(field):  # pydantic names the variant that it took
                 owner, field = variants(field)[part], None
                 continue
+            if special and special.free_names and not element:
+                path, element = (*path, part), True
+                continue
             if not (special and special.inner):
                 continue  # the label of an alternative
             owner = special.inner
-        path = (*path, part)
+        path, element = (*path, part), False
         field = owner.model_fields.get(part)
-    return _Place(path, owner, field)
+    return _Place(path, owner, field, element)
 
 
 def _problem(details: ErrorDetails, place: _Place) -> Problem:
@@ -106,11 +114,10 @@ def _wrong(kind: str, found: Any, place: _Place) -> str:
 
 
 def _one(place: _Place) -> str:
-    """What may stand at a place: in a list, if it is an element of one."""
+    """What may stand at a place: in a list or a table of free names, if it is an element of one."""
     assert place.field is not None
     special = marker(place.field)
-    element = special is not None and special.item and isinstance(place.path[-1], int)
-    return special.item if special and element else allowed(place.field)
+    return special.item if special and special.item and place.element else allowed(place.field)
 
 
 def _axis_text(kind: str) -> str:

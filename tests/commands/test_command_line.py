@@ -231,6 +231,17 @@ def test_report_writes_figures_and_one_page(finished, cache):
     assert kinds == {".png", ".svg"}
 
 
+def test_a_table_without_rows_says_why(finished, cache):
+    """An empty frame of headings answers nothing; programs get their empty list."""
+    controls = lthsweep("query", finished.path, "--table", "controls", cache=cache)
+    none = lthsweep("query", finished.path, "sparsity > 2", cache=cache)
+    for_programs = lthsweep("query", finished.path, "--table", "structures", "--json", cache=cache)
+
+    assert controls.stdout.startswith("no rows: this sweep has no axis of controls; add `control = ")
+    assert none.stdout == "no rows: none of the 4 of tickets fulfils sparsity > 2\n"
+    assert json.loads(for_programs.stdout) == []
+
+
 def test_doctor_finds_a_flipped_bit_quarantines_it_and_run_mends_it(own, cache):
     assert lthsweep("doctor", own.path, cache=cache).returncode == 0
     victim = own.record(own.record_keys()[0])
@@ -254,7 +265,24 @@ def test_doctor_checks_the_installation(installation):
 
 
 def test_a_machine_without_slurm_is_in_order(installation):
-    assert installation["SLURM"] == {"what": "SLURM", "found": "not here", "ok": True}
+    assert installation["SLURM"] == {"what": "SLURM", "found": "not here", "ok": True, "needed": True}
+
+
+def test_a_slurm_that_does_not_answer_is_a_remark_until_it_is_asked_for(cache, tmp_path):
+    """Its packages may be installed where there is no cluster; local runs do without."""
+    for name in ("sbatch", "squeue", "scancel", "scontrol"):
+        command = tmp_path / name
+        command.write_text("#!/bin/sh\necho 'error: Unable to contact slurm controller' >&2\nexit 1\n")
+        command.chmod(0o755)
+    path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+
+    remarked = lthsweep("doctor", cache=cache, environ=path)
+    asked = lthsweep("doctor", "--on", "slurm", cache=cache, environ=path)
+
+    assert remarked.returncode == 0, remarked.stdout
+    assert "note  SLURM: does not answer: " in remarked.stdout
+    assert asked.returncode == 1
+    assert "BAD   SLURM: does not answer: " in asked.stdout
 
 
 def test_doctor_names_folders_that_others_may_write_to(finished, cache):

@@ -90,7 +90,7 @@ def test_status_says_how_a_run_is_trained(sweep, keys, ask):
     said = ask("status", sweep.path).stdout
     told = json.loads(ask("status", sweep.path, "--json").stdout)
 
-    assert "dense seed 0: epoch 1.5 of 2, 5,120 images/s, host node7 pid 3, seen" in said
+    assert "dense seed 0: epoch 1.5 of 2, 5,120 samples/s, host node7 pid 3, seen" in said
     assert [(run["key"], run["images_per_second"]) for run in told["running"]] == [(keys[0], 5120)]
 
 

@@ -10,7 +10,7 @@ from lthsweep.data import listing
 from lthsweep.data.listing import list_datasets, verify_dataset
 from lthsweep.data.pack import prepare
 from lthsweep.data.registry import DATASETS
-from lthsweep.errors import MissingDataError
+from lthsweep.errors import DataError, MissingDataError
 
 
 def states(root, cache):
@@ -116,6 +116,31 @@ def test_verify_of_nothing_is_missing_data(tmp_path):
     """There is nothing to be sound."""
     with pytest.raises(MissingDataError, match="lthsweep data prepare cifar10"):
         verify_dataset({"name": "cifar10"}, tmp_path, tmp_path / "cache")
+
+
+def test_verify_of_own_files_says_which_path_and_options_are_missing(tmp_path, write_tree):
+    """No download is to blame, and no pack is damaged: the options name the pack."""
+    path = write_tree(tmp_path / "my texts", {"train.csv": b"label,text\n" + b"a,one two\nb,three\n" * 9})
+    cache = tmp_path / "cache"
+    asked = {"name": "text_csv", "path": str(path)}
+
+    with pytest.raises(
+        DataError,
+        match=r"files of your own: add their path, .* `lthsweep data verify text_csv --path FOLDER`",
+    ):
+        verify_dataset({"name": "text_csv"}, tmp_path, cache)
+    with pytest.raises(
+        MissingDataError, match="not packed with these options; run `lthsweep data prepare text_csv"
+    ):
+        verify_dataset(asked, tmp_path, cache)
+    prepare(asked | {"length": 8}, root=tmp_path, cache=cache)
+    with pytest.raises(MissingDataError) as caught:
+        verify_dataset(asked, tmp_path, cache)
+    (check,) = verify_dataset(asked | {"length": 8}, tmp_path, cache)
+
+    command = f"lthsweep data verify text_csv --path '{path}' --set data.length=8"
+    assert str(caught.value) == f"{path} is packed, but with other options; check it with `{command}`"
+    assert check.verdict == "good"
 
 
 def test_verify_of_the_embedded_set_needs_no_pack(tmp_path):

@@ -86,6 +86,6 @@ def test_the_part_is_pinned_and_a_smaller_one_lies_inside():
 def test_a_part_larger_than_what_is_left_is_refused(wanted):
     """The message counts what is left."""
     with pytest.raises(
-        DataError, match="10 training images less 3 held out leave 7; lower it, or set it to 0"
+        DataError, match="10 training samples less 3 held out leave 7; lower it, or set it to 0"
     ):
         training_split(np.zeros(10, np.int64), 3, wanted)

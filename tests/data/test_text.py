@@ -134,6 +134,17 @@ def test_what_is_wrong_in_a_csv_is_named_with_its_file(tmp_path, write_tree, fil
     assert str(path) in str(caught.value)
 
 
+def test_what_is_wrong_in_a_lone_csv_is_named_with_its_path_once(tmp_path):
+    """It lies in no folder of its own name."""
+    path = tmp_path / "reviews.csv"
+    path.write_text("label,text\n")
+
+    with pytest.raises(DataError) as caught:
+        load_csv(options(path), tmp_path)
+
+    assert str(caught.value).startswith(f"{path} holds column names but no texts")
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [

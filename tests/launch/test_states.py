@@ -259,6 +259,22 @@ def test_the_outlook_leaves_out_what_nobody_will_train():
     assert outlook(PLAN, states_of(PLAN, found, Glance()), known, 1) is None
 
 
+def test_a_run_with_a_time_of_its_own_lasts_it_from_the_beginning():
+    """Its worker's count of epochs is of a plan that may change; its time is what was asked for."""
+    plan = make_plan({"sparsity": [0.5], "seed": [0]}, prune={"schedule": "budget", "time": "20m"})
+    dense, ticket = plan.runs
+    beat = Heartbeat("w", key=ticket, phase="profile", epoch=0.9, epochs=1, started=NOW, time=NOW + 60)
+
+    def left(**found):
+        view = outlook(plan, states_of(plan, surveyed(plan, **found), Glance()), {}, 1)
+        return view.estimate.wall
+
+    assert left() == 1200  # an epoch takes nobody knows how long
+    assert left(done=[dense]) == 1200
+    assert left(done=[dense], beats=[beat]) == 1140
+    assert left(done=[dense], beats=[replace(beat, phase="round 2 of 3", epoch=5, epochs=10)]) == 600
+
+
 @pytest.fixture
 def sweep(tmp_path):
     return SweepDir(tmp_path / "sweep").create()

@@ -45,6 +45,12 @@ def test_a_dotted_axis_is_an_axis_like_any_other():
     assert found.key == next(cell.run for cell in plan.cells if cell["prune.scope"] == "layer")
 
 
+def test_an_axis_may_be_called_as_in_the_file():
+    plan = make_plan({"sparsity": [0.5], "control": ["ticket", "reinit"]})
+
+    assert find_run(plan, "control=reinit") is find_run(plan, "prune.control=reinit")
+
+
 @pytest.mark.parametrize(
     ("said", "answer"),
     [

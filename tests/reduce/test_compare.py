@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ttest_rel
 
-from lthsweep.reduce.compare import Scores, compare_values, holm, paired_p, pairs_tested
+from lthsweep.reduce.compare import Scores, compare_values, pairs_tested
+from lthsweep.reduce.significance import holm, paired_p
 
 accuracies = st.integers(0, 1000).map(lambda count: count / 1000)
 probabilities = st.floats(0, 1)

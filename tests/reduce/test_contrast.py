@@ -76,6 +76,16 @@ def test_any_axis_may_be_compared_at_the_points_of_the_others():
     assert {row["prune.method"] for row in found.rows} == {"magnitude", "random"}
 
 
+def test_an_axis_may_be_called_as_in_the_file():
+    """As the grid names it is as it is compared."""
+    plan = a_plan(control=["ticket", "reinit"])
+
+    found = contrast(plan, outcomes_of(plan), "control")
+
+    assert found.axis == "prune.control"
+    assert {row["prune.control"] for row in found.rows} == {"ticket", "reinit"}
+
+
 def test_dense_runs_stand_once_however_their_tickets_are_pruned():
     plan = a_plan(**{"prune.scope": ["global", "layer"], "rewind_epoch": [0, 1]})
 

@@ -50,6 +50,20 @@ def test_types_of_the_table_survive_a_query(frames):
     assert query(frames, "n > 2").dtypes.equals(frames["tickets"].dtypes)
 
 
+def test_an_axis_may_be_called_as_in_the_file(frames):
+    """`time` on the grid is `prune.time` in the table; a column of that very name comes first."""
+    timed = frames["tickets"].assign(
+        **{"prune.time": ["5m", "1m", "5m", "1m"], "prune.rounds": 3, "rounds": 7.0}
+    )
+    frames = {"tickets": timed}
+
+    assert query(frames, columns="sparsity, time", sort="time").columns.tolist() == ["sparsity", "prune.time"]
+    assert query(frames, sort="-time")["sparsity"].tolist() == [0.5, 0.9, 0.8, 0.95]
+    assert query(frames, columns="rounds,sweep.model.init").columns.tolist() == ["rounds", "model.init"]
+    with pytest.raises(QueryError, match=r'write "prune\.time", in double quotes'):
+        query(frames, "time = '5m'")
+
+
 def test_sort_and_columns(frames):
     """Downwards by a minus or `desc`; unknown values come last either way; equal rows keep their order."""
     assert query(frames, sort="-difference")["sparsity"].tolist() == [0.5, 0.8, 0.9, 0.95]

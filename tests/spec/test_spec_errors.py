@@ -105,7 +105,11 @@ def test_an_unknown_or_missing_name_lists_the_known_ones(changes, said):
         ({"train": 3}, "train = 3: must be a table"),
         ({"prune__exclude": "fc"}, 'prune.exclude = "fc": must be a list of texts'),
         ({"prune__exclude": ["fc", 3]}, "prune.exclude[1] = 3: must be a pattern such as `classifier.*`"),
-        ({"prune__rates": {"fc3": 2}}, "a number > 0 and <= 1"),
+        ({"prune__rates": {"fc3": 2}}, "prune.rates.fc3 = 2: must be a number > 0 and <= 1"),
+        (
+            {"prune__rates": {"fc1": 1, "fc*": {"rate": 1}}},
+            'prune.rates."fc*" = { rate = 1 }: must be a number > 0 and <= 1',
+        ),
         ({"prune__rates": ["fc3"]}, 'prune.rates = ["fc3"]: must be a table such as { fc3 = 0.5 }'),
         ({"verdict__margin": -0.1}, "verdict.margin = -0.1: must be a number >= 0 and < 1"),
         ({"verdict__confidence": 1}, "verdict.confidence = 1: must be a number > 0 and < 1"),
@@ -180,6 +184,11 @@ def test_a_wrong_value_is_shown_with_what_is_allowed(changes, said):
         ),
         ({"prune__schedule": "budget"}, 'prune.schedule = "budget": needs the key prune.time'),
         ({"prune__time": "20m"}, 'prune.time = "20m": needs prune.schedule = "budget"'),
+        ({"prune__min_round_epochs": 5}, 'prune.min_round_epochs = 5: needs prune.schedule = "budget"'),
+        (
+            {"grid__prune.max_rounds": [10, 20]},
+            'grid."prune.max_rounds"[1] = 20: needs prune.schedule = "budget"',
+        ),
         (
             {"prune__schedule": "budget", "prune__time": "20"},
             'prune.time = "20": must be a time such as "90s", "20m" or "1.5h"',
@@ -390,3 +399,13 @@ def test_a_consequence_of_an_error_is_no_second_error():
     """Where epochs is no number, no rewind epoch is too large; a misspelt sparsity is not a lacking one."""
     assert message(train__epochs="2") == 'train.epochs = "2": must be a whole number >= 1'
     assert "problems" not in message(grid__sparsity=None, grid__spasity=[0.5])
+
+
+@pytest.mark.parametrize("changes", [{"prune__rounds": 5}, {"grid__rounds": [5]}])
+def test_rounds_of_their_own_in_a_budget_are_one_problem(changes):
+    """The budget finds the number of rounds; an iterative schedule would not be the remedy."""
+    said = message(prune__schedule="budget", prune__time="5m", **changes)
+
+    assert 'excludes prune.schedule = "budget", which makes as many rounds as fit' in said
+    assert "prune.max_rounds limits them" in said
+    assert "iterative" not in said and "problems" not in said

@@ -47,6 +47,20 @@ def test_a_dotted_axis_is_found_however_it_is_written(tmp_path, axis):
     assert refused(file).startswith(f'{file}:18: grid."model.width"[0] = -1: must be a number > 0')
 
 
+def test_an_entry_of_a_table_of_patterns_is_underlined_itself(tmp_path):
+    """Of ten rates, the one that is wrong."""
+    (tmp_path / "s.toml").write_text(
+        GOOD.replace('scope = "layer"', 'scope = "layer"\nrates = { fc1 = 1, fc3 = 1.5 }')
+    )
+
+    with pytest.raises(SpecError) as caught:
+        load_spec(tmp_path / "s.toml")
+
+    first, line, caret = str(caught.value).splitlines()
+    assert first.endswith("prune.rates.fc3 = 1.5: must be a number > 0 and <= 1")
+    assert line[caret.index("^") :].startswith("fc3 = 1.5")
+
+
 def test_a_duplicate_key_is_shown_with_the_line_of_the_first(tmp_path):
     """The last one silently wins in YAML."""
     file = tmp_path / "twice.toml"

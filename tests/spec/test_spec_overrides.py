@@ -43,6 +43,16 @@ def test_the_later_of_two_overrides_holds():
     assert spec("train.epochs=4", "train.epochs=5").train.epochs == 5
 
 
+def test_an_axis_under_two_names_is_refused():
+    """Who writes both takes them for two axes; one would be lost without a word."""
+    twice = ["prune.schedule=iterative", "grid.rounds=[1]", "grid.prune.rounds=[2]"]
+
+    assert '--set grid.prune.rounds=[2]: grid."prune.rounds" = [2]: is given as grid.rounds too' in message(
+        *twice
+    )
+    assert spec(*twice[:2], "grid.rounds=[2]").grid.dotted == {"prune.rounds": (2,)}
+
+
 @pytest.mark.parametrize(
     ("override", "said"),
     [

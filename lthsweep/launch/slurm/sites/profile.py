@@ -43,9 +43,9 @@ class About(Table):
     advice: Annotated[tuple[Line, ...], Allowed("a list of lines of text", "a line of text")] = Field(
         (), description="Lines for whoever submits: where results belong, what gets purged."
     )
-    sources: Annotated[Mapping[str, Line], Allowed("a table of lines of text", free_names=True)] = Field(
-        {}, description="Source → what it says."
-    )
+    sources: Annotated[
+        Mapping[str, Line], Allowed("a table of lines of text", "a line of text", free_names=True)
+    ] = Field({}, description="Source → what it says.")
     unsure: Annotated[tuple[Line, ...], Allowed("a list of lines of text", "a line of text")] = Field(
         (), description="What sources contradict each other in, or nobody checked."
     )

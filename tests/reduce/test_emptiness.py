@@ -1,0 +1,50 @@
+"""A table without rows says what the grid would have to ask for."""
+
+from __future__ import annotations
+
+import pytest
+
+from lthsweep.reduce.controls import control_rows
+from lthsweep.reduce.emptiness import why_empty
+from lthsweep.reduce.structures import structure_rows
+from tests.reduce.reduce_cases import make_plan
+
+
+@pytest.mark.parametrize(
+    ("grid", "said"),
+    [
+        ({}, 'no axis of controls; add `control = ["ticket", "reinit", "random"]` to [grid]'),
+        ({"control": ["reinit", "random"]}, 'add "ticket" to it'),
+        ({"control": ["ticket"]}, 'has tickets only; add one of "reinit"'),
+        ({"control": ["ticket", "reinit"], "sparsity": [0]}, "is answered by its dense run"),
+    ],
+)
+def test_a_sweep_without_controls_says_how_to_have_some(grid, said):
+    """Each reason is one for which there are no rows."""
+    plan = make_plan(**grid)
+
+    assert len(control_rows(plan, {}, {})) == 0
+    assert said in why_empty(plan, "controls")
+
+
+@pytest.mark.parametrize(
+    ("grid", "said"),
+    [
+        ({}, 'takes no whole filters out; set prune.method = "filter"'),
+        ({"prune.method": ["filter"], "sparsity": [0]}, "is answered by its dense run"),
+    ],
+)
+def test_a_sweep_without_structures_says_how_to_have_some(grid, said):
+    """Masks leave the network as large as it was."""
+    plan = make_plan(**grid)
+
+    assert len(structure_rows(plan, {}, {})) == 0
+    assert said in why_empty(plan, "structures")
+
+
+def test_a_grid_that_asks_for_a_table_lacks_it_for_its_age_only():
+    """A table.h5 of an older version, copied without its records, cannot be made anew where it is."""
+    plan = make_plan(control=["ticket", "reinit"])
+
+    assert len(control_rows(plan, {}, {})) > 0
+    assert "older version" in why_empty(plan, "controls")
