@@ -26,9 +26,16 @@ from lthsweep.lottery.ledger import Ledger
 from lthsweep.lottery.mask import mask_of
 from lthsweep.lottery.material import Arrays, Material, to_arrays, to_tensors
 from lthsweep.lottery.origin import Origin, origin_of
-from lthsweep.lottery.result import Checkpoint, Result, conclude, measure
+from lthsweep.lottery.result import (
+    Checkpoint,
+    Result,
+    amounts_of,
+    conclude,
+    measure,
+    score_without_retraining,
+)
 from lthsweep.lottery.round import Round
-from lthsweep.lottery.ticket import amounts_of, clear_pruned, prunable_of, score_without_retraining
+from lthsweep.lottery.ticket import clear_pruned, prunable_of
 from lthsweep.lottery.timekeeper import Timekeeper
 from lthsweep.plan.budget import Costs, next_sparsity
 from lthsweep.plan.run import PruneStep

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,12 +12,22 @@ from torch import nn
 
 from lthsweep.lottery.material import Arrays, Material, to_arrays
 from lthsweep.models.cost import count
+from lthsweep.plan.run import PruneStep
 from lthsweep.pruning.layers import LayerRow, layer_rows
 from lthsweep.pruning.masks import dense_masks
 from lthsweep.training.loop import Ending, Training
+from lthsweep.training.metrics import evaluate
 from lthsweep.training.progress import CurveRow
 
-__all__ = ["Checkpoint", "Result", "conclude", "measure", "steps_to_reach"]
+__all__ = [
+    "Checkpoint",
+    "Result",
+    "amounts_of",
+    "conclude",
+    "measure",
+    "score_without_retraining",
+    "steps_to_reach",
+]
 
 
 @dataclass(frozen=True)
@@ -124,6 +134,30 @@ def measure(
         "params_model": own.params_total,
         "macs_model": own.macs_dense,
     }
+
+
+def score_without_retraining(
+    material: Material, model: torch.nn.Module, validation: Callable[[], Any]
+) -> dict[str, float]:
+    """Scores of a network that was pruned and not trained since."""
+    held_out = evaluate(model, validation(), precision=str(material.train["precision"]))
+    test, _ = material.score_test(model)
+    return {
+        "pruned_val_accuracy": held_out.accuracy,
+        "pruned_test_loss": test.loss,
+        "pruned_test_accuracy": test.accuracy,
+    }
+
+
+def amounts_of(step: PruneStep, level: int, metrics: Mapping[str, float]) -> dict[str, float]:
+    """How much was asked, and how much it became."""
+    total = metrics["params_prunable"]
+    amounts = {"level": level, "sparsity": (total - metrics["params_remaining"]) / total}
+    if step.sparsity is not None:
+        amounts["sparsity_asked"] = step.sparsity
+    if step.threshold is not None:
+        amounts["threshold"] = step.threshold
+    return amounts
 
 
 def steps_to_reach(curves: Sequence[CurveRow], target: float, start_step: int) -> int:

@@ -6,9 +6,8 @@ from by `origin`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -17,7 +16,14 @@ from lthsweep.lottery.frame import Frame, Shrunk, frame_of
 from lthsweep.lottery.mask import mask_of
 from lthsweep.lottery.material import Arrays, Material, to_tensors
 from lthsweep.lottery.origin import Origin, origin_of
-from lthsweep.lottery.result import Checkpoint, Result, conclude, measure
+from lthsweep.lottery.result import (
+    Checkpoint,
+    Result,
+    amounts_of,
+    conclude,
+    measure,
+    score_without_retraining,
+)
 from lthsweep.plan.controls import CONTROLS
 from lthsweep.plan.run import PruneStep
 from lthsweep.pruning.audit import audit, optimizer_momenta
@@ -25,19 +31,16 @@ from lthsweep.pruning.filters import largest_filter
 from lthsweep.pruning.masks import Masks
 from lthsweep.pruning.prunable import prunable_weights
 from lthsweep.training.loop import BetweenSteps, Ending, Training, TrainingData
-from lthsweep.training.metrics import evaluate
 from lthsweep.training.optimizers import restore_optimizer
 from lthsweep.training.schedule import learning_rate_factor
 
 __all__ = [
     "Parent",
     "Prepared",
-    "amounts_of",
     "clear_pruned",
     "conclude_ticket",
     "prepare_ticket",
     "prunable_of",
-    "score_without_retraining",
     "train_ticket",
 ]
 
@@ -243,19 +246,6 @@ def conclude_ticket(prepared: Prepared, ending: Ending) -> Result:
     return conclude(training, ending, metrics, masks, prunable, found.to_dict(), full)
 
 
-def score_without_retraining(
-    material: Material, model: torch.nn.Module, validation: Callable[[], Any]
-) -> dict[str, float]:
-    """Scores of a network that was pruned and not trained since."""
-    held_out = evaluate(model, validation(), precision=str(material.train["precision"]))
-    test, _ = material.score_test(model)
-    return {
-        "pruned_val_accuracy": held_out.accuracy,
-        "pruned_test_loss": test.loss,
-        "pruned_test_accuracy": test.accuracy,
-    }
-
-
 def _last_rate(material: Material, steps_per_epoch: int) -> float:
     factor = learning_rate_factor(
         material.train["schedule"],
@@ -295,14 +285,3 @@ def _momenta(
 
 def _half_of_a_filter(frame: Frame, prunable: Mapping[str, torch.Tensor]) -> int | None:
     return largest_filter(frame.families, prunable) // 2 if isinstance(frame, Shrunk) else None
-
-
-def amounts_of(step: PruneStep, level: int, metrics: Mapping[str, float]) -> dict[str, float]:
-    """How much was asked, and how much it became."""
-    total = metrics["params_prunable"]
-    amounts = {"level": level, "sparsity": (total - metrics["params_remaining"]) / total}
-    if step.sparsity is not None:
-        amounts["sparsity_asked"] = step.sparsity
-    if step.threshold is not None:
-        amounts["threshold"] = step.threshold
-    return amounts

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -71,7 +70,8 @@ def gradients_of(
         for parameter in everything:  # what zero_grad does, without its hooks
             parameter.grad = None
         losses, predicted = outcome(images, labels)
-        losses.backward(torch.ones_like(losses))  # type: ignore[no-untyped-call]
+        # `backward(ones)` would do for both, and take 5 µs more than a step of LeNet alone can spare.
+        (losses.sum() if losses.dim() else losses).backward()  # type: ignore[no-untyped-call]
         if masked:
             mask_gradients(masked, multipliers)
         return losses.detach(), predicted
