@@ -83,7 +83,7 @@ def test_prepare_verify_and_list_know_texts_and_sounds(corpora, tmp_path):
     assert "training and" in made.stdout
     assert "texts of 16 tokens" in made.stdout
     assert "good" in sound.stdout
-    assert "images of 64×98×1, 4 classes" in other.stdout
+    assert "sounds of 64×98×1, 4 classes" in other.stdout
     packed = {row["name"]: row["shape"] for row in rows if row["state"] == "packed"}
     assert packed == {"text_csv": [16], "audio_folder": [1, 64, 98]}
     assert {row["command"] for row in rows if row["state"] == "by path"} == {
