@@ -27,8 +27,7 @@ from lthsweep.launch.settle import log_to
 from lthsweep.launch.task import Task
 from lthsweep.launch.watch import Watch
 from lthsweep.lottery.material import Material
-from lthsweep.lottery.ticket import Prepared, conclude_ticket
-from lthsweep.lottery.together import why_alone
+from lthsweep.lottery.ticket import Prepared, conclude_ticket, why_alone
 from lthsweep.store.layout import SweepDir
 from lthsweep.training.bundle import run_together
 from lthsweep.training.epochs import Ending

@@ -30,7 +30,8 @@ from lthsweep.pruning.audit import audit, optimizer_momenta
 from lthsweep.pruning.filters import largest_filter
 from lthsweep.pruning.masks import Masks
 from lthsweep.pruning.prunable import prunable_weights
-from lthsweep.training.loop import BetweenSteps, Ending, Training, TrainingData
+from lthsweep.training import fusible
+from lthsweep.training.loop import Ending, Training, TrainingData
 from lthsweep.training.optimizers import restore_optimizer
 from lthsweep.training.schedule import learning_rate_factor
 
@@ -41,7 +42,7 @@ __all__ = [
     "conclude_ticket",
     "prepare_ticket",
     "prunable_of",
-    "train_ticket",
+    "why_alone",
 ]
 
 
@@ -90,36 +91,6 @@ class Prepared:
     origin: Origin
     started_from: Mapping[str, torch.Tensor]
     pruned_metrics: Mapping[str, float]
-
-
-def train_ticket(
-    material: Material,
-    seed: int,
-    step: PruneStep,
-    *,
-    level: int,
-    parent: Parent,
-    snapshot: Arrays | None,
-    dense_val_accuracy: float,
-    resume: Checkpoint | None = None,
-    between_steps: BetweenSteps = lambda training: False,
-) -> Result | None:
-    """Make the ticket and train it from its rewind point to T: None if `between_steps` stopped it.
-
-    All that is not of `Training.run` is as for `prepare_ticket`.
-    """
-    prepared = prepare_ticket(
-        material,
-        seed,
-        step,
-        level=level,
-        parent=parent,
-        snapshot=snapshot,
-        dense_val_accuracy=dense_val_accuracy,
-        resume=resume,
-    )
-    ending = prepared.training.run(between_steps)
-    return None if ending == "stopped" else conclude_ticket(prepared, ending)
 
 
 def prepare_ticket(
@@ -206,6 +177,13 @@ def prepare_ticket(
         started_from=started_from,
         pruned_metrics=pruned_metrics,
     )
+
+
+def why_alone(prepared: Prepared) -> str | None:
+    """Why this ticket cannot be trained as one with others; None if it can."""
+    if isinstance(prepared.frame, Shrunk):
+        return "whole filters are gone from its network, which has a shape of its own"
+    return fusible.why_alone(prepared.training)
 
 
 def conclude_ticket(prepared: Prepared, ending: Ending) -> Result:

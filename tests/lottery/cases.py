@@ -16,7 +16,7 @@ from lthsweep.data.pack import Packed
 from lthsweep.lottery.dense import train_dense
 from lthsweep.lottery.material import Arrays, Material
 from lthsweep.lottery.result import Checkpoint, Result
-from lthsweep.lottery.ticket import Parent, train_ticket
+from lthsweep.lottery.ticket import Parent, conclude_ticket, prepare_ticket
 from lthsweep.plan.rewind import RewindPoint
 from lthsweep.plan.run import PruneStep
 from lthsweep.randomness import torch_seed
@@ -123,10 +123,11 @@ def prune_step(
 def ticket_of(
     trunk: Trunk, step: PruneStep, *, parent: Parent | None = None, level: int = 1, **options: Any
 ) -> Result | None:
-    """The ticket run of a pruning step."""
+    """The ticket run of a pruning step; None if it was stopped."""
     material = options.pop("material", trunk.material)
+    between_steps = options.pop("between_steps", lambda training: False)
     snapshot = trunk.snapshots.get(step.point.step(STEPS)) if step.returns_weights else None
-    return train_ticket(
+    prepared = prepare_ticket(
         material,
         SEED,
         step,
@@ -136,6 +137,8 @@ def ticket_of(
         dense_val_accuracy=trunk.result.metrics["val_accuracy"],
         **options,
     )
+    ending = prepared.training.run(between_steps)
+    return None if ending == "stopped" else conclude_ticket(prepared, ending)
 
 
 @functools.cache

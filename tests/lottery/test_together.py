@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
-from lthsweep.lottery.ticket import conclude_ticket, prepare_ticket
-from lthsweep.lottery.together import train_together, why_alone
+from lthsweep.lottery.ticket import conclude_ticket, prepare_ticket, why_alone
+from lthsweep.training.bundle import run_together
 from tests.lottery.cases import (
     EPOCHS,
     SEED,
@@ -44,7 +44,17 @@ def prepared_of(trunk, step, **options):
 def together(trunk, steps, watches=None, **options):
     prepared = [prepared_of(trunk, step, **options) for step in steps]
     assert all(why_alone(one) is None for one in prepared)
-    return train_together(prepared, watches or [lambda training: False] * len(prepared))
+    return trained(prepared, watches)
+
+
+def trained(prepared, watches=None):
+    """Their results; None for those that were stopped."""
+    watches = watches or [lambda training: False] * len(prepared)
+    endings = run_together([one.training for one in prepared], watches)
+    return [
+        None if ending == "stopped" else conclude_ticket(one, ending)
+        for one, ending in zip(prepared, endings, strict=True)
+    ]
 
 
 def assert_alike(result, expected):
@@ -100,7 +110,7 @@ def test_fine_tuned_tickets_go_with_their_like_only(packed):
     ]
 
     with pytest.raises(Exception, match="differ in learning rate"):
-        train_together(prepared, [lambda training: False] * 2)
+        trained(prepared)
 
 
 def test_a_stop_leaves_checkpoints_of_which_each_goes_on(packed):
@@ -112,12 +122,11 @@ def test_a_stop_leaves_checkpoints_of_which_each_goes_on(packed):
 
     assert together(trunk, steps, watches) == [None, None]
 
-    again = train_together(
+    again = trained(
         [
             prepared_of(trunk, step, resume=watch.checkpoint)
             for step, watch in zip(steps, watches, strict=True)
-        ],
-        [lambda training: False] * 2,
+        ]
     )
     for result, expected in zip(again, whole, strict=True):
         assert_same_result(finished(result), finished(expected))
@@ -133,7 +142,7 @@ def test_one_set_of_images_serves_all(packed):
     prepared = [prepared_of(trunk, prune_step(sparsity, 1), data=data) for sparsity in (0.5, 0.8)]
 
     assert all(one.training.data is data for one in prepared)
-    results = train_together(prepared, [lambda training: False] * 2)
+    results = trained(prepared)
     assert_alike(finished(results[0]), undisturbed(trunk, prune_step(0.5, 1)))
 
 
