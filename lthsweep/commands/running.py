@@ -25,7 +25,7 @@ from lthsweep.commands.tables import print_table
 from lthsweep.errors import UnknownNameError
 from lthsweep.launch.coordinate import work_left
 from lthsweep.launch.on_local import run_local, slots_of
-from lthsweep.launch.on_pool import SweepRun
+from lthsweep.launch.on_pool import Attended, SweepRun
 from lthsweep.launch.survey import Survey
 
 __all__ = ["run"]
@@ -117,14 +117,8 @@ def _train(
     _announce(opened, work.found, len(work.nodes), where(len(work.nodes)), console)
     interrupt = Interrupt(console)
     with interrupt.handled(), Display(opened.plan, work, console) as display:
-        ended = launch(
-            opened.plan,
-            opened.sweep,
-            listen=display,
-            asked_to_stop=interrupt.asked,
-            on_pool=interrupt.watch,
-            cache=cache,
-        )
+        attended = Attended(display, interrupt.asked, interrupt.watch)
+        ended = launch(opened.plan, opened.sweep, attended=attended, cache=cache)
     from lthsweep.reduce.merge import merge  # pandas and scipy: not before the work is done
 
     merge(opened.sweep, opened.plan)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 from lthsweep.errors import LaunchError
 from lthsweep.launch.local import LocalPool
 from lthsweep.launch.machine import Slot, core_limit, count_gpus, lay_out, usable_cores
-from lthsweep.launch.on_pool import SweepRun, require_data, run_on_pool
-from lthsweep.launch.pool import Listener, Pool
+from lthsweep.launch.on_pool import UNATTENDED, Attended, SweepRun, require_data, run_on_pool
 from lthsweep.launch.task import Message, Task, task_for
 from lthsweep.plan.cost import recipe_id
 from lthsweep.plan.run import Plan
@@ -24,9 +22,7 @@ def run_local(
     plan: Plan,
     sweep: SweepDir,
     *,
-    listen: Listener = lambda heard: None,
-    asked_to_stop: Callable[[], bool] = lambda: False,
-    on_pool: Callable[[Pool], None] = lambda pool: None,
+    attended: Attended = UNATTENDED,
     cache: Path | None = None,
 ) -> SweepRun:
     """Train whatever of the plan has no record yet, in local processes.
@@ -34,9 +30,7 @@ def run_local(
     Args:
         plan: all runs.
         sweep: the sweep directory; made if it is not there.
-        listen: hears what workers say.
-        asked_to_stop: true ends the work with checkpoints.
-        on_pool: receives the pool once it is started (a second Ctrl-C kills it).
+        attended: by whom.
         cache: folder of packed data, None for the default.
 
     Raises:
@@ -49,9 +43,7 @@ def run_local(
         plan,
         sweep,
         lambda most: LocalPool(sweep, slots[: max(1, min(len(slots), most))]),
-        listen=listen,
-        asked_to_stop=asked_to_stop,
-        on_pool=on_pool,
+        attended=attended,
         cache=cache,
     )
 

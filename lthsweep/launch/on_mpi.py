@@ -6,7 +6,8 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from lthsweep.data.pack import cache_folder
@@ -14,8 +15,8 @@ from lthsweep.errors import SpecError
 from lthsweep.launch.local import LocalPool
 from lthsweep.launch.mpi import SILENCE_SECONDS, MpiPool, gather_hellos
 from lthsweep.launch.mpi_worker import serve_rank
-from lthsweep.launch.on_pool import SweepRun, run_on_pool
-from lthsweep.launch.pool import Listener, Pool
+from lthsweep.launch.on_pool import UNATTENDED, Attended, SweepRun, run_on_pool
+from lthsweep.launch.pool import Pool
 from lthsweep.launch.ranks import say_hello, slots_of_ranks
 from lthsweep.launch.together import Together
 from lthsweep.launch.wire import MpiWire, Tag
@@ -69,9 +70,7 @@ def run_mpi(
     *,
     rank0_trains: bool | None = None,
     silence: float = SILENCE_SECONDS,
-    listen: Listener = lambda heard: None,
-    asked_to_stop: Callable[[], bool] = lambda: False,
-    on_pool: Callable[[Pool], None] = lambda pool: None,
+    attended: Attended = UNATTENDED,
     cache: Path | None = None,
 ) -> SweepRun:
     """Train whatever of the plan has no record yet, on the ranks of an MPI job. Called on rank 0.
@@ -82,9 +81,7 @@ def run_mpi(
         wire: of `mpi_job`.
         rank0_trains: whether a worker process beside rank 0 trains too; None for "if ranks are few".
         silence: seconds after which a rank with a run that says nothing is given up.
-        listen: hears what workers say.
-        asked_to_stop: true ends the work with checkpoints.
-        on_pool: receives the pool once it is started (a second Ctrl-C kills it).
+        attended: by whom.
         cache: folder of packed data, None for the default.
 
     Raises:
@@ -101,13 +98,14 @@ def run_mpi(
         ranks.append(MpiPool(sweep, wire, hellos, slots, silence=silence, sole=not both))
         return Together(ranks[0], LocalPool(sweep, [slots[0]])) if both else ranks[0]
 
+    def asked_to_stop() -> bool:
+        return attended.asked_to_stop() or any(pool.asked_to_stop for pool in ranks)
+
     return run_on_pool(
         plan,
         sweep,
         start,
-        listen=listen,
-        asked_to_stop=lambda: asked_to_stop() or any(pool.asked_to_stop for pool in ranks),
-        on_pool=on_pool,
+        attended=replace(attended, asked_to_stop=asked_to_stop),
         cache=cache or cache_folder(),  # mpirun need not hand our environment to other hosts
     )
 

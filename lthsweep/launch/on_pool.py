@@ -18,10 +18,29 @@ from lthsweep.store import commit, failures
 from lthsweep.store.layout import SweepDir
 from lthsweep.usercode import is_code, require_allowed
 
-__all__ = ["SweepRun", "open_sweep", "require_code", "require_data", "run_on_pool"]
+__all__ = ["UNATTENDED", "Attended", "SweepRun", "open_sweep", "require_code", "require_data", "run_on_pool"]
 
 _TEMP_SECONDS = 3600.0
 """A temporary file this old has no living writer."""
+
+
+@dataclass(frozen=True)
+class Attended:
+    """Who looks on while a sweep is worked off, and may end it.
+
+    Attributes:
+        listen: hears what workers say.
+        asked_to_stop: true ends the work with checkpoints.
+        on_pool: receives the pool once it is started (a second Ctrl-C kills it).
+    """
+
+    listen: Listener = lambda heard: None
+    asked_to_stop: Callable[[], bool] = lambda: False
+    on_pool: Callable[[Pool], None] = lambda pool: None
+
+
+UNATTENDED = Attended()
+"""Nobody: to the end, without a word."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +58,7 @@ def run_on_pool(
     sweep: SweepDir,
     start: Callable[[int], Pool],
     *,
-    listen: Listener = lambda heard: None,
-    asked_to_stop: Callable[[], bool] = lambda: False,
-    on_pool: Callable[[Pool], None] = lambda pool: None,
+    attended: Attended = UNATTENDED,
     cache: Path | None = None,
 ) -> SweepRun:
     """Train whatever of the plan has no record yet.
@@ -50,9 +67,7 @@ def run_on_pool(
         plan: all runs.
         sweep: the sweep directory; made if it is not there.
         start: starts the pool, given how many workers can find something to do at most; not called if none can.
-        listen: hears what workers say.
-        asked_to_stop: true ends the work with checkpoints.
-        on_pool: receives the pool once it is started.
+        attended: by whom.
         cache: folder of packed data, None for the default.
 
     Raises:
@@ -70,15 +85,15 @@ def run_on_pool(
     if not work.nodes:
         return SweepRun(Tally(), 0.0, len(work.found.done), len(work.found.foreign))
     pool = start(len(work.nodes))
-    on_pool(pool)
+    attended.on_pool(pool)
     try:
         tally = coordinate(
             plan,
             sweep,
             work,
             pool,
-            listen=listen,
-            asked_to_stop=asked_to_stop,
+            listen=attended.listen,
+            asked_to_stop=attended.asked_to_stop,
             cache=None if cache is None else str(cache),
         )
     except BaseException:
