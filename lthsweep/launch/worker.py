@@ -12,6 +12,7 @@ The `Worker` itself does not know how it is spoken to: an MPI rank hands it anot
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -77,15 +78,18 @@ class Worker:
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         device = torch.device(device_name)
         if device.type == "cuda":
-            # Else streams and pinned memory would be the first GPU's.
-            torch.cuda.set_device(device.index or 0)
+            # Else streams and pinned memory would be the first GPU's. What is wrong with a GPU, its first run will say.
+            with contextlib.suppress(RuntimeError, AssertionError):
+                torch.cuda.set_device(device.index or 0)
         try:
             self.line.say(Message("ready", values={"device": device_name}))
-            while _is_usable(device) and (task := self.line.take()) is not None:
+            while (task := self.line.take()) is not None:
                 if task.operation == "profile":
                     self._profile(task, device, measure_epoch)
                 else:
                     self.work(task, device, train)
+                if not _is_usable(device):
+                    break
         except BrokenPipeError:  # the coordinator is gone; the checkpoint is written, there is nobody to tell
             return 1
         finally:
@@ -157,7 +161,7 @@ def _is_usable(device: Any) -> bool:
 
     try:
         torch.cuda.synchronize(device)
-    except RuntimeError:
+    except (RuntimeError, AssertionError):
         traceback.print_exc()
         return False
     return True
