@@ -6,7 +6,7 @@ import re
 
 __all__ = ["DURATION_TEXT", "as_duration", "in_seconds"]
 
-DURATION_TEXT = 'a time such as "90s", "20m" or "1.5h"'
+DURATION_TEXT = 'a time above zero such as "90s", "20m" or "1.5h"'
 """Completes "must be …"."""
 
 _FORM = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smh])")

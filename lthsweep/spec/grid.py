@@ -85,12 +85,17 @@ def flatten_axes(raw: Mapping[str, Any]) -> dict[str, Any]:
         PydanticCustomError: if that makes two axes one.
     """
     flat: dict[str, Any] = {}
+    written: dict[str, str] = {}
     for name, value in raw.items():
         nested = isinstance(value, Mapping) and name in _ROOTS
         for dotted, axis in _leaves(name, value) if nested else [(name, value)]:
             one = axis_name(dotted)
             if one in flat:
-                raise PydanticCustomError("same_axis", "the axis {axis} is there twice", {"axis": one})
+                places = {"axis": one, "first": written[one], "second": dotted}
+                raise PydanticCustomError(
+                    "same_axis", "the axis {axis} is there twice, as `{first}` and as `{second}`", places
+                )
+            written[one] = dotted
             flat[one] = pinned_axis(axis) if one == INIT_AXIS else axis
     return flat
 

@@ -197,6 +197,8 @@ def suggestion(path: tuple[str, ...], owner: type[Table] | None = None) -> str:
         known = list(dict.fromkeys(key[-1] for key in _keys() if key[:-1] == parent))
     there = ", ".join(known)
     if parent == ("grid",):
+        if tuple(name.split(".")) in _keys():
+            return f"{name} is the same for a whole sweep, and can be no axis of its grid"
         known = [*known, *axis_names()]
         there += ', or a value of another table, such as "model.init"'
     others = [choice for key in _keys().get(path, ()) for choice in choices(key.owner.model_fields["name"])]

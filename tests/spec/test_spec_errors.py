@@ -193,12 +193,15 @@ def test_a_wrong_value_is_shown_with_what_is_allowed(changes, said):
         ),
         (
             {"prune__schedule": "budget", "prune__time": "20"},
-            'prune.time = "20": must be a time such as "90s", "20m" or "1.5h"',
+            'prune.time = "20": must be a time above zero such as "90s", "20m" or "1.5h"',
         ),
-        ({"prune__schedule": "budget", "prune__time": "0s"}, 'prune.time = "0s": must be a time such as'),
+        (
+            {"prune__schedule": "budget", "prune__time": "0s"},
+            'prune.time = "0s": must be a time above zero such as',
+        ),
         (
             {"prune__schedule": "budget", "grid__time": ["5m", "five minutes"]},
-            'grid."prune.time"[1] = "five minutes": must be a time such as "90s"',
+            'grid."prune.time"[1] = "five minutes": must be a time above zero such as "90s"',
         ),
         (
             {"prune__schedule": "budget", "prune__time": "5m", "grid__control": ["ticket", "random"]},
@@ -257,7 +260,11 @@ def test_a_wrong_value_is_shown_with_what_is_allowed(changes, said):
             "prune.rounds = 9: 9 rounds to a sparsity of 1e-12 are less than 1e-12 apart; lower it",
         ),
         ({"prune__rounds": -1}, "prune.rounds = -1: must be a whole number >= 0 and <= 1000"),
-        ({"grid__rounds": [1], "grid__prune.rounds": [2]}, "grid: the axis prune.rounds is there twice"),
+        (
+            {"grid__rounds": [1], "grid__prune.rounds": [2]},
+            "grid: the axis prune.rounds is there twice, as `rounds` and as `prune.rounds`",
+        ),
+        ({"grid__train.fuse": [1, 2]}, "train.fuse is the same for a whole sweep, and can be no axis"),
         (
             {"prune__schedule": "budget", "grid__prune.time": ["60s", "1m"]},
             'grid."prune.time" = ["60s", "1m"]: the value "1m" is there twice',
@@ -343,9 +350,9 @@ def test_keys_that_contradict_each_other_are_refused(changes, said):
             {"grid__train.epochs": [[4]]},
             'grid."train.epochs"[0] = [4]: must be a number, a text, true or false',
         ),
-        ({"grid__prune.exclude": ["fc"]}, 'grid."prune.exclude" = ["fc"]: no such key'),
+        ({"grid__prune.exclude": ["fc"]}, 'grid."prune.exclude" = ["fc"]: prune.exclude is the same for a whole sweep'),
         ({"grid__data.path": ["/a"]}, 'grid."data.path" = ["/a"]: no such key'),
-        ({"grid__local.threads": [1]}, 'grid."local.threads" = [1]: no such key'),
+        ({"grid__local.threads": [1]}, 'grid."local.threads" = [1]: local.threads is the same for a whole sweep'),
         (
             {"grid__model.name": ["mobilenet_v2", "conv2"], "grid__model.width": [0.5]},
             'grid."model.width"[0] = 0.5: no such key; only mobilenet_v2 has it; there are: name, init '
