@@ -350,9 +350,15 @@ def test_keys_that_contradict_each_other_are_refused(changes, said):
             {"grid__train.epochs": [[4]]},
             'grid."train.epochs"[0] = [4]: must be a number, a text, true or false',
         ),
-        ({"grid__prune.exclude": ["fc"]}, 'grid."prune.exclude" = ["fc"]: prune.exclude is the same for a whole sweep'),
+        (
+            {"grid__prune.exclude": ["fc"]},
+            'grid."prune.exclude" = ["fc"]: prune.exclude is the same for a whole sweep',
+        ),
         ({"grid__data.path": ["/a"]}, 'grid."data.path" = ["/a"]: no such key'),
-        ({"grid__local.threads": [1]}, 'grid."local.threads" = [1]: local.threads is the same for a whole sweep'),
+        (
+            {"grid__local.threads": [1]},
+            'grid."local.threads" = [1]: local.threads is the same for a whole sweep',
+        ),
         (
             {"grid__model.name": ["mobilenet_v2", "conv2"], "grid__model.width": [0.5]},
             'grid."model.width"[0] = 0.5: no such key; only mobilenet_v2 has it; there are: name, init '
