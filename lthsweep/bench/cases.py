@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lthsweep.errors import UnknownNameError
+from lthsweep.errors import look_up
 
 __all__ = ["CASES", "SGD", "SIZES", "Case", "case_of", "tables_of"]
 
@@ -124,11 +124,7 @@ def case_of(size: str, name: str) -> Case:
     Raises:
         UnknownNameError: if there is no such size, or no such case at that size.
     """
-    if size not in CASES:
-        raise UnknownNameError.of("size", size, known=CASES)
-    if name not in CASES[size]:
-        raise UnknownNameError.of("case", name, known=CASES[size])
-    return CASES[size][name]
+    return look_up("case", name, look_up("size", size, CASES))
 
 
 def tables_of(case: Case, *, precision: str = "fp32") -> dict[str, Any]:

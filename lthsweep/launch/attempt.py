@@ -20,6 +20,7 @@ from lthsweep.launch.outcome import Outcome
 from lthsweep.launch.task import Message, Task
 from lthsweep.store import claims, failures, progress
 from lthsweep.store.layout import SweepDir
+from lthsweep.store.owners import Owner
 
 __all__ = ["Attempt", "attempts_before", "failure_of"]
 
@@ -38,7 +39,7 @@ class Attempt:
     """
 
     def __init__(
-        self, sweep: SweepDir, worker: str, line: Line, tasks: Sequence[Task], owner: claims.Owner | None
+        self, sweep: SweepDir, worker: str, line: Line, tasks: Sequence[Task], owner: Owner | None
     ) -> None:
         self._sweep = sweep
         self._worker = worker

@@ -28,6 +28,7 @@ from lthsweep.launch.settle import log_to, settle_cores
 from lthsweep.launch.task import STALE_SECONDS, Message, Task
 from lthsweep.store import claims, progress
 from lthsweep.store.layout import SweepDir
+from lthsweep.store.owners import Owner, this_process
 
 __all__ = ["Worker", "main"]
 
@@ -119,7 +120,7 @@ class Worker:
             replace(one, attempt=1 + attempts_before(self.sweep, one.key), companions=[])
             for one in task.together
         ]
-        owner = claims.this_process()
+        owner = this_process()
         mine = []
         for one in tasks:
             try:
@@ -138,7 +139,7 @@ class Worker:
         if mine:
             self._train(mine, device, train, owner)
 
-    def _train(self, tasks: list[Task], device: Any, train: Any, owner: claims.Owner | None) -> None:
+    def _train(self, tasks: list[Task], device: Any, train: Any, owner: Owner | None) -> None:
         attempt = Attempt(self.sweep, self.name, self.line, tasks, owner)
         try:
             with log_to(self.sweep.log(tasks[0].key)):

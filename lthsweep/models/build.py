@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lthsweep.errors import ModelError, UnknownNameError
+from lthsweep.errors import ModelError, look_up
 from lthsweep.models.custom import custom_scheme
 from lthsweep.models.registry import INITIALIZERS, MODELS
 from lthsweep.models.shapes import InputShape
@@ -66,9 +66,7 @@ def build_model(options: Mapping[str, Any], *, input_shape: InputShape, classes:
 
 
 def _entry(what: str, name: str, registry: Mapping[str, str]) -> Callable[..., Any]:
-    if name not in registry:
-        raise UnknownNameError.of(what, name, known=registry)
-    module, _, function = registry[name].partition(":")
+    module, _, function = look_up(what, name, registry).partition(":")
     entry: Callable[..., Any] = getattr(importlib.import_module(module), function)
     return entry
 

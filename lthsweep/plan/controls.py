@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from lthsweep.errors import UnknownNameError
+from lthsweep.errors import look_up
 from lthsweep.plan.rewind import RewindPoint
 from lthsweep.plan.run import PruneStep
 
@@ -57,9 +57,7 @@ def controlled(step: PruneStep, control: str) -> PruneStep:
     Raises:
         UnknownNameError: if there is no such control.
     """
-    if control not in CONTROLS:
-        raise UnknownNameError.of("prune.control", control, CONTROLS)
-    change = CONTROLS[control]
+    change = look_up("prune.control", control, CONTROLS)
     return replace(
         step,
         rewind=change.rewind or step.rewind,

@@ -71,8 +71,6 @@ def mask_gradients(params: Weights, multipliers: Weights) -> None:
     if not pairs[0][0].is_cpu:  # one launch
         torch._foreach_mul_([gradient for gradient, _ in pairs], [multiplier for _, multiplier in pairs])
         return
-    for (
-        gradient,
-        multiplier,
-    ) in pairs:  # which a CPU is through sooner: there a list is a loop with more around it
+    # A CPU is through sooner so: there a list is a loop with more around it.
+    for gradient, multiplier in pairs:
         gradient.mul_(multiplier)

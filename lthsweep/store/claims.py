@@ -28,17 +28,15 @@ from lthsweep.errors import StoreError
 from lthsweep.store import plainjson
 from lthsweep.store.commit import commit_new, read_whole, replace
 from lthsweep.store.layout import SweepDir
-from lthsweep.store.owners import Owner, has_ended, is_here, this_process
+from lthsweep.store.owners import Owner, has_ended, is_here
 
 __all__ = [
-    "Owner",
     "claimed_keys",
     "evict",
     "holder",
     "refresh",
     "release",
     "take",
-    "this_process",
 ]
 
 

@@ -7,14 +7,13 @@ batched, draws other random numbers then, or depends on its neighbour shows.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from lthsweep.training.bundle import Bundle
-from lthsweep.training.loop import Training
+from lthsweep.training.loop import Training, copy_of
 from lthsweep.training.metrics import tally_of, total
 from lthsweep.training.random_layers import isolated_generators, seed_generators
 from lthsweep.training.step import gradients_of
@@ -65,23 +64,10 @@ def _by_trying(training: Training, images: Tensor, labels: Tensor) -> str | None
 
 def _copies(training: Training, precision: str) -> Sequence[Training]:
     """Two that differ in their weights."""
-    copies = []
-    for factor in (1.0, 0.9):
-        model = copy.deepcopy(training.model)
-        masks = {name: factor != 0 for name, factor in training.multipliers.items()}
-        with torch.no_grad():
-            for weight in model.parameters():
-                weight.mul_(factor)
-        copies.append(
-            Training(
-                model,
-                training.data,
-                {**training.options, "precision": precision},
-                seed=training.seed,
-                start_step=training.progress.step,
-                masks=masks,
-            )
-        )
+    copies = [copy_of(training, precision=precision) for _ in range(2)]
+    with torch.no_grad():
+        for weight in copies[1].model.parameters():
+            weight.mul_(0.9)
     return copies
 
 

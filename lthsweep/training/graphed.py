@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from lthsweep.errors import TrainingError
+from lthsweep.training.random_layers import cuda_generator, isolated_generators
 from lthsweep.training.step import Gradients, Outcome
 
 __all__ = ["Replay", "deviation", "graphed", "left_as_found"]
@@ -113,7 +114,7 @@ def left_as_found(
 ) -> Iterator[None]:
     """Restore buffers and random generators at the end, and forget gradients: trying a step is not a step."""
     before = [buffer.clone() for buffer in buffers]
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+    with isolated_generators(device):
         yield
     for buffer, value in zip(buffers, before, strict=True):
         buffer.copy_(value)
@@ -193,7 +194,4 @@ def _without_collection() -> Iterator[None]:
 
 def _free_generator(device: torch.device) -> None:
     """A capture that failed leaves the generator's state marked as captured, and every later draw refused."""
-    default = torch.cuda.default_generators[
-        torch.cuda.current_device() if device.index is None else device.index
-    ]
-    default.graphsafe_set_state(torch.Generator(device).graphsafe_get_state())
+    cuda_generator(device).graphsafe_set_state(torch.Generator(device).graphsafe_get_state())

@@ -5,6 +5,7 @@ Model, optimiser and `Progress` are all there is to save; `lthsweep.training.epo
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +25,7 @@ from lthsweep.training.schedule import learning_rate_factor
 from lthsweep.training.sums import Sums
 from lthsweep.training.team import Alone
 
-__all__ = ["BetweenSteps", "Ending", "Training", "TrainingData"]
+__all__ = ["BetweenSteps", "Ending", "Training", "TrainingData", "copy_of"]
 
 Batches = Iterator[tuple[torch.Tensor, torch.Tensor]]
 
@@ -161,6 +162,24 @@ class Training:
         self.progress = Progress.from_dict(progress)
         self.sums = Sums([self.progress])
         apply_masks(self.masked, self.multipliers)
+
+
+def copy_of(training: Training, **options: Any) -> Training:
+    """A network of its own at the same step, with the same weights and masks, that has come to nothing yet: to try with.
+
+    Args:
+        training: without group lasso, which is of one network.
+        options: of the `train` table, where they are to differ.
+    """
+    return Training(
+        copy.deepcopy(training.model),
+        training.data,
+        {**training.options, **options},
+        seed=training.seed,
+        start_step=training.progress.step,
+        masks={name: factor != 0 for name, factor in training.multipliers.items()},
+        learning_rate=training.constant_rate,
+    )
 
 
 def _under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

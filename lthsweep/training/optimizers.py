@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lthsweep.errors import TrainingError, UnknownNameError
+from lthsweep.errors import TrainingError, look_up
 from lthsweep.training.eager import eager
 
 __all__ = ["OPTIMIZERS", "build_optimizer", "optimizer_over", "optimizer_state", "restore_optimizer"]
@@ -68,10 +68,7 @@ def build_optimizer(model: nn.Module, options: Mapping[str, Any]) -> torch.optim
 
 def optimizer_over(parameters: Parameters, options: Mapping[str, Any]) -> torch.optim.Optimizer:
     """The optimiser of the `train.optimizer` table over some tensors."""
-    name = options["name"]
-    if name not in OPTIMIZERS:
-        raise UnknownNameError.of("optimizer", name, OPTIMIZERS)
-    return OPTIMIZERS[name](parameters, options)
+    return look_up("optimizer", options["name"], OPTIMIZERS)(parameters, options)
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, torch.Tensor]:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-__all__ = ["has_random_layers", "isolated_generators", "seed_generators"]
+__all__ = ["cuda_generator", "has_random_layers", "isolated_generators", "seed_generators"]
 
 
 def has_random_layers(model: nn.Module, example: torch.Tensor) -> bool:
@@ -29,8 +29,13 @@ def seed_generators(seed: int, device: torch.device) -> None:
     """`torch.manual_seed` for the two generators that matter: it visits every backend, 150 µs each time."""
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
-        index = torch.cuda.current_device() if device.index is None else device.index
-        torch.cuda.default_generators[index].manual_seed(seed)
+        cuda_generator(device).manual_seed(seed)
+
+
+def cuda_generator(device: torch.device) -> torch.Generator:
+    """The generator that layers on a GPU draw from."""
+    index = torch.cuda.current_device() if device.index is None else device.index
+    return torch.cuda.default_generators[index]
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lthsweep.errors import UnknownNameError
+from lthsweep.errors import look_up
 
 __all__ = ["SCHEDULES", "learning_rate_factor"]
 
@@ -58,8 +58,6 @@ def learning_rate_factor(
     warmup_steps = round(float(options["warmup"]) * steps_per_epoch)
     if step < warmup_steps:
         return min(1.0, (step + 1) / warmup_steps)
-    name = options["name"]
-    if name not in SCHEDULES:
-        raise UnknownNameError.of("schedule", name, SCHEDULES)
+    shape = look_up("schedule", options["name"], SCHEDULES)
     # The warm-up as it was rounded to steps, so that its end is the full rate, whatever comes next.
-    return SCHEDULES[name](options, step / steps_per_epoch, warmup_steps / steps_per_epoch, epochs)
+    return shape(options, step / steps_per_epoch, warmup_steps / steps_per_epoch, epochs)

@@ -105,12 +105,11 @@ class Team(ABC):
         Raises:
             TrainingError: if a pruned weight is not zero.
         """
+        # All weights are finite here, so that what pruned ones are off by is no NaN.
         moved = [
             name
             for name, factor in self.multipliers.items()
-            if bool(
-                (self.parameters[name] * factor).sub_(self.parameters[name]).abs_().amax()
-            )  # all are finite
+            if bool((self.parameters[name] * factor).sub_(self.parameters[name]).abs_().amax())
         ]
         if moved:
             raise TrainingError(

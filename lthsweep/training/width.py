@@ -6,15 +6,14 @@ somewhere. Both are found out by trying twice as many until it does not pay.
 
 from __future__ import annotations
 
-import copy
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 
 from lthsweep.training.bundle import Bundle
-from lthsweep.training.loop import Training
+from lthsweep.training.loop import Training, copy_of
 from lthsweep.training.random_layers import isolated_generators
 
 __all__ = ["best_width", "measured_width", "seconds_per_step"]
@@ -61,29 +60,13 @@ def seconds_per_step(training: Training, width: int) -> float | None:
     """
     device = next(training.model.parameters()).device
     try:
-        with isolated_generators(device), Bundle(_copies(training, width)) as bundle:
+        with isolated_generators(device), Bundle([copy_of(training) for _ in range(width)]) as bundle:
             return _timed(bundle, device)
     except torch.OutOfMemoryError:
         return None
     finally:
         if device.type == "cuda":
             torch.cuda.empty_cache()
-
-
-def _copies(training: Training, width: int) -> Sequence[Training]:
-    masks = {name: factor != 0 for name, factor in training.multipliers.items()}
-    return [
-        Training(
-            copy.deepcopy(training.model),
-            training.data,
-            training.options,
-            seed=training.seed,
-            start_step=training.progress.step,
-            masks=masks,
-            learning_rate=training.constant_rate,
-        )
-        for _ in range(width)
-    ]
 
 
 def _timed(bundle: Bundle, device: torch.device) -> float:

@@ -122,7 +122,8 @@ class Measurement:
 
     def _steps(self, found: dict[str, Any]) -> dict[str, Any]:
         """Every way of every case, in turns."""
-        from tests.bench.gpu_steps import Way, speed_of, spread, ways_of
+        from lthsweep.bench.spread import spread
+        from tests.bench.gpu_steps import Way, speed_of, ways_of
 
         speeds: dict[str, dict[Way, list[Any]]] = {name: {} for name in self._rigs}
         failed: dict[str, dict[Way, str]] = {name: {} for name in self._rigs}
@@ -170,7 +171,8 @@ class Measurement:
 
     def _epoch(self, found: dict[str, Any]) -> dict[str, Any]:
         """A dense epoch of MobileNetV2 in bf16 beside the time that its memory traffic takes."""
-        from tests.bench.gpu_steps import Way, speed_of, spread
+        from lthsweep.bench.spread import spread
+        from tests.bench.gpu_steps import Way, speed_of
 
         rig = self._rigs.get("mobilenet_v2")
         if rig is None:
@@ -206,8 +208,9 @@ class Measurement:
 
     def _processes(self, found: dict[str, Any]) -> dict[str, Any]:
         """1, 2 and 4 processes, with and without MPS, alone and at the width that was best for one process."""
+        from lthsweep.bench.spread import spread
         from tests.bench.gpu_processes import Share, crowds
-        from tests.bench.gpu_steps import spread, tidy
+        from tests.bench.gpu_steps import tidy
 
         tidy(self._device)
         counts = (1, 2) if self._options.tiny else (1, 2, 4)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -131,16 +130,6 @@ class _Timer:
         if len(self._marks) < 3:
             raise RuntimeError("training ended before it could be timed; did it diverge?")
         return (self._marks[2] - self._marks[1]) / self.steps
-
-
-def spread(values: Sequence[float]) -> dict[str, Any]:
-    """Median, extremes and all values."""
-    return {
-        "median": statistics.median(values),
-        "low": min(values),
-        "high": max(values),
-        "values": list(values),
-    }
 
 
 def agreement(rig: Rig, steps: int, width: int) -> dict[str, dict[str, float]]:

@@ -16,9 +16,10 @@ import sys
 from pathlib import Path
 
 from lthsweep.errors import StoreError
-from lthsweep.store.claims import release, take, this_process
+from lthsweep.store.claims import release, take
 from lthsweep.store.commit import commit_new, replace
 from lthsweep.store.layout import SweepDir
+from lthsweep.store.owners import this_process
 
 NEW = bytes(range(256)) * 400
 KEY = "run"

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from lthsweep.errors import StoreError
-from lthsweep.store.claims import release, take, this_process
+from lthsweep.store.claims import release, take
 from lthsweep.store.layout import SweepDir
+from lthsweep.store.owners import this_process
 from lthsweep.store.publish import commit_record
 from lthsweep.store.record import decode, encode
 from lthsweep.store.verify import verify

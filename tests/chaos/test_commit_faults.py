@@ -8,9 +8,10 @@ import os
 import pytest
 
 from lthsweep.store import commit
-from lthsweep.store.claims import take, this_process
+from lthsweep.store.claims import take
 from lthsweep.store.commit import commit_new, is_temporary, replace, sweep_temps
 from lthsweep.store.layout import SweepDir
+from lthsweep.store.owners import this_process
 from tests.chaos.commit_victim import KEY, NEW
 from tests.chaos.tracing import calls_of, need_tracing, run_victim
 from tests.store.factory import names

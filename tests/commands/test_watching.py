@@ -17,6 +17,7 @@ from lthsweep.plan.grid import expand
 from lthsweep.spec import dump_spec, load_spec
 from lthsweep.store import claims, failures, plainjson, progress
 from lthsweep.store.layout import SweepDir
+from lthsweep.store.owners import this_process
 from tests.commands.asked import lthsweep
 from tests.launch.sweeps import write_tiny
 
@@ -85,7 +86,7 @@ def test_status_says_what_waits_for_what_and_writes_nothing(sweep, keys, ask):
 def test_status_says_how_a_run_is_trained(sweep, keys, ask):
     beat = progress.Heartbeat("w", "node7", 3, keys[0], "train", 1.5, 2, rate=5120, time=time.time())
     progress.write_heartbeat(sweep, beat)
-    assert claims.take(sweep, keys[0], claims.this_process(), 60)
+    assert claims.take(sweep, keys[0], this_process(), 60)
 
     said = ask("status", sweep.path).stdout
     told = json.loads(ask("status", sweep.path, "--json").stdout)
@@ -99,7 +100,7 @@ def test_status_lists_every_run_that_is_trained_as_one(sweep, keys, ask):
     others = {keys[2]: 0.5}
     beat = progress.Heartbeat("w", "node7", 3, keys[1], "train", 1.5, 2, time=time.time(), others=others)
     progress.write_heartbeat(sweep, beat)
-    assert all(claims.take(sweep, key, claims.this_process(), 60) for key in keys[1:3])
+    assert all(claims.take(sweep, key, this_process(), 60) for key in keys[1:3])
 
     told = json.loads(ask("status", sweep.path, "--json").stdout)
 

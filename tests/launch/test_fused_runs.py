@@ -19,6 +19,7 @@ from lthsweep.plan.grid import expand
 from lthsweep.spec import load_spec
 from lthsweep.store import claims, failures
 from lthsweep.store.layout import SweepDir
+from lthsweep.store.owners import this_process
 from lthsweep.store.progress import read_heartbeats
 from lthsweep.store.record import TIMING_METRICS, decode
 from tests.launch.sweeps import command, environment, lthsweep, write_tiny
@@ -225,12 +226,12 @@ def test_of_a_bundle_of_which_one_is_cancelled_the_others_are_handed_out_again(d
     assert ends[companion.key].values["error"] == failures.CANCELLED
     assert (ends[tasks.key].kind, "alone" in ends[tasks.key].values) == ("returned", False)
     assert all(dense.checkpoint(task.key).exists() for task in tasks.together)
-    assert claims.take(dense, tasks.key, claims.this_process(), stale_seconds=900)
+    assert claims.take(dense, tasks.key, this_process(), stale_seconds=900)
 
 
 def test_one_that_another_worker_holds_is_left_to_it(dense, tasks):
     (companion,) = tasks.companions
-    assert claims.take(dense, companion.key, claims.this_process(), stale_seconds=900)
+    assert claims.take(dense, companion.key, this_process(), stale_seconds=900)
 
     line = train(dense, tasks, Line())
 

@@ -13,6 +13,7 @@ from lthsweep.launch.task import STALE_SECONDS, Message
 from lthsweep.spec import load_spec
 from lthsweep.store import claims
 from lthsweep.store.layout import SweepDir
+from lthsweep.store.owners import this_process
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def sweep(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("place", "job", "freed"), [("a node", "6", True), ("a node", "7", False)])
 def test_who_had_the_id_of_this_job_on_another_node_is_gone(sweep, place, job, freed):
     """A controller that was killed forgets a job that runs, and gives its id to the one that takes its runs over."""
-    owner = replace(claims.this_process(), place=place, job=job)
+    owner = replace(this_process(), place=place, job=job)
     assert claims.take(sweep, "k", owner, STALE_SECONDS)
 
     _Evictor(sweep, Site(poll_seconds=0))(Heard("worker", Message("held", "k")))
@@ -36,7 +37,7 @@ def test_who_had_the_id_of_this_job_on_another_node_is_gone(sweep, place, job, f
 
 def test_a_run_of_this_very_job_is_left_alone(sweep):
     """Of a worker beside the one that asked."""
-    assert claims.take(sweep, "k", claims.this_process(), STALE_SECONDS)
+    assert claims.take(sweep, "k", this_process(), STALE_SECONDS)
 
     _Evictor(sweep, Site(poll_seconds=0))(Heard("worker", Message("held", "k")))
 

@@ -18,6 +18,7 @@ from lthsweep.launch.task import Message, Task
 from lthsweep.launch.wire import Parcel, Tag
 from lthsweep.store import claims
 from lthsweep.store.layout import SweepDir
+from lthsweep.store.owners import Owner
 
 
 class FakeWire:
@@ -110,7 +111,7 @@ def test_a_rank_with_a_task_is_not_idle_until_it_says_how_it_ended(pool, wire):
 
 def test_a_rank_that_hangs_loses_its_run_and_its_claim_and_gets_none_again(pool, wire, sweep, now):
     """It lives, so its claim would be respected for ever on this machine."""
-    holder = claims.Owner("node", "elsewhere", 101, 1, "token")
+    holder = Owner("node", "elsewhere", 101, 1, "token")
     assert claims.take(sweep, "k", holder, stale_seconds=900)
     ready(pool, wire, 1, 2)
     pool.give(ONE, a_task())
@@ -147,7 +148,7 @@ def test_a_rank_with_several_runs_is_idle_when_it_has_said_how_each_ended(pool, 
 
 
 def test_a_rank_that_hangs_loses_all_its_runs_but_those_that_it_has_finished(pool, wire, sweep, now):
-    holder = claims.Owner("node", "elsewhere", 101, 1, "token")
+    holder = Owner("node", "elsewhere", 101, 1, "token")
     assert all(claims.take(sweep, key, holder, stale_seconds=900) for key in "klm")
     ready(pool, wire, 1)
     pool.give(ONE, a_bundle("k", "l", "m"))

@@ -41,6 +41,7 @@ from lthsweep.plan.run import Plan
 from lthsweep.spec import Spec, load_spec
 from lthsweep.store import claims, failures
 from lthsweep.store.layout import SweepDir
+from lthsweep.store.owners import Owner, this_process
 
 __all__ = ["Clock", "main", "work_parcel"]
 
@@ -232,9 +233,9 @@ class _Evictor:
             pass  # nothing is known; its heartbeat decides
 
     @staticmethod
-    def _is_me(owner: claims.Owner) -> bool:
+    def _is_me(owner: Owner) -> bool:
         """Whether an owner on another node had the id of this job, which is on one node: before it, and not now."""
-        own = claims.this_process()
+        own = this_process()
         return bool(own.place) and owner.job == own.job and owner.place != own.place
 
 
