@@ -165,7 +165,7 @@ class Training:
 
 
 def copy_of(training: Training, **options: Any) -> Training:
-    """A network of its own at the same step, with the same weights and masks, that has come to nothing yet: to try with.
+    """A network of its own at the same step, with the same weights and masks and nothing to show yet: to try with.
 
     Args:
         training: without group lasso, which is of one network.
