@@ -131,7 +131,7 @@ def test_an_interrupted_sweep_stops_with_exit_3_and_goes_on_to_the_same_bits(
 @pytest.mark.parametrize("trial", range(3))
 def test_workers_killed_at_random_moments_cost_attempts_and_no_bits(cache, tmp_path, trial):
     """SIGKILL is what the kernel's out-of-memory killer sends; the run goes on from its last checkpoint."""
-    options = {"epochs": 4, "checkpoint_seconds": 0.02, "schedule": "iterative"}
+    options = {"epochs": 60, "checkpoint_seconds": 0.02, "schedule": "iterative"}
     undisturbed = SweepDir(tmp_path / "undisturbed")
     assert (
         lthsweep("run", write_tiny(tmp_path, **options), "--out", undisturbed.path, cache=cache).returncode
@@ -143,12 +143,12 @@ def test_workers_killed_at_random_moments_cost_attempts_and_no_bits(cache, tmp_p
     )
     random = np.random.default_rng(trial)
     running = subprocess.Popen(arguments, env=environment(cache), stdout=subprocess.PIPE, text=True)
+    wait_until(lambda: sweep.workers.is_dir() and any(sweep.workers.glob("*.json")))
     kills = 0
-    while running.poll() is None and kills < 6:
-        time.sleep(random.uniform(0.2, 1.5))
-        busy = list(sweep.workers.glob("*.json")) if sweep.workers.is_dir() else []
-        victims = workers_of(running.pid)
-        if busy and victims:
+    while running.poll() is None and kills < 5:
+        # The first one strikes while the dense run trains, the others wherever they fall.
+        time.sleep(random.uniform(0.0, 0.2 if kills == 0 else 1.5))
+        if victims := workers_of(running.pid):
             os.kill(int(random.choice(victims)), signal.SIGKILL)
             kills += 1
     said, _ = running.communicate(timeout=240)
