@@ -106,10 +106,10 @@ CASES: Mapping[str, Mapping[str, Case]] = {
             epochs=2,
         ),
     },
-    "quick": {"lenet": _lenet((6_000, 1_000), 600), "resnet20": _resnet((160, 64))},
+    "quick": {"lenet": _lenet((4_200, 700), 600), "resnet20": _resnet((256, 32))},
     "full": {
         "lenet": _lenet((11_000, 2_000), 1_000),
-        "resnet20": _resnet((288, 128)),
+        "resnet20": _resnet((352, 64)),
         "mobilenet_v2": _MOBILENET,
     },
 }

@@ -38,7 +38,7 @@ class Effort:
         repeats: of every measurement, in turns.
         rungs: grid → rungs of `LADDER`.
         share: of a grid that a nested loop answers in each turn, see `lthsweep.bench.grids`.
-        loop: case → (rounds, steps of a round) of the comparison of loops.
+        loop: case → (processes, rounds of each, steps of a round) of the comparison of loops.
         pools: sweeps for the bound.
         parts: what of `PARTS` there is.
     """
@@ -46,7 +46,7 @@ class Effort:
     repeats: int
     rungs: Mapping[str, tuple[str, ...]]
     share: float
-    loop: Mapping[str, tuple[int, int]]
+    loop: Mapping[str, tuple[int, int, int]]
     pools: int
     parts: tuple[str, ...]
 
@@ -56,7 +56,7 @@ _EFFORTS: Mapping[str, Effort] = {
         repeats=1,
         rungs=dict.fromkeys(GRIDS, tuple(LADDER)),
         share=0.5,
-        loop={"lenet": (2, 4)},
+        loop={"lenet": (2, 1, 4)},
         pools=1,
         parts=PARTS,
     ),
@@ -64,7 +64,7 @@ _EFFORTS: Mapping[str, Effort] = {
         repeats=3,
         rungs={"lenet": ("naive", "ours"), "resnet20": ("naive", "ours", "ours_bf16")},
         share=1 / 8,
-        loop={"lenet": (15, 100), "resnet20": (3, 5)},
+        loop={"lenet": (3, 5, 100), "resnet20": (1, 5, 5)},
         pools=1,
         parts=("lenet", "resnet20", "loop", "pool"),
     ),
@@ -72,7 +72,7 @@ _EFFORTS: Mapping[str, Effort] = {
         repeats=3,
         rungs=dict.fromkeys(GRIDS, tuple(LADDER)),
         share=1 / 8,
-        loop={"lenet": (21, 200), "resnet20": (9, 10)},
+        loop={"lenet": (5, 7, 200), "resnet20": (3, 3, 10)},
         pools=2,
         parts=PARTS,
     ),
@@ -137,11 +137,14 @@ def _epoch(case: Case, repeats: int, folder: Path, tell: Tell) -> dict[str, Any]
 
 
 def _loop(
-    cases: Mapping[str, Case], effort: Mapping[str, tuple[int, int]], folder: Path, tell: Tell
+    cases: Mapping[str, Case], effort: Mapping[str, tuple[int, int, int]], folder: Path, tell: Tell
 ) -> dict[str, Any]:
-    """The ratio is that of the slowest of all comparisons, LeNet's and ResNet-20's, dense and ticket."""
+    """The ratio is that of the slowest of all comparisons, LeNet's and ResNet-20's, dense and ticket.
+
+    Where tensors come to lie differs from one process to the next, and a step of LeNet by several percent with it.
+    """
     comparisons: dict[str, Any] = {}
-    for name, (rounds, steps) in effort.items():
+    for name, (processes, rounds, steps) in effort.items():
         case = cases[name]
         place = folder / f"loop-{name}"
         pack_images(case, place / "cache")
@@ -151,14 +154,18 @@ def _loop(
             "rounds": rounds,
             "steps": steps,
         }
-        for kind, seconds in ask("bare", request, place, ALLOCATOR_VARIABLES | thread_variables(1)).items():
+        answers = [
+            ask("bare", request, place, ALLOCATOR_VARIABLES | thread_variables(1)) for _ in range(processes)
+        ]
+        for kind in answers[0]:
+            seconds = {
+                loop: [one for answer in answers for one in answer[kind][loop]] for loop in ("bare", "ours")
+            }
             for clock, number in (("processor", 0), ("wall", 1)):
                 bare, ours = ([one[number] for one in seconds[loop]] for loop in ("bare", "ours"))
-                ratio = ratios(bare, ours)
-                per_step = spread(one / steps for one in ours)
                 comparisons.setdefault(f"{name} {kind}", {})[clock] = {
-                    "ratio": ratio,
-                    "seconds_per_step": per_step,
+                    "ratio": ratios(bare, ours),
+                    "seconds_per_step": spread(one / steps for one in ours),
                 }
             tell(
                 f"loop, {name} {kind}: {comparisons[f'{name} {kind}']['processor']['ratio']['median']:.3f} of bare"

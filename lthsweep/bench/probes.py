@@ -29,7 +29,7 @@ STEPS: Mapping[str, Mapping[str, Case]] = {
     "tiny": {"lenet": CASES["tiny"]["lenet"]},
     "quick": {
         "lenet": replace(CASES["quick"]["lenet"], images=(55_000, 10)),
-        "resnet20": replace(CASES["quick"]["resnet20"], images=(6_400, 10), batch_size=128),
+        "resnet20": replace(CASES["quick"]["resnet20"], images=(1_600, 10)),
     },
     "full": {
         "lenet": replace(CASES["full"]["lenet"], images=(55_000, 10)),

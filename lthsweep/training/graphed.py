@@ -87,7 +87,7 @@ class Replay:
     Attributes:
         launch: runs it on what lies in `images` and `labels`.
         images, labels: where it reads its batch.
-        loss, predicted: where it leaves them.
+        loss, logits: where it leaves them.
         gradients: parameter, and where it leaves its gradient.
     """
 
@@ -95,7 +95,7 @@ class Replay:
     images: Tensor
     labels: Tensor
     loss: Tensor
-    predicted: Tensor
+    logits: Tensor
     gradients: Sequence[tuple[Tensor, Tensor]]
 
     def __call__(self, images: Tensor, labels: Tensor) -> Outcome:
@@ -105,7 +105,7 @@ class Replay:
         self.launch()
         for parameter, gradient in self.gradients:  # somebody may have set it to None
             parameter.grad = gradient
-        return self.loss.clone(), self.predicted.clone()
+        return self.loss.clone(), self.logits.clone()
 
 
 @contextmanager
@@ -146,9 +146,9 @@ def _capture(gradients: Gradients, images: Tensor, labels: Tensor, parameters: S
         parameter.grad = None  # so that the backward pass makes new ones, in the graph's own memory
     graph = torch.cuda.CUDAGraph()
     with _without_collection(), torch.cuda.graph(graph, stream=stream):
-        loss, predicted = gradients(images, labels)
+        loss, logits = gradients(images, labels)
     held = [(parameter, parameter.grad) for parameter in parameters if parameter.grad is not None]
-    return Replay(graph.replay, images, labels, loss, predicted, held)
+    return Replay(graph.replay, images, labels, loss, logits, held)
 
 
 def _check(

@@ -17,7 +17,7 @@ from lthsweep.training.metrics import autocast
 __all__ = ["Gradients", "Outcome", "gradients_of", "outcome_of"]
 
 Outcome = tuple[Tensor, Tensor]
-"""Mean loss of a batch and its predicted classes int64 [B]; of K members [K] and [K, B]. On the device."""
+"""Mean loss of a batch and its logits float32 [B, classes]; of K members [K] and [K, B, classes]. On the device."""
 
 Gradients = Callable[[Tensor, Tensor], Outcome]
 """(images, labels) → outcome, detached, in tensors that no later call changes; the gradients are left in `.grad`."""
@@ -42,7 +42,7 @@ def outcome_of(
             logits = network(images)
         logits = logits.float()
         loss = functional.cross_entropy(logits, labels, label_smoothing=smoothing)
-        return loss, logits.detach().argmax(1)
+        return loss, logits.detach()
 
     return outcome
 
@@ -59,7 +59,7 @@ def gradients_of(
     step of LeNet. The loop looks once an epoch whether it is so.
 
     Args:
-        outcome: (images, labels) → losses and predicted classes, as from `outcome_of`.
+        outcome: (images, labels) → losses and logits, as from `outcome_of`.
         parameters: all that are trained, by name.
         multipliers: of those among them that are masked, from `lthsweep.pruning.apply.mask_multipliers`.
     """
@@ -69,11 +69,11 @@ def gradients_of(
     def gradients(images: Tensor, labels: Tensor) -> Outcome:
         for parameter in everything:  # what zero_grad does, without its hooks
             parameter.grad = None
-        losses, predicted = outcome(images, labels)
+        losses, logits = outcome(images, labels)
         # `backward(ones)` would do for both, and take 5 µs more than a step of LeNet alone can spare.
         (losses.sum() if losses.dim() else losses).backward()  # type: ignore[no-untyped-call]
         if masked:
             mask_gradients(masked, multipliers)
-        return losses.detach(), predicted
+        return losses.detach(), logits
 
     return gradients
