@@ -37,7 +37,7 @@ Seconds = tuple[float, float]
 """Of the processor, and on the wall."""
 
 TURN = 20
-"""Steps that a loop takes before the other has its turn. Where a turn begins the caches are full of the other's weights,
+"""Steps that a loop takes before the other has its turn. As a turn begins the caches are full of the other's weights,
 and our batch, made before we look who is next, has left them: in turns of 5 that is 2 % of a LeNet step.
 """
 
