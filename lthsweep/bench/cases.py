@@ -63,11 +63,11 @@ def _lenet(images: tuple[int, int], validation: int, **changes: Any) -> Case:
     return replace(case, **changes)
 
 
-def _resnet(images: tuple[int, int], **changes: Any) -> Case:
+def _resnet(images: tuple[int, int], validation: int, **changes: Any) -> Case:
     case = Case(
         name="resnet20",
         model={"name": "resnet20"},
-        data={"name": "cifar10", "validation": 32, "augment": "crop-flip"},
+        data={"name": "cifar10", "validation": validation, "augment": "crop-flip"},
         optimizer=SGD,
         batch_size=32,  # of few images more steps than with the usual 128
         epochs=4,
@@ -96,7 +96,7 @@ _TINY: dict[str, Any] = {"sparsities": (0.5, 0.8), "rewinds": (0, 1), "epochs": 
 CASES: Mapping[str, Mapping[str, Case]] = {
     "tiny": {
         "lenet": _lenet((250, 40), 70, **_TINY),
-        "resnet20": _resnet((48, 16), batch_size=16, **_TINY),
+        "resnet20": _resnet((64, 16), 16, batch_size=16, **_TINY),
         "mobilenet_v2": replace(
             _MOBILENET,
             model={"name": "mobilenet_v2", "width": 0.1},
@@ -106,10 +106,10 @@ CASES: Mapping[str, Mapping[str, Case]] = {
             epochs=2,
         ),
     },
-    "quick": {"lenet": _lenet((4_200, 700), 600), "resnet20": _resnet((256, 32))},
+    "quick": {"lenet": _lenet((2_700, 450), 300), "resnet20": _resnet((240, 16), 16)},
     "full": {
         "lenet": _lenet((11_000, 2_000), 1_000),
-        "resnet20": _resnet((352, 64)),
+        "resnet20": _resnet((352, 64), 32),
         "mobilenet_v2": _MOBILENET,
     },
 }

@@ -64,7 +64,7 @@ _EFFORTS: Mapping[str, Effort] = {
         repeats=3,
         rungs={"lenet": ("naive", "ours"), "resnet20": ("naive", "ours", "ours_bf16")},
         share=1 / 8,
-        loop={"lenet": (3, 5, 100), "resnet20": (1, 5, 5)},
+        loop={"lenet": (3, 4, 100), "resnet20": (1, 3, 5)},
         pools=1,
         parts=("lenet", "resnet20", "loop", "pool"),
     ),

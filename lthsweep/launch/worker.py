@@ -169,4 +169,8 @@ def _is_usable(device: Any) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Everything is on the disk and told. To take torch apart again would take each worker half a second.
+    os._exit(code)
