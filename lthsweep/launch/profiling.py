@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import torch
+
 from lthsweep.lottery.dense import dense_training
 from lthsweep.lottery.material import Material
 from lthsweep.training.loop import Training
@@ -17,19 +19,34 @@ def profile(material: Material, seed: int, seconds: float = 5.0) -> float:
     Args:
         material: data and model on their device.
         seed: of the run whose first steps are taken.
-        seconds: how long to train at most; a shorter epoch is measured whole.
+        seconds: how long to train at most; of a shorter epoch all steps but the last are timed.
     """
     training = dense_training(material, seed)
-    warm_up = min(3, training.steps_per_epoch // 4)
-    times: list[float] = []
+    last = training.steps_per_epoch - 1  # after its end comes the validation, which has a clock of its own
+    warm_up = min(3, last // 4)
+    begun = _now(material)
+    marks: list[tuple[int, float]] = []
 
     def watch(current: Training) -> bool:
-        times.append(time.perf_counter())
-        measured = len(times) - 1 - warm_up
-        return measured > 0 and (times[-1] - times[0] > seconds or len(times) > training.steps_per_epoch)
+        step = current.progress.step
+        over = step > warm_up and (step >= last or time.perf_counter() - begun > seconds)
+        if step == warm_up or over:
+            marks.append((step, _now(material)))
+        return over
 
     training.run(watch)
-    per_step = (times[-1] - times[warm_up]) / (len(times) - 1 - warm_up)
-    started = time.perf_counter()
+    (first, started), (end, ended) = marks
+    per_step = (ended - started) / (end - first)
+    started = _now(material)
     training.validate()
-    return per_step * training.steps_per_epoch + time.perf_counter() - started
+    validation = _now(material) - started
+    if end > last:  # an epoch of one step, and its validation with it
+        return per_step
+    return per_step * training.steps_per_epoch + validation
+
+
+def _now(material: Material) -> float:
+    """When all that was asked of the device is done."""
+    if material.device.type == "cuda":
+        torch.cuda.synchronize(material.device)
+    return time.perf_counter()

@@ -78,7 +78,7 @@ def material_of(packed: Packed, model: str = "lenet", optimizer: str = "sgd", **
     return kind(
         model=MODELS[model],
         data={"name": "digits", "validation": 60, "augment": "crop", "padding": 1, "normalise": "dataset"},
-        train=train_table(optimizer, epochs=EPOCHS, **changes),
+        train=train_table(optimizer, **{"epochs": EPOCHS, **changes}),
         packed=packed,
         device=torch.device("cpu"),
     )
