@@ -172,10 +172,7 @@ def load(path: str | os.PathLike[str]) -> Sweep:
     if path.is_file():
         return _from_table(path, path)
     sweep = SweepDir(path)
-    table_alone = (
-        sweep.table.is_file() and not sweep.records.is_dir()
-    )  # results that were copied without records
-    if sweep.sweep_toml.is_file() and not table_alone:
+    if sweep.sweep_toml.is_file() and not sweep.is_table_alone():
         spec = load_spec(sweep.sweep_toml)
         plan = expand(spec)
         return Sweep(path, spec, current(sweep, plan), plan)

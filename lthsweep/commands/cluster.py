@@ -205,6 +205,11 @@ def cancel(
     opened = open_source(source, out=out)
     require_sweep(opened)
     if not runs:
+        if not opened.sweep.slurm.is_dir():
+            raise SpecError(
+                f"{opened.sweep.path} was never handed to SLURM; press Ctrl-C where it runs, or name the runs that are "
+                f"to be cancelled, as in `lthsweep cancel {opened.sweep.path} sparsity=0.8,seed=0`"
+            )
         found = cancel_sweep(opened.sweep)
         said = f"cancelled: {count(len(found), 'job')}; `lthsweep run {opened.sweep.path} --on slurm` goes on"
     else:

@@ -21,6 +21,7 @@ from lthsweep.commands.sources import (
     SourceArgument,
     open_source,
     require_samples,
+    table_alone,
 )
 from lthsweep.errors import SpecError, UnknownNameError
 from lthsweep.launch.coordinate import work_left
@@ -102,7 +103,7 @@ def plan(
         typer.echo(json.dumps(told if jobs is None else told | {"slurm": jobs_json(jobs)}, indent=2))
         return
     walked = sum(node.cost for node in work.nodes if node.key in work.walks)
-    for line in _lines(opened, cost, expected, walked, here=jobs is None):
+    for line in (*_lines(opened, cost, expected, walked, here=jobs is None), *table_alone(opened)):
         typer.echo(line)
     if work.found.foreign:
         typer.echo(
@@ -134,7 +135,8 @@ def _lines(opened: Source, cost: Cost, expected: Estimate | None, walked: float,
     if walked:
         lines.append(f"and {walked:g} epochs to walk again, for rewind points that joined the grid later")
     if expected is None:
-        lines.append("time: not known yet; --profile measures an epoch, and so does the first run")
+        which = "time of all others" if cost.budget_runs else "time"
+        lines.append(f"{which}: not known yet; --profile measures an epoch, and so does the first run")
     elif cost.done < cost.runs:
         lines.append(
             f"time: at least {duration(expected.wall)} on {expected.workers} workers here "

@@ -29,6 +29,7 @@ __all__ = [
     "open_source",
     "require_samples",
     "require_sweep",
+    "table_alone",
 ]
 
 SourceArgument = Annotated[
@@ -110,6 +111,14 @@ def require_samples(source: Source, cache: Path | None = None) -> None:
     for recipe in {id(run.recipe): run.recipe for run in source.plan.dense}.values():
         if DATASETS[recipe.data["name"]].n_train is None:
             check_lengths(recipe, points, packed_samples(recipe.data, cache=cache))
+
+
+def table_alone(source: Source) -> tuple[str, ...]:
+    """A line about results that were copied without their records: what is said of runs is not about those."""
+    if not source.sweep.is_table_alone():
+        return ()
+    path = source.sweep.path
+    return (f"{path} holds a table and no records: `lthsweep query {path}` reads what was done there",)
 
 
 def require_sweep(source: Source) -> None:

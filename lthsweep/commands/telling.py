@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from lthsweep.commands.display import duration
 from lthsweep.commands.seen import Seen, hours
-from lthsweep.commands.sources import Source
+from lthsweep.commands.sources import Source, table_alone
 from lthsweep.launch.slurm.glance import AT_WORK
 from lthsweep.launch.states import RunState, States
 from lthsweep.plan.run import Run
@@ -61,6 +61,7 @@ _COUNTED = {"blocked": "blocked by a failed run", "cut off": "cut off by a diver
 def _circumstances(opened: Source, states: States) -> Iterator[str]:
     """What is to be known before the numbers are believed."""
     glance, path = states.glance, opened.sweep.path
+    yield from (f"  {line}" for line in table_alone(opened))
     if glance.hidden:
         yield "  its state/ may be read by its owner only: what has no record may be running, or have failed"
     if glance.silence:

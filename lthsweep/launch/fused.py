@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -164,23 +164,23 @@ def _gathered(
             continue
         members.append(member)
         if len(members) == 1 and waiting:
-            width, why = _width(member)
+            width, why = _width(member, told.stop)
             if width:
-                print(why, flush=True)  # to the log of the run that leads
+                print(why, flush=True)  # to the log of the first that was given
             for other in waiting[width - 1 :] if width else ():
                 told.give_back(other.key, why, width=width)
             waiting = waiting[: width - 1] if width else waiting
     return members, width
 
 
-def _width(member: _Member) -> tuple[int | None, str]:
+def _width(member: _Member, stop: Callable[[], bool]) -> tuple[int | None, str]:
     """How many runs like this one to train as one, and why no more; None for as many as there are."""
     why = why_alone(member.prepared)
     if why is not None:
         return 1, f"cannot be trained as one with others: {why}"
     if not member.task.measure_width:
         return None, ""
-    width = measured_width(member.prepared.training, MOST_AT_ONCE)
+    width = measured_width(member.prepared.training, MOST_AT_ONCE, stop)
     return width, f"{width} such runs at a time were found to pay"
 
 

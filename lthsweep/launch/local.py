@@ -25,13 +25,16 @@ from lthsweep.launch.machine import Slot
 from lthsweep.launch.mps import daemon_for
 from lthsweep.launch.pool import Heard
 from lthsweep.launch.settle import ALLOCATOR_VARIABLES, thread_variables
-from lthsweep.launch.task import Message, Task
+from lthsweep.launch.task import LEAVING, Message, Task
 from lthsweep.store.layout import SweepDir
 
 __all__ = ["LocalPool"]
 
 GRACE_SECONDS = 20.0
-"""How long workers get to write their checkpoints before they are killed."""
+"""How long workers get to come to the end of a step and leave, before they are killed."""
+
+CHECKPOINT_SECONDS = 0.5
+"""And to write each of their checkpoints: of many runs that are trained as one, one after the other."""
 
 _PIPE_BYTES = 1 << 19
 """A task has 1.4 kB for each of its runs. Handing it out must not wait for a worker that was frozen."""
@@ -111,12 +114,14 @@ class LocalPool:
                     process.popen.send_signal(signal.SIGTERM)
                 assert process.popen.stdin is not None
                 process.popen.stdin.close()
-        deadline = time.monotonic() + GRACE_SECONDS
+        most = max((len(process.untold) for process in self._processes.values()), default=0)
+        grace = GRACE_SECONDS + most * CHECKPOINT_SECONDS
+        deadline = time.monotonic() + grace
         while self._processes:
             left = deadline - time.monotonic()
             if left <= 0:
                 self.kill()
-                deadline = time.monotonic() + GRACE_SECONDS
+                deadline = time.monotonic() + grace
             for selected, _ in self._selector.select(max(0.0, min(left, 1.0))):
                 process = self._processes[selected.data]
                 chunk = os.read(process.events.fileno(), 1 << 16)
@@ -204,6 +209,8 @@ class LocalPool:
         elif process.log.exists() and not process.log.stat().st_size:
             process.log.unlink()
         cause = f"its worker (pid {process.popen.pid}) {_describe_exit(code)}"
+        if code == LEAVING:
+            return [Heard(process.name, Message("returned", key, {"cause": cause})) for key in process.untold]
         values = {"cause": cause, "error": "WorkerDied", "retry": True, "infrastructure": True}
         return [Heard(process.name, Message("failed", key, values)) for key in process.untold]
 

@@ -61,9 +61,9 @@ def lay_out(
 ) -> list[Slot]:
     """Place workers on devices and cores.
 
-    One single-threaded process pinned to each core does 1.2 times the work of one process over two cores
-    (docs/architecture.md), so that is the default on CPU; on GPUs it is one worker per device. More of them share
-    devices; how many pay is a matter of measuring (docs/gpu.md).
+    One single-threaded process pinned to each core does 1.2 times the work of one process over two cores, so that is
+    the default on CPU; on GPUs it is one worker per device. More of them share devices; how many pay is a matter of
+    measuring (docs/gpu.md).
 
     Args:
         workers: a number, or "auto".

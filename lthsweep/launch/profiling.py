@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-import torch
-
+from lthsweep.errors import TrainingError
 from lthsweep.lottery.dense import dense_training
 from lthsweep.lottery.material import Material
+from lthsweep.training.devices import synchronize
 from lthsweep.training.loop import Training
 
 __all__ = ["profile"]
@@ -34,7 +34,8 @@ def profile(material: Material, seed: int, seconds: float = 5.0) -> float:
             marks.append((step, _now(material)))
         return over
 
-    training.run(watch)
+    if training.run(watch) == "diverged":  # before there was anything to time
+        raise TrainingError("the first epoch diverged (loss not finite); lower train.optimizer.lr")
     (first, started), (end, ended) = marks
     per_step = (ended - started) / (end - first)
     started = _now(material)
@@ -47,6 +48,5 @@ def profile(material: Material, seed: int, seconds: float = 5.0) -> float:
 
 def _now(material: Material) -> float:
     """When all that was asked of the device is done."""
-    if material.device.type == "cuda":
-        torch.cuda.synchronize(material.device)
+    synchronize(material.device)
     return time.perf_counter()

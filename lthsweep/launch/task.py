@@ -11,7 +11,10 @@ from lthsweep.plan.budget import Budget
 from lthsweep.plan.rewind import RewindPoint
 from lthsweep.plan.run import LayerRules, PruneStep, Run
 
-__all__ = ["STALE_SECONDS", "Message", "Task", "task_for"]
+__all__ = ["LEAVING", "STALE_SECONDS", "Message", "Task", "task_for"]
+
+LEAVING = 75
+"""Exit status of a worker whose device is of no use to it any more. What it was given meanwhile it has not begun."""
 
 STALE_SECONDS = 900.0
 """A claim of another host without a heartbeat for this long counts as abandoned: a node that died says nothing."""

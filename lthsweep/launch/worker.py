@@ -25,7 +25,7 @@ from lthsweep.errors import StoreError
 from lthsweep.launch.attempt import Attempt, attempts_before, failure_of
 from lthsweep.launch.line import Line, PipeLine
 from lthsweep.launch.settle import log_to, settle_cores
-from lthsweep.launch.task import STALE_SECONDS, Message, Task
+from lthsweep.launch.task import LEAVING, STALE_SECONDS, Message, Task
 from lthsweep.store import claims, progress
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.owners import Owner, this_process
@@ -34,7 +34,7 @@ __all__ = ["Worker", "main"]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Work until standard input closes; returns 0, or 1 if events can no longer be delivered."""
+    """Work until standard input closes; returns what `Worker.serve` returns."""
     parser = argparse.ArgumentParser(prog="lthsweep.launch.worker")
     parser.add_argument("sweep", type=Path)
     parser.add_argument("--name", required=True)
@@ -64,7 +64,11 @@ class Worker:
     line: Line
 
     def serve(self, device_name: str, threads: int) -> int:
-        """Take tasks until the line is closed; a signal closes it."""
+        """Take tasks until the line is closed; a signal closes it.
+
+        Returns:
+            0; 1 if messages can no longer be delivered; `LEAVING` if the device is of no use any more.
+        """
         for number in (signal.SIGTERM, signal.SIGUSR2):
             signal.signal(number, lambda *_: self.line.close())
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the coordinator, which asks us to stop
@@ -90,7 +94,7 @@ class Worker:
                 else:
                     self.work(task, device, train)
                 if not _is_usable(device):
-                    break
+                    return LEAVING
         except BrokenPipeError:  # the coordinator is gone; the checkpoint is written, there is nobody to tell
             return 1
         finally:

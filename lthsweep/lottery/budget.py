@@ -42,6 +42,7 @@ from lthsweep.plan.run import PruneStep
 from lthsweep.pruning.audit import audit, optimizer_momenta
 from lthsweep.pruning.masks import Masks
 from lthsweep.pruning.prunable import prunable_weights
+from lthsweep.training.devices import synchronize
 from lthsweep.training.loop import BetweenSteps, Ending, Training, TrainingData
 from lthsweep.training.optimizers import restore_optimizer
 
@@ -286,6 +287,8 @@ class _BudgetRun:
 
     def _timed(self, batches: Iterator[Any]) -> Iterator[Any]:
         """A pass over the validation images that tells how long it took, with what was done between the batches."""
+        synchronize(self._material.device)
         begun = self._now()
         yield from batches
+        synchronize(self._material.device)
         self._evaluation = self._now() - begun

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lthsweep.reduce.table import TABLES
 
-__all__ = ["Frames", "axes_of", "frame_of"]
+__all__ = ["Frames", "frame_of"]
 
 
 class Frames(Mapping[str, pd.DataFrame]):
@@ -42,12 +42,6 @@ def frame_of(rows: NDArray[np.void]) -> pd.DataFrame:
     """
     names = rows.dtype.names or ()
     return pd.DataFrame({name: _series(rows[name]) for name in names})
-
-
-def axes_of(tickets: pd.DataFrame) -> list[str]:
-    """The axes of the grid but for the seed: the columns before `kind`."""
-    columns = list(tickets.columns)
-    return columns[: columns.index("kind")]
 
 
 def _series(column: NDArray[Any]) -> pd.Series[Any]:

@@ -52,7 +52,7 @@ def merge(sweep: SweepDir, plan: Plan, *, full: bool = False) -> Path:
         StoreError: if the table cannot be written, or there is a table but no folder of records: results that were
             copied without their records are not to be replaced by a table of missing rows.
     """
-    if sweep.table.is_file() and not sweep.records.is_dir():
+    if sweep.is_table_alone():
         raise StoreError(
             f"{sweep.path} holds a table and no records, so there is nothing to merge; `lthsweep query` and `report` "
             f"read the table as it is, `lthsweep run` starts the sweep anew"

@@ -30,7 +30,7 @@ class LocalSpec(Table):
 
     workers: Annotated[
         Literal["auto"] | Annotated[Whole, Field(ge=1)], Allowed('"auto" or a whole number >= 1')
-    ] = Field("auto", description="Processes; auto is one per core, or one per GPU.")
+    ] = Field("auto", description="Processes; auto is one per GPU, else one per `threads` cores.")
     threads: Whole = Field(1, ge=1, description="Threads of each process.")
     devices: Annotated[
         Literal["auto", "cpu"]

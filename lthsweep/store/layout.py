@@ -58,6 +58,10 @@ class SweepDir:
         """Whether this looks like a sweep directory: it has a `sweep.toml` or a `records/`."""
         return self.sweep_toml.is_file() or self.records.is_dir()
 
+    def is_table_alone(self) -> bool:
+        """Whether results lie here that were copied without their records, to be read and not to be merged again."""
+        return self.table.is_file() and not self.records.is_dir()
+
     # What is true
     # --------------------------------------------------------------------------------------------------
 

@@ -47,6 +47,8 @@ def _by_trying(training: Training, images: Tensor, labels: Tensor) -> str | None
             for precision in sorted({training.precision, "fp32"}):
                 with Bundle(_copies(training, precision)) as bundle:
                     fused = _numbers_of(bundle, images, labels)
+        except torch.OutOfMemoryError:  # says nothing about the network
+            raise
         except Exception as error:  # of any layer, in any way
             return (
                 f"its network cannot be batched: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
@@ -82,7 +84,9 @@ def _numbers_of(team: Team, images: Tensor, labels: Tensor) -> Numbers:
         for parameter in team.parameters.values()
         if parameter.grad is not None
     ]
-    statistics = [buffer.reshape(members, -1) for buffer in team.buffers.values()]
+    statistics = [  # without counts of steps: late in a training these are so large that nothing else would show
+        buffer.reshape(members, -1) for buffer in team.buffers.values() if buffer.is_floating_point()
+    ]
     precision = team.members[0].precision
     tally = team.tally if isinstance(team, Bundle) else tally_of(model, precision=precision)
     model.eval()

@@ -34,9 +34,10 @@ __all__ = ["Replay", "deviation", "graphed", "left_as_found"]
 _WARM_UP = 3
 """Calls before the capture, in which libraries allocate and choose; as many as PyTorch's notes take."""
 
-_MOST_DEVIATION = 0.25
-"""Of gradients of a graph from those of the step. Kernels that round otherwise in bf16, as a library might choose, come
-to a fifth where BatchNorm magnifies it; another dropout, batch or mask to a half at least (ResNet-20, MobileNetV2)."""
+_MOST_DEVIATION = {"fp32": 0.01, "bf16": 0.25}
+"""Of logits and gradients of a graph from those of the step. Kernels that round otherwise in bf16, as a library might
+choose, come to a fifth where BatchNorm magnifies it; another dropout, batch or mask to a half at least (ResNet-20,
+MobileNetV2)."""
 
 
 def graphed(
@@ -46,6 +47,7 @@ def graphed(
     *,
     parameters: Sequence[Tensor],
     buffers: Sequence[Tensor] = (),
+    precision: str = "fp32",
 ) -> Gradients:
     """The same gradients from a CUDA graph, or `gradients` itself: on a CPU, and where they cannot be captured.
 
@@ -60,6 +62,7 @@ def graphed(
         labels: of the same batch.
         parameters: those whose `.grad` is filled.
         buffers: what a call changes besides, such as statistics of BatchNorm; afterwards as they were.
+        precision: of the forward pass; with it goes how far a graph may be off.
 
     Returns:
         A function that is to be called on the same stream as the optimiser; it gives new tensors at each call, and
@@ -70,7 +73,7 @@ def graphed(
     with torch.cuda.device(images.device), left_as_found(parameters, buffers, images.device):
         try:
             replay = _capture(gradients, images, labels, parameters)
-            _check(replay, gradients, images, labels, parameters)
+            _check(replay, gradients, images, labels, parameters, _MOST_DEVIATION[precision])
         except (RuntimeError, TrainingError) as error:
             _free_generator(images.device)
             first = error.__context__ or error  # what ended the capture, not that it had ended
@@ -152,7 +155,12 @@ def _capture(gradients: Gradients, images: Tensor, labels: Tensor, parameters: S
 
 
 def _check(
-    replay: Replay, gradients: Gradients, images: Tensor, labels: Tensor, parameters: Sequence[Tensor]
+    replay: Replay,
+    gradients: Gradients,
+    images: Tensor,
+    labels: Tensor,
+    parameters: Sequence[Tensor],
+    most: float,
 ) -> None:
     """Both must give the same for a batch that the graph has not seen, from the same random numbers.
 
@@ -162,16 +170,18 @@ def _check(
     state = torch.cuda.get_rng_state(images.device)
     for parameter in parameters:
         parameter.grad = None
-    gradients(shifted, labels)
+    _, expected_logits = gradients(shifted, labels)
     expected = {index: p.grad.clone() for index, p in enumerate(parameters) if p.grad is not None}
     torch.cuda.set_rng_state(state, images.device)
-    replay(shifted, labels)
+    _, logits = replay(shifted, labels)
     found = {index: p.grad for index, p in enumerate(parameters) if p.grad is not None}
     if found.keys() != expected.keys():
         raise TrainingError("other parameters have gradients in the graph than outside of it")
-    apart = deviation(list(found.values()), list(expected.values()))
-    if not apart <= _MOST_DEVIATION:
-        raise TrainingError(f"its gradients deviate from those of the step by {apart:.2g} of their norm")
+    gradients_apart = deviation(list(found.values()), list(expected.values()))
+    logits_apart = deviation([logits], [expected_logits])
+    for what, apart in (("logits", logits_apart), ("gradients", gradients_apart)):
+        if not apart <= most:
+            raise TrainingError(f"its {what} deviate from those of the step by {apart:.2g} of their norm")
 
 
 @cache

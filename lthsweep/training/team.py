@@ -70,6 +70,7 @@ class Team(ABC):
             labels,
             parameters=list(self.parameters.values()),
             buffers=list(self.buffers.values()),
+            precision=self.members[0].precision,
         )
 
     def step(self, images: Tensor, labels: Tensor, rate: float) -> Outcome:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import torch
 
 from lthsweep.training.bundle import Bundle
+from lthsweep.training.devices import synchronize
 from lthsweep.training.loop import Training, copy_of
 from lthsweep.training.random_layers import isolated_generators
 
@@ -46,9 +47,15 @@ def best_width(seconds_of: Callable[[int], float | None], most: int = MOST) -> i
     return best
 
 
-def measured_width(training: Training, most: int = MOST) -> int:
-    """How many trainings like this one its device should take at a time; the training itself is not touched."""
-    return best_width(lambda width: seconds_per_step(training, width), most)
+def measured_width(training: Training, most: int = MOST, stop: Callable[[], bool] = lambda: False) -> int:
+    """How many trainings like this one its device should take at a time; the training itself is not touched.
+
+    Args:
+        training: as for `seconds_per_step`.
+        most: more are not tried.
+        stop: looked at before each number that is tried; true ends the search.
+    """
+    return best_width(lambda width: None if stop() else seconds_per_step(training, width), most)
 
 
 def seconds_per_step(training: Training, width: int) -> float | None:
@@ -60,13 +67,25 @@ def seconds_per_step(training: Training, width: int) -> float | None:
     """
     device = next(training.model.parameters()).device
     try:
-        with isolated_generators(device), Bundle([copy_of(training) for _ in range(width)]) as bundle:
-            return _timed(bundle, device)
+        return _tried(training, width, device)
     except torch.OutOfMemoryError:
         return None
+    except RuntimeError as error:  # libraries say in words of their own that they find no memory
+        if width == 1:
+            raise
+        print(f"{width} at a time cannot be trained here: {str(error).partition(chr(10))[0]}", flush=True)
+        return None
     finally:
-        if device.type == "cuda":
+        if device.type == "cuda":  # the bundle is gone by now, or it would keep what it has
             torch.cuda.empty_cache()
+
+
+def _tried(training: Training, width: int, device: torch.device) -> float:
+    with isolated_generators(device), Bundle([copy_of(training) for _ in range(width)]) as bundle:
+        seconds = _timed(bundle, device)
+        bundle.forget_gradients()
+        bundle.scores()  # an epoch ends with them, and they must fit beside what a recording of the step keeps
+        return seconds
 
 
 def _timed(bundle: Bundle, device: torch.device) -> float:
@@ -79,8 +98,7 @@ def _timed(bundle: Bundle, device: torch.device) -> float:
     for number, (images, labels) in enumerate(itertools.cycle(batches)):
         started = time.perf_counter()
         bundle.step(images, labels, 0.0)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        synchronize(device)
         now = time.perf_counter()
         if number >= _WARM_UP:
             times.append(now - started)

@@ -108,11 +108,18 @@ class Measurement:
 
     def all(self) -> dict[str, Any]:
         """Conditions, and each part that was asked for."""
+        from lthsweep.errors import LthsweepError
+
         parts = {part: getattr(self, f"_{part}") for part in PARTS if part in (self._options.only or PARTS)}
         found: dict[str, Any] = {"conditions": _conditions(self._device)}
         for part, measure in parts.items():
             self._tell(part)
-            found[part] = measure(found)
+            try:
+                found[part] = measure(found)
+            except (RuntimeError, LthsweepError) as error:  # the other parts are figures all the same
+                self._tell(f"{part} failed: {error}")
+                found["conditions"].setdefault("failed", {})[part] = f"{type(error).__name__}: {error}"
+            self._options.out.write_text(json.dumps(found, indent=2) + "\n")
         found["conditions"] |= {
             "size": "tiny" if self._options.tiny else "quick" if self._options.quick else "full",
             "seconds": round(time.monotonic() - self._began, 1),
@@ -123,6 +130,7 @@ class Measurement:
     def _steps(self, found: dict[str, Any]) -> dict[str, Any]:
         """Every way of every case, in turns."""
         from lthsweep.bench.spread import spread
+        from lthsweep.errors import LthsweepError
         from tests.bench.gpu_steps import Way, speed_of, ways_of
 
         speeds: dict[str, dict[Way, list[Any]]] = {name: {} for name in self._rigs}
@@ -134,7 +142,7 @@ class Measurement:
                         continue
                     try:
                         speed = speed_of(rig, way, self._turn)
-                    except RuntimeError as error:  # out of memory, or a kernel that there is not
+                    except (RuntimeError, LthsweepError) as error:  # memory, or a kernel that there is not
                         failed[name][way] = str(error).splitlines()[0]
                     else:
                         speeds[name].setdefault(way, []).append(speed)
@@ -273,7 +281,7 @@ def _copy_bandwidth(device: Any) -> float:
     """Bytes read and written per second by a large copy on the device; the best of a few."""
     import torch
 
-    from tests.bench.gpu_steps import synchronize
+    from lthsweep.training.devices import synchronize
 
     source = torch.ones((1 << 30) if device.type == "cuda" else 1 << 20, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)

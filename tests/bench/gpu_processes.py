@@ -14,8 +14,10 @@ from __future__ import annotations
 import contextlib
 import json
 import selectors
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,8 +31,9 @@ from lthsweep.errors import LthsweepError
 from lthsweep.launch.machine import Slot
 from lthsweep.launch.mps import CONTROL, Daemon, daemon_for
 from lthsweep.launch.settle import ALLOCATOR_VARIABLES, thread_variables
+from lthsweep.training.devices import synchronize
 from tests.bench.gpu_cases import CASES, Rig, tiny
-from tests.bench.gpu_steps import WARM_UP, Way, settings, synchronize, take, tidy
+from tests.bench.gpu_steps import WARM_UP, Way, settings, take, tidy
 
 _START_SECONDS, _ANSWER_SECONDS = 120.0, 60.0
 _LOOK_SECONDS = 0.05
@@ -75,6 +78,7 @@ class Crowd:
             subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=variables)
             for _ in range(processes)
         ]
+        self._silent: set[subprocess.Popen[str]] = set()
 
     def rate(self, share: Share, seconds: float) -> float:
         """Steps of all fused tickets per second, of all processes together.
@@ -83,18 +87,32 @@ class Crowd:
             RuntimeError: if one of them fails, with what it said, or does not answer.
         """
         chosen = self._all[: share.processes]
+        if gone := [process.pid for process in chosen if process in self._silent]:
+            raise RuntimeError(f"process {gone[0]} did not answer in time before")
         request = {"case": share.case, "width": share.width, "precision": share.precision, "seconds": seconds}
         for process in chosen:
             _say(process, request)
-        heard = {process: _hear(process, _START_SECONDS) for process in chosen}
+        heard = {process: self._hear(process, _START_SECONDS) for process in chosen}
         ready = [process for process, answer in heard.items() if "error" not in answer]
         for process in ready:  # also if others failed: these wait for it
             _say(process, {})
-        heard |= {process: _hear(process, _ANSWER_SECONDS + seconds) for process in ready}
+        heard |= {process: self._hear(process, _ANSWER_SECONDS + seconds) for process in ready}
         for answer in heard.values():
             if "error" in answer:
                 raise RuntimeError(answer["error"])
         return float(sum(answer["rate"] for answer in heard.values()))
+
+    def _hear(self, process: subprocess.Popen[str], seconds: float) -> dict[str, Any]:
+        """Its next line. Who says nothing is not asked again: what it says later would be taken for another answer."""
+        assert process.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(process.stdout, selectors.EVENT_READ)
+            line = process.stdout.readline() if selector.select(seconds) else ""
+        if not line:
+            self._silent.add(process)
+            return {"error": f"process {process.pid} says nothing; exit status {process.poll()}"}
+        answer: dict[str, Any] = json.loads(line)
+        return answer
 
     def end(self) -> None:
         """Close their inputs and wait; who hangs is killed."""
@@ -124,7 +142,8 @@ def crowds(
     if cuda:
         daemon = daemon_for([Slot("cuda:0", (), 1)] * 2)
     why = "" if daemon else f"no daemon was started: is {CONTROL} on PATH, and does none run already?"
-    found = {False: Crowd(processes, arguments, base)}
+    nowhere = tempfile.mkdtemp(prefix="lthsweep-no-mps-")  # else a daemon that runs already would serve them
+    found = {False: Crowd(processes, arguments, base | {"CUDA_MPS_PIPE_DIRECTORY": nowhere})}
     try:
         if daemon is not None:
             found[True] = Crowd(processes, arguments, base | dict(daemon.variables))
@@ -134,6 +153,7 @@ def crowds(
             crowd.end()
         if daemon is not None:
             daemon.quit()
+        shutil.rmtree(nowhere, ignore_errors=True)
 
 
 def serve(device: torch.device, *, small: bool, requests: TextIO, answers: TextIO) -> None:
@@ -143,15 +163,18 @@ def serve(device: torch.device, *, small: bool, requests: TextIO, answers: TextI
         request = json.loads(line)
         name = request["case"]
         try:
-            tidy(device)
             if name not in rigs:
                 rigs[name] = Rig(tiny(CASES[name]) if small else CASES[name], device)
             way = Way(request["precision"], request["width"], graph=device.type == "cuda")
-            rate = _rate(rigs[name], way, float(request["seconds"]), requests, answers)
-            _print(answers, {"rate": rate})
+            answer: dict[str, Any] = {
+                "rate": _rate(rigs[name], way, float(request["seconds"]), requests, answers)
+            }
+            rigs[name].forget()
         except (RuntimeError, LthsweepError) as error:
             rigs.pop(name, None)
-            _print(answers, {"error": f"{type(error).__name__}: {error}"})
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        tidy(device)  # while others are measured, their memory is not to be ours
+        _print(answers, answer)
 
 
 def _rate(rig: Rig, way: Way, seconds: float, requests: TextIO, answers: TextIO) -> float:
@@ -190,14 +213,3 @@ def _say(process: subprocess.Popen[str], values: dict[str, Any]) -> None:
     with contextlib.suppress(BrokenPipeError):  # it is gone, as will be heard
         process.stdin.write(json.dumps(values) + "\n")
         process.stdin.flush()
-
-
-def _hear(process: subprocess.Popen[str], seconds: float) -> dict[str, Any]:
-    assert process.stdout is not None
-    with selectors.DefaultSelector() as selector:
-        selector.register(process.stdout, selectors.EVENT_READ)
-        line = process.stdout.readline() if selector.select(seconds) else ""
-    if not line:
-        return {"error": f"process {process.pid} says nothing; exit status {process.poll()}"}
-    answer: dict[str, Any] = json.loads(line)
-    return answer

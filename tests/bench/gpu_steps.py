@@ -13,6 +13,7 @@ import torch
 
 from lthsweep.training import team
 from lthsweep.training.bundle import run_together
+from lthsweep.training.devices import synchronize
 from lthsweep.training.graphed import deviation
 from lthsweep.training.loop import Training
 from tests.bench.gpu_cases import Rig
@@ -96,12 +97,6 @@ def take(tickets: Sequence[Training], hook: Hook) -> None:
         tickets[0].run(hook)
     else:
         run_together(tickets, [hook, *[lambda training: False] * (len(tickets) - 1)])
-
-
-def synchronize(device: torch.device) -> None:
-    """Wait for all that was launched."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 class _Timer:

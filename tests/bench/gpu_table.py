@@ -23,6 +23,7 @@ def _conditions(about: Figures) -> str:
         f"Measured {about['date']} on {about['device']} (driver {about['driver']}, CUDA {about['cuda']}, cuDNN "
         f"{about['cudnn']}), torch {about['torch']}; size `{about['size']}`, {about['seconds']:.0f} s. Images: "
         f"{images}."
+        + "".join(f" Not measured, {part}: {why}." for part, why in about.get("failed", {}).items())
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from dataclasses import asdict
 from functools import partial
@@ -212,6 +213,32 @@ def test_watching_ends_when_all_is_done_and_the_hours_are_told(finished, ask):
     assert told["hours"]["cores"] > 0 == told["hours"]["gpus"]
     assert told["hours"]["exact"]
     assert told["seconds_left"] == 0
+
+
+def test_a_sweep_that_slurm_never_had_is_not_taken_out_of_its_queue(sweep, ask):
+    """Nothing is halted by it: the next `run` here goes on."""
+    said = ask("cancel", sweep.path)
+
+    assert said.returncode == 2
+    assert "was never handed to SLURM; press Ctrl-C where it runs, or name the runs that" in said.stderr
+    assert not sweep.slurm.exists()
+
+
+@pytest.mark.parametrize("verb", ["status", "plan"])
+def test_a_table_that_was_copied_without_its_records_is_said_to_be_one(finished, ask, tmp_path, verb):
+    """No run is done there, and yet there are results."""
+    copied = tmp_path / "copied"
+    copied.mkdir()
+    for file in (finished.sweep_toml, finished.table):
+        shutil.copy(file, copied)
+
+    said = ask(verb, copied)
+
+    assert (
+        f"{copied} holds a table and no records: `lthsweep query {copied}` reads what was done there"
+        in said.stdout
+    )
+    assert "holds a table" not in ask(verb, finished.path).stdout
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="SKIPPED: root may read everything")

@@ -6,7 +6,7 @@ import pytest
 from reduce_cases import LAYERS, all_facts, facts, make_plan, make_record
 
 from lthsweep.reduce.facts import FailureFacts
-from lthsweep.reduce.frames import axes_of, frame_of
+from lthsweep.reduce.frames import frame_of
 from lthsweep.reduce.tickets import ticket_rows
 
 
@@ -46,6 +46,11 @@ GOOD = {
     (0.9, 2, 0): 0.90,
     (0.9, 2, 1): 0.921,
 }
+
+
+def axes_of(frame):
+    """The columns before `kind`."""
+    return list(frame.columns[: frame.columns.get_loc("kind")])
 
 
 def test_one_row_per_grid_point_in_the_order_of_the_file():

@@ -474,6 +474,42 @@ def test_a_layer_that_draws_otherwise_when_batched_is_found_by_trying(packed):
     assert "when it is batched" in reason
 
 
+class CountingOtherwise(nn.Module):
+    """Its statistics are others when it is batched; its count of steps is as large as late in a training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = perceptron()
+        self.register_buffer("seen", torch.zeros(3))
+        self.register_buffer("num_batches_tracked", torch.tensor(100_000))
+
+    def forward(self, images):
+        self.num_batches_tracked.add_(1)
+        batched = torch._C._functorch.is_batchedtensor(self.seen)
+        self.seen.add_(2.0 if batched else 1.0)
+        return self.net(images)
+
+
+def test_statistics_that_are_others_when_batched_are_found_beside_large_counts(packed):
+    reason = why_alone(Training(CountingOtherwise(), data_of(packed), train_table(), seed=0))
+
+    assert reason is not None
+    assert "other statistics when it is batched" in reason
+
+
+def test_memory_that_ends_while_trying_says_nothing_about_the_network(packed, monkeypatch):
+    """Else a neighbour on the GPU could decide that nothing of this recipe is ever fused."""
+
+    def full(training, precision):
+        raise torch.OutOfMemoryError("40 GiB")
+
+    training = Training(perceptron(), data_of(packed), train_table(), seed=0)
+    monkeypatch.setattr(Bundle, "__enter__", lambda self: full(training, "fp32"))
+
+    with pytest.raises(torch.OutOfMemoryError):
+        why_alone(training)
+
+
 def test_group_lasso_goes_alone(packed):
     """Its proximal step is of one network."""
     model = convolutional()

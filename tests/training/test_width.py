@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lthsweep.training.bundle import Bundle
 from lthsweep.training.loop import Training
 from lthsweep.training.width import best_width, measured_width, seconds_per_step
 from tests.training.cases import assert_same_state, convolutional, data_of, half_masks, state_of, train_table
@@ -39,6 +40,41 @@ def test_an_idle_device_takes_as_many_as_keep_it_busy():
 
     assert best_width(seconds_of) == 16
     assert widths == [1, 2, 4, 8, 16, 32]
+
+
+def test_who_is_asked_to_stop_tries_no_wider_ones(packed):
+    """Each takes seconds, and a worker that does not leave in time is killed."""
+    training = Training(convolutional(), data_of(packed), train_table(), seed=0)
+    answers = iter([False, True])
+
+    assert measured_width(training, stop=lambda: next(answers)) == 1
+
+
+def test_a_library_that_finds_no_memory_in_its_own_words_is_an_end_too(packed, monkeypatch, capfd):
+    """cuBLAS and cuDNN raise no OutOfMemoryError. Alone it is an error: nothing narrower is left."""
+    training = Training(convolutional(), data_of(packed), train_table(), seed=0)
+
+    def full(self, *batch):
+        raise RuntimeError("CUBLAS_STATUS_ALLOC_FAILED")
+
+    monkeypatch.setattr(Bundle, "step", full)
+
+    assert seconds_per_step(training, 2) is None
+    assert "2 at a time cannot be trained here: CUBLAS_STATUS_ALLOC_FAILED" in capfd.readouterr().out
+    with pytest.raises(RuntimeError):
+        seconds_per_step(training, 1)
+
+
+def test_what_does_not_fit_an_evaluation_does_not_fit(packed, monkeypatch):
+    """An epoch would be lost before it was seen."""
+    training = Training(convolutional(), data_of(packed), train_table(), seed=0)
+
+    def full(self):
+        raise torch.OutOfMemoryError("40 GiB")
+
+    monkeypatch.setattr(Bundle, "scores", full)
+
+    assert seconds_per_step(training, 2) is None
 
 
 def test_memory_is_an_end():
