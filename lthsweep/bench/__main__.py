@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -26,8 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
         "--size", choices=SIZES, default="quick", help="quick takes six minutes, full an hour"
     )
     parser.add_argument("--only", choices=PARTS, action="append", default=[], help="a part; may be repeated")
-    parser.add_argument("--repeats", type=int, help="of each program; default by size")
-    parser.add_argument("--out", type=Path, help="where the figures go, as JSON")
+    parser.add_argument("--repeats", type=_positive, help="of each program; default by size")
+    parser.add_argument("--out", type=_writable, help="where the figures go, as JSON")
     options = parser.parse_args(arguments)
     try:
         found = bench(
@@ -43,6 +44,26 @@ def main(arguments: list[str] | None = None) -> int:
         options.out.write_text(json.dumps(found, indent=1) + "\n")
     print(markdown(found))
     return 0
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+_positive.__name__ = "whole number >= 1"  # what argparse calls it in its message
+
+
+def _writable(text: str) -> Path:
+    """A file that can be written, found out before an hour of measuring."""
+    path = Path(text)
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise argparse.ArgumentTypeError(
+            f"{text} cannot be written; name a file in a folder that is there and yours"
+        )
+    return path
 
 
 if __name__ == "__main__":

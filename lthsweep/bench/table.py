@@ -13,7 +13,7 @@ _GRIDS = ("lenet", "resnet20", "mobilenet_v2")
 def markdown(found: Mapping[str, Any]) -> str:
     """Tables of what `bench` returned; parts that were not measured are left out."""
     blocks = [_conditions(found)]
-    blocks += [_grid(found[name]) for name in _GRIDS if name in found]
+    blocks += [_grid(found[name], found["repeats"]) for name in _GRIDS if name in found]
     for name, block in (("epoch", _epoch), ("loop", _loop), ("pool", _pool), ("memory", _memory)):
         if name in found:
             blocks.append(block(found[name]))
@@ -23,10 +23,9 @@ def markdown(found: Mapping[str, Any]) -> str:
 def _conditions(found: Mapping[str, Any]) -> str:
     about = found["conditions"]
     load = ", ".join(f"{value:.1f}" for value in about["load_average"])
-    times = "time" if found["repeats"] == 1 else "times"
     return (
         f"Measured {about['date']} on {about['cores']} cores ({about['processor']}), torch {about['torch']}, Python "
-        f"{about['python']}; size `{found['size']}`, each program {found['repeats']} {times}, in turns. "
+        f"{about['python']}; size `{found['size']}`. "
         f"{_foreign(about['others_share'])}; load average at the end {load}."
     )
 
@@ -39,13 +38,13 @@ def _foreign(share: float | None) -> str:
     )
 
 
-def _grid(grid: Mapping[str, Any]) -> str:
+def _grid(grid: Mapping[str, Any], repeats: int) -> str:
     size = "all images" if grid["train_images"] is None else f"{grid['train_images']:,} training images"
     head = (
         f"**{grid['model']} on {grid['data']}** (images: {grid['images']}; {size}, batches of {grid['batch_size']}, "
         f"{grid['epochs']} epochs; {grid['schedule']}, {len(grid['sparsities'])} sparsities × "
         f"{len(grid['rewinds'])} rewind epochs = {grid['cells']} cells). "
-        f"{_sample(grid)}{_foreign(grid.get('others_share'))}."
+        f"{_sample(grid)}Turns: {repeats}. {_foreign(grid.get('others_share'))}."
     )
     rows = [
         (
@@ -117,7 +116,12 @@ def _loop(loop: Mapping[str, Any]) -> str:
         for name, both in loop["comparisons"].items()
     ]
     names = ("training", "our step", "of the bare loop's speed, by processor seconds", "by the clock")
-    return f"**The step loop beside one written by hand.**\n\n{_table(names, rows)}"
+    rounds = ", ".join(
+        f"{len(both['processor']['ratio']['values'])} of {name}" for name, both in loop["comparisons"].items()
+    )
+    return (
+        f"**The step loop beside one written by hand.** Rounds in turns: {rounds}.\n\n{_table(names, rows)}"
+    )
 
 
 def _pool(pool: Mapping[str, Any]) -> str:
@@ -137,7 +141,10 @@ def _pool(pool: Mapping[str, Any]) -> str:
         "first run after, s",
         "ratio",
     )
-    return f"**The local pool, start-up of its workers included.**\n\n{_table(names, [row])}"
+    sweeps = len(pool["bound_ratio"]["values"])
+    return (
+        f"**The local pool, start-up of its workers included.** Sweeps: {sweeps}.\n\n{_table(names, [row])}"
+    )
 
 
 def _memory(memory: Mapping[str, Any]) -> str:

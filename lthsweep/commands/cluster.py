@@ -207,8 +207,8 @@ def cancel(
     if not runs:
         if not opened.sweep.slurm.is_dir():
             raise SpecError(
-                f"{opened.sweep.path} was never handed to SLURM; press Ctrl-C where it runs, or name the runs that are "
-                f"to be cancelled, as in `lthsweep cancel {opened.sweep.path} sparsity=0.8,seed=0`"
+                f"{opened.sweep.path} was never handed to SLURM; Ctrl-C stops what runs here, and single runs are "
+                f"cancelled by their keys, which `lthsweep status {opened.sweep.path} --runs` lists"
             )
         found = cancel_sweep(opened.sweep)
         said = f"cancelled: {count(len(found), 'job')}; `lthsweep run {opened.sweep.path} --on slurm` goes on"

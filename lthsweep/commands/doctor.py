@@ -87,6 +87,8 @@ def doctor(
         for path in moved:
             typer.echo(f"moved    {path}")
         errors = sum(finding.severity == "error" for finding in findings)
+        if sweep.is_table_alone():
+            typer.echo(f"{directory} holds a table and no records: there is nothing to check it against")
         typer.echo(f"{len(sweep.record_keys())} records, {errors} errors, {len(findings) - errors} remarks")
         if errors and not mend:
             typer.echo("add --quarantine to move what is damaged away; `lthsweep run` then trains it again")

@@ -61,6 +61,8 @@ def _parse(plan: Plan, given: str) -> dict[str, str]:
         name = axis_name(name)
         if name not in axes and name != "sparsity":
             raise UnknownNameError.of("axis", name, known=axes)
+        if name in wanted:
+            raise SpecError(f"{name} is there twice in {given!r}; keep one of them")
         wanted[name] = value
     return wanted
 

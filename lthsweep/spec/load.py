@@ -146,14 +146,15 @@ def _read(source: str | Path) -> tuple[str, str, str]:
 def _missing(path: Path, name: str) -> str:
     try:
         files = {file.name: str(file) for file in sorted(path.parent.glob("*.toml"))}
+        files |= {file.parent.name: str(file.parent) for file in sorted(path.parent.glob(f"*/{_SWEEP_FILE}"))}
     except OSError:
         files = {}
-    hint = (
-        nearest(name, preset_names())
-        or files.get(nearest(path.name, files) or "")
-        or nearest(path.stem, preset_names())
+    here = files.get(nearest(path.name, files) or "")
+    preset = nearest(name, preset_names())
+    hint = (here or preset if len(path.parts) > 1 else preset or here) or nearest(path.stem, preset_names())
+    start = f"there is no file, no sweep directory and no preset {name!r}" + (
+        f"; did you mean {hint!r}?" if hint else ";"
     )
-    start = f"there is no file and no preset {name!r}" + (f"; did you mean {hint!r}?" if hint else ";")
     return f"{start} presets: {', '.join(preset_names())}; `lthsweep init` writes a file to start from"
 
 

@@ -55,7 +55,12 @@ def main(arguments: list[str] | None = None) -> int:
         sys.path.insert(0, str(ROOT))
     import torch
 
-    device = torch.device(options.device)
+    try:
+        device = torch.device(options.device)
+    except RuntimeError:
+        parser.error(f"--device {options.device}: no device; write cpu or cuda:0")
+    if options.out.is_dir() or not options.out.parent.is_dir():
+        parser.error(f"--out {options.out} cannot be written; name a file in a folder that is there")
     if device.type == "cuda" and not torch.cuda.is_available():
         print(
             "gpu.py: torch sees no GPU; check nvidia-smi, or see that it runs with --device cpu --tiny",

@@ -37,8 +37,18 @@ def documented(page: str, tables: str) -> str:
 
 def write_page(figures: Sequence[Path]) -> None:
     """Put the tables of figures into docs/benchmarks.md."""
-    tables = "\n\n".join(markdown(json.loads(path.read_text())).strip() for path in figures)
+    tables = "\n\n".join(_tables(path) for path in figures)
     PAGE.write_text(documented(PAGE.read_text(encoding="utf-8"), tables), encoding="utf-8")
+
+
+def _tables(path: Path) -> str:
+    try:
+        return markdown(json.loads(path.read_text())).strip()
+    except (OSError, ValueError, KeyError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise SystemExit(
+            f"{path} holds no figures of `make bench` ({reason}); name what --out wrote"
+        ) from error
 
 
 def main(arguments: list[str]) -> int:

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from lthsweep.bench import naive
+from lthsweep.bench.__main__ import main as measure
 from lthsweep.bench.bound import bound_of
 from lthsweep.bench.cases import CASES, case_of, tables_of
 from lthsweep.bench.conditions import Busy, conditions
@@ -175,6 +176,31 @@ def test_the_pool_is_measured_on_the_demo():
     ours, demo = expand(spec_of(dict(POOL["full"]))), expand(load_spec("digits-mobilenetv2"))
 
     assert ours.runs.keys() == demo.runs.keys()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--repeats", "0"), "invalid whole number >= 1 value: '0'"),
+        (("--out", "/nowhere/bench.json"), "/nowhere/bench.json cannot be written; name a file"),
+    ],
+)
+def test_a_wrong_option_is_refused_before_anything_is_measured(words, said, capsys):
+    with pytest.raises(SystemExit) as refusal:
+        measure([*words, "--size", "full"])
+
+    assert refusal.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_figures_that_are_none_are_refused(tmp_path):
+    """As those of the GPU's benchmark, or a name that was mistyped."""
+    other = tmp_path / "gpu.json"
+    other.write_text('{"conditions": {}}')
+
+    for file in (other, tmp_path / "absent.json"):
+        with pytest.raises(SystemExit, match="holds no figures of `make bench`"):
+            ladder.write_page([file])
 
 
 def test_spread_keeps_every_value():

@@ -73,6 +73,12 @@ def test_what_names_no_run_or_several_is_answered_with_what_would(said, answer):
     assert answer in str(refusal.value)
 
 
+def test_an_axis_that_is_there_twice_names_nothing():
+    """`cancel` would else take back a run that nobody meant."""
+    with pytest.raises(SpecError, match="sparsity is there twice"):
+        find_run(PLAN, "sparsity=0.5,sparsity=0.8")
+
+
 def test_an_unknown_axis_is_answered_with_the_nearest():
     with pytest.raises(UnknownNameError, match="did you mean 'sparsity'"):
         find_run(PLAN, "sparsty=0.8")

@@ -104,12 +104,16 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
 
 
 def test_a_missing_file_is_said_to_be_missing_with_the_nearest_name(tmp_path):
-    """Presets and the files beside the missing one are what may have been meant."""
+    """Presets, and files and sweep directories beside the missing one, are what may have been meant."""
     (tmp_path / "mobilenet.toml").write_text(GOOD)
+    sweep = tmp_path / "digits-lenet-2"
+    sweep.mkdir()
+    (sweep / "sweep.toml").write_text(GOOD)
 
     assert "did you mean 'digits-lenet'? presets: audio-cnn, cifar10-budget" in refused("digits-lene")
     assert f"did you mean '{tmp_path / 'mobilenet.toml'}'?" in refused(str(tmp_path / "mobilnet.toml"))
-    assert refused("zzz").startswith("there is no file and no preset 'zzz'; presets: ")
+    assert f"did you mean '{sweep}'?" in refused(str(tmp_path / "digits-lenet-3"))
+    assert refused("zzz").startswith("there is no file, no sweep directory and no preset 'zzz'; presets: ")
 
 
 def test_a_sweep_is_named_after_its_file(tmp_path):
