@@ -38,12 +38,11 @@ def profile(material: Material, seed: int, seconds: float = 5.0) -> float:
         raise TrainingError("the first epoch diverged (loss not finite); lower train.optimizer.lr")
     (first, started), (end, ended) = marks
     per_step = (ended - started) / (end - first)
-    started = _now(material)
-    training.validate()
-    validation = _now(material) - started
     if end > last:  # an epoch of one step, and its validation with it
         return per_step
-    return per_step * training.steps_per_epoch + validation
+    started = _now(material)
+    training.validate()
+    return per_step * training.steps_per_epoch + _now(material) - started
 
 
 def _now(material: Material) -> float:

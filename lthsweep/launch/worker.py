@@ -160,12 +160,10 @@ class Worker:
 
 def _is_usable(device: Any) -> bool:
     """A GPU on which something went badly wrong refuses its process everything until it ends; so let it end."""
-    if device.type != "cuda":
-        return True
-    import torch
+    from lthsweep.training.devices import synchronize
 
     try:
-        torch.cuda.synchronize(device)
+        synchronize(device)
     except (RuntimeError, AssertionError):
         traceback.print_exc()
         return False

@@ -151,7 +151,8 @@ def _missing(path: Path, name: str) -> str:
         files = {}
     here = files.get(nearest(path.name, files) or "")
     preset = nearest(name, preset_names())
-    hint = (here or preset if len(path.parts) > 1 else preset or here) or nearest(path.stem, preset_names())
+    first, second = (here, preset) if len(path.parts) > 1 else (preset, here)
+    hint = first or second or nearest(path.stem, preset_names())
     start = f"there is no file, no sweep directory and no preset {name!r}" + (
         f"; did you mean {hint!r}?" if hint else ";"
     )

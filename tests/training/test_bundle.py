@@ -500,11 +500,11 @@ def test_statistics_that_are_others_when_batched_are_found_beside_large_counts(p
 def test_memory_that_ends_while_trying_says_nothing_about_the_network(packed, monkeypatch):
     """Else a neighbour on the GPU could decide that nothing of this recipe is ever fused."""
 
-    def full(training, precision):
+    def full(self):
         raise torch.OutOfMemoryError("40 GiB")
 
     training = Training(perceptron(), data_of(packed), train_table(), seed=0)
-    monkeypatch.setattr(Bundle, "__enter__", lambda self: full(training, "fp32"))
+    monkeypatch.setattr(Bundle, "__enter__", full)
 
     with pytest.raises(torch.OutOfMemoryError):
         why_alone(training)

@@ -149,6 +149,7 @@ def test_a_graph_gives_what_the_step_gives(make, dropout, capfd):
         loss, logits = step(*batch(seed, "cuda"))
         assert torch.allclose(loss, expected, rtol=1e-4)
         assert torch.allclose(logits, outputs, rtol=1e-4, atol=1e-5)
+        assert torch.equal(logits.argmax(1), outputs.argmax(1))
         pairs = zip(model.parameters(), alone.parameters(), strict=True)
         assert deviation(*zip(*[(p.grad, q.grad) for p, q in pairs], strict=True)) < 1e-4
         with torch.no_grad():
