@@ -82,11 +82,10 @@ def test_killed_at_any_system_call_the_file_is_old_whole_new_or_absent(tmp_path,
         code, _ = run_victim(verb, folder, f"{name}:signal=KILL:when={nth}")
 
         found = content(folder / "file")
-        assert code == -9 or name not in must
         assert found in (before, NEW), (name, nth)
-        if (
-            code == -9
-        ):  # a call of the allocator's that came last time need not come again, and then nobody is killed
+        # The allocator's calls (mmap, munmap, brk) come when they like, or not at all: their order says nothing.
+        if name in (*CHANGING, "fsync"):
+            assert code == -9, (name, nth)
             states.append(found == NEW)
         # The next one who comes can work, and the doctor can clean up.
         if verb == "replace":
