@@ -19,11 +19,13 @@ from lthsweep.commands.sources import (
     SetOption,
     Source,
     SourceArgument,
+    missing_data,
     open_source,
     require_samples,
     table_alone,
 )
 from lthsweep.errors import SpecError, UnknownNameError
+from lthsweep.launch.bundles import most_together
 from lthsweep.launch.coordinate import work_left
 from lthsweep.launch.on_local import profile_recipes, workers_of
 from lthsweep.launch.survey import seconds_per_epoch
@@ -99,11 +101,14 @@ def plan(
     known = profile_recipes(opened.plan, cache) if profile else seconds_per_epoch(opened.plan, opened.sweep)
     expected = estimate(opened.plan, done, known, workers=workers_of(opened.spec))
     if as_json:
-        told = _as_json(opened, cost, expected, known, done, runs)
+        told = _as_json(opened, cost, expected, known, done, runs) | {
+            "missing_data": missing_data(opened, cache)
+        }
         typer.echo(json.dumps(told if jobs is None else told | {"slurm": jobs_json(jobs)}, indent=2))
         return
     walked = sum(node.cost for node in work.nodes if node.key in work.walks)
-    for line in (*_lines(opened, cost, expected, walked, here=jobs is None), *table_alone(opened)):
+    warned = (*_fused(opened), *missing_data(opened, cache)) if cost.done < cost.runs else ()
+    for line in (*_lines(opened, cost, expected, walked, here=jobs is None), *warned, *table_alone(opened)):
         typer.echo(line)
     if work.found.foreign:
         typer.echo(
@@ -147,6 +152,17 @@ def _lines(opened: Source, cost: Cost, expected: Estimate | None, walked: float,
     else:
         lines.append(f"nothing to train: lthsweep merge {opened.sweep.path}")
     return lines
+
+
+def _fused(opened: Source) -> tuple[str, ...]:
+    """A line if fewer runs than the file asks for can be trained as one."""
+    asked = opened.spec.train.fuse
+    if asked in ("auto", 1) or (most := most_together(opened.plan)) >= int(asked):
+        return ()
+    fact = f"at most {most} of these runs can" if most > 1 else "it has no effect: no two of these runs can"
+    return (
+        f"train.fuse = {asked}: {fact} be trained as one, with one trunk, one rewind epoch and no common chain",
+    )
 
 
 def _as_json(

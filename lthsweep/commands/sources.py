@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from lthsweep.data.listing import packed_samples
+from lthsweep.data.at_hand import packed_samples, what_is_missing
 from lthsweep.data.registry import DATASETS
 from lthsweep.errors import SpecError
 from lthsweep.plan.grid import expand
@@ -26,6 +26,7 @@ __all__ = [
     "SetOption",
     "Source",
     "SourceArgument",
+    "missing_data",
     "open_source",
     "require_samples",
     "require_sweep",
@@ -111,6 +112,12 @@ def require_samples(source: Source, cache: Path | None = None) -> None:
     for recipe in {id(run.recipe): run.recipe for run in source.plan.dense}.values():
         if DATASETS[recipe.data["name"]].n_train is None:
             check_lengths(recipe, points, packed_samples(recipe.data, cache=cache))
+
+
+def missing_data(source: Source, cache: Path | None = None) -> tuple[str, ...]:
+    """A line for each data set of the sweep that a run would not find here."""
+    lacking = [what_is_missing(run.recipe.data, cache=cache) for run in source.plan.dense]
+    return tuple(f"data: {what}" for what in dict.fromkeys(lacking) if what)
 
 
 def table_alone(source: Source) -> tuple[str, ...]:

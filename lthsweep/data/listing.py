@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lthsweep.data.download import md5_of
-from lthsweep.data.locate import data_root, find, missing, prepare_command
+from lthsweep.data.locate import data_root, find, find_source, missing, prepare_command
 from lthsweep.data.pack import cache_folder, pack_folder, pixel_options, verify
 from lthsweep.data.packfile import read_meta
 from lthsweep.data.registry import DATASETS, DatasetEntry, Source, dataset
 from lthsweep.errors import DataError, MissingDataError
 
-__all__ = ["Check", "DatasetRow", "list_datasets", "packed_samples", "verify_dataset"]
+__all__ = ["Check", "DatasetRow", "list_datasets", "verify_dataset"]
 
 State = Literal["embedded", "packed", "found", "missing", "by path", "damaged"]
 
@@ -118,16 +118,6 @@ def verify_dataset(
     return tuple(checks)
 
 
-def packed_samples(
-    options: Mapping[str, Any], root: Path | None = None, cache: Path | None = None
-) -> int | None:
-    """How many training samples the pack of these options says it has; None if there is none to be read."""
-    try:
-        return int(read_meta(pack_folder(options, cache=cache, root=root))["shapes"]["train_images"][0])
-    except (DataError, LookupError, TypeError, ValueError):  # a damaged one is for the run to refuse
-        return None
-
-
 def _packed_row(entry: DatasetEntry, folder: Path) -> DatasetRow:
     try:
         meta = read_meta(folder)
@@ -155,18 +145,13 @@ def _unpacked_row(entry: DatasetEntry, root: Path) -> DatasetRow:
     elif not entry.sources:
         state, command = "by path", prepare_command({"name": entry.name})
     else:
-        paths = [_find_source(entry, source, root) for source in entry.sources]
+        paths = [find_source(entry, source, root) for source in entry.sources]
         state = "found" if all(paths) else "missing"
         where = str(paths[0].parent) if paths[0] is not None and all(paths) else ""
         command = prepare_command({"name": entry.name})
     return DatasetRow(
         entry.name, entry.classes, entry.shape, entry.n_train, entry.n_test, state, where, command
     )
-
-
-def _find_source(entry: DatasetEntry, source: Source, root: Path) -> Path | None:
-    """The published file, or what stands for it once unpacked."""
-    return find(entry, (source.file, source.unpacked), root)
 
 
 def _check_source(entry: DatasetEntry, source: Source, root: Path) -> Check:

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lthsweep.data.registry import DATASETS, DatasetEntry
+from lthsweep.data.registry import DATASETS, DatasetEntry, Source
 from lthsweep.errors import MissingDataError
 
-__all__ = ["data_root", "find", "missing", "prepare_command"]
+__all__ = ["data_root", "find", "find_source", "missing", "prepare_command"]
 
 
 def data_root(root: Path | None = None) -> Path:
@@ -31,6 +31,11 @@ def find(entry: DatasetEntry, names: Iterable[str], root: Path) -> Path | None:
             if candidate.exists():
                 return candidate
     return None
+
+
+def find_source(entry: DatasetEntry, source: Source, root: Path) -> Path | None:
+    """The published file, or what stands for it once unpacked."""
+    return find(entry, (source.file, source.unpacked), root)
 
 
 def prepare_command(options: Mapping[str, Any], verb: str = "prepare") -> str:

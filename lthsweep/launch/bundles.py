@@ -8,6 +8,7 @@ the worker that gets the first of them finds out, and returns the others.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Hashable
 from typing import Literal
 
@@ -15,7 +16,7 @@ from lthsweep.launch.pool import Heard
 from lthsweep.plan.run import Plan, Run
 from lthsweep.pruning.registry import WHOLE_FILTERS
 
-__all__ = ["MOST_AT_ONCE", "Widths", "group_of"]
+__all__ = ["MOST_AT_ONCE", "Widths", "group_of", "most_together"]
 
 MOST_AT_ONCE = 128
 """No more runs are handed out to a GPU at once, unless a number is asked for."""
@@ -32,6 +33,15 @@ def group_of(run: Run) -> Hashable:
     if step is None or step.budget is not None or step.method in WHOLE_FILTERS:
         return None
     return run.trunk, step.point, step.manifest()["rewind"]
+
+
+def most_together(plan: Plan) -> int:
+    """How many runs of a plan can ever be trained as one: of a group's, as many as nothing descends from, for so many
+    can be ready at the same time and no more."""
+    parents = {run.parent for run in plan.runs.values()}
+    groups = Counter(group_of(run) for run in plan.runs.values() if run.key not in parents)
+    del groups[None]
+    return max(groups.values(), default=1)
 
 
 class Widths:

@@ -146,6 +146,9 @@ def _hint(name: str, text: str, columns: set[str]) -> str:
     near = nearest(name, columns)
     if near:
         return f"did you mean {near}?"
+    whole = re.search(rf"\b{re.escape(name)}(\.\w+)*", text)
+    if whole and "." in whole[0]:
+        return f"no column {whole[0]}: an option of the file is one if it is an axis of the sweep"
     return f"write texts in single quotes: '{name}'" if f'"{name}"' in text else ""
 
 

@@ -34,6 +34,8 @@ _JOINED = {"controls": 2, "structures": 3}
 TABLES = ("tickets", "controls", "structures", "runs", "curves", "layers")
 """The tables that a user may ask, in the order in which they are explained."""
 
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
 _CHUNK_BYTES = 1 << 18
 _MAX_BYTES = 1 << 34
 """A table that declares more than this is not ours: a small hostile file can declare terabytes."""
@@ -89,6 +91,11 @@ class TableFile:
         """
         self._path = path
         image = read_whole(path)
+        if not image.startswith(_SIGNATURE):
+            raise CorruptRecordError(
+                f"{path} is no HDF5 file, so no table; give a sweep directory or its table.h5. If this was one, "
+                f"`lthsweep merge` makes it anew from the records"
+            )
         try:
             self._file = h5py.File(h5f.open_file_image(image))
             known = "sweep" in self._file

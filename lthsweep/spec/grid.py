@@ -91,7 +91,8 @@ def flatten_axes(raw: Mapping[str, Any]) -> dict[str, Any]:
         for dotted, axis in _leaves(name, value) if nested else [(name, value)]:
             one = axis_name(dotted)
             if one in flat:
-                places = {"axis": one, "first": written[one], "second": dotted}
+                path = dotted.split(".") if nested else [dotted]
+                places = {"axis": one, "first": written[one], "second": dotted, "path": path}
                 raise PydanticCustomError(
                     "same_axis", "the axis {axis} is there twice, as `{first}` and as `{second}`", places
                 )

@@ -89,8 +89,10 @@ def _problem(details: ErrorDetails, place: _Place) -> Problem:
     if kind == "union_tag_invalid" and field:
         name = found.get("name") if isinstance(found, Mapping) else NOTHING
         return Problem((*place.path, "name"), _unknown(name, choices(field)), name)
+    if kind == "same_axis":
+        return Problem((*place.path, *details["ctx"]["path"]), details["msg"])
     if kind in _OWN:
-        return Problem(place.path, details["msg"], found if kind != "same_axis" else NOTHING)
+        return Problem(place.path, details["msg"], found)
     return Problem(place.path, _wrong(kind, found, place), found)
 
 
@@ -110,7 +112,8 @@ def _wrong(kind: str, found: Any, place: _Place) -> str:
         return f"every key of [grid] is an axis: it must be {allowed(field)}"
     if choices(field) and not variants(field):
         return _unknown(found, choices(field))
-    return f"must be {_one(place)}"
+    meant = nearest(found, choices(field)) if variants(field) and isinstance(found, str) else None
+    return (f'did you mean {{ name = "{meant}" }}? it ' if meant else "") + f"must be {_one(place)}"
 
 
 def _one(place: _Place) -> str:

@@ -102,6 +102,7 @@ def test_plan_counts_by_the_formula_and_writes_nothing(cache, tmp_path):
 
     told = json.loads(lthsweep("plan", file, "--out", tmp_path / "sweep", "--json", cache=cache).stdout)
 
+    assert told["missing_data"] == []
     s, t, r, p, k = FORMULA.values()
     assert told["epochs"] == s * (t + r * p * (t - k))
     assert told["epochs_naive"] == s * r * p * (2 * t - k)

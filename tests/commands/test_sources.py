@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from lthsweep.commands.sources import open_source, require_samples
+from lthsweep.commands.sources import missing_data, open_source, require_samples
 from lthsweep.data.pack import prepare
 from lthsweep.errors import SpecError
 
@@ -65,3 +65,20 @@ def test_as_much_as_there_is_may_be_used(opened, tmp_path):
 def test_what_is_not_packed_here_is_left_to_the_run(opened, tmp_path):
     """Whoever plans may sit at another machine than the data."""
     require_samples(opened(validation=1000), tmp_path / "elsewhere")
+
+
+def test_data_that_are_not_here_are_named_with_what_helps(opened, tmp_path, monkeypatch):
+    """Packed or not: files that are here need nothing; others are said before a night is planned on them."""
+    monkeypatch.setenv("LTHSWEEP_DATA", str(tmp_path / "data"))
+    source = opened()
+    assert missing_data(source, tmp_path / "cache") == missing_data(source, tmp_path / "elsewhere") == ()
+
+    (tmp_path / "texts.csv").unlink()
+
+    assert missing_data(source, tmp_path / "cache") == ()
+    (said,) = missing_data(source, tmp_path / "elsewhere")
+    assert said == f"data: {tmp_path}/texts.csv does not exist; give your own: --set data.path=FOLDER"
+    both = open_source("mnist-lenet", overrides=['grid."data.name"=["mnist", "digits"]'])
+    assert missing_data(both, tmp_path / "cache") == (
+        "data: mnist is not on this machine; `lthsweep data prepare mnist` gets it",
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from lthsweep.launch.bundles import MOST_AT_ONCE, Widths, group_of
+from lthsweep.launch.bundles import MOST_AT_ONCE, Widths, group_of, most_together
 from lthsweep.launch.pool import Heard
 from lthsweep.launch.task import Message
 from tests.plan.cases import make_plan
@@ -55,6 +55,18 @@ def test_filters_and_budgets_are_trained_alone():
     budgets = make_plan(one, prune={"schedule": "budget", "time": "60s"})
 
     assert [group_of(run) for run in (*filters.tickets, *budgets.tickets)] == [None, None]
+
+
+def test_as_many_can_be_trained_as_one_as_nothing_descends_from():
+    """The levels of a chain wait for each other; its controls do not."""
+    grid = {"sparsity": [0.5, 0.7, 0.8], "rewind_epoch": [0, 2], "seed": [0, 1]}
+    chain = {"schedule": "iterative"}
+    controls = {"prune.control": ["ticket", "random"]}
+
+    assert most_together(make_plan(grid)) == 3
+    assert most_together(make_plan(grid, prune=chain)) == 1
+    assert most_together(make_plan(grid | controls, prune=chain)) == 4
+    assert most_together(make_plan(grid, prune={"method": "filter"})) == 1
 
 
 def test_a_number_is_for_every_device_and_auto_is_one_on_a_cpu():

@@ -86,6 +86,8 @@ def test_other_tables_can_be_asked(frames):
         ({"where": "spasity > 0.5"}, ["did you mean sparsity", "columns: ", '"model.init"', "spasity"]),
         ({"where": "sparsity >"}, ["syntax error", "columns: "]),
         ({"where": 'verdict = "matching"'}, ["texts in single quotes: 'matching'"]),
+        ({"where": "train.lr > 1"}, ["no column train.lr: an option of the file is one if it is an axis"]),
+        ({"where": '"train.lr" > 1'}, ["no column train.lr: an option of the file is one if it is an axis"]),
         ({"where": "model.init = 'default'"}, ['in double quotes: "model.init"']),
         ({"where": "verdict > 1"}, ["columns: "]),
         ({"columns": "sparsty"}, ["did you mean sparsity", "tickets"]),

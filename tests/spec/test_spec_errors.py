@@ -61,7 +61,14 @@ def test_an_unknown_key_is_named_with_the_nearest_right_one(changes, said):
         ),
         ({"prune__method": "taylor"}, 'prune.method = "taylor": must be one of "magnitude", "random"'),
         ({"sweep__model": {"width": 1.0}}, "sweep.model.name: is missing; it must be one of"),
-        ({"sweep__model": "conv2"}, 'sweep.model = "conv2": must be a table whose `name` is one of'),
+        (
+            {"sweep__model": "conv2"},
+            'sweep.model = "conv2": did you mean { name = "conv2" }? it must be a table whose `name` is one of',
+        ),
+        (
+            {"sweep__model": "lenet"},
+            'did you mean { name = "lenet_300_100" }? it must be a table whose `name` is one of',
+        ),
         ({"sweep__data": None}, "sweep.data: is missing; it must be a table whose `name` is one of digits,"),
         (
             {"train__schedule": {"name": "step"}},
@@ -262,7 +269,7 @@ def test_a_wrong_value_is_shown_with_what_is_allowed(changes, said):
         ({"prune__rounds": -1}, "prune.rounds = -1: must be a whole number >= 0 and <= 1000"),
         (
             {"grid__rounds": [1], "grid__prune.rounds": [2]},
-            "grid: the axis prune.rounds is there twice, as `rounds` and as `prune.rounds`",
+            'grid."prune.rounds": the axis prune.rounds is there twice, as `rounds` and as `prune.rounds`',
         ),
         ({"grid__train.fuse": [1, 2]}, "train.fuse is the same for a whole sweep, and can be no axis"),
         (
@@ -366,7 +373,7 @@ def test_keys_that_contradict_each_other_are_refused(changes, said):
         ),
         (
             {"grid__model.width": [0.5], "grid__sweep.model.width": [1]},
-            "grid: the axis model.width is there twice",
+            'grid."sweep.model.width": the axis model.width is there twice',
         ),
     ],
 )

@@ -86,7 +86,10 @@ def ask(
     if answer.code < 0:
         raise ClusterSilentError(f"{program} was killed by signal {-answer.code} before it had answered")
     if answer.code and _SILENCE.search(answer.err):
-        raise ClusterSilentError(f"{program} did not reach SLURM's controller: {answer.words}")
+        raise ClusterSilentError(
+            f"{program} did not reach SLURM's controller: {answer.words}; go where `sinfo` answers, as it does on a "
+            f"login node, or try again later if it did before"
+        )
     return answer
 
 
