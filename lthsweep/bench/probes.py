@@ -62,13 +62,13 @@ _DEMO: dict[str, Any] = {
         "data": {"name": "digits", "size": 32, "validation": 150},
     },
     "train": {
-        "epochs": 8,
+        "epochs": 7,
         "batch_size": 64,
-        "optimizer": dict(SGD),
+        "optimizer": {**SGD, "lr": 0.02},
         "schedule": {"name": "cosine", "warmup": 1},
     },
     "prune": {"scope": "layer"},
-    "grid": {"sparsity": [0.5, 0.6, 0.7, 0.8], "rewind_epoch": [0, 1, 2], "seed": [0, 1, 2]},
+    "grid": {"sparsity": [0.3, 0.5, 0.6, 0.7], "rewind_epoch": [0, 1, 2], "seed": [0, 1, 2, 3]},
     "local": {"devices": "cpu"},
 }
 

@@ -82,6 +82,10 @@ def mobilenet_v2(
     stem.stride = (stem_stride, stem_stride)
     if channels != stem.in_channels:
         network.set_submodule("features.0.0", _with_input_channels(stem, channels))
+    for module in network.modules():
+        if isinstance(module, nn.ReLU6):
+            # Its gradient needs its input, so in place torch copies that first, and then clamps it in a second pass.
+            module.inplace = False
     return network
 
 

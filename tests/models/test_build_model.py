@@ -104,15 +104,23 @@ def test_a_default_device_does_not_move_the_model():
 
 
 def test_mobilenet_v2_is_torchvisions_to_the_last_bit():
-    """Layer names, structure and default weights are those of the network that people know."""
-    ours = build_model({"name": "mobilenet_v2", "width": 0.5}, input_shape=CIFAR, classes=10, seed=2)
+    """Layer names, structure, default weights and gradients are those of the network that people know."""
+    ours = build_model(
+        {"name": "mobilenet_v2", "width": 0.5, "dropout": 0.0}, input_shape=CIFAR, classes=10, seed=2
+    )
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(torch_seed(2, "init"))
-        theirs = torchvision_mobilenet_v2(weights=None, width_mult=0.5, num_classes=10)
+        theirs = torchvision_mobilenet_v2(weights=None, width_mult=0.5, num_classes=10, dropout=0.0)
 
     assert list(ours.state_dict()) == list(theirs.state_dict())
     assert digest(ours) == digest(theirs)
-    assert str(ours) == str(theirs)
+    assert str(ours) == str(theirs).replace("ReLU6(inplace=True)", "ReLU6()")
+
+    images = torch.rand(8, *CIFAR, generator=torch.Generator().manual_seed(0))
+    for network in (ours, theirs):
+        network(images).square().sum().backward()
+    pairs = zip(ours.parameters(), theirs.parameters(), strict=True)
+    assert all(torch.equal(one.grad, other.grad) for one, other in pairs)
 
 
 def test_one_channel_changes_the_stem_alone():

@@ -18,7 +18,7 @@ from lthsweep.reduce.tickets import ticket_rows
 from lthsweep.reduce.verdict import t_interval
 
 CONTROLS = ["ticket", "reinit", "random", "fine-tune"]
-REFERENCE = Path(__file__).parents[2] / "results" / "digits-mobilenetv2-reference" / "table.h5"
+OLD = Path(__file__).parent / "golden" / "table-of-schema-1.h5"
 
 
 def plan_of(**changes):
@@ -194,7 +194,7 @@ def test_records_outside_of_the_plan_say_what_they_are():
 
 def test_a_table_made_before_there_were_controls_is_read():
     """A table is copied around and outlives versions."""
-    sweep = lthsweep.load(REFERENCE)
+    sweep = lthsweep.load(OLD)
 
     assert len(sweep.controls) == 0
     assert len(sweep.tickets) > 0

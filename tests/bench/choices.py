@@ -1,0 +1,146 @@
+"""What single choices are worth, each beside its alternative: `python -m tests.bench.choices`.
+
+Steps are those of one thread with the settings of a worker, in turns in one process, in processor seconds. Starts are
+whole processes, one after the other. Prints one table; a ratio below 1 says that the choice takes less.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from lthsweep.launch.settle import ALLOCATOR_VARIABLES, thread_variables
+from lthsweep.models.build import build_model
+
+Act = Callable[[], None]
+
+_IMPORTS = "import torch; from torch import nn; net = nn.Linear(2, 2); "
+_STEP = "net(torch.ones(1, 2)).sum().backward(); o.step()"
+_OURS = "from lthsweep.training.eager import eager; o = eager(torch.optim.SGD)(net.parameters(), lr=0.1); "
+_TORCHS = "o = torch.optim.SGD(net.parameters(), lr=0.1); "
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Two ways to do the same thing: as it is done here, and the other."""
+
+    what: str
+    ours: Act
+    other: Act
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure everything, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--turns", type=int, default=15)
+    turns = parser.parse_args(arguments).turns
+    torch.set_num_threads(1)
+    print("| what | here | the other way | here ÷ other |\n|---|---:|---:|---:|")
+    for choice in choices():
+        print(_row(choice, turns), flush=True)
+    return 0
+
+
+def choices() -> list[Choice]:
+    """All that is measured."""
+    resnet = _stepping(_network({"name": "resnet20"}, 32), 32)
+    narrow = {"name": "mobilenet_v2", "width": 0.5, "strides": "cifar"}
+    ours, other = _stepping(_network(narrow, 16), 16), _stepping(_in_place(_network(narrow, 16)), 16)
+    return [
+        Choice("step of ResNet-20: ReLU in place, or of its own", resnet, _copying_relu(resnet)),
+        Choice("step of MobileNetV2: ReLU6 of its own, or in place", ours, other),
+        Choice(
+            "a process with an optimiser: ours, or as torch comes",
+            _process(_IMPORTS + _OURS + _STEP),
+            _process(_IMPORTS + _TORCHS + _STEP),
+        ),
+        Choice(
+            "a process that leaves: at once, or as Python does",
+            _process(_IMPORTS + _OURS + _STEP + "; import os; os._exit(0)"),
+            _process(_IMPORTS + _OURS + _STEP),
+        ),
+    ]
+
+
+def _row(choice: Choice, turns: int) -> str:
+    seconds: list[tuple[float, float]] = []
+    for turn in range(turns + 1):
+        pair = (_seconds(choice.ours), _seconds(choice.other))
+        if turn:  # the first is for the caches
+            seconds.append(pair)
+    ours, other = (statistics.median(column) for column in zip(*seconds, strict=True))
+    ratios = sorted(one / two for one, two in seconds)
+    middle = statistics.median(ratios)
+    spread = f"{middle:.3f} ({ratios[0]:.3f}–{ratios[-1]:.3f})"
+    return f"| {choice.what} | {ours * 1e3:.1f} ms | {other * 1e3:.1f} ms | {spread} |"
+
+
+def _seconds(act: Act) -> float:
+    """Processor seconds of this process and of what it waited for."""
+    before = _used()
+    act()
+    return _used() - before
+
+
+def _used() -> float:
+    both = (resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN))
+    return sum(used.ru_utime + used.ru_stime for used in both)
+
+
+def _network(options: dict[str, Any], side: int) -> nn.Module:
+    network = build_model(options, input_shape=(3, side, side), classes=10, seed=0)
+    return network.to(memory_format=torch.channels_last)
+
+
+def _stepping(network: nn.Module, side: int) -> Act:
+    """Ten steps without an optimiser."""
+    images = torch.randn(64, 3, side, side).to(memory_format=torch.channels_last)
+    labels = torch.arange(64) % 10
+
+    def act() -> None:
+        for _ in range(10):
+            network.zero_grad()
+            functional.cross_entropy(network(images), labels).backward()
+
+    return act
+
+
+def _copying_relu(act: Act) -> Act:
+    def acted() -> None:
+        with patch.object(torch, "relu_", torch.relu):
+            act()
+
+    return acted
+
+
+def _in_place(network: nn.Module) -> nn.Module:
+    for module in network.modules():
+        if isinstance(module, nn.ReLU6):
+            module.inplace = True
+    return network
+
+
+def _process(code: str) -> Act:
+    def act() -> None:
+        subprocess.run([sys.executable, "-c", code], check=True)
+
+    return act
+
+
+if __name__ == "__main__":
+    settings = {**ALLOCATOR_VARIABLES, **thread_variables(1)}
+    if any(os.environ.get(name) != value for name, value in settings.items()):
+        os.execve(sys.executable, [*sys.orig_argv], {**os.environ, **settings})
+    sys.exit(main())
