@@ -11,9 +11,9 @@ __all__ = ["DepthwiseConv2d", "with_depthwise"]
 class DepthwiseConv2d(nn.Conv2d):
     """`nn.Conv2d` with a filter per channel; under autocast on a CPU it computes in float32 and rounds its result.
 
-    CPUs have slow kernels for gradients of depthwise convolutions in bfloat16, above all where the stride is 2. With them
-    MobileNetV2 may take longer in bfloat16 than in float32, without them it takes less (docs/benchmarks.md). A filter is
-    nine products and a sum: no other layer has less to gain from bfloat16.
+    CPUs have slow kernels for gradients of depthwise convolutions in bfloat16, above all where the stride is
+    2. With them MobileNetV2 may take longer in bfloat16 than in float32, without them it takes less
+    (docs/benchmarks.md). A filter is nine products and a sum: no other layer has less to gain from bfloat16.
     """
 
     def forward(self, images: Tensor) -> Tensor:
