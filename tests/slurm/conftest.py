@@ -32,8 +32,8 @@ PATIENT = (
     "SlurmdTimeout=300",
     "AuthInfo=socket={folder}/run/munge.socket,cred_expire=120",
 )
-"""Lines of slurm.conf that come after those of a devcluster, which is quick to see faults. Where none are made, who is
-late is on a busy machine."""
+"""Lines of slurm.conf instead of those of a devcluster, which is quick to see faults. Where none are made, who is late
+is on a busy machine."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m is looked at
