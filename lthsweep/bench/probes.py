@@ -58,11 +58,11 @@ MEMORY: Mapping[str, Case] = {
 _DEMO: dict[str, Any] = {
     "sweep": {
         "name": "bench-pool",
-        "model": {"name": "mobilenet_v2", "width": 0.5},
+        "model": {"name": "mobilenet_v2", "width": 0.35},
         "data": {"name": "digits", "size": 32, "validation": 150},
     },
     "train": {
-        "epochs": 7,
+        "epochs": 8,
         "batch_size": 64,
         "optimizer": {**SGD, "lr": 0.02},
         "schedule": {"name": "cosine", "warmup": 1},

@@ -8,6 +8,7 @@ from torch import nn
 from torchvision.models import MobileNetV2
 
 from lthsweep.errors import ModelError, UnknownNameError
+from lthsweep.models.depthwise import with_depthwise
 from lthsweep.models.shapes import InputShape, check_input
 
 __all__ = ["STRIDES", "mobilenet_v2"]
@@ -86,7 +87,7 @@ def mobilenet_v2(
         if isinstance(module, nn.ReLU6):
             # Its gradient needs its input, so in place torch copies that first, and then clamps it in a second pass.
             module.inplace = False
-    return network
+    return with_depthwise(network)
 
 
 def _with_input_channels(stem: nn.Conv2d, channels: int) -> nn.Conv2d:

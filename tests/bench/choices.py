@@ -23,6 +23,7 @@ from torch.nn import functional
 
 from lthsweep.launch.settle import ALLOCATOR_VARIABLES, thread_variables
 from lthsweep.models.build import build_model
+from lthsweep.models.depthwise import DepthwiseConv2d
 
 Act = Callable[[], None]
 
@@ -57,10 +58,16 @@ def choices() -> list[Choice]:
     """All that is measured."""
     resnet = _stepping(_network({"name": "resnet20"}, 32), 32)
     narrow = {"name": "mobilenet_v2", "width": 0.5, "strides": "cifar"}
-    ours, other = _stepping(_network(narrow, 16), 16), _stepping(_in_place(_network(narrow, 16)), 16)
     return [
         Choice("step of ResNet-20: ReLU in place, or of its own", resnet, _copying_relu(resnet)),
-        Choice("step of MobileNetV2: ReLU6 of its own, or in place", ours, other),
+        Choice(
+            "step of MobileNetV2: ReLU6 with a map of its own, or in place",
+            _stepping(_network(narrow, 16), 16),
+            _stepping(_in_place(_network(narrow, 16)), 16),
+        ),
+        *_in_bf16({"name": "mobilenet_v2", "width": 0.5, "strides": "imagenet"}, side=32, steps=10),
+        *_in_bf16(narrow, side=16, steps=10),
+        *_in_bf16({"name": "mobilenet_v2", "width": 1.0, "strides": "cifar"}, side=32, steps=2),
         Choice(
             "a process with an optimiser: ours, or as torch comes",
             _process(_IMPORTS + _OURS + _STEP),
@@ -71,6 +78,18 @@ def choices() -> list[Choice]:
             _process(_IMPORTS + _OURS + _STEP + "; import os; os._exit(0)"),
             _process(_IMPORTS + _OURS + _STEP),
         ),
+    ]
+
+
+def _in_bf16(options: dict[str, Any], *, side: int, steps: int) -> list[Choice]:
+    """Depthwise layers in float32 beside all in bfloat16, and beside all in float32."""
+    what = f"MobileNetV2 in bf16, {options['strides']} strides, {side} pixels, width {options['width']}"
+    ours = _stepping(_network(options, side), side, steps=steps, bf16=True)
+    lower = _stepping(_without_depthwise(_network(options, side)), side, steps=steps, bf16=True)
+    upper = _stepping(_network(options, side), side, steps=steps)
+    return [
+        Choice(f"{what}: depthwise layers in fp32, or in bf16", ours, lower),
+        Choice(f"{what}: depthwise layers in fp32, or all in fp32", ours, upper),
     ]
 
 
@@ -104,15 +123,17 @@ def _network(options: dict[str, Any], side: int) -> nn.Module:
     return network.to(memory_format=torch.channels_last)
 
 
-def _stepping(network: nn.Module, side: int) -> Act:
-    """Ten steps without an optimiser."""
+def _stepping(network: nn.Module, side: int, *, steps: int = 10, bf16: bool = False) -> Act:
+    """Steps of 64 images without an optimiser."""
     images = torch.randn(64, 3, side, side).to(memory_format=torch.channels_last)
     labels = torch.arange(64) % 10
 
     def act() -> None:
-        for _ in range(10):
+        for _ in range(steps):
             network.zero_grad()
-            functional.cross_entropy(network(images), labels).backward()
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16, cache_enabled=False):
+                loss = functional.cross_entropy(network(images), labels)
+            loss.backward()
 
     return act
 
@@ -129,6 +150,13 @@ def _in_place(network: nn.Module) -> nn.Module:
     for module in network.modules():
         if isinstance(module, nn.ReLU6):
             module.inplace = True
+    return network
+
+
+def _without_depthwise(network: nn.Module) -> nn.Module:
+    for module in network.modules():
+        if isinstance(module, DepthwiseConv2d):
+            module.__class__ = nn.Conv2d
     return network
 
 
