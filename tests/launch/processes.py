@@ -53,12 +53,18 @@ class Program(subprocess.Popen[str]):
 
     def put_down(self) -> str:
         """SIGKILL to it and to all that it has started, be they stopped or orphans; returns what it said."""
-        mark = f"{MARK}={self._mark}".encode()
+        wait_until(lambda: not self._kill_all())
+        return self.communicate(timeout=60)[0]
+
+    def _kill_all(self) -> bool:
+        """Whether any was left; who ends late still has files open."""
+        mark, found = f"{MARK}={self._mark}".encode(), False
         for entry in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):  # it has just ended, or is somebody else's
                 if mark in (entry / "environ").read_bytes().split(b"\0"):
+                    found = True
                     os.kill(int(entry.name), signal.SIGKILL)
-        return self.communicate(timeout=60)[0]
+        return found
 
 
 def wait_until(condition: Callable[[], object], program: Program | None = None, seconds: float = 300) -> None:

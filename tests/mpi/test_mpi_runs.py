@@ -43,7 +43,10 @@ def in_use():
 
 @pytest.fixture
 def no_segments_left():
-    """Ranks that are killed leave theirs behind for ever, and /dev/shm is small in a container."""
+    """Ranks that are killed leave theirs behind for ever, and /dev/shm is small in a container.
+
+    As a mark it begins before `start`, so that no rank is left when it ends.
+    """
     before = segments()
     yield
     new = segments() - before
