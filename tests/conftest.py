@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 
 from lthsweep.store.layout import SweepDir
+from tests.launch.processes import Held, Program
 from tests.launch.sweeps import lthsweep, write_tiny
 
 # A deadline measures the machine, and how busy it is, not the law.
@@ -46,6 +47,30 @@ def finished(tmp_path_factory, cache):
     ended = lthsweep("run", write_tiny(folder), "--out", folder / "sweep", cache=cache)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return SweepDir(folder / "sweep")
+
+
+@pytest.fixture
+def start():
+    """Starts programs; what a test leaves running of them, because it failed perhaps, does not disturb later ones."""
+    started = []
+
+    def start(command, env):
+        started.append(Program(command, env))
+        return started[-1]
+
+    yield start
+    for program in started:
+        program.put_down()
+
+
+@pytest.fixture
+def held(tmp_path):
+    """Holds sweeps until they are let go; none comes to its end before a test has done to it what it is about."""
+    folder = tmp_path / "odometer"
+    folder.mkdir()
+    held = Held(folder)
+    held.pace(0.2)
+    return held
 
 
 @pytest.fixture

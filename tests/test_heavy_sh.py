@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.launch.processes import PATIENCE
+
 HEAVY = Path(__file__).with_name("heavy.sh")
 
 FAILS = "import pytest\n@pytest.mark.heavy\ndef test_broken():\n    assert False\n"
@@ -51,7 +53,12 @@ def heavy(tmp_path):
             "def pytest_sessionstart():\n    with open('starts', 'a') as file:\n        file.write('.')\n"
         )
         ended = subprocess.run(
-            ["bash", str(HEAVY), sys.executable], cwd=tmp_path, capture_output=True, text=True, check=False
+            ["bash", str(HEAVY), sys.executable],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE,
         )
         return ended.returncode, ended.stdout + ended.stderr, len((tmp_path / "starts").read_text())
 

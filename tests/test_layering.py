@@ -18,6 +18,7 @@ from lthsweep.plan.grid import expand
 from lthsweep.spec import dump_spec, spec_of
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.publish import commit_record
+from tests.launch.processes import PATIENCE
 from tests.store.factory import make_record
 
 PACKAGE = Path(lthsweep.__file__).parent
@@ -259,7 +260,12 @@ def test_commands_that_do_not_train_start_without_torch(sweep):
     ]
 
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], input=json.dumps(lines), capture_output=True, text=True, check=False
+        [sys.executable, "-c", PROGRAM],
+        input=json.dumps(lines),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
     )
 
     assert done.returncode == 0, done.stderr

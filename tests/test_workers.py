@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.launch.processes import PATIENCE
+
 HERE = Path(__file__).parents[1]
 
 
@@ -22,6 +24,7 @@ def test_tests_on_slurm_go_to_one_worker():
         capture_output=True,
         text=True,
         check=False,
+        timeout=PATIENCE,
     )
     workers = re.findall(r"^\[(gw\d+)\].* PASSED tests/slurm/", ended.stdout, flags=re.MULTILINE)
 

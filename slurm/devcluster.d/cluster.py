@@ -52,7 +52,7 @@ class Cluster:
         accounting: with slurmdbd and MariaDB, so that limits are enforced and sacct answers.
         max_array: MaxArraySize, one more than the largest index of an array.
         max_submit: MaxSubmitJobsPerUser of the QOS normal; None: no limit.
-        conf: further lines for slurm.conf.
+        conf: lines for slurm.conf, in place of those that set the same.
     """
 
     dir: Path

@@ -77,7 +77,7 @@ def _add_up(up: argparse.ArgumentParser) -> None:
         "--no-accounting", dest="accounting", action="store_false", help="no slurmdbd, no MariaDB"
     )
     up.add_argument(
-        "--conf", action="append", default=[], metavar="LINE", help="a further line for slurm.conf"
+        "--conf", action="append", default=[], metavar="LINE", help="a line for slurm.conf, in place of ours"
     )
     up.add_argument(
         "--while", dest="lives_with", type=_positive, metavar="PID", help="end it when this process has ended"

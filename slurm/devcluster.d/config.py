@@ -9,6 +9,8 @@ from cluster import Cluster
 
 __all__ = ["gres_conf", "hosts", "slurm_conf", "slurmdbd_conf"]
 
+SEVERAL = {"nodename", "partitionname"}  # of these there may be any number
+
 
 def slurm_conf(cluster: Cluster) -> str:
     """slurm.conf: quick where a production cluster is patient, so that tests of its faults take seconds.
@@ -18,6 +20,8 @@ def slurm_conf(cluster: Cluster) -> str:
     `KillWait` is SLURM's own: what is asked to leave needs its time, and more on a machine that does other work.
     `UnkillableStepTimeout` is longer than SLURM's, since a node on which it passes is drained.
     `config_overrides` lets a node have more cores than this machine.
+    A line of `cluster.conf` takes the place of one here: SLURM would use the later of the two, and each of its commands
+    would complain.
     """
     host = socket.gethostname()
     folder = cluster.dir
@@ -64,9 +68,15 @@ def slurm_conf(cluster: Cluster) -> str:
         f"PartitionName=gpu_requeue Nodes=n[1-{last}] Default=YES PriorityTier=1 PreemptMode=REQUEUE "
         "DefaultTime=10 MaxTime=1-00:00:00",
         f"PartitionName=gpu Nodes=n[1-{last}] PriorityTier=10 PreemptMode=OFF DefaultTime=10 MaxTime=1-00:00:00",
-        *cluster.conf,
     ]
-    return "\n".join(lines) + "\n"
+    replaced = {_name(line) for line in cluster.conf} - SEVERAL
+    kept = [line for line in lines if _name(line) not in replaced]
+    return "\n".join([*kept, *cluster.conf]) + "\n"
+
+
+def _name(line: str) -> str:
+    """What a line of slurm.conf sets; SLURM tells no case."""
+    return line.partition("=")[0].strip().lower()
 
 
 def accounting_lines(cluster: Cluster) -> list[str]:

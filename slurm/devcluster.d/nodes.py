@@ -93,7 +93,10 @@ def wait_until_up(cluster: Cluster, names: tuple[str, ...]) -> None:
     def up() -> bool:
         if not all(is_up(cluster, name) for name in names):
             return False
-        known = states(cluster)
+        try:
+            known = states(cluster)
+        except DevclusterError:  # slurmctld is busy; whoever waits has a deadline
+            return False
         return all(not known[name].startswith(("down", "unk")) and known[name][-1] != "*" for name in names)
 
     daemons.wait_for(up, what=" ".join(names), log=cluster.log(names[0]))

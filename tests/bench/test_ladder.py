@@ -137,7 +137,9 @@ def test_the_naive_loop_and_our_sweep_agree(caches, loop_of, tmp_path):
 
     done = climb(case, LADDER["ours"], caches["lenet"][0], tmp_path / "ours")
 
-    assert list(done.accuracies.values()) == pytest.approx(alone, abs=1 / 40)  # one of the test images
+    _, images = case.images
+    both = zip(done.accuracies.values(), alone, strict=True)
+    assert max(abs(round(images * (ours - theirs))) for ours, theirs in both) <= 1  # of the test images
     assert done.epochs == cost_of(plan_of(case)).epochs
     assert done.cells == len(alone)
 

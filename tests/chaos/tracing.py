@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import functools
 import re
+import select
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 VICTIM = Path(__file__).with_name("commit_victim.py")
 ROOT = VICTIM.parents[2]
+
+_SECONDS = 300  # until one of them hangs
 
 
 def calls_of(verb: str, folder: Path) -> list[tuple[str, int]]:
@@ -46,8 +50,15 @@ def run_victim(verb: str, folder: Path, inject: str | None, log: str = "/dev/nul
         cwd=ROOT,
         env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
     )
-    assert victim.stdout is not None
-    assert victim.stdout.readline() == "ready\n"
+    try:
+        assert _line_of(victim.stdout) == "ready\n"
+        return _traced(victim, inject, log)
+    finally:
+        victim.kill()
+        victim.communicate()
+
+
+def _traced(victim: subprocess.Popen[str], inject: str | None, log: str) -> tuple[int, str]:
     tracer = subprocess.Popen(
         [
             "strace",
@@ -61,17 +72,24 @@ def run_victim(verb: str, folder: Path, inject: str | None, log: str = "/dev/nul
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert tracer.stderr is not None
-    said = tracer.stderr.readline()  # "strace: Process 123 attached": from here on every system call is seen
     try:
+        # "strace: Process 123 attached": from here on every system call is seen
+        said = _line_of(tracer.stderr)
         if "attached" not in said:
             raise RuntimeError(f"strace says: {said.strip()}")
-        _, error = victim.communicate("\n", timeout=60)
+        _, error = victim.communicate("\n", timeout=_SECONDS)
         return victim.returncode, error
     finally:
-        victim.kill()
-        victim.communicate()
-        tracer.communicate(timeout=60)
+        victim.kill()  # and with it ends its tracer
+        tracer.communicate(timeout=_SECONDS)
+
+
+def _line_of(stream: IO[str] | None) -> str:
+    """The first line that a process says."""
+    assert stream is not None
+    ready, _, _ = select.select([stream], [], [], _SECONDS)
+    assert ready, f"said nothing for {_SECONDS} s"
+    return stream.readline()
 
 
 @functools.cache

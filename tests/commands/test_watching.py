@@ -19,6 +19,7 @@ from lthsweep.spec import dump_spec, load_spec
 from lthsweep.store import claims, failures, plainjson, progress
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.owners import this_process
+from lthsweep.store.record import decode
 from tests.commands.asked import lthsweep
 from tests.launch.sweeps import write_tiny
 
@@ -210,7 +211,11 @@ def test_watching_ends_when_all_is_done_and_the_hours_are_told(finished, ask):
     assert said.returncode == 0
     assert "5 of 5 runs done" in said.stdout
     assert "core-hours in finished runs; sharing spares" in said.stdout
-    assert told["hours"]["cores"] > 0 == told["hours"]["gpus"]
+    records = [decode(finished.record(key)) for key in finished.record_keys()]
+    seconds = sum(record.metrics["seconds_wall"] for record in records)
+    assert seconds > 0
+    assert told["hours"]["cores"] == pytest.approx(seconds / 3600, abs=1e-4)  # told with four decimals
+    assert told["hours"]["gpus"] == 0
     assert told["hours"]["exact"]
     assert told["seconds_left"] == 0
 

@@ -185,7 +185,7 @@ def test_processes_that_start_at_once_share_one_pack(tmp_path, write_mnist):
     for worker in workers:
         worker.stdin.write("go\n")
         worker.stdin.flush()
-    answers = {worker.communicate(timeout=60)[0] for worker in workers}
+    answers = {worker.communicate(timeout=300)[0] for worker in workers}
 
     assert [worker.returncode for worker in workers] == [0] * 4
     assert len(answers) == 1

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.launch.processes import PATIENCE
+
 TINY = """
 [sweep]
 name = "tiny"
@@ -60,7 +62,9 @@ def environment(cache: Path) -> dict[str, str]:
     return {**os.environ, "LTHSWEEP_CACHE": str(cache), "COLUMNS": "120"}
 
 
-def lthsweep(*arguments: str | Path, cache: Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+def lthsweep(
+    *arguments: str | Path, cache: Path, timeout: float = PATIENCE
+) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(
         command(*arguments),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
 from dataclasses import replace
 
 import pytest
@@ -22,8 +21,9 @@ from lthsweep.store.layout import SweepDir
 from lthsweep.store.owners import this_process
 from lthsweep.store.progress import read_heartbeats
 from lthsweep.store.record import TIMING_METRICS, decode
+from tests.launch.processes import wait_until
 from tests.launch.sweeps import command, environment, lthsweep, write_tiny
-from tests.launch.test_local_runs import records, wait_until, workers_of
+from tests.launch.test_local_runs import records, workers_of
 
 CPU = torch.device("cpu")
 
@@ -114,20 +114,22 @@ def test_a_fused_sweep_has_the_keys_and_up_to_rounding_the_results_of_one_by_one
 
 
 @pytest.mark.chaos
-def test_of_a_killed_worker_all_runs_go_on_from_their_checkpoints(cache, tmp_path):
+def test_of_a_killed_worker_all_runs_go_on_from_their_checkpoints(cache, tmp_path, start, held):
     """Alone, so that one of them cannot take the others with it twice."""
     sweep = SweepDir(tmp_path / "sweep")
-    file = write_tiny(tmp_path, epochs=20, checkpoint_seconds=0.01)
+    file = write_tiny(tmp_path, epochs=4, checkpoint_seconds=0.01)
     options = ("--set", "train.fuse=4", "--set", "local.workers=1", "--set", "grid.rewind_epoch=[0]")
     arguments = command("run", file, "--out", sweep.path, *options)
-    running = subprocess.Popen(arguments, env=environment(cache), stdout=subprocess.PIPE, text=True)
+    held.pace(0.02)  # each of them would wait out a longer one, and before them their trunk
+    running = start(arguments, env=environment(cache) | held.variables)
     plan = expand(load_spec(str(file), ["grid.rewind_epoch=[0]"]))
     keys = [run.key for run in plan.tickets]
-    wait_until(lambda: all(sweep.checkpoint(key).exists() for key in keys), seconds=240)
+    wait_until(lambda: all(sweep.checkpoint(key).exists() for key in keys), running)
 
     (worker,) = workers_of(running.pid)
     os.kill(worker, signal.SIGKILL)
-    said, _ = running.communicate(timeout=240)
+    held.let_go()
+    said = running.end()
 
     assert running.returncode == 0, said
     assert said.count("was killed by SIGKILL") == 2

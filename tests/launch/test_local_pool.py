@@ -41,7 +41,7 @@ def pool_of(tmp_path, monkeypatch):
 
 def heard_of(pool, key):
     """Hand a run out, and wait for what is heard of it."""
-    until = time.monotonic() + 60
+    until = time.monotonic() + 300
     while not (idle := pool.idle()):
         assert time.monotonic() < until
         pool.wait(1.0)

@@ -16,6 +16,7 @@ import pytest
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.publish import differences
 from lthsweep.store.record import decode
+from tests.launch.processes import PATIENCE, wait_until
 from tests.launch.sweeps import command, environment, lthsweep, write_tiny
 
 
@@ -38,11 +39,9 @@ def workers_of(pid):
     return [int(word) for word in listed.stdout.split()]
 
 
-def wait_until(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
+def heartbeats(sweep):
+    """Of workers that have begun."""
+    return list(sweep.workers.glob("*.json"))
 
 
 def test_every_cell_has_a_record_with_weights_log_and_a_clean_audit(finished):
@@ -109,17 +108,16 @@ def test_a_changed_recipe_keeps_both_apart_and_says_so(finished, cache, tmp_path
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_sweep_stops_with_exit_3_and_goes_on_to_the_same_bits(
-    finished, cache, tmp_path, number
+    finished, cache, tmp_path, start, held, number
 ):
     """Ctrl-C goes to the coordinator alone; workers write checkpoints."""
     sweep = SweepDir(tmp_path / "sweep")
     arguments = command("run", write_tiny(tmp_path), "--out", sweep.path)
-    running = subprocess.Popen(
-        arguments, env=environment(cache), stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
-    wait_until(lambda: sweep.workers.is_dir() and any(sweep.workers.iterdir()))
+    running = start(arguments, env=environment(cache) | held.variables)
+    wait_until(lambda: heartbeats(sweep), running)
     running.send_signal(number)
-    said, _ = running.communicate(timeout=60)
+    held.let_go()
+    said = running.end()
 
     assert running.returncode == 3, said
     assert "goes on" in said
@@ -130,7 +128,7 @@ def test_an_interrupted_sweep_stops_with_exit_3_and_goes_on_to_the_same_bits(
 
 @pytest.mark.chaos
 @pytest.mark.parametrize("trial", range(3))
-def test_workers_killed_at_random_moments_cost_attempts_and_no_bits(cache, tmp_path, trial):
+def test_workers_killed_at_random_moments_cost_attempts_and_no_bits(cache, tmp_path, start, trial):
     """SIGKILL is what the kernel's out-of-memory killer sends; the run goes on from its last checkpoint."""
     options = {"epochs": 60, "checkpoint_seconds": 0.02, "schedule": "iterative"}
     undisturbed = SweepDir(tmp_path / "undisturbed")
@@ -143,8 +141,8 @@ def test_workers_killed_at_random_moments_cost_attempts_and_no_bits(cache, tmp_p
         "run", write_tiny(tmp_path, **options), "--out", sweep.path, "--set", "local.retries=50"
     )
     random = np.random.default_rng(trial)
-    running = subprocess.Popen(arguments, env=environment(cache), stdout=subprocess.PIPE, text=True)
-    wait_until(lambda: sweep.workers.is_dir() and any(sweep.workers.glob("*.json")))
+    running = start(arguments, env=environment(cache))
+    wait_until(lambda: heartbeats(sweep), running)
     kills = 0
     while running.poll() is None and kills < 5:
         # The first one strikes while the dense run trains, the others wherever they fall.
@@ -152,7 +150,7 @@ def test_workers_killed_at_random_moments_cost_attempts_and_no_bits(cache, tmp_p
         with contextlib.suppress(IndexError, ProcessLookupError):  # none, or it has just left by itself
             os.kill(random.permutation(workers_of(running.pid)).tolist()[0], signal.SIGKILL)
             kills += 1
-    said, _ = running.communicate(timeout=240)
+    said = running.end()
 
     assert running.returncode == 0, said
     assert kills
@@ -160,32 +158,31 @@ def test_workers_killed_at_random_moments_cost_attempts_and_no_bits(cache, tmp_p
 
 
 @pytest.mark.chaos
-def test_a_killed_coordinator_leaves_no_orphans_and_loses_nothing(finished, cache, tmp_path):
+def test_a_killed_coordinator_leaves_no_orphans_and_loses_nothing(finished, cache, tmp_path, start, held):
     """Workers see their input close, write checkpoints and leave."""
     sweep = SweepDir(tmp_path / "sweep")
     arguments = command("run", write_tiny(tmp_path), "--out", sweep.path)
-    running = subprocess.Popen(arguments, env=environment(cache), stdout=subprocess.DEVNULL)
-    wait_until(lambda: sweep.workers.is_dir() and any(sweep.workers.iterdir()))
+    running = start(arguments, env=environment(cache) | held.variables)
+    wait_until(lambda: heartbeats(sweep), running)
     orphans = workers_of(running.pid)
     running.kill()
     running.wait()
+    held.let_go()
 
+    assert orphans
     wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in orphans))
     assert lthsweep("run", sweep.path, cache=cache).returncode == 0
     assert_same_science(records(sweep), records(finished))
 
 
 @pytest.mark.chaos
-def test_two_coordinators_on_one_sweep_train_every_run_once(finished, cache, tmp_path):
+def test_two_coordinators_on_one_sweep_train_every_run_once(finished, cache, tmp_path, start):
     """Claims on disk share the work between people who do not know of each other."""
     sweep = SweepDir(tmp_path / "sweep")
     file = write_tiny(tmp_path)
     arguments = command("run", file, "--out", sweep.path)
-    both = [
-        subprocess.Popen(arguments, env=environment(cache), stdout=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
-    said = [process.communicate(timeout=240)[0] for process in both]
+    both = [start(arguments, env=environment(cache)) for _ in range(2)]
+    said = [process.end() for process in both]
 
     assert [process.returncode for process in both] == [0, 0], said
     assert_same_science(records(sweep), records(finished))
@@ -235,7 +232,7 @@ def test_a_worker_that_cannot_start_is_reported_with_its_last_words(cache, tmp_p
     arguments = command("run", write_tiny(tmp_path), "--out", tmp_path / "sweep")
 
     ended = subprocess.run(
-        arguments, env=surroundings, capture_output=True, text=True, timeout=120, check=False
+        arguments, env=surroundings, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
 
     assert ended.returncode == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from lthsweep.launch import profiling
@@ -29,7 +31,7 @@ def clock(monkeypatch):
 
     monkeypatch.setattr(Alone, "step", slow_step)
     monkeypatch.setattr(Training, "validate", slow_validation)
-    monkeypatch.setattr(profiling, "_now", lambda material: told[0])
+    monkeypatch.setattr(profiling, "time", SimpleNamespace(perf_counter=lambda: told[0]))
     return told
 
 

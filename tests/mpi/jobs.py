@@ -1,8 +1,7 @@
-"""Real MPI jobs: which `mpirun` there is, and how a test starts it."""
+"""Real MPI jobs: which `mpirun` there is, and what a test starts it with."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -69,25 +68,3 @@ def surroundings(cache: Path) -> dict[str, str]:
         "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
         "OMPI_MCA_btl_base_warn_component_unused": "0",
     }
-
-
-def start(which: Mpi, ranks: int, *arguments: str | Path, cache: Path) -> subprocess.Popen[str]:
-    """Start `mpirun … lthsweep …`."""
-    return subprocess.Popen(
-        which.line(ranks, *arguments),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        stdin=subprocess.DEVNULL,
-        text=True,
-        env=surroundings(cache),
-        start_new_session=True,
-    )
-
-
-def end(job: subprocess.Popen[str], timeout: float = 240) -> str:
-    """Wait for a job; returns what it said."""
-    try:
-        return job.communicate(timeout=timeout)[0]
-    except subprocess.TimeoutExpired:
-        os.killpg(job.pid, 9)
-        raise AssertionError(f"hangs; it said:\n{job.communicate()[0]}") from None

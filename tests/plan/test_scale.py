@@ -9,6 +9,8 @@ import json
 import subprocess
 import sys
 
+from tests.launch.processes import PATIENCE
+
 PROGRAM = """
 import json, sys, time
 from lthsweep.plan.cost import cost_of
@@ -38,7 +40,9 @@ print(json.dumps({
 
 def test_a_hundred_thousand_cells_expand_in_little_memory_and_without_torch():
     """`plan` is what people run to see whether a sweep is affordable; it may not be unaffordable itself."""
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=PATIENCE
+    )
 
     told = json.loads(done.stdout)
     print(f"100,000 cells expanded in {told['seconds']:.2f} s, {told['bytes'] / 2**20:.0f} MiB at most")

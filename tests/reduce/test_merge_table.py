@@ -23,6 +23,7 @@ from lthsweep.reduce.table import Table, TableFile, encode_table, read_table
 from lthsweep.store.failures import Failure, record_failure
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.record import encode
+from tests.launch.processes import PATIENCE
 
 TABLES = ("tickets", "runs", "curves", "layers")
 
@@ -118,7 +119,9 @@ def test_another_process_makes_the_same_bytes():
         """
     ).format(paths=sys.path)
 
-    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    other = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE
+    )
 
     here = hashlib.sha256(encode_table(reduce_records(PLAN, FACTS))).hexdigest()
     assert other.stdout.strip() == here
@@ -416,7 +419,9 @@ def test_thousands_of_records_merge_in_little_memory(tmp_path, rewinds, megabyte
     for run in plan.runs.values():
         sweep.record(run.key).write_bytes(encode(make_record(run, epochs=30)))
 
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, check=True, timeout=PATIENCE
+    )
     cold, again, peak = json.loads(done.stdout)
     print(f"merge of {len(plan.runs)} records: {cold:.1f} s, again {again:.1f} s, peak {peak / 1e6:.0f} MB")
 

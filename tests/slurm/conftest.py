@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,14 @@ DEVCLUSTER = HERE.parents[1] / "slurm" / "devcluster"
 LIGHT = ("test_runs_on_slurm.py", "test_three_ways.py")  # what `make test` runs of this folder
 MARK = "write-this-down"  # name of a job that is never started
 UNAVAILABLE = 3  # the exit code of `devcluster up` where SLURM is not installed or not permitted
+
+PATIENT = (
+    "MessageTimeout=60",
+    "SlurmdTimeout=300",
+    "AuthInfo=socket={folder}/run/munge.socket,cred_expire=120",
+)
+"""Lines of slurm.conf instead of those of a devcluster, which is quick to see faults. Where none are made, who is late
+is on a busy machine."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m is looked at
@@ -216,8 +224,8 @@ def holds(what: Callable[[], bool]) -> bool:
 
 
 @contextmanager
-def running(**options: object) -> Iterator[DevCluster]:
-    """A cluster while the block runs: `max_array`, `max_submit`, `accounting` are its options.
+def running(*, conf: Iterable[str] = (), **options: object) -> Iterator[DevCluster]:
+    """A cluster while the block runs: `max_array`, `max_submit`, `accounting` are its options, `conf` is as `PATIENT`.
 
     Where there can be none the test is skipped; with LTHSWEEP_REQUIRE_SLURM=1 it fails.
     """
@@ -225,6 +233,7 @@ def running(**options: object) -> Iterator[DevCluster]:
     words = [
         *(f"--{name.replace('_', '-')}={value}" for name, value in options.items() if type(value) is int),
         *(["--no-accounting"] if options.get("accounting") is False else []),
+        *(f"--conf={line.format(folder=folder)}" for line in conf),
         *("--dir", str(folder)),
         *("--while", str(os.getpid())),  # if this process is killed, the cluster ends as well
     ]
@@ -246,17 +255,26 @@ def running(**options: object) -> Iterator[DevCluster]:
 
 
 @pytest.fixture(scope="session")
-def shared_cluster() -> Iterator[DevCluster]:
-    """The cluster with default settings; tests ask for `cluster`."""
+def quick_cluster() -> Iterator[DevCluster]:
+    """The cluster of heavy tests, with default settings; they ask for `cluster`."""
     with running() as cluster:
         yield cluster
 
 
+@pytest.fixture(scope="session")
+def patient_cluster() -> Iterator[DevCluster]:
+    """The cluster of all other tests, which make no faults; they ask for `cluster`."""
+    with running(conf=PATIENT) as cluster:
+        yield cluster
+
+
 @pytest.fixture
-def cluster(shared_cluster: DevCluster) -> Iterator[DevCluster]:
-    """A cluster with default settings, nothing in its queue and all of it alive."""
-    yield shared_cluster
-    shared_cluster.heal()
+def cluster(request: pytest.FixtureRequest) -> Iterator[DevCluster]:
+    """A cluster with nothing in its queue and all of it alive."""
+    heavy = request.node.get_closest_marker("heavy")
+    shared: DevCluster = request.getfixturevalue("quick_cluster" if heavy else "patient_cluster")
+    yield shared
+    shared.heal()
 
 
 @pytest.fixture

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 
 import pytest
 
 from lthsweep.launch.slurm.traces import nodes_of
 from lthsweep.store.layout import SweepDir
+from tests.launch.sweeps import command, write_tiny
 from tests.launch.sweeps import lthsweep as locally
-from tests.launch.sweeps import write_tiny
-from tests.slurm.faults.interrupted import ODOMETER
 from tests.slurm.sweeps import OnSlurm, assert_same_science, write_sweep
 
 
@@ -104,14 +102,12 @@ def test_levels_of_iterative_pruning_wait_for_each_other(on_slurm):
     assert set(ours.starts().values()) == {1}
 
 
-def test_two_shells_at_once_submit_everything_once(on_slurm):
+def test_two_shells_at_once_submit_everything_once(on_slurm, start):
     ours = on_slurm(seeds="[0, 1, 2]")
-    arguments = ["run", str(ours.file), "--on", "slurm", "--out", str(ours.sweep.path)]
-    shells = [
-        subprocess.Popen([sys.executable, "-m", "lthsweep", *arguments], env=dict(ours.environment))
-        for _ in range(3)
-    ]
-    assert [shell.wait(600) for shell in shells] == [0, 0, 0]
+    arguments = command("run", ours.file, "--on", "slurm", "--out", ours.sweep.path)
+    shells = [start(arguments, env=ours.environment) for _ in range(3)]
+    said = [shell.end() for shell in shells]
+    assert [shell.returncode for shell in shells] == [0, 0, 0], said
     ours.wait_done()
 
     submitted = [
@@ -157,11 +153,10 @@ def test_what_slurm_would_refuse_is_said_before_anything_is_written(on_slurm, wr
     assert not ours.sweep.path.exists()
 
 
-def test_cancel_empties_the_queue_and_run_goes_on(on_slurm, tmp_path):
+def test_cancel_empties_the_queue_and_run_goes_on(on_slurm, held):
     """Steps last so long that a run has a checkpoint before its end, until the sweep is cancelled."""
     ours = on_slurm(seeds="[0, 1]", checkpoint_seconds=1)
-    ours.environment = {**ours.environment, "PYTHONPATH": str(ODOMETER), "LTH_ODOMETER": str(tmp_path)}
-    (tmp_path / "pace").write_text("0.2")
+    ours.environment = {**ours.environment, **held.variables}
     ours.run()
     ours.wait_for(lambda: bool(list(ours.sweep.checkpoints.glob("*.safetensors"))))
     said = ours.lthsweep("cancel", ours.sweep.path)
@@ -169,7 +164,7 @@ def test_cancel_empties_the_queue_and_run_goes_on(on_slurm, tmp_path):
 
     assert "cancelled" in said.stdout, said.stderr
     assert ours.done < len(ours.plan.runs)
-    (tmp_path / "pace").write_text("0")
+    held.let_go()
     ours.run()
     ours.wait_done()
 

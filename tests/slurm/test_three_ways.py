@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 
 import pytest
 
 from lthsweep.reduce.table import read_table
 from lthsweep.store.failures import read_failures
 from lthsweep.store.layout import SweepDir
+from tests.launch.sweeps import command, environment, write_tiny
 from tests.launch.sweeps import lthsweep as locally
-from tests.launch.sweeps import write_tiny
-from tests.mpi.jobs import end, mpi, start
+from tests.mpi.jobs import mpi, surroundings
 from tests.slurm.sweeps import OnSlurm, assert_same_science, write_sweep
 
 PLACES = ["host", "commit", "record"]
@@ -52,15 +49,14 @@ def rows(ours):
 
 
 @pytest.mark.slow
-def test_local_processes_mpi_ranks_and_slurm_jobs_give_the_same_records_and_rows(sweep_in, cache):
+def test_local_processes_mpi_ranks_and_slurm_jobs_give_the_same_records_and_rows(sweep_in, cache, start):
     """Same keys, same science bit for bit, same weights, same rows: where a run was trained is no part of it."""
     ways = {way: sweep_in(way, seeds="[0, 1]") for way in ("local", "mpi", "slurm")}
     ways["slurm"].run()
     local = locally("run", ways["local"].file, "--out", ways["local"].sweep.path, cache=cache)
-    job = start(
-        mpi(), 3, "run", ways["mpi"].file, "--on", "mpi", "--out", ways["mpi"].sweep.path, cache=cache
-    )
-    said = end(job)
+    arguments = ("run", ways["mpi"].file, "--on", "mpi", "--out", ways["mpi"].sweep.path)
+    job = start(mpi().line(3, *arguments), env=surroundings(cache))
+    said = job.end()
     ways["slurm"].wait_done()
     ways["slurm"].run("--wait")
 
@@ -76,22 +72,18 @@ def test_local_processes_mpi_ranks_and_slurm_jobs_give_the_same_records_and_rows
 
 
 @pytest.mark.slow
-def test_a_slurm_array_an_mpi_job_and_a_shell_share_one_directory(sweep_in, cache, tmp_path):
+def test_a_slurm_array_an_mpi_job_and_a_shell_share_one_directory(sweep_in, cache, start):
     """None knows of the others; claims on disk keep any two from training the same run."""
     ours = sweep_in("shared", seeds="[0, 1, 2]", epochs=10)
-    arguments = ["run", str(ours.file), "--out", str(ours.sweep.path)]
+    arguments = ("run", ours.file, "--out", ours.sweep.path)
     ours.run()
-    shell = subprocess.Popen(
-        [sys.executable, "-m", "lthsweep", *arguments, "--quiet"],
-        env={**os.environ, "LTHSWEEP_CACHE": str(cache)},
-    )
-    job = start(mpi(), 3, *arguments, "--on", "mpi", cache=cache)
-    said = end(job)
-    assert shell.wait(600) == 0
+    shell = start(command(*arguments, "--quiet"), env=environment(cache))
+    job = start(mpi().line(3, *arguments, "--on", "mpi"), env=surroundings(cache))
+    said = {process: process.end() for process in (job, shell)}
     ours.wait_done()
     ours.run("--wait")
 
-    assert job.returncode == 0, said
+    assert [process.returncode for process in said] == [0, 0], said.values()
     assert set(trained(ours).values()) == {1}
     assert not ours.sweep.duels.exists()
     assert ours.lthsweep("doctor", ours.sweep.path).returncode == 0

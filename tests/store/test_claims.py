@@ -64,11 +64,12 @@ def race(path, gate, results):
 def winners(sweep):
     """Rounds won by all racers together, sorted."""
     context = multiprocessing.get_context("spawn")
-    gate, results = context.Barrier(RACERS), context.Queue()
-    racers = [context.Process(target=race, args=(sweep.path, gate, results)) for _ in range(RACERS)]
+    gate, results = context.Barrier(RACERS, timeout=300), context.Queue()
+    arguments = (sweep.path, gate, results)
+    racers = [context.Process(target=race, args=arguments, daemon=True) for _ in range(RACERS)]
     for racer in racers:
         racer.start()
-    won = [turn for _ in racers for turn in results.get(timeout=60)]
+    won = [turn for _ in racers for turn in results.get(timeout=300)]
     for racer in racers:
         racer.join()
     return sorted(won)

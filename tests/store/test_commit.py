@@ -45,13 +45,14 @@ def race_in_process(folder, number, gate, results):
 def test_of_eight_racing_writers_exactly_one_wins_each_round(tmp_path):
     """Two workers may finish one run; one record stays, and each of them knows whose."""
     context = multiprocessing.get_context("spawn")
-    gate, results = context.Barrier(RACERS), context.Queue()
+    gate, results = context.Barrier(RACERS, timeout=300), context.Queue()
     racers = [
-        context.Process(target=race_in_process, args=(str(tmp_path), i, gate, results)) for i in range(RACERS)
+        context.Process(target=race_in_process, args=(str(tmp_path), i, gate, results), daemon=True)
+        for i in range(RACERS)
     ]
     for racer in racers:
         racer.start()
-    won = dict(results.get(timeout=60) for _ in racers)
+    won = dict(results.get(timeout=300) for _ in racers)
     for racer in racers:
         racer.join()
 

@@ -34,8 +34,9 @@ from tests.training.cases import (
 
 EPOCHS = 3
 MODELS = {"perceptron": perceptron, "convolutional": convolutional}
-TOLERANCE = 1e-4
-"""Relative, of the norm of each tensor, in fp32; measured: below 2e-5 after 15 steps (docs/fusing.md)."""
+TOLERANCE = 3e-4
+"""Relative, of the norm of each tensor, in fp32. It differs from processor to processor; measured after 15 steps with
+AVX2 and AVX-512, one thread and two: at most 6e-5 (convolutional, adamw), below 3e-5 elsewhere."""
 
 SETTINGS = settings(
     max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
