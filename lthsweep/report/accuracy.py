@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes as Plot
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 from lthsweep.report.axes import labels, spread_pick
 from lthsweep.report.content import Part, ReportInput
@@ -168,14 +168,23 @@ def frame_plot(plot: Plot, left: pd.Series) -> None:
     room = max((high / low) ** 0.05, 1.05)
     # Reversed, as in Frankle & Carbin (2019): further to the right is a smaller network.
     plot.set_xlim(high * room, low / room)
-    plot.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    if not any(low <= tick <= high for tick in plot.get_xticks()) or high / low < 2.5:
-        plot.set_xticks(sorted({low, math.sqrt(low * high), high}))
+    plot.set_xticks(ticks_of(100 * left))
     plot.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
     plot.xaxis.set_minor_locator(NullLocator())
     plot.xaxis.set_minor_formatter(NullFormatter())
     plot.grid(axis="y")
     plot.set_xlabel("weights remaining (%, log)")
+
+
+def ticks_of(values: pd.Series, most: int = 8) -> list[float]:
+    """The values to three digits, without those that come too near to others on a log axis; both ends stay."""
+    known = sorted({float(f"{value:.3g}") for value in values.dropna()})
+    apart = math.log(known[-1] / known[0]) / most
+    kept = known[:1]
+    for value in known[1:-1]:
+        if min(math.log(value / kept[-1]), math.log(known[-1] / value)) >= apart:
+            kept.append(value)
+    return [*kept, *known[1:][-1:]]
 
 
 def seed_range(numbers: pd.Series) -> str:

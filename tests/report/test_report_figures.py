@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from report_frames import sweep
 
+from lthsweep.report.accuracy import ticks_of
 from lthsweep.report.content import ReportInput
 from lthsweep.report.figures import KINDS, OVERLAYS, draw_figures
 from lthsweep.report.heatmap import heatmap
@@ -171,3 +172,22 @@ def test_drawing_leaves_matplotlib_as_it_was():
     draw_figures(sweep(sparsities=(0.5,), rewinds=(0,), seeds=1, epochs=1))
 
     assert dict(matplotlib.rcParams) == before
+
+
+@pytest.mark.parametrize(
+    ("remaining", "ticks"),
+    [
+        ([70, 50, 40, 30], [30, 40, 50, 70]),
+        ([50, 20, 10, 5], [5, 10, 20, 50]),
+        ([80, 50.001, 50, 49.99], [50, 80]),
+        ([100, 99, 98, 10, 9.9], [9.9, 100]),
+        ([20], [20]),
+        (
+            [100 * 0.8**level for level in range(1, 21)],
+            [1.15, 2.25, 4.4, 8.59, 16.8, 32.8, 80],
+        ),
+    ],
+)
+def test_the_axis_of_weights_remaining_names_the_weights_remaining(remaining, ticks):
+    """Numbers of the table, as many as stand apart; the least and the greatest always."""
+    assert ticks_of(pd.Series(remaining, dtype=float)) == ticks
