@@ -16,7 +16,8 @@ from lthsweep.data.listing import list_datasets, verify_dataset
 from lthsweep.data.pack import Packed
 from lthsweep.data.pack import prepare as prepare_pack
 from lthsweep.data.registry import DATASETS
-from lthsweep.spec import load_spec, spec_of
+from lthsweep.errors import UnknownNameError
+from lthsweep.spec import load_spec, preset_names, spec_of
 
 __all__ = ["app"]
 
@@ -118,6 +119,8 @@ def _options(name: str, path: Path | None, size: int | None, overrides: list[str
     """The data table of a file or preset, or that of a data set's name with the options given."""
     given = list(overrides or ())
     if name not in DATASETS:
+        if name not in preset_names() and not Path(name).exists() and Path(name).suffix != ".toml":
+            raise UnknownNameError.of("data set or preset", name, known=[*DATASETS, *preset_names()])
         return load_spec(name, given).sweep.data.model_dump(mode="json")
     data: dict[str, Any] = {"name": name}
     if path is not None:

@@ -159,10 +159,8 @@ def _fused(opened: Source) -> tuple[str, ...]:
     asked = opened.spec.train.fuse
     if asked in ("auto", 1) or (most := most_together(opened.plan)) >= int(asked):
         return ()
-    fact = f"at most {most} of these runs can" if most > 1 else "it has no effect: no two of these runs can"
-    return (
-        f"train.fuse = {asked}: {fact} be trained as one, with one trunk, one rewind epoch and no common chain",
-    )
+    fact = f"at most {most} of these runs can" if most > 1 else "without effect, no two of these runs can"
+    return (f"train.fuse = {asked}: {fact} be trained as one (docs/fusing.md says which may)",)
 
 
 def _as_json(

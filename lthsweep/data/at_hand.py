@@ -44,7 +44,9 @@ def what_is_missing(
         return None
     if entry.by_path:
         path = Path(pixel_options(options, root)["path"])
-        return None if path.exists() else f"{path} does not exist; give your own: --set data.path=FOLDER"
+        return (
+            None if path.exists() else f"{path} does not exist; give the path of your own: --set data.path=…"
+        )
     if all(find_source(entry, source, data_root(root)) for source in entry.sources):
         return None
     return f"{entry.name} is not on this machine; `{prepare_command(options)}` gets it"

@@ -64,10 +64,14 @@ def own_path(options: Mapping[str, Any], root: Path, wanted: str) -> Path:
     path = resolve_path(str(options["path"]), root)
     if not path.exists():
         raise MissingDataError(
-            f"data.path = {str(options['path'])!r}: neither {path} nor {root / str(options['path'])} exists; "
+            f"data.path = {str(options['path'])!r}: {_nowhere(path, root / str(options['path']))}; "
             f"give the path of {wanted}, or of a zip of it"
         )
     return path
+
+
+def _nowhere(path: Path, other: Path) -> str:
+    return f"{path} does not exist" if path == other else f"neither {path} nor {other} exists"
 
 
 def stamp_of(options: Mapping[str, Any], root: Path) -> Stamp | None:

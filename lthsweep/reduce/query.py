@@ -163,7 +163,7 @@ def _names(written: str | Sequence[str] | None) -> list[str]:
     if written is None:
         return []
     parts = written.split(",") if isinstance(written, str) else written
-    return [part.strip() for part in parts if part.strip()]
+    return [part.strip().strip('"') for part in parts if part.strip()]
 
 
 def _column(name: str, frame: pd.DataFrame) -> str:

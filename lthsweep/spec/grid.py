@@ -92,9 +92,9 @@ def flatten_axes(raw: Mapping[str, Any]) -> dict[str, Any]:
             one = axis_name(dotted)
             if one in flat:
                 path = dotted.split(".") if nested else [dotted]
-                places = {"axis": one, "first": written[one], "second": dotted, "path": path}
+                places = {"axis": one, "first": written[one], "path": path}
                 raise PydanticCustomError(
-                    "same_axis", "the axis {axis} is there twice, as `{first}` and as `{second}`", places
+                    "same_axis", "the axis {axis} is there already, as `{first}`; keep one of them", places
                 )
             written[one] = dotted
             flat[one] = pinned_axis(axis) if one == INIT_AXIS else axis

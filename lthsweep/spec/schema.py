@@ -210,4 +210,5 @@ def suggestion(path: tuple[str, ...], owner: type[Table] | None = None) -> str:
     else:
         places = [".".join(key) for key in _keys() if key[-1] == name and len(key) > 1]
         start = f"did you mean {' or '.join(f'`{place}`' for place in places[:3])}?" if places else ""
-    return f"no such key; {start} there are: {there}".replace(";  there", "; there")
+    listed = f"there are: {there}" if there else f"tables: {', '.join(TABLES)}"
+    return " ".join(part for part in ("no such key;", start, listed) if part)

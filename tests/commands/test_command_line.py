@@ -166,6 +166,11 @@ def test_missing_data_names_the_command_that_gets_it_and_nothing_is_written(cach
         (["profiles", "canon"], "cannon"),
         (["doctor", "no-such-folder"], "no sweep directory"),
         (["plan", "digits-lenet", "--set", "train.epoch=3"], "did you mean `epochs`?"),
+        (
+            ["plan", "digits-lenet", "--set", "trian.epochs=3"],
+            "did you mean `train.epochs`? tables: sweep, train, prune, grid,",
+        ),
+        (["data", "prepare", "mnst"], "unknown data set or preset 'mnst'; did you mean 'mnist'?"),
     ],
 )
 def test_bad_input_is_one_clear_message_and_exit_2(cache, arguments, said):

@@ -269,7 +269,7 @@ def test_a_wrong_value_is_shown_with_what_is_allowed(changes, said):
         ({"prune__rounds": -1}, "prune.rounds = -1: must be a whole number >= 0 and <= 1000"),
         (
             {"grid__rounds": [1], "grid__prune.rounds": [2]},
-            'grid."prune.rounds": the axis prune.rounds is there twice, as `rounds` and as `prune.rounds`',
+            'grid."prune.rounds": the axis prune.rounds is there already, as `rounds`; keep one of them',
         ),
         ({"grid__train.fuse": [1, 2]}, "train.fuse is the same for a whole sweep, and can be no axis"),
         (
@@ -373,7 +373,7 @@ def test_keys_that_contradict_each_other_are_refused(changes, said):
         ),
         (
             {"grid__model.width": [0.5], "grid__sweep.model.width": [1]},
-            'grid."sweep.model.width": the axis model.width is there twice',
+            'grid."sweep.model.width": the axis model.width is there already, as `model.width`; keep one of them',
         ),
     ],
 )
