@@ -169,8 +169,7 @@ def look_up(what: str, name: str, registry: Mapping[str, _Entry]) -> _Entry:
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The entry of `known` that looks most like `name`, or None if nothing comes near."""
     known = list(known)
-    begun = [
-        entry for entry in known if len(name) > 2 and entry.startswith(name)
-    ]  # "lenet" for "lenet_300_100"
+    # "lenet" looks more like "resnet56", but begins "lenet_300_100".
+    begun = [entry for entry in known if len(name) > 2 and entry.startswith(name)]
     matches = begun or difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return matches[0] if matches else None
