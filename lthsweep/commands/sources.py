@@ -15,7 +15,7 @@ from lthsweep.errors import SpecError
 from lthsweep.plan.grid import expand
 from lthsweep.plan.lengths import check_lengths
 from lthsweep.plan.rewind import RewindPoint
-from lthsweep.plan.run import Plan
+from lthsweep.plan.run import Plan, Recipe
 from lthsweep.spec import Spec, load_spec
 from lthsweep.store.layout import SweepDir
 
@@ -109,15 +109,20 @@ def require_samples(source: Source, cache: Path | None = None) -> None:
         SpecError: if nothing is left to train on, or to train.
     """
     points = [RewindPoint.parse(written) for written in source.spec.grid.rewind_epoch]
-    for recipe in {id(run.recipe): run.recipe for run in source.plan.dense}.values():
+    for recipe in _recipes(source):
         if DATASETS[recipe.data["name"]].n_train is None:
             check_lengths(recipe, points, packed_samples(recipe.data, cache=cache))
 
 
 def missing_data(source: Source, cache: Path | None = None) -> tuple[str, ...]:
     """A line for each data set of the sweep that a run would not find here."""
-    lacking = [what_is_missing(run.recipe.data, cache=cache) for run in source.plan.dense]
+    lacking = [what_is_missing(recipe.data, cache=cache) for recipe in _recipes(source)]
     return tuple(f"data: {what}" for what in dict.fromkeys(lacking) if what)
+
+
+def _recipes(source: Source) -> list[Recipe]:
+    """Each once: seeds share theirs."""
+    return list({id(run.recipe): run.recipe for run in source.plan.dense}.values())
 
 
 def table_alone(source: Source) -> tuple[str, ...]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import os
 import resource
-import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from lthsweep.bench.spread import ratios, spread
 from lthsweep.launch.settle import ALLOCATOR_VARIABLES, thread_variables
 from lthsweep.models.build import build_model
 from lthsweep.models.depthwise import DepthwiseConv2d
@@ -94,16 +94,11 @@ def _in_bf16(options: dict[str, Any], *, side: int, steps: int) -> list[Choice]:
 
 
 def _row(choice: Choice, turns: int) -> str:
-    seconds: list[tuple[float, float]] = []
-    for turn in range(turns + 1):
-        pair = (_seconds(choice.ours), _seconds(choice.other))
-        if turn:  # the first is for the caches
-            seconds.append(pair)
-    ours, other = (statistics.median(column) for column in zip(*seconds, strict=True))
-    ratios = sorted(one / two for one, two in seconds)
-    middle = statistics.median(ratios)
-    spread = f"{middle:.3f} ({ratios[0]:.3f}–{ratios[-1]:.3f})"
-    return f"| {choice.what} | {ours * 1e3:.1f} ms | {other * 1e3:.1f} ms | {spread} |"
+    pairs = [(_seconds(choice.ours), _seconds(choice.other)) for _ in range(turns + 1)]
+    ours, other = zip(*pairs[1:], strict=True)  # the first is for the caches
+    both = " | ".join(f"{spread(some)['median'] * 1e3:.1f} ms" for some in (ours, other))
+    ratio = ratios(ours, other)
+    return f"| {choice.what} | {both} | {ratio['median']:.3f} ({ratio['low']:.3f}–{ratio['high']:.3f}) |"
 
 
 def _seconds(act: Act) -> float:
