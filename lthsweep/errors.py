@@ -13,7 +13,7 @@ from typing import ClassVar, Self, TypeVar
 
 __all__ = [
     "BudgetError",
-    "CancelledError",
+    "CanceledError",
     "ClaimedError",
     "ClusterSilentError",
     "CodeError",
@@ -124,7 +124,7 @@ class LaunchError(LthsweepError):
     """Workers cannot be started or have failed beyond the number of retries."""
 
 
-class CancelledError(LthsweepError):
+class CanceledError(LthsweepError):
     """Somebody does not want this run any more."""
 
 

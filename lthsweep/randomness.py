@@ -1,8 +1,8 @@
 """Counter-based random numbers: pure functions of (seed, name of the stream, counters).
 
-Order, augmentation and initialisation must be the same in every process, after every resume, at every batch size and
+Order, augmentation and initialization must be the same in every process, after every resume, at every batch size and
 in every future version of NumPy or torch. So nothing here has a state: a number is a hash of where it is used. The
-hash is the finaliser of SplitMix64 (Steele, Lea & Flood, "Fast splittable pseudorandom number generators",
+hash is the finalizer of SplitMix64 (Steele, Lea & Flood, "Fast splittable pseudorandom number generators",
 OOPSLA 2014), chained over the counters.
 """
 

@@ -131,13 +131,13 @@ def test_what_is_run_are_the_bytes_that_were_hashed(here):
     assert first.__name__ == "small"
 
 
-def test_a_module_may_hold_dataclasses_and_import_its_neighbours(here, monkeypatch):
+def test_a_module_may_hold_dataclasses_and_import_its_neighbors(here, monkeypatch):
     monkeypatch.syspath_prepend(here)
-    (here / "neighbour_of_inits.py").write_text("SCALE = 0.5\n")
+    (here / "neighbor_of_inits.py").write_text("SCALE = 0.5\n")
     (here / "my_inits.py").write_text(
         "from __future__ import annotations\n"
         "from dataclasses import dataclass\n"
-        "from neighbour_of_inits import SCALE\n"
+        "from neighbor_of_inits import SCALE\n"
         "@dataclass(frozen=True)\n"
         "class Scheme:\n"
         "    scale: float\n"

@@ -1,6 +1,6 @@
 """Our step loop beside one written by hand: `python -m lthsweep.bench.bare REQUEST`, REQUEST a JSON file.
 
-Both train the same network from the same weights on the same batches with the same optimiser, in turns, in one
+Both train the same network from the same weights on the same batches with the same optimizer, in turns, in one
 process. The loop by hand does nothing but steps: no learning-rate schedule, no sums, no look at whether it should stop.
 No images are held out, so neither evaluates. Each is one thread that waits for nothing: what is compared is processor
 seconds, which other processes on the machine disturb less than the clock on the wall; that is told beside them.

@@ -2,7 +2,7 @@
 
 REQUEST is a JSON file: `tables` and `cache` of a case of one epoch, `loop` ("ours" or "naive"), `threads` (0 for
 torch's default) and `cores` to be bound to (none for all). After its start the program says so in a line of JSON; for
-each line on its standard input it trains a network from initialisation and answers with its `accuracy`.
+each line on its standard input it trains a network from initialization and answers with its `accuracy`.
 """
 
 from __future__ import annotations

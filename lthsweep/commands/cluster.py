@@ -25,7 +25,7 @@ from lthsweep.errors import ClusterSilentError, SpecError
 from lthsweep.launch.coordinate import work_left
 from lthsweep.launch.on_slurm import run_slurm
 from lthsweep.launch.slurm.advance import Advance, advance
-from lthsweep.launch.slurm.cancelling import cancel_runs, cancel_sweep
+from lthsweep.launch.slurm.canceling import cancel_runs, cancel_sweep
 from lthsweep.launch.slurm.halt import read_halt
 from lthsweep.launch.slurm.journal import Submission, come_alive, open_journal
 from lthsweep.launch.slurm.look import look
@@ -208,10 +208,10 @@ def cancel(
         if not opened.sweep.slurm.is_dir():
             raise SpecError(
                 f"{opened.sweep.path} was never handed to SLURM; Ctrl-C stops what runs here, and single runs are "
-                f"cancelled by their keys, which `lthsweep status {opened.sweep.path} --runs` lists"
+                f"canceled by their keys, which `lthsweep status {opened.sweep.path} --runs` lists"
             )
         found = cancel_sweep(opened.sweep)
-        said = f"cancelled: {count(len(found), 'job')}; `lthsweep run {opened.sweep.path} --on slurm` goes on"
+        said = f"canceled: {count(len(found), 'job')}; `lthsweep run {opened.sweep.path} --on slurm` goes on"
     else:
         keys = [find_run(opened.plan, key).key for key in runs]
         there = set(opened.sweep.record_keys())
@@ -220,7 +220,7 @@ def cancel(
         found = cancel_runs(opened.plan, opened.sweep, keys)
         where = "--on slurm " if opened.sweep.slurm.is_dir() else ""
         said = (
-            f"cancelled: {count(len(keys), 'run')}, and what descends from them; workers stop within seconds; "
+            f"canceled: {count(len(keys), 'run')}, and what descends from them; workers stop within seconds; "
             f"`lthsweep run {opened.sweep.path} {where}--retry-failed` goes on with them"
         )
     typer.echo(json.dumps({"jobs": found, "runs": runs or []}) if as_json else said)

@@ -51,7 +51,7 @@ def run(
         bool,
         typer.Option(
             "--retry-failed",
-            help="With --on slurm: also runs that failed or were cancelled. Elsewhere they are always tried again.",
+            help="With --on slurm: also runs that failed or were canceled. Elsewhere they are always tried again.",
         ),
     ] = False,
     wait: Annotated[

@@ -50,7 +50,7 @@ def as_text(opened: Source, seen: Seen, *, all_runs: bool = False) -> str:
         lines += _some(map(_line, seen.states.those("running")), "running")
         lines += _some(_pending(seen.states), "jobs that wait")
         lines += _unsubmitted(opened, seen.states)
-        for kind in ("unknown", "failed", "cancelled", "blocked"):
+        for kind in ("unknown", "failed", "canceled", "blocked"):
             lines += _some(map(_line, seen.states.those(kind)), kind)
     return "\n".join([*lines, *_end(opened, seen)])
 
@@ -182,7 +182,7 @@ _TOLD: Mapping[str, Callable[[RunState], str]] = {
     "unknown": _job,
     "to be submitted": _again,
     "failed": _failed,
-    "cancelled": lambda state: "",
+    "canceled": lambda state: "",
     "blocked": lambda state: f"by {_named(state.blocked_by)}" if state.blocked_by else "",
 }
 

@@ -37,7 +37,7 @@ def as_json(opened: Source, seen: Seen) -> dict[str, Any]:
         "foreign_records": len(seen.found.foreign),
         "states": seen.states.count(),
         "running": [_facts(state) for state in running],
-        "failures": {state.run.key: _facts(state) for state in seen.states.those("failed", "cancelled")},
+        "failures": {state.run.key: _facts(state) for state in seen.states.those("failed", "canceled")},
         "slurm": None if glance.standing is None else _slurm(glance),
         "run_list": [_facts(state) for state in seen.states.runs.values()],
     }

@@ -51,7 +51,7 @@ class TrainBatches:
         seed: int,
         augment: str,
         padding: int,
-        normalise: str,
+        normalize: str,
         device: torch.device | str,
     ) -> None:
         """Bring the images to the device.
@@ -63,11 +63,11 @@ class TrainBatches:
             seed: of order and augmentation.
             augment: a name of `augment.AUGMENTS`; "none" for texts.
             padding: pixels of zeros around the image that a crop may show.
-            normalise: "dataset" (mean 0, variance 1 per channel over the training images) or "none" (0..1).
+            normalize: "dataset" (mean 0, variance 1 per channel over the training images) or "none" (0..1).
             device: where batches are wanted.
 
         Raises:
-            UnknownNameError: if `augment` or `normalise` is unknown.
+            UnknownNameError: if `augment` or `normalize` is unknown.
             DataError: if the samples are too few for one step, or outside of the data set, or texts are to be
                 augmented.
         """
@@ -90,7 +90,7 @@ class TrainBatches:
         self._device = torch.device(device)
         self._images = resident(packed.train_images, self._device)
         self._labels = resident(packed.train_labels, self._device)
-        self._to_input = _to_input(packed, normalise, self._device)
+        self._to_input = _to_input(packed, normalize, self._device)
         step_bytes = batch_size * self._images[0].numel() * 4
         self.ahead = 1 if self._device.type == "cpu" else max(1, _AHEAD_BYTES // step_bytes)
 
@@ -143,7 +143,7 @@ def evaluation_batches(
     packed: Packed,
     *,
     batch_size: int,
-    normalise: str,
+    normalize: str,
     device: torch.device | str,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """All of `images` in order, not augmented; the last batch may be smaller, down to one image.
@@ -155,14 +155,14 @@ def evaluation_batches(
         labels: int64 [N].
         packed: the data set, for its mean and standard deviation.
         batch_size: 1 or more.
-        normalise: as for `TrainBatches`.
+        normalize: as for `TrainBatches`.
         device: where batches are wanted.
 
     Returns:
         (x, y) as from `TrainBatches.epoch`.
 
     Raises:
-        UnknownNameError: if `normalise` is unknown.
+        UnknownNameError: if `normalize` is unknown.
         DataError: if `batch_size` is below 1 or images and labels differ in number.
     """
     if batch_size < 1 or len(images) != len(labels):
@@ -171,7 +171,7 @@ def evaluation_batches(
         )
     target = torch.device(device)
     pixels, classes = resident(images, target), resident(labels, target)
-    to_input = _to_input(packed, normalise, target)
+    to_input = _to_input(packed, normalize, target)
     return (
         (to_input(pixels[start : start + batch_size]), classes[start : start + batch_size])
         for start in range(0, len(pixels), batch_size)
@@ -191,11 +191,11 @@ def resident(array: NDArray[Any] | Tensor, device: torch.device | str) -> Tensor
     return torch.from_numpy(plain if plain.flags.writeable else plain.copy()).to(device)
 
 
-def _to_input(packed: Packed, normalise: str, device: torch.device) -> Callable[[Tensor], Tensor]:
+def _to_input(packed: Packed, normalize: str, device: torch.device) -> Callable[[Tensor], Tensor]:
     """What makes a network's input of a batch of what is packed."""
-    if normalise not in ("dataset", "none"):
-        raise UnknownNameError.of("normalisation", normalise, known=("dataset", "none"))
-    return _to_numbers if packed.vocabulary else _ToFloat(packed, normalise, device)
+    if normalize not in ("dataset", "none"):
+        raise UnknownNameError.of("normalization", normalize, known=("dataset", "none"))
+    return _to_numbers if packed.vocabulary else _ToFloat(packed, normalize, device)
 
 
 def _to_numbers(tokens: Tensor) -> Tensor:
@@ -203,15 +203,15 @@ def _to_numbers(tokens: Tensor) -> Tensor:
 
 
 class _ToFloat:
-    """uint8 NHWC → float32 NCHW in channels_last memory, scaled to 0..1 and perhaps normalised."""
+    """uint8 NHWC → float32 NCHW in channels_last memory, scaled to 0..1 and perhaps normalized."""
 
-    def __init__(self, packed: Packed, normalise: str, device: torch.device) -> None:
+    def __init__(self, packed: Packed, normalize: str, device: torch.device) -> None:
         _, height, width = packed.shape
         # One value per byte of an image, not per channel: the inner loop is then long enough for vector units
         # (4x).
         self._scale: Tensor | None = None
         self._shift: Tensor | None = None
-        if normalise == "dataset":
+        if normalize == "dataset":
             spread = [std if std > 0 else 1.0 for std in packed.std]  # a constant channel stays at zero
             scale = torch.tensor([1 / (_LEVELS * std) for std in spread], dtype=torch.float32)
             shift = torch.tensor(

@@ -142,7 +142,7 @@ def class_numbers(
     if all_tested and test and lacking:
         raise DataError(
             f"{where}: class {lacking[0]!r} has training {what} but no test {what}, so nothing would tell how well it "
-            f"is learnt; add some, or take the test part away: then one in five of the training {what} is the test set"
+            f"is learned; add some, or take the test part away: then one in five of the training {what} is the test set"
         )
     number = {label: index for index, label in enumerate(classes)}
     labels, test_labels = (np.array([number[label] for label, _ in part], np.int64) for part in (train, test))

@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits: 1,797 real 8x8 images of 17 grey levels, embedded in the package.
+"""scikit-learn's handwritten digits: 1,797 real 8x8 images of 17 gray levels, embedded in the package.
 
 Source: Alpaydin & Kaynak, "Optical Recognition of Handwritten Digits", UCI 1998. They are enlarged here, in
 exact integer arithmetic, so that the same pixels come out of every machine and every version of every

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lthsweep.errors import DataError
 
-__all__ = ["band_centres", "fourier_points", "log_mel", "mel_bands"]
+__all__ = ["band_centers", "fourier_points", "log_mel", "mel_bands"]
 
 _LEVELS = 255
 _SILENCE = 1e-20  # far below any range, and above the logarithm's zero
@@ -22,7 +22,7 @@ def fourier_points(window: int) -> int:
     return 1 << (window - 1).bit_length()
 
 
-def band_centres(mels: int, rate: int) -> NDArray[np.float64]:
+def band_centers(mels: int, rate: int) -> NDArray[np.float64]:
     """Frequencies in Hz where the triangles have their tips, and the two ends before and behind; float64 [mels + 2]."""
     top = 2595 * np.log10(1 + rate / 2 / 700)
     return np.asarray(700 * (10 ** (np.linspace(0, top, mels + 2) / 2595) - 1), np.float64)
@@ -43,7 +43,7 @@ def mel_bands(mels: int, rate: int, window: int) -> NDArray[np.float64]:
         DataError: if a band is so narrow that it holds no frequency.
     """
     frequencies = np.linspace(0, rate / 2, fourier_points(window) // 2 + 1)
-    edges = band_centres(mels, rate)
+    edges = band_centers(mels, rate)
     low, tip, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     bands = np.maximum(0, np.minimum((frequencies - low) / (tip - low), (high - frequencies) / (high - tip)))
     if (bands.max(axis=1) == 0).any():

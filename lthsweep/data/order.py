@@ -17,7 +17,7 @@ def epoch_order(seed: int, epoch: int, indices: NDArray[np.int64]) -> NDArray[np
 
 
 def steps_per_epoch(n: int, batch_size: int) -> int:
-    """Optimiser steps of an epoch of `n` samples.
+    """Optimizer steps of an epoch of `n` samples.
 
     Batches are full; the `n` modulo `batch_size` samples that come last in an epoch's order are left out of that
     epoch. A short last batch is poison for BatchNorm where maps are small: statistics over a handful of samples throw

@@ -1,6 +1,6 @@
 """Packing a data set once, in a cache that all workers of a machine share, and opening it.
 
-Only options that change what is packed name a pack, so that validation split, augmentation and normalisation share
+Only options that change what is packed name a pack, so that validation split, augmentation and normalization share
 one. Any number of processes may start at once: each packs into a folder of its own, the first rename wins,
 the others discard theirs and open the winner's.
 """

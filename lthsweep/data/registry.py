@@ -56,7 +56,7 @@ class DatasetEntry:
         sources: the published files; empty where there is nothing to download.
         folders: folders below the data root in which the files may lie, in the order to look.
         embedded: True if the data set comes with an installed package and needs no file.
-        licence: terms of use, in a few words.
+        license: terms of use, in a few words.
         citation: where the data set was published.
         holds: what a sample is, in the plural; sounds are packed as pictures.
     """
@@ -71,7 +71,7 @@ class DatasetEntry:
     sources: tuple[Source, ...]
     folders: tuple[str, ...]
     embedded: bool
-    licence: str
+    license: str
     citation: str
     holds: str = "images"
 
@@ -99,7 +99,7 @@ def _own(name: str, holds: str, loader: str, options: Mapping[str, int | float |
         sources=(),
         folders=(".",),
         embedded=False,
-        licence="that of the user's files",
+        license="that of the user's files",
         citation="the user's files",
         holds=holds,
     )
@@ -119,7 +119,7 @@ DATASETS: Mapping[str, DatasetEntry] = {
         sources=(),
         folders=(),
         embedded=True,
-        licence="CC BY 4.0",
+        license="CC BY 4.0",
         citation="Alpaydin & Kaynak, Optical Recognition of Handwritten Digits, UCI 1998; in scikit-learn",
     ),
     "mnist": DatasetEntry(
@@ -158,7 +158,7 @@ DATASETS: Mapping[str, DatasetEntry] = {
         ),
         folders=(".", "mnist", "MNIST", "mnist/raw", "MNIST/raw", "mnist/MNIST/raw"),
         embedded=False,
-        licence="CC BY-SA 3.0",
+        license="CC BY-SA 3.0",
         citation="LeCun, Bottou, Bengio & Haffner, Proc. IEEE 86(11), 1998",
     ),
     "cifar10": DatasetEntry(
@@ -180,7 +180,7 @@ DATASETS: Mapping[str, DatasetEntry] = {
         ),
         folders=(".", "cifar10", "CIFAR10", "cifar-10", "cifar"),
         embedded=False,
-        licence="none stated; research use with citation",
+        license="none stated; research use with citation",
         citation="Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
     ),
     "cifar100": DatasetEntry(
@@ -202,7 +202,7 @@ DATASETS: Mapping[str, DatasetEntry] = {
         ),
         folders=(".", "cifar100", "CIFAR100", "cifar-100", "cifar"),
         embedded=False,
-        licence="none stated; research use with citation",
+        license="none stated; research use with citation",
         citation="Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
     ),
     "tiny_imagenet": DatasetEntry(
@@ -227,7 +227,7 @@ DATASETS: Mapping[str, DatasetEntry] = {
         ),
         folders=(".", "tiny_imagenet", "tiny-imagenet", "TinyImageNet", "tiny-imagenet-200"),
         embedded=False,
-        licence="ImageNet terms: non-commercial research",
+        license="ImageNet terms: non-commercial research",
         citation="Le & Yang, Tiny ImageNet Visual Recognition Challenge, Stanford CS 231N, 2015",
     ),
     "image_folder": _own("image_folder", "images", "lthsweep.data.image_folder:load", {"size": 32}),

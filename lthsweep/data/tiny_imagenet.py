@@ -1,4 +1,4 @@
-"""Tiny ImageNet from its zip or the unpacked folder; its labelled validation images are the test set.
+"""Tiny ImageNet from its zip or the unpacked folder; its labeled validation images are the test set.
 
 Source: Le & Yang, "Tiny ImageNet Visual Recognition Challenge", Stanford CS 231N, 2015.
 """
@@ -26,7 +26,7 @@ _ANNOTATIONS = "val/val_annotations.txt"
 
 
 def load(options: Mapping[str, Any], root: Path) -> Decoded:
-    """Read 64x64 RGB images; classes are WordNet ids in sorted order, grey images become RGB.
+    """Read 64x64 RGB images; classes are WordNet ids in sorted order, gray images become RGB.
 
     Args:
         options: none matters.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from lthsweep.errors import DataError, look_up
 
-__all__ = ["PAD", "TOKENISERS", "UNKNOWN", "build_vocabulary", "characters", "encode", "tokeniser", "words"]
+__all__ = ["PAD", "TOKENIZERS", "UNKNOWN", "build_vocabulary", "characters", "encode", "tokenizer", "words"]
 
 PAD = "<pad>"
 """Token 0: fills the rest of a row."""
@@ -28,7 +28,7 @@ UNKNOWN = "<unk>"
 _MOST = 1 << 16  # numbers are uint16
 _WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
 
-Tokeniser = Callable[[str], Iterator[str]]
+Tokenizer = Callable[[str], Iterator[str]]
 
 
 def words(text: str) -> Iterator[str]:
@@ -46,17 +46,17 @@ def characters(text: str) -> Iterator[str]:
     yield from " ".join(_plain(text).split())
 
 
-TOKENISERS: Mapping[str, Tokeniser] = {"word": words, "char": characters}
+TOKENIZERS: Mapping[str, Tokenizer] = {"word": words, "char": characters}
 """Value of the option `tokens` → the function that cuts a text."""
 
 
-def tokeniser(name: str) -> Tokeniser:
-    """Look up a tokeniser by its name in the sweep's file.
+def tokenizer(name: str) -> Tokenizer:
+    """Look up a tokenizer by its name in the sweep's file.
 
     Raises:
         UnknownNameError: if there is none of that name.
     """
-    return look_up("tokeniser", name, TOKENISERS)
+    return look_up("tokenizer", name, TOKENIZERS)
 
 
 def build_vocabulary(texts: Iterable[str], size: int, tokens: str = "word") -> tuple[str, ...]:
@@ -65,7 +65,7 @@ def build_vocabulary(texts: Iterable[str], size: int, tokens: str = "word") -> t
     Args:
         texts: the training texts; a token that only the test has is unknown.
         size: how many there may be, the two special ones among them; 3..65536.
-        tokens: name of a tokeniser.
+        tokens: name of a tokenizer.
 
     Returns:
         At most `size` tokens, the most frequent first, on ties in the order of their code points.
@@ -75,7 +75,7 @@ def build_vocabulary(texts: Iterable[str], size: int, tokens: str = "word") -> t
     """
     if not 3 <= size <= _MOST:
         raise DataError(f"data.vocabulary = {size}; it must be within 3..{_MOST}")
-    cut = tokeniser(tokens)
+    cut = tokenizer(tokens)
     counts: Counter[str] = Counter()
     for text in texts:
         counts.update(cut(text))
@@ -94,12 +94,12 @@ def encode(
         texts: any; an empty one becomes a single `<unk>`, so that every row has a token to read.
         vocabulary: as `build_vocabulary` gives it, or as it lies beside a pack.
         length: tokens of a row, at least 1.
-        tokens: name of the tokeniser that the vocabulary was made with.
+        tokens: name of the tokenizer that the vocabulary was made with.
 
     Returns:
         uint16 [N, length].
     """
-    cut = tokeniser(tokens)
+    cut = tokenizer(tokens)
     number = {token: index for index, token in enumerate(vocabulary)}
     unknown = number[UNKNOWN]
     rows = np.zeros((len(texts), length), np.uint16)

@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lthsweep.errors import CancelledError, DataError, LthsweepError, PruningError, StoreError
+from lthsweep.errors import CanceledError, DataError, LthsweepError, PruningError, StoreError
 from lthsweep.launch.line import Line
 from lthsweep.launch.outcome import Outcome
 from lthsweep.launch.task import Message, Task
@@ -47,7 +47,7 @@ class Attempt:
         self._owner = owner
         self._tasks = {task.key: task for task in tasks}
         self._accuracy: dict[str, float] = {}
-        self._cancelled: set[str] = set()
+        self._canceled: set[str] = set()
         self._started = time.time()
         self._next_beat = 0.0
 
@@ -73,7 +73,7 @@ class Attempt:
 
     def stop(self) -> bool:
         """Whether training is to stop before its next step."""
-        return bool(self._cancelled) or self._line.is_closed()
+        return bool(self._canceled) or self._line.is_closed()
 
     def report(self, key: str, values: Mapping[str, Any]) -> None:
         """Say how far a run has come; now and then look after the claims of all, and whether they are still wanted."""
@@ -86,16 +86,16 @@ class Attempt:
                 for task in self.untold:
                     claims.refresh(self._sweep, task.key, self._owner)
             self._beat(values)
-            self._cancelled = {key for key in self._tasks if failures.is_cancelled(self._sweep, key)}
+            self._canceled = {key for key in self._tasks if failures.is_canceled(self._sweep, key)}
         self._line.say(Message("progress", key, values))
 
     def end(self, key: str, outcome: Outcome) -> None:
         """Say how a run ended."""
         self._note(key, f"--- {outcome}")
-        if outcome.ending == "stopped" and key in self._cancelled:
-            self.cancelled(key)
+        if outcome.ending == "stopped" and key in self._canceled:
+            self.canceled(key)
         elif outcome.ending == "stopped" and not self._line.is_closed():
-            self.give_back(key, "a run that it was trained with was cancelled")
+            self.give_back(key, "a run that it was trained with was canceled")
         elif outcome.ending == "stopped":
             self._say("stopped", key)
         else:
@@ -115,9 +115,9 @@ class Attempt:
         self._note(key, f"{_RETURNED}: {cause}")
         self._say("returned", key, {"cause": cause, **values})
 
-    def cancelled(self, key: str) -> None:
+    def canceled(self, key: str) -> None:
         """Say that a run is not wanted any more."""
-        error = CancelledError("cancelled; `lthsweep run --retry-failed` goes on with it")
+        error = CanceledError("canceled; `lthsweep run --retry-failed` goes on with it")
         self._say("failed", key, failure_of(error))
 
     def fail(self, key: str, error: Exception) -> None:

@@ -40,7 +40,7 @@ _PIPE_BYTES = 1 << 19
 """A task has 1.4 kB for each of its runs. Handing it out must not wait for a worker that was frozen."""
 
 _MAX_FALSE_STARTS = 3
-_MAX_KILLED_STARTS = 20  # somebody else's doing (memory, a rude neighbour), which may pass
+_MAX_KILLED_STARTS = 20  # somebody else's doing (memory, a rude neighbor), which may pass
 
 
 @dataclass

@@ -192,7 +192,7 @@ class MpiPool:
 
     def _let_go(self, rank: _Rank, values: Mapping[str, object]) -> list[Heard]:
         self._forget(rank)
-        self.asked_to_stop |= bool(values.get("signalled"))
+        self.asked_to_stop |= bool(values.get("signaled"))
         cause = values.get("cause")
         if cause:
             self._last_words = f"the last one ({rank.hello.name}) said:\n{cause}"

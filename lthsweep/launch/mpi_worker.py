@@ -32,14 +32,14 @@ class MpiLine:
         clock: seconds, monotonic.
 
     Attributes:
-        signalled: a signal closed it.
+        signaled: a signal closed it.
         deserted: rank 0 was silent for too long.
     """
 
     def __init__(
         self, wire: Wire, silence: float = STALE_SECONDS, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.signalled = False
+        self.signaled = False
         self.deserted = False
         self.silence = silence
         self._wire = wire
@@ -73,11 +73,11 @@ class MpiLine:
             self._parcels.append(parcel)
         self._parcels = [parcel for parcel in self._parcels if parcel.tag != Tag.ALIVE]
         self.deserted |= self._clock() - self._heard > self.silence
-        return self._dismissed or self.signalled or self.deserted
+        return self._dismissed or self.signaled or self.deserted
 
     def close(self) -> None:
         """Leave, because of a signal."""
-        self.signalled = True
+        self.signaled = True
 
     def say(self, message: Message) -> None:
         """Send to rank 0."""
@@ -100,7 +100,7 @@ def serve_rank(wire: Wire) -> bool:
         _work(wire, line)
     except Exception:  # whatever it is, the other ranks go on, and rank 0 says what it was
         cause = traceback.format_exc(limit=-3)
-    wire.send(0, Tag.GONE, {"signalled": line.signalled, "cause": cause})
+    wire.send(0, Tag.GONE, {"signaled": line.signaled, "cause": cause})
     return not line.deserted
 
 

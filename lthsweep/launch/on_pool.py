@@ -79,7 +79,7 @@ def run_on_pool(
     require_code(plan, sweep)
     require_data(plan, cache)
     open_sweep(plan.spec, sweep)
-    _forget_cancelled(plan, sweep)
+    _forget_canceled(plan, sweep)
     work = work_left(plan, sweep)
     started = time.monotonic()
     if not work.nodes:
@@ -102,7 +102,7 @@ def run_on_pool(
     return SweepRun(tally, time.monotonic() - started, len(work.found.done), len(work.found.foreign))
 
 
-def _forget_cancelled(plan: Plan, sweep: SweepDir) -> None:
+def _forget_canceled(plan: Plan, sweep: SweepDir) -> None:
     """Whoever runs a sweep wants its runs."""
     for key, failure in failures.read_failures(sweep).items():
         if key in plan.runs and failure.kind == failures.CANCELLED:

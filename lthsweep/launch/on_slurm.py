@@ -27,7 +27,7 @@ def run_slurm(
         plan: all runs.
         sweep: the sweep directory, on a disk that the compute nodes see; made if it is not there.
         site: the cluster.
-        retry_failed: also runs that failed, were cancelled or given up; without it they stay as they are.
+        retry_failed: also runs that failed, were canceled or given up; without it they stay as they are.
         cache: folder of packed data, on such a disk too; None for the default.
 
     Raises:

@@ -13,7 +13,7 @@ from lthsweep.plan.run import Plan, Run
 
 __all__ = ["Outlook", "outlook", "part_done"]
 
-_NOT_LEFT: tuple[State, ...] = ("done", "cut off", "failed", "blocked", "cancelled")
+_NOT_LEFT: tuple[State, ...] = ("done", "cut off", "failed", "blocked", "canceled")
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def part_done(run: Run, epoch: float, epochs: float, phase: str, seconds: float)
 
     Args:
         run: which.
-        epoch: done, as the worker counts: since initialisation, or over all rounds of a budget.
+        epoch: done, as the worker counts: since initialization, or over all rounds of a budget.
         epochs: done at the end, counted alike.
         phase: the worker's word for what it does.
         seconds: since it began.

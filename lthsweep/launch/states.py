@@ -30,7 +30,7 @@ State = Literal[
     "unknown",
     "failed",
     "blocked",
-    "cancelled",
+    "canceled",
     "cut off",
 ]
 STATES: tuple[State, ...] = get_args(State)
@@ -45,12 +45,12 @@ class RunState:
         state: "running" has a worker; "ready" may start as soon as a worker is free; "waiting" waits for its parent
             and has a job, or needs none; "pending" has a job that SLURM has not started; "to be submitted" has none,
             in a sweep that goes to SLURM; "unknown" was submitted, and SLURM does not say what became of it; "failed",
-            "cancelled", "blocked" (by one of these) and "cut off" (by one that diverged) are not trained.
+            "canceled", "blocked" (by one of these) and "cut off" (by one that diverged) are not trained.
         beat: what its worker last said, of a running one.
-        failure: why it failed or was cancelled; or, of one that is to be tried again, how it ended last.
+        failure: why it failed or was canceled; or, of one that is to be tried again, how it ended last.
         place: the job that has it, or is to run it.
         waits_for: the parent that has to be finished first; None if it is, or there is none.
-        blocked_by: the run that failed or was cancelled, of a blocked one.
+        blocked_by: the run that failed or was canceled, of a blocked one.
     """
 
     run: Run
@@ -91,7 +91,7 @@ class States:
     @property
     def is_over(self) -> bool:
         """Nothing more happens by itself: all runs are done or given up, or the sweep is halted and has drained."""
-        if not self._has_others("done", "cut off", "failed", "blocked", "cancelled"):
+        if not self._has_others("done", "cut off", "failed", "blocked", "canceled"):
             return True
         return self.glance.halt is not None and not self.those("running", "pending", "ready", "unknown")
 
@@ -123,8 +123,8 @@ def _state(run: Run, parent: RunState | None, found: Survey, place: Place | None
     if (beat := found.heartbeats.get(run.key)) and not glance.is_gone(found.jobs[run.key], beat.time):
         return RunState(run, "running", beat=beat, place=place)
     if failure is not None and (failure.is_final or glance.standing is None):
-        return RunState(run, "cancelled" if failure.kind == CANCELLED else "failed", failure=failure)
-    if parent is not None and parent.state in ("failed", "cancelled", "blocked"):
+        return RunState(run, "canceled" if failure.kind == CANCELLED else "failed", failure=failure)
+    if parent is not None and parent.state in ("failed", "canceled", "blocked"):
         return RunState(run, "blocked", blocked_by=parent.blocked_by or parent.run)
     waits_for = None if parent is None or parent.state == "done" else parent.run
     if place is not None:

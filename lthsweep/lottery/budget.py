@@ -1,6 +1,6 @@
 """A ticket within a given time: one epoch is profiled, the rounds are planned, and the plan follows reality.
 
-1. Initialise, train one epoch and measure it, with its evaluation, a pruning and a checkpoint. It counts as training.
+1. Initialize, train one epoch and measure it, with its evaluation, a pruning and a checkpoint. It counts as training.
 2. Plan: how many rounds fit, and the rate p = 1 − (1 − S)^(1/n) at which each prunes (`lthsweep.plan.budget`).
 3. In each round train, prune p of what is left, reset the survivors to where the trunk was at the rewind point.
 4. Train the ticket.
@@ -65,7 +65,7 @@ def train_budget(
 
     Args:
         material: data and model of the run.
-        seed: the replicate's seed; initialisation, order and augmentation are the trunk's.
+        seed: the replicate's seed; initialization, order and augmentation are the trunk's.
         step: how much is pruned and in what time, and to where survivors return.
         snapshot: the trunk's at the rewind point.
         dense_val_accuracy: the trunk's last validation accuracy, for `steps_to_dense`.
@@ -224,7 +224,7 @@ class _BudgetRun:
         return self._clock() - self._started
 
     def _open(self, model: nn.Module, masks: Masks) -> Round:
-        """A round at its start: survivors where the trunk was at the rewind point; the dense one at initialisation."""
+        """A round at its start: survivors where the trunk was at the rewind point; the dense one at initialization."""
         if masks:
             self._origin = origin_of(
                 self._step,

@@ -26,12 +26,12 @@ def train_dense(
     resume: Checkpoint | None = None,
     between_steps: BetweenSteps = lambda training: False,
 ) -> Result | None:
-    """Train the dense model from initialisation to T, leaving snapshots at the rewind points.
+    """Train the dense model from initialization to T, leaving snapshots at the rewind points.
 
     Args:
         material: data and model of the run.
-        seed: of initialisation, order, augmentation and random layers, each by its own stream.
-        snapshot_steps: steps at which weights, BatchNorm statistics and optimiser state are kept.
+        seed: of initialization, order, augmentation and random layers, each by its own stream.
+        snapshot_steps: steps at which weights, BatchNorm statistics and optimizer state are kept.
         save_snapshot: called with the step and the arrays "model/NAME" and "optimizer/NAME:ENTRY".
         resume: where an earlier attempt stopped; its snapshots up to there were saved by it.
         between_steps: as for `Training.run`.
@@ -70,7 +70,7 @@ def replay_snapshots(
 ) -> bool:
     """Walk a finished trunk's trajectory again, to the last of some rewind points that joined the grid later.
 
-    Order, augmentation and initialisation are pure functions of the seed, so on the same kind of machine the
+    Order, augmentation and initialization are pure functions of the seed, so on the same kind of machine the
     walk passes through the same weights, bit for bit.
 
     Args:
@@ -79,7 +79,7 @@ def replay_snapshots(
         snapshot_steps: steps of the new points, at least one.
         save_snapshot: as for `train_dense`.
         nearest: (step, arrays) of the latest snapshot before all of the points, to start from; None starts at
-            initialisation.
+            initialization.
         between_steps: as for `train_dense`.
 
     Returns:
@@ -130,6 +130,6 @@ def _keeping_snapshots(
 
 
 def snapshot_of(training: Training) -> Arrays:
-    """Weights, BatchNorm statistics and optimiser state of this moment."""
+    """Weights, BatchNorm statistics and optimizer state of this moment."""
     tensors, _ = training.state()
     return to_arrays({name: value for name, value in tensors.items() if not name.startswith("best/")})

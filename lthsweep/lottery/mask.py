@@ -10,12 +10,12 @@ from torch import nn
 from lthsweep.lottery.material import Arrays, Material
 from lthsweep.plan.controls import CONTROLS
 from lthsweep.plan.run import PruneStep
-from lthsweep.pruning.at_initialisation import make_initial_mask
+from lthsweep.pruning.at_initialization import make_initial_mask
 from lthsweep.pruning.coupling import families_of
 from lthsweep.pruning.make import entry_of, make_mask
 from lthsweep.pruning.masks import Masks
 from lthsweep.pruning.prunable import prunable_weights
-from lthsweep.pruning.registry import AT_INITIALISATION, WHOLE_FILTERS
+from lthsweep.pruning.registry import AT_INITIALIZATION, WHOLE_FILTERS
 from lthsweep.pruning.shuffle import shuffled
 from lthsweep.randomness import stream
 from lthsweep.training.loop import TrainingData
@@ -49,7 +49,7 @@ def mask_of(
         PruningError: if the weights cannot be ranked.
     """
     so_far = {name: torch.from_numpy(mask).to(material.device) for name, mask in parent.items()} or None
-    if step.method in AT_INITIALISATION:
+    if step.method in AT_INITIALIZATION:
         initial = material.build(seed)
         masks = make_initial_mask(
             initial,

@@ -63,7 +63,7 @@ class Material:
         return float(self.train.get("group_lasso", 0.0))
 
     def build(self, seed: int) -> nn.Module:
-        """The dense model at initialisation, on the device; convolutions in channels-last memory format."""
+        """The dense model at initialization, on the device; convolutions in channels-last memory format."""
         model = build_model(
             self.model, input_shape=self.input_shape, classes=len(self.packed.class_names), seed=seed
         )
@@ -93,7 +93,7 @@ class Material:
             seed=seed,
             augment=str(self.data.get("augment", "none")),
             padding=int(self.data.get("padding", 0)),
-            normalise=self._normalise,
+            normalize=self._normalize,
             device=self.device,
         )
         images = resident(self.packed.train_images[held_out], self.device)
@@ -115,14 +115,14 @@ class Material:
             labels,
             self.packed,
             batch_size=EVALUATION_BATCH,
-            normalise=self._normalise,
+            normalize=self._normalize,
             device=self.device,
         )
 
     @property
-    def _normalise(self) -> str:
+    def _normalize(self) -> str:
         """Texts have no such option: their batches are numbers of tokens."""
-        return str(self.data.get("normalise", "none"))
+        return str(self.data.get("normalize", "none"))
 
 
 def to_arrays(tensors: Mapping[str, torch.Tensor]) -> Arrays:

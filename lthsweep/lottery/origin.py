@@ -1,7 +1,7 @@
 """Where a ticket's retraining starts: the trunk at k, the parent's end, or fresh weights.
 
 Rewinding to k > 0: Frankle, Dziugaite, Roy & Carbin, ICML 2020, arXiv:1912.05671, algorithm 2; fine-tuning and
-learning-rate rewinding: Renda, Frankle & Carbin, ICLR 2020, arXiv:2003.02389, section 2; random reinitialisation:
+learning-rate rewinding: Renda, Frankle & Carbin, ICLR 2020, arXiv:2003.02389, section 2; random reinitialization:
 Frankle & Carbin, ICLR 2019, arXiv:1803.03635, section 2; fresh weights for the fan-in that a mask leaves: Evci et al.,
 AAAI 2022, arXiv:2010.03533.
 """
@@ -24,7 +24,7 @@ __all__ = ["REWINDS", "Origin", "fresh_seed", "origin_of"]
 
 @dataclass(frozen=True)
 class Origin:
-    """Where retraining starts: weights, optimiser state, and whether the last learning rate is kept."""
+    """Where retraining starts: weights, optimizer state, and whether the last learning rate is kept."""
 
     weights: Arrays
     optimizer: Arrays
@@ -70,7 +70,7 @@ def fresh_seed(seed: int) -> int:
 
 
 def rewind_weights(final: Arrays, snapshot: Arrays | None) -> Origin:
-    """Weights and BatchNorm statistics of the trunk at k; a fresh optimiser; the schedule from k on."""
+    """Weights and BatchNorm statistics of the trunk at k; a fresh optimizer; the schedule from k on."""
     return Origin(_section(snapshot, "model/"), {})
 
 

@@ -1,1 +1,1 @@
-"""Networks by name, their initialisation, their cost. `registry` is free of torch; import its modules."""
+"""Networks by name, their initialization, their cost. `registry` is free of torch; import its modules."""

@@ -1,7 +1,7 @@
 """Self-attention made of linear layers, so that masks reach each of its weights.
 
 `nn.MultiheadAttention` keeps query, key and value in one parameter that belongs to no linear layer: pruning by layers,
-initialisers and counts would all pass it by.
+initializers and counts would all pass it by.
 """
 
 from __future__ import annotations

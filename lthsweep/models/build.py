@@ -24,8 +24,8 @@ def build_model(options: Mapping[str, Any], *, input_shape: InputShape, classes:
     """Build a network on the CPU, in float32: a pure function of its arguments.
 
     The weights depend on the seed and on nothing that was drawn before; torch's global random state is as it
-    was afterwards. The architecture and the initialiser each draw from the start of the seed's stream "init",
-    so that an initialiser's weights do not depend on what a constructor drew.
+    was afterward. The architecture and the initializer each draw from the start of the seed's stream "init",
+    so that an initializer's weights do not depend on what a constructor drew.
 
     Args:
         options: `name` (of `MODELS`), `init` (of `INITIALIZERS`, "default" if absent, or code of the user's own,
@@ -35,7 +35,7 @@ def build_model(options: Mapping[str, Any], *, input_shape: InputShape, classes:
         seed: of the replicate, 0 or more.
 
     Raises:
-        UnknownNameError: if the model or the initialiser is not in its registry.
+        UnknownNameError: if the model or the initializer is not in its registry.
         CodeError: if code of the user's own is not allowed, not there or not the one that was named.
         ModelError: if that code does not keep its contract (`lthsweep.models.custom`), an option is unknown or
             out of range, or the images are too small for the network.
@@ -56,12 +56,12 @@ def build_model(options: Mapping[str, Any], *, input_shape: InputShape, classes:
         torch.default_generator.manual_seed(start)
         return model
 
-    initialise = (
-        custom_scheme(init, constructed) if is_code(init) else _entry("initialiser", init, INITIALIZERS)
+    initialize = (
+        custom_scheme(init, constructed) if is_code(init) else _entry("initializer", init, INITIALIZERS)
     )
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         model = constructed()
-        initialise(model)
+        initialize(model)
     return model
 
 

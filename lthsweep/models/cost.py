@@ -3,7 +3,7 @@
 A weight of a convolution is multiplied once per output position, whatever the groups: the weight tensor of a
 grouped convolution has only `in_channels / groups` input channels. So multiply-accumulates = weights x output
 positions, and what remains after pruning = weights kept x output positions. Counted are convolutions and
-linear layers, on one image or text, padding as if it were data; biases, normalisation and pooling are not. This is the
+linear layers, on one image or text, padding as if it were data; biases, normalization and pooling are not. This is the
 convention of the MobileNetV2 paper (300 M) and of torchvision's model table (0.301 G). Attention also multiplies
 signals with signals, queries with keys and weights with values: no mask makes that less, and it is counted in both.
 """

@@ -1,4 +1,4 @@
-"""Initialisation schemes of the user's own: the contract, and the checks that a scheme keeps it.
+"""Initialization schemes of the user's own: the contract, and the checks that a scheme keeps it.
 
 A scheme is a function of the model alone, `def scheme(model: nn.Module) -> None`, that fills parameters in place.
 It draws from torch's default generator, which is seeded before it is called. Another source of chance would make

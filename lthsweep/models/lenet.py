@@ -14,8 +14,8 @@ __all__ = ["lenet_300_100"]
 def lenet_300_100(input_shape: InputShape, classes: int) -> nn.Module:
     """Build LeNet-300-100: the flattened image, 300 and 100 ReLU units, `classes` outputs.
 
-    LeCun et al., Proc. IEEE 86 (1998); Frankle & Carbin, ICLR 2019, arXiv:1803.03635, figure 2. 28x28 grey
-    images and 10 classes: 266,610 parameters, 266,200 multiply-accumulates. The paper initialises with Glorot
+    LeCun et al., Proc. IEEE 86 (1998); Frankle & Carbin, ICLR 2019, arXiv:1803.03635, figure 2. 28x28 gray
+    images and 10 classes: 266,610 parameters, 266,200 multiply-accumulates. The paper initializes with Glorot
     normal (`init = "xavier_normal"`).
 
     Args:

@@ -91,7 +91,7 @@ def mobilenet_v2(
 
 
 def _with_input_channels(stem: nn.Conv2d, channels: int) -> nn.Conv2d:
-    """The same convolution for another number of input channels, initialised as torchvision does."""
+    """The same convolution for another number of input channels, initialized as torchvision does."""
     replacement = nn.Conv2d(channels, stem.out_channels, 3, stride=stem.stride[0], padding=1, bias=False)
     nn.init.kaiming_normal_(replacement.weight, mode="fan_out")
     return replacement

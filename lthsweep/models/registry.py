@@ -1,4 +1,4 @@
-"""The names of models and initialisers, and where each lives. Free of torch: reading a file stays fast."""
+"""The names of models and initializers, and where each lives. Free of torch: reading a file stays fast."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class TextCNN(nn.Module):
 def text_cnn(
     input_shape: InputShape, classes: int, *, embedding: int = 128, filters: int = 100, dropout: float = 0.5
 ) -> nn.Module:
-    """Build the network of Kim, EMNLP 2014, arXiv:1408.5882, figure 1: "CNN-rand", its embedding learnt from nothing.
+    """Build the network of Kim, EMNLP 2014, arXiv:1408.5882, figure 1: "CNN-rand", its embedding learned from nothing.
 
     The paper's filters (100 each of widths 3, 4 and 5) and dropout; its embedding has 300 numbers per word, and its
     constraint on the norm of the last layer is left out. The embedding is a table, not a layer that multiplies: it

@@ -16,7 +16,7 @@ _DEVIATION = 0.02  # of the two tables, as in BERT: attention over numbers of de
 
 
 class EncoderLayer(nn.Module):
-    """Attention, then two linear layers, each on a normalised signal and added to it."""
+    """Attention, then two linear layers, each on a normalized signal and added to it."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -74,9 +74,9 @@ def text_transformer(
     heads: int = 4,
     dropout: float = 0.1,
 ) -> nn.Module:
-    """Build an encoder (Vaswani et al. 2017, arXiv:1706.03762) that normalises before each part, with GELU.
+    """Build an encoder (Vaswani et al. 2017, arXiv:1706.03762) that normalizes before each part, with GELU.
 
-    Each layer: attention of `heads`, then `4 × embedding` units. Places are learnt. Prunable are the query, key,
+    Each layer: attention of `heads`, then `4 × embedding` units. Places are learned. Prunable are the query, key,
     value, output and inner layers and the last one; the two embeddings are tables and are not pruned.
 
     Args:

@@ -80,7 +80,7 @@ class Estimate:
 
 
 def steps_per_epoch(recipe: Recipe) -> int | None:
-    """Optimiser steps in one epoch, or None where the size of the data set is not known before it is read.
+    """Optimizer steps in one epoch, or None where the size of the data set is not known before it is read.
 
     Raises:
         DataError: if more images are held out than there are.
@@ -180,7 +180,7 @@ def seconds_spared(plan: Plan, seconds_per_epoch: Mapping[str, float]) -> float 
 
 
 def recipe_id(recipe: Recipe) -> str:
-    """A name for recipes whose epochs take equally long: all but number of epochs, rates, initialisation."""
+    """A name for recipes whose epochs take equally long: all but number of epochs, rates, initialization."""
     train = {name: recipe.train[name] for name in ("batch_size", "precision")}
     train["optimizer"] = recipe.train["optimizer"]["name"]
     model = {name: value for name, value in recipe.model.items() if name != "init"}

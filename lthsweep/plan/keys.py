@@ -15,7 +15,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["KEY_LENGTH", "NEUTRAL", "canonical", "key_of", "normalise"]
+__all__ = ["KEY_LENGTH", "NEUTRAL", "canonical", "key_of", "normalize"]
 
 KEY_LENGTH = 20
 
@@ -36,10 +36,10 @@ def key_of(manifest: Mapping[str, Any], neutral: Mapping[str, Any] = NEUTRAL) ->
 
 def canonical(manifest: Mapping[str, Any], neutral: Mapping[str, Any] = NEUTRAL) -> str:
     """JSON with sorted names, no spaces, neutral options left out, 1 and 1.0 written alike."""
-    return json.dumps(normalise(manifest, neutral), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return json.dumps(normalize(manifest, neutral), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def normalise(value: Any, neutral: Mapping[str, Any] = NEUTRAL, path: str = "") -> Any:
+def normalize(value: Any, neutral: Mapping[str, Any] = NEUTRAL, path: str = "") -> Any:
     """The manifest with neutral options dropped, and every integral float turned into an integer.
 
     TOML tells `1` from `1.0`; nobody who writes `lr = 1` means another training than by `lr = 1.0`.
@@ -54,10 +54,10 @@ def normalise(value: Any, neutral: Mapping[str, Any] = NEUTRAL, path: str = "") 
             dotted = f"{path}.{name}" if path else str(name)
             if dotted in neutral and _same(neutral[dotted], item):
                 continue
-            out[str(name)] = normalise(item, neutral, dotted)
+            out[str(name)] = normalize(item, neutral, dotted)
         return out
     if isinstance(value, list | tuple):
-        return [normalise(item, neutral, path) for item in value]
+        return [normalize(item, neutral, path) for item in value]
     return value
 
 
@@ -65,4 +65,4 @@ def _same(neutral: Any, value: Any) -> bool:
     """Equal, where `False` is not 0 and a tuple is the list that it becomes in JSON."""
     if isinstance(neutral, bool) or isinstance(value, bool):
         return neutral is value
-    return bool(normalise(neutral, {}) == normalise(value, {}))
+    return bool(normalize(neutral, {}) == normalize(value, {}))

@@ -16,7 +16,7 @@ _ITERATIONS = re.compile(r"([0-9]+)it")
 
 @dataclass(frozen=True, slots=True)
 class RewindPoint:
-    """A point in training since initialisation, in the unit in which the user wrote it.
+    """A point in training since initialization, in the unit in which the user wrote it.
 
     Late rewinding is given in epochs by most of the literature and in iterations where it matters most, early
     in training (Frankle et al. 2020, arXiv:1912.05671, section 4). Both are kept as written: an epoch is a
@@ -32,7 +32,7 @@ class RewindPoint:
 
     @classmethod
     def parse(cls, written: int | float | str) -> RewindPoint:
-        """Read `2`, `0.5` or `"500it"`; zero is initialisation in either unit.
+        """Read `2`, `0.5` or `"500it"`; zero is initialization in either unit.
 
         Raises:
             SpecError: if it is none of these or negative.
@@ -43,16 +43,16 @@ class RewindPoint:
                 raise SpecError(f"rewind point {written!r}: write epochs as 2 or 0.5, iterations as '500it'")
             return cls(int(found[1]), in_iterations=int(found[1]) > 0)
         if isinstance(written, bool) or not 0 <= written < math.inf:
-            raise SpecError(f"rewind point {written!r} is negative or no number; use 0 for initialisation")
+            raise SpecError(f"rewind point {written!r} is negative or no number; use 0 for initialization")
         return cls(written)
 
     @property
-    def at_initialisation(self) -> bool:
+    def at_initialization(self) -> bool:
         """Whether this is k = 0, where a matching ticket is a winning ticket."""
         return self.value == 0
 
     def step(self, steps_per_epoch: int) -> int:
-        """The nearest optimiser step."""
+        """The nearest optimizer step."""
         return int(self.value) if self.in_iterations else round(self.value * steps_per_epoch)
 
     def epochs(self, steps_per_epoch: int | None) -> float:

@@ -52,7 +52,7 @@ class Recipe:
 class PruneStep:
     """One pruning: how, how much, and to where the survivors return.
 
-    Exactly one of `sparsity` (fraction of all prunable weights that are gone afterwards) and `threshold`
+    Exactly one of `sparsity` (fraction of all prunable weights that are gone afterward) and `threshold`
     (absolute magnitude at or below which weights go) is set. `control` is "ticket", or what else is done with its
     mask, see `lthsweep.plan.controls`. `rates` are (pattern, rate) pairs of layers that lose less than the others.
     With a `budget` no parent's weights are ranked: the run trains, prunes and resets in as many rounds as the time
@@ -83,10 +83,10 @@ class PruneStep:
     def manifest(self) -> dict[str, Any]:
         """What of this step changes the result.
 
-        A threshold is one number for all layers: it has no scope. At initialisation no optimiser has a state, so
+        A threshold is one number for all layers: it has no scope. At initialization no optimizer has a state, so
         returning weights and returning both is one and the same.
         """
-        nothing_more = self.rewind == "weights+optimizer" and self.point.at_initialisation
+        nothing_more = self.rewind == "weights+optimizer" and self.point.at_initialization
         rewind = "weights" if nothing_more else self.rewind
         out: dict[str, Any] = {"method": self.method, "exclude": sorted(self.exclude), "rewind": rewind}
         if self.threshold is None:

@@ -46,7 +46,7 @@ def mask_multipliers(masks: Weights, params: Weights) -> dict[str, Tensor]:
 def apply_masks(params: Weights, multipliers: Weights) -> None:
     """Multiply each tensor by its mask, in place.
 
-    Masked gradients hold pruned weights at zero if the weights, and all that the optimiser remembers of them, are zero
+    Masked gradients hold pruned weights at zero if the weights, and all that the optimizer remembers of them, are zero
     at the start: where there is a momentum already, it would move them. A pruned NaN or infinity becomes NaN, so a
     diverged run stays visible; a pruned negative becomes -0.0, equal to zero.
 

@@ -33,7 +33,7 @@ class Audit:
             magnitude above the threshold and no other; of a shuffled mask, as many as its ticket's; of whole
             filters, as near to the count as these come.
         pruned_weights_zero: every pruned weight is zero at the start and at the end.
-        pruned_momenta_zero: so is every optimiser momentum of a pruned weight at the end.
+        pruned_momenta_zero: so is every optimizer momentum of a pruned weight at the end.
         survivors_equal_snapshot: at the start, each survivor equals the snapshot bit for bit.
         finite: no weight is NaN or infinite at the end. A diverged run is a result, so this is no part of
             `ok`.
@@ -95,7 +95,7 @@ def audit(
             parent's last ones where nothing is rewound.
         start: the ticket's weights before its first step.
         final: its weights after its last step.
-        momenta: parameter name → the optimiser's tensors of the weight's shape at the end; see
+        momenta: parameter name → the optimizer's tensors of the weight's shape at the end; see
             `optimizer_momenta`. A name without momenta may be left out.
         sparsity: as asked, a share of all prunable weights. Either this or `threshold`.
         threshold: as asked.
@@ -158,14 +158,14 @@ def audit(
 def optimizer_momenta(
     optimizer: torch.optim.Optimizer, params: Mapping[str, nn.Parameter]
 ) -> dict[str, tuple[Tensor, ...]]:
-    """Every tensor of a parameter's shape in the optimiser's state: SGD's momentum, Adam's two moments.
+    """Every tensor of a parameter's shape in the optimizer's state: SGD's momentum, Adam's two moments.
 
     Args:
         optimizer: of torch.
         params: by name, as from `prunable_weights`.
 
     Returns:
-        Name → tensors, in the optimiser's order; empty before the first step.
+        Name → tensors, in the optimizer's order; empty before the first step.
     """
     return {
         name: tuple(

@@ -4,7 +4,7 @@ Li et al., ICLR 2017, arXiv:1608.08710, rank filters by their norm. Here the nor
 map, the group of the group lasso (Wen et al., NeurIPS 2016, arXiv:1608.03665; `lthsweep.training.group_lasso`): what
 the penalty drove to zero ranks lowest, and its removal changes nothing. Columns that read the map are part of the next
 layer's filters and stand in other groups; they go with the map and have no say in its rank. Layers differ in the size
-of their weights by their initialisation alone, so filters of different layers are compared by their norm over that of
+of their weights by their initialization alone, so filters of different layers are compared by their norm over that of
 their own layers (Molchanov et al., ICLR 2017, arXiv:1611.06440, section 2.2); ranked as they are, the widest layers
 would be emptied first.
 

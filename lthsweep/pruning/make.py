@@ -10,7 +10,7 @@ from lthsweep.errors import PruningError, UnknownNameError
 from lthsweep.pruning.magnitude import threshold_mask
 from lthsweep.pruning.masks import Masks, Weights, check_masks, dense_masks
 from lthsweep.pruning.rates import Rates, kept_by_rates
-from lthsweep.pruning.registry import AT_INITIALISATION, METHODS, SCOPES, WHOLE_FILTERS
+from lthsweep.pruning.registry import AT_INITIALIZATION, METHODS, SCOPES, WHOLE_FILTERS
 from lthsweep.pruning.scopes import keep_in_each
 
 __all__ = ["entry_of", "make_mask", "selection_of"]
@@ -32,7 +32,7 @@ def make_mask(
     Args:
         weights: trained weights by parameter name, in layer order, on any device.
         masks: what is kept so far; None keeps everything.
-        method: a name of `registry.METHODS`; for the others see `at_initialisation` and `filters`.
+        method: a name of `registry.METHODS`; for the others see `at_initialization` and `filters`.
         scope: a name of `registry.SCOPES`; a threshold is absolute, so the scope does not change it.
         sparsity: share of all prunable weights (not of the survivors) to remove, in [0, 1).
         threshold: absolute magnitude; abs(w) <= threshold goes. Give either this or `sparsity`.
@@ -50,7 +50,7 @@ def make_mask(
     """
     if method not in METHODS:
         raise UnknownNameError.of(
-            "pruning method", method, known=[*METHODS, *AT_INITIALISATION, *WHOLE_FILTERS]
+            "pruning method", method, known=[*METHODS, *AT_INITIALIZATION, *WHOLE_FILTERS]
         )
     score, select = entry_of(METHODS[method]), selection_of(scope)
     if (sparsity is None) == (threshold is None):

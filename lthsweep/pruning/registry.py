@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["AT_INITIALISATION", "METHODS", "SCOPES", "WHOLE_FILTERS", "Criterion"]
+__all__ = ["AT_INITIALIZATION", "METHODS", "SCOPES", "WHOLE_FILTERS", "Criterion"]
 
 
 @dataclass(frozen=True, slots=True)
 class Criterion:
-    """A method that looks at the network as it was initialised, and at no trained weight.
+    """A method that looks at the network as it was initialized, and at no trained weight.
 
     Attributes:
         scores: "module:function" of (model, names of the prunable weights, batch) → scores; the highest stay.
@@ -31,7 +31,7 @@ METHODS: Mapping[str, str] = {
 }
 """Method → "module:function" of (weights, seed) → scores; the highest scores stay."""
 
-AT_INITIALISATION: Mapping[str, Criterion] = {
+AT_INITIALIZATION: Mapping[str, Criterion] = {
     "snip": Criterion("lthsweep.pruning.snip:snip_scores"),
     "synflow": Criterion("lthsweep.pruning.synflow:synflow_scores", rounds=100),
 }

@@ -1,4 +1,4 @@
-"""SNIP: a connection is worth what the loss would notice of its loss, at initialisation, on one batch.
+"""SNIP: a connection is worth what the loss would notice of its loss, at initialization, on one batch.
 
 Lee, Ajanthan & Torr, ICLR 2019, arXiv:1810.02340, equations 4 to 6: the sensitivity of the loss to a factor c on a
 weight, at c = 1, is gradient times weight. Only its magnitude ranks; that the paper divides by the sum changes no
@@ -25,7 +25,7 @@ def snip_scores(model: nn.Module, names: Sequence[str], batch: tuple[Tensor, Ten
     is in evaluation mode, so that dropout adds no noise and nothing is drawn.
 
     Args:
-        model: at initialisation; its modes and BatchNorm's running statistics may change, its weights do not.
+        model: at initialization; its modes and BatchNorm's running statistics may change, its weights do not.
         names: of the weights to score, in layer order.
         batch: images [B, C, H, W] and labels [B], on the model's device.
 
@@ -47,7 +47,7 @@ def snip_scores(model: nn.Module, names: Sequence[str], batch: tuple[Tensor, Ten
     for name, score in scores.items():
         if not bool(torch.isfinite(score).all()):
             raise PruningError(
-                f"SNIP: the gradient of {name!r} at initialisation is not finite; "
-                f"check model.init and data.normalise"
+                f"SNIP: the gradient of {name!r} at initialization is not finite; "
+                f"check model.init and data.normalize"
             )
     return scores

@@ -7,7 +7,7 @@ a layer that has few weights left has high scores, and pruning in many small ste
 
 That holds where nothing is added on the way. So biases and BatchNorm's shifts are left out, as in equation 2 (the
 authors' program keeps absolute biases), activations that saturate (ReLU6) are taken as ReLU, and BatchNorm is in
-evaluation mode, where at initialisation it is a constant factor.
+evaluation mode, where at initialization it is a constant factor.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def synflow_scores(model: nn.Module, names: Sequence[str], batch: tuple[Tensor, 
         batch: only the shape and the device of its images are used.
 
     Raises:
-        PruningError: if the flow is not finite, or the network normalises layers.
+        PruningError: if the flow is not finite, or the network normalizes layers.
     """
     normed = next((name for name, module in model.named_modules() if isinstance(module, nn.LayerNorm)), None)
     if normed is not None:

@@ -68,7 +68,7 @@ def ticket_rows(
             [_pair(run, facts, states) for run in runs],
             margin=margin,
             confidence=confidence,
-            at_initialisation=_at_initialisation(runs[0]),
+            at_initialization=_at_initialization(runs[0]),
             is_trunk=runs[0].kind == "dense",
         )
         for runs in points.values()
@@ -133,9 +133,9 @@ def _pair(run: Run, facts: Mapping[str, Facts], states: Mapping[str, str]) -> Pa
     return Pair("diverged")
 
 
-def _at_initialisation(run: Run) -> bool:
-    """Whether the run can win: a ticket whose survivors returned to initialisation. A control cannot."""
-    return role_of(run) == TICKET and run.prune is not None and run.prune.point.at_initialisation
+def _at_initialization(run: Run) -> bool:
+    """Whether the run can win: a ticket whose survivors returned to initialization. A control cannot."""
+    return role_of(run) == TICKET and run.prune is not None and run.prune.point.at_initialization
 
 
 def weights_remaining(facts: Facts) -> float:

@@ -1,9 +1,9 @@
 """The verdict on one grid point: a statistic over seeds, paired, with an interval, that may say "undecided".
 
-A ticket and its trunk share initialisation and order, so their difference varies less over seeds than either
+A ticket and its trunk share initialization and order, so their difference varies less over seeds than either
 accuracy. The interval is Student's over these differences. It decides against the margin:
 
-    lower end ≥ −margin   matching (winning if the survivors returned to initialisation)
+    lower end ≥ −margin   matching (winning if the survivors returned to initialization)
     upper end < −margin   not matching
     else                  undecided
 
@@ -110,7 +110,7 @@ def compare(
     *,
     margin: float,
     confidence: float,
-    at_initialisation: bool = False,
+    at_initialization: bool = False,
     is_trunk: bool = False,
 ) -> Comparison:
     """Compare the tickets of one grid point with their trunks.
@@ -121,7 +121,7 @@ def compare(
         pairs: one per planned seed.
         margin: accuracy (0..1) that a ticket may lose and still match, ≥ 0.
         confidence: coverage of the interval, in (0, 1).
-        at_initialisation: the survivors returned to step 0, so that matching means winning.
+        at_initialization: the survivors returned to step 0, so that matching means winning.
         is_trunk: the point is sparsity 0, answered by the trunks themselves.
     """
     done = sorted((pair.dense, pair.ticket) for pair in pairs if pair.state == "done")
@@ -145,7 +145,7 @@ def compare(
             # Accuracies are counts of images: that two differences are equal is a coincidence of the grid they lie
             # on, and no evidence that the next seeds agree. A win is not to rest on it; a loss this clear may.
             verdict = "undecided"
-        if verdict == "matching" and at_initialisation:
+        if verdict == "matching" and at_initialization:
             verdict = "winning"
     return Comparison(
         n=len(done),

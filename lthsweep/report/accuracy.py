@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 from lthsweep.report.axes import labels, spread_pick
 from lthsweep.report.content import Part, ReportInput
 from lthsweep.report.numbers import as_float, plural
-from lthsweep.report.style import ALERT, INK, MARKERS, MUTED, line_colours, new_figure, note, say
+from lthsweep.report.style import ALERT, INK, MARKERS, MUTED, line_colors, new_figure, note, say
 from lthsweep.report.summary import dead_layers, remaining, verdict_of
 
 __all__ = ["accuracy", "dense_accuracies", "draw_dense", "frame_plot", "seed_points", "seed_range"]
@@ -124,7 +124,7 @@ def _draw_lines(plots: list[Plot], points: pd.DataFrame, part: Part) -> list[Lin
     rewinds = spread_pick(list(part.rewinds), _LINES)
     label = labels(part.rewinds)
     handles = []
-    for i, (rewind, colour) in enumerate(zip(rewinds, line_colours(len(rewinds)), strict=True)):
+    for i, (rewind, color) in enumerate(zip(rewinds, line_colors(len(rewinds)), strict=True)):
         line = points[points["rewind_epoch"] == rewind]
         if not np.isfinite(line["mean"]).any():
             continue
@@ -133,14 +133,14 @@ def _draw_lines(plots: list[Plot], points: pd.DataFrame, part: Part) -> list[Lin
         marker = MARKERS[i % len(MARKERS)]
         size = 4.2 if len(line) <= 12 else 2.6
         for plot in plots:
-            plot.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
-            plot.vlines(x, low, high, color=colour, alpha=0.45, linewidth=0.8)
-            plot.plot(x, mean, color=colour, marker=marker, markersize=size, markeredgewidth=0)
+            plot.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
+            plot.vlines(x, low, high, color=color, alpha=0.45, linewidth=0.8)
+            plot.plot(x, mean, color=color, marker=marker, markersize=size, markeredgewidth=0)
         handles.append(
             Line2D(
                 [],
                 [],
-                color=colour,
+                color=color,
                 marker=marker,
                 markeredgewidth=0,
                 label=f"k = {label[rewind]} (n = {seed_range(line['n'])})",

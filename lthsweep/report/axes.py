@@ -47,7 +47,7 @@ class Axes:
         """All axes: the cut, the rewind epoch, the further ones."""
         return (self.cut, "rewind_epoch", *self.further)
 
-    def normalise(self, frame: pd.DataFrame) -> pd.DataFrame:
+    def normalize(self, frame: pd.DataFrame) -> pd.DataFrame:
         """A copy of `frame` with a column of canonical texts per axis; an axis that is not there is ""."""
         texts = {name: [canonical(v) for v in frame[name]] if name in frame else "" for name in self.names}
         return frame.assign(**texts).reset_index(drop=True)
@@ -56,7 +56,7 @@ class Axes:
         """The values of the further axes that occur together, in row order; [()] without such axes."""
         if not self.further:
             return [()]
-        rows = self.normalise(tickets)[list(self.further)]
+        rows = self.normalize(tickets)[list(self.further)]
         return list(dict.fromkeys(rows.itertuples(index=False, name=None)))
 
 

@@ -49,7 +49,7 @@ def accuracy_by_value(overlay: Overlay, report: ReportInput) -> Figure:
         here = points[points["rewind_epoch"].isin([rewind, ""])]
         for plot in row:
             for value in overlay.parts:
-                _line(plot, here[here["value"] == value], overlay.colours[value], overlay.markers[value])
+                _line(plot, here[here["value"] == value], overlay.colors[value], overlay.markers[value])
             frame_plot(plot, here["left"])
         row[0].set_ylabel("test accuracy (%)")
         if len(overlay.rewinds) > 1:
@@ -86,7 +86,7 @@ def epochs_by_value(overlay: Overlay, report: ReportInput) -> Figure:
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
     for i, (plot, (title, here)) in enumerate(zip(grid, panels, strict=False)):
         for value in overlay.parts:
-            _curve(plot, here[here["value"] == value], overlay.colours[value], overlay.markers[value])
+            _curve(plot, here[here["value"] == value], overlay.colors[value], overlay.markers[value])
         if iterative:
             _mark_levels(plot, here)
         plot.set_title(title)
@@ -141,25 +141,23 @@ def _level_panels(
     return panels
 
 
-def _line(plot: Plot, points: pd.DataFrame, colour: str, marker: str) -> None:
+def _line(plot: Plot, points: pd.DataFrame, color: str, marker: str) -> None:
     x = 100 * points["left"].to_numpy(float)
     mean, low, high = (100 * points[name].to_numpy(float) for name in ("mean", "low", "high"))
-    plot.fill_between(x, low, high, color=colour, alpha=_BAND, linewidth=0)
-    plot.plot(x, mean, color=colour, marker=marker, markersize=3.8, markeredgewidth=0, linewidth=1.1)
+    plot.fill_between(x, low, high, color=color, alpha=_BAND, linewidth=0)
+    plot.plot(x, mean, color=color, marker=marker, markersize=3.8, markeredgewidth=0, linewidth=1.1)
 
 
-def _curve(plot: Plot, here: pd.DataFrame, colour: str, marker: str) -> None:
+def _curve(plot: Plot, here: pd.DataFrame, color: str, marker: str) -> None:
     if here.empty:
         return
     over = here.groupby("x")["y"].agg(["min", "mean", "max"])
     x = over.index.to_numpy(float)
-    plot.fill_between(x, over["min"], over["max"], color=colour, alpha=_BAND, linewidth=0)
-    plot.plot(x, over["mean"], color=colour, linewidth=1.0)
+    plot.fill_between(x, over["min"], over["max"], color=color, alpha=_BAND, linewidth=0)
+    plot.plot(x, over["mean"], color=color, linewidth=1.0)
     ends = here.sort_values("x", kind="stable").groupby("key").tail(1)
     tests = ends.groupby("x")["test"].mean()
-    plot.plot(
-        tests.index, tests, color=colour, marker=marker, linestyle="", markersize=3.8, markeredgewidth=0
-    )
+    plot.plot(tests.index, tests, color=color, marker=marker, linestyle="", markersize=3.8, markeredgewidth=0)
 
 
 def _mark_levels(plot: Plot, here: pd.DataFrame) -> None:
@@ -184,7 +182,7 @@ def _handles(overlay: Overlay, shown: pd.Series) -> list[Line2D]:
         Line2D(
             [],
             [],
-            color=overlay.colours[value],
+            color=overlay.colors[value],
             marker=overlay.markers[value],
             markeredgewidth=0,
             label=value,

@@ -93,7 +93,7 @@ class ReportInput:
 
     @property
     def steps_per_epoch(self) -> float:
-        """Optimiser steps in an epoch, NaN if no run says so; it places "500it" among the rewind epochs."""
+        """Optimizer steps in an epoch, NaN if no run says so; it places "500it" among the rewind epochs."""
         if "steps_per_epoch" not in self.runs:
             return math.nan
         return float(pd.to_numeric(self.runs["steps_per_epoch"], errors="coerce").median())
@@ -101,7 +101,7 @@ class ReportInput:
     def parts(self) -> list[Part]:
         """The table cut into its combinations of further axes, in the order of its rows."""
         axes = self.axes
-        tickets, runs = axes.normalise(self.tickets), self._runs(axes)
+        tickets, runs = axes.normalize(self.tickets), self._runs(axes)
         kind = runs["kind"] if "kind" in runs else pd.Series("", index=runs.index)
         parts = []
         for combination in axes.combinations(self.tickets):
@@ -132,7 +132,7 @@ class ReportInput:
         runs = self.runs
         if "in_plan" in runs:
             runs = runs[[flag(value) is not False for value in runs["in_plan"]]]
-        return axes.normalise(runs)
+        return axes.normalize(runs)
 
 
 def _among(frame: pd.DataFrame, values: Mapping[str, str], *, or_empty: bool = False) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from lthsweep.report.accuracy import dense_accuracies, draw_dense, frame_plot, s
 from lthsweep.report.axes import canonical, labels, spread_pick
 from lthsweep.report.content import CONTROL_AXIS, Part, ReportInput
 from lthsweep.report.numbers import DASH, interval, percent, plural, points
-from lthsweep.report.style import MARKERS, line_colours, new_figure, note, say
+from lthsweep.report.style import MARKERS, line_colors, new_figure, note, say
 
 __all__ = ["controls_figure", "controls_section", "other_axes"]
 
@@ -43,17 +43,17 @@ def controls_figure(group: Sequence[Part], report: ReportInput) -> Figure:
     plots: list[Plot] = list(figure.subplots(1, len(rewinds), sharey=True, squeeze=False).ravel())
     handles = draw_dense(plots, dense, report.margin) if len(dense) else []
     of_rewind = labels(first.rewinds)
-    colours = line_colours(len(group))
-    for i, ((name, all_points), colour) in enumerate(zip(shown.items(), colours, strict=True)):
+    colors = line_colors(len(group))
+    for i, ((name, all_points), color) in enumerate(zip(shown.items(), colors, strict=True)):
         marker = MARKERS[i % len(MARKERS)]
         width = 1.9 if name == "ticket" else 1.2
-        look: dict[str, Any] = {"color": colour, "marker": marker, "markeredgewidth": 0, "linewidth": width}
+        look: dict[str, Any] = {"color": color, "marker": marker, "markeredgewidth": 0, "linewidth": width}
         for plot, rewind in zip(plots, rewinds, strict=True):
             line = all_points[all_points["rewind_epoch"] == rewind]
             x = 100 * line["left"].to_numpy(float)
             mean, low, high = (100 * line[column].to_numpy(float) for column in ("mean", "low", "high"))
-            plot.fill_between(x, low, high, color=colour, alpha=0.16, linewidth=0)
-            plot.plot(x, mean, color=colour, marker=marker, markersize=4, markeredgewidth=0, linewidth=width)
+            plot.fill_between(x, low, high, color=color, alpha=0.16, linewidth=0)
+            plot.plot(x, mean, color=color, marker=marker, markersize=4, markeredgewidth=0, linewidth=width)
         label = f"{name} (n = {seed_range(all_points['n'])})"
         handles.append(Line2D([], [], label=label, **look))
     for plot, rewind in zip(plots, rewinds, strict=True):
@@ -88,7 +88,7 @@ def controls_section(report: ReportInput) -> str:
     more = len(frame) - len(rows)
     rest = f"<p>{plural(more, 'more row')} in the sweep's table.</p>" if more > 0 else ""
     return (
-        '<section aria-labelledby="controls"><h2 id="controls">Ticket against controls</h2>'
+        '<section aria-labeledby="controls"><h2 id="controls">Ticket against controls</h2>'
         "<p>Test accuracy at the last epoch, paired by seed; percentage points.</p>"
         f'<div class="scroll tall" tabindex="0" role="region" aria-label="ticket against controls">'
         f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>{rest}</section>"

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from lthsweep.report.axes import labels, spread_pick
 from lthsweep.report.content import Part, ReportInput
 from lthsweep.report.numbers import plural
-from lthsweep.report.style import INK, line_colours, new_figure, note, say
+from lthsweep.report.style import INK, line_colors, new_figure, note, say
 
 __all__ = ["curves", "metric_of"]
 
@@ -45,7 +45,7 @@ def curves(part: Part, report: ReportInput) -> Figure:
     rows = math.ceil(len(panels) / columns)
     figure = new_figure(1.2 + 2.15 * columns, 0.75 + 1.75 * rows)
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-    colours = dict(zip(rewinds, line_colours(len(rewinds)), strict=True))
+    colors = dict(zip(rewinds, line_colors(len(rewinds)), strict=True))
     of_cut, of_rewind = labels(part.cuts), labels(part.rewinds)
     dense_keys = [key for key in part.dense.get("key", []) if key in keyed.index]
     handles: dict[str, Line2D] = {}
@@ -54,7 +54,7 @@ def curves(part: Part, report: ReportInput) -> Figure:
             handles[f"dense (n = {len(dense_keys)})"] = line
         here = trained[trained[cut] == value]
         for rewind in rewinds:
-            if line := _draw(plot, keyed, here["key"][here["rewind_epoch"] == rewind], colours[rewind]):
+            if line := _draw(plot, keyed, here["key"][here["rewind_epoch"] == rewind], colors[rewind]):
                 handles.setdefault(f"k = {of_rewind[rewind]}", line)
         plot.set_title(f"{cut} {of_cut[value]}", fontsize=8)
         plot.grid(axis="y")
@@ -93,7 +93,7 @@ def _by_key(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def _draw(
-    plot: Plot, keyed: pd.DataFrame, keys: Iterable[str], colour: str, *, dense: bool = False
+    plot: Plot, keyed: pd.DataFrame, keys: Iterable[str], color: str, *, dense: bool = False
 ) -> Line2D | None:
     """Mean and min–max band over the runs `keys`; returns the line, or None if they have no curve."""
     here = keyed[keyed.index.isin(list(keys))]
@@ -102,11 +102,9 @@ def _draw(
     over = here.groupby("epoch")["value"].agg(["min", "mean", "max"])
     epochs = over.index.to_numpy(float)
     look: dict[str, Any] = {"linewidth": 1.0, "linestyle": (0, (5, 2))} if dense else {"linewidth": 1.3}
-    plot.fill_between(
-        epochs, over["min"], over["max"], color=colour, alpha=0.1 if dense else 0.2, linewidth=0
-    )
+    plot.fill_between(epochs, over["min"], over["max"], color=color, alpha=0.1 if dense else 0.2, linewidth=0)
     marker = "o" if len(epochs) == 1 else ""
-    (line,) = plot.plot(epochs, over["mean"], color=colour, marker=marker, zorder=1.9 if dense else 2, **look)
+    (line,) = plot.plot(epochs, over["mean"], color=color, marker=marker, zorder=1.9 if dense else 2, **look)
     return line
 
 

@@ -1,4 +1,4 @@
-"""The heatmap: threshold or sparsity × rewind epoch, colour = difference to the dense run."""
+"""The heatmap: threshold or sparsity × rewind epoch, color = difference to the dense run."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _SPECIAL: Mapping[str, dict[str, Any]] = {
         "edgecolor": PAPER,
         "linewidth": 3.2,
         "zorder": 2.7,
-    },  # a frame shows on any colour
+    },  # a frame shows on any color
     "matches": {"facecolor": "none", "edgecolor": "#0b4a86", "linewidth": 1.3, "zorder": 2.8},
     "dead": {"facecolor": DARK, "edgecolor": LIGHT, "linewidth": 0.6, "zorder": 3},
 }
@@ -48,7 +48,7 @@ _SPECIAL: Mapping[str, dict[str, Any]] = {
 def heatmap(part: Part, report: ReportInput) -> Figure:
     """Draw one combination of further axes.
 
-    The colour scale is centred on −margin, the line that a matching ticket must not cross, and saturates at
+    The color scale is centred on −margin, the line that a matching ticket must not cross, and saturates at
     five percentage points (or ten margins) from it: a dead network would otherwise bleach all the rest.
     """
     axes, tickets, margin = report.axes, part.tickets, report.margin
@@ -82,8 +82,8 @@ def heatmap(part: Part, report: ReportInput) -> Figure:
         else:
             shade[y, x] = as_float(row.get("difference"))
             if marks:
-                colour = _UNKNOWN if math.isnan(shade[y, x]) else diverging()(norm(shade[y, x]))
-                annotate(plot, x, y, row, verdict, cell, ink=readable(colour))
+                color = _UNKNOWN if math.isnan(shade[y, x]) else diverging()(norm(shade[y, x]))
+                annotate(plot, x, y, row, verdict, cell, ink=readable(color))
         if verdict in MATCHING:
             special["halo"].append(outline(x, y, cell))
             special["matches"].append(outline(x, y, cell))
@@ -104,7 +104,7 @@ def heatmap(part: Part, report: ReportInput) -> Figure:
     plot.hlines(np.arange(1, len(cuts)) - 0.5, -0.5, len(rewinds) - 0.5, **edge)
     plot.vlines(np.arange(1, len(rewinds)) - 0.5, -0.5, len(cuts) - 0.5, **edge)
     _frame(plot, axes.cut, cuts, rewinds, cell)
-    _colourbar(figure, plot, norm, margin)
+    _colorbar(figure, plot, norm, margin)
     _legend(figure, found, _seeds(tickets) if marks else "", marks=marks)
     return figure
 
@@ -131,7 +131,7 @@ def _frame(plot: Plot, cut: str, cuts: list[str], rewinds: list[str], cell: Cell
     plot.set_ylabel("sparsity" if cut == "sparsity" else "threshold on |w|")
 
 
-def _colourbar(figure: Figure, plot: Plot, norm: Normalize, margin: float) -> None:
+def _colorbar(figure: Figure, plot: Plot, norm: Normalize, margin: float) -> None:
     bar = figure.colorbar(
         ScalarMappable(norm, diverging()),
         ax=plot,

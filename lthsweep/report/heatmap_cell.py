@@ -99,8 +99,8 @@ def _remarks(row: dict[Any, Any]) -> str:
     return ", ".join(said[:2])
 
 
-def readable(colour: tuple[float, float, float, float]) -> str:
+def readable(color: tuple[float, float, float, float]) -> str:
     """Dark or light ink, whichever has the higher contrast by the WCAG's relative luminance."""
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3]]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in color[:3]]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
     return DARK if luminance > 0.18 else LIGHT

@@ -1,4 +1,4 @@
-"""A rendered SVG file → markup for a page: no foreign addresses, own ids, the page's colours."""
+"""A rendered SVG file → markup for a page: no foreign addresses, own ids, the page's colors."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def inline_svg(svg: bytes, *, prefix: str, alt: str) -> str:
     text = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', text)
     text = re.sub(r'href="#([^"]+)"', rf'href="#{prefix}-\1"', text)
     text = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", text)
-    for colour, variable in _THEME.items():
-        text = text.replace(colour, variable)
+    for color, variable in _THEME.items():
+        text = text.replace(color, variable)
     width = re.search(r'<svg[^>]*?\bwidth="([\d.]+)pt"', text)
     style = f"width:{_ZOOM * float(width[1]) / 72:.2f}in" if width else ""
     text = re.sub(r'(<svg[^>]*?)\s(?:width|height)="[\d.]+pt"', r"\1", text)

@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from lthsweep.report.axes import labels, spread_pick
 from lthsweep.report.content import Part, ReportInput
 from lthsweep.report.numbers import count, flag
-from lthsweep.report.style import ALERT, MUTED, RULE, line_colours, new_figure, note, say
+from lthsweep.report.style import ALERT, MUTED, RULE, line_colors, new_figure, note, say
 
 __all__ = ["layer_sparsity"]
 
@@ -47,13 +47,11 @@ def layer_sparsity(part: Part, report: ReportInput) -> Figure:
     x = np.arange(len(names))
     of_cut = labels(part.cuts)
     handles = []
-    for value, colour in zip(cuts, line_colours(len(cuts)), strict=True):
+    for value, color in zip(cuts, line_colors(len(cuts)), strict=True):
         y = 100 * left[value].to_numpy(float)
-        upper.plot(
-            x, np.where(y > 0, y, 100 * floor), color=colour, marker="o", markersize=2.6, linewidth=1.1
-        )
+        upper.plot(x, np.where(y > 0, y, 100 * floor), color=color, marker="o", markersize=2.6, linewidth=1.1)
         handles.append(
-            Line2D([], [], color=colour, marker="o", markersize=3, label=f"{report.axes.cut} {of_cut[value]}")
+            Line2D([], [], color=color, marker="o", markersize=3, label=f"{report.axes.cut} {of_cut[value]}")
         )
     if len(died):
         places = sorted({names.index(layer) for layer in died["layer"]})

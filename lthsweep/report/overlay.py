@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lthsweep.report.content import CONTROL_AXIS, Part, ReportInput
-from lthsweep.report.style import MARKERS, line_colours
+from lthsweep.report.style import MARKERS, line_colors
 
 __all__ = ["Overlay", "overlays"]
 
@@ -32,9 +32,9 @@ class Overlay:
         return f"by {self.axis}" + (f", {where}" if where else "")
 
     @property
-    def colours(self) -> dict[str, str]:
-        """Value → colour of its line."""
-        return dict(zip(self.parts, line_colours(len(self.parts)), strict=True))
+    def colors(self) -> dict[str, str]:
+        """Value → color of its line."""
+        return dict(zip(self.parts, line_colors(len(self.parts)), strict=True))
 
     @property
     def markers(self) -> dict[str, str]:

@@ -59,20 +59,20 @@ def page(report: ReportInput, drawings: Sequence[Drawing], *, left_out: int = 0)
 {tiles(report)}
 </header>
 <main>
-<section aria-labelledby="best"><h2 id="best">Sparsest matching ticket per rewind epoch</h2>
+<section aria-labeledby="best"><h2 id="best">Sparsest matching ticket per rewind epoch</h2>
 {best_table(report, best)}</section>
 {notices(report)}
-<section aria-labelledby="figures"><h2 id="figures">Figures</h2>
+<section aria-labeledby="figures"><h2 id="figures">Figures</h2>
 {figures}</section>
 {controls_section(report)}
-<section aria-labelledby="table"><h2 id="table">All grid points</h2>
+<section aria-labeledby="table"><h2 id="table">All grid points</h2>
 {filters(report)}
 <div class="scroll tall" tabindex="0" role="region" aria-label="table of all grid points">
 {ticket_rows(report)}
 </div>{cut}</section>
-<section aria-labelledby="words"><h2 id="words">What the verdicts mean</h2>
+<section aria-labeledby="words"><h2 id="words">What the verdicts mean</h2>
 {_definitions(report)}</section>
-<section aria-labelledby="again"><h2 id="again">How to repeat this</h2>
+<section aria-labeledby="again"><h2 id="again">How to repeat this</h2>
 {_reproduce(report)}</section>
 </main>
 <script>

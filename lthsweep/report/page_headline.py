@@ -18,7 +18,7 @@ __all__ = ["answer", "best_table", "lead", "tiles"]
 
 def lead(report: ReportInput) -> str:
     """What was swept: description and axes with their values."""
-    axes, tickets = report.axes, report.axes.normalise(report.tickets)
+    axes, tickets = report.axes, report.axes.normalize(report.tickets)
     swept = []
     for axis in axes.names:
         values = ordered(tickets[axis], report.steps_per_epoch)
@@ -47,13 +47,13 @@ def answer(report: ReportInput, best: Sequence[Best]) -> str:
     sparsest = min(found, key=lambda row: row["_remaining"])
     text = f"The sparsest matching ticket keeps {told(sparsest)}."
     if not winning:
-        return f"{text} No ticket wins from initialisation (k = 0)."
+        return f"{text} No ticket wins from initialization (k = 0)."
     first = min(winning, key=lambda row: row["_remaining"])
     if first is sparsest:
         return (
             f"The sparsest winning ticket keeps {told(first)}; no later rewind gives a sparser matching one."
         )
-    return f"{text} From initialisation, the sparsest winning ticket keeps {told(first)}."
+    return f"{text} From initialization, the sparsest winning ticket keeps {told(first)}."
 
 
 def tiles(report: ReportInput) -> str:

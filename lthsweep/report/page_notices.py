@@ -18,7 +18,7 @@ _OPEN = 6  # a longer list starts folded
 
 def notices(report: ReportInput) -> str:
     """The section that names each of them; "" if there is nothing to be aware of."""
-    rows = report.axes.normalise(report.tickets).to_dict("records")
+    rows = report.axes.normalize(report.tickets).to_dict("records")
     audits = [_where(report, row) for row in rows if flag(row.get("audit_ok")) is False]
     dead = [
         f"{_where(report, row)}: {escape(', '.join(layers))}"
@@ -58,7 +58,7 @@ def _failed_runs(report: ReportInput) -> list[str]:
         return []
     axes = report.axes
     told = []
-    for row in axes.normalise(runs[runs["state"] == "failed"]).to_dict("records"):
+    for row in axes.normalize(runs[runs["state"] == "failed"]).to_dict("records"):
         cause = str(row.get("cause") or "") or "cause in its log"
         told.append(
             f"<code>{escape(str(row['key']))}</code> {escape(str(row.get('kind', 'run')))}, "

@@ -141,7 +141,7 @@ _LATER = (
 def ticket_rows(report: ReportInput) -> str:
     """The whole `<table>`; every text from outside is escaped."""
     axes = report.axes
-    rows = axes.normalise(report.tickets).iloc[:MAX_ROWS]
+    rows = axes.normalize(report.tickets).iloc[:MAX_ROWS]
     rows = rows.assign(_remaining=remaining(rows))
     short = {axis: labels(rows[axis]) for axis in axes.names}
     heads = [
@@ -162,7 +162,7 @@ def ticket_rows(report: ReportInput) -> str:
 def filters(report: ReportInput) -> str:
     """The form over the table, hidden until the script shows it."""
     axes = report.axes
-    rows = axes.normalise(report.tickets).iloc[:MAX_ROWS]
+    rows = axes.normalize(report.tickets).iloc[:MAX_ROWS]
     boxes = "".join(
         f'<label><input type="checkbox" name="verdict" value="{name}">{verdict_badge(name)}</label>'
         for name in VERDICTS

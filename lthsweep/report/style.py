@@ -35,7 +35,7 @@ __all__ = [
     "Rendered",
     "diverging",
     "glyph",
-    "line_colours",
+    "line_colors",
     "new_figure",
     "note",
     "paper_style",
@@ -49,7 +49,7 @@ MUTED = "#666c75"
 RULE = "#d3d7dc"
 PAPER = "#ffffff"
 
-DARK, LIGHT = "#0e1012", "#fcfcfd"  # text on a coloured cell: the same in both themes
+DARK, LIGHT = "#0e1012", "#fcfcfd"  # text on a colored cell: the same in both themes
 FAILED = "#50555d"
 ALERT = "#cc3d00"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
@@ -59,7 +59,7 @@ _CATEGORIES = ("#0072b2", "#e08e00", "#009e73", "#cc79a7", "#d55e00")
 _ORDINAL = LinearSegmentedColormap.from_list(
     "ordinal", ["#2b6cc4", "#1a9aa8", "#3fae5a", "#d9a514", "#e0701a", "#c2398a"]
 )
-# Orange against blue: the pair that all common kinds of colour blindness tell apart.
+# Orange against blue: the pair that all common kinds of color blindness tell apart.
 _DIVERGING = [
     "#7f2704",
     "#c8540f",
@@ -159,8 +159,8 @@ def diverging() -> LinearSegmentedColormap:
     return LinearSegmentedColormap.from_list("below-above", _DIVERGING)
 
 
-def line_colours(number: int) -> list[str]:
-    """Colours for `number` lines: five that anybody can tell apart, beyond that an ordered scale."""
+def line_colors(number: int) -> list[str]:
+    """Colors for `number` lines: five that anybody can tell apart, beyond that an ordered scale."""
     if number <= len(_CATEGORIES):
         return list(_CATEGORIES[:number])
     return [to_hex(_ORDINAL(i / (number - 1))) for i in range(number)]

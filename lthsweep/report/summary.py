@@ -82,7 +82,7 @@ def sparsest_matching(tickets: pd.DataFrame, steps_per_epoch: float = math.nan) 
     The dense network (all weights remaining) is no ticket. Of equally sparse ones the more accurate is named.
     """
     axes = Axes.of(tickets)
-    rows = axes.normalise(tickets)
+    rows = axes.normalize(tickets)
     rewinds = ordered(rows["rewind_epoch"], steps_per_epoch)
     label = labels(rewinds)
     rows = rows.assign(_remaining=remaining(rows), _verdict=[verdict_of(v) for v in rows["verdict"]])

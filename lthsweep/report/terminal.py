@@ -1,4 +1,4 @@
-"""The winning-ticket table on a terminal: 100 columns, words before colours, nothing left out silently."""
+"""The winning-ticket table on a terminal: 100 columns, words before colors, nothing left out silently."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def ticket_table(tickets: pd.DataFrame, *, title: str = "", limit: int | None = 
         table.add_column(escape(column.heading), justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     table.add_column("remarks", min_width=0 if axes.further else 13)
-    shown = axes.normalise(tickets).iloc[:limit]
+    shown = axes.normalize(tickets).iloc[:limit]
     shown = shown.assign(_remaining=remaining(shown))
     short = {axis: labels(shown[axis]) for axis in axes.names}
     for row in shown.to_dict("records"):

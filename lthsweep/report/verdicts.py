@@ -1,4 +1,4 @@
-"""The six verdicts of a grid point: what each means, its mark, its colours; one place for all renderings."""
+"""The six verdicts of a grid point: what each means, its mark, its colors; one place for all renderings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Verdict:
 
     Attributes:
         mark: one character that DejaVu Sans has, so that a figure needs no other font.
-        terminal: a rich style; the word is always printed too, so nothing hangs on colour.
+        terminal: a rich style; the word is always printed too, so nothing hangs on color.
         meaning: a sentence with `{margin}` and `{confidence}` to fill in.
     """
 
@@ -27,7 +27,7 @@ VERDICTS: Mapping[str, Verdict] = {
     "winning": Verdict(
         "★",
         "bold green",
-        "Matching, and its surviving weights went back to initialisation (k = 0): a winning ticket in the "
+        "Matching, and its surviving weights went back to initialization (k = 0): a winning ticket in the "
         "sense of Frankle & Carbin (2019).",
     ),
     "matching": Verdict(

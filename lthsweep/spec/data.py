@@ -46,7 +46,7 @@ class _Data(_Samples):
     """What a network has to read: "images" (sounds are packed as some) or "texts"."""
 
     padding: Whole = Field(4, ge=0, le=512, description="Pixels of border from which a random crop is cut.")
-    normalise: Literal["dataset", "none"] = Field(
+    normalize: Literal["dataset", "none"] = Field(
         "dataset",
         description="dataset shifts and scales each channel by mean and deviation of the training images.",
     )

@@ -193,7 +193,7 @@ class GridSpec(Table):
         ),
     ] = Field(
         (0,),
-        description="Where in the dense run the surviving weights return to; 0 is initialisation. "
+        description="Where in the dense run the surviving weights return to; 0 is initialization. "
         "Below train.epochs.",
     )
     seed: Annotated[
@@ -201,7 +201,7 @@ class GridSpec(Table):
         *_AXIS,
         Allowed("a list of whole numbers >= 0 and < 2^63", "a whole number >= 0 and < 2^63"),
     ] = Field(
-        (0,), description="Replicates: each seed is a dense run with initialisation and order of its own."
+        (0,), description="Replicates: each seed is a dense run with initialization and order of its own."
     )
 
     @model_validator(mode="before")

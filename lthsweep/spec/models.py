@@ -69,7 +69,7 @@ class ResNetSpec(_Model):
 
 
 class VGGSpec(_Model):
-    """VGG for CIFAR: batch normalisation, one linear layer (Simonyan & Zisserman 2015, arXiv:1409.1556)."""
+    """VGG for CIFAR: batch normalization, one linear layer (Simonyan & Zisserman 2015, arXiv:1409.1556)."""
 
     name: Literal["vgg11", "vgg13", "vgg16", "vgg19"] = Field(description="The network, by depth.")
 
@@ -94,7 +94,7 @@ class TextCNNSpec(_Model):
 
     name: Literal["text_cnn"] = Field("text_cnn", description="The network.")
     embedding: Whole = Field(
-        128, ge=1, le=4096, description="Numbers per token, learnt from nothing and never pruned."
+        128, ge=1, le=4096, description="Numbers per token, learned from nothing and never pruned."
     )
     filters: Whole = Field(100, ge=1, le=4096, description="Filters of each of the widths 3, 4 and 5.")
     dropout: Number = Field(0.5, ge=0, lt=1, description="Dropout before the last layer.")

@@ -26,7 +26,7 @@ class PruneSpec(Table):
     method: Literal["magnitude", "random", "snip", "synflow", "filter"] = Field(
         "magnitude",
         description="magnitude drops the smallest weights of the trained network; random any; snip and synflow "
-        "choose at initialisation, before any training; filter takes whole filters out, so that the network shrinks.",
+        "choose at initialization, before any training; filter takes whole filters out, so that the network shrinks.",
     )
     scope: Literal["global", "layer"] = Field(
         "global",

@@ -8,7 +8,7 @@ steps, and between them two who both found the owner dead may each remove the ot
 is ever removed while the run is unfinished: claims form a chain. `<key>.json` is generation 0; who finds the
 owner of generation n dead, or released by its owner, links generation n + 1, and a link succeeds for one
 only. The last generation owns the run. The chain grows by a file per interruption and goes when the record is
-there, and only then: a straggler that starts a fresh chain afterwards finds the record, and leaves.
+there, and only then: a straggler that starts a fresh chain afterward finds the record, and leaves.
 
 An owner is dead if it is known to have ended (`lthsweep.store.owners`), or, where that cannot be told, if its
 heartbeat, the time of modification of its claim, is too old. Ages are taken between times that the same file server

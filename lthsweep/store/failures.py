@@ -20,12 +20,12 @@ __all__ = [
     "GAVE_UP",
     "Failure",
     "clear_failure",
-    "is_cancelled",
+    "is_canceled",
     "read_failures",
     "record_failure",
 ]
 
-CANCELLED = "CancelledError"
+CANCELLED = "CanceledError"
 """Kind of the failure of a run that somebody does not want any more."""
 
 GAVE_UP = "GaveUp"
@@ -90,8 +90,8 @@ def clear_failure(sweep: SweepDir, key: str) -> None:
     sweep.failure(key).unlink(missing_ok=True)
 
 
-def is_cancelled(sweep: SweepDir, key: str) -> bool:
-    """Whether somebody cancelled a run; costs a look at one file."""
+def is_canceled(sweep: SweepDir, key: str) -> bool:
+    """Whether somebody canceled a run; costs a look at one file."""
     path = sweep.failure(key)
     failure = _read(path) if path.exists() else None
     return failure is not None and failure.kind == CANCELLED

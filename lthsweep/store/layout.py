@@ -114,7 +114,7 @@ class SweepDir:
         return self.weights_of(key) / checked_name(name)
 
     def snapshot(self, key: str, step: int) -> Path:
-        """Weights and optimiser state of a dense run after `step` iterations."""
+        """Weights and optimizer state of a dense run after `step` iterations."""
         return self.weights_of(key) / f"step-{step:08d}.safetensors"
 
     def snapshot_steps(self, key: str) -> list[int]:

@@ -1,1 +1,1 @@
-"""One training: optimisers, schedules, step loop, evaluation, resumable state. Knows nothing of sweeps."""
+"""One training: optimizers, schedules, step loop, evaluation, resumable state. Knows nothing of sweeps."""

@@ -54,7 +54,7 @@ def _common(training: Training) -> dict[str, Any]:
             name for name, weight in training.model.named_parameters() if not weight.requires_grad
         ],
         "masked layers": list(training.multipliers),
-        "what their optimisers remember": {
+        "what their optimizers remember": {
             name: {entry: float(value) if entry == "step" else None for entry, value in state[weight].items()}
             for name, weight in training.model.named_parameters()
             if weight in state

@@ -1,9 +1,9 @@
 """Several trainings as one: networks that differ in weights and masks alone take their steps as one batched model.
 
-Parameters, buffers, masks and optimiser states lie side by side, member by member along a first dimension, and each
+Parameters, buffers, masks and optimizer states lie side by side, member by member along a first dimension, and each
 member's own tensors are views of them: its state, its validation and its checkpoints are those of any training. The
 networks are batched by `torch.func` (Horace & Zou, functorch 2021), with no change to their code; each has BatchNorm
-statistics of its own. The gradient of the sum of the members' losses is to each its own, and optimisers are
+statistics of its own. The gradient of the sum of the members' losses is to each its own, and optimizers are
 elementwise. So every member computes what it would alone, up to the rounding of other kernels (docs/fusing.md).
 """
 
@@ -57,7 +57,7 @@ def run_together(trainings: Sequence[Training], between_steps: Sequence[BetweenS
 
 
 class Bundle(Team):
-    """A team whose members live in each other's neighbourhood, from `with Bundle(trainings) as bundle` to its end.
+    """A team whose members live in each other's neighborhood, from `with Bundle(trainings) as bundle` to its end.
 
     Args:
         trainings: as for `run_together`. They may be read at any time, but not be restored or run.
@@ -117,7 +117,7 @@ class Bundle(Team):
                 training.sums = Sums([training.progress])
 
     def step(self, images: Tensor, labels: Tensor, rate: float) -> Outcome:
-        """As of any team; what the optimiser has begun to remember is handed to the members."""
+        """As of any team; what the optimizer has begun to remember is handed to the members."""
         known = len(self.optimizer.state)
         outcome = super().step(images, labels, rate)
         if len(self.optimizer.state) != known:

@@ -1,7 +1,7 @@
-"""torch's optimisers without what `torch.compile` needs of them.
+"""torch's optimizers without what `torch.compile` needs of them.
 
-torch wraps methods of its optimisers so that a compiler can break its graphs there. The wrappers import the compiler, a
-thousand modules with sympy among them, when the first optimiser is made: more than a second of processor time of
+torch wraps methods of its optimizers so that a compiler can break its graphs there. The wrappers import the compiler, a
+thousand modules with sympy among them, when the first optimizer is made: more than a second of processor time of
 every worker at its start. Steps here are never traced, so they go to what is wrapped, which computes the same.
 """
 
@@ -18,7 +18,7 @@ Kind = TypeVar("Kind", bound=torch.optim.Optimizer)
 
 
 def eager(kind: type[Kind]) -> type[Kind]:
-    """A class of optimisers that takes the same steps, of the same name; not to be used inside of `torch.compile`.
+    """A class of optimizers that takes the same steps, of the same name; not to be used inside of `torch.compile`.
 
     Args:
         kind: of `torch.optim`, not differentiable.

@@ -2,7 +2,7 @@
 
 Nothing the loop needs is hidden in a generator's state. Order and augmentation come from (seed, epoch, sample), the
 learning rate from the step, and random layers are re-seeded before each step from (seed, step). So models,
-optimisers and `Progress` are all there is to save. Nothing in a step waits for the device.
+optimizers and `Progress` are all there is to save. Nothing in a step waits for the device.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A list of layers that can be batched would be too long today and wrong tomorrow. So two copies of the network take one
 step alone and one as a bundle, and losses, gradients, statistics and scores are compared: a layer that cannot be
-batched, draws other random numbers then, or depends on its neighbour shows.
+batched, draws other random numbers then, or depends on its neighbor shows.
 """
 
 from __future__ import annotations

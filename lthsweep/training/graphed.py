@@ -2,7 +2,7 @@
 
 A small network's step takes as long as the processor takes to launch its kernels, one after the other. A graph holds
 forward pass, loss, backward pass and masks of a training whose tensors stay where they are; a batch is copied into it,
-and it is launched whole. The optimiser's step stays outside: fused it is a launch or a few, and its learning rate is a
+and it is launched whole. The optimizer's step stays outside: fused it is a launch or a few, and its learning rate is a
 number of Python's, which a graph would freeze.
 
 Numbers: a graph launches the kernels that the step launched while it was captured, in the same order, so it is neither
@@ -61,11 +61,11 @@ def graphed(
         images: of a batch, on the device. All batches have its shape.
         labels: of the same batch.
         parameters: those whose `.grad` is filled.
-        buffers: what a call changes besides, such as statistics of BatchNorm; afterwards as they were.
+        buffers: what a call changes besides, such as statistics of BatchNorm; afterward as they were.
         precision: of the forward pass; with it goes how far a graph may be off.
 
     Returns:
-        A function that is to be called on the same stream as the optimiser; it gives new tensors at each call, and
+        A function that is to be called on the same stream as the optimizer; it gives new tensors at each call, and
         leaves gradients in tensors that the next call overwrites.
     """
     if images.device.type != "cuda":
@@ -164,7 +164,7 @@ def _check(
 ) -> None:
     """Both must give the same for a batch that the graph has not seen, from the same random numbers.
 
-    Images against labels of their neighbours: so the gradients are large wherever training stands.
+    Images against labels of their neighbors: so the gradients are large wherever training stands.
     """
     shifted = images.roll(1, 0)
     state = torch.cuda.get_rng_state(images.device)

@@ -1,4 +1,4 @@
-"""Group lasso over filters: λ Σ_g √|g| ‖w_g‖₂ joins the loss, as a proximal step after each step of the optimiser.
+"""Group lasso over filters: λ Σ_g √|g| ‖w_g‖₂ joins the loss, as a proximal step after each step of the optimizer.
 
 Yuan & Lin, J. R. Stat. Soc. B 68 (2006), equation 2.1; over the filters of a network Wen et al., NeurIPS 2016,
 arXiv:1608.03665, equation 4. A group is all that makes one feature map: rows of the layers that a shortcut couples,
@@ -83,7 +83,7 @@ class GroupLasso:
 
     @torch.no_grad()
     def step(self, rate: float) -> None:
-        """Shrink every group, after an optimiser step at this learning rate."""
+        """Shrink every group, after an optimizer step at this learning rate."""
         for members, root_sizes in self._families:
             soft_threshold(members, rate * self._strength * root_sizes)
 

@@ -1,6 +1,6 @@
 """One training that may be stopped after any step and continued bit for bit.
 
-Model, optimiser and `Progress` are all there is to save; `lthsweep.training.epochs` says why.
+Model, optimizer and `Progress` are all there is to save; `lthsweep.training.epochs` says why.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class TrainingData:
 
 
 class Training:
-    """Model, optimiser and progress of one training.
+    """Model, optimizer and progress of one training.
 
     Args:
         model: on its device, in its memory format, holding the weights to start from.
@@ -49,7 +49,7 @@ class Training:
         start_step: steps already behind these weights: 0, or the ticket's rewind step.
         masks: parameter name → bool tensor, True where kept; pruned weights stay exactly zero.
         learning_rate: if given, the constant rate of every step (fine-tuning) in place of the schedule.
-        lasso: a penalty over the filters of this very model; its step follows each of the optimiser's.
+        lasso: a penalty over the filters of this very model; its step follows each of the optimizer's.
 
     Attributes:
         pace: None walks through the schedule step by step, to its end. May be set between two steps.

@@ -1,7 +1,7 @@
-"""Optimisers by name, and their state as named arrays.
+"""Optimizers by name, and their state as named arrays.
 
 torch's own implementations. Their state is kept by parameter name, not by position, so that a snapshot can be
-read without building the optimiser and a ticket can take over the momenta of surviving weights only.
+read without building the optimizer and a ticket can take over the momenta of surviving weights only.
 """
 
 from __future__ import annotations
@@ -62,12 +62,12 @@ OPTIMIZERS: Mapping[str, Callable[[Parameters, Mapping[str, Any]], torch.optim.O
 
 
 def build_optimizer(model: nn.Module, options: Mapping[str, Any]) -> torch.optim.Optimizer:
-    """The optimiser of the `train.optimizer` table over all parameters of the model."""
+    """The optimizer of the `train.optimizer` table over all parameters of the model."""
     return optimizer_over(model.parameters(), options)
 
 
 def optimizer_over(parameters: Parameters, options: Mapping[str, Any]) -> torch.optim.Optimizer:
-    """The optimiser of the `train.optimizer` table over some tensors."""
+    """The optimizer of the `train.optimizer` table over some tensors."""
     return look_up("optimizer", options["name"], OPTIMIZERS)(parameters, options)
 
 
@@ -84,7 +84,7 @@ def optimizer_state(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[
 def restore_optimizer(
     optimizer: torch.optim.Optimizer, model: nn.Module, state: Mapping[str, torch.Tensor]
 ) -> None:
-    """Put a state made by `optimizer_state` into an optimiser of the same kind over the same model.
+    """Put a state made by `optimizer_state` into an optimizer of the same kind over the same model.
 
     Raises:
         TrainingError: if the state is of a parameter that the model has not.
@@ -109,5 +109,5 @@ def restore_optimizer(
 
 
 def _on_device(optimizer: torch.optim.Optimizer) -> bool:
-    """Fused optimisers count their steps on the parameters' device."""
+    """Fused optimizers count their steps on the parameters' device."""
     return bool(optimizer.defaults.get("fused") or optimizer.defaults.get("capturable"))

@@ -18,8 +18,8 @@ class CurveRow:
     none.
 
     Attributes:
-        epoch: epochs completed since initialisation, so a ticket rewound to k starts at k + 1.
-        step: optimiser steps made since initialisation.
+        epoch: epochs completed since initialization, so a ticket rewound to k starts at k + 1.
+        step: optimizer steps made since initialization.
         lr: learning rate of the epoch's last step.
         seconds: training and validation of this epoch; the wall clock, summed over interruptions.
     """
@@ -39,7 +39,7 @@ class Progress:
     """The counters of one training; mutable, owned by its `Training`.
 
     Attributes:
-        step: optimiser steps made since initialisation (a ticket starts at its rewind step).
+        step: optimizer steps made since initialization (a ticket starts at its rewind step).
         curves: the epochs completed.
         loss_sum, correct, seen: sums over the samples of the epoch that is under way.
         best_epoch, best_accuracy: the first epoch of the best validation accuracy so far; 0 and -inf before

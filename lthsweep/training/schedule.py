@@ -46,7 +46,7 @@ SCHEDULES: Mapping[str, Callable[[Mapping[str, Any], float, float, int], float]]
 def learning_rate_factor(
     options: Mapping[str, Any], step: float, *, steps_per_epoch: int, epochs: int
 ) -> float:
-    """The factor on the base learning rate with which optimiser step number `step` is made.
+    """The factor on the base learning rate with which optimizer step number `step` is made.
 
     Args:
         options: the schedule's table: `name`, its own keys, and `warmup` in epochs (may be a fraction),

@@ -1,6 +1,6 @@
 """What one step computes: the loss of a batch, and from it the masked gradient of every parameter.
 
-The optimiser is not part of it. So the same callable may be the network of one training, several networks as one
+The optimizer is not part of it. So the same callable may be the network of one training, several networks as one
 (`lthsweep.training.bundle`), or a recording of either on a GPU.
 """
 
@@ -54,7 +54,7 @@ def gradients_of(
 ) -> Gradients:
     """The gradients of a loss, or of the sum of several.
 
-    Pruned weights and their momenta are zero at the start of a training. With a gradient of zero every optimiser here
+    Pruned weights and their momenta are zero at the start of a training. With a gradient of zero every optimizer here
     leaves them there (decay of zero is zero), so that the weights need no multiplication of their own: a tenth of a
     step of LeNet. The loop looks once an epoch whether it is so.
 

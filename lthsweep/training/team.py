@@ -1,7 +1,7 @@
 """Who takes the steps of a training loop: one training, or several at once.
 
 What they share is here: parameters by name (of several members stacked along a first dimension), their masks, an
-optimiser that is elementwise and so does not know the difference, and looks at the weights after each epoch.
+optimizer that is elementwise and so does not know the difference, and looks at the weights after each epoch.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Team(ABC):
         )
 
     def step(self, images: Tensor, labels: Tensor, rate: float) -> Outcome:
-        """One step of the optimiser at a learning rate."""
+        """One step of the optimizer at a learning rate."""
         assert self._gradients is not None  # `begin` comes first
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -101,7 +101,7 @@ class Team(ABC):
 
     @torch.no_grad()
     def check_pruned(self) -> None:
-        """Masked gradients hold pruned weights at zero with every optimiser here; look whether it is so.
+        """Masked gradients hold pruned weights at zero with every optimizer here; look whether it is so.
 
         Raises:
             TrainingError: if a pruned weight is not zero.
@@ -120,7 +120,7 @@ class Team(ABC):
 
 
 class Alone(Team):
-    """A team of one: the training's own model and optimiser."""
+    """A team of one: the training's own model and optimizer."""
 
     def __init__(self, training: Training) -> None:
         self._training = training

@@ -69,7 +69,7 @@ def choices() -> list[Choice]:
         *_in_bf16(narrow, side=16, steps=10),
         *_in_bf16({"name": "mobilenet_v2", "width": 1.0, "strides": "cifar"}, side=32, steps=2),
         Choice(
-            "a process with an optimiser: ours, or as torch comes",
+            "a process with an optimizer: ours, or as torch comes",
             _process(_IMPORTS + _OURS + _STEP),
             _process(_IMPORTS + _TORCHS + _STEP),
         ),
@@ -119,7 +119,7 @@ def _network(options: dict[str, Any], side: int) -> nn.Module:
 
 
 def _stepping(network: nn.Module, side: int, *, steps: int = 10, bf16: bool = False) -> Act:
-    """Steps of 64 images without an optimiser."""
+    """Steps of 64 images without an optimizer."""
     images = torch.randn(64, 3, side, side).to(memory_format=torch.channels_last)
     labels = torch.arange(64) % 10
 

@@ -124,7 +124,7 @@ class Rig:
             seed=0,
             augment=case.augment,
             padding=4,
-            normalise="dataset",
+            normalize="dataset",
             device=device,
         )
         self._data = TrainingData(train, lambda: iter(()))

@@ -75,7 +75,7 @@ def test_killed_at_any_system_call_the_file_is_old_whole_new_or_absent(tmp_path,
     for name, nth in calls:
         folder = tmp_path / f"{name}-{nth}"
         folder.mkdir()
-        (folder / "neighbour").write_bytes(OLD)
+        (folder / "neighbor").write_bytes(OLD)
         if before is not None:
             (folder / "file").write_bytes(before)
 
@@ -93,8 +93,8 @@ def test_killed_at_any_system_call_the_file_is_old_whole_new_or_absent(tmp_path,
         else:
             assert commit_new(folder / "file", b"next") is (found is None)
         sweep_temps(folder, -1e9)
-        assert names(folder) == ["file", "neighbour"]
-        assert content(folder / "neighbour") == OLD
+        assert names(folder) == ["file", "neighbor"]
+        assert content(folder / "neighbor") == OLD
         assert content(folder / "file") == (NEW if verb != "replace" and found == NEW else b"next")
 
     assert states == sorted(states)  # once there, it stays

@@ -22,7 +22,7 @@ LEAD = {"kaiming_normal": 0.02, "xavier_normal": 0.0}
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory):
-    """Four seeds of two initialisations; kaiming is two points ahead, but for noise of a tenth of a point."""
+    """Four seeds of two initializations; kaiming is two points ahead, but for noise of a tenth of a point."""
     plan = make_plan(sparsity=[0.5, 0.9], rewind_epoch=[0], seed=[0, 1, 2, 3], **{"model.init": list(LEAD)})
     sweep = SweepDir(tmp_path_factory.mktemp("compared") / "small").create()
     replace(sweep.sweep_toml, dump_spec(plan.spec).encode())

@@ -119,13 +119,13 @@ def test_status_names_failures_and_what_they_block_and_leaves_with_1(sweep, keys
     assert f"blocked   {keys[4][:8]} ticket sparsity 0.8 rewind 1 seed 0: by dense seed 0" in said.stdout
 
 
-def test_a_cancelled_run_is_no_failure(sweep, keys, ask):
+def test_a_canceled_run_is_no_failure(sweep, keys, ask):
     failures.record_failure(sweep, keys[1], failures.Failure("somebody", kind=failures.CANCELLED))
 
     said = ask("status", sweep.path)
 
     assert said.returncode == 3
-    assert "1 cancelled" in said.stdout
+    assert "1 canceled" in said.stdout
 
 
 def test_status_says_why_slurm_has_not_started_a_job_and_who_comes_after(sweep, keys, ask):

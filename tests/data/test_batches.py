@@ -40,7 +40,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (40, 7, 6, 3), dtype=np.uint8
 PACKED = packed_of(IMAGES)
 
 
-def batches(packed=PACKED, indices=None, *, batch_size=8, seed=1, augment="crop-flip", normalise="dataset"):
+def batches(packed=PACKED, indices=None, *, batch_size=8, seed=1, augment="crop-flip", normalize="dataset"):
     chosen = np.arange(len(packed.train_images)) if indices is None else indices
     return TrainBatches(
         packed,
@@ -49,7 +49,7 @@ def batches(packed=PACKED, indices=None, *, batch_size=8, seed=1, augment="crop-
         seed=seed,
         augment=augment,
         padding=2,
-        normalise=normalise,
+        normalize=normalize,
         device="cpu",
     )
 
@@ -166,7 +166,7 @@ from lthsweep.data.pack import open_packed
 
 packed = open_packed({"name": "digits", "size": 8}, cache=Path(sys.argv[1]))
 source = TrainBatches(packed, np.arange(200), batch_size=64, seed=5, augment="crop-flip", padding=1,
-                      normalise="dataset", device="cpu")
+                      normalize="dataset", device="cpu")
 digest = hashlib.sha256()
 for x, y in source.epoch(3):
     digest.update(x.numpy().tobytes() + y.numpy().tobytes())
@@ -184,7 +184,7 @@ def test_another_process_makes_the_same_batches(digits_cache):
         seed=5,
         augment="crop-flip",
         padding=1,
-        normalise="dataset",
+        normalize="dataset",
         device="cpu",
     )
     digest = hashlib.sha256()
@@ -218,11 +218,11 @@ def test_no_batch_waits_for_its_device():
         seed=1,
         augment="crop-flip",
         padding=2,
-        normalise="dataset",
+        normalize="dataset",
         device="meta",
     )
     evaluation = evaluation_batches(
-        IMAGES, np.arange(40), PACKED, batch_size=8, normalise="dataset", device="meta"
+        IMAGES, np.arange(40), PACKED, batch_size=8, normalize="dataset", device="meta"
     )
 
     for x, y in [*source.epoch(0), *evaluation]:
@@ -232,7 +232,7 @@ def test_no_batch_waits_for_its_device():
 def test_evaluation_keeps_the_order_and_the_last_image():
     """Every image counts once, also where the last batch holds one only."""
     pairs = list(
-        evaluation_batches(IMAGES[:17], np.arange(17), PACKED, batch_size=8, normalise="none", device="cpu")
+        evaluation_batches(IMAGES[:17], np.arange(17), PACKED, batch_size=8, normalize="none", device="cpu")
     )
 
     assert [len(y) for _, y in pairs] == [8, 8, 1]
@@ -245,7 +245,7 @@ def test_evaluation_takes_tensors_that_are_resident_already():
     """On a GPU the test set is moved once, not at each epoch."""
     pixels, classes = resident(IMAGES, "cpu"), resident(np.arange(40), "cpu")
 
-    x, y = next(evaluation_batches(pixels, classes, PACKED, batch_size=40, normalise="dataset", device="cpu"))
+    x, y = next(evaluation_batches(pixels, classes, PACKED, batch_size=40, normalize="dataset", device="cpu"))
 
     assert y.data_ptr() == classes.data_ptr()
     torch.testing.assert_close(
@@ -269,11 +269,11 @@ def test_constant_channel_becomes_zero():
     torch.testing.assert_close(x, torch.zeros(4, 1, 3, 3), rtol=0, atol=1e-7)
 
 
-def test_values_without_normalisation_run_from_zero_to_one():
+def test_values_without_normalization_run_from_zero_to_one():
     """Exactly: 255 is 1.0, not one rounding above it."""
     packed = packed_of(np.array([0, 255, 0, 255], np.uint8).reshape(4, 1, 1, 1))
 
-    x, _ = next(batches(packed, batch_size=4, augment="none", normalise="none").epoch(0))
+    x, _ = next(batches(packed, batch_size=4, augment="none", normalize="none").epoch(0))
 
     assert sorted(x.flatten().tolist()) == [0.0, 0.0, 1.0, 1.0]
 
@@ -290,11 +290,11 @@ def test_mistaken_arguments_are_refused():
     with pytest.raises(DataError, match="another run"):
         batches().epoch(0, 6)
     with pytest.raises(UnknownNameError, match="dataset"):
-        batches(normalise="datasets")
+        batches(normalize="datasets")
     with pytest.raises(DataError, match="batches of 0"):
-        evaluation_batches(IMAGES, np.arange(40), PACKED, batch_size=0, normalise="none", device="cpu")
+        evaluation_batches(IMAGES, np.arange(40), PACKED, batch_size=0, normalize="none", device="cpu")
     with pytest.raises(DataError, match="39 labels"):
-        evaluation_batches(IMAGES, np.arange(39), PACKED, batch_size=8, normalise="none", device="cpu")
+        evaluation_batches(IMAGES, np.arange(39), PACKED, batch_size=8, normalize="none", device="cpu")
 
 
 TEXTS = Packed(
@@ -313,15 +313,15 @@ TEXTS = Packed(
 
 
 def test_batches_of_texts_are_their_numbers_in_the_order_of_the_epoch():
-    """Up to the largest that 16 bits hold; neither scaled nor normalised."""
-    x, y = epoch_of(batches(TEXTS, augment="none", normalise="none"), 2)
+    """Up to the largest that 16 bits hold; neither scaled nor normalized."""
+    x, y = epoch_of(batches(TEXTS, augment="none", normalize="none"), 2)
 
     order = epoch_order(1, 2, np.arange(40))
     assert x.dtype == torch.int64
     assert (x.numpy() == TEXTS.train_images[order]).all()
     assert (y.numpy() == TEXTS.train_labels[order]).all()
     [(tested, _)] = evaluation_batches(
-        TEXTS.test_images, TEXTS.test_labels, TEXTS, batch_size=9, normalise="none", device="cpu"
+        TEXTS.test_images, TEXTS.test_labels, TEXTS, batch_size=9, normalize="none", device="cpu"
     )
     assert (tested == 65_535).all()
 
@@ -337,7 +337,7 @@ def test_a_shift_moves_along_the_width_alone():
     order = epoch_order(1, 3, np.arange(40))
     _, dx, _ = crop_flip(1, 3, order, padding=2, flip=False)
 
-    x, _ = epoch_of(batches(augment="shift", normalise="none"), 3)
+    x, _ = epoch_of(batches(augment="shift", normalize="none"), 3)
 
     padded = np.pad(IMAGES, ((0, 0), (0, 0), (2, 2), (0, 0)))
     for row, sample in enumerate(order):

@@ -133,7 +133,7 @@ def test_file_that_is_neither_folder_nor_zip_is_refused(tmp_path):
         trees.open_tree(tmp_path / "data.rar")
 
 
-def test_picture_is_cut_to_its_centre(make_picture):
+def test_picture_is_cut_to_its_center(make_picture):
     """The largest centred square is what remains of a wide image."""
     wide = Image.new("RGB", (30, 10), (255, 0, 0))
     wide.paste((0, 255, 0), (10, 0, 20, 10))
@@ -156,11 +156,11 @@ def test_picture_of_the_right_size_keeps_its_pixels():
 
 
 def test_grey_picture_becomes_rgb():
-    """Some images of most collections are grey."""
+    """Some images of most collections are gray."""
     stream = io.BytesIO()
     Image.new("L", (8, 8), 77).save(stream, "JPEG")
 
-    assert (decode_picture(stream.getvalue(), 8, "grey.jpg") == 77).all()
+    assert (decode_picture(stream.getvalue(), 8, "gray.jpg") == 77).all()
 
 
 def test_picture_that_declares_too_many_pixels_is_refused():

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lthsweep.data.log_mel import band_centres, fourier_points, log_mel, mel_bands
+from lthsweep.data.log_mel import band_centers, fourier_points, log_mel, mel_bands
 from lthsweep.errors import DataError
 
 RATE, WINDOW, HOP, MELS = 16_000, 400, 160, 64
 BANDS = mel_bands(MELS, RATE, WINDOW)
-CENTRES = band_centres(MELS, RATE)[1:-1]
+CENTRES = band_centers(MELS, RATE)[1:-1]
 
 
 def tone(frequency, amplitude=1.0, seconds=0.2):
@@ -59,8 +59,8 @@ def test_bands_are_triangles_on_the_mel_scale(mels, rate, window):
 def test_a_thousand_hertz_are_a_thousand_mels():
     """The point on which the scale is fixed."""
     assert 2595 * math.log10(1 + 1000 / 700) == pytest.approx(1000, abs=0.1)
-    assert band_centres(9, 16_000)[0] == 0
-    assert band_centres(9, 16_000)[-1] == pytest.approx(8000)
+    assert band_centers(9, 16_000)[0] == 0
+    assert band_centers(9, 16_000)[-1] == pytest.approx(8000)
 
 
 @given(st.floats(CENTRES[4], CENTRES[-4]))

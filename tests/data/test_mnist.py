@@ -72,7 +72,7 @@ def test_images_and_labels_of_different_number_are_refused(tmp_path, write_mnist
 
 @pytest.mark.realdata
 def test_real_mnist_has_its_published_statistics(real_root, tmp_path):
-    """Mean 0.1307 and deviation 0.3081 are the numbers everybody normalises with."""
+    """Mean 0.1307 and deviation 0.3081 are the numbers everybody normalizes with."""
     options = {"name": "mnist"}
 
     packed = prepare(options, root=real_root, cache=tmp_path)

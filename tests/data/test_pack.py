@@ -43,7 +43,7 @@ def test_pack_gives_back_what_was_read(packed, tmp_path, write_mnist):
 
 @pytest.mark.parametrize(
     "extra",
-    [{"validation": 7}, {"augment": "crop-flip"}, {"padding": 2}, {"normalise": "none"}, {"label": "x"}],
+    [{"validation": 7}, {"augment": "crop-flip"}, {"padding": 2}, {"normalize": "none"}, {"label": "x"}],
 )
 def test_options_that_move_no_pixel_share_the_pack(tmp_path, extra):
     """Otherwise a grid over the validation split would fill the disk."""

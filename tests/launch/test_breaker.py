@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lthsweep.launch.slurm.breaker import NodeEnd, bad_nodes, normalised, trips
+from lthsweep.launch.slurm.breaker import NodeEnd, bad_nodes, normalized, trips
 
 NO_SPACE = "StoreError: cannot write /n/scratch/lab/{key}.h5: No space left on device"
 
@@ -63,7 +63,7 @@ def test_a_cause_of_several_lines_is_told_in_one():
     ],
 )
 def test_what_changes_from_run_to_run_makes_no_difference(one, other):
-    assert normalised(one) == normalised(other)
+    assert normalized(one) == normalized(other)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_what_changes_from_run_to_run_makes_no_difference(one, other):
     ],
 )
 def test_words_make_a_difference(one, other):
-    assert normalised(one) != normalised(other)
+    assert normalized(one) != normalized(other)
 
 
 CAUSES = st.lists(st.sampled_from(["a", "b", "c 1", "c 2", "d /x", "d /y"]), max_size=12)
@@ -97,7 +97,7 @@ def test_more_finished_runs_never_stop_a_sweep(causes, finished, more):
 
 @given(CAUSES, st.integers(0, 8), st.integers(1, 5))
 def test_what_stops_a_sweep_is_at_least_three_and_most_of_what_ended(causes, finished, threshold):
-    most = max((sum(normalised(a) == normalised(b) for b in causes) for a in causes), default=0)
+    most = max((sum(normalized(a) == normalized(b) for b in causes) for a in causes), default=0)
 
     assert bool(trips(causes, finished, threshold)) == (
         most >= threshold and most > (len(causes) + finished) / 2
@@ -105,8 +105,8 @@ def test_what_stops_a_sweep_is_at_least_three_and_most_of_what_ended(causes, fin
 
 
 @given(st.text())
-def test_any_text_is_normalised_once_and_for_all(text):
-    assert normalised(normalised(text)) == normalised(text)
+def test_any_text_is_normalized_once_and_for_all(text):
+    assert normalized(normalized(text)) == normalized(text)
 
 
 # --- nodes -----------------------------------------------------------------------------------------------------------

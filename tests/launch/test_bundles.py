@@ -41,7 +41,7 @@ def test_controls_go_with_those_that_take_the_same_steps():
     assert sorted(map(sorted, told)) == [["fine-tune"], ["lr-rewind"], ["random", "ticket"], ["reinit"]]
 
 
-def test_at_initialisation_there_is_no_optimizer_to_return_to():
+def test_at_initialization_there_is_no_optimizer_to_return_to():
     """So both ways to rewind are one."""
     grid = {"sparsity": [0.5], "seed": [0], "prune.control": ["ticket", "reinit"]}
     plan = make_plan(grid, prune={"rewind": "weights+optimizer"})

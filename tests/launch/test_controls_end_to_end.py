@@ -44,7 +44,7 @@ def test_controls_join_a_sweep_that_is_done_and_only_they_are_trained(finished, 
     assert {row["method"] for row in tickets} == {"magnitude"}
 
 
-def test_a_chain_with_controls_and_masks_from_initialisation(cache, tmp_path):
+def test_a_chain_with_controls_and_masks_from_initialization(cache, tmp_path):
     """Levels, leaves and one-shot methods in one grid; the report draws them."""
     sweep = SweepDir(tmp_path / "sweep")
     file = write_tiny(tmp_path, schedule="iterative")

@@ -67,7 +67,7 @@ def dense(finished, tmp_path):
 
 @pytest.fixture
 def tasks(finished, cache):
-    """The two tickets of the tiny sweep that return to initialisation, as one task."""
+    """The two tickets of the tiny sweep that return to initialization, as one task."""
     plan = expand(load_spec(str(finished.sweep_toml)))
     first, second = (task_for(run, cache=str(cache)) for run in plan.tickets if run.prune.point.value == 0)
     return replace(first, companions=[second])
@@ -217,7 +217,7 @@ def test_one_that_cannot_be_pruned_fails_as_alone_and_the_others_are_trained(den
     assert "fc9" in dense.log(companion.key).read_text()
 
 
-def test_of_a_bundle_of_which_one_is_cancelled_the_others_are_handed_out_again(dense, tasks):
+def test_of_a_bundle_of_which_one_is_canceled_the_others_are_handed_out_again(dense, tasks):
     """With checkpoints; the worker stays for the next task."""
     (companion,) = tasks.companions
     failures.record_failure(dense, companion.key, failures.Failure("not wanted", failures.CANCELLED))

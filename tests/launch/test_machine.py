@@ -24,7 +24,7 @@ def test_without_a_gpu_one_pinned_worker_per_core_is_the_default():
     assert place() == [Slot("cpu", (core,), 1) for core in (0, 1, 2, 3)]
 
 
-def test_threads_take_neighbouring_cores():
+def test_threads_take_neighboring_cores():
     assert place(threads=2) == [Slot("cpu", (0, 1), 2), Slot("cpu", (2, 3), 2)]
 
 

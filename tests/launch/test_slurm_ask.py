@@ -337,7 +337,7 @@ def test_a_script_is_not_written_through_a_link(says, job, tmp_path):
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_elements_of_an_array_are_cancelled_in_one_message(says):
+def test_elements_of_an_array_are_canceled_in_one_message(says):
     asked = says(scancel="true")
 
     cancel(["7_1", "7_2", "7_3", "7_9", "8", "9_0", "9", "10_4"])
@@ -345,7 +345,7 @@ def test_elements_of_an_array_are_cancelled_in_one_message(says):
     assert asked.read_text() == "scancel --quiet 8 9 7_[1-3,9] 10_[4]\n"
 
 
-def test_many_jobs_are_cancelled_a_hundred_at_a_time(says):
+def test_many_jobs_are_canceled_a_hundred_at_a_time(says):
     asked = says(scancel="true")
 
     cancel([str(number) for number in range(1, 251)])
@@ -353,13 +353,13 @@ def test_many_jobs_are_cancelled_a_hundred_at_a_time(says):
     assert [len(line.split()) - 2 for line in asked.read_text().splitlines()] == [100, 100, 50]
 
 
-def test_cancelling_nothing_asks_nobody(says):
+def test_canceling_nothing_asks_nobody(says):
     assert not says(scancel="true").exists()
     cancel([])
 
 
 @pytest.mark.parametrize("job_id", ["", "all", "--user=root", "7_[1-3]", "7_", "7;8"])
-def test_only_ids_are_cancelled_or_requeued(says, job_id):
+def test_only_ids_are_canceled_or_requeued(says, job_id):
     asked = says(scancel="true", scontrol="true")
 
     with pytest.raises(LaunchError, match="is no id"):
@@ -369,7 +369,7 @@ def test_only_ids_are_cancelled_or_requeued(says, job_id):
     assert not asked.exists()
 
 
-def test_cancelling_says_when_it_did_not_work(says):
+def test_canceling_says_when_it_did_not_work(says):
     says(scancel="echo 'scancel: error: Kill job error on job id 7: Access/permission denied' >&2; exit 1")
     with pytest.raises(RefusedError, match="not yours"):
         cancel(["7"])

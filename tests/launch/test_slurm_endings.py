@@ -115,13 +115,13 @@ def test_what_vanishes_on_one_node_only_speaks_against_the_node(ends, at_work, s
 
 
 def test_a_job_that_leaves_because_the_sweep_is_halted_says_so(tmp_path, monkeypatch):
-    """Else a cancelled sweep that goes on would count it as a job that came to nothing."""
+    """Else a canceled sweep that goes on would count it as a job that came to nothing."""
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     monkeypatch.delenv("SLURM_ARRAY_JOB_ID", raising=False)
     monkeypatch.delenv("SLURM_ARRAY_TASK_ID", raising=False)
     sweep = SweepDir(tmp_path / "sweep").create()
     intent = publish_intent(sweep, Submission(1, "", "train", (("a",),), minutes=5))
-    halt(sweep, "somebody cancelled it", "user")
+    halt(sweep, "somebody canceled it", "user")
 
     assert payload.main([str(sweep.path), intent.name]) == 0
     found = read_end(sweep, intent.name, 0)

@@ -114,7 +114,7 @@ def test_progress_wipes_the_slate():
     assert strikes("a", gone(1, 2, 3), lambda place: () if place.submission.number == 2 else None) == 1
 
 
-def test_a_run_is_not_blamed_for_its_neighbour():
+def test_a_run_is_not_blamed_for_its_neighbor():
     assert strikes("a", gone(1, 2), lambda place: {"b"}) == 0
     assert strikes("b", gone(1, 2), lambda place: {"b"}) == 2
 

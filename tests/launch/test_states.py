@@ -182,7 +182,7 @@ def test_a_failure_that_is_tried_again_is_no_failure_on_a_cluster():
 
 
 @pytest.mark.parametrize(
-    ("kind", "state"), [("TrainingError", "failed"), (GAVE_UP, "failed"), (CANCELLED, "cancelled")]
+    ("kind", "state"), [("TrainingError", "failed"), (GAVE_UP, "failed"), (CANCELLED, "canceled")]
 )
 def test_what_descends_from_a_run_that_is_given_up_is_blocked_by_it(kind, state):
     dense, first, second = CHAIN.runs
@@ -196,7 +196,7 @@ def test_what_descends_from_a_run_that_is_given_up_is_blocked_by_it(kind, state)
 
 
 def test_a_halted_sweep_is_over_once_it_has_drained():
-    stopped = Halt("somebody cancelled it", "user", 0.0)
+    stopped = Halt("somebody canceled it", "user", 0.0)
     journal = [submitted((DENSE,))]
 
     assert not states_of(PLAN, surveyed(), seen(journal, [element(0)], halt=stopped)).is_over

@@ -46,7 +46,7 @@ def corpora(tmp_path_factory):
     ],
     ids=["text_cnn", "text_transformer", "audio_cnn"],
 )
-def test_a_small_sweep_ends_with_a_table_of_tickets_that_learnt(
+def test_a_small_sweep_ends_with_a_table_of_tickets_that_learned(
     cache, corpora, tmp_path, preset, corpus, options, classes
 ):
     """Packed by the run itself, trained, pruned exactly, and far above chance."""

@@ -77,7 +77,7 @@ def material_of(packed: Packed, model: str = "lenet", optimizer: str = "sgd", **
     kind = _Short if model == "short" else Material
     return kind(
         model=MODELS[model],
-        data={"name": "digits", "validation": 60, "augment": "crop", "padding": 1, "normalise": "dataset"},
+        data={"name": "digits", "validation": 60, "augment": "crop", "padding": 1, "normalize": "dataset"},
         train=train_table(optimizer, **{"epochs": EPOCHS, **changes}),
         packed=packed,
         device=torch.device("cpu"),

@@ -21,7 +21,7 @@ SAVING = 0.25
 
 
 class Machine:
-    """A clock, and how many seconds each optimiser step takes, by the number of steps before it."""
+    """A clock, and how many seconds each optimizer step takes, by the number of steps before it."""
 
     def __init__(self, step_seconds: Callable[[int], float] = lambda step: 1.0) -> None:
         self.now = 1000.0

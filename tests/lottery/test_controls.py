@@ -54,7 +54,7 @@ def counts(masks):
 
 
 def test_reinit_has_the_tickets_mask_on_fresh_weights(packed):
-    """Same places, and no survivor is where the trunk was initialised."""
+    """Same places, and no survivor is where the trunk was initialized."""
     trunk = trunk_of(packed)
     ticket, control = undisturbed(trunk, prune_step(0.8, 0)), undisturbed(trunk, step_of("reinit", point=0))
     began, trunk_began = start_of(trunk, step_of("reinit")), trunk.snapshots[0]
@@ -218,7 +218,7 @@ def test_a_control_of_level_two_has_the_mask_of_the_ticket_of_level_two(packed, 
     ("model", "method"),
     [("lenet", "snip"), ("lenet", "synflow"), ("mobilenet", "snip"), ("short", "synflow")],
 )
-def test_methods_at_initialisation_read_no_trained_weight(packed, model, method):
+def test_methods_at_initialization_read_no_trained_weight(packed, model, method):
     """Another parent, the same mask; the count is exact and the survivors are the trunk's at k."""
     trunk = trunk_of(packed, model, "sgd")
     step = prune_step(0.7, 0, method=method)

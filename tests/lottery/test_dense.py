@@ -31,7 +31,7 @@ CASES = [("lenet", "sgd"), ("lenet", "adam"), ("short", "sgd"), ("short", "adamw
 
 @pytest.mark.parametrize(("model", "optimizer"), CASES)
 def test_snapshots_are_the_states_of_the_undisturbed_training(packed, model, optimizer):
-    """Weights, BatchNorm statistics and optimiser state, in the middle of an epoch as well as at its end."""
+    """Weights, BatchNorm statistics and optimizer state, in the middle of an epoch as well as at its end."""
     trunk = trunk_of(packed, model, optimizer)
     material = material_of(packed, model, optimizer)
     watch = Watch(0, 1, STEPS, STEPS + 2, 2 * STEPS)
@@ -45,8 +45,8 @@ def test_snapshots_are_the_states_of_the_undisturbed_training(packed, model, opt
     assert_same_arrays(trunk.result.weights, to_arrays(training.model.state_dict()))
 
 
-def test_the_snapshot_at_initialisation_holds_the_initial_weights_and_no_momenta(packed):
-    """k = 0 is the winning ticket's point: what `build` makes from the seed, and a fresh optimiser."""
+def test_the_snapshot_at_initialization_holds_the_initial_weights_and_no_momenta(packed):
+    """k = 0 is the winning ticket's point: what `build` makes from the seed, and a fresh optimizer."""
     trunk = trunk_of(packed)
 
     initial = {f"model/{name}": value for name, value in trunk.material.build(SEED).state_dict().items()}

@@ -47,7 +47,7 @@ def texts(tmp_path_factory):
 def material(texts, network, **changes):
     return Material(
         model={**NETWORKS[network], "init": "default"},
-        data={"name": "text_csv", "validation": 60},  # texts have no augmentation, padding or normalisation
+        data={"name": "text_csv", "validation": 60},  # texts have no augmentation, padding or normalization
         train=train_table("adam", **changes),
         packed=texts,
         device=torch.device("cpu"),
@@ -80,7 +80,7 @@ def test_a_ticket_is_exact_audits_itself_and_resumes_bit_for_bit(texts, network)
     assert sum(int(mask.sum()) for mask in whole.masks.values()) == kept_count(total, 0.8)
     assert whole.audit["ok"]
     assert not any("embedding" in name or "places" in name for name in whole.masks)
-    assert not whole.weights["embedding.weight"][0].any()  # what fills texts up is never learnt
+    assert not whole.weights["embedding.weight"][0].any()  # what fills texts up is never learned
 
 
 @pytest.mark.parametrize("network", NETWORKS)

@@ -81,7 +81,7 @@ def test_a_ticket_of_all_weights_walks_its_trunk_bit_for_bit(packed, model, opti
     assert ticket.audit["got"] == 0
 
 
-def test_at_initialisation_the_optimizer_is_fresh_in_either_mode(packed):
+def test_at_initialization_the_optimizer_is_fresh_in_either_mode(packed):
     """At k = 0 there are no momenta to rewind."""
     weights, both = (
         undisturbed(trunk_of(packed), prune_step(0.7, 0, rewind=rewind))

@@ -124,10 +124,10 @@ def test_mobilenet_v2_is_torchvisions_to_the_last_bit():
 
 
 def test_one_channel_changes_the_stem_alone():
-    """Grey images need another first convolution, with torchvision's initialisation, the variant's stride."""
+    """Grey images need another first convolution, with torchvision's initialization, the variant's stride."""
     options = {"name": "mobilenet_v2", "strides": "cifar"}
-    grey = build_model(options, input_shape=(1, 28, 28), classes=10, seed=0)
-    stem = grey.get_submodule("features.0.0")
+    gray = build_model(options, input_shape=(1, 28, 28), classes=10, seed=0)
+    stem = gray.get_submodule("features.0.0")
 
     assert tuple(stem.weight.shape) == (32, 1, 3, 3)
     assert (stem.stride, stem.padding, stem.bias) == ((1, 1), (1, 1), None)
@@ -143,7 +143,7 @@ def test_one_channel_changes_the_stem_alone():
         ("xavier_uniform", math.sqrt(6 / 3372), math.sqrt(2 / 3372)),
     ],
 )
-def test_initialiser_draws_its_distribution(init, bound, deviation):
+def test_initializer_draws_its_distribution(init, bound, deviation):
     """Variance 2/fan_in (He) or 2/(fan_in + fan_out) (Glorot); uniform within its bound, normal beyond."""
     weight = build_model({**SMALL, "init": init}, input_shape=CIFAR, classes=10, seed=0).fc1.weight
 
@@ -153,7 +153,7 @@ def test_initialiser_draws_its_distribution(init, bound, deviation):
 
 
 @pytest.mark.parametrize("init", [name for name in INITIALIZERS if name != "default"])
-def test_initialiser_zeroes_biases_and_leaves_batchnorm(init):
+def test_initializer_zeroes_biases_and_leaves_batchnorm(init):
     """The axis of the study is the distribution of the weights, and nothing else."""
     model = build_model({"name": "vgg11", "init": init}, input_shape=CIFAR, classes=10, seed=0)
 
@@ -193,7 +193,7 @@ def test_too_small_images_are_refused_and_the_smallest_work(name, smallest):
         ({"name": "mobilenet_v2", "dropout": 1.0}, "dropout = 1.0"),
         ({"name": "mobilenet_v2", "strides": "cifr"}, "did you mean 'cifar'"),
         ({"name": "mobilenet"}, "did you mean 'mobilenet_v2'"),
-        ({"name": "conv2", "init": "xavier"}, "unknown initialiser 'xavier'"),
+        ({"name": "conv2", "init": "xavier"}, "unknown initializer 'xavier'"),
         ({"name": "conv2", "width": 2}, "no option 'width'; it has: init"),
         ({"name": "resnet20", "depth": 32}, "no option 'depth'"),
     ],

@@ -183,18 +183,18 @@ def test_a_rank_may_take_long_to_import_torch(pool, wire, now):
 
 def test_without_any_rank_the_pool_says_why(pool, wire):
     for rank in (1, 2):
-        wire.coming.append(Parcel(rank, Tag.GONE, {"cause": "ImportError: no libtorch", "signalled": False}))
+        wire.coming.append(Parcel(rank, Tag.GONE, {"cause": "ImportError: no libtorch", "signaled": False}))
     pool.wait(0)
 
     with pytest.raises(LaunchError, match=r"(?s)no rank is left to train on; .*no libtorch"):
         pool.wait(0)
 
 
-def test_a_rank_that_was_signalled_asks_for_the_end_of_all(pool, wire):
+def test_a_rank_that_was_signaled_asks_for_the_end_of_all(pool, wire):
     ready(pool, wire, 1, 2)
     pool.give(ONE, a_task())
     wire.say(1, "stopped", "k")
-    wire.coming.append(Parcel(1, Tag.GONE, {"cause": "", "signalled": True}))
+    wire.coming.append(Parcel(1, Tag.GONE, {"cause": "", "signaled": True}))
 
     heard = pool.wait(0)
 
@@ -208,7 +208,7 @@ def test_stopping_waits_for_the_last_messages(pool, wire):
     pool.give(ONE, a_task())
     wire.say(1, "stopped", "k")
     for rank in (1, 2):
-        wire.coming.append(Parcel(rank, Tag.GONE, {"cause": "", "signalled": False}))
+        wire.coming.append(Parcel(rank, Tag.GONE, {"cause": "", "signaled": False}))
 
     heard = pool.stop()
 
@@ -233,7 +233,7 @@ def test_the_one_loop_drives_ranks(pool, wire):
         if tag == Tag.TASK:
             wire.say(to, "finished", Task.from_json(values["task"]).key, outcome="slept")
         elif tag == Tag.LEAVE:
-            wire.coming.append(Parcel(to, Tag.GONE, {"cause": "", "signalled": False}))
+            wire.coming.append(Parcel(to, Tag.GONE, {"cause": "", "signaled": False}))
 
     wire.send = answer
     ready(pool, wire, 1, 2)
@@ -277,4 +277,4 @@ def test_a_line_closes_when_rank_0_or_a_signal_says_so(wire):
     wire.coming.append(Parcel(0, Tag.LEAVE, {}))
 
     assert line.is_closed()
-    assert (line.signalled, other.signalled) == (False, True)
+    assert (line.signaled, other.signaled) == (False, True)

@@ -104,7 +104,7 @@ def test_a_planned_epoch_is_as_long_as_a_trained_one(validation, batch_size):
 
 
 def test_a_folder_of_images_has_no_known_epoch(tmp_path):
-    """Then a point in iterations counts as initialisation: an upper bound."""
+    """Then a point in iterations counts as initialization: an upper bound."""
     plan = make_plan(
         {"sparsity": [0.5], "rewind_epoch": ["5it"]}, data={"name": "image_folder", "path": str(tmp_path)}
     )
@@ -160,7 +160,7 @@ def test_without_a_measured_epoch_there_is_no_estimate_unless_all_is_done():
 
 
 def test_epochs_of_equal_length_share_a_measurement():
-    """Neither rates nor initialisation nor the number of epochs change how long an epoch takes."""
+    """Neither rates nor initialization nor the number of epochs change how long an epoch takes."""
 
     def of(grid):
         return {recipe_id(run.recipe) for run in make_plan({"sparsity": [0.5], **grid}).dense}

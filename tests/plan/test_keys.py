@@ -157,7 +157,7 @@ def test_the_default_written_out_is_the_default_left_out():
         {"data": {"name": "mnist", "validation": 4000}},
         {"data": {"name": "mnist", "train_images": 10000}},
         {"data": {"name": "mnist", "augment": "crop"}},
-        {"data": {"name": "mnist", "normalise": "none"}},
+        {"data": {"name": "mnist", "normalize": "none"}},
     ],
     ids=str,
 )
@@ -182,7 +182,7 @@ def test_what_changes_dense_training_changes_every_key(tables):
 )
 def test_what_changes_pruning_changes_the_tickets_and_not_the_trunk(prune):
     """Trunks are shared over everything that happens after them."""
-    grid = GRID | {"rewind_epoch": [1, 2]}  # at initialisation there is no optimiser's state to return
+    grid = GRID | {"rewind_epoch": [1, 2]}  # at initialization there is no optimizer's state to return
     plain, changed = make_plan(grid), make_plan(grid, prune=prune)
 
     assert plain.runs.keys() & changed.runs.keys() == {run.key for run in plain.dense}
@@ -215,8 +215,8 @@ def test_a_threshold_has_no_scope():
     assert keys(grid, prune={"scope": "layer"}) == keys(grid, prune={"scope": "global"})
 
 
-def test_at_initialisation_there_is_no_optimiser_to_rewind():
-    """No optimiser has a state before its first step, so both ways of rewinding compute the same ticket."""
+def test_at_initialization_there_is_no_optimizer_to_rewind():
+    """No optimizer has a state before its first step, so both ways of rewinding compute the same ticket."""
     at_start, later = (
         make_plan({"sparsity": [0.5], "rewind_epoch": [k], "prune.rewind": ["weights", "weights+optimizer"]})
         for k in (0, 1)
@@ -243,7 +243,7 @@ def test_where_a_folder_of_images_lies_is_no_part_of_the_key_and_its_label_is():
 
 
 def test_epochs_and_iterations_are_kept_apart():
-    """An epoch is another number of iterations at another batch size; only initialisation is one point."""
+    """An epoch is another number of iterations at another batch size; only initialization is one point."""
     epochs, iterations, zero = (
         key_at(make_plan({"sparsity": [0.5], "rewind_epoch": [point]}), sparsity=0.5)
         for point in (1, "429it", "0it")
@@ -277,10 +277,10 @@ def test_keys_are_pinned():
         "lr": key_at(lr_rewind, sparsity=0.8),
         "dotted": key_at(dotted, sparsity=0.5),
     } == {
-        "dense": "3ae150b1c9feea58dcb1",
-        "ticket": "52eb91e1ea6a9f572362",
-        "level 2": "a61c0fb221afb081039d",
-        "threshold": "63fee54e877ffcef00a5",
-        "lr": "a96364521020aba84abc",
-        "dotted": "bb7f98b41b54068cd756",
+        "dense": "1fcbd6dad8de95f00134",
+        "ticket": "5706054fa3ca280454a5",
+        "level 2": "260a097a8e8cb120460a",
+        "threshold": "27a7a4772de758789d6c",
+        "lr": "c166a55a915c3e8a706f",
+        "dotted": "e8d33363ec1e4a739f74",
     }

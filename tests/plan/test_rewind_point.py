@@ -33,7 +33,7 @@ def test_a_point_is_a_step_and_a_number_of_epochs(written, step, epochs, shown):
     assert point.step(13) == step
     assert point.epochs(13) == epochs
     assert str(point) == shown
-    assert point.at_initialisation == (step == 0)
+    assert point.at_initialization == (step == 0)
 
 
 def test_iterations_count_for_no_epochs_where_the_epoch_has_no_known_length():

@@ -140,7 +140,7 @@ def test_controls_hang_on_the_chain_of_their_ticket():
     assert len(plan.tickets) == 3 + 2
 
 
-def test_what_is_chosen_at_initialisation_has_no_rounds():
+def test_what_is_chosen_at_initialization_has_no_rounds():
     """Retraining changes nothing that SNIP looks at: every number of rounds is answered by the one-shot ticket."""
     plan = plan_of([0.9], [1, 4], prune={"method": "snip"})
 

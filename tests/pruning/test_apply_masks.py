@@ -100,7 +100,7 @@ def test_weights_and_momenta_stay_zero_through_training(optimizer):
 
 
 def test_no_parameters_need_no_masks():
-    """An optimiser without state has nothing to mask."""
+    """An optimizer without state has nothing to mask."""
     apply_masks({}, {})
 
 

@@ -175,7 +175,7 @@ def test_incomplete_evidence_is_refused(change, message):
         audit(MASKS, **{**ticket(), **change})
 
 
-def test_momenta_are_found_in_every_optimisers_state():
+def test_momenta_are_found_in_every_optimizers_state():
     """SGD has one, Adam two; step counters are none; before the first step there are none."""
     layer = nn.Linear(2, 2)
     params = {"weight": layer.weight}

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from reduce_cases import all_facts, facts, make_plan, make_record
 
-import lthsweep
 from lthsweep.reduce.controls import FINDINGS, control_rows, finding_of
 from lthsweep.reduce.facts import FailureFacts
 from lthsweep.reduce.frames import frame_of
@@ -18,7 +15,6 @@ from lthsweep.reduce.tickets import ticket_rows
 from lthsweep.reduce.verdict import t_interval
 
 CONTROLS = ["ticket", "reinit", "random", "fine-tune"]
-OLD = Path(__file__).parent / "golden" / "table-of-schema-1.h5"
 
 
 def plan_of(**changes):
@@ -190,14 +186,6 @@ def test_records_outside_of_the_plan_say_what_they_are():
     strangers = runs[~runs["in_plan"]]
     assert sorted(strangers["control"]) == ["fine-tune", "random", "reinit", "ticket"]
     assert set(strangers["method"]) == {"magnitude"}
-
-
-def test_a_table_made_before_there_were_controls_is_read():
-    """A table is copied around and outlives versions."""
-    sweep = lthsweep.load(OLD)
-
-    assert len(sweep.controls) == 0
-    assert len(sweep.tickets) > 0
 
 
 def test_the_bytes_are_a_function_of_the_records():

@@ -68,7 +68,7 @@ def test_runs_carry_their_place_in_the_grid():
 
 
 def test_a_trunk_has_the_values_that_all_its_cells_share():
-    """One trunk serves both scopes, but only one initialisation."""
+    """One trunk serves both scopes, but only one initialization."""
     plan = make_plan(
         sparsity=[0.5],
         rewind_epoch=[0],

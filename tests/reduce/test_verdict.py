@@ -86,11 +86,11 @@ def test_seeds_are_paired():
     assert verdict(pairs) == "matching"
 
 
-def test_matching_at_initialisation_wins():
+def test_matching_at_initialization_wins():
     """A winning ticket is a matching ticket with k = 0."""
-    assert verdict(done(0.01, 0.011), at_initialisation=True) == "winning"
-    assert verdict(done(-0.1, -0.11), at_initialisation=True) == "not matching"
-    assert verdict(done(0.01), at_initialisation=True) == "undecided"
+    assert verdict(done(0.01, 0.011), at_initialization=True) == "winning"
+    assert verdict(done(-0.1, -0.11), at_initialization=True) == "not matching"
+    assert verdict(done(0.01), at_initialization=True) == "undecided"
 
 
 def test_a_diverged_ticket_never_matches():

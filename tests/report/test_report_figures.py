@@ -50,7 +50,7 @@ ODD = {
 
 @pytest.mark.parametrize("name", ODD)
 def test_every_kind_of_figure_is_made_for(name):
-    """A report is asked for in the middle of a sweep, so no figure may insist on finished neighbours."""
+    """A report is asked for in the middle of a sweep, so no figure may insist on finished neighbors."""
     drawings = draw_figures(ODD[name]())
 
     assert {drawing.name.partition("-")[0] for drawing in drawings} == set(KINDS)
@@ -60,7 +60,7 @@ def test_every_kind_of_figure_is_made_for(name):
 
 
 def test_a_report_draws_each_combination_of_further_axes_once():
-    """Two initialisations side by side in one heatmap would look like one."""
+    """Two initializations side by side in one heatmap would look like one."""
     axes = {"model.init": ["default", "kaiming_normal"], "prune.scope": ["layer"]}
     report = sweep(sparsities=(0.5,), rewinds=(0,), seeds=1, epochs=1, further=axes)
 
@@ -147,7 +147,7 @@ def test_a_cell_that_lacks_a_seed_prints_its_n():
 
 
 def test_thousands_of_grid_points_are_drawn_without_text():
-    """Text is what makes a large figure slow and heavy; the colours stay."""
+    """Text is what makes a large figure slow and heavy; the colors stay."""
     report = sweep(sparsities=[i / 1000 for i in range(1, 61)], rewinds=range(40), seeds=1, epochs=1)
 
     assert len(report.tickets) == 2400

@@ -206,7 +206,7 @@ def test_a_grid_point_without_numbers_shows_dashes_not_nan():
 
 
 def test_the_answer_tells_a_winning_ticket_from_a_matching_one():
-    """Only a ticket from initialisation wins; a rewound one matches."""
+    """Only a ticket from initialization wins; a rewound one matches."""
     report = sweep(**_SMALL)
     none = page(ReportInput("s", 0.002, 0.95, report.tickets.assign(verdict="not matching")), [])
     verdicts = ["winning", "undecided", "undecided", "matching"]
@@ -214,7 +214,7 @@ def test_the_answer_tells_a_winning_ticket_from_a_matching_one():
 
     assert "No ticket matches its dense run so far." in none
     assert "The sparsest matching ticket keeps <strong>10.0 %</strong>" in both
-    assert "From initialisation, the sparsest winning ticket keeps <strong>50.0 %</strong>" in both
+    assert "From initialization, the sparsest winning ticket keeps <strong>50.0 %</strong>" in both
 
 
 def test_write_report_writes_the_page_and_both_forms_of_each_figure(tmp_path):

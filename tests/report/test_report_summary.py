@@ -18,7 +18,7 @@ def tickets(rows):
     ]
 
 
-def test_initialisations_compete_each_for_itself():
+def test_initializations_compete_each_for_itself():
     chosen = sparsest_matching(
         tickets(
             [

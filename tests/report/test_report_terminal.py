@@ -31,8 +31,8 @@ def test_the_table_fits_in_100_columns_with_one_line_per_grid_point():
     assert max(map(len, lines)) <= 100
 
 
-def test_missing_failed_and_dead_are_words_without_colour():
-    """Logs and colour-blind readers have no colours."""
+def test_missing_failed_and_dead_are_words_without_color():
+    """Logs and color-blind readers have no colors."""
     report = sweep(**_SMALL, missing=[(0.95, 4)], failed=[(0.5, 4)])
 
     rows = _plain(ticket_table(report.tickets)).splitlines()[2:]

@@ -1,4 +1,4 @@
-"""Tiny sweeps on a real cluster, run as a user would, and what is asked of them afterwards."""
+"""Tiny sweeps on a real cluster, run as a user would, and what is asked of them afterward."""
 
 from __future__ import annotations
 

@@ -206,7 +206,7 @@ def test_jobs_survive_a_crash_of_slurmd(cluster_of, tmp_path):
 
 
 def test_jobs_survive_the_death_of_slurmctld(cluster, tmp_path):
-    """Nobody is served while it is dead; afterwards its queue is what it was when it last wrote it down."""
+    """Nobody is served while it is dead; afterward its queue is what it was when it last wrote it down."""
     job = cluster.sbatch(f"touch {tmp_path}/ran; sleep 600")
     waiting = cluster.sbatch("true", "--hold")
     cluster.wait_until((tmp_path / "ran").exists)

@@ -154,7 +154,7 @@ def test_what_slurm_would_refuse_is_said_before_anything_is_written(on_slurm, wr
 
 
 def test_cancel_empties_the_queue_and_run_goes_on(on_slurm, held):
-    """Steps last so long that a run has a checkpoint before its end, until the sweep is cancelled."""
+    """Steps last so long that a run has a checkpoint before its end, until the sweep is canceled."""
     ours = on_slurm(seeds="[0, 1]", checkpoint_seconds=1)
     ours.environment = {**ours.environment, **held.variables}
     ours.run()
@@ -162,7 +162,7 @@ def test_cancel_empties_the_queue_and_run_goes_on(on_slurm, held):
     said = ours.lthsweep("cancel", ours.sweep.path)
     ours.wait_for(lambda: not queued(ours))
 
-    assert "cancelled" in said.stdout, said.stderr
+    assert "canceled" in said.stdout, said.stderr
     assert ours.done < len(ours.plan.runs)
     held.let_go()
     ours.run()

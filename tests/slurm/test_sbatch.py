@@ -148,7 +148,7 @@ def test_a_job_that_has_to_make_room_hears_of_it_and_is_queued_again(cluster, fo
 
 
 @pytest.mark.parametrize("light", [False, True])
-def test_a_job_that_is_cancelled_hears_of_it(cluster, folder, tmp_path, light):
+def test_a_job_that_is_canceled_hears_of_it(cluster, folder, tmp_path, light):
     number = submit(hearing(folder, tmp_path, light=light), SITE)
     cluster.wait_until(lambda: is_ready(folder))
     cancel([number])
@@ -293,7 +293,7 @@ def test_a_job_puts_itself_back_into_the_queue(cluster, folder, tmp_path):
         assert said == [f"start {number}_{index} 0", "True", f"start {number}_{index} 1"]
 
 
-def test_elements_are_cancelled_and_their_neighbours_are_not(cluster, folder):
+def test_elements_are_canceled_and_their_neighbors_are_not(cluster, folder):
     number = submit(job_in(folder, WAITS, elements=8), SITE)
     cancel([f"{number}_{index}" for index in (0, 3, 5, 6, 7)] + ["999999"])
     cluster.wait_until(lambda: len(cluster.queue()) == 3)

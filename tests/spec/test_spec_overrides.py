@@ -105,7 +105,7 @@ def test_another_optimizer_keeps_what_was_chosen_and_it_knows():
 
 
 def test_keys_of_the_new_variant_may_be_set_in_any_order():
-    """`name` is applied first, or it would reset its neighbours on the command line."""
+    """`name` is applied first, or it would reset its neighbors on the command line."""
     overrides = ["train.optimizer.lr=0.01", "train.optimizer.beta1=0.8", "train.optimizer.name=adam"]
 
     assert spec(*overrides).train.optimizer.model_dump(include={"lr", "beta1"}) == {"lr": 0.01, "beta1": 0.8}

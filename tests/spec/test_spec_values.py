@@ -38,7 +38,7 @@ def test_defaults_are_those_of_the_protocol():
                 "validation": 5000,
                 "augment": "crop-flip",
                 "padding": 4,
-                "normalise": "dataset",
+                "normalize": "dataset",
             },
         },
         "train": {

@@ -63,7 +63,7 @@ def data_of(packed: Packed, *, seed: int = 0, augment: str = "none", train: int 
         seed=seed,
         augment=augment,
         padding=1,
-        normalise="dataset",
+        normalize="dataset",
         device="cpu",
     )
 
@@ -73,7 +73,7 @@ def data_of(packed: Packed, *, seed: int = 0, augment: str = "none", train: int 
             packed.train_labels[90:],
             packed,
             batch_size=25,
-            normalise="dataset",
+            normalize="dataset",
             device="cpu",
         )
 

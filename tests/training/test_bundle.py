@@ -207,7 +207,7 @@ def test_bfloat16_is_as_rough_together_as_alone(packed):
 @given(order=st.permutations(range(3)))
 @SETTINGS
 def test_the_order_of_members_permutes_their_results(packed, order):
-    """Nobody looks at a neighbour."""
+    """Nobody looks at a neighbor."""
     straight = [member(packed, number, model="perceptron") for number in range(3)]
     mixed = [member(packed, number, model="perceptron") for number in order]
 
@@ -306,7 +306,7 @@ def test_members_share_the_time_that_they_take_together(packed):
 
 
 def test_a_member_that_diverges_leaves_and_the_others_do_not_notice(packed):
-    """It ends with its epoch, as alone; not a digit beyond rounding changes for its neighbours."""
+    """It ends with its epoch, as alone; not a digit beyond rounding changes for its neighbors."""
     together = [member(packed, number, dropout=0.0) for number in range(3)]
     spoilt = member(packed, 1, dropout=0.0)
     for training in (together[1], spoilt):
@@ -409,13 +409,13 @@ def test_trainings_on_other_batches_are_refused(packed):
         run_together([first, other], going_on(first, other))
 
 
-def test_optimisers_that_counted_different_steps_are_refused(packed):
+def test_optimizers_that_counted_different_steps_are_refused(packed):
     """Adam corrects its moments by the count, which is one for all."""
     first, other = member(packed, 0, optimizer="adam"), member(packed, 1, optimizer="adam")
     first.run(lambda current: current.progress.step == 2)
     other.progress.step = 2
 
-    with pytest.raises(TrainingError, match="what their optimisers remember"):
+    with pytest.raises(TrainingError, match="what their optimizers remember"):
         run_together([first, other], going_on(first, other))
 
 
@@ -499,7 +499,7 @@ def test_statistics_that_are_others_when_batched_are_found_beside_large_counts(p
 
 
 def test_memory_that_ends_while_trying_says_nothing_about_the_network(packed, monkeypatch):
-    """Else a neighbour on the GPU could decide that nothing of this recipe is ever fused."""
+    """Else a neighbor on the GPU could decide that nothing of this recipe is ever fused."""
 
     def full(self):
         raise torch.OutOfMemoryError("40 GiB")

@@ -1,4 +1,4 @@
-"""Optimisers that leave the compiler alone take the steps that torch's own take."""
+"""Optimizers that leave the compiler alone take the steps that torch's own take."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def test_losses_of_a_replay_may_be_kept():
 
 
 def test_a_replay_brings_its_gradients_back():
-    """An optimiser skips parameters without gradients, and nobody would notice."""
+    """An optimizer skips parameters without gradients, and nobody would notice."""
     model = perceptron()
     replay = held_in_place(model, {})
 

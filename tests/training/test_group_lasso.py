@@ -67,7 +67,7 @@ def test_a_group_below_the_threshold_is_zero_exactly():
 
 
 def test_it_is_the_step_that_lowers_the_penalty_most_for_its_way():
-    """prox(w) = argmin ½‖x − w‖² + t‖x‖: no neighbour is better."""
+    """prox(w) = argmin ½‖x − w‖² + t‖x‖: no neighbor is better."""
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(1, 12, generator=generator, dtype=torch.float64)
     found = weight.clone()
@@ -82,7 +82,7 @@ def test_it_is_the_step_that_lowers_the_penalty_most_for_its_way():
 
 
 def test_the_threshold_is_rate_times_strength_times_the_root_of_the_size():
-    """Groups of different sizes are penalised alike (Yuan & Lin)."""
+    """Groups of different sizes are penalized alike (Yuan & Lin)."""
     model = lenet()
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
     lasso = GroupLasso.of(model, SHAPE, 0.01)
@@ -110,7 +110,7 @@ def test_no_strength_is_no_penalty():
     assert GroupLasso.of(lenet(), SHAPE, 0.0) is None
 
 
-def test_a_masked_network_is_penalised_as_the_shrunk_one():
+def test_a_masked_network_is_penalized_as_the_shrunk_one():
     """|g| counts what is there, so that it does not matter how a ticket is trained."""
     model = lenet()
     families = families_of(model, SHAPE)

@@ -33,7 +33,7 @@ from tests.training.cases import (
 
 
 def plain_loop(model, packed, table, *, seed, masks=None):
-    """What a reader of the paper would write: fresh optimiser, scheduled rate, mask after each step."""
+    """What a reader of the paper would write: fresh optimizer, scheduled rate, mask after each step."""
     options = {key: value for key, value in table["optimizer"].items() if key != "name"}
     optimizer = torch.optim.SGD(model.parameters(), **options, foreach=False, fused=False)
     data = data_of(packed, seed=seed)
@@ -107,7 +107,7 @@ def test_validation_loss_is_not_smoothed(packed):
     assert training.validate().loss == pytest.approx(expected, rel=1e-6)
 
 
-def test_curves_count_from_initialisation(packed):
+def test_curves_count_from_initialization(packed):
     """Epochs completed and steps made, with the rate of each epoch's last step and means over its samples."""
     table = train_table("sgd", schedule={"name": "step", "warmup": 0.0, "milestones": [1, 2], "gamma": 0.1})
     training = Training(perceptron(), data_of(packed), table, seed=0)
@@ -281,7 +281,7 @@ def test_pruned_weights_and_momenta_are_zero_after_every_step(packed, make, opti
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("make", [perceptron, convolutional])
 def test_multiplying_the_weights_too_would_change_no_bit(packed, make, optimizer):
-    """Masked gradients are enough, because every optimiser leaves a zero with zero momenta and no gradient a zero."""
+    """Masked gradients are enough, because every optimizer leaves a zero with zero momenta and no gradient a zero."""
     models = make(), make()
     masks = half_masks(models[0])
     once, twice = (
@@ -422,7 +422,7 @@ def test_without_validation_images_no_epoch_is_best(packed):
 
 
 def test_bfloat16_computes_roughly_and_keeps_weights_exact(packed):
-    """Autocast: forward passes in bfloat16, weights and optimiser in float32."""
+    """Autocast: forward passes in bfloat16, weights and optimizer in float32."""
     models = [convolutional(), convolutional()]
     for model, precision in zip(models, ("fp32", "bf16"), strict=True):
         Training(model, data_of(packed), train_table("sgd", precision=precision), seed=0).run()

@@ -1,4 +1,4 @@
-"""Optimisers do what torch's plain reference does, and their state can be named, stored and put back."""
+"""Optimizers do what torch's plain reference does, and their state can be named, stored and put back."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_sgd_with_momentum_is_the_textbook_recurrence():
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_state_survives_being_named_and_put_back(name):
-    """A restored optimiser makes the same next steps, bit for bit, also over channels-last weights."""
+    """A restored optimizer makes the same next steps, bit for bit, also over channels-last weights."""
     model = convolutional()
     optimizer = build_optimizer(model, OPTIMIZERS[name])
     for step in range(3):
@@ -96,7 +96,7 @@ def test_state_survives_being_named_and_put_back(name):
 
 
 def test_state_is_named_by_parameter_and_entry():
-    """A snapshot can be read without building the optimiser."""
+    """A snapshot can be read without building the optimizer."""
     model = perceptron()
     entries = {"sgd": {"momentum_buffer"}, "plain": set(), "adam": {"exp_avg", "exp_avg_sq", "step"}}
     for name, expected in entries.items():
@@ -125,8 +125,8 @@ def test_what_is_put_back_is_a_copy():
     assert all(torch.equal(stored[name], before[name]) for name in before)
 
 
-def test_restoring_nothing_is_a_fresh_optimiser():
-    """The snapshot at initialisation holds no state; what was there before must go."""
+def test_restoring_nothing_is_a_fresh_optimizer():
+    """The snapshot at initialization holds no state; what was there before must go."""
     model = perceptron()
     optimizer = build_optimizer(model, OPTIMIZERS["sgd"])
     set_gradients((model,), 0)

@@ -31,7 +31,7 @@ SETTINGS = settings(
 
 
 def new_training(packed, case, *, weights=0):
-    """A training of one case; `weights` chooses the initialisation, which restoring must overwrite."""
+    """A training of one case; `weights` chooses the initialization, which restoring must overwrite."""
     model_name, optimizer, masked, precision, start = case
     model = MODELS[model_name](weights, dropout=0.3)
     table = train_table(optimizer, epochs=EPOCHS, precision=precision, label_smoothing=0.1)
@@ -78,7 +78,7 @@ def test_a_stop_at_any_step_changes_no_bit(packed, model, optimizer, masked, sto
 @given(offset=st.integers(0, 2 * STEPS - 2))
 @SETTINGS
 def test_a_ticket_that_starts_late_is_resumed_as_well(packed, start, offset):
-    """Its steps are counted from initialisation, in the middle of an epoch or not."""
+    """Its steps are counted from initialization, in the middle of an epoch or not."""
     case = ("convolutional", "sgd", True, "fp32", start)
 
     assert_same_state(interrupted(packed, case, [start + offset]), uninterrupted(packed, case))

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["NodeEnd", "bad_nodes", "normalised", "trips"]
+__all__ = ["NodeEnd", "bad_nodes", "normalized", "trips"]
 
 _CHANGING = (
     (re.compile(r"(?<![\w.~$-])[\w.~$-]*(?:/[\w.@+~:$-]+)+/?"), "PATH"),
@@ -39,7 +39,7 @@ class NodeEnd:
     cause: str = ""
 
 
-def normalised(cause: str) -> str:
+def normalized(cause: str) -> str:
     """A cause without what changes from run to run: paths, keys, addresses, numbers with their units."""
     for pattern, word in _CHANGING:
         cause = pattern.sub(word, cause)
@@ -54,14 +54,14 @@ def trips(causes: Sequence[str], finished: int, threshold: int = 3) -> str | Non
     then fails a hundred and one times.
 
     Args:
-        causes: why runs failed, one each; causes are alike if they are equal when `normalised`.
+        causes: why runs failed, one each; causes are alike if they are equal when `normalized`.
         finished: how many runs finished.
         threshold: fewer than this many are no evidence.
 
     Returns:
         A sentence with the cause, as the first of its kind put it; None to go on.
     """
-    kinds = [normalised(cause) for cause in causes]
+    kinds = [normalized(cause) for cause in causes]
     if not kinds:
         return None
     kind, count = Counter(kinds).most_common(1)[0]

@@ -1,4 +1,4 @@
-"""A sweep that is not to go on by itself: somebody cancelled it, or its first runs all failed in the same way.
+"""A sweep that is not to go on by itself: somebody canceled it, or its first runs all failed in the same way.
 
 One file says so. Jobs that start while it is there leave at once, and the sweep's follow-up job submits nothing, so a
 halted sweep drains without a word to SLURM. `lthsweep run` by hand removes it.
@@ -24,7 +24,7 @@ class Halt:
 
     Attributes:
         why: one sentence.
-        by: "user" (cancelled), or "breaker" (identical early failures).
+        by: "user" (canceled), or "breaker" (identical early failures).
         time: seconds since the epoch.
     """
 

@@ -65,7 +65,7 @@ class Preview:
         tick: the follow-up that would be submitted; None if there is one, or none is needed.
         room: elements that may be submitted now; None for any number.
         costs: the runs behind it, in seconds.
-        given_up: how many runs failed or were cancelled, or wait for one that did.
+        given_up: how many runs failed or were canceled, or wait for one that did.
     """
 
     site: Site
@@ -125,7 +125,7 @@ def preview(plan: Plan, sweep: SweepDir, site: Site, work: Work) -> Preview:
     left = still_open(work.nodes, standing.covered, failed)
     halted = (
         seen.halt is not None and seen.halt.by != "user"
-    )  # `run` by hand goes on with what a user cancelled
+    )  # `run` by hand goes on with what a user canceled
     costs = costed(plan, sweep, site, () if halted else left, standing.covered)
     batches = batches_of(costs.nodes, site, limits, standing.covered)
     tick = standing.follow_up()

@@ -83,7 +83,7 @@ def cancel(ids: Sequence[str]) -> None:
         ids: of jobs, arrays ("123") or elements ("123_4"). Elements of one array go into one message.
 
     Raises:
-        ClusterSilentError: if SLURM does not answer; some may have been cancelled.
+        ClusterSilentError: if SLURM does not answer; some may have been canceled.
         RefusedError: if some are not this user's to cancel.
     """
     targets = _by_array(ids)

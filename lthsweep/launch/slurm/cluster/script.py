@@ -183,7 +183,7 @@ def _again(alone: bool) -> str:
     """A follow-up that fails is started again, twice at most, on another node if there is one.
 
     Nothing else is in the queue any more that could take its step: where a node fails every job, it is the one that is
-    free for the follow-up as well. One that is cancelled (TERM) stays cancelled.
+    free for the follow-up as well. One that is canceled (TERM) stays canceled.
 
     Args:
         alone: the job excludes no nodes yet; else a list would have to be added to, and what is bad is known.

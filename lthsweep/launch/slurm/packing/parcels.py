@@ -97,7 +97,7 @@ def _share(roots: Sequence[Node], forest: Forest, lengths: Lengths) -> list[_Loa
     pieces = [forest.cut(root) for root in roots]
     crowns = _fill([piece for piece in pieces if piece.rest], lengths.floor, lengths)
     trees = _fill([piece for piece in pieces if not piece.rest], lengths.aim, lengths)
-    loads = _settle([*crowns, *reversed(trees)], forest, lengths)  # the shortest of both kinds are neighbours
+    loads = _settle([*crowns, *reversed(trees)], forest, lengths)  # the shortest of both kinds are neighbors
     return sorted(loads, key=lambda load: load.rank)
 
 
@@ -122,7 +122,7 @@ def _fill(pieces: Sequence[Piece], full: float, lengths: Lengths) -> list[list[P
 
 
 def _settle(parcels: Sequence[list[Piece]], forest: Forest, lengths: Lengths) -> list[_Load]:
-    """Schedule what was filled: halve what is too long after all, join what is too short to a neighbour."""
+    """Schedule what was filled: halve what is too long after all, join what is too short to a neighbor."""
     loads: list[_Load] = []
     pending = deque(parcels)
     while pending:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lthsweep.errors import PruningError, UnknownNameError
 from lthsweep.pruning.make import entry_of, selection_of
 from lthsweep.pruning.masks import Masks, Weights, check_masks, dense_masks
-from lthsweep.pruning.registry import AT_INITIALISATION
+from lthsweep.pruning.registry import AT_INITIALIZATION
 
 __all__ = ["make_initial_mask"]
 
@@ -32,9 +32,9 @@ def make_initial_mask(
     what is left (Tanaka et al. 2020, algorithm 1); the last one meets the sparsity exactly.
 
     Args:
-        model: at initialisation, on its device; left as it is.
+        model: at initialization, on its device; left as it is.
         weights: its prunable parameters by name, in layer order.
-        method: a name of `registry.AT_INITIALISATION`.
+        method: a name of `registry.AT_INITIALIZATION`.
         scope: a name of `registry.SCOPES`.
         sparsity: share of all prunable weights to remove, in [0, 1).
         batch: gives images [B, C, H, W] and labels [B] on the model's device.
@@ -46,11 +46,11 @@ def make_initial_mask(
         UnknownNameError: if the method or the scope is not in its registry.
         PruningError: if no sparsity is given, or the weights cannot be ranked.
     """
-    if method not in AT_INITIALISATION:
-        raise UnknownNameError.of("pruning method", method, known=AT_INITIALISATION)
+    if method not in AT_INITIALIZATION:
+        raise UnknownNameError.of("pruning method", method, known=AT_INITIALIZATION)
     if sparsity is None:
         raise PruningError(f"a threshold cuts magnitudes; method {method!r} has none, so give a sparsity")
-    criterion = AT_INITIALISATION[method]
+    criterion = AT_INITIALIZATION[method]
     score: Callable[..., Any] = entry_of(criterion.scores)
     select = selection_of(scope)
     trial = copy.deepcopy(model)

@@ -28,7 +28,7 @@ def cancel_sweep(sweep: SweepDir) -> list[str]:
         StoreError: if the directory cannot be written.
     """
     open_journal(sweep)
-    halt(sweep, "somebody cancelled it", "user")
+    halt(sweep, "somebody canceled it", "user")
     jobs = sorted({place.submission.job for place in _live(sweep) if place.submission.job is not None})
     cancel(jobs)
     forget_queue(sweep)
@@ -39,16 +39,14 @@ def cancel_runs(plan: Plan, sweep: SweepDir, keys: Iterable[str]) -> list[str]:
     """Cancel runs. Workers that train one see it at their next heartbeat; elements left with nothing to do go.
 
     Returns:
-        The ids of elements that were cancelled.
+        The ids of elements that were canceled.
 
     Raises:
         ClusterSilentError: if there are jobs, and SLURM cannot be asked.
         StoreError: if the directory cannot be written.
     """
     for key in keys:
-        failure = Failure(
-            "somebody cancelled it", kind=CANCELLED, host=socket.gethostname(), time=time.time()
-        )
+        failure = Failure("somebody canceled it", kind=CANCELLED, host=socket.gethostname(), time=time.time())
         record_failure(sweep, key, failure)
     if not sweep.slurm.is_dir():
         return []

@@ -15,13 +15,13 @@ from torch import nn
 from lthsweep.errors import PruningError, UnknownNameError
 from lthsweep.models.build import build_model
 from lthsweep.models.shapes import TextShape
-from lthsweep.pruning.at_initialisation import make_initial_mask
+from lthsweep.pruning.at_initialization import make_initial_mask
 from lthsweep.pruning.counts import kept_count
 from lthsweep.pruning.layers import layer_rows
 from lthsweep.pruning.make import make_mask
 from lthsweep.pruning.masks import kept_total
 from lthsweep.pruning.prunable import prunable_weights
-from lthsweep.pruning.registry import AT_INITIALISATION, METHODS, WHOLE_FILTERS
+from lthsweep.pruning.registry import AT_INITIALIZATION, METHODS, WHOLE_FILTERS
 from lthsweep.pruning.snip import snip_scores
 from lthsweep.pruning.synflow import synflow_scores
 from lthsweep.spec.pruning import PruneSpec
@@ -71,7 +71,7 @@ def test_the_file_offers_every_method_of_the_registries():
     """A method that nobody can ask for, or that nobody makes, is a mistake."""
     offered = PruneSpec.model_fields["method"].annotation
 
-    assert set(offered.__args__) == METHODS.keys() | AT_INITIALISATION.keys() | WHOLE_FILTERS.keys()
+    assert set(offered.__args__) == METHODS.keys() | AT_INITIALIZATION.keys() | WHOLE_FILTERS.keys()
 
 
 def test_snip_is_gradient_times_weight_by_hand():
@@ -194,9 +194,9 @@ def test_synflow_in_one_round_empties_what_many_rounds_spare(monkeypatch):
     """Conservation alone is not enough: the iterations are the method (theorem 3)."""
     net = hourglass()
     many = masks_of(net, "synflow", 0.999)
-    at_once = dataclasses.replace(AT_INITIALISATION["synflow"], rounds=1)
+    at_once = dataclasses.replace(AT_INITIALIZATION["synflow"], rounds=1)
 
-    monkeypatch.setitem(AT_INITIALISATION, "synflow", at_once)
+    monkeypatch.setitem(AT_INITIALIZATION, "synflow", at_once)
     one = masks_of(net, "synflow", 0.999)
 
     assert dead(net, many) == []
@@ -225,8 +225,8 @@ def test_counts_are_exact(method, scope, sparsity):
 @pytest.mark.parametrize("method", ["snip", "synflow"])
 def test_the_model_is_left_as_it_was(method, monkeypatch):
     """Its weights, statistics, modes and activations: the ticket trains from it."""
-    few = dataclasses.replace(AT_INITIALISATION[method], rounds=2)
-    monkeypatch.setitem(AT_INITIALISATION, method, few)
+    few = dataclasses.replace(AT_INITIALIZATION[method], rounds=2)
+    monkeypatch.setitem(AT_INITIALIZATION, method, few)
     net = network("mobilenet_v2", width=0.1, dropout=0.2)
     before = copy.deepcopy(net.state_dict())
     shape = repr(net)
@@ -284,7 +284,7 @@ def test_synflow_on_texts_is_the_flow_behind_the_table_of_tokens():
     torch.testing.assert_close(sum(scores[f"conv{width}.weight"].sum() for width in (3, 4, 5)), flow)
 
 
-def test_synflow_refuses_networks_that_normalise_layers():
+def test_synflow_refuses_networks_that_normalize_layers():
     """A LayerNorm makes zeros of ones: every score would be a tie."""
     model = build_model({"name": "text_transformer"}, input_shape=TextShape(9, 20), classes=3, seed=0)
 
