@@ -1,7 +1,7 @@
 """What all registries share: loading the code that an entry names, and describing its options.
 
-A registry maps a name in the sweep's file to an entry. An entry names its code as "module:function" and lists its options
-as values of type `Option`, so that reading a file imports neither torch nor a reader.
+A registry maps a name in the sweep's file to an entry. An entry names its code as "module:function" and lists its
+options as values of type `Option`, so that reading a file imports neither torch nor a reader.
 """
 
 from __future__ import annotations
