@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from lthsweep.data.pack import open_packed
+from lthsweep.data.cache import open_packed
 from lthsweep.launch.watch import Watch
 from lthsweep.lottery.material import Material
 from lthsweep.plan.grid import expand

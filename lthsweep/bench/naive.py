@@ -21,8 +21,8 @@ from torch import nn
 from torch.nn import functional
 
 from lthsweep.bench.loaders import Loaders
-from lthsweep.data.batches import evaluation_batches
-from lthsweep.data.pack import open_packed
+from lthsweep.data.batching import evaluation_batches
+from lthsweep.data.cache import open_packed
 from lthsweep.lottery.material import EVALUATION_BATCH, Material
 from lthsweep.models.build import build_model
 from lthsweep.plan.grid import expand

@@ -1,7 +1,8 @@
 """Sounds of the user in class folders, packed as log-mel images that any convolutional network reads.
 
-soundfile decodes. The mel bands and the spectrum are computed here in float64 with NumPy: torchaudio's transforms work in
-float32, so their images would differ in some pixels, and torchaudio's releases are tied to one version of torch each.
+soundfile decodes. The mel bands and the spectrum are computed here in float64 with NumPy: torchaudio's transforms
+work in float32, so their images would differ in some pixels, and torchaudio's releases are tied to one version of
+torch each.
 """
 
 from __future__ import annotations
@@ -103,8 +104,8 @@ def read_sound(content: bytes, where: str) -> tuple[NDArray[np.float64], int]:
         float64 [samples], full scale at ±1, and samples per second.
 
     Raises:
-        DataError: if the file is unreadable, cut short, empty, not finite or of an unlikely rate; or if soundfile is not
-            installed.
+        DataError: if the file is unreadable, cut short, empty, not finite or of an unlikely rate; or if soundfile is
+            not installed.
     """
     try:
         import soundfile
@@ -164,8 +165,8 @@ def band_centers(mels: int, rate: int) -> NDArray[np.float64]:
 def mel_bands(mels: int, rate: int, window: int) -> NDArray[np.float64]:
     """Return the weight of each frequency of the transform in each band.
 
-    HTK's mel scale, mel = 2595 log10(1 + f / 700), with triangles of height 1 between 0 Hz and half the rate: the default
-    of `torchaudio.functional.melscale_fbanks`.
+    HTK's mel scale, mel = 2595 log10(1 + f / 700), with triangles of height 1 between 0 Hz and half the rate: the
+    default of `torchaudio.functional.melscale_fbanks`.
 
     Args:
         mels: number of bands.
@@ -184,8 +185,8 @@ def mel_bands(mels: int, rate: int, window: int) -> NDArray[np.float64]:
     bands = np.maximum(0, np.minimum((frequencies - low) / (tip - low), (high - frequencies) / (high - tip)))
     if (bands.max(axis=1) == 0).any():
         raise DataError(
-            f"data.mels = {mels} is more than a window of {window} samples at {rate} per second can resolve; lower it or "
-            f"raise data.window"
+            f"data.mels = {mels} is more than a window of {window} samples at {rate} per second can resolve; lower it "
+            f"or raise data.window"
         )
     return np.asarray(bands, np.float64)
 

@@ -107,7 +107,9 @@ def unavailable_reason(
         return None
     if entry.own_files:
         path = Path(packing_options(options, root)["path"])
-        return None if path.exists() else f"{path} does not exist; set the path of your files: --set data.path=…"
+        return (
+            None if path.exists() else f"{path} does not exist; set the path of your files: --set data.path=…"
+        )
     files = Files(entry, data_root(root))
     if all(files.find_published(published) for published in entry.files):
         return None
@@ -155,7 +157,10 @@ def verify_dataset(
     files = Files(entry, data_root(root))
     if entry.own_files:
         return (_check_own_files(files, options, cache),)
-    checks = [*(_check_file(files, published) for published in entry.files), _check_pack(options, root, cache)]
+    checks = [
+        *(_check_file(files, published) for published in entry.files),
+        _check_pack(options, root, cache),
+    ]
     if not entry.embedded and all(check.verdict == "absent" for check in checks):
         raise files.missing(*(published.file for published in entry.files))
     return tuple(checks)

@@ -1,8 +1,8 @@
 """Batches for training and evaluation from resident images or texts, the same in every process.
 
 All images lie in one uint8 tensor: on a CPU the mapped pack itself, on a GPU one copy. A batch is a gather of rows, a
-gather of pixels (crop and flip in one), and one multiply-add to float; nothing waits for the device. On a GPU the batches
-of several steps are made at once. Texts stay token numbers: their batches are gathers of rows.
+gather of pixels (crop and flip in one), and one multiply-add to float; nothing waits for the device. On a GPU the
+batches of several steps are made at once. Texts stay token numbers: their batches are gathers of rows.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ __all__ = ["TrainBatches", "evaluation_batches", "resident"]
 _LEVELS = 255
 
 _AHEAD_BYTES = 32 << 20
-"""Bytes of batches that a GPU makes at once: launching some twenty small kernels per batch would take longer than a step
-of a small network. A CPU makes each batch when it is needed, while its pixels are in the cache."""
+"""Bytes of batches that a GPU makes at once: launching some twenty small kernels per batch would take longer than a
+step of a small network. A CPU makes each batch when it is needed, while its pixels are in the cache."""
 
 
 class TrainBatches:
     """The training batches of one run: a pure function of (seed, epoch, step).
 
-    The augmentation of a sample depends on (seed, epoch, sample) alone; batch size and starting step only cut the epoch's
-    sequence differently.
+    The augmentation of a sample depends on (seed, epoch, sample) alone; batch size and starting step only cut the
+    epoch's sequence differently.
 
     Attributes:
         steps: number of steps of an epoch.
@@ -74,15 +74,15 @@ class TrainBatches:
         self.steps = steps_per_epoch(len(self._indices), batch_size)
         if self.steps == 0 or self._indices.min() < 0 or self._indices.max() >= count:
             raise DataError(
-                f"{len(self._indices)} training samples of {packed.name} do not fill a batch of {batch_size} (it has "
-                f"{count}); lower train.batch_size or data.validation"
+                f"{len(self._indices)} training samples out of {count} of {packed.name} do not make a batch of "
+                f"{batch_size}; lower train.batch_size or data.validation"
             )
         self._batch_size = batch_size
         self._seed = seed
         self._augment = augment_named(augment)
         if packed.vocabulary and augment != "none":
             raise DataError(
-                f'data.augment = "{augment}" is for images, but {packed.name} holds texts; set it to "none"'
+                f'data.augment = "{augment}" is for images, and {packed.name} holds texts; set it to "none"'
             )
         self._padding = padding if self._augment.crop else 0
         self._device = torch.device(device)
@@ -100,8 +100,8 @@ class TrainBatches:
             start_step: steps of this epoch that are already done, 0..steps.
 
         Returns:
-            (x, y) pairs: x float32 [B, C, H, W] in channels_last memory, for texts int64 [B, L]; y int64 [B]; both on the
-            device, and never overwritten.
+            (x, y) pairs: x float32 [B, C, H, W] in channels_last memory, for texts int64 [B, L]; y int64 [B]; both on
+            the device, and never overwritten.
 
         Raises:
             DataError: if `start_step` is out of range.

@@ -1,8 +1,8 @@
 """Packing a data set once, in a cache that all workers of a machine share, and opening the pack.
 
-Only options that change what is packed name a pack, so that all validation splits, augmentations and normalizations share
-one. Any number of processes can start at once: each packs into a folder of its own, the first rename wins, and the others
-discard theirs and open the winner's.
+Only options that change what is packed name a pack, so that all validation splits, augmentations and normalizations
+share one. Any number of processes can start at once: each packs into a folder of its own, the first rename wins, and
+the others discard theirs and open the winner's.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lthsweep.data.datasets import COMMON_OPTIONS, Dataset, dataset
+from lthsweep.data.datasets import COMMON_OPTIONS, dataset
 from lthsweep.data.decoded import Decoded
 from lthsweep.data.download import DownloadCallback, download
 from lthsweep.data.file_tree import open_tree
@@ -28,7 +28,7 @@ from lthsweep.errors import DataError, MissingDataError
 from lthsweep.registry import complete_options, load_entry
 from lthsweep.usercode import is_code
 
-__all__ = ["cache_folder", "open_packed", "pack_folder", "packing_options", "prepare", "verify"]
+__all__ = ["cache_folder", "decode", "open_packed", "pack_folder", "packing_options", "prepare", "verify"]
 
 _ABANDONED_SECONDS = 24 * 3600
 
@@ -57,7 +57,9 @@ def packing_options(options: Mapping[str, Any], root: Path | None = None) -> dic
         raise DataError(f"data.{error}") from None
     if entry.own_files:
         if not options.get("path"):
-            raise DataError(f"{entry.name} needs data.path: set it to the folder of your files, or a zip of it")
+            raise DataError(
+                f"{entry.name} needs data.path: set it to the folder of your files, or a zip of it"
+            )
         chosen["path"] = str(resolve_path(str(options["path"]), data_root(root)))
     return chosen
 
@@ -93,7 +95,8 @@ def prepare(
     Raises:
         UnknownNameError: if there is no such data set.
         MissingDataError: if its files are missing and not downloaded; the message names the command.
-        DataError: if files are damaged, the cache cannot be written, or files of the user changed since they were packed.
+        DataError: if files are damaged, the cache cannot be written, or files of the user changed since they were
+            packed.
     """
     entry = dataset(str(options["name"]))
     files = Files(entry, data_root(root))
@@ -102,15 +105,38 @@ def prepare(
         _refuse_changed_files(options, files, folder)
         return read_pack(folder)
     try:
-        decoded = _decode(files, options)
+        decoded = decode(options, root)
     except MissingDataError:
         if not (download and entry.files):
             raise
         _download_missing(files, progress)
-        decoded = _decode(files, options)
+        decoded = decode(options, root)
     decoded.check(entry.name)
     _publish(folder, decoded, entry.name, packing_options(options, root))
     return read_pack(folder)
+
+
+def decode(options: Mapping[str, Any], root: Path | None = None) -> Decoded:
+    """Return a data set in memory, read from its files and not packed.
+
+    Args:
+        options: as for `prepare`.
+        root: as for `prepare`.
+
+    Raises:
+        UnknownNameError: if there is no such data set.
+        MissingDataError: if its files are missing.
+        DataError: if an option is not allowed or a file is damaged.
+    """
+    entry = dataset(str(options["name"]))
+    files = Files(entry, data_root(root))
+    chosen = packing_options(options, files.root)
+    if is_code(entry.name):
+        return read_with_user_code(entry.name, files, chosen)
+    if entry.own_files:
+        chosen["path"] = str(options["path"])  # as written, for messages
+    decoded: Decoded = load_entry(entry.reader)(files, **chosen)
+    return decoded
 
 
 def open_packed(options: Mapping[str, Any], *, cache: Path | None = None, root: Path | None = None) -> Packed:
@@ -161,16 +187,6 @@ def verify(options: Mapping[str, Any], *, cache: Path | None = None, root: Path 
             f"{packed.fingerprint[:12]}…; remove that folder and run `{prepare_command(options)}`"
         )
     return packed
-
-
-def _decode(files: Files, options: Mapping[str, Any]) -> Decoded:
-    entry, chosen = files.dataset, packing_options(options, files.root)
-    if is_code(entry.name):
-        return read_with_user_code(entry.name, files, chosen)
-    if entry.own_files:
-        chosen["path"] = str(options["path"])  # as written, for messages
-    decoded: Decoded = load_entry(entry.reader)(files, **chosen)
-    return decoded
 
 
 def _download_missing(files: Files, progress: DownloadCallback | None) -> None:

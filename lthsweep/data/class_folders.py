@@ -1,8 +1,8 @@
 """Files of the user in one folder per class: which belong to training, which to the test, and the number of each class.
 
-Three layouts are understood: `train/CLASS/*` with `test/CLASS/*`, the same with `val` (or `valid`, `validation`) instead
-of `test`, and plain `CLASS/*`, or only `train/CLASS/*`, from which one file in five becomes the test set. A single folder
-around all of them is skipped.
+Three layouts are understood: `train/CLASS/*` with `test/CLASS/*`, the same with `val` (or `valid`, `validation`)
+instead of `test`, and plain `CLASS/*`, or only `train/CLASS/*`, from which one file in five becomes the test set. A
+single folder around all of them is skipped.
 """
 
 from __future__ import annotations
@@ -130,8 +130,8 @@ def class_numbers(
     untested = sorted(set(classes) - tested)
     if all_tested and test and untested:
         raise DataError(
-            f"{where}: class {untested[0]!r} has training {samples} but no test {samples}; add some, or remove the test "
-            f"part: then one in five of the training {samples} becomes the test set"
+            f"{where}: class {untested[0]!r} has training {samples} but no test {samples}; add some, or remove the "
+            f"test part: then one in five of the training {samples} becomes the test set"
         )
     number = {label: index for index, label in enumerate(classes)}
     labels, test_labels = (np.array([number[label] for label, _ in part], np.int64) for part in (train, test))

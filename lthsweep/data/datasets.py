@@ -1,8 +1,8 @@
 """The data sets by name. An entry is the whole extension: everything else is derived from it.
 
-From the entries come the allowed values of `[sweep.data] name` and the options of each set, error messages, the reference
-page, the tables of docs/data.md, the commands `data list`, `data prepare` and `data verify`, and the check that a network
-can read the data. A reader is imported only when its data set is read.
+From the entries come the allowed values of `[sweep.data] name` and the options of each set, error messages, the
+reference page, the tables of docs/data.md, the commands `data list`, `data prepare` and `data verify`, and the check
+that a network can read the data. A reader is imported only when its data set is read.
 """
 
 from __future__ import annotations
@@ -16,9 +16,7 @@ from lthsweep.usercode import is_code
 
 __all__ = ["COMMON_OPTIONS", "DATASETS", "Dataset", "PublishedFile", "dataset"]
 
-COMMON_OPTIONS = frozenset(
-    {"name", "label", "validation", "train_images", "augment", "padding", "normalize"}
-)
+COMMON_OPTIONS = frozenset({"name", "label", "validation", "train_images", "augment", "padding", "normalize"})
 """Keys of `[sweep.data]` that every data set has: they are applied on the fly and change no pack."""
 
 
@@ -116,9 +114,7 @@ _DIGITS = tuple(str(digit) for digit in range(10))
 _CROP_FLIP = ("crop-flip", "none", "crop")  # the usual augmentation of natural images is the default
 
 
-def _idx_files(
-    hosts: tuple[str, ...], *files: tuple[str, str, int, str | None]
-) -> tuple[PublishedFile, ...]:
+def _idx_files(hosts: tuple[str, ...], *files: tuple[str, str, int, str | None]) -> tuple[PublishedFile, ...]:
     """Published IDX files, each given as (name, md5, bytes, md5 of the content)."""
     return tuple(
         PublishedFile(name, tuple(host + name for host in hosts), md5, size, name.removesuffix(".gz"), inner)
@@ -143,14 +139,24 @@ _MNIST_FILES = _idx_files(
         9_912_422,
         "6bbc9ace898e44ae57da46a324031adb",
     ),
-    ("train-labels-idx1-ubyte.gz", "d53e105ee54ea40749a09fcbcd1e9432", 28_881, "a25bea736e30d166cdddb491f175f624"),
+    (
+        "train-labels-idx1-ubyte.gz",
+        "d53e105ee54ea40749a09fcbcd1e9432",
+        28_881,
+        "a25bea736e30d166cdddb491f175f624",
+    ),
     (
         "t10k-images-idx3-ubyte.gz",
         "9fb629c4189551a2d022fa330f9573f3",
         1_648_877,
         "2646ac647ad5339dbf082846283269ea",
     ),
-    ("t10k-labels-idx1-ubyte.gz", "ec29112dd5afa0611ce80d1b7f02629c", 4_542, "27ae3e4e09519cfbb04c329615203637"),
+    (
+        "t10k-labels-idx1-ubyte.gz",
+        "ec29112dd5afa0611ce80d1b7f02629c",
+        4_542,
+        "27ae3e4e09519cfbb04c329615203637",
+    ),
 )
 
 _FASHION_FILES = _idx_files(
@@ -169,8 +175,8 @@ _TEXT_OPTIONS: Mapping[str, Option] = {
     ),
     "vocabulary": Option(
         20_000,
-        "Size of the vocabulary: the most frequent tokens of the training texts, one token for padding, and one for all "
-        "other tokens.",
+        "Size of the vocabulary: the most frequent tokens of the training texts, one token for padding, and one for "
+        "all other tokens.",
         least=3,
         most=65_536,
     ),

@@ -83,4 +83,6 @@ class Decoded:
                 f"{list(self.test_images.shape[1:])}; the shapes must be equal"
             )
         if len(self.class_names) < 2:
-            raise DataError(f"{name}: only one class, {self.class_names[0]!r}; a classifier needs two or more")
+            raise DataError(
+                f"{name}: only one class, {self.class_names[0]!r}; a classifier needs two or more"
+            )

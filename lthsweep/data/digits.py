@@ -1,7 +1,7 @@
 """scikit-learn's handwritten digits: 1,797 real 8x8 images of 17 gray levels, embedded in the package.
 
-Source: Alpaydin & Kaynak, "Optical Recognition of Handwritten Digits", UCI 1998. They are enlarged here in exact integer
-arithmetic, so that every machine and every version of every library produces the same pixels.
+Source: Alpaydin & Kaynak, "Optical Recognition of Handwritten Digits", UCI 1998. They are enlarged here in exact
+integer arithmetic, so that every machine and every version of every library produces the same pixels.
 """
 
 from __future__ import annotations

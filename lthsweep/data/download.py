@@ -1,7 +1,8 @@
 """Downloading published files: checked, resumed after an interruption, and complete under their final name.
 
 pooch fetches and checks. The bytes go to `FILE.<token>.part` next to the final name, which appears by an atomic rename
-once the checksum is right. A part whose process died is taken over by a rename, so that exactly one process continues it.
+once the checksum is right. A part whose process died is taken over by a rename, so that exactly one process continues
+it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ __all__ = ["DownloadCallback", "download", "md5_of"]
 DownloadCallback = Callable[[str, int, int], None]
 """Called with (file name, bytes so far, bytes in total)."""
 
-_CHUNK = 1 << 18
+_CHUNK = 1 << 16
 _ABANDONED_SECONDS = 120  # a live download writes far more often
 
 
@@ -131,7 +132,9 @@ def _fetch(
     with part.open("ab") as file:
         try:
             fetch(url, _Limited(file, published, progress), None)
-        except requests.exceptions.ChunkedEncodingError:  # the connection broke; the size check below reports it
+        except (
+            requests.exceptions.ChunkedEncodingError
+        ):  # the connection broke; the size check below reports it
             pass
         except requests.RequestException as error:
             raise _TransferError(str(error)) from None
@@ -145,9 +148,7 @@ def _fetch(
 class _Limited:
     """A file for writing that reports progress and stops at the published size."""
 
-    def __init__(
-        self, file: BinaryIO, published: PublishedFile, progress: DownloadCallback | None
-    ) -> None:
+    def __init__(self, file: BinaryIO, published: PublishedFile, progress: DownloadCallback | None) -> None:
         self._file = file
         self._published = published
         self._progress = progress

@@ -70,8 +70,8 @@ class Files:
         published = ", ".join(file.urls[0] for file in self.dataset.files)
         return MissingDataError(
             f"{self.dataset.name} is not on this machine: no {' or '.join(names[:2])} in {folders}; {hint}"
-            f"run `{prepare_command({'name': self.dataset.name})}` where there is a network, or set LTHSWEEP_DATA to the "
-            f"folder that contains the files{f' (published at {published})' if published else ''}"
+            f"run `{prepare_command({'name': self.dataset.name})}` where there is a network, or set LTHSWEEP_DATA to "
+            f"the folder that contains the files{f' (published at {published})' if published else ''}"
         )
 
     def at_path(self, path: str, wanted: str) -> Path:
@@ -87,9 +87,7 @@ class Files:
         found = resolve_path(path, self.root)
         if not found.exists():
             other = self.root / path
-            reason = (
-                f"{found} does not exist" if found == other else f"neither {found} nor {other} exists"
-            )
+            reason = f"{found} does not exist" if found == other else f"neither {found} nor {other} exists"
             raise MissingDataError(
                 f"data.path = {path!r}: {reason}; set it to the path of {wanted}, or of a zip of it"
             )

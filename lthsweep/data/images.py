@@ -15,7 +15,13 @@ from lthsweep.errors import DataError
 
 __all__ = ["SUFFIXES", "decode_all", "decode_image"]
 
-_FORMATS = ("BMP", "JPEG", "PNG", "PPM", "WEBP")  # the plain ones: fewer decoders for a hostile file to attack
+_FORMATS = (
+    "BMP",
+    "JPEG",
+    "PNG",
+    "PPM",
+    "WEBP",
+)  # the plain ones: fewer decoders for a hostile file to attack
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".webp")
 _PIXEL_LIMIT = 64_000_000
 _TOTAL_LIMIT = 32 << 30

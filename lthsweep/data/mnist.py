@@ -73,8 +73,8 @@ def parse_idx(content: bytes, dimensions: int, where: str) -> NDArray[np.uint8]:
     if zeros != 0 or kind != _UNSIGNED_BYTE or declared != dimensions:
         expected = bytes((0, 0, _UNSIGNED_BYTE, dimensions)).hex()
         raise DataError(
-            f"{where} begins with {content[:4].hex()} instead of {expected}, the start of an IDX file of unsigned bytes "
-            f"in {dimensions} dimension(s); get it again"
+            f"{where} begins with {content[:4].hex()} instead of {expected}, the start of an IDX file of unsigned "
+            f"bytes in {dimensions} dimension(s); get it again"
         )
     shape = struct.unpack(f">{dimensions}I", content[4:header])
     length = math.prod(shape)  # np.prod would wrap around on a hostile header

@@ -1,7 +1,7 @@
 """The packed form of a data set: four .npy files and a meta.json in one folder, written once, then only read.
 
-Texts add a vocabulary with one token per line, the first line for number 0. The images are memory-mapped: all workers of
-a machine share one copy in the page cache.
+Texts add a vocabulary with one token per line, the first line for number 0. The images are memory-mapped: all workers
+of a machine share one copy in the page cache.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Packed:
 
 
 def fingerprint(data: Decoded | Packed) -> str:
-    """Return the sha256 in hex over the four arrays (type, shape, bytes), the class names, and the vocabulary if any."""
+    """Return the sha256 in hex over the four arrays (type, shape, bytes), the class names, and the vocabulary."""
     digest = hashlib.sha256(json.dumps([FORMAT, list(data.class_names)]).encode())
     for name in _ARRAYS:
         array = np.ascontiguousarray(getattr(data, name))
@@ -90,8 +90,8 @@ def fingerprint(data: Decoded | Packed) -> str:
 def channel_moments(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and population standard deviation of each channel, on the scale 0..1.
 
-    They come from the exact histogram of the 256 levels in rational arithmetic, rounded once at the end, so that the order
-    of additions does not matter.
+    They come from the exact histogram of the 256 levels in rational arithmetic, rounded once at the end, so that the
+    order of additions does not matter.
 
     Args:
         images: uint8 [N, H, W, C], not empty.

@@ -152,8 +152,8 @@ def _rows(content: bytes, where: str) -> Texts:
                     continue
                 if len(row) != len(columns):
                     raise DataError(
-                        f"{where}, line {reader.line_num}: {len(row)} fields instead of the {len(columns)} of the first "
-                        f'line; put quotes around a text with a comma: "one, two"'
+                        f"{where}, line {reader.line_num}: {len(row)} fields, but the first line has {len(columns)}; "
+                        'put quotes around a text with a comma: "one, two"'
                     )
                 if not row[label_at].strip():
                     raise DataError(

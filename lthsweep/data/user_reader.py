@@ -61,8 +61,8 @@ def read_with_user_code(name: str, files: Files, options: Mapping[str, Any]) -> 
         )
     if not isinstance(result, Decoded):
         raise DataError(
-            f"data {name!r} returns {type(result).__name__}; return (train_images, train_labels, test_images, test_labels, "
-            f"class_names), with images as uint8 [N,H,W,C]"
+            f"data {name!r} returns {type(result).__name__}; return (train_images, train_labels, test_images, "
+            f"test_labels, class_names), with images as uint8 [N,H,W,C]"
         )
     return result
 

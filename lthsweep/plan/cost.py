@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from lthsweep.data.datasets import dataset
 from lthsweep.data.order import steps_per_epoch as steps_of
-from lthsweep.data.registry import DATASETS
 from lthsweep.plan.keys import NEUTRAL
 from lthsweep.plan.run import Plan, Recipe, Run
 
@@ -92,7 +92,7 @@ def steps_per_epoch(recipe: Recipe) -> int | None:
 def images_per_epoch(recipe: Recipe) -> int | None:
     """Images to train on, or None where the size of the data set is not known before it is read."""
     wanted = int(recipe.data["train_images"])
-    samples = DATASETS[recipe.data["name"]].n_train
+    samples = dataset(recipe.data["name"]).n_train
     if wanted or samples is None:
         return wanted or None
     return samples - int(recipe.data["validation"])

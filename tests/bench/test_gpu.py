@@ -83,7 +83,7 @@ def test_the_best_share_of_a_gpu_is_the_one_with_most_cells():
     assert recommended({"cases": {"lenet": {"a": few, "b": most}}}) == {"lenet": most}
 
 
-def test_what_is_missing_is_named():
+def test_unavailable_reason_is_named():
     """A bare Python, without any package."""
     done = subprocess.run(
         [sys.executable, "-S", "-E", str(SCRIPT)], capture_output=True, text=True, check=False

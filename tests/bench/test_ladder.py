@@ -25,7 +25,7 @@ from lthsweep.bench.rungs import LADDER, climb, plan_of
 from lthsweep.bench.sharing import mapped
 from lthsweep.bench.spread import spread
 from lthsweep.bench.table import markdown
-from lthsweep.data.pack import open_packed, prepare
+from lthsweep.data.cache import open_packed, prepare
 from lthsweep.errors import LaunchError, UnknownNameError
 from lthsweep.lottery.material import Material
 from lthsweep.plan.cost import cost_of

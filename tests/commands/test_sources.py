@@ -7,7 +7,7 @@ import re
 import pytest
 
 from lthsweep.commands.sources import missing_data, open_source, require_samples
-from lthsweep.data.pack import prepare
+from lthsweep.data.cache import prepare
 from lthsweep.errors import SpecError
 
 FILE = """
