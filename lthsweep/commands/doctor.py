@@ -45,24 +45,12 @@ def doctor(
             "--on", metavar="PLACE", help="local; or slurm, which then has to be there and to answer."
         ),
     ] = "local",
-    bench: Annotated[
-        bool,
-        typer.Option(
-            "--bench",
-            help="Measure speed beside a naive loop and a bare one; about six minutes on two cores.",
-        ),
-    ] = False,
 ) -> None:
     """Check every hash, key and audit of a sweep directory, or the installation."""
     if on not in _PLACES:
         raise UnknownNameError.of("--on", on, known=_PLACES)
-    if directory is not None and (bench or on == "slurm"):
-        raise SpecError(
-            "doctor looks at the installation with --bench or --on slurm; leave the sweep directory out"
-        )
-    if bench:
-        _bench(as_json)
-        return
+    if directory is not None and on == "slurm":
+        raise SpecError("doctor looks at the installation with --on slurm; leave the sweep directory out")
     if directory is None:
         checks = [*_installation(), *_cluster(needed=on == "slurm")]
         if as_json:
@@ -94,15 +82,6 @@ def doctor(
             typer.echo("add --quarantine to move what is damaged away; `lthsweep run` then trains it again")
     if any(finding.severity == "error" for finding in findings) and not mend:
         raise typer.Exit(1)
-
-
-def _bench(as_json: bool) -> None:
-    """The quick benchmark of docs/benchmarks.md; it trains in processes of its own."""
-    from lthsweep.bench.measure import bench
-    from lthsweep.bench.table import markdown
-
-    found = bench("quick", tell=lambda line: typer.echo(line, err=True))
-    typer.echo(json.dumps(found, indent=2) if as_json else markdown(found))
 
 
 @dataclass(frozen=True)
