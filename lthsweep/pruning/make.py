@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator
 
 import torch
@@ -15,6 +14,7 @@ from lthsweep.pruning.filters import select_filters
 from lthsweep.pruning.masks import Masks, Weights, check_masks
 from lthsweep.pruning.registry import Criterion, criterion_of
 from lthsweep.pruning.selection import SCOPES, keep_in_each
+from lthsweep.registry import load_entry
 
 __all__ = ["ScoreFunction", "make_masks"]
 
@@ -81,8 +81,7 @@ def _targets(sparsity: float, rounds: int) -> Iterator[float]:
 
 def _scores(method: str, criterion: Criterion, context: ScoringContext) -> dict[str, Tensor]:
     """The criterion's scores, checked to be rankable."""
-    module, _, function = criterion.scores.partition(":")
-    score: ScoreFunction = getattr(importlib.import_module(module), function)
+    score: ScoreFunction = load_entry(criterion.scores)
     scores = score(context)
     for name, values in scores.items():
         if bool(torch.isnan(values).any()):
