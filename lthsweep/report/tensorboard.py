@@ -35,7 +35,7 @@ PER_RUN: Mapping[str, str] = {
     "accuracy/test": "test_accuracy",
     "loss/test": "test_loss",
     "accuracy/pruned, before retraining": "pruned_test_accuracy",
-    "sparsity": "sparsity_got",
+    "sparsity": "sparsity_achieved",
 }
 """Tag → column of /runs: one value each, at the last epoch."""
 
