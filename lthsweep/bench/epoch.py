@@ -19,7 +19,7 @@ from lthsweep.bench.bare import material_of
 from lthsweep.bench.naive import Habits, NestedLoop
 from lthsweep.launch.settle import settle_cores
 from lthsweep.lottery.material import Material
-from lthsweep.plan.grid import expand
+from lthsweep.plan.expand import expand
 from lthsweep.plan.run import Plan
 from lthsweep.spec import spec_of
 from lthsweep.training.loop import Training

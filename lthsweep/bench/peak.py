@@ -12,7 +12,7 @@ import torch
 from lthsweep.bench.bare import bare, material_of
 from lthsweep.launch.execute import execute
 from lthsweep.launch.task import task_for
-from lthsweep.plan.grid import expand
+from lthsweep.plan.expand import expand
 from lthsweep.spec import spec_of
 from lthsweep.store.layout import SweepDir
 

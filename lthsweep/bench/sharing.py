@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from lthsweep.bench.bare import material_of
-from lthsweep.plan.grid import expand
+from lthsweep.plan.expand import expand
 from lthsweep.spec import spec_of
 
 __all__ = ["main", "mapped"]

@@ -8,8 +8,7 @@ import torch
 from torch import nn
 
 from lthsweep.lottery.material import Arrays, Material
-from lthsweep.plan.controls import CONTROLS
-from lthsweep.plan.run import PruneStep
+from lthsweep.plan.prune_step import CONTROLS, PruneStep
 from lthsweep.pruning.at_initialization import make_initial_mask
 from lthsweep.pruning.coupling import families_of
 from lthsweep.pruning.make import entry_of, make_mask

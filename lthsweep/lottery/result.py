@@ -12,7 +12,7 @@ from torch import nn
 
 from lthsweep.lottery.material import Arrays, Material, to_arrays
 from lthsweep.models.cost import count
-from lthsweep.plan.run import PruneStep
+from lthsweep.plan.prune_step import PruneStep
 from lthsweep.pruning.layers import LayerRow, layer_rows
 from lthsweep.pruning.masks import dense_masks
 from lthsweep.training.loop import Ending, Training

@@ -28,8 +28,8 @@ from lthsweep.bench.table import markdown
 from lthsweep.data.pack import open_packed, prepare
 from lthsweep.errors import LaunchError, UnknownNameError
 from lthsweep.lottery.material import Material
-from lthsweep.plan.cost import cost_of
-from lthsweep.plan.grid import expand
+from lthsweep.plan.estimate import cost_of
+from lthsweep.plan.expand import expand
 from lthsweep.spec import load_spec, spec_of
 from tests.bench import ladder
 from tests.bench.ladder import documented
