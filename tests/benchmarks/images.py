@@ -1,7 +1,7 @@
-"""The images of a case: the first of the real ones where they are on this machine, else made-up ones of the same shape.
+"""Images of a case: the first real ones if this machine has them, otherwise generated ones of the same shape.
 
-They are packed under the data set's own name into a folder of the benchmark's own, so that a sweep trains on them as on
-any other pack, and the user's own packs stay as they are.
+They are packed under the data set's name into a separate folder, so that a sweep trains on them like on any
+other pack and the user's packs stay unchanged.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lthsweep.bench.cases import Case
 from lthsweep.data.decoded import Decoded
 from lthsweep.data.locate import data_root
 from lthsweep.data.pack import open_packed, pack_folder
 from lthsweep.data.packfile import write_pack
 from lthsweep.data.registry import dataset
 from lthsweep.errors import MissingDataError
+from tests.benchmarks.cases import Case
 
-__all__ = ["made_up", "pack_images"]
+__all__ = ["generated", "pack_images"]
 
 JPEG_COPY = "cifar10-jpeg.zip"
 """CIFAR-10 as JPEG files, `train/CLASS/NNNN.jpg` and `test/CLASS/NNNN.jpg`, read where the original is absent."""
@@ -34,15 +34,12 @@ _CLASSES = 10
 
 
 def pack_images(case: Case, cache: Path, root: Path | None = None) -> str:
-    """Pack the images of a case.
+    """Pack the images of a case and return their source: "mnist", "cifar10, JPEG copy", "generated, 28x28x1".
 
     Args:
-        case: says which and how many.
-        cache: the benchmark's own folder of packs; has none of this data set yet.
+        case: names the data set and the number of images.
+        cache: folder of packs without a pack of this data set.
         root: data root; default $LTHSWEEP_DATA or ~/data.
-
-    Returns:
-        Where the images come from, for a reader: "mnist", "cifar10, JPEG copy", "generated, 28x28x1".
     """
     options = dict(case.data)
     entry = dataset(options["name"])
@@ -69,7 +66,7 @@ def _decoded(options: Mapping[str, Any], counts: tuple[int, int], root: Path) ->
     shape = dataset(name).shape
     assert shape is not None, f"{name} has images of any shape"
     channels, height, width = shape
-    return made_up(counts, (height, width, channels)), f"generated, {height}x{width}x{channels}"
+    return generated(counts, (height, width, channels)), f"generated, {height}x{width}x{channels}"
 
 
 def _first(decoded: Decoded, counts: tuple[int, int]) -> Decoded:
@@ -84,7 +81,7 @@ def _first(decoded: Decoded, counts: tuple[int, int]) -> Decoded:
 
 
 def _from_jpegs(path: Path, counts: tuple[int, int]) -> Decoded:
-    """The classes in turn, each in the order of its file names."""
+    """Images of the classes in turn, each class in the order of its file names."""
     from PIL import Image
 
     with zipfile.ZipFile(path) as archive:
@@ -101,15 +98,12 @@ def _from_jpegs(path: Path, counts: tuple[int, int]) -> Decoded:
         return Decoded(*some("train", counts[0]), *some("test", counts[1]), classes)
 
 
-def made_up(counts: tuple[int, int], shape: tuple[int, int, int]) -> Decoded:
-    """Images that can be learned: each class is a coarse pattern of its own, under noise.
+def generated(counts: tuple[int, int], shape: tuple[int, int, int]) -> Decoded:
+    """Images that can be learned: one coarse pattern per class, with noise; the same bytes in every process.
 
     Args:
         counts: training and test images.
         shape: height, width, channels.
-
-    Returns:
-        The same bytes in every process.
     """
     height, width, channels = shape
     draw = np.random.default_rng(0)

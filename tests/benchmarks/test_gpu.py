@@ -1,4 +1,4 @@
-"""The GPU benchmark runs from end to end, here on a CPU at its smallest size. No figure of it means anything here."""
+"""The GPU benchmark runs end to end, on a CPU at its smallest size. Its figures mean nothing here."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.bench import gpu
-from tests.bench.gpu_table import recommended
+from tests.benchmarks.gpu import __main__ as gpu
+from tests.benchmarks.gpu.table import recommended
 
-SCRIPT = Path(gpu.__file__)
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
 def settings_as_found(monkeypatch):
-    """The script sets torch up as a worker does; the data of this machine are not read."""
+    """Restores torch's settings, which the program changes, and hides the data of this machine."""
     monkeypatch.delenv("LTHSWEEP_DATA", raising=False)
     threads = torch.get_num_threads()
     tf32 = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
@@ -33,8 +33,9 @@ def measure(tmp_path, *words):
     return json.loads(out.read_text())
 
 
+@pytest.mark.slow
 def test_steps_are_timed_and_fused_trainings_agree(tmp_path, capsys):
-    """Every way has its spread and its ratio, and no way takes other steps."""
+    """Every way has a spread and a ratio, and all ways take the same steps."""
     found = measure(tmp_path, "--case", "lenet", "--only", "steps", "--only", "agreement")
 
     ways = found["steps"]["lenet"]["ways"]
@@ -54,8 +55,8 @@ def test_steps_are_timed_and_fused_trainings_agree(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_processes_are_measured_and_the_best_is_named(tmp_path, capsys):
-    """Two processes import torch and train: nothing of it can be had for less."""
+def test_the_best_number_of_processes_is_reported(tmp_path, capsys):
+    """Slow, because two processes import torch and train."""
     found = measure(tmp_path, "--case", "lenet", "--only", "processes")
 
     shares = found["processes"]["cases"]["lenet"]
@@ -67,7 +68,7 @@ def test_processes_are_measured_and_the_best_is_named(tmp_path, capsys):
 
 @pytest.mark.heavy
 def test_every_network_is_measured(tmp_path):
-    """The whole command: all parts of all networks."""
+    """The whole command, with all parts of all networks."""
     found = measure(tmp_path)
 
     assert list(found["steps"]) == ["lenet", "resnet20", "mobilenet_v2"]
@@ -76,26 +77,30 @@ def test_every_network_is_measured(tmp_path):
     assert found["conditions"]["size"] == "tiny"
 
 
-def test_the_best_share_of_a_gpu_is_the_one_with_most_cells():
-    """Over processes, widths and MPS together."""
+def test_the_best_way_has_the_most_cells_per_hour():
+    """Processes, width and MPS are chosen together."""
     few, most = ({"cells_per_hour": {"median": value}} for value in (10.0, 11.0))
 
     assert recommended({"cases": {"lenet": {"a": few, "b": most}}}) == {"lenet": most}
 
 
-def test_what_is_missing_is_named():
-    """A bare Python, without any package."""
+def test_missing_packages_are_named():
+    """Run with a bare Python, without site packages."""
     done = subprocess.run(
-        [sys.executable, "-S", "-E", str(SCRIPT)], capture_output=True, text=True, check=False
+        [sys.executable, "-S", "-E", "-m", "tests.benchmarks.gpu"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
     )
 
     assert done.returncode == 2
-    assert "gpu.py needs torch, numpy, torchvision; python -m pip install 'torch>=" in done.stderr
+    assert "needs torch, numpy, torchvision; python -m pip install 'torch>=" in done.stderr
 
 
 @pytest.mark.slow
-def test_no_other_package_is_needed():
-    """What machines with a GPU have installed is torch; h5py and pydantic are not there."""
+def test_torch_and_numpy_are_sufficient():
+    """A machine with a GPU has torch, but usually neither h5py nor pydantic."""
     blocked = [
         "duckdb",
         "h5py",
@@ -111,12 +116,10 @@ def test_no_other_package_is_needed():
     text = (
         f"import sys; sys.modules |= dict.fromkeys({blocked!r})\n"
         "import torch\n"
-        "from tests.bench import gpu_processes, gpu_table\n"
-        "from tests.bench.gpu_cases import CASES, Rig, tiny\n"
+        "from tests.benchmarks.gpu import measure, table\n"
+        "from tests.benchmarks.gpu.cases import CASES, Rig, tiny\n"
         "Rig(tiny(CASES['mobilenet_v2']), torch.device('cpu')).tickets(1, 'fp32')\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", text], capture_output=True, text=True, check=False, cwd=SCRIPT.parents[2]
-    )
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=False, cwd=ROOT)
 
     assert done.returncode == 0, done.stderr

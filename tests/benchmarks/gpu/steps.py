@@ -1,4 +1,4 @@
-"""How long a step takes, by the package's own loop: alone or fused, launched kernel by kernel or as a CUDA graph."""
+"""Seconds per training step of the package's loop: single or fused, eager or as a CUDA graph."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from lthsweep.training.bundle import run_together
 from lthsweep.training.devices import synchronize
 from lthsweep.training.graphed import deviation
 from lthsweep.training.loop import Training
-from tests.bench.gpu_cases import Rig
+from tests.benchmarks.gpu.cases import Rig
 
 WARM_UP, PILOT, MOST = 3, 3, 2_000
-"""Steps that are not timed, steps by which the number of timed ones is chosen, and how many those may be."""
+"""Steps that are not timed, steps that determine the number of timed steps, and the upper limit of that number."""
 
 Hook = Callable[[Training], bool]
 
 
 @dataclass(frozen=True)
 class Way:
-    """How steps are taken.
+    """A way to train.
 
     Attributes:
         precision: "fp32" or "bf16".
-        width: tickets fused; 1 is a training by itself.
-        graph: whether a CUDA graph is captured.
-        search: whether cuDNN looks for its fastest algorithms (`torch.backends.cudnn.benchmark`).
+        width: number of fused tickets; 1 for a single training.
+        graph: True to capture a CUDA graph.
+        search: True to let cuDNN search for its fastest algorithms (`torch.backends.cudnn.benchmark`).
     """
 
     precision: str
@@ -41,20 +41,20 @@ class Way:
     search: bool = False
 
     def __str__(self) -> str:
-        who = "one" if self.width == 1 else f"fused {self.width}"
+        tickets = "one" if self.width == 1 else f"fused {self.width}"
         search = ", cuDNN searches" if self.search else ""
-        return f"{who}, {self.precision}, {'graph' if self.graph else 'eager'}{search}"
+        return f"{tickets}, {self.precision}, {'graph' if self.graph else 'eager'}{search}"
 
 
 @dataclass(frozen=True)
 class Speed:
-    """What was measured.
+    """Speed of a way.
 
     Attributes:
-        seconds: of one step of all that are fused.
-        steps: timed.
-        captured: whether there was a graph.
-        peak: bytes that torch had allocated on the GPU at most; 0 on a CPU.
+        seconds: per step of all fused tickets together.
+        steps: number of timed steps.
+        captured: True if a graph was captured.
+        peak: most bytes that torch had allocated on the GPU; 0 on a CPU.
     """
 
     seconds: float
@@ -64,7 +64,7 @@ class Speed:
 
 
 def ways_of(precision: str, widths: Sequence[int], *, cuda: bool) -> list[Way]:
-    """All ways of a case, those that are compared with others first; graphs only where there are any."""
+    """All ways of a case, the reference ways first; graphs only with CUDA."""
     graphs = (False, True) if cuda else (False,)
     alone = [Way(kind, graph=graph) for kind in ("fp32", "bf16") for graph in graphs]
     alone += [Way(precision, graph=True, search=True)] if cuda else []
@@ -72,10 +72,10 @@ def ways_of(precision: str, widths: Sequence[int], *, cuda: bool) -> list[Way]:
 
 
 def speed_of(rig: Rig, way: Way, seconds: float) -> Speed:
-    """Time steps for about so many seconds, after a warm-up.
+    """Speed of steps over about `seconds`, after a warm-up.
 
     Raises:
-        RuntimeError: as torch does, for example without memory enough.
+        RuntimeError: from torch, for example out of memory.
     """
     tidy(rig.device)
     if rig.device.type == "cuda":
@@ -92,7 +92,7 @@ def speed_of(rig: Rig, way: Way, seconds: float) -> Speed:
 
 
 def take(tickets: Sequence[Training], hook: Hook) -> None:
-    """Train one by itself, or several as one, until the hook says so."""
+    """Train one ticket, or several as an ensemble, until the hook returns True."""
     if len(tickets) == 1:
         tickets[0].run(hook)
     else:
@@ -100,7 +100,7 @@ def take(tickets: Sequence[Training], hook: Hook) -> None:
 
 
 class _Timer:
-    """Called before each step: times some, as many as take about the seconds asked for, and stops the training."""
+    """Hook before each step: times as many steps as take about `seconds`, then stops the training."""
 
     def __init__(self, device: torch.device, seconds: float) -> None:
         self.steps = 0
@@ -128,11 +128,11 @@ class _Timer:
 
 
 def agreement(rig: Rig, steps: int, width: int) -> dict[str, dict[str, float]]:
-    """How far other ways come from a training by itself, eager, over the same steps from the same start.
+    """Deviation of every way from eager training of one ticket, over the same steps from the same weights.
 
     Returns:
-        Way → "loss": relative difference of the mean loss over these steps, "weights": ‖difference of weights‖ over
-        ‖how far training moved them‖. "the same again" is how far the device comes from itself.
+        Way → "loss": relative difference of the mean loss over these steps, "weights": ‖difference of weights‖ ÷
+        ‖change of the weights in training‖. "the same again" repeats the reference itself.
     """
     graphs = (False, True) if rig.device.type == "cuda" else (False,)
     found = {}
@@ -151,13 +151,13 @@ def agreement(rig: Rig, steps: int, width: int) -> dict[str, dict[str, float]]:
 
 
 def _trained(rig: Rig, way: Way, steps: int) -> tuple[float, list[torch.Tensor]]:
-    """Mean loss of the first ticket over its steps, and its weights after them."""
+    """Mean loss of the first ticket over its steps, and its final weights."""
     tidy(rig.device)
     tickets = rig.tickets(way.width, way.precision, fresh=True)
     with settings(way):
         take(tickets, lambda training: training.progress.step == steps)
     first = tickets[0]
-    first.state()  # adds what the steps left on the device
+    first.state()  # adds the sums that are still on the device
     return first.progress.loss_sum / first.progress.seen, _weights(first)
 
 
@@ -167,16 +167,16 @@ def _weights(training: Training) -> list[torch.Tensor]:
 
 @contextmanager
 def settings(way: Way) -> Iterator[list[bool]]:
-    """With or without graphs, whatever the package would do; yields whether one was captured, at each start."""
+    """Force training with or without graphs; yields a list with one entry per start, True if a graph was captured."""
     graphed, captured = team.graphed, []
 
-    def as_asked(gradients: Any, *batch: Any, **tensors: Any) -> Any:
+    def as_wanted(gradients: Any, *batch: Any, **tensors: Any) -> Any:
         found = graphed(gradients, *batch, **tensors) if way.graph else gradients
         captured.append(found is not gradients)
         return found
 
     searched, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, way.search
-    team.graphed = as_asked
+    team.graphed = as_wanted
     try:
         yield captured
     finally:
@@ -185,7 +185,7 @@ def settings(way: Way) -> Iterator[list[bool]]:
 
 
 def tidy(device: torch.device) -> None:
-    """Give back memory that nobody uses."""
+    """Release unused memory of the device."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()

@@ -1,7 +1,6 @@
-"""What the GPU benchmark trains: three networks, each as any number of tickets of one trunk on resident images.
+"""Cases of the GPU benchmark: three networks, each with any number of tickets of one dense run on resident images.
 
-Needs torch and numpy, and torchvision for MobileNetV2: the package's own training and data path import no more, so a
-bare machine with a GPU measures what a sweep runs.
+Needs only torch and numpy, and torchvision for MobileNetV2, like the training and data path of the package.
 """
 
 from __future__ import annotations
@@ -19,32 +18,31 @@ import numpy as np
 import torch
 from torch import nn
 
-from lthsweep.bench.cases import case_of
-from lthsweep.bench.images import made_up, pack_images
 from lthsweep.data.batches import TrainBatches
 from lthsweep.data.pack import open_packed
 from lthsweep.data.packfile import Packed, channel_moments
 from lthsweep.models.build import build_model
 from lthsweep.pruning.prunable import prunable_weights
 from lthsweep.training.loop import Training, TrainingData
+from tests.benchmarks.cases import case_of
+from tests.benchmarks.images import generated, pack_images
 
 SPARSITY = 0.8
 
 
 @dataclass(frozen=True)
 class Case:
-    """A network, its data and what is asked of it.
+    """A network, its data, and the aim.
 
     Attributes:
         name: of the case.
-        model: the table of the file.
-        optimizer: likewise.
+        model, optimizer: tables of the file.
         shape: height, width, channels of an image.
-        images: in an epoch, more or less: batches are full.
+        images: per epoch; an incomplete last batch is dropped.
         batch: images per step.
-        epochs: of a cell; it only scales cells per hour.
+        epochs: of a cell; only scales cells per hour.
         precision: of fused rows.
-        aim: cells per hour, fused, as a multiple of one at a time, eager.
+        aim: cells per hour, fused, relative to eager training one at a time.
         augment: of the training images.
     """
 
@@ -61,7 +59,7 @@ class Case:
 
     @property
     def steps(self) -> int:
-        """Of a cell."""
+        """Steps of a cell."""
         return self.images // self.batch * self.epochs
 
 
@@ -85,11 +83,11 @@ CASES: Mapping[str, Case] = {
         2,
     ),
 }
-"""All at batch 128, as the aims are."""
+"""Name → case; the aims are for batch 128."""
 
 
 def tiny(case: Case) -> Case:
-    """The same at a size for which a CPU needs a moment."""
+    """The case at a size that takes a CPU about a second."""
     narrow = {"width": 0.1} if case.name == "mobilenet_v2" else {}
     height = 8
     return replace(
@@ -103,14 +101,14 @@ def tiny(case: Case) -> Case:
 
 
 class Rig:
-    """A case on a device: its images, and as many tickets as are asked for.
+    """A case on a device, with its images and tickets.
 
     Args:
-        case: what is trained.
-        device: where.
+        case: network and data.
+        device: to train on.
 
     Attributes:
-        source: where the images come from.
+        source: of the images, for the table.
     """
 
     def __init__(self, case: Case, device: torch.device) -> None:
@@ -134,18 +132,18 @@ class Rig:
         self._models: list[nn.Module] = []
 
     def tickets(self, width: int, precision: str, *, fresh: bool = False) -> list[Training]:
-        """Trainings of one trunk at step 0, which differ in their masks.
+        """Trainings of one dense run at step 0 with different masks.
 
         Args:
-            width: how many.
+            width: number of trainings.
             precision: "fp32" or "bf16".
-            fresh: from the same weights at every call, for figures that are compared; else on weights that earlier
-                calls have trained, which costs less.
+            fresh: True to start from the same weights in every call; False to continue with the weights of earlier
+                calls, which is cheaper.
         """
         models = [] if fresh else self._models
         models += [copy.deepcopy(self._start) for _ in range(width - len(models))]
         options = {
-            "epochs": 1_000_000,  # whoever times them stops them
+            "epochs": 1_000_000,  # the hook stops them
             "batch_size": self.case.batch,
             "precision": precision,
             "label_smoothing": 0.0,
@@ -158,12 +156,12 @@ class Rig:
         ]
 
     def forget(self) -> None:
-        """Let the networks go: those of a bundle that failed may hold on to all of its memory."""
+        """Release the networks: those of a failed ensemble can hold all of its memory."""
         self._models = []
 
 
 def _masks(model: nn.Module, seed: int) -> dict[str, torch.Tensor]:
-    """Survivors at random: what they are does not matter to time."""
+    """Random masks: the choice of survivors does not affect the time."""
     weights = prunable_weights(model)
     device = next(iter(weights.values())).device
     generator = torch.Generator(device).manual_seed(seed)
@@ -186,7 +184,7 @@ def _packed(case: Case) -> tuple[Packed, str]:
 
 @cache
 def _generated(images: int, shape: tuple[int, int, int]) -> Packed:
-    made = made_up((images, 10), shape)
+    made = generated((images, 10), shape)
     mean, std = channel_moments(made.train_images)
     return Packed(
         train_images=made.train_images,

@@ -1,8 +1,8 @@
-"""The nested loop that a student writes: `python -m lthsweep.bench.naive REQUEST`, REQUEST a JSON file.
+"""The baseline, a nested loop: `python -m tests.benchmarks.baseline REQUEST`, REQUEST a JSON file.
 
-For every cell: train the dense network, prune it, return the survivors, train again. Network, initial weights, order
-of the batches, masks and schedule are ours, so that the cells come out alike; what differs is what the ladder is about.
-Its rungs are `Habits`, from none to all that one process can have.
+For every cell: train the dense network, prune it, rewind the survivors, train again. Network, initial weights,
+order of the batches, masks and schedule equal ours, so that cells give the same results. `BaselineOptions` add
+our improvements one by one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from lthsweep.bench.loaders import Loaders
 from lthsweep.data.batches import evaluation_batches
 from lthsweep.data.pack import open_packed
 from lthsweep.lottery.material import EVALUATION_BATCH, Material
@@ -32,23 +31,24 @@ from lthsweep.pruning.masks import Masks
 from lthsweep.pruning.prunable import prunable_weights
 from lthsweep.spec import spec_of
 from lthsweep.training.schedule import learning_rate_factor
+from tests.benchmarks.loaders import Loaders
 
-__all__ = ["Habits", "NestedLoop", "main"]
+__all__ = ["BaselineOptions", "NestedLoop", "main"]
 
 State = dict[str, torch.Tensor]
 Batches = Iterable[tuple[torch.Tensor, torch.Tensor]]
 
 
 @dataclass(frozen=True)
-class Habits:
-    """What a loop has learned.
+class BaselineOptions:
+    """Improvements of the nested loop.
 
     Attributes:
-        shared_trunk: the dense network of a seed is trained once, and its weights at the rewind epochs are kept.
-        shared_chains: a level of an iterative chain is trained once, not again for every level after it.
-        resident: images lie in memory as one array, and a batch is one gather, in place of PIL and DataLoader.
-        channels_last: of the network; batches follow.
-        loader_workers: processes of the DataLoader.
+        shared_trunk: trains the dense network of a seed once and keeps its weights at the rewind epochs.
+        shared_chains: trains a level of an iterative chain once, not again for every later level.
+        resident: takes batches from one array in memory, not from PIL and a DataLoader.
+        channels_last: memory format of network and batches.
+        loader_workers: number of processes of the DataLoader.
     """
 
     shared_trunk: bool = False
@@ -60,7 +60,7 @@ class Habits:
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished training: its weights, its mask, and the weights at the rewind epochs."""
+    """A finished training: final weights, masks, and the weights at the rewind epochs."""
 
     final: State
     masks: Masks
@@ -73,24 +73,24 @@ class NestedLoop:
     """The loop over the cells of a plan.
 
     Attributes:
-        plan: of one recipe.
-        material: its data and tables, on CPU.
-        habits: what it has learned.
-        epochs: trained so far.
-        images: trained on so far.
+        plan: cells of one recipe.
+        material: its data and tables, on a CPU.
+        options: improvements.
+        epochs: number of epochs trained so far.
+        images: number of images trained on so far.
     """
 
     plan: Plan
     material: Material
-    habits: Habits
+    options: BaselineOptions
     epochs: int = 0
     images: int = 0
     _kept: dict[str, Trained] = field(default_factory=dict)
 
     def answer(self, cell: Cell) -> float:
-        """The test accuracy of a cell."""
+        """Test accuracy of a cell, after all trainings it needs."""
         trained = self._train(self.plan[cell.run])
-        keep = {"dense": self.habits.shared_trunk, "ticket": self.habits.shared_chains}
+        keep = {"dense": self.options.shared_trunk, "ticket": self.options.shared_chains}
         self._kept = {key: value for key, value in self._kept.items() if keep[self.plan[key].kind]}
         return trained.test_accuracy
 
@@ -100,7 +100,7 @@ class NestedLoop:
         return self._kept[run.key]
 
     def _dense(self, run: Run) -> Trained:
-        torch.manual_seed(run.seed)  # of the augmentation
+        torch.manual_seed(run.seed)  # used by the augmentation
         model = self._model(run.seed)
         points = {
             other.prune.point.epochs(None)
@@ -126,7 +126,7 @@ class NestedLoop:
         weights = dict(model.named_parameters())
         _multiply(weights, masks)
         loaders = self._data(run.seed)
-        accuracy(model, loaders.validation())  # how good it is without retraining
+        accuracy(model, loaders.validation())  # accuracy without retraining
         accuracy(model, loaders.test())
         point = run.prune.point.epochs(None)
         model.load_state_dict(trunk.snapshots[point])
@@ -166,16 +166,16 @@ class NestedLoop:
     def _model(self, seed: int) -> nn.Module:
         shape, classes = self.material.input_shape, len(self.material.packed.class_names)
         model = build_model(self.material.model, input_shape=shape, classes=classes, seed=seed)
-        return model.to(memory_format=torch.channels_last) if self.habits.channels_last else model
+        return model.to(memory_format=torch.channels_last) if self.options.channels_last else model
 
     def _data(self, seed: int) -> Loaders | _Resident:
-        if self.habits.resident:
-            return _Resident(self.material, seed, channels_last=self.habits.channels_last)
-        return Loaders(self.material, seed, self.habits.loader_workers)
+        if self.options.resident:
+            return _Resident(self.material, seed, channels_last=self.options.channels_last)
+        return Loaders(self.material, seed, self.options.loader_workers)
 
 
 class _Resident:
-    """Our batches; in the memory format of the network."""
+    """Our batches, in the memory format of the network."""
 
     def __init__(self, material: Material, seed: int, *, channels_last: bool) -> None:
         self._material = material
@@ -209,7 +209,7 @@ class _Resident:
 
 
 def accuracy(model: nn.Module, batches: Batches) -> float:
-    """Fraction of samples classified correctly; NaN over none."""
+    """Fraction of correctly classified samples; NaN without samples."""
     model.eval()
     correct = count = 0
     with torch.no_grad():
@@ -226,7 +226,7 @@ def _multiply(weights: State | dict[str, nn.Parameter], masks: Masks) -> None:
 
 
 def _optimizer(model: nn.Module, options: Any) -> torch.optim.Optimizer:
-    """As a tutorial makes them: torch's defaults, neither fused nor chosen for speed."""
+    """torch's optimizer with its defaults, as in a tutorial: not fused, not chosen for speed."""
     if options["name"] == "sgd":
         return torch.optim.SGD(
             model.parameters(),
@@ -245,10 +245,10 @@ def _optimizer(model: nn.Module, options: Any) -> torch.optim.Optimizer:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Read the request, train the cells, print one line of JSON.
+    """Train the cells of the request and print one line of JSON.
 
-    The request names `tables` and `cache` of a case, `habits`, and `cells`, [first, last + 1] in the order of the plan.
-    Seconds are counted from when everything is imported.
+    The request holds `tables` and `cache` of a case, `options`, and `cells`, [first, last + 1] in the order of
+    the plan. `seconds` do not contain the imports.
     """
     (path,) = sys.argv[1:] if arguments is None else arguments
     request = json.loads(Path(path).read_text())
@@ -257,7 +257,7 @@ def main(arguments: list[str] | None = None) -> int:
     recipe = plan.dense[0].recipe
     packed = open_packed(recipe.data, cache=Path(request["cache"]))
     material = Material(**recipe.to_dict(), packed=packed, device=torch.device("cpu"))
-    loop = NestedLoop(plan, material, Habits(**request["habits"]))
+    loop = NestedLoop(plan, material, BaselineOptions(**request["options"]))
     first, last = request["cells"]
     accuracies = {cell.run: loop.answer(cell) for cell in plan.cells[first:last]}
     seconds = time.perf_counter() - started

@@ -1,4 +1,4 @@
-"""The figures of a benchmark as Markdown, for a terminal and for docs/benchmarks.md."""
+"""Figures of the benchmark as Markdown tables, for the terminal and docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _GRIDS = ("lenet", "resnet20", "mobilenet_v2")
 
 
 def markdown(found: Mapping[str, Any]) -> str:
-    """Tables of what `bench` returned; parts that were not measured are left out."""
+    """Tables of the figures that `measure` returns, without parts that were not measured."""
     blocks = [_conditions(found)]
     blocks += [_grid(found[name], found["repeats"]) for name in _GRIDS if name in found]
     for name, block in (("epoch", _epoch), ("loop", _loop), ("pool", _pool), ("memory", _memory)):
@@ -32,9 +32,9 @@ def _conditions(found: Mapping[str, Any]) -> str:
 
 def _foreign(share: float | None) -> str:
     return (
-        "What other processes took was not counted"
+        "Use by other processes was not measured"
         if share is None
-        else f"Other processes took {share:.0%} of the cores"
+        else f"Other processes used {share:.0%} of the cores"
     )
 
 
@@ -48,14 +48,14 @@ def _grid(grid: Mapping[str, Any], repeats: int) -> str:
     )
     rows = [
         (
-            rung["name"].strip(),
-            f"{rung['epochs']:g}",
-            _spread(rung["seconds"], 1),
-            f"{rung['cells_per_core_hour']:,.0f}",
-            _spread(rung["ratio"], 2),
-            _agreement(rung["agreement"]),
+            step["name"].strip(),
+            f"{step['epochs']:g}",
+            _spread(step["seconds"], 1),
+            f"{step['cells_per_core_hour']:,.0f}",
+            _spread(step["ratio"], 2),
+            _agreement(step["agreement"]),
         )
-        for rung in grid["rungs"].values()
+        for step in grid["steps"].values()
     ]
     names = (
         "program",
@@ -72,8 +72,8 @@ def _sample(grid: Mapping[str, Any]) -> str:
     if grid["naive_cells"] == grid["cells"]:
         return ""
     return (
-        f"A nested loop that shares nothing answered {grid['naive_cells']} of them a time; its seconds are scaled by "
-        "its epochs. "
+        f"The nested loop without sharing computed {grid['naive_cells']} of them per turn; its seconds are scaled by "
+        "epochs. "
     )
 
 
@@ -99,8 +99,8 @@ def _epoch(epoch: Mapping[str, Any]) -> str:
     ]
     head = (
         f"**One epoch of {epoch['model']}** (images: {epoch['images']}; {epoch['train_images']:,} training images in "
-        f"batches of {epoch['batch_size']}, then {epoch['test_images']:,} test images). Of several processes at the "
-        f"same time: their wall time ÷ their number. {_foreign(epoch.get('others_share'))}."
+        f"batches of {epoch['batch_size']}, then {epoch['test_images']:,} test images). For several simultaneous "
+        f"processes: wall time ÷ their number. {_foreign(epoch.get('others_share'))}."
     )
     return f"{head}\n\n{_table(('program', 'seconds per epoch', 'naive ÷ this', 'test accuracy'), rows)}"
 
@@ -115,12 +115,12 @@ def _loop(loop: Mapping[str, Any]) -> str:
         )
         for name, both in loop["comparisons"].items()
     ]
-    names = ("training", "our step", "of the bare loop's speed, by processor seconds", "by the clock")
+    names = ("training", "our step", "speed relative to the bare loop, processor seconds", "wall seconds")
     rounds = ", ".join(
         f"{len(both['processor']['ratio']['values'])} of {name}" for name, both in loop["comparisons"].items()
     )
     return (
-        f"**The step loop beside one written by hand.** Rounds in turns: {rounds}.\n\n{_table(names, rows)}"
+        f"**The step loop against one written by hand.** Rounds in turns: {rounds}.\n\n{_table(names, rows)}"
     )
 
 
@@ -143,7 +143,7 @@ def _pool(pool: Mapping[str, Any]) -> str:
     )
     sweeps = len(pool["bound_ratio"]["values"])
     return (
-        f"**The local pool, start-up of its workers included.** Sweeps: {sweeps}.\n\n{_table(names, [row])}"
+        f"**The local pool, including the start of its workers.** Sweeps: {sweeps}.\n\n{_table(names, [row])}"
     )
 
 
@@ -153,7 +153,7 @@ def _memory(memory: Mapping[str, Any]) -> str:
         f"**Memory** (images: {memory['images']}). Peak of a worker's dense run {peak['ours_bytes'] / 1e6:,.0f} MB, "
         f"of the bare loop {peak['bare_bytes'] / 1e6:,.0f} MB: ratio {_spread(peak['ratio'], 3)}. "
         f"{shared['processes']} processes that read the whole pack hold {shared['copies']:.2f} copies of the images "
-        f"together (resident {shared['resident_bytes'] / 1e6:.1f} MB, proportional "
+        f"in total (resident {shared['resident_bytes'] / 1e6:.1f} MB, proportional "
         f"{shared['proportional_bytes'] / 1e6:.1f} MB each)."
     )
 

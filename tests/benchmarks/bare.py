@@ -1,9 +1,9 @@
-"""Our step loop beside one written by hand: `python -m lthsweep.bench.bare REQUEST`, REQUEST a JSON file.
+"""Our step loop against one written by hand: `python -m tests.benchmarks.bare REQUEST`, REQUEST a JSON file.
 
 Both train the same network from the same weights on the same batches with the same optimizer, in turns, in one
-process. The loop by hand does nothing but steps: no learning-rate schedule, no sums, no look at whether it should stop.
-No images are held out, so neither evaluates. Each is one thread that waits for nothing: what is compared is processor
-seconds, which other processes on the machine disturb less than the clock on the wall; that is told beside them.
+process and one thread. The loop by hand only takes steps, without learning-rate schedule, sums, or checks
+whether to stop. Neither evaluates, because there are no validation images. Processor seconds are compared,
+because other processes disturb them less than wall time, which is also reported.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ from lthsweep.training.optimizers import build_optimizer
 __all__ = ["bare", "compare", "main", "material_of"]
 
 Seconds = tuple[float, float]
-"""Of the processor, and on the wall."""
+"""Processor seconds and wall seconds."""
 
 TURN = 20
-"""Steps that a loop takes before the other has its turn. As a turn begins the caches are full of the other's weights,
-and our batch, made before we look who is next, has left them: in turns of 5 that is 2 % of a LeNet step.
+"""Steps of a turn. A turn starts with the other loop's weights in the caches and without our batch, which was made
+before: with turns of 5 steps that costs 2 % of a LeNet step.
 """
 
 Steps = Callable[[int], Seconds]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Read the request, measure, print one line of JSON: "dense" and "ticket", as `compare` returns them.
+    """Print one line of JSON: "dense" and "ticket", each as `compare` returns it.
 
-    The request names `tables` and `cache` of a case, and `rounds` of `steps` each.
+    The request holds `tables` and `cache` of a case, and `rounds` of `steps` each.
     """
     (path,) = sys.argv[1:] if arguments is None else arguments
     request = json.loads(Path(path).read_text())
@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def material_of(plan: Plan, cache: Path) -> Material:
-    """The recipe of a plan's dense run on its packed data, on CPU."""
+    """The recipe of a plan's dense run with its packed data, on a CPU, without validation images."""
     recipe = plan.dense[0].recipe
     packed = open_packed(recipe.data, cache=cache)
     tables = recipe.to_dict() | {"data": {**recipe.data, "validation": 0}}
@@ -70,15 +70,13 @@ def material_of(plan: Plan, cache: Path) -> Material:
 
 
 def compare(material: Material, masks: Masks | None, rounds: int, steps: int) -> dict[str, list[Seconds]]:
-    """A training as a worker runs it, with all that happens between two steps, and the loop by hand between its steps.
+    """Seconds of `steps` steps of each loop, one entry per round: "ours" and "bare".
 
-    They take `TURN` steps each in turn, so that whatever else the machine does falls on both.
-
-    Returns:
-        "ours" and "bare": seconds of `steps` steps, one entry per round.
+    "ours" is a training as in a worker, with everything that happens between two steps. The loops take turns of `TURN`
+    steps, so that other load on the machine affects both.
     """
     data = material.training_data(0)
-    train = dict(material.train) | {"epochs": 1_000_000}  # the loop ends by the count of steps
+    train = dict(material.train) | {"epochs": 1_000_000}  # `between` ends the training
     training = Training(material.build(0), data, train, seed=0, masks=masks)
     by_hand = bare(material, masks)
     watch = Watch(None, 0.0, lambda: False, lambda values: None)
@@ -98,7 +96,7 @@ def compare(material: Material, masks: Masks | None, rounds: int, steps: int) ->
 
     training.run(between)
     each = max(1, steps // turn)
-    whole = {"ours": turns["ours"], "bare": turns["bare"][1:]}  # the first turn warmed it up
+    whole = {"ours": turns["ours"], "bare": turns["bare"][1:]}  # the first turn is warm-up
     return {
         loop: [_sum(some[start : start + each]) for start in range(0, rounds * each, each)]
         for loop, some in whole.items()
@@ -106,7 +104,7 @@ def compare(material: Material, masks: Masks | None, rounds: int, steps: int) ->
 
 
 def bare(material: Material, masks: Masks | None) -> Steps:
-    """The loop by hand; with masks it multiplies each pruned weight by its mask after every step."""
+    """The loop by hand; with masks it multiplies each weight by its mask after every step."""
     model = material.build(0).train()
     optimizer = build_optimizer(model, material.train["optimizer"])
     batches = _endless(material)

@@ -1,8 +1,7 @@
-"""How near a pool of local workers comes to what no schedule can beat: max(total work / workers, longest chain).
+"""Wall time of a local pool against its lower bound: max(total work ÷ workers, longest chain).
 
-The work of a run is all that its worker does for it, from taking it up to its record on the disk. Outside of that lie
-the start of the workers, the time in which a worker waits for another's run, and the scheduling loop: the ratio says
-what these cost together.
+The work of a run lasts from its start in the worker until its record is on disk. The ratio contains everything
+else: the start of the workers, waiting for runs of other workers, and the scheduling loop.
 """
 
 from __future__ import annotations
@@ -29,10 +28,10 @@ class Bound:
 
     Attributes:
         wall: from the start of the pool to the end of its last worker.
-        bound: max(total / workers, longest chain) of the runs as they were measured.
-        first: from the start of the pool to the first run: start-up.
-        workers: processes.
-        runs: trained.
+        bound: max(total ÷ workers, longest chain) of the measured runs.
+        first: from the start of the pool to the first run.
+        workers: number of processes.
+        runs: number of runs.
     """
 
     wall: float
@@ -43,17 +42,17 @@ class Bound:
 
     @property
     def ratio(self) -> float:
-        """1 if there was nothing but work."""
+        """Wall time ÷ bound; at least 1."""
         return self.wall / self.bound
 
 
 def measure_bound(tables: Mapping[str, Any], folder: Path, cache: Path | None = None) -> Bound:
-    """Run a sweep on this machine and compare.
+    """Run a sweep on this machine and compare its wall time with the bound.
 
     Args:
-        tables: of its file.
+        tables: of the sweep's file.
         folder: of the sweep; must not exist.
-        cache: folder of packs; None for the user's own.
+        cache: folder of packs; None for the user's.
 
     Raises:
         LaunchError: if workers cannot be started.
@@ -73,7 +72,7 @@ def measure_bound(tables: Mapping[str, Any], folder: Path, cache: Path | None = 
 
 
 def bound_of(plan: Plan, seconds: Mapping[str, float], workers: int) -> float:
-    """What no schedule of runs of these lengths can beat."""
+    """Lower bound of the wall time of any schedule of runs with these durations."""
     chain: dict[str, float] = {}
     for key, run in plan.runs.items():  # parents come first
         chain[key] = seconds[key] + (chain[run.parent] if run.parent else 0.0)

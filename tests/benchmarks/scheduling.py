@@ -1,10 +1,11 @@
-"""How near the one scheduling loop comes to its bound: on real ranks that sleep, and simulated on up to 1,024 workers.
+"""The scheduling loop against its lower bound: on real MPI ranks with sleeping tasks, and simulated on up to
+1,024 workers.
 
-    mpirun -n 8 python -m tests.bench.scheduling ranks
-    mpirun -n 2 python -m tests.bench.scheduling ranks --rank0-coordinates --shortest 0 --longest 0
-    python -m tests.bench.scheduling simulate
+    mpirun -n 8 python -m tests.benchmarks.scheduling ranks
+    mpirun -n 2 python -m tests.benchmarks.scheduling ranks --rank0-coordinates --shortest 0 --longest 0
+    python -m tests.benchmarks.scheduling simulate
 
-No schedule is shorter than max(total work / workers, longest chain); that bound stands beside what was measured.
+The bound of any schedule is max(total work ÷ workers, longest chain).
 """
 
 from __future__ import annotations
@@ -35,14 +36,14 @@ SPEC = {
 
 
 def bound(nodes: list[Node], workers: int) -> float:
-    """What no schedule can beat."""
+    """Lower bound of the duration of any schedule, in seconds."""
     scheduler = Scheduler(nodes)
     longest = max(scheduler.remaining_chain(node.key) for node in nodes)
     return max(sum(node.cost for node in nodes) / workers, longest)
 
 
 def sweep_of(count: int, levels: int, seconds: tuple[float, float], seed: int = 0) -> list[Node]:
-    """A graph like that of an iterative sweep: trunks, under each ten chains of `levels` tickets; lengths vary."""
+    """A graph like that of an iterative sweep: dense runs with ten chains of `levels` tickets each."""
     draw = random.Random(seed)
     nodes: list[Node] = []
     while len(nodes) < count:
@@ -57,7 +58,7 @@ def sweep_of(count: int, levels: int, seconds: tuple[float, float], seed: int = 
 
 
 class SimulatedPool:
-    """Workers of a simulated clock: a run takes its cost, and nothing else takes any time."""
+    """Workers with a simulated clock: a run takes its cost, everything else takes no time."""
 
     def __init__(self, workers: int, costs: dict[str, float]) -> None:
         self.now = 0.0
@@ -90,7 +91,7 @@ class SimulatedPool:
 
 
 def simulate(count: int, workers: int, levels: int) -> tuple[float, float, float]:
-    """Makespan, its bound, and the real seconds that scheduler and loop took."""
+    """Makespan, its bound, and the real seconds of scheduler and loop."""
     nodes = sweep_of(count, levels, (0.2, 2.0))
     pool = SimulatedPool(workers, {node.key: node.cost for node in nodes})
     started = time.perf_counter()
@@ -101,7 +102,7 @@ def simulate(count: int, workers: int, levels: int) -> tuple[float, float, float
 
 
 def simulations() -> None:
-    """A Markdown table."""
+    """Print a Markdown table of simulated sweeps."""
     print("| runs | workers | levels | makespan | bound | makespan ÷ bound | loop, µs per run |")
     print("|---:|---:|---:|---:|---:|---:|---:|")
     for count in (10_000, 100_000):
@@ -116,7 +117,7 @@ def simulations() -> None:
 
 
 def sleepers(nodes: list[Node]) -> dict[str, Task]:
-    """Tasks that take their node's cost and leave no record; claim, log and heartbeat are those of a training."""
+    """Tasks that sleep for their node's cost and leave no record; claim, log and heartbeat are real."""
     return {
         node.key: Task(
             node.key, "dense", {}, node.key, None, 0, 0, "sleep",
@@ -127,7 +128,7 @@ def sleepers(nodes: list[Node]) -> dict[str, Task]:
 
 
 def on_ranks(count: int, seconds: tuple[float, float], rank0_trains: bool) -> None:
-    """Sleeping tasks on the ranks of this MPI job; rank 0 works by a process beside it, if asked."""
+    """Run sleeping tasks on the ranks of this MPI job; rank 0 optionally starts a local worker."""
     started = time.perf_counter()
     with mpi_job() as wire, tempfile.TemporaryDirectory() as folder:
         if wire is None:
@@ -135,9 +136,9 @@ def on_ranks(count: int, seconds: tuple[float, float], rank0_trains: bool) -> No
         sweep = SweepDir(Path(folder)).create()
         hellos = gather_hellos(wire)
         slots = slots_of_ranks([say_hello(0), *hellos], spec_of(SPEC))
-        beside = [LocalPool(sweep, [slots[0]])] if rank0_trains else []
-        pool = Together(MpiPool(sweep, wire, hellos, slots, sole=False), *beside)
-        workers = wire.size - 1 + len(beside)
+        local = [LocalPool(sweep, [slots[0]])] if rank0_trains else []
+        pool = Together(MpiPool(sweep, wire, hellos, slots, sole=False), *local)
+        workers = wire.size - 1 + len(local)
         while len(pool.idle()) < workers:
             pool.wait(0.1)
         print(f"{workers} workers, ready after {time.perf_counter() - started:.1f} s", flush=True)
@@ -147,7 +148,7 @@ def on_ranks(count: int, seconds: tuple[float, float], rank0_trains: bool) -> No
 
 
 def report(nodes: list[Node], pool: Together, workers: int) -> None:
-    """Work off all nodes and say how long it took, to the message that the last one is finished."""
+    """Run all nodes and print the wall time until the last one is reported as finished."""
     tasks = sleepers(nodes)
     ended = 0.0
 
@@ -173,7 +174,7 @@ def report(nodes: list[Node], pool: Together, workers: int) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="tests.bench.scheduling")
+    parser = argparse.ArgumentParser(prog="tests.benchmarks.scheduling")
     parser.add_argument("what", choices=["ranks", "simulate"])
     parser.add_argument("--tasks", type=int, default=1000)
     parser.add_argument("--shortest", type=float, default=0.2, help="seconds")

@@ -1,4 +1,4 @@
-"""One benchmark: everything measured in turns, so that a busy minute falls on all programs alike; medians, spread."""
+"""All parts of the benchmark. Programs take turns, so that a busy minute affects all of them alike."""
 
 from __future__ import annotations
 
@@ -8,22 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lthsweep.bench.bound import measure_bound
-from lthsweep.bench.cases import CASES, Case, tables_of
-from lthsweep.bench.conditions import Busy, conditions
-from lthsweep.bench.epochs import measure_epochs
-from lthsweep.bench.grids import measure_grid
-from lthsweep.bench.images import pack_images
-from lthsweep.bench.memory import peaks, shares
-from lthsweep.bench.probes import EPOCH, MEMORY, POOL, STEPS
-from lthsweep.bench.programs import ask
-from lthsweep.bench.rungs import LADDER
-from lthsweep.bench.spread import ratios, spread
 from lthsweep.launch.settle import ALLOCATOR_VARIABLES, thread_variables
+from tests.benchmarks.bound import measure_bound
+from tests.benchmarks.cases import CASES, EPOCH, LOOP, MEMORY, POOL, Case, tables_of
+from tests.benchmarks.epochs import measure_epochs
+from tests.benchmarks.figures import Busy, conditions, ratios, spread
+from tests.benchmarks.grids import STEPS, measure_grid
+from tests.benchmarks.images import pack_images
+from tests.benchmarks.memory import peaks, shares
+from tests.benchmarks.programs import answer_of
 
-__all__ = ["PARTS", "Effort", "bench", "effort_of"]
+__all__ = ["PARTS", "measure"]
 
-Tell = Callable[[str], None]
+Progress = Callable[[str], None]
 
 GRIDS = ("lenet", "resnet20", "mobilenet_v2")
 
@@ -32,19 +29,19 @@ PARTS = (*GRIDS, "epoch", "loop", "pool", "memory")
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured at a size.
+    """Amount of measurements at a size.
 
     Attributes:
         repeats: of every measurement, in turns.
-        rungs: grid → rungs of `LADDER`.
-        share: of a grid that a nested loop answers in each turn, see `lthsweep.bench.grids`.
-        loop: case → (processes, rounds of each, steps of a round) of the comparison of loops.
-        pools: sweeps for the bound.
-        parts: what of `PARTS` there is.
+        steps: grid → names in `STEPS`.
+        share: of a grid that a nested loop computes in each turn, see `measure_grid`.
+        loop: case → (processes, rounds of each, steps of a round) for the comparison of step loops.
+        pools: sweeps for the comparison with the bound.
+        parts: subset of `PARTS`.
     """
 
     repeats: int
-    rungs: Mapping[str, tuple[str, ...]]
+    steps: Mapping[str, tuple[str, ...]]
     share: float
     loop: Mapping[str, tuple[int, int, int]]
     pools: int
@@ -54,7 +51,7 @@ class Effort:
 _EFFORTS: Mapping[str, Effort] = {
     "tiny": Effort(
         repeats=1,
-        rungs=dict.fromkeys(GRIDS, tuple(LADDER)),
+        steps=dict.fromkeys(GRIDS, tuple(STEPS)),
         share=0.5,
         loop={"lenet": (2, 1, 4)},
         pools=1,
@@ -62,7 +59,7 @@ _EFFORTS: Mapping[str, Effort] = {
     ),
     "quick": Effort(
         repeats=3,
-        rungs={"lenet": ("naive", "ours"), "resnet20": ("naive", "ours", "ours_bf16")},
+        steps={"lenet": ("naive", "ours"), "resnet20": ("naive", "ours", "ours_bf16")},
         share=1 / 8,
         loop={"lenet": (3, 4, 100), "resnet20": (1, 3, 5)},
         pools=1,
@@ -70,7 +67,7 @@ _EFFORTS: Mapping[str, Effort] = {
     ),
     "full": Effort(
         repeats=3,
-        rungs=dict.fromkeys(GRIDS, tuple(LADDER)),
+        steps=dict.fromkeys(GRIDS, tuple(STEPS)),
         share=1 / 8,
         loop={"lenet": (5, 7, 200), "resnet20": (3, 3, 10)},
         pools=2,
@@ -79,29 +76,25 @@ _EFFORTS: Mapping[str, Effort] = {
 }
 
 
-def effort_of(size: str) -> Effort:
-    """How much is measured at a size of `lthsweep.bench.cases.SIZES`."""
-    return _EFFORTS[size]
-
-
-def bench(
-    size: str, *, only: Collection[str] = (), repeats: int | None = None, tell: Tell = lambda line: None
+def measure(
+    size: str,
+    *,
+    only: Collection[str] = (),
+    repeats: int | None = None,
+    progress: Progress = lambda line: None,
 ) -> dict[str, Any]:
-    """Measure.
+    """The figures of bench.json (docs/benchmarks.md), as plain values.
 
     Args:
-        size: "tiny" (a test that everything runs), "quick" or "full".
-        only: parts to measure; empty for all that the size has.
-        repeats: instead of the size's own.
-        tell: hears one line per measurement.
-
-    Returns:
-        What bench.json holds, see docs/benchmarks.md: plain values.
+        size: "tiny" (checks that everything runs), "quick" or "full".
+        only: parts to measure; empty for all parts of the size.
+        repeats: replaces the size's number of repeats.
+        progress: receives one line per measurement.
 
     Raises:
-        LaunchError: if a program of it fails.
+        LaunchError: if a program fails.
     """
-    effort = effort_of(size)
+    effort = _EFFORTS[size]
     repeats = repeats or effort.repeats
     busy = Busy()
     found: dict[str, Any] = {"size": size, "repeats": repeats}
@@ -113,35 +106,37 @@ def bench(
             share = Busy()
             if part in CASES[size]:
                 case = CASES[size][part]
-                found |= measure_grid(case, effort.rungs[part], effort.share, repeats, folder / part, tell)
+                found |= measure_grid(
+                    case, effort.steps[part], effort.share, repeats, folder / part, progress
+                )
             elif part == "epoch":
-                found["epoch"] = _epoch(EPOCH[size], repeats, folder / part, tell)
+                found["epoch"] = _epoch(EPOCH[size], repeats, folder / part, progress)
             elif part == "loop":
-                found["loop"] = _loop(STEPS[size], effort.loop, folder, tell)
+                found["loop"] = _loop(LOOP[size], effort.loop, folder, progress)
             elif part == "pool":
-                found["pool"] = _pool(POOL[size], effort.pools, folder, tell)
+                found["pool"] = _pool(POOL[size], effort.pools, folder, progress)
             elif part == "memory":
-                found["memory"] = _memory(MEMORY[size], repeats, folder, tell)
+                found["memory"] = _memory(MEMORY[size], repeats, folder, progress)
             found[part]["others_share"] = share.others()
     return found | {"conditions": conditions(busy)}
 
 
-def _epoch(case: Case, repeats: int, folder: Path, tell: Tell) -> dict[str, Any]:
+def _epoch(case: Case, repeats: int, folder: Path, progress: Progress) -> dict[str, Any]:
     images = pack_images(case, folder / "cache")
     found = measure_epochs(case, folder / "cache", folder, repeats)
     for way in found["ways"].values():
-        tell(f"epoch, {way['name']}: {way['seconds']['median']:.2f} s")
+        progress(f"epoch, {way['name']}: {way['seconds']['median']:.2f} s")
     assert case.images is not None
     counts = {"train_images": case.images[0], "test_images": case.images[1], "batch_size": case.batch_size}
     return {"images": images, "model": case.model["name"], **counts, **found}
 
 
 def _loop(
-    cases: Mapping[str, Case], effort: Mapping[str, tuple[int, int, int]], folder: Path, tell: Tell
+    cases: Mapping[str, Case], effort: Mapping[str, tuple[int, int, int]], folder: Path, progress: Progress
 ) -> dict[str, Any]:
-    """The ratio is that of the slowest of all comparisons, LeNet's and ResNet-20's, dense and ticket.
+    """Bare loop against ours for every case; `bare_ratio` is the lowest of all comparisons.
 
-    Where tensors come to lie differs from one process to the next, and a step of LeNet by several percent with it.
+    Several processes: memory addresses differ from one to the next, and change a LeNet step by several percent.
     """
     comparisons: dict[str, Any] = {}
     for name, (processes, rounds, steps) in effort.items():
@@ -155,7 +150,8 @@ def _loop(
             "steps": steps,
         }
         answers = [
-            ask("bare", request, place, ALLOCATOR_VARIABLES | thread_variables(1)) for _ in range(processes)
+            answer_of("bare", request, place, ALLOCATOR_VARIABLES | thread_variables(1))
+            for _ in range(processes)
         ]
         for kind in answers[0]:
             seconds = {
@@ -167,7 +163,7 @@ def _loop(
                     "ratio": ratios(bare, ours),
                     "seconds_per_step": spread(one / steps for one in ours),
                 }
-            tell(
+            progress(
                 f"loop, {name} {kind}: {comparisons[f'{name} {kind}']['processor']['ratio']['median']:.3f} of bare"
             )
     compared = [one["processor"]["ratio"] for one in comparisons.values()]
@@ -175,11 +171,13 @@ def _loop(
     return {"bare_ratio": worst, "comparisons": comparisons}
 
 
-def _pool(tables: Mapping[str, Any], pools: int, folder: Path, tell: Tell) -> dict[str, Any]:
+def _pool(tables: Mapping[str, Any], pools: int, folder: Path, progress: Progress) -> dict[str, Any]:
     found = []
     for number in range(pools):
         bound = measure_bound(tables, folder / f"pool-{number}", folder / "pool-cache")
-        tell(f"pool: {bound.wall:.1f} s, {bound.ratio:.3f} of the bound, first run after {bound.first:.1f} s")
+        progress(
+            f"pool: {bound.wall:.1f} s, {bound.ratio:.3f} of the bound, first run after {bound.first:.1f} s"
+        )
         found.append(bound)
     return {
         "bound_ratio": spread(one.ratio for one in found),
@@ -191,10 +189,12 @@ def _pool(tables: Mapping[str, Any], pools: int, folder: Path, tell: Tell) -> di
     }
 
 
-def _memory(case: Case, repeats: int, folder: Path, tell: Tell) -> dict[str, Any]:
+def _memory(case: Case, repeats: int, folder: Path, progress: Progress) -> dict[str, Any]:
     place = folder / case.name
     images = pack_images(case, place / "cache")
     found = peaks(case, place / "cache", place, repeats=repeats)
     shared = shares(case, place / "cache", place)
-    tell(f"memory: peak {found['ratio']['median']:.3f} of bare, {shared['copies']:.2f} copies of the images")
+    progress(
+        f"memory: peak {found['ratio']['median']:.3f} of bare, {shared['copies']:.2f} copies of the images"
+    )
     return {"images": images, "peak": found, "shared": shared}

@@ -1,4 +1,4 @@
-"""The figures of the GPU benchmark as Markdown, for a terminal and for docs/benchmarks.md."""
+"""Figures of the GPU benchmark as Markdown tables, for the terminal and docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Figures = Mapping[str, Any]
 
 
 def markdown(found: Figures) -> str:
-    """Tables of what was measured, and which settings were best."""
+    """Tables of all measured parts, and the best settings."""
     blocks = [_conditions(found["conditions"])]
     for part, block in _BLOCKS.items():
         if found.get(part):
@@ -77,8 +77,8 @@ def _agreement(found: Figures) -> Iterator[str]:
         for way, row in ways.items()
     ]
     head = (
-        "**Agreement** with one at a time, eager, after some steps from the same weights: of the mean loss of these "
-        "steps, and of the way the weights have gone."
+        "**Agreement** with eager training, one at a time, after some steps from the same weights: relative difference "
+        "of the mean loss of these steps, and of the change of the weights."
     )
     yield f"{head}\n\n{_table(('network', 'steps', 'way', 'loss', 'weights'), rows)}"
 
@@ -106,7 +106,7 @@ def _processes(found: Figures) -> Iterator[str]:
 
 
 def recommended(processes: Figures) -> dict[str, Figures]:
-    """Of each case, how the GPU was shared when most cells were trained."""
+    """Case → the way of sharing the GPU with the most cells per hour."""
     return {
         name: max(shares.values(), key=lambda row: float(row["cells_per_hour"]["median"]))
         for name, shares in processes["cases"].items()

@@ -1,102 +1,44 @@
-"""What a GPU gives: CUDA graphs, fused cells, several processes; one command, one table, one JSON file.
-
-    python tests/bench/gpu.py                       # under nine minutes on an H100 or H200
-    python tests/bench/gpu.py --quick --out gpu.json
-    python tests/bench/gpu.py --device cpu --tiny   # only to see that it runs
-
-From the root of a checkout, which need not be installed: torch, numpy and torchvision suffice. Images are made up, or
-those under LTHSWEEP_DATA. Trainings are the package's own, on its own batches; what is timed are steps, data path
-included, without validation. Ways are measured in turns, several times each; when the time is over, rounds that are
-left are left out, and the table says how many there were.
-"""
+"""Measure the parts of the GPU benchmark within the time limit."""
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import platform
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-NEEDED = {"torch": "torch>=2.10", "numpy": "numpy>=2.0", "torchvision": "torchvision>=0.25"}
+import torch
+
+from lthsweep.errors import LthsweepError
+from lthsweep.training.devices import synchronize
+from tests.benchmarks.figures import spread
+from tests.benchmarks.gpu.cases import CASES, Rig, tiny
+from tests.benchmarks.gpu.processes import Share, process_groups
+from tests.benchmarks.gpu.steps import Way, agreement, speed_of, tidy, ways_of
+
+__all__ = ["Measurement"]
+
+ROOT = Path(__file__).resolve().parents[3]
 FLOOR_SECONDS = 0.72
-"""Of a MobileNetV2 epoch of 50,000 images in bf16: 62 MB of traffic per image at an H200's 4.3 TB/s."""
+"""Lower bound for a MobileNetV2 epoch of 50,000 images in bf16: 62 MB of traffic per image at an H200's 4.3 TB/s."""
 FLOOR_BYTES = 62e6
-PARTS = ("steps", "epoch", "agreement", "processes")
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Measure, print the table, write the figures."""
-    parser = argparse.ArgumentParser(prog="tests/bench/gpu.py", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument(
-        "--quick", action="store_true", help="fewer widths and shorter turns: under three minutes"
-    )
-    parser.add_argument("--tiny", action="store_true", help="smallest sizes, one round: to see that it runs")
-    parser.add_argument("--device", default="cuda:0")
-    parser.add_argument("--out", type=Path, default=Path("gpu.json"), help="where the figures go")
-    parser.add_argument("--minutes", type=float, help="time for everything; default 8.5, quick 2.75")
-    parser.add_argument("--only", choices=PARTS, action="append", help="this part, or these")
-    parser.add_argument("--case", action="append", help="this network, or these")
-    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args(arguments)
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        wanted = " ".join(f"'{NEEDED[name]}'" for name in missing)
-        print(f"gpu.py needs {', '.join(missing)}; python -m pip install {wanted}", file=sys.stderr)
-        return 2
-    if str(ROOT) not in sys.path:
-        sys.path.insert(0, str(ROOT))
-    import torch
-
-    try:
-        device = torch.device(options.device)
-    except RuntimeError:
-        parser.error(f"--device {options.device}: no device; write cpu or cuda:0")
-    if options.out.is_dir() or not options.out.parent.is_dir():
-        parser.error(f"--out {options.out} cannot be written; name a file in a folder that is there")
-    if device.type == "cuda" and not torch.cuda.is_available():
-        print(
-            "gpu.py: torch sees no GPU; check nvidia-smi, or see that it runs with --device cpu --tiny",
-            file=sys.stderr,
-        )
-        return 2
-    if device.type == "cuda":
-        torch.cuda.set_device(device.index or 0)
-    torch.set_num_threads(1)  # as in a worker, which also has no TF32
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    if options.serve:
-        from tests.bench.gpu_processes import serve
-
-        answers = os.fdopen(os.dup(1), "w")
-        os.dup2(2, 1)  # what trainings print is not an answer
-        serve(device, small=options.tiny, requests=sys.stdin, answers=answers)
-        return 0
-    from tests.bench.gpu_table import markdown
-
-    found = Measurement(options, device).all()
-    options.out.write_text(json.dumps(found, indent=2) + "\n")
-    print(markdown(found))
-    print(f"figures: {options.out}")
-    return 0
 
 
 class Measurement:
-    """All parts, within the time there is.
+    """All parts of the benchmark, within the time limit.
 
     Args:
         options: of the command line.
-        device: what is measured.
+        device: to measure on.
     """
 
     def __init__(self, options: argparse.Namespace, device: Any) -> None:
-        from tests.bench.gpu_cases import CASES, Rig, tiny
 
         self._options = options
         self._device = device
@@ -108,21 +50,27 @@ class Measurement:
         self._widths = [2] if options.tiny else [4, 16, 64] if options.quick else [2, 4, 8, 16, 32, 64]
         chosen = {name: CASES[name] for name in options.case or CASES}
         cases = {name: tiny(case) if options.tiny else case for name, case in chosen.items()}
-        self._tell("images")
+        self._progress("images")
         self._rigs = {name: Rig(case, device) for name, case in cases.items()}
 
-    def all(self) -> dict[str, Any]:
-        """Conditions, and each part that was asked for."""
-        from lthsweep.errors import LthsweepError
+    def measure(self, parts: Sequence[str]) -> dict[str, Any]:
+        """Conditions and figures of the parts; writes the output file after each part."""
 
-        parts = {part: getattr(self, f"_{part}") for part in PARTS if part in (self._options.only or PARTS)}
         found: dict[str, Any] = {"conditions": _conditions(self._device)}
-        for part, measure in parts.items():
-            self._tell(part)
+        measures: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+            "steps": self._steps,
+            "epoch": self._epoch,
+            "agreement": self._agreement,
+            "processes": self._processes,
+        }
+        for part, measure in measures.items():
+            if part not in parts:
+                continue
+            self._progress(part)
             try:
                 found[part] = measure(found)
-            except (RuntimeError, LthsweepError) as error:  # the other parts are figures all the same
-                self._tell(f"{part} failed: {error}")
+            except (RuntimeError, LthsweepError) as error:  # the other parts still count
+                self._progress(f"{part} failed: {error}")
                 found["conditions"].setdefault("failed", {})[part] = f"{type(error).__name__}: {error}"
             self._options.out.write_text(json.dumps(found, indent=2) + "\n")
         found["conditions"] |= {
@@ -133,10 +81,7 @@ class Measurement:
         return found
 
     def _steps(self, found: dict[str, Any]) -> dict[str, Any]:
-        """Every way of every case, in turns."""
-        from lthsweep.bench.spread import spread
-        from lthsweep.errors import LthsweepError
-        from tests.bench.gpu_steps import Way, speed_of, ways_of
+        """Speed of every way of every case, in turns."""
 
         speeds: dict[str, dict[Way, list[Any]]] = {name: {} for name in self._rigs}
         failed: dict[str, dict[Way, str]] = {name: {} for name in self._rigs}
@@ -147,7 +92,7 @@ class Measurement:
                         continue
                     try:
                         speed = speed_of(rig, way, self._turn)
-                    except (RuntimeError, LthsweepError) as error:  # memory, or a kernel that there is not
+                    except (RuntimeError, LthsweepError) as error:  # out of memory, or a missing kernel
                         failed[name][way] = str(error).splitlines()[0]
                     else:
                         speeds[name].setdefault(way, []).append(speed)
@@ -171,8 +116,8 @@ class Measurement:
                     "peak_bytes": max(one.peak for one in each),
                     "steps_timed": sum(one.steps for one in each),
                 }
-            asked = ways_of(case.precision, self._widths, cuda=self._cuda)
-            left = {way: "no time was left" for way in asked if way not in ways}
+            wanted = ways_of(case.precision, self._widths, cuda=self._cuda)
+            left = {way: "no time was left" for way in wanted if way not in ways}
             answer[name] = {
                 "batch": case.batch,
                 "steps_of_a_cell": case.steps,
@@ -183,9 +128,7 @@ class Measurement:
         return answer
 
     def _epoch(self, found: dict[str, Any]) -> dict[str, Any]:
-        """A dense epoch of MobileNetV2 in bf16 beside the time that its memory traffic takes."""
-        from lthsweep.bench.spread import spread
-        from tests.bench.gpu_steps import Way, speed_of
+        """A dense epoch of MobileNetV2 in bf16, against the time of its memory traffic."""
 
         rig = self._rigs.get("mobilenet_v2")
         if rig is None:
@@ -207,8 +150,7 @@ class Measurement:
         }
 
     def _agreement(self, found: dict[str, Any]) -> dict[str, Any]:
-        """How far other ways come from training eagerly, one at a time: rounding grows from step to step."""
-        from tests.bench.gpu_steps import agreement
+        """Deviation of every way from eager training one at a time: rounding errors grow with every step."""
 
         small = self._options.tiny
         return {
@@ -220,10 +162,7 @@ class Measurement:
         }
 
     def _processes(self, found: dict[str, Any]) -> dict[str, Any]:
-        """1, 2 and 4 processes, with and without MPS, alone and at the width that was best for one process."""
-        from lthsweep.bench.spread import spread
-        from tests.bench.gpu_processes import Share, crowds
-        from tests.bench.gpu_steps import tidy
+        """1, 2 and 4 processes, with and without MPS, unfused and at the best width of one process."""
 
         tidy(self._device)
         counts = (1, 2) if self._options.tiny else (1, 2, 4)
@@ -231,13 +170,13 @@ class Measurement:
         environment = dict(os.environ)
         rates: dict[Share, list[float]] = {}
         failed: dict[Share, str] = {}
-        with crowds(max(counts), arguments, environment, cuda=self._cuda) as (crowd_of, why):
+        with process_groups(max(counts), arguments, environment, cuda=self._cuda) as (group_of, why):
             shares = [
                 Share(name, rig.case.precision, width, count, mps)
                 for name, rig in self._rigs.items()
                 for width in sorted({1, _best_width(found, name)})
                 for count in counts
-                for mps in crowd_of
+                for mps in group_of
                 if count > 1 or not mps
             ]
             for _ in self._turns(1.0):
@@ -245,7 +184,7 @@ class Measurement:
                     if share in failed or self._over(1.0):
                         continue
                     try:
-                        rate = crowd_of[share.mps].rate(share, self._turn)
+                        rate = group_of[share.mps].rate(share, self._turn)
                         rates.setdefault(share, []).append(rate)
                     except RuntimeError as error:
                         failed[share] = str(error).splitlines()[0]
@@ -262,7 +201,7 @@ class Measurement:
         return answer
 
     def _turns(self, share: float) -> Iterator[int]:
-        """Rounds, until there are enough or a share of all time is over; one at least."""
+        """Round numbers, until all are done or a share of the time limit is over; at least one."""
         for number in range(self._rounds):
             if number and self._over(share):
                 return
@@ -271,23 +210,19 @@ class Measurement:
     def _over(self, share: float) -> bool:
         return time.monotonic() - self._began > share * self._seconds
 
-    def _tell(self, what: str) -> None:
+    def _progress(self, what: str) -> None:
         print(f"{time.monotonic() - self._began:6.1f} s  {what}", file=sys.stderr, flush=True)
 
 
 def _best_width(found: dict[str, Any], case: str) -> int:
-    """That of the fused way with most cells per hour; 1 if none was measured."""
+    """Width of the fused way with the most cells per hour; 1 if none was measured."""
     ways = found.get("steps", {}).get(case, {}).get("ways", {})
     cells = {way["width"]: way["cells_per_hour"]["median"] for way in ways.values() if way["width"] > 1}
     return max(cells, key=lambda width: float(cells[width]), default=1)
 
 
 def _copy_bandwidth(device: Any) -> float:
-    """Bytes read and written per second by a large copy on the device; the best of a few."""
-    import torch
-
-    from lthsweep.training.devices import synchronize
-
+    """Bytes read and written per second by a large copy on the device; the best of ten."""
     source = torch.ones((1 << 30) if device.type == "cuda" else 1 << 20, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     times = []
@@ -301,8 +236,6 @@ def _copy_bandwidth(device: Any) -> float:
 
 
 def _conditions(device: Any) -> dict[str, Any]:
-    import torch
-
     cuda = device.type == "cuda"
     return {
         "date": time.strftime("%Y-%m-%d %H:%M", time.gmtime()),
@@ -310,22 +243,18 @@ def _conditions(device: Any) -> dict[str, Any]:
         "torch": torch.__version__,
         "cuda": torch.version.cuda if cuda else None,
         "cudnn": torch.backends.cudnn.version() if cuda else None,
-        "driver": _said("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
+        "driver": _first_line("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
         if cuda
         else None,
         "python": platform.python_version(),
-        "commit": _said("git", "-C", str(ROOT), "describe", "--always", "--dirty=+", "--exclude=*"),
+        "commit": _first_line("git", "-C", str(ROOT), "describe", "--always", "--dirty=+", "--exclude=*"),
     }
 
 
-def _said(*command: str) -> str | None:
+def _first_line(*command: str) -> str | None:
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout.split(
             "\n"
         )[0]
     except (OSError, subprocess.SubprocessError):
         return None
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""The benchmark runs, counts what it should, and its programs agree. How long anything takes is nowhere asserted."""
+"""The benchmark runs, counts epochs correctly, and its programs agree. No test checks a duration."""
 
 from __future__ import annotations
 
@@ -12,32 +12,28 @@ import numpy as np
 import pytest
 import torch
 
-from lthsweep.bench import naive
-from lthsweep.bench.__main__ import main as measure
-from lthsweep.bench.bound import bound_of
-from lthsweep.bench.cases import CASES, case_of, tables_of
-from lthsweep.bench.conditions import Busy, conditions
-from lthsweep.bench.images import made_up, pack_images
-from lthsweep.bench.measure import bench
-from lthsweep.bench.naive import Habits, NestedLoop
-from lthsweep.bench.probes import POOL
-from lthsweep.bench.rungs import LADDER, climb, plan_of
-from lthsweep.bench.sharing import mapped
-from lthsweep.bench.spread import spread
-from lthsweep.bench.table import markdown
 from lthsweep.data.pack import open_packed, prepare
 from lthsweep.errors import LaunchError, UnknownNameError
 from lthsweep.lottery.material import Material
 from lthsweep.plan.estimate import cost_of
 from lthsweep.plan.expand import expand
 from lthsweep.spec import load_spec, spec_of
-from tests.bench import ladder
-from tests.bench.ladder import documented
+from tests.benchmarks import __main__ as command
+from tests.benchmarks import baseline
+from tests.benchmarks.baseline import BaselineOptions, NestedLoop
+from tests.benchmarks.bound import bound_of
+from tests.benchmarks.cases import CASES, POOL, case_of, tables_of
+from tests.benchmarks.figures import Busy, conditions, spread
+from tests.benchmarks.grids import STEPS, plan_of, time_step
+from tests.benchmarks.images import generated, pack_images
+from tests.benchmarks.measure import measure
+from tests.benchmarks.table import markdown
+from tests.benchmarks.workloads import mapped
 
 
 @pytest.fixture(scope="module")
 def caches(tmp_path_factory):
-    """The tiny cases' images, made up: no files of this machine decide what is tested."""
+    """Generated images of the tiny cases, independent of the data on this machine."""
     root = tmp_path_factory.mktemp("no-data")
     found = {}
     for name, case in CASES["tiny"].items():
@@ -48,27 +44,27 @@ def caches(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def loop_of(caches):
-    """A nested loop over a tiny grid that has answered all cells, and its answers; each run once."""
-    return functools.cache(lambda name, **habits: _loop_of(caches, name, Habits(**habits)))
+    """A nested loop over a tiny grid and its accuracies; each combination runs once."""
+    return functools.cache(lambda name, **options: _loop_of(caches, name, BaselineOptions(**options)))
 
 
-def _loop_of(caches, name, habits):
+def _loop_of(caches, name, options):
     case = case_of("tiny", name)
     plan = plan_of(case)
     recipe = plan.dense[0].recipe
     packed = open_packed(recipe.data, cache=caches[name][0])
     material = Material(**recipe.to_dict(), packed=packed, device=torch.device("cpu"))
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # other tests run beside this one
-    loop = NestedLoop(plan, material, habits)
+    torch.set_num_threads(1)  # other tests run at the same time
+    loop = NestedLoop(plan, material, options)
     try:
         return loop, [loop.answer(cell) for cell in plan.cells]
     finally:
         torch.set_num_threads(threads)
 
 
-def test_images_are_made_up_where_there_are_none(caches):
-    """The benchmark runs on a machine without MNIST and CIFAR-10, and says that it did."""
+def test_missing_images_are_generated(caches):
+    """The benchmark runs without MNIST and CIFAR-10 and reports the source of its images."""
     sources = {name: source for name, (_, source) in caches.items()}
 
     assert sources == {
@@ -78,9 +74,9 @@ def test_images_are_made_up_where_there_are_none(caches):
     }
 
 
-def test_made_up_images_are_the_same_everywhere_and_can_be_learned():
-    """Each is nearer to the mean of its own class than to most others."""
-    first, again = made_up((200, 20), (28, 28, 1)), made_up((200, 20), (28, 28, 1))
+def test_generated_images_are_reproducible_and_learnable():
+    """Most images are nearest to the mean of their class."""
+    first, again = generated((200, 20), (28, 28, 1)), generated((200, 20), (28, 28, 1))
 
     assert np.array_equal(first.train_images, again.train_images)
     flat = first.train_images.reshape(200, -1).astype(float)
@@ -89,8 +85,8 @@ def test_made_up_images_are_the_same_everywhere_and_can_be_learned():
     assert (nearest == first.train_labels).mean() > 0.9
 
 
-def test_real_images_are_used_where_they_are(tmp_path):
-    """The first of MNIST's, packed under its name into the benchmark's own folder."""
+def test_real_images_are_preferred(tmp_path):
+    """The first images of MNIST are packed into the benchmark's folder."""
     root = tmp_path / "root"
     root.mkdir()
     draw = np.random.default_rng(0)
@@ -112,17 +108,19 @@ def test_real_images_are_used_where_they_are(tmp_path):
     assert np.array_equal(packed.train_images, whole.train_images[:20])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES["tiny"])
-def test_the_naive_loop_trains_the_epochs_that_the_plan_counts(loop_of, name):
-    """`plan` promises a saving over this very loop."""
+def test_the_plan_counts_the_epochs_of_the_baseline(loop_of, name):
+    """`plan` reports the saving against this loop."""
     loop, _ = loop_of(name)
 
     assert loop.epochs == cost_of(loop.plan).epochs_naive
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES["tiny"])
-def test_sharing_saves_epochs_and_changes_no_answer(loop_of, name):
-    """A trunk, or a level, that is trained once is what it would have been every time."""
+def test_sharing_saves_epochs_and_changes_no_accuracy(loop_of, name):
+    """A dense run or level gives the same weights every time."""
     naive_loop, alone = loop_of(name)
     loop, shared = loop_of(name, shared_trunk=True, shared_chains=True)
 
@@ -130,12 +128,13 @@ def test_sharing_saves_epochs_and_changes_no_answer(loop_of, name):
     assert loop.epochs == cost_of(loop.plan).epochs < naive_loop.epochs
 
 
-def test_the_naive_loop_and_our_sweep_agree(caches, loop_of, tmp_path):
-    """Same weights, batches, masks and schedule: on LeNet, which draws no augmentation, the same accuracies."""
+@pytest.mark.slow
+def test_baseline_and_sweep_agree(caches, loop_of, tmp_path):
+    """Same weights, batches, masks and schedule give the same accuracies for LeNet, which has no augmentation."""
     case = case_of("tiny", "lenet")
     _, alone = loop_of("lenet")
 
-    done = climb(case, LADDER["ours"], caches["lenet"][0], tmp_path / "ours")
+    done = time_step(case, STEPS["ours"], caches["lenet"][0], tmp_path / "ours")
 
     _, images = case.images
     both = zip(done.accuracies.values(), alone, strict=True)
@@ -144,20 +143,22 @@ def test_the_naive_loop_and_our_sweep_agree(caches, loop_of, tmp_path):
     assert done.cells == len(alone)
 
 
-def test_a_program_that_fails_says_why(tmp_path):
-    """Its last words are the message."""
+@pytest.mark.slow
+def test_the_error_contains_the_output_of_the_program(tmp_path):
+    """The last lines of a failed program explain the failure."""
     with pytest.raises(LaunchError, match="is not packed"):
-        climb(case_of("tiny", "lenet"), LADDER["naive"], tmp_path / "empty", tmp_path / "climb")
+        time_step(case_of("tiny", "lenet"), STEPS["naive"], tmp_path / "empty", tmp_path / "step")
 
 
-def test_a_naive_request_may_name_a_part_of_the_cells(caches, tmp_path, capsys):
-    """So that a long loop can be measured in turns with a short one."""
+@pytest.mark.slow
+def test_the_baseline_computes_a_part_of_the_cells(caches, tmp_path, capsys):
+    """A long loop can take turns with a short one."""
     case = case_of("tiny", "lenet")
-    request = {"tables": tables_of(case), "cache": str(caches["lenet"][0]), "habits": {}, "cells": [1, 2]}
+    request = {"tables": tables_of(case), "cache": str(caches["lenet"][0]), "options": {}, "cells": [1, 2]}
     path = tmp_path / "request.json"
     path.write_text(json.dumps(request))
 
-    naive.main([str(path)])
+    baseline.main([str(path)])
 
     answer = json.loads(capsys.readouterr().out)
     assert list(answer["accuracies"]) == [plan_of(case).cells[1].run]
@@ -165,7 +166,7 @@ def test_a_naive_request_may_name_a_part_of_the_cells(caches, tmp_path, capsys):
 
 
 def test_the_bound_is_the_larger_of_work_and_chain():
-    """Two workers: half of the work, unless one chain is longer."""
+    """With two workers: half of the work, or the longest chain."""
     plan = plan_of(dataclasses.replace(case_of("tiny", "lenet"), sparsities=(0.5, 0.8), rewinds=(0,)))
     trunk, first, second = plan.runs
 
@@ -173,40 +174,40 @@ def test_the_bound_is_the_larger_of_work_and_chain():
     assert bound_of(plan, {trunk: 2.0, first: 3.0, second: 4.0}, 2) == 6.0
 
 
-def test_the_pool_is_measured_on_the_demo():
-    """The figures of the full benchmark are about the sweep that `make demo` runs."""
+def test_the_full_pool_benchmark_is_the_demo():
+    """The figures apply to the sweep of `make demo`."""
     ours, demo = expand(spec_of(dict(POOL["full"]))), expand(load_spec("digits-mobilenetv2"))
 
     assert ours.runs.keys() == demo.runs.keys()
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("--repeats", "0"), "invalid whole number >= 1 value: '0'"),
         (("--out", "/nowhere/bench.json"), "/nowhere/bench.json cannot be written; name a file"),
     ],
 )
-def test_a_wrong_option_is_refused_before_anything_is_measured(words, said, capsys):
+def test_wrong_options_are_refused_before_measuring(words, message, capsys):
     with pytest.raises(SystemExit) as refusal:
-        measure([*words, "--size", "full"])
+        command.main([*words, "--size", "full"])
 
     assert refusal.value.code == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
-def test_figures_that_are_none_are_refused(tmp_path):
-    """As those of the GPU's benchmark, or a name that was mistyped."""
+def test_files_without_figures_are_refused(tmp_path):
+    """For example figures of the GPU benchmark, or a misspelt name."""
     other = tmp_path / "gpu.json"
     other.write_text('{"conditions": {}}')
 
     for file in (other, tmp_path / "absent.json"):
         with pytest.raises(SystemExit, match="holds no figures of `make bench`"):
-            ladder.write_page([file])
+            command.write_page([file])
 
 
 def test_spread_keeps_every_value():
-    """A median without its spread says nothing."""
+    """A median without its spread is not meaningful."""
     assert spread(iter([3.0, 1.0, 2.0])) == {
         "median": 2.0,
         "low": 1.0,
@@ -215,8 +216,8 @@ def test_spread_keeps_every_value():
     }
 
 
-def test_a_mapped_file_counts_in_full_and_shared(tmp_path):
-    """This process alone maps it, so it pays all of it."""
+def test_a_mapped_file_has_resident_and_proportional_bytes(tmp_path):
+    """Only this process maps the file, so both are equal at most."""
     path = tmp_path / "pixels.npy"
     np.save(path, np.ones((100, 4096), np.uint8))
     array = np.load(path, mmap_mode="c")
@@ -229,47 +230,47 @@ def test_a_mapped_file_counts_in_full_and_shared(tmp_path):
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/stat"), reason="needs Linux")  # noqa: PTH110
-def test_foreign_work_is_a_share():
-    """0 if the machine was ours, 1 if it was never."""
+def test_the_use_by_other_processes_is_a_share():
+    """0 on an idle machine, 1 if other processes used all cores."""
     share = Busy().others()
 
     assert share is None or share >= 0
 
 
-def test_an_unknown_case_is_named_with_those_there_are():
-    """Like every other name."""
+def test_an_unknown_case_lists_the_known_ones():
+    """Like every other unknown name."""
     with pytest.raises(UnknownNameError, match="resnet20"):
         case_of("quick", "resnet21")
 
 
 def test_tables_go_between_the_markers():
-    """What else the page says is written by people."""
+    """The rest of the page is written by hand."""
     page = "a\n<!-- bench:begin -->\nold\n<!-- bench:end -->\nb\n"
 
-    assert documented(page, "new\n") == "a\n<!-- bench:begin -->\n\nnew\n\n<!-- bench:end -->\nb\n"
+    assert command.documented(page, "new\n") == "a\n<!-- bench:begin -->\n\nnew\n\n<!-- bench:end -->\nb\n"
     with pytest.raises(ValueError, match="markers"):
-        documented("nothing", "new")
+        command.documented("nothing", "new")
 
 
 def test_figures_of_several_files_go_into_the_page(monkeypatch, tmp_path):
-    """Parts may be measured one by one, when the machine is quiet."""
+    """Parts can be measured one by one while the machine is quiet."""
     page, figures = tmp_path / "page.md", tmp_path / "some.json"
     page.write_text("<!-- bench:begin -->\n<!-- bench:end -->\n")
     figures.write_text(json.dumps({"size": "tiny", "repeats": 1, "conditions": conditions(Busy())}))
-    monkeypatch.setattr(ladder, "PAGE", page)
+    monkeypatch.setattr(command, "PAGE", page)
 
-    ladder.main(["--from", str(figures), str(figures)])
+    command.main(["--from", str(figures), str(figures)])
 
     assert page.read_text().count("size `tiny`") == 2
 
 
 @pytest.mark.heavy
-def test_the_whole_benchmark_runs_and_says_what_it_promises(monkeypatch, tmp_path):
-    """Every part at the smallest size, and the fields that readers of bench.json rely on."""
+def test_the_whole_benchmark_has_all_figures(monkeypatch, tmp_path):
+    """Every part at the smallest size, with the documented fields of bench.json."""
     monkeypatch.setenv("LTHSWEEP_DATA", str(tmp_path))
-    heard = []
+    lines = []
 
-    found = bench("tiny", only=("lenet", "epoch", "loop", "pool", "memory"), tell=heard.append)
+    found = measure("tiny", only=("lenet", "epoch", "loop", "pool", "memory"), progress=lines.append)
 
     assert json.loads(json.dumps(found)) == found
     ratios = (
@@ -279,18 +280,18 @@ def test_the_whole_benchmark_runs_and_says_what_it_promises(monkeypatch, tmp_pat
         found["pool"]["bound_ratio"],
     )
     assert all(ratio["low"] <= ratio["median"] <= ratio["high"] for ratio in ratios)
-    rungs = found["lenet"]["rungs"]
+    steps = found["lenet"]["steps"]
     plan = plan_of(case_of("tiny", "lenet"))
-    assert rungs["naive"]["epochs"] == cost_of(plan).epochs_naive
-    assert rungs["ours"]["epochs"] == cost_of(plan).epochs
-    assert rungs["ours"]["agreement"]["cells"] == found["lenet"]["naive_cells"] == len(plan.cells) / 2
-    assert rungs["loaders"]["epochs"] == rungs["naive"]["epochs"]
-    assert rungs["resident"]["agreement"]["equal"] == len(plan.cells) / 2
+    assert steps["naive"]["epochs"] == cost_of(plan).epochs_naive
+    assert steps["ours"]["epochs"] == cost_of(plan).epochs
+    assert steps["ours"]["agreement"]["cells"] == found["lenet"]["naive_cells"] == len(plan.cells) / 2
+    assert steps["loaders"]["epochs"] == steps["naive"]["epochs"]
+    assert steps["resident"]["agreement"]["equal"] == len(plan.cells) / 2
     assert found["epoch"]["ratio"]["values"]
     assert found["memory"]["shared"]["copies"] < 1.5
     assert found["conditions"]["cores"] >= 1
     assert {"load_average", "others_share"} <= found["conditions"].keys()
-    assert len(heard) == 7 + 3 + 2 + 1 + 1  # seven rungs: one-shot pruning has no chains
+    assert len(lines) == 7 + 3 + 2 + 1 + 1  # seven steps: one-shot pruning has no chains
     text = markdown(found)
     assert "naive nested loop" in text
     assert "generated, 28x28x1" in text

@@ -1,8 +1,8 @@
-"""What the ladder is climbed with: three networks on three data sets, at sizes from seconds to most of an hour.
+"""Cases of the benchmark: small sweeps of three networks on three data sets, in sizes from seconds to an hour.
 
-A case is a small sweep with every cell of a real one: few images and few epochs, the same grid. The time of a cell is
-proportional to its images, so a ratio of two programs over the same cells does not depend on how many there are, once
-start-up is a small part; start-up is counted, so small sizes are unkind to the program that starts workers.
+A case has the grid of a real sweep with few images and few epochs. The time of a cell is proportional to its
+images, so the ratio of two programs on the same cells hardly depends on the number of images. Start-up counts,
+so small sizes put the program that starts workers at a disadvantage.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from lthsweep.errors import look_up
 
-__all__ = ["CASES", "SGD", "SIZES", "Case", "case_of", "tables_of"]
+__all__ = ["CASES", "EPOCH", "LOOP", "MEMORY", "POOL", "SIZES", "Case", "case_of", "tables_of"]
 
 Sparsities = tuple[float, ...]
 
@@ -26,7 +26,7 @@ class Case:
         name: of the case.
         model, data, optimizer: tables of the file.
         batch_size, epochs: of the recipe.
-        images: training images, those held out among them, and test images; None where the data set is taken whole.
+        images: number of training images (including validation) and of test images; None for the whole data set.
         sparsities, rewinds: the grid; one seed.
         schedule: "one-shot" or "iterative".
     """
@@ -45,7 +45,7 @@ class Case:
 
 _EIGHT = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98)
 SGD: Mapping[str, Any] = {"name": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 1e-4}
-"""Of the convolutional networks."""
+"""Optimizer of the convolutional networks."""
 
 
 def _lenet(images: tuple[int, int], validation: int, **changes: Any) -> Case:
@@ -69,7 +69,7 @@ def _resnet(images: tuple[int, int], validation: int, **changes: Any) -> Case:
         model={"name": "resnet20"},
         data={"name": "cifar10", "validation": validation, "augment": "crop-flip"},
         optimizer=SGD,
-        batch_size=32,  # of few images more steps than with the usual 128
+        batch_size=32,  # more steps per epoch than with the usual 128
         epochs=4,
         images=images,
         sparsities=_EIGHT,
@@ -113,13 +113,91 @@ CASES: Mapping[str, Mapping[str, Case]] = {
         "mobilenet_v2": _MOBILENET,
     },
 }
-"""Size → case → what it is at that size."""
+"""Size → name → case."""
+
+_EPOCH = Case(
+    name="epoch",
+    model={"name": "lenet_300_100"},
+    data={"name": "mnist", "validation": 0},
+    optimizer={"name": "sgd", "lr": 0.1},
+    batch_size=128,
+    epochs=1,
+    images=(60_000, 10_000),
+    sparsities=(0.0,),
+    rewinds=(0,),
+)
+
+EPOCH: Mapping[str, Case] = {"tiny": replace(_EPOCH, images=(260, 40)), "full": _EPOCH}
+"""One dense epoch of LeNet and a test, by size; the recipe is the default of open_lth."""
+
+LOOP: Mapping[str, Mapping[str, Case]] = {
+    "tiny": {"lenet": CASES["tiny"]["lenet"]},
+    "quick": {
+        "lenet": replace(CASES["quick"]["lenet"], images=(55_000, 10)),
+        "resnet20": replace(CASES["quick"]["resnet20"], images=(1_600, 10)),
+    },
+    "full": {
+        "lenet": replace(CASES["full"]["lenet"], images=(55_000, 10)),
+        "resnet20": replace(CASES["full"]["resnet20"], images=(6_400, 10), batch_size=128),
+    },
+}
+"""Cases of the step-loop comparison, by size: epochs of a usual length, so that their ends have the usual share."""
+
+MEMORY: Mapping[str, Case] = {
+    "tiny": replace(CASES["tiny"]["lenet"], name="memory"),
+    "full": Case(
+        name="memory",
+        model={"name": "mobilenet_v2", "strides": "cifar"},
+        data={"name": "cifar10", "validation": 250},
+        optimizer=SGD,
+        batch_size=128,
+        epochs=1,
+        images=(250 + 3 * 128, 250),
+        sparsities=(0.5,),
+        rewinds=(0,),
+    ),
+}
+"""Case of the peak-memory comparison, by size."""
+
+_DEMO: dict[str, Any] = {
+    "sweep": {
+        "name": "bench-pool",
+        "model": {"name": "mobilenet_v2", "width": 0.35},
+        "data": {"name": "digits", "size": 32, "validation": 150},
+    },
+    "train": {
+        "epochs": 8,
+        "batch_size": 64,
+        "optimizer": {**SGD, "lr": 0.02},
+        "schedule": {"name": "cosine", "warmup": 1},
+    },
+    "prune": {"scope": "layer"},
+    "grid": {"sparsity": [0.3, 0.5, 0.6, 0.7], "rewind_epoch": [0, 1, 2], "seed": [0, 1, 2, 3]},
+    "local": {"devices": "cpu"},
+}
+
+POOL: Mapping[str, Mapping[str, Any]] = {
+    "tiny": _DEMO
+    | {
+        "sweep": {
+            "name": "bench-pool",
+            "model": {"name": "lenet_300_100"},
+            "data": {"name": "digits", "size": 8},
+        },
+        "train": {"epochs": 2},
+        "grid": {"sparsity": [0.5, 0.8], "seed": [0, 1]},
+    },
+    "quick": _DEMO
+    | {"train": _DEMO["train"] | {"epochs": 5}, "grid": {"sparsity": [0.5, 0.6, 0.7, 0.8], "seed": [0, 1]}},
+    "full": _DEMO,
+}
+"""Sweep file of the comparison with the bound, by size; "full" is the preset digits-mobilenetv2."""
 
 SIZES = tuple(CASES)
 
 
 def case_of(size: str, name: str) -> Case:
-    """Look a case up.
+    """The case with a name, at a size.
 
     Raises:
         UnknownNameError: if there is no such size, or no such case at that size.

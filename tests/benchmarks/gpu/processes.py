@@ -1,12 +1,12 @@
-"""Several processes on one GPU, with and without MPS: how much they train together.
+"""Total speed of several processes on one GPU, with and without MPS.
 
-All processes are started at the beginning, some as clients of an MPS daemon of the benchmark's own; who is not measured
-waits, so that ways can be measured in turns. A process takes requests as JSON lines:
+All processes start at the beginning, some as clients of a separate MPS daemon. Processes that are not measured wait, so
+that measurements can take turns. A process takes requests as JSON lines:
 
     {"case": "lenet", "width": 8, "precision": "fp32", "seconds": 1.0}
 
-It trains until it is warm, says {"ready": true}, waits for a line, trains so many seconds more, and says how many steps
-a second these were.
+It trains through the warm-up, answers {"ready": true}, waits for a line, trains for that many seconds, and
+answers with its steps per second.
 """
 
 from __future__ import annotations
@@ -32,23 +32,24 @@ from lthsweep.launch.machine import Slot
 from lthsweep.launch.mps import CONTROL, Daemon, daemon_for
 from lthsweep.launch.settle import ALLOCATOR_VARIABLES, thread_variables
 from lthsweep.training.devices import synchronize
-from tests.bench.gpu_cases import CASES, Rig, tiny
-from tests.bench.gpu_steps import WARM_UP, Way, settings, take, tidy
+from tests.benchmarks.gpu.cases import CASES, Rig, tiny
+from tests.benchmarks.gpu.steps import WARM_UP, Way, settings, take, tidy
 
+ROOT = Path(__file__).resolve().parents[3]
 _START_SECONDS, _ANSWER_SECONDS = 600.0, 60.0
-_LOOK_SECONDS = 0.05
-"""Between two waits for the GPU: launches run ahead of it, and those that are to come do not count."""
+_SYNC_SECONDS = 0.05
+"""Interval between two synchronizations: launches run ahead of the GPU, and unfinished ones must not count."""
 
 
 @dataclass(frozen=True)
 class Share:
-    """How a GPU is shared.
+    """A way of sharing a GPU.
 
     Attributes:
-        case, precision: what each process trains.
-        width: tickets fused in each.
-        processes: how many.
-        mps: whether through MPS.
+        case, precision: that each process trains.
+        width: fused tickets of each process.
+        processes: number of processes.
+        mps: True if they share through MPS.
     """
 
     case: str
@@ -62,60 +63,61 @@ class Share:
         return f"{count}{' with MPS' if self.mps else ''} × {self.width} fused"
 
 
-class Crowd:
+class ProcessGroup:
     """Processes that wait to be measured.
 
     Args:
-        processes: how many at most at a time.
-        arguments: of each, after the script's name.
-        variables: of their environment, beside ours.
+        processes: number of processes.
+        arguments: of their command line.
+        variables: their environment.
     """
 
     def __init__(self, processes: int, arguments: Sequence[str], variables: dict[str, str]) -> None:
-        script = Path(__file__).with_name("gpu.py")
-        command = [sys.executable, str(script), "--serve", *arguments]
+        command = [sys.executable, "-m", "tests.benchmarks.gpu", "--serve", *arguments]
         self._all = [
-            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=variables)
+            subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=variables, cwd=ROOT
+            )
             for _ in range(processes)
         ]
         self._silent: set[subprocess.Popen[str]] = set()
 
     def rate(self, share: Share, seconds: float) -> float:
-        """Steps of all fused tickets per second, of all processes together.
+        """Steps per second, summed over all processes.
 
         Raises:
-            RuntimeError: if one of them fails, with what it said, or does not answer.
+            RuntimeError: if a process fails or does not answer.
         """
         chosen = self._all[: share.processes]
-        if gone := [process.pid for process in chosen if process in self._silent]:
-            raise RuntimeError(f"process {gone[0]} did not answer in time before")
+        if silent := [process.pid for process in chosen if process in self._silent]:
+            raise RuntimeError(f"process {silent[0]} did not answer an earlier request")
         request = {"case": share.case, "width": share.width, "precision": share.precision, "seconds": seconds}
         for process in chosen:
-            _say(process, request)
-        heard = {process: self._hear(process, _START_SECONDS) for process in chosen}
-        ready = [process for process, answer in heard.items() if "error" not in answer]
-        for process in ready:  # also if others failed: these wait for it
-            _say(process, {})
-        heard |= {process: self._hear(process, _ANSWER_SECONDS + seconds) for process in ready}
-        for answer in heard.values():
+            _send(process, request)
+        received = {process: self._receive(process, _START_SECONDS) for process in chosen}
+        ready = [process for process, answer in received.items() if "error" not in answer]
+        for process in ready:  # even if others failed: these processes wait for the line
+            _send(process, {})
+        received |= {process: self._receive(process, _ANSWER_SECONDS + seconds) for process in ready}
+        for answer in received.values():
             if "error" in answer:
                 raise RuntimeError(answer["error"])
-        return float(sum(answer["rate"] for answer in heard.values()))
+        return float(sum(answer["rate"] for answer in received.values()))
 
-    def _hear(self, process: subprocess.Popen[str], seconds: float) -> dict[str, Any]:
-        """Its next line. Who says nothing is not asked again: what it says later would be taken for another answer."""
+    def _receive(self, process: subprocess.Popen[str], seconds: float) -> dict[str, Any]:
+        """The next answer. A process that times out gets no more requests: a late answer would look new."""
         assert process.stdout is not None
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
             line = process.stdout.readline() if selector.select(seconds) else ""
         if not line:
             self._silent.add(process)
-            return {"error": f"process {process.pid} says nothing; exit status {process.poll()}"}
+            return {"error": f"process {process.pid} does not answer; exit status {process.poll()}"}
         answer: dict[str, Any] = json.loads(line)
         return answer
 
     def end(self) -> None:
-        """Close their inputs and wait; who hangs is killed."""
+        """Close the inputs and wait; kill processes that hang."""
         for process in self._all:
             assert process.stdin is not None
             with contextlib.suppress(BrokenPipeError):
@@ -129,35 +131,39 @@ class Crowd:
 
 
 @contextmanager
-def crowds(
+def process_groups(
     processes: int, arguments: Sequence[str], environment: dict[str, str], *, cuda: bool
 ) -> Iterator[Any]:
-    """Processes without MPS, and with it where it can be had.
+    """Processes without MPS, and with MPS if it is available.
 
     Yields:
-        {False: Crowd, True: Crowd}, or the first alone; and why there is no MPS, or an empty string.
+        {False: group without MPS, True: group with MPS or absent}, and the reason why there is no MPS, or "".
     """
     base = {**environment, **ALLOCATOR_VARIABLES, **thread_variables(1)}
     daemon: Daemon | None = None
     if cuda:
         daemon = daemon_for([Slot("cuda:0", (), 1)] * 2)
-    why = "" if daemon else f"no daemon was started: is {CONTROL} on PATH, and does none run already?"
-    nowhere = tempfile.mkdtemp(prefix="lthsweep-no-mps-")  # else a daemon that runs already would serve them
-    found = {False: Crowd(processes, arguments, base | {"CUDA_MPS_PIPE_DIRECTORY": nowhere})}
+    why = (
+        ""
+        if daemon
+        else f"no daemon was started: check that {CONTROL} is on PATH and that no daemon is running"
+    )
+    nowhere = tempfile.mkdtemp(prefix="lthsweep-no-mps-")  # keeps a running daemon from serving them
+    found = {False: ProcessGroup(processes, arguments, base | {"CUDA_MPS_PIPE_DIRECTORY": nowhere})}
     try:
         if daemon is not None:
-            found[True] = Crowd(processes, arguments, base | dict(daemon.variables))
+            found[True] = ProcessGroup(processes, arguments, base | dict(daemon.variables))
         yield found, why
     finally:
-        for crowd in found.values():
-            crowd.end()
+        for group in found.values():
+            group.end()
         if daemon is not None:
             daemon.quit()
         shutil.rmtree(nowhere, ignore_errors=True)
 
 
 def serve(device: torch.device, *, small: bool, requests: TextIO, answers: TextIO) -> None:
-    """Be one of the processes, until the requests end."""
+    """Serve requests in one of the processes, until they end."""
     rigs: dict[str, Rig] = {}
     for line in requests:
         request = json.loads(line)
@@ -173,15 +179,15 @@ def serve(device: torch.device, *, small: bool, requests: TextIO, answers: TextI
         except (RuntimeError, LthsweepError) as error:
             rigs.pop(name, None)
             answer = {"error": f"{type(error).__name__}: {error}"}
-        tidy(device)  # while others are measured, their memory is not to be ours
+        tidy(device)  # leave the memory to the processes that are measured next
         _print(answers, answer)
 
 
 def _rate(rig: Rig, way: Way, seconds: float, requests: TextIO, answers: TextIO) -> float:
-    start, looked, steps, rate = 0.0, 0.0, 0, 0.0
+    start, synchronized, steps, rate = 0.0, 0.0, 0, 0.0
 
     def between(training: Any) -> bool:
-        nonlocal start, looked, steps, rate
+        nonlocal start, synchronized, steps, rate
         done = training.progress.step
         if done < WARM_UP:
             return False
@@ -189,15 +195,15 @@ def _rate(rig: Rig, way: Way, seconds: float, requests: TextIO, answers: TextIO)
             synchronize(rig.device)
             _print(answers, {"ready": True})
             requests.readline()
-            start = looked = time.perf_counter()
+            start = synchronized = time.perf_counter()
             return False
         steps += 1
-        if time.perf_counter() - looked < _LOOK_SECONDS:
+        if time.perf_counter() - synchronized < _SYNC_SECONDS:
             return False
         synchronize(rig.device)
-        looked = time.perf_counter()
-        rate = steps / (looked - start)
-        return looked - start >= seconds
+        synchronized = time.perf_counter()
+        rate = steps / (synchronized - start)
+        return synchronized - start >= seconds
 
     with settings(way):
         take(rig.tickets(way.width, way.precision), between)
@@ -208,8 +214,8 @@ def _print(answers: TextIO, values: dict[str, Any]) -> None:
     print(json.dumps(values), file=answers, flush=True)
 
 
-def _say(process: subprocess.Popen[str], values: dict[str, Any]) -> None:
+def _send(process: subprocess.Popen[str], values: dict[str, Any]) -> None:
     assert process.stdin is not None
-    with contextlib.suppress(BrokenPipeError):  # it is gone, as will be heard
+    with contextlib.suppress(BrokenPipeError):  # the missing answer reports it
         process.stdin.write(json.dumps(values) + "\n")
         process.stdin.flush()

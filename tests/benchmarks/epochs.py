@@ -1,4 +1,4 @@
-"""How long an epoch takes: by hand with DataLoader and PIL, and by ours in one process or with one on each core."""
+"""Seconds per epoch: by hand with DataLoader and PIL, ours in one process, and ours with one process per core."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lthsweep.bench.cases import Case, tables_of
-from lthsweep.bench.programs import Standing
-from lthsweep.bench.spread import ratios, spread
 from lthsweep.launch.machine import usable_cores
 from lthsweep.launch.settle import ALLOCATOR_VARIABLES, thread_variables
+from tests.benchmarks.cases import Case, tables_of
+from tests.benchmarks.figures import ratios, spread
+from tests.benchmarks.programs import Program
 
 __all__ = ["measure_epochs"]
 
@@ -23,10 +23,10 @@ class _Way:
     """Processes that train one epoch each, at the same time.
 
     Attributes:
-        name: for people.
-        loop: of `lthsweep.bench.epoch`.
+        name: label of the table's row.
+        loop: "ours" or "naive".
         threads: of each process; 0 for torch's default.
-        cores: one entry per process: where it is bound; none for anywhere.
+        cores: one entry per process: the cores to bind it to; empty for all.
     """
 
     name: str
@@ -38,19 +38,27 @@ class _Way:
     def environment(self) -> Mapping[str, str]:
         return ALLOCATOR_VARIABLES | thread_variables(self.threads) if self.loop == "ours" else {}
 
+    def programs(self, case: Case, cache: Path, stem: str) -> list[Program]:
+        shared = {"work": "epoch", "tables": tables_of(case), "cache": str(cache), "loop": self.loop}
+        requests = [shared | {"threads": self.threads, "cores": list(cores)} for cores in self.cores]
+        return [
+            Program("workloads", request, Path(f"{stem}-{number}.json"), self.environment)
+            for number, request in enumerate(requests)
+        ]
+
 
 def measure_epochs(case: Case, cache: Path, folder: Path, repeats: int) -> dict[str, Any]:
-    """Seconds per epoch and its test, in turns, after one that does not count.
+    """Seconds per epoch with its test, in turns, after one warm-up turn.
 
     Args:
-        case: of one dense epoch.
+        case: one dense epoch.
         cache: folder of packs with its images.
-        folder: for files of the programs.
-        repeats: of each way.
+        folder: for the programs' request files.
+        repeats: turns.
 
     Returns:
-        `ways`, each with `name`, `seconds` per epoch (of several at the same time their wall time ÷ their number) and
-        `accuracy`; `ratio` and `ratio_one`: by hand ÷ ours with a process per core, and in one process.
+        `ways`, each with `name`, `seconds` per epoch (of several processes: wall time ÷ their number) and
+        `accuracy`; `ratio` and `ratio_one`: by hand ÷ ours with one process per core, and ÷ ours in one process.
 
     Raises:
         LaunchError: if a program fails.
@@ -67,18 +75,15 @@ def measure_epochs(case: Case, cache: Path, folder: Path, repeats: int) -> dict[
     accuracies: dict[str, float] = {}
     with contextlib.ExitStack() as stack:
         running = {
-            name: [
-                stack.enter_context(_started(case, cache, folder / f"{name}-{number}.json", way, where))
-                for number, where in enumerate(way.cores)
-            ]
+            name: [stack.enter_context(one) for one in way.programs(case, cache, str(folder / name))]
             for name, way in ways.items()
         }
-        for processes in running.values():
-            for process in processes:
-                process.hear()
+        for programs in running.values():
+            for program in programs:
+                program.answer()
         for turn in range(1 + repeats):
-            for name, processes in running.items():
-                took, accuracies[name] = _epoch(processes)
+            for name, programs in running.items():
+                took, accuracies[name] = _epoch(programs)
                 if turn:
                     seconds[name].append(took)
     return {
@@ -91,20 +96,9 @@ def measure_epochs(case: Case, cache: Path, folder: Path, repeats: int) -> dict[
     }
 
 
-def _started(case: Case, cache: Path, path: Path, way: _Way, cores: tuple[int, ...]) -> Standing:
-    request = {
-        "tables": tables_of(case),
-        "cache": str(cache),
-        "loop": way.loop,
-        "threads": way.threads,
-        "cores": list(cores),
-    }
-    return Standing("epoch", request, path, way.environment)
-
-
-def _epoch(processes: list[Standing]) -> tuple[float, float]:
+def _epoch(programs: list[Program]) -> tuple[float, float]:
     started = time.perf_counter()
-    for process in processes:
-        process.tell()
-    accuracies = [float(process.hear()["accuracy"]) for process in processes]
-    return (time.perf_counter() - started) / len(processes), accuracies[0]
+    for program in programs:
+        program.start_work()
+    accuracies = [float(program.answer()["accuracy"]) for program in programs]
+    return (time.perf_counter() - started) / len(programs), accuracies[0]

@@ -1,4 +1,4 @@
-"""The data path of a tutorial: a PIL image per sample, torchvision's transforms, a DataLoader."""
+"""The data path of a tutorial: one PIL image per sample, torchvision's transforms, and a DataLoader."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ Batches = Iterable[tuple[torch.Tensor, torch.Tensor]]
 
 
 class Loaders:
-    """Training, validation and test images as a tutorial reads them; same order and same batches as ours.
+    """Training, validation and test images as a tutorial reads them, in our order and batches.
 
     Args:
         material: of the run.
-        seed: of the order; augmentation draws from torch's global generator.
-        workers: loader processes; 0, DataLoader's default, loads in the process that trains.
+        seed: of the order; augmentation uses torch's global generator.
+        workers: number of loader processes; 0, DataLoader's default, loads in the training process.
     """
 
     def __init__(self, material: Material, seed: int, workers: int = 0) -> None:
@@ -56,26 +56,25 @@ class Loaders:
         self.steps = len(training) // int(material.train["batch_size"])
 
     def epoch(self, epoch: int) -> Batches:
-        """The training batches of an epoch."""
+        """Training batches of an epoch."""
         self._order.epoch = epoch
         return self._train
 
     def validation(self) -> Batches:
-        """The images held out."""
+        """Validation batches."""
         return self._validation
 
     def test(self) -> Batches:
-        """The test images."""
+        """Test batches."""
         return self._test
 
 
 class _Pictures(Dataset[tuple[torch.Tensor, int]], Sized):
-    """As torchvision's MNIST and CIFAR10: the array of a sample becomes a PIL image, which the transforms take."""
+    """Like torchvision's MNIST and CIFAR10: makes a PIL image of each sample and applies the transforms to it."""
 
     def __init__(self, images: NDArray[np.uint8], labels: NDArray[np.int64], transform: Any) -> None:
-        self._images = np.array(
-            images
-        )  # torchvision's sets hold theirs in memory; indexing a mapped file is slower
+        # torchvision's data sets hold their images in memory, too; indexing a mapped file is slower.
+        self._images = np.array(images)
         self._labels = labels
         self._transform = transform
 

@@ -1,7 +1,7 @@
-"""What single choices are worth, each beside its alternative: `python -m tests.bench.choices`.
+"""Single implementation choices against their alternatives: `python -m tests.benchmarks.choices`.
 
-Steps are those of one thread with the settings of a worker, in turns in one process, in processor seconds. Starts are
-whole processes, one after the other. Prints one table; a ratio below 1 says that the choice takes less.
+Training steps run in one thread with the settings of a worker, in turns, in one process; process starts run one
+after the other. Prints one table of processor seconds; a ratio below 1 means that our choice is faster.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from lthsweep.bench.spread import ratios, spread
 from lthsweep.launch.settle import ALLOCATOR_VARIABLES, thread_variables
 from lthsweep.models.build import build_model
 from lthsweep.models.depthwise import DepthwiseConv2d
+from tests.benchmarks.figures import ratios, spread
 
 Act = Callable[[], None]
 
@@ -35,7 +35,7 @@ _TORCHS = "o = torch.optim.SGD(net.parameters(), lr=0.1); "
 
 @dataclass(frozen=True)
 class Choice:
-    """Two ways to do the same thing: as it is done here, and the other."""
+    """Two ways to do the same thing: ours and the alternative."""
 
     what: str
     ours: Act
@@ -43,25 +43,25 @@ class Choice:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure everything, print the table."""
+    """Measure everything and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--turns", type=int, default=15)
     turns = parser.parse_args(arguments).turns
     torch.set_num_threads(1)
-    print("| what | here | the other way | here ÷ other |\n|---|---:|---:|---:|")
+    print("| what | ours | alternative | ours ÷ alternative |\n|---|---:|---:|---:|")
     for choice in choices():
         print(_row(choice, turns), flush=True)
     return 0
 
 
 def choices() -> list[Choice]:
-    """All that is measured."""
+    """All choices, in the order of the table."""
     resnet = _stepping(_network({"name": "resnet20"}, 32), 32)
     narrow = {"name": "mobilenet_v2", "width": 0.5, "strides": "cifar"}
     return [
-        Choice("step of ResNet-20: ReLU in place, or of its own", resnet, _copying_relu(resnet)),
+        Choice("step of ResNet-20: ReLU in place, or with a copy", resnet, _copying_relu(resnet)),
         Choice(
-            "step of MobileNetV2: ReLU6 with a map of its own, or in place",
+            "step of MobileNetV2: ReLU6 with a copy, or in place",
             _stepping(_network(narrow, 16), 16),
             _stepping(_in_place(_network(narrow, 16)), 16),
         ),
@@ -69,12 +69,12 @@ def choices() -> list[Choice]:
         *_in_bf16(narrow, side=16, steps=10),
         *_in_bf16({"name": "mobilenet_v2", "width": 1.0, "strides": "cifar"}, side=32, steps=2),
         Choice(
-            "a process with an optimizer: ours, or as torch comes",
+            "a process with an optimizer: ours, or torch's",
             _process(_IMPORTS + _OURS + _STEP),
             _process(_IMPORTS + _TORCHS + _STEP),
         ),
         Choice(
-            "a process that leaves: at once, or as Python does",
+            "a process that exits: at once, or with Python's shutdown",
             _process(_IMPORTS + _OURS + _STEP + "; import os; os._exit(0)"),
             _process(_IMPORTS + _OURS + _STEP),
         ),
@@ -82,7 +82,7 @@ def choices() -> list[Choice]:
 
 
 def _in_bf16(options: dict[str, Any], *, side: int, steps: int) -> list[Choice]:
-    """Depthwise layers in float32 beside all in bfloat16, and beside all in float32."""
+    """Depthwise layers in float32, against all layers in bfloat16 and all layers in float32."""
     what = f"MobileNetV2 in bf16, {options['strides']} strides, {side} pixels, width {options['width']}"
     ours = _stepping(_network(options, side), side, steps=steps, bf16=True)
     lower = _stepping(_without_depthwise(_network(options, side)), side, steps=steps, bf16=True)
@@ -95,14 +95,14 @@ def _in_bf16(options: dict[str, Any], *, side: int, steps: int) -> list[Choice]:
 
 def _row(choice: Choice, turns: int) -> str:
     pairs = [(_seconds(choice.ours), _seconds(choice.other)) for _ in range(turns + 1)]
-    ours, other = zip(*pairs[1:], strict=True)  # the first is for the caches
+    ours, other = zip(*pairs[1:], strict=True)  # the first pair is warm-up
     both = " | ".join(f"{spread(some)['median'] * 1e3:.1f} ms" for some in (ours, other))
     ratio = ratios(ours, other)
     return f"| {choice.what} | {both} | {ratio['median']:.3f} ({ratio['low']:.3f}–{ratio['high']:.3f}) |"
 
 
 def _seconds(act: Act) -> float:
-    """Processor seconds of this process and of what it waited for."""
+    """Processor seconds of this process and its finished children."""
     before = _used()
     act()
     return _used() - before
@@ -119,7 +119,7 @@ def _network(options: dict[str, Any], side: int) -> nn.Module:
 
 
 def _stepping(network: nn.Module, side: int, *, steps: int = 10, bf16: bool = False) -> Act:
-    """Steps of 64 images without an optimizer."""
+    """Training steps of 64 images without an optimizer."""
     images = torch.randn(64, 3, side, side).to(memory_format=torch.channels_last)
     labels = torch.arange(64) % 10
 
