@@ -23,7 +23,7 @@ from lthsweep.plan.rewind import RewindPoint
 from lthsweep.plan.rounds import Budget
 from lthsweep.plan.run import Cell, Plan, Recipe, Run
 from lthsweep.plan.steps import check_lengths
-from lthsweep.pruning.registry import AT_INITIALIZATION
+from lthsweep.pruning.registry import criterion_of
 from lthsweep.spec.duration import in_seconds
 from lthsweep.spec.grid import round_sparsities
 from lthsweep.spec.pruning import ControlName, PruneSpec
@@ -113,7 +113,7 @@ class _Chains:
         self._amounts = sorted(amounts)
         self._prune = spec.prune
         # What is read off the initial weights is the same at every level, so there is nothing to iterate.
-        self._chained = spec.prune.schedule == "iterative" and spec.prune.method not in AT_INITIALIZATION
+        self._chained = spec.prune.schedule == "iterative" and criterion_of(spec.prune.method).supports_chains
         self._rounds = spec.prune.rounds
         self._step = _step_of(spec.prune)
         self.recipe = Recipe(
