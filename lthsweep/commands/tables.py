@@ -150,7 +150,7 @@ def report_input(sweep: Sweep) -> ReportInput:
 def print_table(path: Path, console: Console) -> None:
     """The headline and the winning-ticket table of a sweep directory."""
     from lthsweep.api import load
-    from lthsweep.report.structures import structure_table
+    from lthsweep.report.structure_table import structure_table
     from lthsweep.report.terminal import control_table, ticket_table
 
     sweep = load(path)
@@ -176,7 +176,7 @@ def _headline(sweep: Sweep, console: Console) -> None:
 
 def _print_frame(found: pd.DataFrame, known: str | None) -> None:
     """Print rows: as people read them if they are whole rows of a known table, else as they are."""
-    from lthsweep.report.structures import structure_table
+    from lthsweep.report.structure_table import structure_table
     from lthsweep.report.terminal import control_table, ticket_table
 
     console = plain_console()
