@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from operator import itemgetter
 from typing import Any
@@ -31,6 +32,22 @@ MAX_ROWS = 5000
 
 _MAX_CONTROLS = 400
 _SHORT = {"rewind_epoch": "k"}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One entry of a notice.
+
+    Attributes:
+        where: the grid point or run, in words.
+        run, kind: key and kind of a failed run, "" for a grid point.
+        detail: cause or layers, "" if there are none to name.
+    """
+
+    where: str
+    run: str = ""
+    kind: str = ""
+    detail: str = ""
 
 
 def page(
@@ -107,8 +124,8 @@ def _swept(report: ReportInput) -> str:
     return " × ".join(parts)
 
 
-def _notices(report: ReportInput, rows: Sequence[Mapping[Any, Any]]) -> dict[str, list[dict[str, str]]]:
-    """Kind of problem → where it is, and the layers, the run, or the cause."""
+def _notices(report: ReportInput, rows: Sequence[Mapping[Any, Any]]) -> dict[str, list[Problem]]:
+    """Kind of notice → its entries."""
 
     def place(row: Mapping[Any, Any]) -> str:
         return ", ".join(
@@ -116,13 +133,13 @@ def _notices(report: ReportInput, rows: Sequence[Mapping[Any, Any]]) -> dict[str
         )
 
     with_verdict = {
-        name: [{"where": place(row)} for row in rows if row["verdict"] == name]
+        name: [Problem(place(row)) for row in rows if row["verdict"] == name]
         for name in ("failed", "missing")
     }
     return {
-        "audit": [{"where": place(row)} for row in rows if numbers.flag(row.get("audit_ok")) is False],
+        "audit": [Problem(place(row)) for row in rows if numbers.flag(row.get("audit_ok")) is False],
         "dead": [
-            {"where": place(row), "layers": ", ".join(layers)}
+            Problem(place(row), detail=", ".join(layers))
             for row in rows
             if (layers := dead_layers(row.get("dead_layers")))
         ],
@@ -131,17 +148,17 @@ def _notices(report: ReportInput, rows: Sequence[Mapping[Any, Any]]) -> dict[str
     }
 
 
-def _failed_runs(report: ReportInput, place: Callable[[Mapping[Any, Any]], str]) -> list[dict[str, str]]:
+def _failed_runs(report: ReportInput, place: Callable[[Mapping[Any, Any]], str]) -> list[Problem]:
     runs = report.runs
     if "state" not in runs or "key" not in runs:
         return []
     return [
-        {
-            "key": str(row["key"]),
-            "kind": str(row.get("kind", "run")),
-            "where": f"{place(row)}, seed {row.get('seed', numbers.DASH)}",
-            "cause": str(row.get("cause") or "") or "cause in its log",
-        }
+        Problem(
+            where=f"{place(row)}, seed {row.get('seed', numbers.DASH)}",
+            run=str(row["key"]),
+            kind=str(row.get("kind", "run")),
+            detail=str(row.get("cause") or "") or "cause in its log",
+        )
         for row in report.axes.normalize(runs[runs["state"] == "failed"]).to_dict("records")
     ]
 

@@ -49,7 +49,8 @@ class _Tree(HTMLParser):
 
 
 def _page(report: ReportInput) -> str:
-    figures = drawings(report)
+    """The page with two of its figures, which is enough to check how figures are embedded."""
+    figures = drawings(report)[:2]
     return page(report, [(one, image.svg) for one, image in zip(figures, rendered(figures), strict=True)])
 
 
@@ -133,7 +134,7 @@ def test_figures_are_inline_with_alternatives(ordinary):
     """The alternative names the content and points to the table."""
     drawn = [svg for svg in _Tree(ordinary).tags("svg") if svg.get("role") == "img"]
 
-    assert len(drawn) == len(KINDS)
+    assert len(drawn) == 2
     assert all("The table holds the numbers." in svg["aria-label"] for svg in drawn)
 
 
