@@ -238,7 +238,7 @@ _FURTHER = (
     PageColumn(
         "training",
         "seconds of training, mean over seeds",
-        lambda row: seconds(row.get("seconds")),
-        "seconds",
+        lambda row: seconds(row.get("seconds_train")),
+        "seconds_train",
     ),
 )
