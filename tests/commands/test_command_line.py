@@ -77,7 +77,7 @@ def test_init_writes_a_commented_file_that_plans_and_never_overwrites(cache, tmp
 def test_presets_are_listed_with_their_question_and_can_be_printed(cache):
     listed = json.loads(lthsweep("presets", "--json", cache=cache).stdout)
 
-    assert {"digits-mobilenetv2", "cifar10-mobilenetv2", "mnist-lenet"} <= listed.keys()
+    assert {"digits-mobilenetv2", "cifar10-mobilenetv2"} <= listed.keys()
     assert tomllib.loads(lthsweep("presets", "digits-mobilenetv2", cache=cache).stdout)["grid"]
 
 

@@ -78,7 +78,7 @@ def test_data_that_are_not_here_are_named_with_what_helps(opened, tmp_path, monk
     assert missing_data(source, tmp_path / "cache") == ()
     (said,) = missing_data(source, tmp_path / "elsewhere")
     assert said == f"data: {tmp_path}/texts.csv does not exist; give the path of your own: --set data.path=…"
-    both = open_source("mnist-lenet", overrides=['grid."data.name"=["mnist", "digits"]'])
+    both = open_source("digits-lenet", overrides=['grid."data.name"=["mnist", "digits"]'])
     assert missing_data(both, tmp_path / "cache") == (
         "data: mnist is not on this machine; `lthsweep data prepare mnist` gets it",
     )

@@ -421,13 +421,13 @@ def test_a_length_beyond_the_profiles_walltime_is_refused(profile):
         ({"partition": "test"}, "test takes 5 jobs"),
         (
             {"partition": "test", "time": "1-0"},
-            "slurm.time is 24 hours, but test is said to end jobs after 12",
+            "slurm.time is 24 hours, but the profile's limit of test is 12 hours",
         ),
-        ({"partition": "shared", "cpus": 64}, "64 cores, but no node of shared is said to have more than 48"),
-        ({"partition": "gpu", "gpus": 8}, "8 GPUs, but no node of gpu is said to have more than 4"),
+        ({"partition": "shared", "cpus": 64}, "64 cores, but by the profile no node of shared has more than 48"),
+        ({"partition": "gpu", "gpus": 8}, "8 GPUs, but by the profile no node of gpu has more than 4"),
         ({"partition": "gpu", "gpus": 0}, "no GPU on gpu"),
-        ({"partition": "gpu_requeu"}, "does not know the partition gpu_requeu (did you mean gpu_requeue?)"),
-        ({"partition": "gpu,kempner"}, "does not know the partition kempner"),
+        ({"partition": "gpu_requeu"}, "has no partition gpu_requeu (did you mean gpu_requeue?)"),
+        ({"partition": "gpu,kempner"}, "has no partition kempner"),
     ],
 )
 def test_what_contradicts_the_profile_is_a_warning(slurm, said):
