@@ -19,7 +19,8 @@ def profile_warnings(
         profile: of the site.
         partition: names separated by commas; None for the default partition.
         minutes: the job's walltime; None for the partition's limit.
-        cpus, gpus: of the job.
+        cpus: cores of the job.
+        gpus: GPUs of the job.
     """
     names = partition.split(",") if partition else []
     for name in names:
