@@ -13,7 +13,7 @@ import processes
 from cluster import Cluster, DevclusterError
 
 __all__ = [
-    "enrol",
+    "enroll",
     "is_up",
     "kill",
     "run",
@@ -78,7 +78,7 @@ def start_dbd(cluster: Cluster) -> None:
     )
 
 
-def enrol(cluster: Cluster) -> None:
+def enroll(cluster: Cluster) -> None:
     """Make slurmdbd know the cluster, its limit, and the user behind sudo."""
     run(cluster, "sacctmgr", "-i", "add", "cluster", "devcluster")
     if cluster.max_submit is not None:

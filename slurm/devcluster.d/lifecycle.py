@@ -58,7 +58,7 @@ def bring_up(cluster: Cluster, *, lives_with: int | None = None, keep: bool = Fa
         if cluster.accounting:
             daemons.start_database(cluster)
             daemons.start_dbd(cluster)
-            daemons.enrol(cluster)
+            daemons.enroll(cluster)
         daemons.start_ctld(cluster)
         for node in cluster.node_names:
             nodes.start(cluster, node)
