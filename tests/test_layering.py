@@ -316,5 +316,7 @@ def test_commands_that_do_not_train_start_without_torch(sweep):
     assert done.returncode == 0, done.stderr
     results = json.loads(done.stdout.splitlines()[-1])
     expected = {line[0]: [0, []] for line in lines}
-    expected["doctor"][0] = results["doctor"][0]  # the invented records have no weights, so doctor reports errors
+    expected["doctor"][0] = results["doctor"][
+        0
+    ]  # the invented records have no weights, so doctor reports errors
     assert results == expected, done.stderr

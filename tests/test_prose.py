@@ -22,7 +22,10 @@ def write(tmp_path):
 def test_comments_and_docstrings_of_python_are_checked(write):
     path = write("a.py", '"""Nobody knows."""\nroom = 1  # what it is\n')  # prose: allow
 
-    assert [(line, words) for line, _, words in avoided(path)] == [(1, "Nobody"), (2, "what it")]  # prose: allow
+    assert [(line, words) for line, _, words in avoided(path)] == [
+        (1, "Nobody"),
+        (2, "what it"),
+    ]  # prose: allow
 
 
 def test_identifiers_are_not_checked(write):
