@@ -1,4 +1,4 @@
-"""Layers of the package: a lower layer never imports a higher one, no import circles, and where torch may be imported."""
+"""A lower layer never imports a higher one, there are no import circles, and few packages import torch."""
 
 from __future__ import annotations
 
