@@ -260,8 +260,9 @@ class _BudgetRun:
             material=self._material,
             data=self._data,
             seed=self._seed,
-            prunable=prunable_weights(self._round.model, self._step.exclude),
-            parent=to_arrays(self._round.masks),
+            network=self._round.model,
+            masks=to_arrays(self._round.masks),
+            snapshot=self._snapshot,
         )
 
     def _score_pruned(self, model: nn.Module, masks: Masks) -> float:

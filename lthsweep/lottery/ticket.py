@@ -131,7 +131,7 @@ def prepare_ticket(
     model.load_state_dict(to_tensors(parent.weights))
     prunable = prunable_weights(model, step.exclude)
     masks = mask_of(
-        step, material=material, data=data, seed=seed, prunable=prunable, parent=parent.masks, network=model
+        step, material=material, data=data, seed=seed, network=model, masks=parent.masks, snapshot=snapshot
     )
     frame = frame_of(step.method, model, masks, material)
     frame.load(to_tensors(parent.weights))
