@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import lthsweep
-from lthsweep.plan.grid import expand
+from lthsweep.plan.expand import expand
 from lthsweep.spec import dump_spec, spec_of
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.publish import commit_record
@@ -84,7 +84,7 @@ def modules() -> Mapping[str, Path]:
 
 
 def package_of(module: str) -> str:
-    """`plan` of `lthsweep.plan.grid`; empty for `lthsweep`."""
+    """`plan` of `lthsweep.plan.expand`; empty for `lthsweep`."""
     return module.split(".")[1] if "." in module else ""
 
 
