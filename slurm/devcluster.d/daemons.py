@@ -28,7 +28,7 @@ PRIVATE_MOUNTS = ("unshare", "--mount")
 
 
 def start_munge(cluster: Cluster) -> None:
-    """Start munged, with a key of its own."""
+    """Start munged with a new key."""
     key = cluster.dir / "etc" / "munge.key"
     if not key.exists():
         key.touch(mode=0o600)
@@ -95,7 +95,7 @@ def start_ctld(cluster: Cluster) -> None:
 
 
 def is_up(cluster: Cluster, daemon: str) -> bool:
-    """Whether the process that was started under this name, or node, still runs."""
+    """True if the process that was started under this name, or node, still runs."""
     return processes.recorded(cluster.pid(daemon)) is not None
 
 

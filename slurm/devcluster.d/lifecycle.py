@@ -17,7 +17,7 @@ from cluster import LONGEST, Cluster, DevclusterError, save
 __all__ = ["bring_up", "check_folder", "end_after", "take_down"]
 
 WATCHER = "watcher"
-DAEMONS = ("slurmctld", "slurmdbd", "mariadb", "munge")  # as they are killed: nobody before its clients
+DAEMONS = ("slurmctld", "slurmdbd", "mariadb", "munge")  # in the order of killing: clients first
 
 
 def check_folder(folder: Path) -> None:
