@@ -1,9 +1,10 @@
 """Process 1 of a node: keeper.py NAME HOSTS COMMAND...; starts slurmd and adopts its orphans.
 
-Every process on the node stays below the keeper in the process tree, however often it forked, so that a power cut can end all
-of them at once. Where namespaces are permitted, the keeper is process 1 of a new pid namespace, and programs see the
-node as a separate machine: with a host name, a file HOSTS that resolves the names of all nodes, and shared memory that a
-power cut erases. As on a real cluster, its processes are invisible to other nodes. SIGHUP restarts slurmd after a crash.
+Every process on the node stays below the keeper in the process tree, however often it forked, so that a power
+cut can end all of them at once. Where namespaces are permitted, the keeper is process 1 of a new pid namespace,
+and programs see the node as a separate machine: with a host name, a file HOSTS that resolves the names of all
+nodes, and shared memory that a power cut erases. As on a real cluster, its processes are invisible to other
+nodes. SIGHUP restarts slurmd after a crash.
 """
 
 from __future__ import annotations
