@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from lthsweep.errors import ModelError
 from lthsweep.models.attention import Attention
 from lthsweep.models.build import build_model
-from lthsweep.models.cost import Cost, count
-from lthsweep.models.registry import INITIALIZERS
+from lthsweep.models.macs import Cost, count
+from lthsweep.models.networks import INITIALIZERS
 from lthsweep.models.shapes import TextShape
 from lthsweep.pruning.prunable import prunable_weights
 

@@ -6,7 +6,7 @@ import pytest
 
 from lthsweep.data.datasets import DATASETS
 from lthsweep.errors import SpecError
-from lthsweep.models.registry import MODELS
+from lthsweep.models.networks import NETWORKS
 from lthsweep.plan.expand import expand
 from lthsweep.spec import spec_of
 from lthsweep.spec.schema import variants
@@ -68,7 +68,7 @@ def test_every_network_says_what_it_reads_and_there_is_one_for_all_data():
     """The registry and the file agree on names."""
     models, data = (variants(SweepSpec.model_fields[name]) for name in ("model", "data"))
 
-    assert set(models) == set(MODELS)
+    assert set(models) == set(NETWORKS)
     assert set(data) | {"fashion_mnist"} == set(DATASETS)
     assert {table.gives for table in data.values()} == {table.reads for table in models.values()}
 
