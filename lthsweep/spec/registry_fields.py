@@ -186,7 +186,7 @@ def tables_of(
     groups: dict[tuple[str, tuple[tuple[str, Option], ...]], list[str]] = {}
     for name, (summary, options) in entries.items():
         groups.setdefault((summary, tuple(options.items())), []).append(name)
-    tables = {}
+    tables: dict[str, type[_Table]] = {}
     for (summary, options_of), names in groups.items():
         default = names[0] if len(names) == 1 else ...
         fields: dict[str, Any] = {"name": (Literal[tuple(names)], Field(default, description=description))}
@@ -202,5 +202,5 @@ def _field(option: Option) -> tuple[Any, Any]:
     kinds: Mapping[type, Any] = {bool: Flag, int: Whole, float: Number, str: Text}
     kind = Literal[option.choices] if option.choices else kinds[type(option.default)]
     bounds = {"ge": option.least, "le": option.most, "gt": option.above, "lt": option.below}
-    limits = {sign: bound for sign, bound in bounds.items() if bound is not None}
+    limits: dict[str, Any] = {sign: bound for sign, bound in bounds.items() if bound is not None}
     return kind, Field(option.default, description=option.help, **limits)
