@@ -96,6 +96,18 @@ CRITERIA: Mapping[str, Criterion] = {
         structured=True,
         undefined_for={"text_*": "only networks for images and sounds have filters to remove"},
     ),
+    "lamp": Criterion(
+        scores="lthsweep.pruning.criteria.lamp:lamp_scores",
+        summary="removes the weights that are smallest relative to the larger ones of their layer",
+    ),
+    "taylor": Criterion(
+        scores="lthsweep.pruning.criteria.taylor:taylor_scores",
+        summary="removes the weights of the trained network with the smallest gradient × weight on one batch",
+    ),
+    "magnitude-increase": Criterion(
+        scores="lthsweep.pruning.criteria.magnitude_increase:magnitude_increase_scores",
+        summary="removes the weights whose magnitude training increased the least",
+    ),
 }
 """Value of `prune.method` → its criterion."""
 
