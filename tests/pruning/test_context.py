@@ -35,8 +35,9 @@ def test_sources_are_read_once_and_only_if_used():
 
     for _ in range(2):
         assert made.gradients.keys() == made.initial.keys()
-    made.pruned(made.masks).gradients
+    later = made.pruned(made.masks).gradients
 
+    assert later.keys() == made.weights.keys()
     assert (before, calls) == ([], ["batch", "initial"])
 
 
@@ -88,9 +89,9 @@ def test_missing_sources_are_named():
     made = context(network(), rewound=lambda: None)
 
     with pytest.raises(PruningError, match=r"prune\.rewind"):
-        made.rewound
+        _ = made.rewound
     with pytest.raises(PruningError, match="weights at initialization"):
-        made.initial
+        _ = made.initial
 
 
 def test_infinite_gradients_are_refused():
@@ -98,4 +99,4 @@ def test_infinite_gradients_are_refused():
     made = context(network(), batch=lambda: (BATCH[0] * torch.inf, BATCH[1]))
 
     with pytest.raises(PruningError, match="not finite"):
-        made.gradients
+        _ = made.gradients

@@ -1,8 +1,8 @@
 """Gradient times weight on the trained network: the first-order change of the loss if a weight becomes zero.
 
 Molchanov, Tyree, Karras, Aila & Kautz, ICLR 2017, arXiv:1611.06440, equation 7, and for weights Molchanov, Mallya,
-Tyree, Frosio & Kautz, CVPR 2019, arXiv:1906.10771, equation 8, whose square ranks alike. They average over many batches;
-here it is the first training batch, see `ScoringContext.gradients`. SNIP is the same score before training.
+Tyree, Frosio & Kautz, CVPR 2019, arXiv:1906.10771, equation 8, whose square ranks alike. They average over many
+batches; here it is the first training batch, see `ScoringContext.gradients`. SNIP is the same score before training.
 """
 
 from __future__ import annotations
