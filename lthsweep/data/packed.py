@@ -1,0 +1,238 @@
+"""The packed form of a data set: four .npy files and a meta.json in one folder, written once, then only read.
+
+Texts add a vocabulary with one token per line, the first line for number 0. The images are memory-mapped: all workers
+of a machine share one copy in the page cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lthsweep.data.decoded import Decoded
+from lthsweep.errors import DataError
+
+__all__ = ["FORMAT", "Packed", "channel_moments", "fingerprint", "read_meta", "read_pack", "write_pack"]
+
+FORMAT = 1
+_META = "meta.json"
+_META_LIMIT = 16 << 20
+_VOCABULARY = "vocabulary.txt"
+_VOCABULARY_LIMIT = 256 << 20
+_ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+_CHUNK_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """A packed data set, open for reading.
+
+    Attributes:
+        train_images, test_images: uint8 [N, H, W, C]; for texts, token numbers, uint16 [N, L]. Mapped copy-on-write: a
+            write stays in this process.
+        train_labels, test_labels: int64 [N].
+        mean, std: of the training images (including validation), per channel, on the scale 0..1; empty for texts.
+        class_names: one per label.
+        name: of the data set.
+        fingerprint: sha256 in hex over images, labels, class names, and the vocabulary of texts.
+        folder: of the pack.
+        vocabulary: for texts, the token of each number; empty for images.
+    """
+
+    train_images: NDArray[Any]
+    train_labels: NDArray[np.int64]
+    test_images: NDArray[Any]
+    test_labels: NDArray[np.int64]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    class_names: tuple[str, ...]
+    name: str
+    fingerprint: str
+    folder: Path
+    vocabulary: tuple[str, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(channels, height, width) of an image; (length,) of a text, in tokens."""
+        if self.vocabulary:
+            return (int(self.train_images.shape[1]),)
+        height, width, channels = self.train_images.shape[1:]
+        return int(channels), int(height), int(width)
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_names)
+
+
+def fingerprint(data: Decoded | Packed) -> str:
+    """Return the sha256 in hex over the four arrays (type, shape, bytes), the class names, and the vocabulary."""
+    digest = hashlib.sha256(json.dumps([FORMAT, list(data.class_names)]).encode())
+    for name in _ARRAYS:
+        array = np.ascontiguousarray(getattr(data, name))
+        digest.update(f"{name} {array.dtype.str} {list(array.shape)}".encode())
+        digest.update(array.reshape(-1).view(np.uint8).data)
+    if data.vocabulary:
+        digest.update(json.dumps(["vocabulary", *data.vocabulary]).encode())
+    return digest.hexdigest()
+
+
+def channel_moments(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and population standard deviation of each channel, on the scale 0..1.
+
+    They come from the exact histogram of the 256 levels in rational arithmetic, rounded once at the end, so that the
+    order of additions does not matter.
+
+    Args:
+        images: uint8 [N, H, W, C], not empty.
+
+    Returns:
+        mean and std, one float per channel.
+    """
+    channels = images.shape[-1]
+    counts = np.zeros((channels, 256), np.int64)
+    rows = max(1, _CHUNK_BYTES // math.prod(images.shape[1:]))
+    for start in range(0, len(images), rows):
+        chunk = images[start : start + rows]
+        for channel in range(channels):
+            counts[channel] += np.bincount(chunk[..., channel].reshape(-1), minlength=256)
+    means, stds = [], []
+    for histogram in counts:
+        levels = [int(count) for count in histogram]
+        total = sum(levels)
+        first = Fraction(sum(level * count for level, count in enumerate(levels)), total)
+        second = Fraction(sum(level * level * count for level, count in enumerate(levels)), total)
+        means.append(float(first / 255))
+        stds.append(math.sqrt(float((second - first * first) / (255 * 255))))
+    return tuple(means), tuple(stds)
+
+
+def write_pack(folder: Path, decoded: Decoded, *, name: str, options: Mapping[str, Any]) -> None:
+    """Write a pack into an empty folder and flush it to the disk.
+
+    Args:
+        folder: exists, is empty, and is not yet under its final name.
+        decoded: what to pack.
+        name: of the data set.
+        options: those that change what is packed; stored for `data list` and `data verify`.
+
+    Raises:
+        OSError: from the operating system.
+    """
+    for key in _ARRAYS:
+        with (folder / f"{key}.npy").open("wb") as file:
+            np.save(file, np.ascontiguousarray(getattr(decoded, key)), allow_pickle=False)
+            file.flush()
+            os.fsync(file.fileno())
+    mean, std = ((), ()) if decoded.vocabulary else channel_moments(decoded.train_images)
+    meta = {
+        "format": FORMAT,
+        "name": name,
+        "options": dict(options),
+        "mean": mean,
+        "std": std,
+        "class_names": decoded.class_names,
+        "fingerprint": fingerprint(decoded),
+        "shapes": {key: getattr(decoded, key).shape for key in _ARRAYS},
+        "stamps": [asdict(stamp) for stamp in decoded.stamps],
+    }
+    if decoded.vocabulary:
+        meta["vocabulary"] = len(decoded.vocabulary)
+        _write_text(folder / _VOCABULARY, "".join(f"{token}\n" for token in decoded.vocabulary))
+    _write_text(folder / _META, json.dumps(meta, indent=1))
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read_meta(folder: Path) -> dict[str, Any]:
+    """Return the meta.json of a pack.
+
+    Raises:
+        DataError: if it is unreadable, too long, or of another format.
+    """
+    try:
+        path = folder / _META
+        if path.stat().st_size > _META_LIMIT:
+            raise ValueError(f"{path.stat().st_size:,} bytes long")
+        meta = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(meta, dict) or meta.get("format") != FORMAT:
+            raise ValueError(f"not of format {FORMAT}")
+    except (OSError, ValueError) as error:
+        raise _damaged(folder, f"{_META}: {error}") from None
+    return meta
+
+
+def read_pack(folder: Path) -> Packed:
+    """Open a pack: types, shapes and sizes are compared with meta.json, contents are not read.
+
+    Raises:
+        DataError: if a file is missing, cut short, or differs from meta.json.
+    """
+    meta = read_meta(folder)
+    arrays: dict[str, NDArray[Any]] = {}
+    try:
+        count = int(meta.get("vocabulary", 0))
+        vocabulary = _read_vocabulary(folder, count) if count else ()
+        dtype, ndim = (np.uint16, 2) if vocabulary else (np.uint8, 4)
+        for key in _ARRAYS:
+            images = key.endswith("_images")
+            # Copy-on-write instead of read-only: torch warns about arrays that it cannot write to.
+            array = np.load(folder / f"{key}.npy", mmap_mode="c" if images else None, allow_pickle=False)
+            if array.dtype != (dtype if images else np.int64) or array.ndim != (ndim if images else 1):
+                raise ValueError(f"{key} is {array.dtype}{list(array.shape)}")
+            if list(array.shape) != meta["shapes"][key] or not array.flags.c_contiguous:
+                raise ValueError(f"{key} has shape {list(array.shape)}, not {meta['shapes'][key]}")
+            arrays[key] = array
+        channels = 0 if vocabulary else arrays["train_images"].shape[3]
+        mean, std = (tuple(float(value) for value in meta[key]) for key in ("mean", "std"))
+        if len(mean) != channels or len(std) != channels:
+            raise ValueError(f"mean and std are not those of {channels} channel(s)")
+        return Packed(
+            **arrays,
+            mean=mean,
+            std=std,
+            class_names=tuple(str(label) for label in meta["class_names"]),
+            name=str(meta["name"]),
+            fingerprint=str(meta["fingerprint"]),
+            folder=folder,
+            vocabulary=vocabulary,
+        )
+    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        raise _damaged(folder, str(error)) from None
+
+
+def _write_text(path: Path, text: str) -> None:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _read_vocabulary(folder: Path, count: int) -> tuple[str, ...]:
+    path = folder / _VOCABULARY
+    if path.stat().st_size > _VOCABULARY_LIMIT:
+        raise ValueError(f"{_VOCABULARY} is {path.stat().st_size:,} bytes long")
+    # Not splitlines(), which also splits at line ends that tokens can contain.
+    tokens = path.read_bytes().decode("utf-8").split("\n")[:-1]
+    if len(tokens) != count:
+        raise ValueError(f"{_VOCABULARY} has {len(tokens):,} tokens, not {count:,}")
+    return tuple(tokens)
+
+
+def _damaged(folder: Path, reason: str) -> DataError:
+    return DataError(
+        f"the packed data in {folder} is damaged ({reason}); remove that folder and prepare it again"
+    )
