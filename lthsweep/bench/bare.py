@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from lthsweep.data.pack import open_packed
 from lthsweep.launch.watch import Watch
-from lthsweep.lottery.material import Material
+from lthsweep.lottery.context import TrainingContext
 from lthsweep.plan.grid import expand
 from lthsweep.plan.run import Plan
 from lthsweep.pruning.make import make_mask
@@ -61,15 +61,17 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def material_of(plan: Plan, cache: Path) -> Material:
+def material_of(plan: Plan, cache: Path) -> TrainingContext:
     """The recipe of a plan's dense run on its packed data, on CPU."""
     recipe = plan.dense[0].recipe
     packed = open_packed(recipe.data, cache=cache)
     tables = recipe.to_dict() | {"data": {**recipe.data, "validation": 0}}
-    return Material(**tables, packed=packed, device=torch.device("cpu"))
+    return TrainingContext(**tables, packed=packed, device=torch.device("cpu"))
 
 
-def compare(material: Material, masks: Masks | None, rounds: int, steps: int) -> dict[str, list[Seconds]]:
+def compare(
+    material: TrainingContext, masks: Masks | None, rounds: int, steps: int
+) -> dict[str, list[Seconds]]:
     """A training as a worker runs it, with all that happens between two steps, and the loop by hand between its steps.
 
     They take `TURN` steps each in turn, so that whatever else the machine does falls on both.
@@ -105,7 +107,7 @@ def compare(material: Material, masks: Masks | None, rounds: int, steps: int) ->
     }
 
 
-def bare(material: Material, masks: Masks | None) -> Steps:
+def bare(material: TrainingContext, masks: Masks | None) -> Steps:
     """The loop by hand; with masks it multiplies each pruned weight by its mask after every step."""
     model = material.build(0).train()
     optimizer = build_optimizer(model, material.train["optimizer"])
@@ -140,7 +142,7 @@ def _sum(several: list[Seconds]) -> Seconds:
     return sum(one for one, _ in several), sum(other for _, other in several)
 
 
-def _endless(material: Material) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def _endless(material: TrainingContext) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     train = material.training_data(0).train
     epoch = 0
     while True:
@@ -148,7 +150,7 @@ def _endless(material: Material) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         epoch += 1
 
 
-def _masks(material: Material, sparsity: float | None) -> Masks | None:
+def _masks(material: TrainingContext, sparsity: float | None) -> Masks | None:
     if sparsity is None:
         return None
     weights: dict[str, Any] = prunable_weights(material.build(0))

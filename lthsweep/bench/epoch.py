@@ -18,7 +18,7 @@ import torch
 from lthsweep.bench.bare import material_of
 from lthsweep.bench.naive import Habits, NestedLoop
 from lthsweep.launch.settle import settle_cores
-from lthsweep.lottery.material import Material
+from lthsweep.lottery.context import TrainingContext
 from lthsweep.plan.grid import expand
 from lthsweep.plan.run import Plan
 from lthsweep.spec import spec_of
@@ -49,7 +49,7 @@ def _work(request: dict[str, Any]) -> Callable[[], float]:
     return lambda: _ours(plan, material)
 
 
-def _ours(plan: Plan, material: Material) -> float:
+def _ours(plan: Plan, material: TrainingContext) -> float:
     seed = plan.dense[0].seed
     training = Training(material.build(seed), material.training_data(seed), material.train, seed=seed)
     training.run()

@@ -15,7 +15,7 @@ from torchvision import transforms
 from lthsweep.data.order import epoch_order
 from lthsweep.data.pack import Packed
 from lthsweep.data.split import split_indices
-from lthsweep.lottery.material import EVALUATION_BATCH, Material
+from lthsweep.lottery.context import EVALUATION_BATCH, TrainingContext
 
 __all__ = ["Loaders"]
 
@@ -31,7 +31,7 @@ class Loaders:
         workers: loader processes; 0, DataLoader's default, loads in the process that trains.
     """
 
-    def __init__(self, material: Material, seed: int, workers: int = 0) -> None:
+    def __init__(self, material: TrainingContext, seed: int, workers: int = 0) -> None:
         packed, options = material.packed, material.data
         training, held_out = split_indices(packed.train_labels, int(options["validation"]))
         plain = _transforms(packed, options, augmented=False)

@@ -23,7 +23,7 @@ from torch.nn import functional
 from lthsweep.bench.loaders import Loaders
 from lthsweep.data.batches import evaluation_batches
 from lthsweep.data.pack import open_packed
-from lthsweep.lottery.material import EVALUATION_BATCH, Material
+from lthsweep.lottery.context import EVALUATION_BATCH, TrainingContext
 from lthsweep.models.build import build_model
 from lthsweep.plan.grid import expand
 from lthsweep.plan.run import Cell, Plan, Run
@@ -81,7 +81,7 @@ class NestedLoop:
     """
 
     plan: Plan
-    material: Material
+    material: TrainingContext
     habits: Habits
     epochs: int = 0
     images: int = 0
@@ -177,7 +177,7 @@ class NestedLoop:
 class _Resident:
     """Our batches; in the memory format of the network."""
 
-    def __init__(self, material: Material, seed: int, *, channels_last: bool) -> None:
+    def __init__(self, material: TrainingContext, seed: int, *, channels_last: bool) -> None:
         self._material = material
         self._data = material.training_data(seed)
         self._channels_last = channels_last
@@ -256,7 +256,7 @@ def main(arguments: list[str] | None = None) -> int:
     plan = expand(spec_of(request["tables"]))
     recipe = plan.dense[0].recipe
     packed = open_packed(recipe.data, cache=Path(request["cache"]))
-    material = Material(**recipe.to_dict(), packed=packed, device=torch.device("cpu"))
+    material = TrainingContext(**recipe.to_dict(), packed=packed, device=torch.device("cpu"))
     loop = NestedLoop(plan, material, Habits(**request["habits"]))
     first, last = request["cells"]
     accuracies = {cell.run: loop.answer(cell) for cell in plan.cells[first:last]}

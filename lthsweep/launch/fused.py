@@ -26,12 +26,12 @@ from lthsweep.launch.prepare import material_of, prepared_of
 from lthsweep.launch.settle import log_to
 from lthsweep.launch.task import Task
 from lthsweep.launch.watch import Watch
-from lthsweep.lottery.material import Material
-from lthsweep.lottery.ticket import Prepared, conclude_ticket, why_alone
+from lthsweep.lottery.context import TrainingContext
+from lthsweep.lottery.ticket import PreparedTicket, conclude_ticket, reason_not_fusible
 from lthsweep.store.layout import SweepDir
-from lthsweep.training.bundle import run_together
 from lthsweep.training.epochs import Ending
-from lthsweep.training.width import measured_width
+from lthsweep.training.fused.ensemble import train_ensemble
+from lthsweep.training.fused.width import measured_width
 
 __all__ = ["Told", "train"]
 
@@ -92,7 +92,7 @@ class _Member:
     """One of several runs, ready to be trained."""
 
     task: Task
-    prepared: Prepared
+    prepared: PreparedTicket
     inputs: Inputs
     watch: Watch
 
@@ -130,7 +130,7 @@ def _train_several(tasks: Sequence[Task], sweep: SweepDir, device: torch.device,
 
 
 def _gathered(
-    tasks: Sequence[Task], sweep: SweepDir, material: Material, told: Told
+    tasks: Sequence[Task], sweep: SweepDir, material: TrainingContext, told: Told
 ) -> tuple[list[_Member], int | None]:
     """Those that are trained as one with the first that can be made, and how many pay if that was measured.
 
@@ -175,7 +175,7 @@ def _gathered(
 
 def _width(member: _Member, stop: Callable[[], bool]) -> tuple[int | None, str]:
     """How many runs like this one to train as one, and why no more; None for as many as there are."""
-    why = why_alone(member.prepared)
+    why = reason_not_fusible(member.prepared)
     if why is not None:
         return 1, f"cannot be trained as one with others: {why}"
     if not member.task.measure_width:
@@ -189,4 +189,4 @@ def _endings(members: Sequence[_Member]) -> Sequence[Ending]:
     watches = [member.watch for member in members]
     if len(members) == 1:
         return [trainings[0].run(watches[0])]
-    return run_together(trainings, watches)
+    return train_ensemble(trainings, watches)

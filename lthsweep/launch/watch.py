@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lthsweep.errors import CorruptRecordError
-from lthsweep.lottery.material import to_arrays, to_tensors
+from lthsweep.lottery.context import to_arrays, to_tensors
 from lthsweep.lottery.result import Checkpoint
 from lthsweep.store.weights import load_arrays, load_metadata, save_arrays
 from lthsweep.training.loop import Training

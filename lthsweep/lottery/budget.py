@@ -5,7 +5,7 @@
 3. In each round train, prune p of what is left, reset the survivors to where the trunk was at the rewind point.
 4. Train the ticket.
 
-After every epoch the plan is made anew from the time that is left (`lthsweep.lottery.timekeeper`). A round that turns
+After every epoch the plan is made anew (`lthsweep.lottery.budget_planner`). A round that turns
 out too slow is stopped early; the time is overrun by one epoch at most. The clock is an argument: with a simulated one,
 tests have any machine they like.
 """
@@ -21,11 +21,12 @@ from typing import Any
 from torch import nn
 
 from lthsweep.errors import TrainingError
-from lthsweep.lottery.frame import Masked
-from lthsweep.lottery.ledger import Ledger
+from lthsweep.lottery.budget_planner import BudgetPlanner
+from lthsweep.lottery.budget_round import BudgetRound
+from lthsweep.lottery.budget_state import BudgetState
+from lthsweep.lottery.context import Arrays, TrainingContext, to_arrays, to_tensors
 from lthsweep.lottery.mask import mask_of
-from lthsweep.lottery.material import Arrays, Material, to_arrays, to_tensors
-from lthsweep.lottery.origin import Origin, origin_of
+from lthsweep.lottery.pruned_network import MaskedNetwork
 from lthsweep.lottery.result import (
     Checkpoint,
     Result,
@@ -34,9 +35,8 @@ from lthsweep.lottery.result import (
     measure,
     score_without_retraining,
 )
-from lthsweep.lottery.round import Round
+from lthsweep.lottery.starting_point import StartingPoint, starting_point_of
 from lthsweep.lottery.ticket import clear_pruned, prunable_of
-from lthsweep.lottery.timekeeper import Timekeeper
 from lthsweep.plan.budget import Costs, next_sparsity
 from lthsweep.plan.run import PruneStep
 from lthsweep.pruning.audit import audit, optimizer_momenta
@@ -50,7 +50,7 @@ __all__ = ["train_budget"]
 
 
 def train_budget(
-    material: Material,
+    context: TrainingContext,
     seed: int,
     step: PruneStep,
     *,
@@ -64,7 +64,7 @@ def train_budget(
     """Make a ticket of the sparsity of `step` in the time of its budget.
 
     Args:
-        material: data and model of the run.
+        context: data and model of the run.
         seed: the replicate's seed; initialization, order and augmentation are the trunk's.
         step: how much is pruned and in what time, and to where survivors return.
         snapshot: the trunk's at the rewind point.
@@ -82,7 +82,7 @@ def train_budget(
         PruningError: if a mask cannot be made.
         TrainingError: if training diverges before the last pruning.
     """
-    run = _BudgetRun(material, seed, step, snapshot, resume, save, clock)
+    run = _BudgetRun(context, seed, step, snapshot, resume, save, clock)
     while True:
         ending = run.train(between_steps)
         if ending == "stopped":
@@ -91,7 +91,7 @@ def train_budget(
             return run.conclude(ending, dense_val_accuracy)
         if ending == "diverged":
             raise TrainingError(
-                f"round {run.ledger.made + 1} diverged (loss not finite), so there are no weights to rank; "
+                f"round {run.budget_state.made + 1} diverged (loss not finite), so there are no weights to rank; "
                 f"lower train.optimizer.lr or lengthen train.schedule.warmup"
             )
         run.prune()
@@ -102,7 +102,7 @@ class _BudgetRun:
 
     def __init__(
         self,
-        material: Material,
+        context: TrainingContext,
         seed: int,
         step: PruneStep,
         snapshot: Arrays,
@@ -111,27 +111,34 @@ class _BudgetRun:
         clock: Callable[[], float],
     ) -> None:
         assert step.budget is not None and step.sparsity is not None
-        self.ledger = Ledger() if resume is None else Ledger.from_dict(resume.progress["budget"])
-        self._clock, self._started = clock, clock() - self.ledger.spent
-        self._material, self._seed, self._step = material, seed, step
+        self.budget_state = (
+            BudgetState() if resume is None else BudgetState.from_dict(resume.progress["budget"])
+        )
+        self._clock, self._started = clock, clock() - self.budget_state.spent
+        self._context, self._seed, self._step = context, seed, step
         self._budget, self._target = step.budget, step.sparsity
         self._snapshot, self._save = snapshot, save
-        data = material.training_data(seed)
+        data = context.training_data(seed)
         self._data = TrainingData(data.train, lambda: self._timed(data.validation()))
         self._evaluation = 0.0
         self._rewind_step = step.point.step(data.train.steps)
-        full = material.epochs - self._rewind_step // data.train.steps
-        self._time = Timekeeper(
-            self._budget, self._target, full, ledger=self.ledger, now=self._now, measure=self._measure
+        full = context.epochs - self._rewind_step // data.train.steps
+        self._time = BudgetPlanner(
+            self._budget,
+            self._target,
+            full,
+            state=self.budget_state,
+            now=self._now,
+            measure=self._measure,
         )
-        self._origin: Origin | None = None
-        model = material.build(seed)
+        self._starting_point: StartingPoint | None = None
+        model = context.build(seed)
         if resume is None:
             self._round = self._open(model, {})
             self._time.begin(self._round)
             return
         masks = {
-            name.removeprefix("mask/"): mask.to(material.device)
+            name.removeprefix("mask/"): mask.to(context.device)
             for name, mask in resume.tensors.items()
             if name.startswith("mask/")
         }
@@ -141,7 +148,7 @@ class _BudgetRun:
     @property
     def is_last(self) -> bool:
         """Whether the round under way trains the ticket."""
-        return self.ledger.sparsity >= self._target
+        return self.budget_state.sparsity >= self._target
 
     def train(self, between_steps: BetweenSteps) -> Ending:
         """Train to the end of the round, or to where it has to end."""
@@ -162,11 +169,11 @@ class _BudgetRun:
 
     def prune(self) -> None:
         """Prune the network as it was trained, reset the survivors, and begin the next round."""
-        ledger, before = self.ledger, self._round
+        budget_state, before = self.budget_state, self._round
         begun = self._now()
         plan = self._time.before_pruning()
-        sparsity = next_sparsity(ledger.sparsity, self._target, plan.prunings)
-        ledger.left = {name: int(mask.sum()) for name, mask in before.masks.items()}
+        sparsity = next_sparsity(budget_state.sparsity, self._target, plan.prunings)
+        budget_state.left = {name: int(mask.sum()) for name, mask in before.masks.items()}
         masks = self._mask(sparsity)
         if plan.prunings == 1:
             begun += self._score_pruned(before.model, masks)
@@ -174,19 +181,19 @@ class _BudgetRun:
         self._round = self._open(before.model, masks)
         self._round.go_on_counting(before)
         self._time.begin(self._round)
-        ledger.prune = self._now() - begun
+        budget_state.prune = self._now() - begun
         if plan.epochs < self._round.length:
             self._round.end_after(plan.epochs)
 
     def conclude(self, ending: Ending, dense_val_accuracy: float) -> Result:
         """Score and audit the ticket."""
-        ledger, training, masks = self.ledger, self._round, self._round.masks
+        budget_state, training, masks = self.budget_state, self._round, self._round.masks
         prunable = prunable_weights(training.model, self._step.exclude)
         if ending == "diverged":
             clear_pruned(training, masks)
-        assert self._origin is not None and ledger.predicted is not None
+        assert self._starting_point is not None and budget_state.predicted is not None
         metrics = measure(
-            self._material,
+            self._context,
             training,
             ending,
             masks=masks,
@@ -196,58 +203,58 @@ class _BudgetRun:
         )
         found = audit(
             masks,
-            snapshot=prunable_of(self._origin.weights, masks),
+            snapshot=prunable_of(self._starting_point.weights, masks),
             start=self._started_from,
             final={name: weight.detach() for name, weight in prunable.items()},
             momenta=optimizer_momenta(training.optimizer, prunable),
             sparsity=self._target,
             scope=self._step.scope,
             rates=self._step.rates,
-            left=ledger.left or None,
+            left=budget_state.left or None,
         )
-        before = ledger.rounds[-2]["val_accuracy"]
+        before = budget_state.rounds[-2]["val_accuracy"]
         spent = self._now()
-        metrics |= ledger.pruned | amounts_of(self._step, ledger.made, metrics)
+        metrics |= budget_state.pruned | amounts_of(self._step, budget_state.made, metrics)
         metrics |= {
             "before_val_accuracy": math.nan if before is None else before,
-            "epochs_trained": ledger.epochs_before,
-            "rounds": ledger.made,
+            "epochs_trained": budget_state.epochs_before,
+            "rounds": budget_state.made,
             "seconds_budget": self._budget.seconds,
-            "seconds_predicted": ledger.predicted,
+            "seconds_predicted": budget_state.predicted,
             "seconds_spent": spent,
         }
         result = conclude(training, ending, metrics, masks, prunable, found.to_dict())
-        return replace(result, notes={"budget": ledger.account(self._budget.seconds, spent)})
+        return replace(result, notes={"budget": budget_state.account(self._budget.seconds, spent)})
 
     def _now(self) -> float:
         """Seconds that the run has spent."""
         return self._clock() - self._started
 
-    def _open(self, model: nn.Module, masks: Masks) -> Round:
+    def _open(self, model: nn.Module, masks: Masks) -> BudgetRound:
         """A round at its start: survivors where the trunk was at the rewind point; the dense one at initialization."""
         if masks:
-            self._origin = origin_of(
+            self._starting_point = starting_point_of(
                 self._step,
-                material=self._material,
+                context=self._context,
                 seed=self._seed,
                 final={},
                 snapshot=self._snapshot,
                 masks=masks,
             )
-            model.load_state_dict(to_tensors(self._origin.weights))
-        opened = Round(
+            model.load_state_dict(to_tensors(self._starting_point.weights))
+        opened = BudgetRound(
             model,
             self._data,
-            self._material.train,
+            self._context.train,
             seed=self._seed,
             start_step=self._rewind_step if masks else 0,
             masks=masks,
-            lasso=Masked(model, masks, self._material).lasso(),
-            ledger=self.ledger,
+            lasso=MaskedNetwork(model, masks, self._context).lasso(),
+            budget_state=self.budget_state,
             now=self._now,
         )
-        if masks and self._origin and self._origin.optimizer:
-            restore_optimizer(opened.optimizer, model, to_tensors(self._origin.optimizer))
+        if masks and self._starting_point and self._starting_point.optimizer:
+            restore_optimizer(opened.optimizer, model, to_tensors(self._starting_point.optimizer))
             clear_pruned(opened, masks)
         prunable = prunable_weights(model, self._step.exclude)
         self._started_from = {name: weight.detach().clone() for name, weight in prunable.items()}
@@ -257,7 +264,7 @@ class _BudgetRun:
         """The masks of a sparsity, by the weights as they are now, inside of the present ones."""
         return mask_of(
             replace(self._step, sparsity=sparsity),
-            material=self._material,
+            context=self._context,
             data=self._data,
             seed=self._seed,
             prunable=prunable_weights(self._round.model, self._step.exclude),
@@ -267,10 +274,12 @@ class _BudgetRun:
     def _score_pruned(self, model: nn.Module, masks: Masks) -> float:
         """Score the ticket before it is trained; the seconds that this took, which no later pruning will take."""
         begun = self._now()
-        frame = Masked(model, masks, self._material)
-        frame.load(model.state_dict())
-        self.ledger.pruned = score_without_retraining(self._material, frame.model, self._data.validation)
-        self.ledger.score = 0.0
+        network = MaskedNetwork(model, masks, self._context)
+        network.load(model.state_dict())
+        self.budget_state.pruned = score_without_retraining(
+            self._context, network.model, self._data.validation
+        )
+        self.budget_state.score = 0.0
         return self._now() - begun
 
     def _measure(self, epoch: float) -> Costs:
@@ -278,17 +287,17 @@ class _BudgetRun:
         begun = self._now()
         self._mask(self._target)
         prune = self._now() - begun
-        held_out = int(self._material.data["validation"])
-        per_image = self._evaluation / held_out if held_out else epoch / len(self._material.split()[0])
-        test = per_image * len(self._material.packed.test_labels)
+        held_out = int(self._context.data["validation"])
+        per_image = self._evaluation / held_out if held_out else epoch / len(self._context.split()[0])
+        test = per_image * len(self._context.packed.test_labels)
         begun = self._now()
         self._save(self._round)
         return Costs(epoch, prune, score=self._evaluation + test, finish=2 * test + self._now() - begun)
 
     def _timed(self, batches: Iterator[Any]) -> Iterator[Any]:
         """A pass over the validation images that tells how long it took, with what was done between the batches."""
-        synchronize(self._material.device)
+        synchronize(self._context.device)
         begun = self._now()
         yield from batches
-        synchronize(self._material.device)
+        synchronize(self._context.device)
         self._evaluation = self._now() - begun

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from lthsweep.errors import TrainingError
-from lthsweep.lottery.material import Arrays, Material, to_arrays, to_tensors
+from lthsweep.lottery.context import Arrays, TrainingContext, to_arrays, to_tensors
 from lthsweep.lottery.result import Checkpoint, Result, conclude, measure
 from lthsweep.pruning.prunable import prunable_weights
 from lthsweep.training.group_lasso import GroupLasso
@@ -18,7 +18,7 @@ SaveSnapshot = Callable[[int, Arrays], None]
 
 
 def train_dense(
-    material: Material,
+    context: TrainingContext,
     seed: int,
     *,
     snapshot_steps: Collection[int],
@@ -29,7 +29,7 @@ def train_dense(
     """Train the dense model from initialization to T, leaving snapshots at the rewind points.
 
     Args:
-        material: data and model of the run.
+        context: data and model of the run.
         seed: of initialization, order, augmentation and random layers, each by its own stream.
         snapshot_steps: steps at which weights, BatchNorm statistics and optimizer state are kept.
         save_snapshot: called with the step and the arrays "model/NAME" and "optimizer/NAME:ENTRY".
@@ -39,7 +39,7 @@ def train_dense(
     Returns:
         The result, or None if `between_steps` stopped it.
     """
-    training = dense_training(material, seed)
+    training = dense_training(context, seed)
     if resume is not None:
         training.restore(resume.tensors, resume.progress)
     ending = training.run(_keeping_snapshots(snapshot_steps, save_snapshot, between_steps))
@@ -47,7 +47,7 @@ def train_dense(
         return None
     prunable = prunable_weights(training.model)
     metrics = measure(
-        material,
+        context,
         training,
         ending,
         masks={},
@@ -60,7 +60,7 @@ def train_dense(
 
 
 def replay_snapshots(
-    material: Material,
+    context: TrainingContext,
     seed: int,
     *,
     snapshot_steps: Collection[int],
@@ -74,7 +74,7 @@ def replay_snapshots(
     walk passes through the same weights, bit for bit.
 
     Args:
-        material: as for `train_dense`.
+        context: as for `train_dense`.
         seed: as for `train_dense`.
         snapshot_steps: steps of the new points, at least one.
         save_snapshot: as for `train_dense`.
@@ -89,7 +89,7 @@ def replay_snapshots(
         TrainingError: if the trajectory diverges before the last of the points.
     """
     start, arrays = nearest or (0, {})
-    training = dense_training(material, seed, start)
+    training = dense_training(context, seed, start)
     if arrays:
         training.restore(to_tensors(arrays), training.progress.to_dict())
     last = max(snapshot_steps)
@@ -107,12 +107,12 @@ def replay_snapshots(
     return reached >= last
 
 
-def dense_training(material: Material, seed: int, start: int = 0) -> Training:
+def dense_training(context: TrainingContext, seed: int, start: int = 0) -> Training:
     """A dense run before its first step, or with the step count of a later one and weights yet to be restored."""
-    model = material.build(seed)
-    lasso = GroupLasso.of(model, material.input_shape, material.group_lasso)
+    model = context.build(seed)
+    lasso = GroupLasso.of(model, context.input_shape, context.group_lasso)
     return Training(
-        model, material.training_data(seed), material.train, seed=seed, start_step=start, lasso=lasso
+        model, context.training_data(seed), context.train, seed=seed, start_step=start, lasso=lasso
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from lthsweep.lottery.material import Arrays, Material
+from lthsweep.lottery.context import Arrays, TrainingContext
 from lthsweep.plan.controls import CONTROLS
 from lthsweep.plan.run import PruneStep
 from lthsweep.pruning.at_initialization import make_initial_mask
@@ -26,7 +26,7 @@ __all__ = ["mask_of"]
 def mask_of(
     step: PruneStep,
     *,
-    material: Material,
+    context: TrainingContext,
     data: TrainingData,
     seed: int,
     prunable: Mapping[str, nn.Parameter],
@@ -37,7 +37,7 @@ def mask_of(
 
     Args:
         step: how and how much is pruned.
-        material: builds the initial network for methods that look at no other.
+        context: builds the initial network for methods that look at no other.
         data: its first training batch is SNIP's batch: `train.batch_size` images of epoch 0 in the seed's order,
             augmented as in training.
         seed: of the replicate.
@@ -48,9 +48,9 @@ def mask_of(
     Raises:
         PruningError: if the weights cannot be ranked.
     """
-    so_far = {name: torch.from_numpy(mask).to(material.device) for name, mask in parent.items()} or None
+    so_far = {name: torch.from_numpy(mask).to(context.device) for name, mask in parent.items()} or None
     if step.method in AT_INITIALIZATION:
-        initial = material.build(seed)
+        initial = context.build(seed)
         masks = make_initial_mask(
             initial,
             prunable_weights(initial, step.exclude),
@@ -66,7 +66,7 @@ def mask_of(
             dict(network.named_parameters()),
             prunable,
             so_far,
-            families_of(network, material.input_shape, frozen),
+            families_of(network, context.input_shape, frozen),
             scope=step.scope,
             sparsity=step.sparsity,
         )

@@ -1,7 +1,7 @@
 """The ticket run: prune, rewind the survivors, retrain, audit. A control is the same with one thing changed.
 
 Source: Frankle & Carbin, ICLR 2019, arXiv:1803.03635, section 1. What is kept is said by `mask`, what training starts
-from by `origin`.
+from by `starting_point`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ from dataclasses import dataclass
 import torch
 
 from lthsweep.errors import TrainingError
-from lthsweep.lottery.frame import Frame, Shrunk, frame_of
+from lthsweep.lottery.context import Arrays, TrainingContext, to_tensors
 from lthsweep.lottery.mask import mask_of
-from lthsweep.lottery.material import Arrays, Material, to_tensors
-from lthsweep.lottery.origin import Origin, origin_of
+from lthsweep.lottery.pruned_network import PrunedNetwork, SmallNetwork, pruned_network_of
 from lthsweep.lottery.result import (
     Checkpoint,
     Result,
@@ -24,25 +23,26 @@ from lthsweep.lottery.result import (
     measure,
     score_without_retraining,
 )
+from lthsweep.lottery.starting_point import StartingPoint, starting_point_of
 from lthsweep.plan.controls import CONTROLS
 from lthsweep.plan.run import PruneStep
 from lthsweep.pruning.audit import audit, optimizer_momenta
 from lthsweep.pruning.filters import largest_filter
 from lthsweep.pruning.masks import Masks
 from lthsweep.pruning.prunable import prunable_weights
-from lthsweep.training import fusible
+from lthsweep.training.fused import compatibility
 from lthsweep.training.loop import Ending, Training, TrainingData
 from lthsweep.training.optimizers import restore_optimizer
 from lthsweep.training.schedule import learning_rate_factor
 
 __all__ = [
     "Parent",
-    "Prepared",
+    "PreparedTicket",
     "clear_pruned",
     "conclude_ticket",
     "prepare_ticket",
     "prunable_of",
-    "why_alone",
+    "reason_not_fusible",
 ]
 
 
@@ -63,23 +63,23 @@ class Parent:
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
+class PreparedTicket:
     """A ticket that is made and not trained yet, or where an earlier attempt left it.
 
     Attributes:
         training: at its next step.
-        material, step, level, parent, dense_val_accuracy: as for `prepare_ticket`.
+        context, step, level, parent, dense_val_accuracy: as for `prepare_ticket`.
         start_step: its rewind point in steps.
         masks: parameter name → bool tensor in full shapes, True where kept.
         prunable: the weights that may be pruned, in full shapes.
-        frame: what is trained in place of the full network.
-        origin: where retraining starts.
+        network: what is trained in place of the full network.
+        starting_point: where retraining starts.
         started_from: the prunable weights there, masked.
         pruned_metrics: scores before any retraining.
     """
 
     training: Training
-    material: Material
+    context: TrainingContext
     step: PruneStep
     level: int
     parent: Parent
@@ -87,14 +87,14 @@ class Prepared:
     start_step: int
     masks: Masks
     prunable: Mapping[str, torch.nn.Parameter]
-    frame: Frame
-    origin: Origin
+    network: PrunedNetwork
+    starting_point: StartingPoint
     started_from: Mapping[str, torch.Tensor]
     pruned_metrics: Mapping[str, float]
 
 
 def prepare_ticket(
-    material: Material,
+    context: TrainingContext,
     seed: int,
     step: PruneStep,
     *,
@@ -104,11 +104,11 @@ def prepare_ticket(
     dense_val_accuracy: float,
     resume: Checkpoint | None = None,
     data: TrainingData | None = None,
-) -> Prepared:
+) -> PreparedTicket:
     """Prune and rewind: all that comes before training.
 
     Args:
-        material: data and model of the run.
+        context: data and model of the run.
         seed: the replicate's seed; order, augmentation and random layers continue the trunk's.
         step: how much is pruned, to where survivors return, and what a control does instead.
         level: 1 for the first pruning of a chain.
@@ -117,54 +117,58 @@ def prepare_ticket(
             survivors keep the parent's final weights (`rewind = "lr"` and `"none"`) or get fresh ones.
         dense_val_accuracy: the trunk's last validation accuracy, for `steps_to_dense`.
         resume: where an earlier attempt stopped.
-        data: of this material and seed, where several tickets share it; None makes it.
+        data: of this context and seed, where several tickets share it; None makes it.
 
     Raises:
         PruningError: if the mask cannot be made, for example because the parent diverged.
         TrainingError: if the rewind point is not before the end of training.
     """
-    model = material.build(seed)
-    data = data or material.training_data(seed)
+    model = context.build(seed)
+    data = data or context.training_data(seed)
     start_step = step.point.step(data.train.steps)
-    if start_step >= material.epochs * data.train.steps:
+    if start_step >= context.epochs * data.train.steps:
         raise TrainingError(
-            f"rewind point {step.point} is step {start_step} of {material.epochs * data.train.steps}: "
+            f"rewind point {step.point} is step {start_step} of {context.epochs * data.train.steps}: "
             f"nothing would be left to train; choose an earlier grid.rewind_epoch"
         )
 
     model.load_state_dict(to_tensors(parent.weights))
     prunable = prunable_weights(model, step.exclude)
     masks = mask_of(
-        step, material=material, data=data, seed=seed, prunable=prunable, parent=parent.masks, network=model
+        step, context=context, data=data, seed=seed, prunable=prunable, parent=parent.masks, network=model
     )
-    frame = frame_of(step.method, model, masks, material)
-    frame.load(to_tensors(parent.weights))
-    pruned_metrics = score_without_retraining(material, frame.model, data.validation)
+    network = pruned_network_of(step.method, model, masks, context)
+    network.load(to_tensors(parent.weights))
+    pruned_metrics = score_without_retraining(context, network.model, data.validation)
 
-    origin = origin_of(
-        step, material=material, seed=seed, final=parent.weights, snapshot=snapshot, masks=masks
+    starting_point = starting_point_of(
+        step, context=context, seed=seed, final=parent.weights, snapshot=snapshot, masks=masks
     )
-    frame.load(to_tensors(origin.weights))
+    network.load(to_tensors(starting_point.weights))
     training = Training(
-        frame.model,
+        network.model,
         data,
-        material.train,
+        context.train,
         seed=seed,
         start_step=start_step,
-        masks=frame.held,
-        learning_rate=_last_rate(material, data.train.steps) if origin.last_rate else None,
-        lasso=frame.lasso(),
+        masks=network.held,
+        learning_rate=_last_rate(context, data.train.steps) if starting_point.last_rate else None,
+        lasso=network.lasso(),
     )
-    if origin.optimizer:
-        restore_optimizer(training.optimizer, frame.model, frame.narrowed(to_tensors(origin.optimizer)))
-        clear_pruned(training, frame.held)
-    frame.finish()
+    if starting_point.optimizer:
+        restore_optimizer(
+            training.optimizer,
+            network.model,
+            network.narrowed(to_tensors(starting_point.optimizer)),
+        )
+        clear_pruned(training, network.held)
+    network.finish()
     started_from = {name: weight.detach().clone() for name, weight in prunable.items()}
     if resume is not None:
         training.restore(resume.tensors, resume.progress)
-    return Prepared(
+    return PreparedTicket(
         training=training,
-        material=material,
+        context=context,
         step=step,
         level=level,
         parent=parent,
@@ -172,30 +176,35 @@ def prepare_ticket(
         start_step=start_step,
         masks=masks,
         prunable=prunable,
-        frame=frame,
-        origin=origin,
+        network=network,
+        starting_point=starting_point,
         started_from=started_from,
         pruned_metrics=pruned_metrics,
     )
 
 
-def why_alone(prepared: Prepared) -> str | None:
+def reason_not_fusible(prepared: PreparedTicket) -> str | None:
     """Why this ticket cannot be trained as one with others; None if it can."""
-    if isinstance(prepared.frame, Shrunk):
+    if isinstance(prepared.network, SmallNetwork):
         return "whole filters are gone from its network, which has a shape of its own"
-    return fusible.why_alone(prepared.training)
+    return compatibility.reason_not_fusible(prepared.training)
 
 
-def conclude_ticket(prepared: Prepared, ending: Ending) -> Result:
+def conclude_ticket(prepared: PreparedTicket, ending: Ending) -> Result:
     """Measure and audit a ticket whose training has ended, "finished" or "diverged"."""
-    training, frame, step, masks = prepared.training, prepared.frame, prepared.step, prepared.masks
+    training, network, step, masks = (
+        prepared.training,
+        prepared.network,
+        prepared.step,
+        prepared.masks,
+    )
     parent, prunable = prepared.parent, prepared.prunable
     if ending == "diverged":
-        clear_pruned(training, frame.held)  # zero times NaN is NaN
-    frame.finish()
-    full = frame.full if frame.full is not frame.model else None
+        clear_pruned(training, network.held)  # zero times NaN is NaN
+    network.finish()
+    full = network.full if network.full is not network.model else None
     metrics = measure(
-        prepared.material,
+        prepared.context,
         training,
         ending,
         masks=masks,
@@ -208,10 +217,10 @@ def conclude_ticket(prepared: Prepared, ending: Ending) -> Result:
     metrics |= {"before_val_accuracy": parent.val_accuracy, "before_test_accuracy": parent.test_accuracy}
     found = audit(
         masks,
-        snapshot=prunable_of(prepared.origin.weights, masks),
+        snapshot=prunable_of(prepared.starting_point.weights, masks),
         start=prepared.started_from,
         final={name: weight.detach() for name, weight in prunable.items()},
-        momenta=_momenta(training, frame, masks),
+        momenta=_momenta(training, network, masks),
         sparsity=step.sparsity,
         threshold=step.threshold,
         scope=step.scope,
@@ -219,19 +228,19 @@ def conclude_ticket(prepared: Prepared, ending: Ending) -> Result:
         left={name: int(mask.sum()) for name, mask in parent.masks.items()} or None,
         parent=prunable_of(parent.weights, masks),
         shuffle=CONTROLS[step.control].shuffle,
-        miss=_half_of_a_filter(frame, prunable),
+        miss=_half_of_a_filter(network, prunable),
     )
     return conclude(training, ending, metrics, masks, prunable, found.to_dict(), full)
 
 
-def _last_rate(material: Material, steps_per_epoch: int) -> float:
+def _last_rate(context: TrainingContext, steps_per_epoch: int) -> float:
     factor = learning_rate_factor(
-        material.train["schedule"],
-        material.epochs * steps_per_epoch - 1,
+        context.train["schedule"],
+        context.epochs * steps_per_epoch - 1,
         steps_per_epoch=steps_per_epoch,
-        epochs=material.epochs,
+        epochs=context.epochs,
     )
-    return float(material.train["optimizer"]["lr"]) * factor
+    return float(context.train["optimizer"]["lr"]) * factor
 
 
 def clear_pruned(training: Training, masks: Mapping[str, torch.Tensor]) -> None:
@@ -250,16 +259,16 @@ def prunable_of(weights: Arrays, masks: Mapping[str, torch.Tensor]) -> dict[str,
 
 
 def _momenta(
-    training: Training, frame: Frame, masks: Mapping[str, torch.Tensor]
+    training: Training, network: PrunedNetwork, masks: Mapping[str, torch.Tensor]
 ) -> dict[str, tuple[torch.Tensor, ...]]:
     """The momenta of prunable weights in full shapes; what is gone from the network has none."""
     parameters = dict(training.model.named_parameters())
     found = optimizer_momenta(training.optimizer, {name: parameters[name] for name in masks})
     return {
-        name: tuple(frame.widened({name: moment})[name] for moment in moments)
+        name: tuple(network.widened({name: moment})[name] for moment in moments)
         for name, moments in found.items()
     }
 
 
-def _half_of_a_filter(frame: Frame, prunable: Mapping[str, torch.Tensor]) -> int | None:
-    return largest_filter(frame.families, prunable) // 2 if isinstance(frame, Shrunk) else None
+def _half_of_a_filter(network: PrunedNetwork, prunable: Mapping[str, torch.Tensor]) -> int | None:
+    return largest_filter(network.families, prunable) // 2 if isinstance(network, SmallNetwork) else None

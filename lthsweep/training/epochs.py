@@ -60,7 +60,7 @@ def _epoch(team: Team, hook_of: Mapping[Training, BetweenSteps], reseed: bool) -
     epoch, offset = divmod(leader.progress.step, leader.steps_per_epoch)
     before = [member.progress.seconds_epoch for member in members]
     started = time.perf_counter()
-    pace, rates = leader.pace, leader.rates(epoch)
+    stretch, rates = leader.stretch, leader.rates(epoch)
 
     def clock() -> None:
         """Time spent together is shared."""
@@ -76,8 +76,8 @@ def _epoch(team: Team, hook_of: Mapping[Training, BetweenSteps], reseed: bool) -
         step = leader.progress.step
         if reseed:
             seed_generators(torch_seed(leader.seed, "layers", step), images.device)
-        if leader.pace is not pace:
-            pace, rates = leader.pace, leader.rates(epoch)
+        if leader.stretch is not stretch:
+            stretch, rates = leader.stretch, leader.rates(epoch)
         team.sums.add(team.step(images, labels, rates[step - epoch * leader.steps_per_epoch]), labels)
         for member in members:
             member.progress.count(len(labels))

@@ -16,12 +16,12 @@ from torch import nn
 from lthsweep.data.batches import TrainBatches
 from lthsweep.pruning.apply import apply_masks, mask_multipliers
 from lthsweep.training.epochs import BetweenSteps, Ending, train
+from lthsweep.training.evaluation import Score, evaluate
 from lthsweep.training.group_lasso import GroupLasso
-from lthsweep.training.metrics import Score, evaluate
 from lthsweep.training.optimizers import build_optimizer, optimizer_state, restore_optimizer
-from lthsweep.training.pace import Pace
 from lthsweep.training.progress import Progress
 from lthsweep.training.schedule import learning_rate_factor
+from lthsweep.training.stretch import ScheduleStretch
 from lthsweep.training.sums import Sums
 from lthsweep.training.team import Alone
 
@@ -52,10 +52,10 @@ class Training:
         lasso: a penalty over the filters of this very model; its step follows each of the optimizer's.
 
     Attributes:
-        pace: None walks through the schedule step by step, to its end. May be set between two steps.
+        stretch: None walks through the schedule step by step, to its end. May be set between two steps.
     """
 
-    pace: Pace | None = None
+    stretch: ScheduleStretch | None = None
 
     def __init__(
         self,
@@ -90,8 +90,8 @@ class Training:
 
     @property
     def total_steps(self) -> int:
-        """The step at which this training ends: the length of dense training, unless a pace says otherwise."""
-        return self.epochs * self.steps_per_epoch if self.pace is None else self.pace.stop
+        """The step at which this training ends: the length of dense training, unless a stretch says otherwise."""
+        return self.epochs * self.steps_per_epoch if self.stretch is None else self.stretch.stop
 
     def run(self, between_steps: BetweenSteps = lambda training: False) -> Ending:
         """Train to the end.
@@ -113,7 +113,7 @@ class Training:
     def _rate(self, step: int) -> float:
         if self.constant_rate is not None:
             return self.constant_rate
-        position = step if self.pace is None else self.pace.position(step)
+        position = step if self.stretch is None else self.stretch.position(step)
         factor = learning_rate_factor(
             self.options["schedule"], position, steps_per_epoch=self.steps_per_epoch, epochs=self.epochs
         )

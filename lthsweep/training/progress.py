@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from lthsweep.training.metrics import Score
+from lthsweep.training.evaluation import Score
 
 __all__ = ["CurveRow", "Progress"]
 

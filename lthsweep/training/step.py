@@ -1,7 +1,7 @@
 """What one step computes: the loss of a batch, and from it the masked gradient of every parameter.
 
 The optimizer is not part of it. So the same callable may be the network of one training, several networks as one
-(`lthsweep.training.bundle`), or a recording of either on a GPU.
+(`lthsweep.training.fused.ensemble`), or a recording of either on a GPU.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lthsweep.pruning.apply import mask_gradients
-from lthsweep.training.metrics import autocast
+from lthsweep.training.evaluation import autocast
 
 __all__ = ["Gradients", "Outcome", "gradients_of", "outcome_of"]
 

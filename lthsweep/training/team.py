@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from lthsweep.errors import TrainingError
-from lthsweep.training.graphed import graphed
-from lthsweep.training.metrics import Score
+from lthsweep.training.cuda_graph.graphed import graphed
+from lthsweep.training.evaluation import Score
 from lthsweep.training.step import Gradients, Outcome, gradients_of, outcome_of
 from lthsweep.training.sums import Sums
 

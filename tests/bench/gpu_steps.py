@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from lthsweep.training import team
-from lthsweep.training.bundle import run_together
+from lthsweep.training.cuda_graph.graphed import deviation
 from lthsweep.training.devices import synchronize
-from lthsweep.training.graphed import deviation
+from lthsweep.training.fused.ensemble import train_ensemble
 from lthsweep.training.loop import Training
 from tests.bench.gpu_cases import Rig
 
@@ -96,7 +96,7 @@ def take(tickets: Sequence[Training], hook: Hook) -> None:
     if len(tickets) == 1:
         tickets[0].run(hook)
     else:
-        run_together(tickets, [hook, *[lambda training: False] * (len(tickets) - 1)])
+        train_ensemble(tickets, [hook, *[lambda training: False] * (len(tickets) - 1)])
 
 
 class _Timer:

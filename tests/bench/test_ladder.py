@@ -27,7 +27,7 @@ from lthsweep.bench.spread import spread
 from lthsweep.bench.table import markdown
 from lthsweep.data.pack import open_packed, prepare
 from lthsweep.errors import LaunchError, UnknownNameError
-from lthsweep.lottery.material import Material
+from lthsweep.lottery.context import TrainingContext
 from lthsweep.plan.cost import cost_of
 from lthsweep.plan.grid import expand
 from lthsweep.spec import load_spec, spec_of
@@ -57,7 +57,7 @@ def _loop_of(caches, name, habits):
     plan = plan_of(case)
     recipe = plan.dense[0].recipe
     packed = open_packed(recipe.data, cache=caches[name][0])
-    material = Material(**recipe.to_dict(), packed=packed, device=torch.device("cpu"))
+    material = TrainingContext(**recipe.to_dict(), packed=packed, device=torch.device("cpu"))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # other tests run beside this one
     loop = NestedLoop(plan, material, habits)

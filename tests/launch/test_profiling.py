@@ -9,7 +9,7 @@ import pytest
 from lthsweep.launch import profiling
 from lthsweep.training.loop import Training
 from lthsweep.training.team import Alone
-from tests.lottery.cases import SEED, material_of
+from tests.lottery.cases import SEED, context_of
 from tests.training.cases import small_digits
 
 STEP, VALIDATION = 1.0, 100.0
@@ -38,13 +38,13 @@ def clock(monkeypatch):
 @pytest.mark.parametrize(("batch", "steps"), [(2, 45), (16, 5), (40, 2), (90, 1)])
 @pytest.mark.parametrize("epochs", [1, 3])
 def test_an_epoch_is_its_steps_and_one_validation(clock, cache, batch, steps, epochs):
-    material = material_of(small_digits(cache), batch_size=batch, epochs=epochs)
+    material = context_of(small_digits(cache), batch_size=batch, epochs=epochs)
 
     assert profiling.profile(material, SEED) == steps * STEP + VALIDATION
 
 
 def test_of_a_long_epoch_only_the_first_seconds_are_trained(clock, cache):
-    material = material_of(small_digits(cache), batch_size=2)
+    material = context_of(small_digits(cache), batch_size=2)
 
     found = profiling.profile(material, SEED, seconds=0.0)
 

@@ -272,7 +272,7 @@ def test_a_round_that_diverges_is_a_clear_failure(packed):
             Machine(),
             packed,
             100,
-            train={"optimizer": {**trunk_of(packed).material.train["optimizer"], "lr": 1e9}},
+            train={"optimizer": {**trunk_of(packed).context.train["optimizer"], "lr": 1e9}},
         )
 
 

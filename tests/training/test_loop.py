@@ -13,8 +13,8 @@ from torch.nn import functional
 from lthsweep.errors import TrainingError
 from lthsweep.pruning.apply import apply_masks, mask_multipliers
 from lthsweep.pruning.audit import optimizer_momenta
+from lthsweep.training.evaluation import Score
 from lthsweep.training.loop import Training, TrainingData
-from lthsweep.training.metrics import Score
 from lthsweep.training.optimizers import OPTIMIZERS as REGISTERED
 from lthsweep.training.random_layers import has_random_layers
 from lthsweep.training.schedule import learning_rate_factor

@@ -9,9 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lthsweep.training.bundle import Bundle
+from lthsweep.training.fused.ensemble import Ensemble
+from lthsweep.training.fused.width import best_width, measured_width, seconds_per_step
 from lthsweep.training.loop import Training
-from lthsweep.training.width import best_width, measured_width, seconds_per_step
 from tests.training.cases import assert_same_state, convolutional, data_of, half_masks, state_of, train_table
 
 
@@ -57,7 +57,7 @@ def test_a_library_that_finds_no_memory_in_its_own_words_is_an_end_too(packed, m
     def full(self, *batch):
         raise RuntimeError("CUBLAS_STATUS_ALLOC_FAILED")
 
-    monkeypatch.setattr(Bundle, "step", full)
+    monkeypatch.setattr(Ensemble, "step", full)
 
     assert seconds_per_step(training, 2) is None
     assert "2 at a time cannot be trained here: CUBLAS_STATUS_ALLOC_FAILED" in capfd.readouterr().out
@@ -72,7 +72,7 @@ def test_what_does_not_fit_an_evaluation_does_not_fit(packed, monkeypatch):
     def full(self):
         raise torch.OutOfMemoryError("40 GiB")
 
-    monkeypatch.setattr(Bundle, "scores", full)
+    monkeypatch.setattr(Ensemble, "scores", full)
 
     assert seconds_per_step(training, 2) is None
 
@@ -134,14 +134,14 @@ def test_no_memory_is_no_time(packed, monkeypatch):
 
     model = convolutional()
     training = Training(model, data_of(packed), train_table(), seed=0)
-    monkeypatch.setattr("lthsweep.training.width.Bundle.step", full)
+    monkeypatch.setattr("lthsweep.training.fused.width.Ensemble.step", full)
 
     assert seconds_per_step(training, 2) is None
 
 
 @pytest.mark.parametrize("width", [1, 3])
 def test_the_width_need_not_be_a_power_of_two(packed, width):
-    """A bundle is as wide as there are tickets."""
+    """A ensemble is as wide as there are tickets."""
     training = Training(convolutional(), data_of(packed), train_table(), seed=0)
 
     assert seconds_per_step(training, width)

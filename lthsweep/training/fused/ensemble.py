@@ -17,24 +17,24 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, vmap
 
-from lthsweep.training.alike import check_alike
-from lthsweep.training.dropout import DrawnAlone, has_dropout
 from lthsweep.training.epochs import BetweenSteps, Ending, train
+from lthsweep.training.evaluation import Score, tally_of, total
+from lthsweep.training.fused.alike import check_alike
+from lthsweep.training.fused.dropout import DrawnAlone, has_dropout
 from lthsweep.training.loop import Training
-from lthsweep.training.metrics import Score, tally_of, total
 from lthsweep.training.optimizers import optimizer_over
 from lthsweep.training.step import Outcome, outcome_of
 from lthsweep.training.sums import Sums
 from lthsweep.training.team import Team
 
-__all__ = ["Bundle", "run_together"]
+__all__ = ["Ensemble", "train_ensemble"]
 
 Tensors = dict[str, Tensor]
 Batched = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 OfOne = Callable[[Callable[[Tensor], Tensor]], Batched]
 
 
-def run_together(trainings: Sequence[Training], between_steps: Sequence[BetweenSteps]) -> list[Ending]:
+def train_ensemble(trainings: Sequence[Training], between_steps: Sequence[BetweenSteps]) -> list[Ending]:
     """Train several to the end as one.
 
     Args:
@@ -50,17 +50,17 @@ def run_together(trainings: Sequence[Training], between_steps: Sequence[BetweenS
     hook_of = dict(zip(trainings, between_steps, strict=True))
     endings: dict[Training, Ending] = {}
     while going := [training for training in trainings if training not in endings]:
-        with Bundle(going) as bundle:
-            endings |= train(bundle, hook_of)
-        del bundle  # and with it what the members have left, before the next one takes its place
+        with Ensemble(going) as ensemble:
+            endings |= train(ensemble, hook_of)
+        del ensemble  # and with it what the members have left, before the next one takes its place
     return [endings[training] for training in trainings]
 
 
-class Bundle(Team):
-    """A team whose members live in each other's neighborhood, from `with Bundle(trainings) as bundle` to its end.
+class Ensemble(Team):
+    """A team whose members live in each other's neighborhood, from `with Ensemble(trainings) as ensemble` to its end.
 
     Args:
-        trainings: as for `run_together`. They may be read at any time, but not be restored or run.
+        trainings: as for `train_ensemble`. They may be read at any time, but not be restored or run.
 
     Raises:
         TrainingError: if they cannot be trained as one.
@@ -91,7 +91,7 @@ class Bundle(Team):
         self._named = named
         self._take_states()
 
-    def __enter__(self) -> Bundle:
+    def __enter__(self) -> Ensemble:
         for training in self.members:
             training.sums.read()
             training.sums = self.sums

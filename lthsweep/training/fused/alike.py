@@ -20,7 +20,7 @@ def check_alike(trainings: Sequence[Training]) -> None:
         TrainingError: if they do not.
     """
     if not trainings:
-        raise TrainingError("there is no training in this bundle; give one at least")
+        raise TrainingError("there is no training in this ensemble; give one at least")
     leader = trainings[0]
     expected = _common(leader)
     for training in trainings[1:]:

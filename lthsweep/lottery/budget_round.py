@@ -8,21 +8,21 @@ from typing import Any
 import torch
 from torch import nn
 
-from lthsweep.lottery.ledger import Ledger
+from lthsweep.lottery.budget_state import BudgetState
 from lthsweep.training.group_lasso import GroupLasso
 from lthsweep.training.loop import Training, TrainingData
-from lthsweep.training.pace import Pace
+from lthsweep.training.stretch import ScheduleStretch
 
-__all__ = ["Round"]
+__all__ = ["BudgetRound"]
 
 
-class Round(Training):
+class BudgetRound(Training):
     """One training of a budget run.
 
     Args:
         model, data, options, seed, start_step, lasso: as for `Training`.
         masks: of the round; empty for the dense one.
-        ledger: of the run.
+        budget_state: of the run.
         now: seconds that the run has spent.
     """
 
@@ -36,13 +36,13 @@ class Round(Training):
         start_step: int,
         masks: Mapping[str, torch.Tensor],
         lasso: GroupLasso | None,
-        ledger: Ledger,
+        budget_state: BudgetState,
         now: Callable[[], float],
     ) -> None:
         super().__init__(model, data, options, seed=seed, start_step=start_step, masks=masks, lasso=lasso)
         self.masks = masks
         self.start_step = start_step
-        self._ledger = ledger
+        self._budget_state = budget_state
         self._now = now
 
     @property
@@ -65,39 +65,41 @@ class Round(Training):
         stop = (self.first_epoch + epochs) * self.steps_per_epoch
         if stop != self.total_steps:
             step = self.progress.step
-            position = float(step) if self.pace is None else self.pace.position(step)
-            self.pace = Pace(step, position, stop, self.epochs * self.steps_per_epoch)
-            self._ledger.pace = self.pace
+            position = float(step) if self.stretch is None else self.stretch.position(step)
+            self.stretch = ScheduleStretch(step, position, stop, self.epochs * self.steps_per_epoch)
+            self._budget_state.stretch = self.stretch
 
-    def go_on_counting(self, before: Round) -> None:
+    def go_on_counting(self, before: BudgetRound) -> None:
         """What was trained and how long adds up over all rounds."""
         self.progress.images = before.progress.images
         self.progress.seconds_train = before.progress.seconds_train + before.progress.seconds_epoch
 
     def standing(self) -> dict[str, Any]:
         """As for any training, over all rounds; and which of them this is."""
-        ledger, ahead = self._ledger, self._ledger.ahead
+        budget_state, ahead = self._budget_state, self._budget_state.ahead
         if ahead is None:
             planned, phase = 2.0 * self.epochs, "profile"
         else:
             planned = ahead.current + ahead.prunings * ahead.epochs
             phase = (
-                f"round {ledger.made + 1} of {ledger.made + ahead.prunings}" if ahead.prunings else "ticket"
+                f"round {budget_state.made + 1} of {budget_state.made + ahead.prunings}"
+                if ahead.prunings
+                else "ticket"
             )
         return super().standing() | {
-            "epoch": round(ledger.epochs_before + self.epochs_done, 2),
-            "epochs": round(ledger.epochs_before + planned, 2),
+            "epoch": round(budget_state.epochs_before + self.epochs_done, 2),
+            "epochs": round(budget_state.epochs_before + planned, 2),
             "phase": phase,
         }
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """What a resumed run needs: of this round, and of the whole run."""
         tensors, progress = super().state()
-        self._ledger.spent = self._now()
+        self._budget_state.spent = self._now()
         tensors |= {f"mask/{name}": mask for name, mask in self.masks.items()}
-        return tensors, progress | {"budget": self._ledger.to_dict()}
+        return tensors, progress | {"budget": self._budget_state.to_dict()}
 
     def restore(self, tensors: Mapping[str, torch.Tensor], progress: Mapping[str, Any]) -> None:
-        """Go on from `state`; the ledger and the masks were given to the constructor."""
+        """Go on from `state`; the budget_state and the masks were given to the constructor."""
         super().restore(tensors, {name: value for name, value in progress.items() if name != "budget"})
-        self.pace = self._ledger.pace
+        self.stretch = self._budget_state.stretch

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from lthsweep.training.graphed import Replay, deviation, graphed, left_as_found
+from lthsweep.training.cuda_graph.graphed import Replay, deviation, graphed, left_as_found
 from tests.training.cases import convolutional, half_masks, perceptron
 
 NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -8,16 +8,16 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from lthsweep.plan.budget import Costs, Rounds
-from lthsweep.training.pace import Pace
+from lthsweep.training.stretch import ScheduleStretch
 
-__all__ = ["Ledger"]
+__all__ = ["BudgetState"]
 
 _LATEST = 3
 """An epoch is expected to take the median of so many: one that was disturbed says nothing about the next."""
 
 
 @dataclass
-class Ledger:
+class BudgetState:
     """Mutable, owned by its run; times in seconds of the run's own clock, which stands still while nobody works on it.
 
     Attributes:
@@ -34,7 +34,7 @@ class Ledger:
         planned: prunings of the first plan.
         replanned: how often a later plan was another one.
         ahead: the present plan.
-        pace: of the round under way, if it is not that of the schedule.
+        stretch: of the round under way, if it is not that of the schedule.
         rounds: those that are over: epochs, rate, sparsity, seconds, val_accuracy.
         pruned: scores right after the last pruning.
         left: parameter name → weights that were left before it; empty for all of them.
@@ -57,7 +57,7 @@ class Ledger:
     planned: int = 0
     replanned: int = 0
     ahead: Rounds | None = None
-    pace: Pace | None = None
+    stretch: ScheduleStretch | None = None
     rounds: list[dict[str, float | None]] = field(default_factory=list)
     pruned: dict[str, float] = field(default_factory=dict)
     left: dict[str, int] = field(default_factory=dict)
@@ -98,9 +98,9 @@ class Ledger:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Ledger:
+    def from_dict(cls, values: Mapping[str, Any]) -> BudgetState:
         """Undo `to_dict`."""
         made = cls(**values)
         made.ahead = Rounds(**values["ahead"]) if values["ahead"] else None
-        made.pace = Pace(**values["pace"]) if values["pace"] else None
+        made.stretch = ScheduleStretch(**values["stretch"]) if values["stretch"] else None
         return made

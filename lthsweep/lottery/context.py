@@ -17,10 +17,10 @@ from lthsweep.data.pack import Packed
 from lthsweep.data.split import training_split
 from lthsweep.models.build import build_model
 from lthsweep.models.shapes import InputShape, TextShape
+from lthsweep.training.evaluation import Score, evaluate
 from lthsweep.training.loop import TrainingData
-from lthsweep.training.metrics import Score, evaluate
 
-__all__ = ["EVALUATION_BATCH", "Arrays", "Material", "to_arrays", "to_tensors"]
+__all__ = ["EVALUATION_BATCH", "Arrays", "TrainingContext", "to_arrays", "to_tensors"]
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -29,7 +29,7 @@ EVALUATION_BATCH = 250
 
 
 @dataclass(frozen=True)
-class Material:
+class TrainingContext:
     """The recipe of one run, made concrete on one device.
 
     Args:

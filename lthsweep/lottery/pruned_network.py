@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lthsweep.lottery.material import Material
+from lthsweep.lottery.context import TrainingContext
 from lthsweep.pruning.apply import masked
 from lthsweep.pruning.channels import Kept, cut, expanded, kept_in
 from lthsweep.pruning.coupling import Families, families_of
@@ -21,22 +21,22 @@ from lthsweep.pruning.registry import WHOLE_FILTERS
 from lthsweep.pruning.shrink import without
 from lthsweep.training.group_lasso import GroupLasso
 
-__all__ = ["Frame", "Masked", "Shrunk", "frame_of"]
+__all__ = ["MaskedNetwork", "PrunedNetwork", "SmallNetwork", "pruned_network_of"]
 
 
 @dataclass(frozen=True, eq=False)
-class Masked:
+class MaskedNetwork:
     """The network of full shape; pruned weights are held at zero.
 
     Attributes:
         full: of full shape.
         masks: of its prunable weights.
-        material: of the run.
+        context: of the run.
     """
 
     full: nn.Module
     masks: Masks
-    material: Material
+    context: TrainingContext
 
     @property
     def model(self) -> nn.Module:
@@ -50,7 +50,7 @@ class Masked:
 
     def lasso(self) -> GroupLasso | None:
         """The recipe's penalty over the filters."""
-        return GroupLasso.of(self.full, self.material.input_shape, self.material.group_lasso, self.masks)
+        return GroupLasso.of(self.full, self.context.input_shape, self.context.group_lasso, self.masks)
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Take the weights of a full network, what is pruned at zero."""
@@ -70,21 +70,21 @@ class Masked:
 
 
 @dataclass(frozen=True, eq=False)
-class Shrunk:
+class SmallNetwork:
     """The small network; `full` waits for its weights.
 
     Attributes:
         full: of full shape.
         model: what is left of it, and is trained.
         families, kept: which channels are left.
-        material: of the run.
+        context: of the run.
     """
 
     full: nn.Module
     model: nn.Module
     families: Families
     kept: Kept
-    material: Material
+    context: TrainingContext
 
     @property
     def held(self) -> Masks:
@@ -93,7 +93,7 @@ class Shrunk:
 
     def lasso(self) -> GroupLasso | None:
         """The recipe's penalty over the filters that are left."""
-        strength = self.material.group_lasso
+        strength = self.context.group_lasso
         return GroupLasso(self.model, self.families, strength, kept=self.kept) if strength else None
 
     def load(self, state: Mapping[str, Tensor]) -> None:
@@ -127,27 +127,27 @@ class Shrunk:
         return {name: tensor.shape for name, tensor in self.full.state_dict().items()}
 
 
-Frame = Masked | Shrunk
+PrunedNetwork = MaskedNetwork | SmallNetwork
 
 
-def frame_of(method: str, model: nn.Module, masks: Masks, material: Material) -> Frame:
+def pruned_network_of(method: str, model: nn.Module, masks: Masks, context: TrainingContext) -> PrunedNetwork:
     """What the ticket of a method trains.
 
     Args:
         method: how the masks were made.
         model: of full shape.
         masks: of its prunable weights.
-        material: of the run.
+        context: of the run.
 
     Raises:
         PruningError: if the method takes whole filters and the masks do not.
     """
     if method not in WHOLE_FILTERS:
-        return Masked(model, masks, material)
-    families = families_of(model, material.input_shape)
+        return MaskedNetwork(model, masks, context)
+    families = families_of(model, context.input_shape)
     kept = kept_in(families, masks)
-    small = material.placed(without(model, families, kept, material.input_shape))
-    return Shrunk(model, small, families, kept, material)
+    small = context.placed(without(model, families, kept, context.input_shape))
+    return SmallNetwork(model, small, families, kept, context)
 
 
 def _name(joint: str) -> str:

@@ -14,16 +14,16 @@ from dataclasses import dataclass
 import torch
 
 from lthsweep.errors import TrainingError, UnknownNameError
-from lthsweep.lottery.material import Arrays, Material, to_arrays
+from lthsweep.lottery.context import Arrays, TrainingContext, to_arrays
 from lthsweep.models.masked_fan import scaled_to_mask
 from lthsweep.plan.run import FRESH, PruneStep
 from lthsweep.randomness import stream
 
-__all__ = ["REWINDS", "Origin", "fresh_seed", "origin_of"]
+__all__ = ["REWINDS", "StartingPoint", "fresh_seed", "starting_point_of"]
 
 
 @dataclass(frozen=True)
-class Origin:
+class StartingPoint:
     """Where retraining starts: weights, optimizer state, and whether the last learning rate is kept."""
 
     weights: Arrays
@@ -31,20 +31,20 @@ class Origin:
     last_rate: bool = False
 
 
-def origin_of(
+def starting_point_of(
     step: PruneStep,
     *,
-    material: Material,
+    context: TrainingContext,
     seed: int,
     final: Arrays,
     snapshot: Arrays | None,
     masks: Mapping[str, torch.Tensor],
-) -> Origin:
+) -> StartingPoint:
     """The state from which a pruning step trains; nothing but what is scaled to the mask is masked yet.
 
     Args:
         step: of the run.
-        material: builds fresh weights for the controls "reinit" and "reinit-masked".
+        context: builds fresh weights for the controls "reinit" and "reinit-masked".
         seed: of the replicate.
         final: the parent's final `state_dict`.
         snapshot: the trunk's at k; None where the step returns no weights.
@@ -55,10 +55,10 @@ def origin_of(
         TrainingError: if the snapshot is missing.
     """
     if step.control in FRESH:
-        fresh = material.build(fresh_seed(seed)).state_dict()
+        fresh = context.build(fresh_seed(seed)).state_dict()
         if step.control == "reinit-masked":
             fresh |= scaled_to_mask({name: fresh[name] for name in masks}, masks)
-        return Origin(to_arrays(fresh), {})
+        return StartingPoint(to_arrays(fresh), {})
     if step.rewind not in REWINDS:
         raise UnknownNameError.of("prune.rewind", step.rewind, REWINDS)
     return REWINDS[step.rewind](final, snapshot)
@@ -69,27 +69,27 @@ def fresh_seed(seed: int) -> int:
     return stream(seed, "reinit")
 
 
-def rewind_weights(final: Arrays, snapshot: Arrays | None) -> Origin:
+def rewind_weights(final: Arrays, snapshot: Arrays | None) -> StartingPoint:
     """Weights and BatchNorm statistics of the trunk at k; a fresh optimizer; the schedule from k on."""
-    return Origin(_section(snapshot, "model/"), {})
+    return StartingPoint(_section(snapshot, "model/"), {})
 
 
-def rewind_weights_and_optimizer(final: Arrays, snapshot: Arrays | None) -> Origin:
+def rewind_weights_and_optimizer(final: Arrays, snapshot: Arrays | None) -> StartingPoint:
     """As `rewind_weights`, and the momenta of surviving weights as they were at k."""
-    return Origin(_section(snapshot, "model/"), _section(snapshot, "optimizer/"))
+    return StartingPoint(_section(snapshot, "model/"), _section(snapshot, "optimizer/"))
 
 
-def rewind_learning_rate(final: Arrays, snapshot: Arrays | None) -> Origin:
+def rewind_learning_rate(final: Arrays, snapshot: Arrays | None) -> StartingPoint:
     """The parent's final weights; only the schedule returns to k."""
-    return Origin(final, {})
+    return StartingPoint(final, {})
 
 
-def fine_tune(final: Arrays, snapshot: Arrays | None) -> Origin:
+def fine_tune(final: Arrays, snapshot: Arrays | None) -> StartingPoint:
     """The parent's final weights, trained as long as a ticket of k at the schedule's last learning rate."""
-    return Origin(final, {}, last_rate=True)
+    return StartingPoint(final, {}, last_rate=True)
 
 
-REWINDS: Mapping[str, Callable[[Arrays, Arrays | None], Origin]] = {
+REWINDS: Mapping[str, Callable[[Arrays, Arrays | None], StartingPoint]] = {
     "lr": rewind_learning_rate,
     "none": fine_tune,
     "weights": rewind_weights,

@@ -12,18 +12,18 @@ from collections.abc import Callable
 
 import torch
 
-from lthsweep.training.bundle import Bundle
 from lthsweep.training.devices import synchronize
+from lthsweep.training.fused.ensemble import Ensemble
 from lthsweep.training.loop import Training, copy_of
 from lthsweep.training.random_layers import isolated_generators
 
 __all__ = ["best_width", "measured_width", "seconds_per_step"]
 
 MOST = 256
-"""Members of a bundle: a run that stops early would hold up too many."""
+"""Members of an ensemble: a run that stops early would hold up too many."""
 
 _WORTH = 1.05
-"""A wider bundle must give so much more, or the narrower one is taken: it ends sooner, and less is lost with it."""
+"""A wider ensemble must give so much more, or the narrower one is taken: it ends sooner, and less is lost with it."""
 
 _WARM_UP, _STEPS, _SECONDS = 3, 20, 2.0
 
@@ -59,7 +59,7 @@ def measured_width(training: Training, most: int = MOST, stop: Callable[[], bool
 
 
 def seconds_per_step(training: Training, width: int) -> float | None:
-    """Seconds of one step of a bundle of copies of a training, the median of some; None if memory ends.
+    """Seconds of one step of an ensemble of copies of a training, the median of some; None if memory ends.
 
     Args:
         training: at a step where it could go on; neither it nor a random generator is touched.
@@ -76,28 +76,28 @@ def seconds_per_step(training: Training, width: int) -> float | None:
         print(f"{width} at a time cannot be trained here: {str(error).partition(chr(10))[0]}", flush=True)
         return None
     finally:
-        if device.type == "cuda":  # the bundle is gone by now, or it would keep what it has
+        if device.type == "cuda":  # the ensemble is gone by now, or it would keep what it has
             torch.cuda.empty_cache()
 
 
 def _tried(training: Training, width: int, device: torch.device) -> float:
-    with isolated_generators(device), Bundle([copy_of(training) for _ in range(width)]) as bundle:
-        seconds = _timed(bundle, device)
-        bundle.forget_gradients()
-        bundle.scores()  # an epoch ends with them, and they must fit beside what a recording of the step keeps
+    with isolated_generators(device), Ensemble([copy_of(training) for _ in range(width)]) as ensemble:
+        seconds = _timed(ensemble, device)
+        ensemble.forget_gradients()
+        ensemble.scores()  # an epoch ends with them, and they must fit beside what a recording of the step keeps
         return seconds
 
 
-def _timed(bundle: Bundle, device: torch.device) -> float:
+def _timed(ensemble: Ensemble, device: torch.device) -> float:
     """Batches are made before the clock starts: what they cost is one training's, whatever the width."""
-    epoch = bundle.members[0].data.train.epoch(0)
+    epoch = ensemble.members[0].data.train.epoch(0)
     batches = list(itertools.islice(epoch, _STEPS))
-    bundle.begin(*batches[0])
+    ensemble.begin(*batches[0])
     times: list[float] = []
     stop = time.perf_counter() + _SECONDS
     for number, (images, labels) in enumerate(itertools.cycle(batches)):
         started = time.perf_counter()
-        bundle.step(images, labels, 0.0)
+        ensemble.step(images, labels, 0.0)
         synchronize(device)
         now = time.perf_counter()
         if number >= _WARM_UP:

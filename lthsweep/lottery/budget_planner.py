@@ -6,23 +6,23 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
 
-from lthsweep.lottery.ledger import Ledger
-from lthsweep.lottery.round import Round
+from lthsweep.lottery.budget_round import BudgetRound
+from lthsweep.lottery.budget_state import BudgetState
 from lthsweep.plan.budget import Budget, Costs, Rounds, Standing, plan_rounds
 
-__all__ = ["Timekeeper"]
+__all__ = ["BudgetPlanner"]
 
 _EPSILON = 1e-9
 
 
-class Timekeeper:
+class BudgetPlanner:
     """Knows the time and the plan of a run, and nothing of its network.
 
     Args:
         budget: of the run.
         target: the sparsity to reach.
         full: epochs of a whole round after a pruning.
-        ledger: of the run.
+        state: of the run.
         now: seconds that the run has spent.
         measure: the costs of all there will be, for an epoch of so many seconds; called once, after the first epoch.
     """
@@ -33,118 +33,133 @@ class Timekeeper:
         target: float,
         full: int,
         *,
-        ledger: Ledger,
+        state: BudgetState,
         now: Callable[[], float],
         measure: Callable[[float], Costs],
     ) -> None:
         self._budget, self._target, self._full = budget, target, full
-        self._ledger, self._now, self._measure = ledger, now, measure
+        self._budget_state, self._now, self._measure = state, now, measure
 
-    def begin(self, training: Round) -> None:
+    def begin(self, training: BudgetRound) -> None:
         """Note that the time of a new round begins now."""
-        ledger = self._ledger
-        ledger.pace, ledger.counted = None, 0
-        ledger.began = ledger.epoch_began = self._now()
-        ledger.epoch_step = training.start_step
+        state = self._budget_state
+        state.stretch, state.counted = None, 0
+        state.began = state.epoch_began = self._now()
+        state.epoch_step = training.start_step
 
-    def ends(self, training: Round) -> bool:
+    def ends(self, training: BudgetRound) -> bool:
         """Keep the accounts between two steps, and say whether the round has to end here.
 
         Raises:
             BudgetError: if the time turns out to be too short for any ticket.
         """
-        if len(training.progress.curves) > self._ledger.counted:
+        if len(training.progress.curves) > self._budget_state.counted:
             self._count_epoch(training)
             return self._plan(training)
         return self._is_late(training)
 
-    def close(self, training: Round) -> None:
+    def close(self, training: BudgetRound) -> None:
         """Note what the round was, now that it is over."""
-        ledger, progress = self._ledger, training.progress
+        state, progress = self._budget_state, training.progress
         accuracy = progress.curves[-1].val_accuracy if progress.curves else math.nan
-        ledger.rounds.append(
+        state.rounds.append(
             {
                 "epochs": training.epochs_done,
-                "rate": ledger.rate,
-                "sparsity": ledger.sparsity,
-                "seconds": self._now() - ledger.began,
+                "rate": state.rate,
+                "sparsity": state.sparsity,
+                "seconds": self._now() - state.began,
                 "val_accuracy": accuracy if math.isfinite(accuracy) else None,
             }
         )
 
     def before_pruning(self) -> Rounds:
         """The plan between two rounds, of which the pruning to be made now is the first."""
-        ledger = self._ledger
-        plan = self._planned(Standing(self._now(), ledger.sparsity, ledger.made))
-        if ledger.ahead and (plan.prunings, plan.epochs) != (ledger.ahead.prunings, ledger.ahead.epochs):
-            ledger.replanned += 1
+        state = self._budget_state
+        plan = self._planned(Standing(self._now(), state.sparsity, state.made))
+        if state.ahead and (plan.prunings, plan.epochs) != (
+            state.ahead.prunings,
+            state.ahead.epochs,
+        ):
+            state.replanned += 1
         return plan
 
     def pruned(self, plan: Rounds, sparsity: float) -> None:
         """Note that the first pruning of a plan was made; the round after it becomes the one under way."""
-        ledger = self._ledger
-        ledger.made, ledger.sparsity, ledger.rate = ledger.made + 1, sparsity, plan.rate
+        state = self._budget_state
+        state.made, state.sparsity, state.rate = (
+            state.made + 1,
+            sparsity,
+            plan.rate,
+        )
         later = plan.epochs if plan.prunings > 1 else 0
-        ledger.ahead = replace(plan, current=plan.epochs, prunings=plan.prunings - 1, epochs=later)
+        state.ahead = replace(plan, current=plan.epochs, prunings=plan.prunings - 1, epochs=later)
 
-    def _count_epoch(self, training: Round) -> None:
-        ledger = self._ledger
+    def _count_epoch(self, training: BudgetRound) -> None:
+        state = self._budget_state
         seconds = self._epoch_at_this_speed(training)
-        if ledger.predicted is None:
+        if state.predicted is None:
             costs = self._measure(seconds)
-            ledger.prune, ledger.score, ledger.finish = costs.prune, costs.score, costs.finish
-        ledger.count_epoch(seconds)
-        ledger.counted = len(training.progress.curves)
-        ledger.epoch_began, ledger.epoch_step = self._now(), training.progress.step
+            state.prune, state.score, state.finish = (
+                costs.prune,
+                costs.score,
+                costs.finish,
+            )
+        state.count_epoch(seconds)
+        state.counted = len(training.progress.curves)
+        state.epoch_began, state.epoch_step = self._now(), training.progress.step
 
-    def _plan(self, training: Round) -> bool:
+    def _plan(self, training: BudgetRound) -> bool:
         """Make the plan anew; whether it has no more epochs for this round."""
-        ledger, done = self._ledger, len(training.progress.curves)
-        first = ledger.predicted is None
-        standing = Standing(self._now(), ledger.sparsity, ledger.made, done, training.length)
+        state, done = self._budget_state, len(training.progress.curves)
+        first = state.predicted is None
+        standing = Standing(self._now(), state.sparsity, state.made, done, training.length)
         plan = self._planned(standing, may_refuse=first)
         if first:
-            ledger.predicted, ledger.planned, ledger.profile = plan.end, plan.prunings, asdict(ledger.costs)
-        elif ledger.ahead and _differ(plan, ledger.ahead):
-            ledger.replanned += 1
-        ledger.ahead = plan
+            state.predicted, state.planned, state.profile = (
+                plan.end,
+                plan.prunings,
+                asdict(state.costs),
+            )
+        elif state.ahead and _differ(plan, state.ahead):
+            state.replanned += 1
+        state.ahead = plan
         if plan.current <= done:
             return True
         training.end_after(plan.current)
         return False
 
     def _planned(self, standing: Standing, *, may_refuse: bool = False) -> Rounds:
-        costs = self._ledger.costs
+        costs = self._budget_state.costs
         return plan_rounds(self._budget, self._target, standing, costs, self._full, may_refuse=may_refuse)
 
-    def _is_late(self, training: Round) -> bool:
+    def _is_late(self, training: BudgetRound) -> bool:
         """Whether a round must break off in the middle of an epoch, so that its ticket can still be trained."""
-        ledger, now, elapsed = self._ledger, self._now(), self._epoch_at_this_speed(training)
-        if ledger.ahead is None:
+        state, now, elapsed = self._budget_state, self._now(), self._epoch_at_this_speed(training)
+        if state.ahead is None:
             if now > self._budget.seconds:
                 self._refuse(training, elapsed)
             return False
-        if not ledger.ahead.prunings:
+        if not state.ahead.prunings:
             return False
-        costs = ledger.costs
-        epoch = max(costs.epoch, elapsed) if now - ledger.epoch_began > costs.epoch else costs.epoch
-        epochs = min(self._budget.min_round_epochs, self._full, ledger.ahead.epochs)
+        costs = state.costs
+        epoch = max(costs.epoch, elapsed) if now - state.epoch_began > costs.epoch else costs.epoch
+        epochs = min(self._budget.min_round_epochs, self._full, state.ahead.epochs)
         one_more_step = epoch / training.steps_per_epoch
         rest = one_more_step + costs.prune + epochs * epoch + costs.score + costs.finish
         late = now + rest > self._budget.seconds * (1 + _EPSILON)
         if late:
-            ledger.epochs = [epoch]  # what comes next is planned at this speed, until an epoch says otherwise
+            state.epochs = [epoch]  # what comes next is planned at this speed, until an epoch says otherwise
         return late
 
-    def _refuse(self, training: Round, epoch: float) -> None:
+    def _refuse(self, training: BudgetRound, epoch: float) -> None:
         """With not even one epoch done the time is over: say so now, by what that epoch would have taken."""
         profiled = Standing(epoch, done=1, length=training.length)
         plan_rounds(self._budget, self._target, profiled, Costs(epoch), self._full, may_refuse=True)
 
-    def _epoch_at_this_speed(self, training: Round) -> float:
+    def _epoch_at_this_speed(self, training: BudgetRound) -> float:
         """Seconds of a whole epoch, by the steps since the last one that was counted."""
-        steps = training.progress.step - self._ledger.epoch_step
-        return (self._now() - self._ledger.epoch_began) * training.steps_per_epoch / max(1, steps)
+        steps = training.progress.step - self._budget_state.epoch_step
+        return (self._now() - self._budget_state.epoch_began) * training.steps_per_epoch / max(1, steps)
 
 
 def _differ(plan: Rounds, other: Rounds) -> bool:

@@ -1,7 +1,7 @@
 """Whether a training may be one of several that take their steps as one, found out by trying.
 
 A list of layers that can be batched would be too long today and wrong tomorrow. So two copies of the network take one
-step alone and one as a bundle, and losses, gradients, statistics and scores are compared: a layer that cannot be
+step alone and one as an ensemble, and losses, gradients, statistics and scores are compared: a layer that cannot be
 batched, draws other random numbers then, or depends on its neighbor shows.
 """
 
@@ -12,14 +12,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lthsweep.training.bundle import Bundle
+from lthsweep.training.evaluation import tally_of, total
+from lthsweep.training.fused.ensemble import Ensemble
 from lthsweep.training.loop import Training, copy_of
-from lthsweep.training.metrics import tally_of, total
 from lthsweep.training.random_layers import isolated_generators, seed_generators
 from lthsweep.training.step import gradients_of
 from lthsweep.training.team import Alone, Team
 
-__all__ = ["why_alone"]
+__all__ = ["reason_not_fusible"]
 
 _SAMPLES = 8
 
@@ -29,9 +29,9 @@ _TOLERANCE = 1e-2
 Numbers = dict[str, Tensor]
 
 
-def why_alone(training: Training) -> str | None:
-    """Why a training cannot be one of a bundle; None if it can."""
-    if type(training) is not Training or training.pace is not None:
+def reason_not_fusible(training: Training) -> str | None:
+    """Why a training cannot be one of an ensemble; None if it can."""
+    if type(training) is not Training or training.stretch is not None:
         return "it plans its epochs by the clock, and no two do so alike"
     if training.lasso is not None:
         return "train.group_lasso shrinks filters of one network after each step"
@@ -45,8 +45,8 @@ def _by_trying(training: Training, images: Tensor, labels: Tensor) -> str | None
         alone = [_numbers_of(Alone(copied), images, labels) for copied in _copies(training, "fp32")]
         try:
             for precision in sorted({training.precision, "fp32"}):
-                with Bundle(_copies(training, precision)) as bundle:
-                    fused = _numbers_of(bundle, images, labels)
+                with Ensemble(_copies(training, precision)) as ensemble:
+                    fused = _numbers_of(ensemble, images, labels)
         except torch.OutOfMemoryError:  # says nothing about the network
             raise
         except Exception as error:  # of any layer, in any way
@@ -88,7 +88,7 @@ def _numbers_of(team: Team, images: Tensor, labels: Tensor) -> Numbers:
         buffer.reshape(members, -1) for buffer in team.buffers.values() if buffer.is_floating_point()
     ]
     precision = team.members[0].precision
-    tally = team.tally if isinstance(team, Bundle) else tally_of(model, precision=precision)
+    tally = team.tally if isinstance(team, Ensemble) else tally_of(model, precision=precision)
     model.eval()
     scores = total(tally, [(images, labels)], members)
     return {
