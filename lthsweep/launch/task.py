@@ -35,7 +35,7 @@ class Task:
         snapshots: rewind points of the trunk whose snapshots must exist when the task is finished.
         layer_rules: [exclude, rates] of its tickets, see `LayerRules`, checked before a trunk is trained.
         operation: "train", or "profile" to time one epoch and store nothing, or "sleep" to take `recipe["seconds"]` and
-            store nothing: a training of known length, on which dispatch is measured (tests/bench).
+            store nothing: a training of known length, on which dispatch is measured (tests/benchmarks).
         attempt: 1 for the first.
         checkpoint_seconds: time between periodic checkpoints.
         cache: folder of packed data; None for the default.
