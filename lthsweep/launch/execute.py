@@ -128,7 +128,7 @@ def _train_in_time(
             task.seed,
             step,
             snapshot=inputs.snapshot(trunk, step.point),
-            dense_val_accuracy=float(trunk.metrics["val_accuracy"]),
+            dense_val_accuracy=trunk.measured.val_accuracy,
             resume=load_checkpoint(checkpoint),
             between_steps=watch,
             save=watch.save,

@@ -116,7 +116,7 @@ def missing_snapshots(plan: Plan, sweep: SweepDir, states: Mapping[str, RunState
     points = plan.rewind_points()
     walks = {}
     for key in needed:
-        steps_per_epoch = int(read_summary(sweep.record(key)).metrics["steps_per_epoch"])
+        steps_per_epoch = int(read_summary(sweep.record(key)).measured.steps_per_epoch)
         there = sweep.snapshot_steps(key)
         missing = [step for point in points[key] if (step := point.step(steps_per_epoch)) not in there]
         if missing:

@@ -30,7 +30,6 @@ from lthsweep.lottery.pruned_network import MaskedNetwork
 from lthsweep.lottery.result import (
     Checkpoint,
     Result,
-    amounts_of,
     conclude,
     measure,
     score_without_retraining,
@@ -214,15 +213,16 @@ class _BudgetRun:
         )
         before = budget_state.rounds[-2]["val_accuracy"]
         spent = self._now()
-        metrics |= budget_state.pruned | amounts_of(self._step, budget_state.made, metrics)
-        metrics |= {
-            "before_val_accuracy": math.nan if before is None else before,
-            "epochs_trained": budget_state.epochs_before,
-            "rounds": budget_state.made,
-            "seconds_budget": self._budget.seconds,
-            "seconds_predicted": budget_state.predicted,
-            "seconds_spent": spent,
-        }
+        metrics = replace(
+            metrics,
+            **budget_state.pruned,
+            before_val_accuracy=math.nan if before is None else before,
+            epochs_trained=budget_state.epochs_before,
+            rounds=budget_state.made,
+            seconds_budget=self._budget.seconds,
+            seconds_predicted=budget_state.predicted,
+            seconds_spent=spent,
+        )
         result = conclude(training, ending, metrics, masks, prunable, found.to_dict())
         return replace(result, notes={"budget": budget_state.account(self._budget.seconds, spent)})
 

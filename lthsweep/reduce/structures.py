@@ -59,7 +59,7 @@ def structure_rows(
     for name, (read, over) in _COMPARED.items():
         columns[f"{name}_dense"] = [over(read(trunk) for trunk, _ in found) for found in pairs]
         columns[name] = [over(read(ticket) for _, ticket in found) for found in pairs]
-    columns["bytes_sparse"] = [_mean(ticket.metric("bytes_sparse") for _, ticket in found) for found in pairs]
+    columns["bytes_sparse"] = [_mean(ticket.metrics.bytes_sparse for _, ticket in found) for found in pairs]
     columns["layer_sparsity"] = text_array([_layer_sparsity(found) for found in pairs])
     return compound(columns)
 
@@ -85,7 +85,7 @@ def _median(values: Iterable[float]) -> float:
 
 
 def _of(metric: str) -> Callable[[Facts], float]:
-    return lambda facts: facts.metric(metric)
+    return lambda facts: float(getattr(facts.metrics, metric))
 
 
 def _epoch_seconds(facts: Facts) -> float:
