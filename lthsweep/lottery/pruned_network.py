@@ -17,7 +17,7 @@ from lthsweep.pruning.apply import masked
 from lthsweep.pruning.channels import Kept, cut, expanded, kept_in
 from lthsweep.pruning.coupling import Families, families_of
 from lthsweep.pruning.masks import Masks
-from lthsweep.pruning.registry import WHOLE_FILTERS
+from lthsweep.pruning.registry import criterion_of
 from lthsweep.pruning.shrink import without
 from lthsweep.training.group_lasso import GroupLasso
 
@@ -142,7 +142,7 @@ def pruned_network_of(method: str, model: nn.Module, masks: Masks, context: Trai
     Raises:
         PruningError: if the method takes whole filters and the masks do not.
     """
-    if method not in WHOLE_FILTERS:
+    if not criterion_of(method).structured:
         return MaskedNetwork(model, masks, context)
     families = families_of(model, context.input_shape)
     kept = kept_in(families, masks)

@@ -22,9 +22,7 @@ from lthsweep.lottery.result import (
     measure,
     score_without_retraining,
 )
-from lthsweep.lottery.starting_point import StartingPoint, starting_point_of
-from lthsweep.plan.controls import CONTROLS
-from lthsweep.plan.run import PruneStep
+from lthsweep.plan.prune_step import CONTROLS, PruneStep
 from lthsweep.pruning.audit import audit, optimizer_momenta
 from lthsweep.pruning.filters import largest_filter
 from lthsweep.pruning.masks import Masks
@@ -131,7 +129,7 @@ def prepare_ticket(
     model.load_state_dict(to_tensors(parent.weights))
     prunable = prunable_weights(model, step.exclude)
     masks = mask_of(
-        step, context=context, data=data, seed=seed, prunable=prunable, parent=parent.masks, network=model
+        step, context=context, data=data, seed=seed, network=model, masks=parent.masks, snapshot=snapshot
     )
     network = pruned_network_of(step.method, model, masks, context)
     network.load(to_tensors(parent.weights))

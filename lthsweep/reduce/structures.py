@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lthsweep.pruning.registry import WHOLE_FILTERS
+from lthsweep.pruning.registry import criterion_of
 from lthsweep.reduce.columns import Column, compound, text_array
 from lthsweep.reduce.facts import Facts, FailureFacts, plain_text
 from lthsweep.reduce.runs import axis_names, method_of, role_of
@@ -66,7 +66,7 @@ def structure_rows(
 
 def _points(plan: Plan, axes: Sequence[str]) -> dict[tuple[Any, ...], list[Run]]:
     points: dict[tuple[Any, ...], list[Run]] = {}
-    if any(method_of(run) in WHOLE_FILTERS for run in plan.tickets):
+    if any(criterion_of(method_of(run)).structured for run in plan.tickets):
         for cell in plan.cells:
             run = plan.runs[cell.run]
             if run.kind == "ticket":

@@ -1,4 +1,4 @@
-"""Masks by example: counts, ties, refusals, memory formats, seeds."""
+"""Masks by example: ties, refusals, thresholds, memory formats, seeds."""
 
 from __future__ import annotations
 
@@ -6,57 +6,33 @@ import pytest
 import torch
 
 from lthsweep.errors import PruningError, UnknownNameError
-from lthsweep.pruning.counts import kept_count
-from lthsweep.pruning.magnitude import global_mask, layer_mask, threshold_mask
-from lthsweep.pruning.make import make_mask
-from lthsweep.pruning.masks import dense_masks, kept_total
-from lthsweep.pruning.random_mask import random_global_mask
+from lthsweep.pruning.context import ScoringContext
+from lthsweep.pruning.make import make_masks
+from lthsweep.pruning.masks import dense_masks
+from lthsweep.pruning.selection import keep_globally
 
 ONES = {"a": torch.ones(2, 3), "b": torch.ones(4)}
 
 
-def make(weights, masks=None, **options):
-    return make_mask(weights, masks, **{"method": "magnitude", "scope": "global", "seed": 0, **options})
+def make(weights, masks=None, *, method="magnitude", scope="global", seed=0, **amount):
+    return make_masks(method, ScoringContext(weights, masks, seed=seed), scope=scope, **amount)
 
 
-@pytest.mark.parametrize(
-    ("total", "sparsity", "kept"),
-    [
-        (10, 0, 10),
-        (10, 0.7, 3),
-        (5, 0.7, 1),  # 3.5 removed rounds to 4; in binary, 0.7 is below 7/10 and 3 would go
-        (5, 0.5, 3),  # 2.5 removed rounds to 2
-        (7, 0.5, 3),  # 3.5 removed rounds to 4
-        (3, 0.999, 1),  # never nothing
-        (1, 0.5, 1),
-        (2_202_560, 0.9, 220_256),
-        (1_000_000, 1e-06, 999_999),
-        (266_200, 1 - 0.8**3, 136_294),
-    ],
-)
-def test_kept_count_is_exact(total, sparsity, kept):
-    """A sparsity is a share of all weights, read as it is written, halves to even."""
-    assert kept_count(total, sparsity) == kept
+def keep(weights, count, masks=None):
+    """Masks of the `count` largest magnitudes of all layers."""
+    scores = {name: weight.abs() for name, weight in weights.items()}
+    return keep_globally(scores, dense_masks(weights) if masks is None else masks, count)
 
 
-@pytest.mark.parametrize("sparsity", [1.0, 1.5, -0.1, float("nan"), float("inf")])
-def test_sparsity_outside_zero_to_one_is_refused(sparsity):
-    """1 leaves nothing, which is no ticket."""
-    with pytest.raises(PruningError, match=r"not in \[0, 1\)"):
-        kept_count(10, sparsity)
-
-
-def test_no_weights_cannot_be_pruned():
-    """Everything was excluded."""
-    with pytest.raises(PruningError, match="0 weights"):
-        kept_count(0, 0.5)
+def total(masks):
+    return sum(int(mask.sum()) for mask in masks.values())
 
 
 def test_ties_keep_the_earlier_layer_and_the_lower_index():
     """Equal magnitudes, of either sign, are cut by place, so that the mask is the same everywhere."""
     weights = {"a": torch.tensor([[1.0, -2.0], [2.0, 1.0]]), "b": torch.tensor([-2.0, 2.0, 1.0])}
 
-    masks = global_mask(weights, None, 3)
+    masks = keep(weights, 3)
 
     assert masks["a"].tolist() == [[False, True], [True, False]]
     assert masks["b"].tolist() == [True, False, False]
@@ -64,7 +40,7 @@ def test_ties_keep_the_earlier_layer_and_the_lower_index():
 
 def test_layer_order_is_that_of_the_weights_not_of_their_names():
     """Sorting by name would put features.10 before features.2."""
-    masks = global_mask({"z": torch.ones(3), "a": torch.ones(3)}, None, 4)
+    masks = keep({"z": torch.ones(3), "a": torch.ones(3)}, 4)
 
     assert (masks["z"].tolist(), masks["a"].tolist()) == ([True] * 3, [True, False, False])
 
@@ -77,28 +53,28 @@ def test_memory_format_does_not_change_the_mask():
     last = make({"w": weight.to(memory_format=torch.channels_last)}, sparsity=0.4)["w"]
 
     assert torch.equal(plain, last)
-    assert kept_total({"w": last}) == 14
+    assert total({"w": last}) == 14
 
 
 def test_every_floating_type_is_ranked_exactly():
     """Half precision ties more often; the count stays exact."""
     weight = torch.linspace(-1, 1, 101)
     for dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16):
-        assert kept_total(make({"w": weight.to(dtype)}, sparsity=0.9)) == 10
+        assert total(make({"w": weight.to(dtype)}, sparsity=0.9)) == 10
 
 
 def test_pruned_weights_stay_pruned_even_if_they_are_the_largest():
     """Momentum may have moved them; the mask is the truth."""
     weights = {"w": torch.tensor([9.0, 1.0, 2.0, 3.0])}
 
-    masks = global_mask(weights, {"w": torch.tensor([False, True, True, True])}, 2)
+    masks = keep(weights, 2, {"w": torch.tensor([False, True, True, True])})
 
     assert masks["w"].tolist() == [False, False, True, True]
 
 
 def test_infinite_weights_rank_highest():
     """An overflow has a magnitude; only NaN has none."""
-    assert global_mask({"w": torch.tensor([1.0, -torch.inf, 2.0])}, None, 1)["w"].tolist() == [
+    assert keep({"w": torch.tensor([1.0, -torch.inf, 2.0])}, 1)["w"].tolist() == [
         False,
         True,
         False,
@@ -123,13 +99,13 @@ def test_threshold_is_compared_in_the_weights_own_precision():
     """0.1 in a file and 0.1 in a float32 weight are the same number to a reader."""
     weights = {"w": torch.tensor([0.1, -0.1, 0.2, 0.0])}
 
-    assert threshold_mask(weights, None, 0.1)["w"].tolist() == [False, False, True, False]
-    assert threshold_mask(weights, None, 0)["w"].tolist() == [True, True, True, False]
+    assert make(weights, threshold=0.1)["w"].tolist() == [False, False, True, False]
+    assert make(weights, threshold=0)["w"].tolist() == [True, True, True, False]
 
 
 def test_threshold_may_leave_nothing():
     """Above the largest weight everything goes: a result, at chance, that the audit names."""
-    assert kept_total(make(ONES, threshold=1.0)) == 0
+    assert total(make(ONES, threshold=1.0)) == 0
 
 
 @pytest.mark.parametrize("threshold", [-0.1, float("nan")])
@@ -144,7 +120,7 @@ def test_threshold_that_is_no_magnitude_is_refused(threshold):
 )
 def test_nan_weights_are_refused_by_name(options):
     """NaN compares with nothing, so a ranking of it would be arbitrary."""
-    with pytest.raises(PruningError, match="'b' holds NaN"):
+    with pytest.raises(PruningError, match="'b' is NaN"):
         make({"a": torch.ones(2), "b": torch.tensor([1.0, torch.nan])}, **options)
 
 
@@ -152,18 +128,18 @@ def test_random_pruning_does_not_read_the_weights():
     """The control has a mask where the magnitudes have none."""
     weights = {"w": torch.full((10,), torch.nan)}
 
-    assert kept_total(make(weights, method="random", sparsity=0.5)) == 5
+    assert total(make(weights, method="random", sparsity=0.5)) == 5
 
 
 def test_random_masks_are_pinned_by_the_seed():
     """The same seed prunes the same weights in every process and version; another seed prunes others."""
     weights = {"a": torch.zeros(2, 4), "b": torch.zeros(8)}
-    masks = random_global_mask(weights, None, 6, seed=0)
+    masks = make(weights, method="random", sparsity=0.625, seed=0)
 
     kept = torch.cat([mask.flatten() for mask in masks.values()]).nonzero().flatten().tolist()
 
     assert kept == [0, 1, 7, 8, 9, 15]
-    assert not torch.equal(masks["b"], random_global_mask(weights, None, 6, seed=1)["b"])
+    assert not torch.equal(masks["b"], make(weights, method="random", sparsity=0.625, seed=1)["b"])
 
 
 def test_random_masks_spread_evenly():
@@ -188,7 +164,7 @@ def test_sparsity_below_what_is_pruned_is_refused(scope):
 def test_negative_count_is_refused():
     """A count that went below zero is a mistake of the caller."""
     with pytest.raises(PruningError, match="keep -1"):
-        global_mask(ONES, None, -1)
+        keep(ONES, -1)
 
 
 @pytest.mark.parametrize("options", [{}, {"sparsity": 0.5, "threshold": 0.1}])
@@ -236,7 +212,7 @@ def test_order_of_the_masks_does_not_matter():
     weights = {"z": torch.tensor([3.0, 1.0]), "a": torch.tensor([2.0, 1.0])}
     backwards = dict(reversed(dense_masks(weights).items()))
 
-    masks = global_mask(weights, backwards, 3)
+    masks = make(weights, backwards, sparsity=0.25)
 
     assert list(masks) == ["z", "a"]
     assert (masks["z"].tolist(), masks["a"].tolist()) == ([True, True], [True, False])
@@ -245,7 +221,7 @@ def test_order_of_the_masks_does_not_matter():
 def test_no_weights_at_all_are_refused():
     """A model without convolution or linear layers has no ticket."""
     with pytest.raises(PruningError, match="no prunable weights"):
-        layer_mask({}, None, 0.5)
+        make({}, sparsity=0.5)
 
 
 def test_parameters_are_ranked_without_a_graph():

@@ -12,19 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from lthsweep.errors import PruningError, UnknownNameError
+from lthsweep.errors import PruningError
 from lthsweep.models.build import build_model
 from lthsweep.models.shapes import TextShape
-from lthsweep.pruning.at_initialization import make_initial_mask
+from lthsweep.pruning.context import ScoringContext
 from lthsweep.pruning.counts import kept_count
-from lthsweep.pruning.layers import layer_rows
-from lthsweep.pruning.make import make_mask
-from lthsweep.pruning.masks import kept_total
+from lthsweep.pruning.criteria.snip import snip_scores
+from lthsweep.pruning.criteria.synflow import synflow_scores
+from lthsweep.pruning.make import make_masks
+from lthsweep.pruning.masks import layer_rows
 from lthsweep.pruning.prunable import prunable_weights
-from lthsweep.pruning.registry import AT_INITIALIZATION, METHODS, WHOLE_FILTERS
-from lthsweep.pruning.snip import snip_scores
-from lthsweep.pruning.synflow import synflow_scores
-from lthsweep.spec.pruning import PruneSpec
+from lthsweep.pruning.registry import CRITERIA
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -57,21 +55,23 @@ def images(count=8):
     return torch.randn(count, 1, 8, 8, generator=generator), torch.arange(count) % 10
 
 
+def context(model, batch, names=None):
+    """The scoring context of an untrained network; `names` of the weights to score, or all prunable ones."""
+    weights = prunable_weights(model)
+    chosen = {name: weights[name] for name in names or weights}
+    return ScoringContext(chosen, network=model, batch=lambda: batch)
+
+
 def masks_of(model, method, sparsity, *, scope="global"):
-    return make_initial_mask(
-        model, prunable_weights(model), method=method, scope=scope, sparsity=sparsity, batch=images
-    )
+    return make_masks(method, context(model, images()), scope=scope, sparsity=sparsity)
+
+
+def kept_total(masks):
+    return sum(int(mask.sum()) for mask in masks.values())
 
 
 def dead(model, masks):
     return [row.name for row in layer_rows(masks, prunable_weights(model)) if row.dead]
-
-
-def test_the_file_offers_every_method_of_the_registries():
-    """A method that nobody can ask for, or that nobody makes, is a mistake."""
-    offered = PruneSpec.model_fields["method"].annotation
-
-    assert set(offered.__args__) == METHODS.keys() | AT_INITIALIZATION.keys() | WHOLE_FILTERS.keys()
 
 
 def test_snip_is_gradient_times_weight_by_hand():
@@ -80,7 +80,7 @@ def test_snip_is_gradient_times_weight_by_hand():
     x, labels = BATCH
     weight = model[0].weight.detach()
 
-    scores = snip_scores(model, ["0.weight"], BATCH)
+    scores = snip_scores(context(model, BATCH))
 
     error = torch.softmax(x @ weight.T, 1) - torch.eye(2)[labels]
     assert torch.allclose(scores["0.weight"], (error.T @ x / 2 * weight).abs())
@@ -90,7 +90,7 @@ def test_snip_is_the_sensitivity_of_the_loss_to_losing_a_connection():
     """Lee et al. 2019, equation 4: the derivative by a factor on the weight, taken by finite differences."""
     model = network("lenet_300_100").double()
     x, labels = images()
-    scores = snip_scores(model, ["fc2.weight"], (x.double(), labels))["fc2.weight"]
+    scores = snip_scores(context(model, (x.double(), labels), ["fc2.weight"]))["fc2.weight"]
     place, step = divmod(int(scores.argmax()), scores.shape[1]), 1e-6
 
     def loss(factor):
@@ -109,7 +109,7 @@ def test_snip_draws_nothing_and_uses_the_batchs_own_statistics():
     names = list(prunable_weights(model))
     before = torch.get_rng_state()
 
-    first, second = (snip_scores(copy.deepcopy(model), names, images()) for _ in range(2))
+    first, second = (snip_scores(context(model, images())) for _ in range(2))
 
     assert torch.equal(before, torch.get_rng_state())
     assert all(torch.equal(first[name], second[name]) for name in names)
@@ -117,7 +117,7 @@ def test_snip_draws_nothing_and_uses_the_batchs_own_statistics():
     for module in shifted.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_var.fill_(9.0)
-    assert torch.equal(snip_scores(shifted, names, images())[names[0]], first[names[0]])
+    assert torch.equal(snip_scores(context(shifted, images()))[names[0]], first[names[0]])
 
 
 def test_synflow_is_the_flow_through_a_weight_by_hand():
@@ -126,7 +126,7 @@ def test_synflow_is_the_flow_through_a_weight_by_hand():
         linear([[1.0, -2.0], [3.0, 0.5]], [7.0, -7.0]), nn.ReLU(), linear([[-0.5, 4.0]], [9.0])
     )
 
-    scores = synflow_scores(model, ["0.weight", "2.weight"], (torch.zeros(5, 2), torch.zeros(5)))
+    scores = synflow_scores(context(model, (torch.zeros(5, 2), torch.zeros(5))))
 
     assert scores["0.weight"].tolist() == [[0.5, 1.0], [12.0, 2.0]]
     assert scores["2.weight"].tolist() == [[1.5, 14.0]]
@@ -138,9 +138,8 @@ def test_synflow_is_the_flow_through_a_weight_by_hand():
 def test_synflow_conserves_the_flow_from_layer_to_layer(model, options):
     """Tanaka et al. 2020, theorem 2: what flows into a layer flows out, so all sums are equal."""
     net = build_model({"name": model, **options}, input_shape=(1, 32, 32), classes=10, seed=0)
-    names = list(prunable_weights(net))
 
-    scores = synflow_scores(net, names, (torch.zeros(1, 1, 32, 32), torch.zeros(1)))
+    scores = synflow_scores(context(net, (torch.zeros(1, 1, 32, 32), torch.zeros(1))))
 
     totals = [float(score.sum()) for score in scores.values()]
     assert totals == pytest.approx([totals[0]] * len(totals), rel=1e-9)
@@ -151,7 +150,7 @@ def test_synflow_conserves_the_flow_from_unit_to_unit():
     """Theorem 1: of a hidden unit, the scores that come in sum to those that go out."""
     net = network("lenet_300_100")
 
-    scores = synflow_scores(net, ["fc1.weight", "fc2.weight"], images())
+    scores = synflow_scores(context(net, images(), ["fc1.weight", "fc2.weight"]))
 
     assert torch.allclose(scores["fc1.weight"].sum(1), scores["fc2.weight"].sum(0), rtol=1e-9)
 
@@ -160,9 +159,8 @@ def test_synflow_conserves_the_flow_from_unit_to_unit():
 def test_synflow_reaches_the_first_layer_of_deep_networks(model):
     """ReLU6 would stop the gradient above 6, and single precision overflow."""
     net = build_model({"name": model}, input_shape=(3, 32, 32), classes=10, seed=0)
-    names = list(prunable_weights(net))
 
-    scores = synflow_scores(net, names, (torch.zeros(1, 3, 32, 32), torch.zeros(1)))
+    scores = synflow_scores(context(net, (torch.zeros(1, 3, 32, 32), torch.zeros(1))))
 
     assert all(bool((score > 0).any()) and bool(torch.isfinite(score).all()) for score in scores.values())
 
@@ -180,11 +178,8 @@ def hourglass():
 def test_synflow_spares_layers_where_magnitude_and_snip_empty_them():
     """At 99.5 % the other two cut the network in half; without a layer it cannot learn."""
     net = hourglass()
-    magnitude = make_mask(
-        prunable_weights(net), None, method="magnitude", scope="global", sparsity=0.995, seed=0
-    )
 
-    assert dead(net, magnitude)
+    assert dead(net, masks_of(net, "magnitude", 0.995))
     assert dead(net, masks_of(net, "snip", 0.995))
     for sparsity in (0.9, 0.995, 0.999):
         assert dead(net, masks_of(net, "synflow", sparsity)) == []
@@ -194,9 +189,9 @@ def test_synflow_in_one_round_empties_what_many_rounds_spare(monkeypatch):
     """Conservation alone is not enough: the iterations are the method (theorem 3)."""
     net = hourglass()
     many = masks_of(net, "synflow", 0.999)
-    at_once = dataclasses.replace(AT_INITIALIZATION["synflow"], rounds=1)
+    at_once = dataclasses.replace(CRITERIA["synflow"], rounds=1)
 
-    monkeypatch.setitem(AT_INITIALIZATION, "synflow", at_once)
+    monkeypatch.setitem(CRITERIA, "synflow", at_once)
     one = masks_of(net, "synflow", 0.999)
 
     assert dead(net, many) == []
@@ -225,8 +220,8 @@ def test_counts_are_exact(method, scope, sparsity):
 @pytest.mark.parametrize("method", ["snip", "synflow"])
 def test_the_model_is_left_as_it_was(method, monkeypatch):
     """Its weights, statistics, modes and activations: the ticket trains from it."""
-    few = dataclasses.replace(AT_INITIALIZATION[method], rounds=2)
-    monkeypatch.setitem(AT_INITIALIZATION, method, few)
+    few = dataclasses.replace(CRITERIA[method], rounds=2)
+    monkeypatch.setitem(CRITERIA, method, few)
     net = network("mobilenet_v2", width=0.1, dropout=0.2)
     before = copy.deepcopy(net.state_dict())
     shape = repr(net)
@@ -244,29 +239,21 @@ def test_a_loss_that_is_not_finite_ranks_nothing():
     x, labels = BATCH
 
     with pytest.raises(PruningError, match="not finite"):
-        snip_scores(nn.Sequential(linear([[1.0, 1.0], [1.0, 1.0]])), ["0.weight"], (x * torch.nan, labels))
+        snip_scores(context(nn.Sequential(linear([[1.0, 1.0], [1.0, 1.0]])), (x * torch.nan, labels)))
 
 
 def test_a_flow_that_is_not_finite_ranks_nothing():
     """Beyond double precision there is no order."""
     with pytest.raises(PruningError, match="SynFlow"):
         synflow_scores(
-            nn.Sequential(linear([[torch.inf, 1.0]])), ["0.weight"], (torch.zeros(1, 2), torch.zeros(1))
+            context(nn.Sequential(linear([[torch.inf, 1.0]])), (torch.zeros(1, 2), torch.zeros(1)))
         )
 
 
 def test_a_threshold_is_refused():
     """It looks at magnitudes."""
     with pytest.raises(PruningError, match="threshold"):
-        masks_of(network("lenet_300_100"), "snip", None)
-
-
-def test_an_unknown_method_points_to_the_nearest():
-    """Whichever registry it is in."""
-    with pytest.raises(UnknownNameError, match="did you mean 'synflow'"):
-        masks_of(network("lenet_300_100"), "synflw", 0.5)
-    with pytest.raises(UnknownNameError, match="did you mean 'snip'"):
-        make_mask({"w": torch.ones(2)}, None, method="snipp", scope="global", sparsity=0.5, seed=0)
+        make_masks("snip", context(network("lenet_300_100"), images()), scope="global", threshold=0.1)
 
 
 def test_synflow_on_texts_is_the_flow_behind_the_table_of_tokens():
@@ -274,10 +261,10 @@ def test_synflow_on_texts_is_the_flow_behind_the_table_of_tokens():
     model = build_model({"name": "text_cnn"}, input_shape=TextShape(9, 20), classes=3, seed=0)
     names = list(prunable_weights(model))
 
-    scores = synflow_scores(model, names, (torch.ones(2, 9, dtype=torch.int64), torch.zeros(2)))
+    scores = synflow_scores(context(model, (torch.ones(2, 9, dtype=torch.int64), torch.zeros(2))))
     with torch.no_grad():
         model.embedding.weight.mul_(7)
-    again = synflow_scores(model, names, (torch.full((1, 9), 5), torch.zeros(1)))
+    again = synflow_scores(context(model, (torch.full((1, 9), 5), torch.zeros(1))))
 
     assert all(torch.equal(scores[name], again[name]) for name in names)
     flow = scores["fc.weight"].sum()
@@ -289,7 +276,7 @@ def test_synflow_refuses_networks_that_normalize_layers():
     model = build_model({"name": "text_transformer"}, input_shape=TextShape(9, 20), classes=3, seed=0)
 
     with pytest.raises(PruningError, match=r"layers\.0\.norm1 is a LayerNorm"):
-        synflow_scores(model, ["fc.weight"], (torch.ones(2, 9, dtype=torch.int64), torch.zeros(2)))
+        synflow_scores(context(model, (torch.ones(2, 9, dtype=torch.int64), torch.zeros(2))))
 
 
 @pytest.mark.parametrize("name", ["text_cnn", "text_transformer"])
@@ -298,9 +285,7 @@ def test_snip_ranks_the_weights_of_networks_for_texts(name):
     model = build_model({"name": name}, input_shape=TextShape(9, 20), classes=3, seed=0)
     batch = (torch.arange(36).view(4, 9) % 19 + 1, torch.tensor([0, 1, 2, 0]))
 
-    masks = make_initial_mask(
-        model, prunable_weights(model), method="snip", scope="global", sparsity=0.5, batch=lambda: batch
-    )
+    masks = make_masks("snip", context(model, batch), scope="global", sparsity=0.5)
 
     total = sum(mask.numel() for mask in masks.values())
     assert sum(int(mask.sum()) for mask in masks.values()) == kept_count(total, 0.5)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
+import math
 
 import pytest
 import torch
@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from torch.nn.utils import prune
 
 from lthsweep.errors import PruningError
+from lthsweep.pruning.context import ScoringContext
 from lthsweep.pruning.counts import kept_count
-from lthsweep.pruning.magnitude import global_mask, layer_mask, threshold_mask
-from lthsweep.pruning.make import make_mask
-from lthsweep.pruning.masks import check_masks, dense_masks, kept_total
-from lthsweep.pruning.random_mask import random_global_mask, random_layer_mask, random_scores
+from lthsweep.pruning.criteria.random import random_scores
+from lthsweep.pruning.make import make_masks
+from lthsweep.pruning.masks import check_masks, dense_masks
+from lthsweep.pruning.selection import keep_globally, keep_highest
 
 VALUES = {
     "ties": st.sampled_from([-2.0, -1.0, -0.0, 0.0, 1.0, 2.0]),
@@ -55,6 +56,14 @@ def pruned_nets(draw):
     return weights, masks
 
 
+def make(weights, masks=None, *, method="magnitude", scope="global", seed=0, **amount):
+    return make_masks(method, ScoringContext(weights, masks, seed=seed), scope=scope, **amount)
+
+
+def kept_total(masks):
+    return sum(int(mask.sum()) for mask in masks.values())
+
+
 def oracle(weights, masks, keep):
     """Sort every kept weight by (larger magnitude, lower place) and take the first `keep`."""
     places = [
@@ -89,19 +98,37 @@ def test_global_mask_is_the_oracles_for_any_shapes_and_ties(net, data):
     weights, masks = net
     keep = data.draw(st.integers(0, kept_total(masks)))
 
-    assert equal(global_mask(weights, masks, keep), oracle(weights, masks, keep))
+    magnitudes = {name: weight.abs() for name, weight in weights.items()}
+
+    assert equal(keep_globally(magnitudes, masks, keep), oracle(weights, masks, keep))
 
 
 @LAW
 @given(nets(), SPARSITIES)
 def test_layer_mask_is_the_oracles_in_each_layer(weights, sparsity):
     """Each layer is ranked alone and keeps its own exact count."""
-    masks = layer_mask(weights, None, sparsity)
+    masks = make(weights, scope="layer", sparsity=sparsity)
 
     for name, weight in weights.items():
         alone = {name: weight}
         expected = oracle(alone, dense_masks(alone), kept_count(weight.numel(), sparsity))
         assert torch.equal(masks[name], expected[name])
+
+
+@LAW
+@given(st.data())
+def test_scores_of_any_sign_are_ranked(data):
+    """Minus infinity is a score like others, and a pruned weight never comes back."""
+    values = data.draw(
+        st.lists(st.sampled_from([-math.inf, -2.0, -0.0, 0.0, 1.0, math.inf]), min_size=1, max_size=12)
+    )
+    kept = data.draw(st.lists(st.booleans(), min_size=len(values), max_size=len(values)))
+    count = data.draw(st.integers(0, sum(kept)))
+
+    found = keep_highest(torch.tensor(values), torch.tensor(kept), count, where="here")
+
+    ranked = sorted((i for i, stays in enumerate(kept) if stays), key=lambda i: (-values[i], i))
+    assert found.nonzero().flatten().tolist() == sorted(ranked[:count])
 
 
 @LAW
@@ -115,7 +142,7 @@ def test_exactly_the_asked_number_remains(weights, method, scope, sparsity, seed
         else sum(kept_count(size, sparsity) for size in sizes)
     )
 
-    masks = make_mask(weights, None, method=method, scope=scope, sparsity=sparsity, seed=seed)
+    masks = make(weights, method=method, scope=scope, sparsity=sparsity, seed=seed)
 
     check_masks(weights, masks)
     assert list(masks) == list(weights)
@@ -130,9 +157,9 @@ def test_masks_of_a_chain_are_nested_and_exact(weights, values, method, scope, s
     masks = dense_masks(weights)
     for level, sparsity in enumerate(sorted(sparsities)):
         before = masks
-        masks = make_mask(weights, before, method=method, scope=scope, sparsity=sparsity, seed=seed)
+        masks = make(weights, before, method=method, scope=scope, sparsity=sparsity, seed=seed)
 
-        direct = make_mask(weights, None, method=method, scope=scope, sparsity=sparsity, seed=seed)
+        direct = make(weights, method=method, scope=scope, sparsity=sparsity, seed=seed)
         assert inside(masks, before)
         assert kept_total(masks) == kept_total(direct)
         weights = {
@@ -146,7 +173,7 @@ def test_masks_of_a_chain_are_nested_and_exact(weights, values, method, scope, s
 def test_one_shot_masks_of_the_same_weights_are_nested(weights, method, scope, sparsities, seed):
     """A sparser ticket of the same trunk is a part of the denser one."""
     dense, sparse = (
-        make_mask(weights, None, method=method, scope=scope, sparsity=sparsity, seed=seed)
+        make(weights, method=method, scope=scope, sparsity=sparsity, seed=seed)
         for sparsity in sorted(sparsities)
     )
 
@@ -159,7 +186,7 @@ def test_threshold_removes_magnitudes_up_to_it_and_no_other(net, threshold):
     """abs(w) <= threshold goes, also at equality, and what was pruned stays pruned."""
     weights, masks = net
 
-    cut = threshold_mask(weights, masks, threshold)
+    cut = make(weights, masks, threshold=threshold)
 
     for name, weight in weights.items():
         expected = [
@@ -176,7 +203,7 @@ def test_inputs_are_left_alone_and_outputs_share_no_memory(net, method, scope, s
     weights, masks = net
     before = {name: mask.clone() for name, mask in masks.items()}
     try:
-        made = make_mask(weights, masks, method=method, scope=scope, sparsity=sparsity, seed=0)
+        made = make(weights, masks, method=method, scope=scope, sparsity=sparsity, seed=0)
     except PruningError:
         return  # asked for more than is left; tested elsewhere
 
@@ -184,18 +211,6 @@ def test_inputs_are_left_alone_and_outputs_share_no_memory(net, method, scope, s
         mask.fill_(True)
 
     assert equal(masks, before)
-
-
-@LAW
-@given(st.integers(1, 10**7), SPARSITIES)
-def test_kept_count_rounds_the_decimal_text_half_to_even(total, sparsity):
-    """0.7 means 7/10, not the binary number beside it."""
-    exact = Fraction(str(sparsity)) * total
-    floor = exact.numerator // exact.denominator
-    rest = exact - floor
-    removed = floor + (rest > Fraction(1, 2) or (rest == Fraction(1, 2) and floor % 2 == 1))
-
-    assert kept_count(total, sparsity) == max(1, total - removed)
 
 
 @pytest.mark.parametrize("sparsity", [0.2, 0.5, 0.8, 0.95])
@@ -208,8 +223,8 @@ def test_magnitude_masks_are_those_of_torch_on_random_nets(sparsity, seed):
     for layer in layers.values():
         layer.weight.data.normal_(generator=generator)
     weights = {f"{name}.weight": layer.weight.detach().clone() for name, layer in layers.items()}
-    ours_global = make_mask(weights, None, method="magnitude", scope="global", sparsity=sparsity, seed=0)
-    ours_layer = make_mask(weights, None, method="magnitude", scope="layer", sparsity=sparsity, seed=0)
+    ours_global = make(weights, method="magnitude", scope="global", sparsity=sparsity, seed=0)
+    ours_layer = make(weights, method="magnitude", scope="layer", sparsity=sparsity, seed=0)
 
     for name, layer in layers.items():
         amount = layer.weight.numel() - kept_count(layer.weight.numel(), sparsity)
@@ -233,21 +248,7 @@ def test_random_scores_depend_on_seed_and_place_alone(weights, seed):
     """A control must not know the weights."""
     others = {name: torch.full_like(weight, 7.0) for name, weight in weights.items()}
 
-    assert equal(random_scores(weights, seed), random_scores(others, seed))
-    assert all(bool((score >= 0).all()) for score in random_scores(weights, seed).values())
+    scores, same = (random_scores(ScoringContext(given, seed=seed)) for given in (weights, others))
 
-
-@LAW
-@given(nets(), st.integers(0, 5), SPARSITIES)
-def test_random_masks_by_count_and_by_sparsity_agree(weights, seed, sparsity):
-    """The functions by scope and `make_mask` are one implementation."""
-    total = sum(weight.numel() for weight in weights.values())
-    by_count = random_global_mask(weights, None, kept_count(total, sparsity), seed=seed)
-    by_layer = random_layer_mask(weights, None, sparsity, seed=seed)
-
-    assert equal(
-        by_count, make_mask(weights, None, method="random", scope="global", sparsity=sparsity, seed=seed)
-    )
-    assert equal(
-        by_layer, make_mask(weights, None, method="random", scope="layer", sparsity=sparsity, seed=seed)
-    )
+    assert equal(scores, same)
+    assert all(bool((score >= 0).all()) for score in scores.values())
