@@ -49,7 +49,7 @@ def mask_of(
 
     ranked = initial() if criterion_of(step.method).at_initialization else network
     weights = prunable_weights(ranked, step.exclude)
-    context = ScoringContext(
+    scoring = ScoringContext(
         weights,
         {name: torch.from_numpy(mask).to(context.device) for name, mask in masks.items()} or None,
         seed=stream(seed, "prune"),
@@ -61,7 +61,7 @@ def mask_of(
     )
     made = make_masks(
         step.method,
-        context,
+        scoring,
         scope=step.scope,
         sparsity=step.sparsity,
         threshold=step.threshold,

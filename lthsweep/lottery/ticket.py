@@ -22,6 +22,7 @@ from lthsweep.lottery.result import (
     measure,
     score_without_retraining,
 )
+from lthsweep.lottery.starting_point import StartingPoint, starting_point_of
 from lthsweep.plan.prune_step import CONTROLS, PruneStep
 from lthsweep.pruning.audit import audit, optimizer_momenta
 from lthsweep.pruning.filters import largest_filter
