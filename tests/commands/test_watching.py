@@ -240,8 +240,7 @@ def test_a_table_that_was_copied_without_its_records_is_said_to_be_one(finished,
     said = ask(verb, copied)
 
     assert (
-        f"{copied} holds a table and no records: `lthsweep query {copied}` reads what was done there"
-        in said.stdout
+        f"{copied} holds a table but no records: `lthsweep query {copied}` reads its results" in said.stdout
     )
     assert "holds a table" not in ask(verb, finished.path).stdout
 
