@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lthsweep.data.pack import open_packed, prepare
-from lthsweep.lottery.context import TrainingContext
+from lthsweep.data.cache import open_packed, prepare
 from lthsweep.lottery.dense import train_dense
 from lthsweep.models.shapes import TextShape
 from lthsweep.pruning.counts import kept_count
