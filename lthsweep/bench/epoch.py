@@ -22,7 +22,8 @@ from lthsweep.lottery.context import TrainingContext
 from lthsweep.plan.grid import expand
 from lthsweep.plan.run import Plan
 from lthsweep.spec import spec_of
-from lthsweep.training.loop import Training
+from lthsweep.training.loop import train
+from lthsweep.training.training import Training
 
 __all__ = ["main"]
 
@@ -52,7 +53,7 @@ def _work(request: dict[str, Any]) -> Callable[[], float]:
 def _ours(plan: Plan, material: TrainingContext) -> float:
     seed = plan.dense[0].seed
     training = Training(material.build(seed), material.training_data(seed), material.train, seed=seed)
-    training.run()
+    train(training)
     return material.score_test(training.model)[0].accuracy
 
 

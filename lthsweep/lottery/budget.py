@@ -43,8 +43,9 @@ from lthsweep.pruning.audit import audit, optimizer_momenta
 from lthsweep.pruning.masks import Masks
 from lthsweep.pruning.prunable import prunable_weights
 from lthsweep.training.devices import synchronize
-from lthsweep.training.loop import BetweenSteps, Ending, Training, TrainingData
+from lthsweep.training.loop import BetweenSteps, never_stop, train
 from lthsweep.training.optimizers import restore_optimizer
+from lthsweep.training.training import Ending, Training, TrainingData
 
 __all__ = ["train_budget"]
 
@@ -57,7 +58,7 @@ def train_budget(
     snapshot: Arrays,
     dense_val_accuracy: float,
     resume: Checkpoint | None = None,
-    between_steps: BetweenSteps = lambda training: False,
+    between_steps: BetweenSteps = never_stop,
     save: Callable[[Training], None] = lambda training: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Result | None:
@@ -85,11 +86,11 @@ def train_budget(
     run = _BudgetRun(context, seed, step, snapshot, resume, save, clock)
     while True:
         ending = run.train(between_steps)
-        if ending == "stopped":
+        if ending is Ending.STOPPED:
             return None
         if run.is_last:
             return run.conclude(ending, dense_val_accuracy)
-        if ending == "diverged":
+        if ending is Ending.DIVERGED:
             raise TrainingError(
                 f"round {run.budget_state.made + 1} diverged (loss not finite), so there are no weights to rank; "
                 f"lower train.optimizer.lr or lengthen train.schedule.warmup"
@@ -122,7 +123,7 @@ class _BudgetRun:
         self._data = TrainingData(data.train, lambda: self._timed(data.validation()))
         self._evaluation = 0.0
         self._rewind_step = step.point.step(data.train.steps)
-        full = context.epochs - self._rewind_step // data.train.steps
+        full = context.train.epochs - self._rewind_step // data.train.steps
         self._time = BudgetPlanner(
             self._budget,
             self._target,
@@ -161,11 +162,11 @@ class _BudgetRun:
             interrupted = between_steps(training)
             return interrupted
 
-        ending = self._round.run(look)
+        ending = train(self._round, look)
         if interrupted:
-            return "stopped"
+            return Ending.STOPPED
         self._time.close(self._round)
-        return "diverged" if ending == "diverged" else "finished"
+        return Ending.DIVERGED if ending is Ending.DIVERGED else Ending.FINISHED
 
     def prune(self) -> None:
         """Prune the network as it was trained, reset the survivors, and begin the next round."""
@@ -189,7 +190,7 @@ class _BudgetRun:
         """Score and audit the ticket."""
         budget_state, training, masks = self.budget_state, self._round, self._round.masks
         prunable = prunable_weights(training.model, self._step.exclude)
-        if ending == "diverged":
+        if ending is Ending.DIVERGED:
             clear_pruned(training, masks)
         assert self._starting_point is not None and budget_state.predicted is not None
         metrics = measure(

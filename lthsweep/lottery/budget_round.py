@@ -10,8 +10,9 @@ from torch import nn
 
 from lthsweep.lottery.budget_state import BudgetState
 from lthsweep.training.group_lasso import GroupLasso
-from lthsweep.training.loop import Training, TrainingData
-from lthsweep.training.stretch import ScheduleStretch
+from lthsweep.training.options import TrainOptions
+from lthsweep.training.schedule import ScheduleStretch
+from lthsweep.training.training import Training, TrainingData
 
 __all__ = ["BudgetRound"]
 
@@ -30,7 +31,7 @@ class BudgetRound(Training):
         self,
         model: nn.Module,
         data: TrainingData,
-        options: Mapping[str, Any],
+        options: TrainOptions,
         *,
         seed: int,
         start_step: int,
@@ -58,7 +59,7 @@ class BudgetRound(Training):
     @property
     def length(self) -> int:
         """Epochs of the round at full length; the first may be the rest of one."""
-        return self.epochs - self.first_epoch
+        return self.options.epochs - self.first_epoch
 
     def end_after(self, epochs: int) -> None:
         """Reach the end of the schedule after so many epochs of the round, more than are done."""
@@ -66,7 +67,7 @@ class BudgetRound(Training):
         if stop != self.total_steps:
             step = self.progress.step
             position = float(step) if self.stretch is None else self.stretch.position(step)
-            self.stretch = ScheduleStretch(step, position, stop, self.epochs * self.steps_per_epoch)
+            self.stretch = ScheduleStretch(step, position, stop, self.options.epochs * self.steps_per_epoch)
             self._budget_state.stretch = self.stretch
 
     def go_on_counting(self, before: BudgetRound) -> None:
@@ -74,11 +75,11 @@ class BudgetRound(Training):
         self.progress.images = before.progress.images
         self.progress.seconds_train = before.progress.seconds_train + before.progress.seconds_epoch
 
-    def standing(self) -> dict[str, Any]:
+    def progress_values(self) -> dict[str, Any]:
         """As for any training, over all rounds; and which of them this is."""
         budget_state, ahead = self._budget_state, self._budget_state.ahead
         if ahead is None:
-            planned, phase = 2.0 * self.epochs, "profile"
+            planned, phase = 2.0 * self.options.epochs, "profile"
         else:
             planned = ahead.current + ahead.prunings * ahead.epochs
             phase = (
@@ -86,7 +87,7 @@ class BudgetRound(Training):
                 if ahead.prunings
                 else "ticket"
             )
-        return super().standing() | {
+        return super().progress_values() | {
             "epoch": round(budget_state.epochs_before + self.epochs_done, 2),
             "epochs": round(budget_state.epochs_before + planned, 2),
             "phase": phase,

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from lthsweep.plan.budget import Costs, Rounds
-from lthsweep.training.stretch import ScheduleStretch
+from lthsweep.training.schedule import ScheduleStretch
 
 __all__ = ["BudgetState"]
 

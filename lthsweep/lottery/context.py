@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -18,7 +18,8 @@ from lthsweep.data.split import training_split
 from lthsweep.models.build import build_model
 from lthsweep.models.shapes import InputShape, TextShape
 from lthsweep.training.evaluation import Score, evaluate
-from lthsweep.training.loop import TrainingData
+from lthsweep.training.options import TrainOptions
+from lthsweep.training.training import TrainingData
 
 __all__ = ["EVALUATION_BATCH", "Arrays", "TrainingContext", "to_arrays", "to_tensors"]
 
@@ -30,19 +31,25 @@ EVALUATION_BATCH = 250
 
 @dataclass(frozen=True)
 class TrainingContext:
-    """The recipe of one run, made concrete on one device.
+    """Data, model and options of one run on one device.
 
     Args:
-        model, data, train: tables of the file with every default written out.
-        packed: the data set.
-        device: where it trains.
+        model, data: tables of the file with every default written out.
+        train: options of the `[train]` table.
+        packed: data set.
+        device: device on which the run trains.
     """
 
     model: Mapping[str, Any]
     data: Mapping[str, Any]
-    train: Mapping[str, Any]
+    train: TrainOptions
     packed: Packed
     device: torch.device
+
+    @classmethod
+    def of(cls, recipe: Mapping[str, Any], packed: Packed, device: torch.device) -> Self:
+        """The context of a recipe: its tables "model", "data" and "train" with every default written out."""
+        return cls(recipe["model"], recipe["data"], TrainOptions.of(recipe["train"]), packed, device)
 
     @property
     def input_shape(self) -> InputShape:
@@ -51,16 +58,6 @@ class TrainingContext:
             return TextShape(int(self.packed.train_images.shape[1]), len(self.packed.vocabulary))
         _, height, width, channels = self.packed.train_images.shape
         return channels, height, width
-
-    @property
-    def epochs(self) -> int:
-        """T."""
-        return int(self.train["epochs"])
-
-    @property
-    def group_lasso(self) -> float:
-        """λ of the group lasso over filters; 0 for none, as in recipes from before there was one."""
-        return float(self.train.get("group_lasso", 0.0))
 
     def build(self, seed: int) -> nn.Module:
         """The dense model at initialization, on the device; convolutions in channels-last memory format."""
@@ -89,7 +86,7 @@ class TrainingContext:
         batches = TrainBatches(
             self.packed,
             training,
-            batch_size=int(self.train["batch_size"]),
+            batch_size=self.train.batch_size,
             seed=seed,
             augment=str(self.data.get("augment", "none")),
             padding=int(self.data.get("padding", 0)),
@@ -104,7 +101,7 @@ class TrainingContext:
         """Score on the test set, and the seconds it took."""
         started = time.perf_counter()
         batches = self._passes(self.packed.test_images, self.packed.test_labels)
-        score = evaluate(model, batches, precision=str(self.train["precision"]))
+        score = evaluate(model, batches, precision=self.train.precision)
         return score, time.perf_counter() - started
 
     def _passes(

@@ -10,7 +10,8 @@ from lthsweep.lottery.context import Arrays, TrainingContext, to_arrays, to_tens
 from lthsweep.lottery.result import Checkpoint, Result, conclude, measure
 from lthsweep.pruning.prunable import prunable_weights
 from lthsweep.training.group_lasso import GroupLasso
-from lthsweep.training.loop import BetweenSteps, Training
+from lthsweep.training.loop import BetweenSteps, never_stop, train
+from lthsweep.training.training import Ending, Training
 
 __all__ = ["dense_training", "replay_snapshots", "train_dense"]
 
@@ -24,7 +25,7 @@ def train_dense(
     snapshot_steps: Collection[int],
     save_snapshot: SaveSnapshot,
     resume: Checkpoint | None = None,
-    between_steps: BetweenSteps = lambda training: False,
+    between_steps: BetweenSteps = never_stop,
 ) -> Result | None:
     """Train the dense model from initialization to T, leaving snapshots at the rewind points.
 
@@ -42,8 +43,8 @@ def train_dense(
     training = dense_training(context, seed)
     if resume is not None:
         training.restore(resume.tensors, resume.progress)
-    ending = training.run(_keeping_snapshots(snapshot_steps, save_snapshot, between_steps))
-    if ending == "stopped":
+    ending = train(training, _keeping_snapshots(snapshot_steps, save_snapshot, between_steps))
+    if ending is Ending.STOPPED:
         return None
     prunable = prunable_weights(training.model)
     metrics = measure(
@@ -66,7 +67,7 @@ def replay_snapshots(
     snapshot_steps: Collection[int],
     save_snapshot: SaveSnapshot,
     nearest: tuple[int, Mapping[str, Any]] | None = None,
-    between_steps: BetweenSteps = lambda training: False,
+    between_steps: BetweenSteps = never_stop,
 ) -> bool:
     """Walk a finished trunk's trajectory again, to the last of some rewind points that joined the grid later.
 
@@ -97,9 +98,9 @@ def replay_snapshots(
     def stop_at_last(current: Training) -> bool:
         return between_steps(current) or current.progress.step >= last
 
-    ending = training.run(_keeping_snapshots(snapshot_steps, save_snapshot, stop_at_last))
+    ending = train(training, _keeping_snapshots(snapshot_steps, save_snapshot, stop_at_last))
     reached = training.progress.step
-    if ending == "diverged" and reached < last:
+    if ending is Ending.DIVERGED and reached < last:
         raise TrainingError(
             f"seed {seed} diverges by step {reached}, before the rewind point at step {last}; "
             f"lower train.optimizer.lr or lengthen train.schedule.warmup"
@@ -110,7 +111,7 @@ def replay_snapshots(
 def dense_training(context: TrainingContext, seed: int, start: int = 0) -> Training:
     """A dense run before its first step, or with the step count of a later one and weights yet to be restored."""
     model = context.build(seed)
-    lasso = GroupLasso.of(model, context.input_shape, context.group_lasso)
+    lasso = GroupLasso.of(model, context.input_shape, context.train.group_lasso)
     return Training(
         model, context.training_data(seed), context.train, seed=seed, start_step=start, lasso=lasso
     )

@@ -18,7 +18,7 @@ from lthsweep.pruning.prunable import prunable_weights
 from lthsweep.pruning.registry import AT_INITIALIZATION, WHOLE_FILTERS
 from lthsweep.pruning.shuffle import shuffled
 from lthsweep.randomness import stream
-from lthsweep.training.loop import TrainingData
+from lthsweep.training.training import TrainingData
 
 __all__ = ["mask_of"]
 

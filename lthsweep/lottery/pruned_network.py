@@ -50,7 +50,7 @@ class MaskedNetwork:
 
     def lasso(self) -> GroupLasso | None:
         """The recipe's penalty over the filters."""
-        return GroupLasso.of(self.full, self.context.input_shape, self.context.group_lasso, self.masks)
+        return GroupLasso.of(self.full, self.context.input_shape, self.context.train.group_lasso, self.masks)
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Take the weights of a full network, what is pruned at zero."""
@@ -93,7 +93,7 @@ class SmallNetwork:
 
     def lasso(self) -> GroupLasso | None:
         """The recipe's penalty over the filters that are left."""
-        strength = self.context.group_lasso
+        strength = self.context.train.group_lasso
         return GroupLasso(self.model, self.families, strength, kept=self.kept) if strength else None
 
     def load(self, state: Mapping[str, Tensor]) -> None:

@@ -16,8 +16,8 @@ from lthsweep.plan.run import PruneStep
 from lthsweep.pruning.layers import LayerRow, layer_rows
 from lthsweep.pruning.masks import dense_masks
 from lthsweep.training.evaluation import evaluate
-from lthsweep.training.loop import Ending, Training
 from lthsweep.training.progress import CurveRow
+from lthsweep.training.training import Ending, Training
 
 __all__ = [
     "Checkpoint",
@@ -140,7 +140,7 @@ def score_without_retraining(
     context: TrainingContext, model: torch.nn.Module, validation: Callable[[], Any]
 ) -> dict[str, float]:
     """Scores of a network that was pruned and not trained since."""
-    held_out = evaluate(model, validation(), precision=str(context.train["precision"]))
+    held_out = evaluate(model, validation(), precision=context.train.precision)
     test, _ = context.score_test(model)
     return {
         "pruned_val_accuracy": held_out.accuracy,

@@ -30,10 +30,9 @@ from lthsweep.pruning.audit import audit, optimizer_momenta
 from lthsweep.pruning.filters import largest_filter
 from lthsweep.pruning.masks import Masks
 from lthsweep.pruning.prunable import prunable_weights
-from lthsweep.training.fused import compatibility
-from lthsweep.training.loop import Ending, Training, TrainingData
+from lthsweep.training.loop import BetweenSteps, never_stop, train
 from lthsweep.training.optimizers import restore_optimizer
-from lthsweep.training.schedule import learning_rate_factor
+from lthsweep.training.training import Ending, Training, TrainingData
 
 __all__ = [
     "Parent",
@@ -43,6 +42,7 @@ __all__ = [
     "prepare_ticket",
     "prunable_of",
     "reason_not_fusible",
+    "retrain_ticket",
 ]
 
 
@@ -126,9 +126,9 @@ def prepare_ticket(
     model = context.build(seed)
     data = data or context.training_data(seed)
     start_step = step.point.step(data.train.steps)
-    if start_step >= context.epochs * data.train.steps:
+    if start_step >= context.train.epochs * data.train.steps:
         raise TrainingError(
-            f"rewind point {step.point} is step {start_step} of {context.epochs * data.train.steps}: "
+            f"rewind point {step.point} is step {start_step} of {context.train.epochs * data.train.steps}: "
             f"nothing would be left to train; choose an earlier grid.rewind_epoch"
         )
 
@@ -152,7 +152,9 @@ def prepare_ticket(
         seed=seed,
         start_step=start_step,
         masks=network.held,
-        learning_rate=_last_rate(context, data.train.steps) if starting_point.last_rate else None,
+        learning_rate=context.train.last_learning_rate(data.train.steps)
+        if starting_point.last_rate
+        else None,
         lasso=network.lasso(),
     )
     if starting_point.optimizer:
@@ -183,11 +185,19 @@ def prepare_ticket(
     )
 
 
+def retrain_ticket(prepared: PreparedTicket, between_steps: BetweenSteps = never_stop) -> Result | None:
+    """Train a ticket to its end and measure it; None if `between_steps` stopped it."""
+    ending = train(prepared.training, between_steps)
+    return None if ending is Ending.STOPPED else conclude_ticket(prepared, ending)
+
+
 def reason_not_fusible(prepared: PreparedTicket) -> str | None:
     """Why this ticket cannot be trained as one with others; None if it can."""
     if isinstance(prepared.network, SmallNetwork):
         return "whole filters are gone from its network, which has a shape of its own"
-    return compatibility.reason_not_fusible(prepared.training)
+    from lthsweep.training.fused import trial  # not imported by a run that is trained alone
+
+    return trial.reason_not_fusible(prepared.training)
 
 
 def conclude_ticket(prepared: PreparedTicket, ending: Ending) -> Result:
@@ -199,7 +209,7 @@ def conclude_ticket(prepared: PreparedTicket, ending: Ending) -> Result:
         prepared.masks,
     )
     parent, prunable = prepared.parent, prepared.prunable
-    if ending == "diverged":
+    if ending is Ending.DIVERGED:
         clear_pruned(training, network.held)  # zero times NaN is NaN
     network.finish()
     full = network.full if network.full is not network.model else None
@@ -231,16 +241,6 @@ def conclude_ticket(prepared: PreparedTicket, ending: Ending) -> Result:
         miss=_half_of_a_filter(network, prunable),
     )
     return conclude(training, ending, metrics, masks, prunable, found.to_dict(), full)
-
-
-def _last_rate(context: TrainingContext, steps_per_epoch: int) -> float:
-    factor = learning_rate_factor(
-        context.train["schedule"],
-        context.epochs * steps_per_epoch - 1,
-        steps_per_epoch=steps_per_epoch,
-        epochs=context.epochs,
-    )
-    return float(context.train["optimizer"]["lr"]) * factor
 
 
 def clear_pruned(training: Training, masks: Mapping[str, torch.Tensor]) -> None:

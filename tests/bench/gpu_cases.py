@@ -26,7 +26,8 @@ from lthsweep.data.pack import open_packed
 from lthsweep.data.packfile import Packed, channel_moments
 from lthsweep.models.build import build_model
 from lthsweep.pruning.prunable import prunable_weights
-from lthsweep.training.loop import Training, TrainingData
+from lthsweep.training.options import TrainOptions
+from lthsweep.training.training import Training, TrainingData
 
 SPARSITY = 0.8
 
@@ -153,7 +154,7 @@ class Rig:
             "schedule": {"name": "constant", "warmup": 0.0},
         }
         return [
-            Training(model, self._data, options, seed=0, masks=_masks(model, number))
+            Training(model, self._data, TrainOptions.of(options), seed=0, masks=_masks(model, number))
             for number, model in enumerate(models[:width])
         ]
 
