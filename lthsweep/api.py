@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lthsweep.errors import SpecError
-from lthsweep.plan.grid import expand
+from lthsweep.plan.expand import expand
 from lthsweep.reduce.merge import current, merge
 from lthsweep.reduce.table import Table, TableFile
 from lthsweep.spec import load_spec

@@ -12,10 +12,10 @@ import typer
 from lthsweep.data.at_hand import packed_samples, what_is_missing
 from lthsweep.data.registry import DATASETS
 from lthsweep.errors import SpecError
-from lthsweep.plan.grid import expand
-from lthsweep.plan.lengths import check_lengths
+from lthsweep.plan.expand import expand
 from lthsweep.plan.rewind import RewindPoint
 from lthsweep.plan.run import Plan, Recipe
+from lthsweep.plan.steps import check_lengths
 from lthsweep.spec import Spec, load_spec
 from lthsweep.store.layout import SweepDir
 

@@ -25,8 +25,8 @@ from lthsweep.lottery.context import Arrays, TrainingContext
 from lthsweep.lottery.dense import replay_snapshots, train_dense
 from lthsweep.lottery.result import Result
 from lthsweep.lottery.ticket import retrain_ticket
+from lthsweep.pruning.counts import kept_by_rates
 from lthsweep.pruning.prunable import prunable_weights
-from lthsweep.pruning.rates import kept_by_rates
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.record import read_summary
 from lthsweep.store.weights import load_arrays, save_arrays
@@ -126,7 +126,7 @@ def _train_in_time(
             task.seed,
             step,
             snapshot=inputs.snapshot(trunk, step.point),
-            dense_val_accuracy=float(trunk.metrics["val_accuracy"]),
+            dense_val_accuracy=trunk.measured.val_accuracy,
             resume=load_checkpoint(checkpoint),
             between_steps=watch,
             save=watch.save,

@@ -64,14 +64,14 @@ class Inputs:
             lambda: Parent(
                 weights=unpack_sparse(packed, record.masks),
                 masks=dict(record.masks),
-                val_accuracy=float(record.metrics["val_accuracy"]),
-                test_accuracy=float(record.metrics["test_accuracy"]),
+                val_accuracy=record.measured.val_accuracy,
+                test_accuracy=record.measured.test_accuracy,
             ),
         )
 
     def snapshot(self, trunk: Record, point: RewindPoint) -> Arrays:
         """The trunk at a rewind point. One that was made later, for a grown grid, has no hash in the record."""
-        path = self.sweep.snapshot(trunk.key, point.step(int(trunk.metrics["steps_per_epoch"])))
+        path = self.sweep.snapshot(trunk.key, point.step(int(trunk.measured.steps_per_epoch)))
         return self._load(path, trunk.weights.get(path.name))
 
     def _load(self, path: Path, sha256: str | None) -> Arrays:

@@ -41,4 +41,4 @@ class Outcome:
     def of(cls, result: Result) -> Outcome:
         """That of a training that came to its end."""
         seconds = median(row.seconds for row in result.curves)
-        return cls(result.ending, seconds, result.metrics["test_accuracy"])
+        return cls(result.ending, seconds, result.metrics.test_accuracy)

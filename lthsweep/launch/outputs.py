@@ -6,7 +6,7 @@ import hashlib
 import time
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 
@@ -57,12 +57,13 @@ def store_result(
         weights |= _snapshot_hashes(sweep, task)
     dense_bytes = sum(array.nbytes for array in result.weights.values())
     mask_bytes = sum(len(zlib.compress(np.packbits(mask).tobytes())) for mask in result.masks.values())
-    metrics = dict(result.metrics) | {
-        "bytes_dense": dense_bytes,
-        "bytes_sparse": path.stat().st_size + mask_bytes if result.masks else dense_bytes,
-        "bytes_model": packed_size(result.weights if result.shrunk is None else result.shrunk),
-        "seconds_wall": (time.time() - started) / (1 + len(fused_with)),
-    }
+    metrics = replace(
+        result.metrics,
+        bytes_dense=dense_bytes,
+        bytes_sparse=path.stat().st_size + mask_bytes if result.masks else dense_bytes,
+        bytes_model=packed_size(result.weights if result.shrunk is None else result.shrunk),
+        seconds_wall=(time.time() - started) / (1 + len(fused_with)),
+    )
     record = Record(
         key=task.key,
         kind=task.kind,  # type: ignore[arg-type]
@@ -76,7 +77,7 @@ def store_result(
             "parent": task.parent,
         },
         outcome="finished" if result.ending == "finished" else "diverged",
-        metrics=metrics,
+        metrics=metrics.to_dict(),
         curves=curve_table(asdict(row) for row in result.curves),
         layers=layer_table(
             [row.name for row in result.layers],

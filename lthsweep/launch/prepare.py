@@ -47,10 +47,9 @@ def prepared_of(
         material,
         task.seed,
         step,
-        level=task.level,
         parent=inputs.parent(parent),
         snapshot=inputs.snapshot(trunk, step.point) if step.returns_weights else None,
-        dense_val_accuracy=float(trunk.metrics["val_accuracy"]),
+        dense_val_accuracy=trunk.measured.val_accuracy,
         resume=load_checkpoint(sweep.checkpoint(task.key)),
         data=data,
     )

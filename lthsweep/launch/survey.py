@@ -12,7 +12,7 @@ from typing import Literal
 
 from lthsweep.errors import StoreError
 from lthsweep.launch.task import STALE_SECONDS
-from lthsweep.plan.cost import recipe_id
+from lthsweep.plan.estimate import recipe_id
 from lthsweep.plan.run import Plan
 from lthsweep.store import claims, commit, failures, progress
 from lthsweep.store.layout import SweepDir
@@ -116,7 +116,7 @@ def missing_snapshots(plan: Plan, sweep: SweepDir, states: Mapping[str, RunState
     points = plan.rewind_points()
     walks = {}
     for key in needed:
-        steps_per_epoch = int(read_summary(sweep.record(key)).metrics["steps_per_epoch"])
+        steps_per_epoch = int(read_summary(sweep.record(key)).measured.steps_per_epoch)
         there = sweep.snapshot_steps(key)
         missing = [step for point in points[key] if (step := point.step(steps_per_epoch)) not in there]
         if missing:

@@ -1,7 +1,7 @@
 """A ticket within a given time: one epoch is profiled, the rounds are planned, and the plan follows reality.
 
 1. Initialize, train one epoch and measure it, with its evaluation, a pruning and a checkpoint. It counts as training.
-2. Plan: how many rounds fit, and the rate p = 1 − (1 − S)^(1/n) at which each prunes (`lthsweep.plan.budget`).
+2. Plan: how many rounds fit, and the rate p = 1 − (1 − S)^(1/n) at which each prunes (`lthsweep.plan.rounds`).
 3. In each round train, prune p of what is left, reset the survivors to where the trunk was at the rewind point.
 4. Train the ticket.
 
@@ -26,19 +26,18 @@ from lthsweep.lottery.budget_round import BudgetRound
 from lthsweep.lottery.budget_state import BudgetState
 from lthsweep.lottery.context import Arrays, TrainingContext, to_arrays, to_tensors
 from lthsweep.lottery.mask import mask_of
-from lthsweep.lottery.pruned_network import MaskedNetwork
+from lthsweep.lottery.pruned_network import MaskedNetwork, clear_pruned
 from lthsweep.lottery.result import (
     Checkpoint,
     Result,
-    amounts_of,
     conclude,
     measure,
     score_without_retraining,
 )
 from lthsweep.lottery.starting_point import StartingPoint, starting_point_of
-from lthsweep.lottery.ticket import clear_pruned, prunable_of
-from lthsweep.plan.budget import Costs, next_sparsity
-from lthsweep.plan.run import PruneStep
+from lthsweep.lottery.ticket import prunable_of
+from lthsweep.plan.prune_step import PruneStep
+from lthsweep.plan.rounds import BudgetCosts, next_sparsity
 from lthsweep.pruning.audit import audit, optimizer_momenta
 from lthsweep.pruning.masks import Masks
 from lthsweep.pruning.prunable import prunable_weights
@@ -215,15 +214,16 @@ class _BudgetRun:
         )
         before = budget_state.rounds[-2]["val_accuracy"]
         spent = self._now()
-        metrics |= budget_state.pruned | amounts_of(self._step, budget_state.made, metrics)
-        metrics |= {
-            "before_val_accuracy": math.nan if before is None else before,
-            "epochs_trained": budget_state.epochs_before,
-            "rounds": budget_state.made,
-            "seconds_budget": self._budget.seconds,
-            "seconds_predicted": budget_state.predicted,
-            "seconds_spent": spent,
-        }
+        metrics = replace(
+            metrics,
+            **budget_state.pruned,
+            before_val_accuracy=math.nan if before is None else before,
+            epochs_trained=budget_state.epochs_before,
+            rounds=budget_state.made,
+            seconds_budget=self._budget.seconds,
+            seconds_predicted=budget_state.predicted,
+            seconds_spent=spent,
+        )
         result = conclude(training, ending, metrics, masks, prunable, found.to_dict())
         return replace(result, notes={"budget": budget_state.account(self._budget.seconds, spent)})
 
@@ -268,8 +268,9 @@ class _BudgetRun:
             context=self._context,
             data=self._data,
             seed=self._seed,
-            prunable=prunable_weights(self._round.model, self._step.exclude),
-            parent=to_arrays(self._round.masks),
+            network=self._round.model,
+            masks=to_arrays(self._round.masks),
+            snapshot=self._snapshot,
         )
 
     def _score_pruned(self, model: nn.Module, masks: Masks) -> float:
@@ -283,7 +284,7 @@ class _BudgetRun:
         self.budget_state.score = 0.0
         return self._now() - begun
 
-    def _measure(self, epoch: float) -> Costs:
+    def _measure(self, epoch: float) -> BudgetCosts:
         """Measure what else there will be: a pruning, a checkpoint, and scores by those on validation images."""
         begun = self._now()
         self._mask(self._target)
@@ -293,7 +294,7 @@ class _BudgetRun:
         test = per_image * len(self._context.packed.test_labels)
         begun = self._now()
         self._save(self._round)
-        return Costs(epoch, prune, score=self._evaluation + test, finish=2 * test + self._now() - begun)
+        return BudgetCosts(epoch, prune, score=self._evaluation + test, finish=2 * test + self._now() - begun)
 
     def _timed(self, batches: Iterator[Any]) -> Iterator[Any]:
         """A pass over the validation images that tells how long it took, with what was done between the batches."""

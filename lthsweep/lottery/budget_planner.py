@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 
 from lthsweep.lottery.budget_round import BudgetRound
 from lthsweep.lottery.budget_state import BudgetState
-from lthsweep.plan.budget import Budget, Costs, Rounds, Standing, plan_rounds
+from lthsweep.plan.rounds import Budget, BudgetCosts, BudgetProgress, RoundPlan, plan_rounds
 
 __all__ = ["BudgetPlanner"]
 
@@ -35,7 +35,7 @@ class BudgetPlanner:
         *,
         state: BudgetState,
         now: Callable[[], float],
-        measure: Callable[[float], Costs],
+        measure: Callable[[float], BudgetCosts],
     ) -> None:
         self._budget, self._target, self._full = budget, target, full
         self._budget_state, self._now, self._measure = state, now, measure
@@ -72,18 +72,15 @@ class BudgetPlanner:
             }
         )
 
-    def before_pruning(self) -> Rounds:
+    def before_pruning(self) -> RoundPlan:
         """The plan between two rounds, of which the pruning to be made now is the first."""
         state = self._budget_state
-        plan = self._planned(Standing(self._now(), state.sparsity, state.made))
-        if state.ahead and (plan.prunings, plan.epochs) != (
-            state.ahead.prunings,
-            state.ahead.epochs,
-        ):
+        plan = self._planned(BudgetProgress(self._now(), state.sparsity, state.made))
+        if state.ahead and (plan.prunings, plan.epochs) != (state.ahead.prunings, state.ahead.epochs):
             state.replanned += 1
         return plan
 
-    def pruned(self, plan: Rounds, sparsity: float) -> None:
+    def pruned(self, plan: RoundPlan, sparsity: float) -> None:
         """Note that the first pruning of a plan was made; the round after it becomes the one under way."""
         state = self._budget_state
         state.made, state.sparsity, state.rate = (
@@ -112,7 +109,7 @@ class BudgetPlanner:
         """Make the plan anew; whether it has no more epochs for this round."""
         state, done = self._budget_state, len(training.progress.curves)
         first = state.predicted is None
-        standing = Standing(self._now(), state.sparsity, state.made, done, training.length)
+        standing = BudgetProgress(self._now(), state.sparsity, state.made, done, training.length)
         plan = self._planned(standing, may_refuse=first)
         if first:
             state.predicted, state.planned, state.profile = (
@@ -128,7 +125,7 @@ class BudgetPlanner:
         training.end_after(plan.current)
         return False
 
-    def _planned(self, standing: Standing, *, may_refuse: bool = False) -> Rounds:
+    def _planned(self, standing: BudgetProgress, *, may_refuse: bool = False) -> RoundPlan:
         costs = self._budget_state.costs
         return plan_rounds(self._budget, self._target, standing, costs, self._full, may_refuse=may_refuse)
 
@@ -153,8 +150,8 @@ class BudgetPlanner:
 
     def _refuse(self, training: BudgetRound, epoch: float) -> None:
         """With not even one epoch done the time is over: say so now, by what that epoch would have taken."""
-        profiled = Standing(epoch, done=1, length=training.length)
-        plan_rounds(self._budget, self._target, profiled, Costs(epoch), self._full, may_refuse=True)
+        profiled = BudgetProgress(epoch, done=1, length=training.length)
+        plan_rounds(self._budget, self._target, profiled, BudgetCosts(epoch), self._full, may_refuse=True)
 
     def _epoch_at_this_speed(self, training: BudgetRound) -> float:
         """Seconds of a whole epoch, by the steps since the last one that was counted."""
@@ -162,5 +159,5 @@ class BudgetPlanner:
         return (self._now() - self._budget_state.epoch_began) * training.steps_per_epoch / max(1, steps)
 
 
-def _differ(plan: Rounds, other: Rounds) -> bool:
+def _differ(plan: RoundPlan, other: RoundPlan) -> bool:
     return (plan.current, plan.prunings, plan.epochs) != (other.current, other.prunings, other.epochs)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from lthsweep.lottery.budget_state import BudgetState
+from lthsweep.pruning.masks import Masks
 from lthsweep.training.group_lasso import GroupLasso
 from lthsweep.training.options import TrainOptions
 from lthsweep.training.schedule import ScheduleStretch
@@ -35,7 +36,7 @@ class BudgetRound(Training):
         *,
         seed: int,
         start_step: int,
-        masks: Mapping[str, torch.Tensor],
+        masks: Masks,
         lasso: GroupLasso | None,
         budget_state: BudgetState,
         now: Callable[[], float],

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lthsweep.plan.controls import TICKET
+from lthsweep.plan.prune_step import TICKET
 from lthsweep.reduce.columns import Column, compound, text_array
 from lthsweep.reduce.facts import Facts, FailureFacts
 from lthsweep.reduce.runs import CONTROL_AXIS, axis_names
@@ -63,7 +63,7 @@ def control_rows(
     n, tickets, controls, gaps, findings, remaining = [], [], [], [], [], []
     for pairs in points.values():
         done = sorted(
-            (facts[ticket.key].metric("test_accuracy"), facts[control.key].metric("test_accuracy"))
+            (facts[ticket.key].metrics.test_accuracy, facts[control.key].metrics.test_accuracy)
             for ticket, control in pairs
             if states[ticket.key] == states[control.key] == "done"
         )

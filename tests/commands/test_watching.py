@@ -14,7 +14,7 @@ import pytest
 from lthsweep.launch.slurm.cluster.queue import Element
 from lthsweep.launch.slurm.halt import halt
 from lthsweep.launch.slurm.journal import Submission, note_id, open_journal, publish_intent
-from lthsweep.plan.grid import expand
+from lthsweep.plan.expand import expand
 from lthsweep.spec import dump_spec, load_spec
 from lthsweep.store import claims, failures, plainjson, progress
 from lthsweep.store.layout import SweepDir

@@ -11,7 +11,7 @@ from lthsweep.data.pack import Packed
 from lthsweep.lottery.budget import train_budget
 from lthsweep.lottery.context import TrainingContext
 from lthsweep.lottery.result import Result
-from lthsweep.plan.budget import Budget
+from lthsweep.plan.rounds import Budget
 from lthsweep.training.training import TrainingData
 from tests.lottery.cases import SEED, STEPS, context_of, prune_step, trunk_of
 
@@ -118,7 +118,7 @@ def on(
         SEED,
         replace(step, budget=Budget(seconds, min_round_epochs, max_rounds)),
         snapshot=trunk.snapshots[step.point.step(STEPS)],
-        dense_val_accuracy=trunk.result.metrics["val_accuracy"],
+        dense_val_accuracy=trunk.result.metrics.val_accuracy,
         save=machine.save,
         clock=machine.clock,
         **options,

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from lthsweep.plan.grid import expand
+from lthsweep.plan.expand import expand
 from lthsweep.reduce.facts import facts_of
 from lthsweep.spec.load import spec_of
 from lthsweep.store.record import Record, curve_table, decode, encode, layer_table
@@ -56,7 +56,7 @@ def make_record(
         "macs_dense": 1000,
         "macs_remaining": sum(remaining),
         "seconds_train": 12.5,
-        "sparsity": 1 - sum(remaining) / sum(SIZES),
+        "sparsity_achieved": 1 - sum(remaining) / sum(SIZES),
         "steps_to_dense": -1,
         **metrics,
     }
