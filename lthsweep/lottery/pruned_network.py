@@ -55,7 +55,9 @@ class MaskedNetwork:
 
     def lasso(self) -> GroupLasso | None:
         """The penalty of the recipe over the filters."""
-        return GroupLasso.of(self.full, self.context.input_shape, self.context.train.group_lasso, self.masks)
+        return GroupLasso.of(
+            self.full, self.context.input_shape, self.context.train.group_lasso, self.masks
+        )
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Load the weights of a full network, with zeros for pruned weights."""
@@ -150,7 +152,9 @@ class SmallNetwork:
 PrunedNetwork = MaskedNetwork | SmallNetwork
 
 
-def pruned_network_of(method: str, model: nn.Module, masks: Masks, context: TrainingContext) -> PrunedNetwork:
+def pruned_network_of(
+    method: str, model: nn.Module, masks: Masks, context: TrainingContext
+) -> PrunedNetwork:
     """The network that a ticket of a pruning method trains.
 
     Args:

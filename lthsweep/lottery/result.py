@@ -48,8 +48,8 @@ class Result:
         masks: parameter name → bool array, True where kept; empty for a dense run.
         audit: the checks of docs/protocol.md with their outcome.
         weights: the final state of the model, by the names of its `state_dict`.
-        notes: what else is to be known of how it came about, plain values for the provenance.
-        shrunk: that of the smaller network that was trained in its place; None if there was none.
+        notes: additional plain values for the provenance.
+        shrunk: final state of the physically smaller network, if that was trained; else None.
     """
 
     ending: Ending

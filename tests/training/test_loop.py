@@ -332,7 +332,7 @@ def test_it_does_not_matter_when_sums_are_read(packed, monkeypatch):
     late, early = (Training(perceptron(), data_of(packed), train_options("sgd"), seed=0) for _ in range(2))
 
     train(late)
-    monkeypatch.setattr("lthsweep.training.sums._MOST_UNREAD", 2)
+    monkeypatch.setattr("lthsweep.training.sums._MOST_LOSSES", 2)
     train(early)
 
     assert_same_state(state_of(late), state_of(early))

@@ -419,13 +419,13 @@ def test_optimizers_that_counted_different_steps_are_refused(packed):
     train(first, lambda current: current.progress.step == 2)
     other.progress.step = 2
 
-    with pytest.raises(TrainingError, match="what their optimizers remember"):
+    with pytest.raises(TrainingError, match="optimizer state"):
         train_ensemble([first, other], going_on(first, other))
 
 
 def test_no_training_is_no_bundle():
     """There is nobody to speak for all."""
-    with pytest.raises(TrainingError, match="give one at least"):
+    with pytest.raises(TrainingError, match="at least one training"):
         Ensemble([])
 
 
