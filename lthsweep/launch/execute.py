@@ -24,7 +24,7 @@ from lthsweep.lottery.budget import train_budget
 from lthsweep.lottery.context import Arrays, TrainingContext
 from lthsweep.lottery.dense import replay_snapshots, train_dense
 from lthsweep.lottery.result import Result
-from lthsweep.lottery.ticket import conclude_ticket
+from lthsweep.lottery.ticket import retrain_ticket
 from lthsweep.pruning.counts import kept_by_rates
 from lthsweep.pruning.prunable import prunable_weights
 from lthsweep.store.layout import SweepDir
@@ -111,9 +111,7 @@ def _train_descendant(
 ) -> Result | None:
     if task.prune_step.budget is not None:
         return _train_in_time(task, sweep, material, inputs, watch)
-    prepared = prepared_of(task, sweep, material, inputs)
-    ending = prepared.training.run(watch)
-    return None if ending == "stopped" else conclude_ticket(prepared, ending)
+    return retrain_ticket(prepared_of(task, sweep, material, inputs), watch)
 
 
 def _train_in_time(
@@ -161,7 +159,7 @@ def _walk_again(
 
 def _snapshot_steps(task: Task, material: TrainingContext) -> list[int]:
     training, _ = material.split()
-    length = steps_per_epoch(len(training), int(material.train["batch_size"]))
+    length = steps_per_epoch(len(training), material.train.batch_size)
     return sorted({point.step(length) for point in task.snapshot_points})
 
 

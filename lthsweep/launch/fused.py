@@ -29,9 +29,8 @@ from lthsweep.launch.watch import Watch
 from lthsweep.lottery.context import TrainingContext
 from lthsweep.lottery.ticket import PreparedTicket, conclude_ticket, reason_not_fusible
 from lthsweep.store.layout import SweepDir
-from lthsweep.training.epochs import Ending
-from lthsweep.training.fused.ensemble import train_ensemble
-from lthsweep.training.fused.width import measured_width
+from lthsweep.training.loop import train as train_steps
+from lthsweep.training.training import Ending
 
 __all__ = ["Told", "train"]
 
@@ -109,7 +108,7 @@ def _train_several(tasks: Sequence[Task], sweep: SweepDir, device: torch.device,
     for member, ending in zip(members, _endings(members), strict=True):
         task, training = member.task, member.prepared.training
         # To measure and store many takes a while, in which somebody may ask to stop.
-        if ending == "stopped" or (ending == "finished" and member.watch(training)):
+        if ending is Ending.STOPPED or (ending is Ending.FINISHED and member.watch(training)):
             told.end(task.key, Outcome("stopped"))
             continue
         try:
@@ -180,6 +179,8 @@ def _width(member: _Member, stop: Callable[[], bool]) -> tuple[int | None, str]:
         return 1, f"cannot be trained as one with others: {why}"
     if not member.task.measure_width:
         return None, ""
+    from lthsweep.training.fused.width import measured_width
+
     width = measured_width(member.prepared.training, MOST_AT_ONCE, stop)
     return width, f"{width} such runs at a time were found to pay"
 
@@ -188,5 +189,7 @@ def _endings(members: Sequence[_Member]) -> Sequence[Ending]:
     trainings = [member.prepared.training for member in members]
     watches = [member.watch for member in members]
     if len(members) == 1:
-        return [trainings[0].run(watches[0])]
+        return [train_steps(trainings[0], watches[0])]
+    from lthsweep.training.fused.ensemble import train_ensemble
+
     return train_ensemble(trainings, watches)

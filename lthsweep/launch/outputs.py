@@ -88,7 +88,7 @@ def store_result(
         provenance=provenance(
             material.device,
             attempt=task.attempt,
-            precision=str(material.train["precision"]),
+            precision=material.train.precision,
             started=started,
             data_fingerprint=material.packed.fingerprint,
             weights_read=weights_read,

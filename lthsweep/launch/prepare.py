@@ -14,7 +14,7 @@ from lthsweep.lottery.context import TrainingContext
 from lthsweep.lottery.ticket import PreparedTicket, prepare_ticket
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.record import Record
-from lthsweep.training.loop import TrainingData
+from lthsweep.training.training import TrainingData
 
 __all__ = ["ancestors_of", "material_of", "prepared_of"]
 
@@ -22,7 +22,7 @@ __all__ = ["ancestors_of", "material_of", "prepared_of"]
 def material_of(task: Task, device: torch.device) -> TrainingContext:
     """Data and model of a task's recipe on a device."""
     cache = None if task.cache is None else Path(task.cache)
-    return TrainingContext(**task.recipe, packed=open_packed(task.recipe["data"], cache=cache), device=device)
+    return TrainingContext.of(task.recipe, open_packed(task.recipe["data"], cache=cache), device)
 
 
 def prepared_of(

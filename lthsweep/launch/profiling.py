@@ -8,7 +8,8 @@ from lthsweep.errors import TrainingError
 from lthsweep.lottery.context import TrainingContext
 from lthsweep.lottery.dense import dense_training
 from lthsweep.training.devices import synchronize
-from lthsweep.training.loop import Training
+from lthsweep.training.loop import train
+from lthsweep.training.training import Ending, Training
 
 __all__ = ["profile"]
 
@@ -34,7 +35,7 @@ def profile(material: TrainingContext, seed: int, seconds: float = 5.0) -> float
             marks.append((step, _now(material)))
         return over
 
-    if training.run(watch) == "diverged":  # before there was anything to time
+    if train(training, watch) is Ending.DIVERGED:  # before there was anything to time
         raise TrainingError("the first epoch diverged (loss not finite); lower train.optimizer.lr")
     (first, started), (end, ended) = marks
     per_step = (ended - started) / (end - first)

@@ -1,30 +1,123 @@
-"""The time of a budget run: who keeps its accounts, plans anew after every epoch, and says when a round has to end."""
+"""The time of a budget run: its measurements, its plan, and when a round has to end."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import asdict, replace
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
-from lthsweep.lottery.budget_round import BudgetRound
-from lthsweep.lottery.budget_state import BudgetState
 from lthsweep.plan.rounds import Budget, BudgetCosts, BudgetProgress, RoundPlan, plan_rounds
+from lthsweep.training.progress import CurveRow
+from lthsweep.training.schedule import ScheduleStretch
 
-__all__ = ["BudgetPlanner"]
+__all__ = ["BudgetPlanner", "BudgetState"]
 
 _EPSILON = 1e-9
 
+_LATEST = 3
+"""An epoch is expected to take the median of this many: a single slow epoch does not predict the next."""
+
+
+@dataclass
+class BudgetState:
+    """What a checkpoint of a budget run contains in addition to its training.
+
+    Times are seconds of the run's own clock, which stands still between two attempts.
+
+    Attributes:
+        spent: time of the checkpoint.
+        made: number of prunings so far.
+        sparsity, rate: sparsity of the current round, and the share of the weights that the last pruning removed.
+        began: start of the current round.
+        counted: epochs of the current round that are in `epochs`.
+        epoch_began, epoch_step: time and step at which the current epoch began.
+        epochs: seconds of the latest epochs.
+        prune, score, finish: see `BudgetCosts`.
+        profile: all costs as measured after the first epoch.
+        predicted: end of the run by the first plan; None before it.
+        planned: number of prunings of the first plan.
+        replanned: how often a later plan differed from the one before.
+        plan: current plan.
+        stretch: of the current round.
+        rounds: completed rounds: epochs, rate, sparsity, seconds, val_accuracy.
+        pruned: scores after the last pruning, before retraining.
+        left: parameter name → weights left before the last pruning; empty for all of them.
+    """
+
+    spent: float = 0.0
+    made: int = 0
+    sparsity: float = 0.0
+    rate: float = 0.0
+    began: float = 0.0
+    counted: int = 0
+    epoch_began: float = 0.0
+    epoch_step: int = 0
+    epochs: list[float] = field(default_factory=list)
+    prune: float = 0.0
+    score: float = 0.0
+    finish: float = 0.0
+    profile: dict[str, float] = field(default_factory=dict)
+    predicted: float | None = None
+    planned: int = 0
+    replanned: int = 0
+    plan: RoundPlan | None = None
+    stretch: ScheduleStretch | None = None
+    rounds: list[dict[str, float | None]] = field(default_factory=list)
+    pruned: dict[str, float] = field(default_factory=dict)
+    left: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def costs(self) -> BudgetCosts:
+        """The costs measured so far; at least one epoch must be complete."""
+        return BudgetCosts(statistics.median(self.epochs[-_LATEST:]), self.prune, self.score, self.finish)
+
+    @property
+    def epochs_before(self) -> float:
+        """Epochs of the completed rounds."""
+        return sum(float(one["epochs"] or 0) for one in self.rounds)
+
+    def account(self, seconds: float, spent: float) -> dict[str, Any]:
+        """How the time was used, for the record.
+
+        Args:
+            seconds: the budget.
+            spent: seconds from the start of the run to its end.
+        """
+        return {
+            "seconds": seconds,
+            "predicted": self.predicted,
+            "spent": spent,
+            "rounds_planned": self.planned,
+            "replanned": self.replanned,
+            "profile": self.profile,
+            "rounds": self.rounds,
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> BudgetState:
+        """The state from what `to_dict` returned."""
+        made = cls(**values)
+        made.plan = RoundPlan(**values["plan"]) if values["plan"] else None
+        made.stretch = ScheduleStretch(**values["stretch"]) if values["stretch"] else None
+        return made
+
 
 class BudgetPlanner:
-    """Knows the time and the plan of a run, and nothing of its network.
+    """Plans the rounds of a run by its clock; knows nothing of its network.
 
     Args:
         budget: of the run.
-        target: the sparsity to reach.
+        target: sparsity to reach.
         full: epochs of a whole round after a pruning.
         state: of the run.
-        now: seconds that the run has spent.
-        measure: the costs of all there will be, for an epoch of so many seconds; called once, after the first epoch.
+        now: returns the seconds that the run has spent.
+        measure: returns all costs, given the seconds of an epoch; called once, after the first epoch.
     """
 
     def __init__(
@@ -38,33 +131,22 @@ class BudgetPlanner:
         measure: Callable[[float], BudgetCosts],
     ) -> None:
         self._budget, self._target, self._full = budget, target, full
-        self._budget_state, self._now, self._measure = state, now, measure
+        self._state, self._now, self._measure = state, now, measure
 
-    def begin(self, training: BudgetRound) -> None:
-        """Note that the time of a new round begins now."""
-        state = self._budget_state
+    def begin_round(self, step: int) -> None:
+        """Start the clock of a new round, which begins at this step."""
+        state = self._state
         state.stretch, state.counted = None, 0
         state.began = state.epoch_began = self._now()
-        state.epoch_step = training.start_step
+        state.epoch_step = step
 
-    def ends(self, training: BudgetRound) -> bool:
-        """Keep the accounts between two steps, and say whether the round has to end here.
-
-        Raises:
-            BudgetError: if the time turns out to be too short for any ticket.
-        """
-        if len(training.progress.curves) > self._budget_state.counted:
-            self._count_epoch(training)
-            return self._plan(training)
-        return self._is_late(training)
-
-    def close(self, training: BudgetRound) -> None:
-        """Note what the round was, now that it is over."""
-        state, progress = self._budget_state, training.progress
-        accuracy = progress.curves[-1].val_accuracy if progress.curves else math.nan
+    def end_round(self, epochs: float, curves: Sequence[CurveRow]) -> None:
+        """Record a completed round."""
+        state = self._state
+        accuracy = curves[-1].val_accuracy if curves else math.nan
         state.rounds.append(
             {
-                "epochs": training.epochs_done,
+                "epochs": epochs,
                 "rate": state.rate,
                 "sparsity": state.sparsity,
                 "seconds": self._now() - state.began,
@@ -72,92 +154,94 @@ class BudgetPlanner:
             }
         )
 
-    def before_pruning(self) -> RoundPlan:
-        """The plan between two rounds, of which the pruning to be made now is the first."""
-        state = self._budget_state
-        plan = self._planned(BudgetProgress(self._now(), state.sparsity, state.made))
-        if state.ahead and (plan.prunings, plan.epochs) != (state.ahead.prunings, state.ahead.epochs):
+    def plan_next_rounds(self) -> RoundPlan:
+        """The plan between two rounds; its first pruning is due now."""
+        state = self._state
+        plan = self._new_plan(BudgetProgress(self._now(), state.sparsity, state.made))
+        if state.plan and (plan.prunings, plan.epochs) != (state.plan.prunings, state.plan.epochs):
             state.replanned += 1
         return plan
 
-    def pruned(self, plan: RoundPlan, sparsity: float) -> None:
-        """Note that the first pruning of a plan was made; the round after it becomes the one under way."""
-        state = self._budget_state
-        state.made, state.sparsity, state.rate = (
-            state.made + 1,
-            sparsity,
-            plan.rate,
-        )
+    def count_pruning(self, plan: RoundPlan, sparsity: float) -> None:
+        """Record that the first pruning of a plan is done; the round after it becomes the current one."""
+        state = self._state
+        state.made, state.sparsity, state.rate = state.made + 1, sparsity, plan.rate
         later = plan.epochs if plan.prunings > 1 else 0
-        state.ahead = replace(plan, current=plan.epochs, prunings=plan.prunings - 1, epochs=later)
+        state.plan = replace(plan, current=plan.epochs, prunings=plan.prunings - 1, epochs=later)
 
-    def _count_epoch(self, training: BudgetRound) -> None:
-        state = self._budget_state
-        seconds = self._epoch_at_this_speed(training)
-        if state.predicted is None:
-            costs = self._measure(seconds)
-            state.prune, state.score, state.finish = (
-                costs.prune,
-                costs.score,
-                costs.finish,
-            )
-        state.count_epoch(seconds)
-        state.counted = len(training.progress.curves)
-        state.epoch_began, state.epoch_step = self._now(), training.progress.step
+    def plan_after_epoch(self, done: int, step: int, steps_per_epoch: int, length: int) -> int:
+        """Count a completed epoch, and plan again.
 
-    def _plan(self, training: BudgetRound) -> bool:
-        """Make the plan anew; whether it has no more epochs for this round."""
-        state, done = self._budget_state, len(training.progress.curves)
+        Args:
+            done: completed epochs of the round.
+            step: current step.
+            steps_per_epoch: steps of an epoch.
+            length: epochs of the round at full length.
+
+        Returns:
+            Planned epochs of the round; it is over if that is not more than `done`.
+
+        Raises:
+            BudgetError: after the first epoch, if the time does not suffice for any ticket.
+        """
+        state = self._state
+        seconds = self._epoch_seconds(step, steps_per_epoch)
         first = state.predicted is None
-        standing = BudgetProgress(self._now(), state.sparsity, state.made, done, training.length)
-        plan = self._planned(standing, may_refuse=first)
         if first:
-            state.predicted, state.planned, state.profile = (
-                plan.end,
-                plan.prunings,
-                asdict(state.costs),
-            )
-        elif state.ahead and _differ(plan, state.ahead):
+            costs = self._measure(seconds)
+            state.prune, state.score, state.finish = costs.prune, costs.score, costs.finish
+        state.epochs = [*state.epochs[1 - _LATEST :], seconds]
+        state.counted, state.epoch_began, state.epoch_step = done, self._now(), step
+        plan = self._new_plan(
+            BudgetProgress(self._now(), state.sparsity, state.made, done, length), may_refuse=first
+        )
+        if first:
+            state.predicted, state.planned, state.profile = plan.end, plan.prunings, asdict(state.costs)
+        elif state.plan and _schedule(plan) != _schedule(state.plan):
             state.replanned += 1
-        state.ahead = plan
-        if plan.current <= done:
-            return True
-        training.end_after(plan.current)
-        return False
+        state.plan = plan
+        return plan.current
 
-    def _planned(self, standing: BudgetProgress, *, may_refuse: bool = False) -> RoundPlan:
-        costs = self._budget_state.costs
-        return plan_rounds(self._budget, self._target, standing, costs, self._full, may_refuse=may_refuse)
+    def is_late(self, step: int, steps_per_epoch: int, length: int) -> bool:
+        """True if a round must stop inside an epoch, so that its ticket can still be trained.
 
-    def _is_late(self, training: BudgetRound) -> bool:
-        """Whether a round must break off in the middle of an epoch, so that its ticket can still be trained."""
-        state, now, elapsed = self._budget_state, self._now(), self._epoch_at_this_speed(training)
-        if state.ahead is None:
+        Args:
+            step, steps_per_epoch, length: as for `plan_after_epoch`.
+
+        Raises:
+            BudgetError: if the budget is spent before the first epoch is complete.
+        """
+        state, now, elapsed = self._state, self._now(), self._epoch_seconds(step, steps_per_epoch)
+        if state.plan is None:
             if now > self._budget.seconds:
-                self._refuse(training, elapsed)
+                self._refuse(elapsed, length)
             return False
-        if not state.ahead.prunings:
+        if not state.plan.prunings:
             return False
         costs = state.costs
         epoch = max(costs.epoch, elapsed) if now - state.epoch_began > costs.epoch else costs.epoch
-        epochs = min(self._budget.min_round_epochs, self._full, state.ahead.epochs)
-        one_more_step = epoch / training.steps_per_epoch
+        epochs = min(self._budget.min_round_epochs, self._full, state.plan.epochs)
+        one_more_step = epoch / steps_per_epoch
         rest = one_more_step + costs.prune + epochs * epoch + costs.score + costs.finish
         late = now + rest > self._budget.seconds * (1 + _EPSILON)
         if late:
-            state.epochs = [epoch]  # what comes next is planned at this speed, until an epoch says otherwise
+            state.epochs = [epoch]  # the next plan assumes this speed until an epoch has been measured
         return late
 
-    def _refuse(self, training: BudgetRound, epoch: float) -> None:
-        """With not even one epoch done the time is over: say so now, by what that epoch would have taken."""
-        profiled = BudgetProgress(epoch, done=1, length=training.length)
-        plan_rounds(self._budget, self._target, profiled, BudgetCosts(epoch), self._full, may_refuse=True)
+    def _new_plan(self, progress: BudgetProgress, *, may_refuse: bool = False) -> RoundPlan:
+        costs = self._state.costs
+        return plan_rounds(self._budget, self._target, progress, costs, self._full, may_refuse=may_refuse)
 
-    def _epoch_at_this_speed(self, training: BudgetRound) -> float:
-        """Seconds of a whole epoch, by the steps since the last one that was counted."""
-        steps = training.progress.step - self._budget_state.epoch_step
-        return (self._now() - self._budget_state.epoch_began) * training.steps_per_epoch / max(1, steps)
+    def _refuse(self, epoch: float, length: int) -> None:
+        """Refuse a budget that is spent before the first epoch is complete, by the estimated time of that epoch."""
+        progress = BudgetProgress(epoch, done=1, length=length)
+        plan_rounds(self._budget, self._target, progress, BudgetCosts(epoch), self._full, may_refuse=True)
+
+    def _epoch_seconds(self, step: int, steps_per_epoch: int) -> float:
+        """Seconds of a whole epoch at the speed of the steps since the last counted epoch."""
+        steps = step - self._state.epoch_step
+        return (self._now() - self._state.epoch_began) * steps_per_epoch / max(1, steps)
 
 
-def _differ(plan: RoundPlan, other: RoundPlan) -> bool:
-    return (plan.current, plan.prunings, plan.epochs) != (other.current, other.prunings, other.epochs)
+def _schedule(plan: RoundPlan) -> tuple[int, int, int]:
+    return plan.current, plan.prunings, plan.epochs

@@ -14,7 +14,7 @@ from lthsweep.pruning.prunable import prunable_weights
 from lthsweep.pruning.registry import criterion_of
 from lthsweep.pruning.shuffle import shuffled
 from lthsweep.randomness import stream
-from lthsweep.training.loop import TrainingData
+from lthsweep.training.training import TrainingData
 
 __all__ = ["mask_of"]
 

@@ -15,8 +15,8 @@ from lthsweep.models.cost import count
 from lthsweep.pruning.masks import LayerRow, dead_channels, dense_masks, layer_rows
 from lthsweep.store.metrics import Metrics
 from lthsweep.training.evaluation import evaluate
-from lthsweep.training.loop import Ending, Training
 from lthsweep.training.progress import CurveRow
+from lthsweep.training.training import Ending, Training
 
 __all__ = [
     "Checkpoint",
@@ -48,8 +48,8 @@ class Result:
         masks: parameter name → bool array, True where kept; empty for a dense run.
         audit: the checks of docs/protocol.md with their outcome.
         weights: the final state of the model, by the names of its `state_dict`.
-        notes: what else is to be known of how it came about, plain values for the provenance.
-        shrunk: that of the smaller network that was trained in its place; None if there was none.
+        notes: additional plain values for the provenance.
+        shrunk: final state of the physically smaller network, if that was trained; else None.
     """
 
     ending: Ending
@@ -140,7 +140,7 @@ def score_without_retraining(
     context: TrainingContext, model: torch.nn.Module, validation: Callable[[], Any]
 ) -> dict[str, float]:
     """Scores of a network that was pruned and not trained since."""
-    held_out = evaluate(model, validation(), precision=str(context.train["precision"]))
+    held_out = evaluate(model, validation(), precision=context.train.precision)
     test, _ = context.score_test(model)
     return {
         "pruned_val_accuracy": held_out.accuracy,

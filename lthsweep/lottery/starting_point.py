@@ -1,4 +1,4 @@
-"""Where a ticket's retraining starts: the trunk at k, the parent's end, or fresh weights.
+"""The starting point of retraining: the dense run at k, the final weights of the parent, or fresh weights.
 
 Rewinding to k > 0: Frankle, Dziugaite, Roy & Carbin, ICML 2020, arXiv:1912.05671, algorithm 2; fine-tuning and
 learning-rate rewinding: Renda, Frankle & Carbin, ICLR 2020, arXiv:2003.02389, section 2; random reinitialization:
@@ -24,7 +24,10 @@ __all__ = ["REWINDS", "StartingPoint", "fresh_seed", "starting_point_of"]
 
 @dataclass(frozen=True)
 class StartingPoint:
-    """Where retraining starts: weights, optimizer state, and whether the last learning rate is kept."""
+    """Weights and optimizer state from which a ticket trains.
+
+    `last_rate` keeps the last learning rate of the schedule instead of following it.
+    """
 
     weights: Arrays
     optimizer: Arrays
@@ -40,18 +43,18 @@ def starting_point_of(
     snapshot: Arrays | None,
     masks: Mapping[str, torch.Tensor],
 ) -> StartingPoint:
-    """The state from which a pruning step trains; nothing but what is scaled to the mask is masked yet.
+    """The starting point of a pruning step; only weights that are scaled to the mask are masked already.
 
     Args:
         step: of the run.
         context: builds fresh weights for the controls "reinit" and "reinit-masked".
         seed: of the replicate.
-        final: the parent's final `state_dict`.
-        snapshot: the trunk's at k; None where the step returns no weights.
-        masks: of this step, on the device; only "reinit-masked" looks at them.
+        final: final `state_dict` of the parent.
+        snapshot: snapshot of the dense run at k; None where the step returns no weights.
+        masks: masks of this step, on the device; used by "reinit-masked" only.
 
     Raises:
-        UnknownNameError: if there is no such way to rewind.
+        UnknownNameError: if `step.rewind` is not registered.
         TrainingError: if the snapshot is missing.
     """
     if step.fresh_weights:
@@ -65,27 +68,27 @@ def starting_point_of(
 
 
 def fresh_seed(seed: int) -> int:
-    """The seed whose initial weights the controls "reinit" and "reinit-masked" share: a stream of the replicate's."""
+    """The seed of the initial weights that the controls "reinit" and "reinit-masked" share."""
     return stream(seed, "reinit")
 
 
 def rewind_weights(final: Arrays, snapshot: Arrays | None) -> StartingPoint:
-    """Weights and BatchNorm statistics of the trunk at k; a fresh optimizer; the schedule from k on."""
+    """Weights and BatchNorm statistics of the dense run at k, a fresh optimizer, and the schedule from k on."""
     return StartingPoint(_section(snapshot, "model/"), {})
 
 
 def rewind_weights_and_optimizer(final: Arrays, snapshot: Arrays | None) -> StartingPoint:
-    """As `rewind_weights`, and the momenta of surviving weights as they were at k."""
+    """As `rewind_weights`, with the momenta of surviving weights at k."""
     return StartingPoint(_section(snapshot, "model/"), _section(snapshot, "optimizer/"))
 
 
 def rewind_learning_rate(final: Arrays, snapshot: Arrays | None) -> StartingPoint:
-    """The parent's final weights; only the schedule returns to k."""
+    """The final weights of the parent; only the schedule returns to k."""
     return StartingPoint(final, {})
 
 
 def fine_tune(final: Arrays, snapshot: Arrays | None) -> StartingPoint:
-    """The parent's final weights, trained as long as a ticket of k at the schedule's last learning rate."""
+    """The final weights of the parent, trained as long as a ticket of k at the last learning rate of the schedule."""
     return StartingPoint(final, {}, last_rate=True)
 
 
@@ -100,6 +103,6 @@ REWINDS: Mapping[str, Callable[[Arrays, Arrays | None], StartingPoint]] = {
 def _section(snapshot: Arrays | None, prefix: str) -> Arrays:
     if snapshot is None:
         raise TrainingError(
-            "the trunk's snapshot at the rewind point is missing; `lthsweep run` makes it again"
+            "the snapshot of the dense run at the rewind point is missing; `lthsweep run` restores it"
         )
     return {name.removeprefix(prefix): array for name, array in snapshot.items() if name.startswith(prefix)}

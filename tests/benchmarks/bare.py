@@ -12,6 +12,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -28,8 +29,8 @@ from lthsweep.pruning.make import make_masks
 from lthsweep.pruning.masks import Masks
 from lthsweep.pruning.prunable import prunable_weights
 from lthsweep.spec import spec_of
-from lthsweep.training.loop import Training
-from lthsweep.training.optimizers import build_optimizer
+from lthsweep.training.loop import train
+from lthsweep.training.training import Training
 
 __all__ = ["bare", "compare", "main", "material_of"]
 
@@ -66,7 +67,7 @@ def material_of(plan: Plan, cache: Path) -> TrainingContext:
     recipe = plan.dense[0].recipe
     packed = open_packed(recipe.data, cache=cache)
     tables = recipe.to_dict() | {"data": {**recipe.data, "validation": 0}}
-    return TrainingContext(**tables, packed=packed, device=torch.device("cpu"))
+    return TrainingContext.of(tables, packed, torch.device("cpu"))
 
 
 def compare(
@@ -78,8 +79,8 @@ def compare(
     steps, so that other load on the machine affects both.
     """
     data = material.training_data(0)
-    train = dict(material.train) | {"epochs": 1_000_000}  # `between` ends the training
-    training = Training(material.build(0), data, train, seed=0, masks=masks)
+    options = replace(material.train, epochs=1_000_000)  # `between` ends the training
+    training = Training(material.build(0), data, options, seed=0, masks=masks)
     by_hand = bare(material, masks)
     watch = Watch(None, 0.0, lambda: False, lambda values: None)
     turn = min(TURN, steps)
@@ -96,7 +97,7 @@ def compare(
             mark.append(_now())
         return watch(current) or len(turns["ours"]) * turn >= rounds * steps
 
-    training.run(between)
+    train(training, between)
     each = max(1, steps // turn)
     whole = {"ours": turns["ours"], "bare": turns["bare"][1:]}  # the first turn is warm-up
     return {
@@ -108,7 +109,7 @@ def compare(
 def bare(material: TrainingContext, masks: Masks | None) -> Steps:
     """The loop by hand; with masks it multiplies each weight by its mask after every step."""
     model = material.build(0).train()
-    optimizer = build_optimizer(model, material.train["optimizer"])
+    optimizer = material.train.optimizer.build(model.parameters())
     batches = _endless(material)
     weights = dict(model.named_parameters())
     pairs = [(weights[name], mask.to(torch.float32)) for name, mask in (masks or {}).items()]

@@ -38,7 +38,7 @@ class Loaders:
         self._order = _EpochOrder(seed, training)
         self._train: Batches = DataLoader(
             _Pictures(packed.train_images, packed.train_labels, _transforms(packed, options, augmented=True)),
-            batch_size=int(material.train["batch_size"]),
+            batch_size=material.train.batch_size,
             sampler=self._order,
             drop_last=True,
             num_workers=workers,
@@ -53,7 +53,7 @@ class Loaders:
             batch_size=EVALUATION_BATCH,
             num_workers=workers,
         )
-        self.steps = len(training) // int(material.train["batch_size"])
+        self.steps = len(training) // material.train.batch_size
 
     def epoch(self, epoch: int) -> Batches:
         """Training batches of an epoch."""

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from lthsweep.launch import profiling
-from lthsweep.training.loop import Training
-from lthsweep.training.team import Alone
+from lthsweep.training.sums import Sums
+from lthsweep.training.training import Training
 from tests.lottery.cases import SEED, context_of
 from tests.training.cases import small_digits
 
@@ -19,17 +19,17 @@ STEP, VALIDATION = 1.0, 100.0
 def clock(monkeypatch):
     """A clock that only steps and validations move."""
     told = [0.0]
-    step, validate = Alone.step, Training.validate
+    add, validate = Sums.add, Training.validate
 
-    def slow_step(self, *batch):
+    def slow_step(self, *outcome):
         told[0] += STEP
-        return step(self, *batch)
+        add(self, *outcome)
 
     def slow_validation(self):
         told[0] += VALIDATION
         return validate(self)
 
-    monkeypatch.setattr(Alone, "step", slow_step)
+    monkeypatch.setattr(Sums, "add", slow_step)
     monkeypatch.setattr(Training, "validate", slow_validation)
     monkeypatch.setattr(profiling, "time", SimpleNamespace(perf_counter=lambda: told[0]))
     return told

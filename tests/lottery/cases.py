@@ -16,12 +16,12 @@ from lthsweep.data.packed import Packed
 from lthsweep.lottery.context import Arrays, TrainingContext
 from lthsweep.lottery.dense import train_dense
 from lthsweep.lottery.result import Checkpoint, Result
-from lthsweep.lottery.ticket import Parent, conclude_ticket, prepare_ticket
+from lthsweep.lottery.ticket import Parent, prepare_ticket, retrain_ticket
 from lthsweep.plan.prune_step import PruneStep
 from lthsweep.plan.rewind import RewindPoint
 from lthsweep.randomness import torch_seed
 from lthsweep.store.metrics import TIMING_METRICS
-from tests.training.cases import state_of, train_table
+from tests.training.cases import state_of, train_options
 
 SEED = 3
 EPOCHS = 3
@@ -84,7 +84,7 @@ def context_of(
     return kind(
         model=MODELS[model],
         data={"name": "digits", "validation": 60, "augment": "crop", "padding": 1, "normalize": "dataset"},
-        train=train_table(optimizer, **{"epochs": EPOCHS, **changes}),
+        train=train_options(optimizer, **{"epochs": EPOCHS, **changes}),
         packed=packed,
         device=torch.device("cpu"),
     )
@@ -142,8 +142,7 @@ def ticket_of(
         dense_val_accuracy=trunk.result.metrics.val_accuracy,
         **options,
     )
-    ending = prepared.training.run(between_steps)
-    return None if ending == "stopped" else conclude_ticket(prepared, ending)
+    return retrain_ticket(prepared, between_steps)
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from lthsweep.lottery.budget import train_budget
 from lthsweep.lottery.context import TrainingContext
 from lthsweep.lottery.result import Result
 from lthsweep.plan.rounds import Budget
-from lthsweep.training.loop import TrainingData
+from lthsweep.training.training import TrainingData
 from tests.lottery.cases import SEED, STEPS, context_of, prune_step, trunk_of
 
 EVALUATION = 0.5
@@ -107,7 +107,7 @@ def on(
     simulated = _Simulated(
         context.model,
         context.data,
-        {**context.train, "epochs": epochs, **(train or {})},
+        replace(context.train, epochs=epochs, **(train or {})),
         packed,
         context.device,
         machine,

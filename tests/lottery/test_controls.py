@@ -182,8 +182,8 @@ def test_fine_tuning_has_the_last_rate_and_learning_rate_rewinding_the_schedule(
     train = trunk.context.train
 
     def rate(step):
-        factor = learning_rate_factor(train["schedule"], step, steps_per_epoch=STEPS, epochs=EPOCHS)
-        return train["optimizer"]["lr"] * factor
+        factor = learning_rate_factor(train.schedule, step, steps_per_epoch=STEPS, epochs=EPOCHS)
+        return train.optimizer.lr * factor
 
     fine, rewound, ticket = (
         [row.lr for row in rows(undisturbed(trunk, step_of(control)))]

@@ -13,7 +13,8 @@ from lthsweep.errors import TrainingError
 from lthsweep.lottery.context import to_arrays
 from lthsweep.lottery.dense import replay_snapshots, train_dense
 from lthsweep.store.metrics import METRICS
-from lthsweep.training.loop import Training
+from lthsweep.training.loop import train
+from lthsweep.training.training import Training
 from tests.lottery.cases import (
     BY_THE_LAUNCHER,
     EPOCHS,
@@ -39,7 +40,7 @@ def test_snapshots_are_the_states_of_the_undisturbed_training(packed, model, opt
     watch = Watch(0, 1, STEPS, STEPS + 2, 2 * STEPS)
     training = Training(context.build(SEED), context.training_data(SEED), context.train, seed=SEED)
 
-    training.run(watch)
+    train(training, watch)
 
     for step, (tensors, _) in watch.states.items():
         expected = {name: value for name, value in tensors.items() if not name.startswith("best/")}
@@ -194,9 +195,10 @@ def test_a_walk_that_is_stopped_says_so(packed):
 
 def exploding(packed):
     """A recipe whose weights overflow within some twenty steps: weight decay times 1e6 each."""
-    table = context_of(packed).train
-    optimizer = {**table["optimizer"], "lr": 1e6, "weight_decay": 1e-3}
-    return dataclasses.replace(context_of(packed), train={**table, "epochs": 20, "optimizer": optimizer})
+    context = context_of(packed)
+    optimizer = dataclasses.replace(context.train.optimizer, lr=1e6, weight_decay=1e-3)
+    options = dataclasses.replace(context.train, epochs=20, optimizer=optimizer)
+    return dataclasses.replace(context, train=options)
 
 
 def test_a_diverged_dense_run_is_a_result(packed):

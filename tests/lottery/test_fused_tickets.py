@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from lthsweep.lottery.ticket import conclude_ticket, prepare_ticket, reason_not_fusible
+from lthsweep.lottery.ticket import conclude_ticket, prepare_ticket, reason_not_fusible, retrain_ticket
 from lthsweep.training.fused.ensemble import train_ensemble
 from tests.lottery.cases import (
     EPOCHS,
@@ -130,7 +130,7 @@ def test_a_stop_leaves_checkpoints_of_which_each_goes_on(packed):
     for result, expected in zip(again, whole, strict=True):
         assert_same_result(finished(result), finished(expected))
     alone = prepared_of(trunk, steps[1], resume=watches[1].checkpoint)
-    assert_alike(conclude_ticket(alone, alone.training.run()), undisturbed(trunk, steps[1]))
+    assert_alike(finished(retrain_ticket(alone)), undisturbed(trunk, steps[1]))
 
 
 def test_one_set_of_images_serves_all(packed):
@@ -150,7 +150,7 @@ def test_whole_filters_and_group_lasso_go_alone(packed):
     trunk = trunk_of(packed)
     filters = prepared_of(trunk, prune_step(0.5, 1, method="filter"))
     lasso = dataclasses.replace(
-        trunk.context, train={**trunk.context.train, "epochs": EPOCHS, "group_lasso": 1e-3}
+        trunk.context, train=dataclasses.replace(trunk.context.train, epochs=EPOCHS, group_lasso=1e-3)
     )
 
     assert "filters" in (reason_not_fusible(filters) or "")

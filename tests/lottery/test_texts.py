@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lthsweep.data.cache import open_packed, prepare
+from lthsweep.lottery.context import TrainingContext
 from lthsweep.lottery.dense import train_dense
 from lthsweep.models.shapes import TextShape
 from lthsweep.pruning.counts import kept_count
@@ -20,7 +21,7 @@ from tests.lottery.cases import (
     prune_step,
     ticket_of,
 )
-from tests.training.cases import train_table
+from tests.training.cases import train_options
 
 NETWORKS = {
     "text_cnn": {"name": "text_cnn", "embedding": 8, "filters": 4, "dropout": 0.3},
@@ -47,7 +48,7 @@ def context(texts, network, **changes):
     return TrainingContext(
         model={**NETWORKS[network], "init": "default"},
         data={"name": "text_csv", "validation": 60},  # texts have no augmentation, padding or normalization
-        train=train_table("adam", **changes),
+        train=train_options("adam", **changes),
         packed=texts,
         device=torch.device("cpu"),
     )

@@ -458,9 +458,10 @@ def test_steps_to_dense_are_counted_from_the_rewind_point(packed):
 
 def test_a_diverged_ticket_is_a_result_whose_pruned_weights_are_zero(packed):
     """Zero times NaN is NaN, and a ticket's holes may not fill up because its survivors exploded."""
-    table = context_of(packed).train
-    optimizer = {**table["optimizer"], "lr": 1e6}
-    context = dataclasses.replace(context_of(packed), train={**table, "epochs": 20, "optimizer": optimizer})
+    options = context_of(packed).train
+    optimizer = dataclasses.replace(options.optimizer, lr=1e6)
+    options = dataclasses.replace(options, epochs=20, optimizer=optimizer)
+    context = dataclasses.replace(context_of(packed), train=options)
 
     ticket = ticket_of(trunk_of(packed), prune_step(0.8, 0), context=context)
 

@@ -1,14 +1,14 @@
-"""The gradients of a step as one CUDA graph: some hundred kernels leave with one launch.
+"""The gradients of a step as one CUDA graph: a hundred kernels start with one launch.
 
-A small network's step takes as long as the processor takes to launch its kernels, one after the other. A graph holds
-forward pass, loss, backward pass and masks of a training whose tensors stay where they are; a batch is copied into it,
-and it is launched whole. The optimizer's step stays outside: fused it is a launch or a few, and its learning rate is a
-number of Python's, which a graph would freeze.
+A step of a small network takes as long as the processor needs to launch its kernels, one after the other. A graph
+contains forward pass, loss, backward pass and masks of a training whose tensors stay where they are; each batch is
+copied into it, and the graph is launched as a whole. The optimizer's step stays outside: fused it is one launch or a
+few, and its learning rate is a Python number, which a graph would freeze.
 
-Numbers: a graph launches the kernels that the step launched while it was captured, in the same order, so it is neither
-in the key nor in a record. It could differ from a step launched kernel by kernel only where a library chooses another
-algorithm. cuDNN and cuBLAS choose by shapes, which are the same; only `torch.backends.cudnn.benchmark`, which is off,
-would choose by time. What a graph gives is compared with what the step gives before it is used.
+Numbers: a graph launches the kernels that ran while it was captured, in the same order, so it is neither in the key nor
+in a record. It could differ from eager steps only where a library chooses another algorithm. cuDNN and cuBLAS choose by
+shapes, which are the same; only `torch.backends.cudnn.benchmark`, which is off, would choose by time. The results of a
+graph are compared with those of the eager step before it is used.
 
 Source: PyTorch's notes on CUDA semantics, "CUDA Graphs": capture of a whole network, warm-up on a side stream.
 """
@@ -26,57 +26,79 @@ import torch
 from torch import Tensor
 
 from lthsweep.errors import TrainingError
-from lthsweep.training.random_layers import cuda_generator, isolated_generators
-from lthsweep.training.step import Gradients, Outcome
+from lthsweep.training.devices import cuda_generator, isolated_generators
+from lthsweep.training.loop import GradientFunction, StepFunction, optimizer_step
+from lthsweep.training.sums import StepOutcome
+from lthsweep.training.training import Training
 
-__all__ = ["Replay", "deviation", "graphed", "left_as_found"]
+__all__ = ["Replay", "graphed", "graphed_step", "relative_difference", "unchanged"]
 
 _WARM_UP = 3
-"""Calls before the capture, in which libraries allocate and choose; as many as PyTorch's notes take."""
+"""Calls before the capture, in which libraries allocate memory and choose algorithms; PyTorch's notes use as many."""
 
-_MOST_DEVIATION = {"fp32": 0.01, "bf16": 0.25}
-"""Of logits and gradients of a graph from those of the step. Kernels that round otherwise in bf16, as a library might
-choose, come to a fifth where BatchNorm magnifies it; another dropout, batch or mask to a half at least (ResNet-20,
-MobileNetV2)."""
+_MOST_DIFFERENCE = {"fp32": 0.01, "bf16": 0.25}
+"""Of logits and gradients of a graph from those of the eager step. Kernels that round differently in bf16, as a library
+might choose, reach a fifth where BatchNorm magnifies it; another dropout mask, batch or pruning mask reaches a half at
+least (ResNet-20, MobileNetV2)."""
+
+
+def graphed_step(
+    training: Training, gradients: GradientFunction, images: Tensor, labels: Tensor
+) -> StepFunction:
+    """The step function of a training on a GPU, as a CUDA graph where it can be captured.
+
+    Args:
+        training: in training mode.
+        gradients: its gradient function.
+        images: of a batch, on the device. All batches have its shape.
+        labels: of the same batch.
+    """
+    captured = graphed(
+        gradients,
+        images,
+        labels,
+        parameters=list(training.parameters.values()),
+        buffers=list(training.buffers.values()),
+        precision=training.options.precision,
+    )
+    return optimizer_step(training, captured)
 
 
 def graphed(
-    gradients: Gradients,
+    gradients: GradientFunction,
     images: Tensor,
     labels: Tensor,
     *,
     parameters: Sequence[Tensor],
     buffers: Sequence[Tensor] = (),
     precision: str = "fp32",
-) -> Gradients:
-    """The same gradients from a CUDA graph, or `gradients` itself: on a CPU, and where they cannot be captured.
+) -> GradientFunction:
+    """The same gradients from a CUDA graph; `gradients` itself where they cannot be captured.
 
-    Every tensor that `gradients` reads beside the batch must stay where it is: parameters, masks and statistics may
-    change only in place. Random layers draw from the device's generator as they do outside of a graph, so seed it
-    before each step as ever; one that draws on the CPU would be frozen, and is not captured. Neither is what reads
-    values back, such as a model that calls `.item()`. Then a line on standard output says why.
+    Every tensor that `gradients` reads, except the batch, must stay where it is: parameters, masks and statistics can
+    change only in place. Random layers draw from the device's generator as they do without a graph, so it is seeded
+    before each step as always. A layer that draws on the CPU would be frozen, so its network is not captured; nor is
+    one that reads values back, for example with `.item()`. A line on standard output then gives the reason.
 
     Args:
-        gradients: of one step; called five times here. Keeps no history alive between calls.
+        gradients: called five times here. Keeps no autograd history between calls.
         images: of a batch, on the device. All batches have its shape.
         labels: of the same batch.
         parameters: those whose `.grad` is filled.
-        buffers: what a call changes besides, such as statistics of BatchNorm; afterward as they were.
-        precision: of the forward pass; with it goes how far a graph may be off.
+        buffers: what else a call changes, such as BatchNorm statistics; restored afterward.
+        precision: of the forward pass; determines how far a graph may differ.
 
     Returns:
-        A function that is to be called on the same stream as the optimizer; it gives new tensors at each call, and
-        leaves gradients in tensors that the next call overwrites.
+        A function to be called on the same stream as the optimizer. It returns new tensors at each call, and leaves
+        gradients in tensors that the next call overwrites.
     """
-    if images.device.type != "cuda":
-        return gradients
-    with torch.cuda.device(images.device), left_as_found(parameters, buffers, images.device):
+    with torch.cuda.device(images.device), unchanged(parameters, buffers, images.device):
         try:
             replay = _capture(gradients, images, labels, parameters)
-            _check(replay, gradients, images, labels, parameters, _MOST_DEVIATION[precision])
+            _check(replay, gradients, images, labels, parameters, _MOST_DIFFERENCE[precision])
         except (RuntimeError, TrainingError) as error:
             _free_generator(images.device)
-            first = error.__context__ or error  # what ended the capture, not that it had ended
+            first = error.__context__ or error  # the cause, not that the capture was ended by it
             reason = (str(first).splitlines() or [type(first).__name__])[0]
             print(f"no CUDA graph, kernels are launched one by one: {reason}", flush=True)
             return gradients
@@ -85,13 +107,13 @@ def graphed(
 
 @dataclass(frozen=True, eq=False)
 class Replay:
-    """A captured step.
+    """A captured gradient function.
 
     Attributes:
-        launch: runs it on what lies in `images` and `labels`.
-        images, labels: where it reads its batch.
-        loss, logits: where it leaves them.
-        gradients: parameter, and where it leaves its gradient.
+        launch: runs it on the contents of `images` and `labels`.
+        images, labels: the tensors from which it reads its batch.
+        loss, logits: the tensors into which it writes its outcome.
+        gradients: pairs of a parameter and the tensor into which its gradient is written.
     """
 
     launch: Callable[[], None]
@@ -101,21 +123,21 @@ class Replay:
     logits: Tensor
     gradients: Sequence[tuple[Tensor, Tensor]]
 
-    def __call__(self, images: Tensor, labels: Tensor) -> Outcome:
-        """As `Gradients`; nothing waits for the device."""
+    def __call__(self, images: Tensor, labels: Tensor) -> StepOutcome:
+        """Compute the gradients of a batch; does not wait for the device."""
         self.images.copy_(images)
         self.labels.copy_(labels)
         self.launch()
-        for parameter, gradient in self.gradients:  # somebody may have set it to None
+        for parameter, gradient in self.gradients:  # `.grad` can have been set to None
             parameter.grad = gradient
-        return self.loss.clone(), self.logits.clone()
+        return StepOutcome(self.loss.clone(), self.logits.clone())
 
 
 @contextmanager
-def left_as_found(
+def unchanged(
     parameters: Sequence[Tensor], buffers: Sequence[Tensor], device: torch.device
 ) -> Iterator[None]:
-    """Restore buffers and random generators at the end, and forget gradients: trying a step is not a step."""
+    """Restore buffers and random generators at the end of the block, and drop gradients."""
     before = [buffer.clone() for buffer in buffers]
     with isolated_generators(device):
         yield
@@ -125,14 +147,16 @@ def left_as_found(
         parameter.grad = None
 
 
-def deviation(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
+def relative_difference(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
     """‖found − expected‖₂ / ‖expected‖₂ over all tensors together; NaN if there is nothing to compare."""
     apart = math.fsum(float((one - other).square().sum()) for one, other in zip(found, expected, strict=True))
     size = math.fsum(float(other.square().sum()) for other in expected)
     return math.sqrt(apart / size) if size else math.nan
 
 
-def _capture(gradients: Gradients, images: Tensor, labels: Tensor, parameters: Sequence[Tensor]) -> Replay:
+def _capture(
+    gradients: GradientFunction, images: Tensor, labels: Tensor, parameters: Sequence[Tensor]
+) -> Replay:
     stream = _side_stream(images.device)
     images, labels = images.clone(), labels.clone()
     generator = torch.get_rng_state()
@@ -156,15 +180,15 @@ def _capture(gradients: Gradients, images: Tensor, labels: Tensor, parameters: S
 
 def _check(
     replay: Replay,
-    gradients: Gradients,
+    gradients: GradientFunction,
     images: Tensor,
     labels: Tensor,
     parameters: Sequence[Tensor],
     most: float,
 ) -> None:
-    """Both must give the same for a batch that the graph has not seen, from the same random numbers.
+    """Compare graph and eager step on a batch that the graph has not seen, from the same random numbers.
 
-    Images against labels of their neighbors: so the gradients are large wherever training stands.
+    Images are paired with the labels of other images, so that the gradients are large at any point of a training.
     """
     shifted = images.roll(1, 0)
     state = torch.cuda.get_rng_state(images.device)
@@ -176,23 +200,25 @@ def _check(
     _, logits = replay(shifted, labels)
     found = {index: p.grad for index, p in enumerate(parameters) if p.grad is not None}
     if found.keys() != expected.keys():
-        raise TrainingError("other parameters have gradients in the graph than outside of it")
-    gradients_apart = deviation(list(found.values()), list(expected.values()))
-    logits_apart = deviation([logits], [expected_logits])
+        raise TrainingError("other parameters have gradients in the graph than in the eager step")
+    gradients_apart = relative_difference(list(found.values()), list(expected.values()))
+    logits_apart = relative_difference([logits], [expected_logits])
     for what, apart in (("logits", logits_apart), ("gradients", gradients_apart)):
         if not apart <= most:
-            raise TrainingError(f"its {what} deviate from those of the step by {apart:.2g} of their norm")
+            raise TrainingError(
+                f"its {what} differ from those of the eager step by {apart:.2g} of their norm"
+            )
 
 
 @cache
 def _side_stream(device: torch.device) -> torch.cuda.Stream:
-    """One for all captures of a process: cuBLAS keeps a workspace of some 30 MB for every stream it has seen."""
+    """One stream for all captures of a process: cuBLAS keeps a workspace of some 30 MB for every stream."""
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 @contextmanager
 def _without_collection() -> Iterator[None]:
-    """No cycle with an old graph in it may be collected in the middle of a capture: freeing one would end it."""
+    """Disable garbage collection during a capture: freeing an old graph in a cycle would end the capture."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -203,5 +229,5 @@ def _without_collection() -> Iterator[None]:
 
 
 def _free_generator(device: torch.device) -> None:
-    """A capture that failed leaves the generator's state marked as captured, and every later draw refused."""
+    """Replace the generator's state: a failed capture leaves it marked as captured, and later draws are refused."""
     cuda_generator(device).graphsafe_set_state(torch.Generator(device).graphsafe_get_state())

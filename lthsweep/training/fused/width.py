@@ -1,7 +1,7 @@
-"""How many trainings one device should take at a time: the number with the most steps per second, by measuring.
+"""How many trainings one device should train as one: the number with the most steps per second, measured.
 
-A GPU that one small network leaves idle takes many; one that is busy already takes them no faster, and its memory ends
-somewhere. Both are found out by trying twice as many until it does not pay.
+A GPU that one small network leaves idle takes many; one that is busy takes them no faster, and its memory is limited.
+Twice as many are tried until it no longer pays.
 """
 
 from __future__ import annotations
@@ -12,31 +12,30 @@ from collections.abc import Callable
 
 import torch
 
-from lthsweep.training.devices import synchronize
+from lthsweep.training.devices import isolated_generators, synchronize
 from lthsweep.training.fused.ensemble import Ensemble
-from lthsweep.training.loop import Training, copy_of
-from lthsweep.training.random_layers import isolated_generators
+from lthsweep.training.training import Training, copy_of
 
 __all__ = ["best_width", "measured_width", "seconds_per_step"]
 
 MOST = 256
-"""Members of an ensemble: a run that stops early would hold up too many."""
+"""Members of an ensemble at most: a member that stops early would hold up too many."""
 
 _WORTH = 1.05
-"""A wider ensemble must give so much more, or the narrower one is taken: it ends sooner, and less is lost with it."""
+"""A wider ensemble must be faster by this factor; a narrower one ends sooner, and less is lost with it."""
 
 _WARM_UP, _STEPS, _SECONDS = 3, 20, 2.0
 
 
 def best_width(seconds_of: Callable[[int], float | None], most: int = MOST) -> int:
-    """The number of members with the most member-steps per second, of 1, 2, 4, 8 and so on.
+    """The number of members, of 1, 2, 4, 8 and so on, with the most member-steps per second.
 
     Args:
         seconds_of: number of members → seconds of one step of all of them; None if they do not fit into memory.
-        most: more are not tried.
+        most: largest number that is tried.
 
     Returns:
-        The widest that was worth at least 5 % over the one before; 1 if not even one fits.
+        The widest that was at least 5 % faster than the one before; 1 if not even one fits.
     """
     best, rate = 1, 0.0
     for width in itertools.takewhile(lambda width: width <= most, (2**power for power in itertools.count())):
@@ -48,56 +47,55 @@ def best_width(seconds_of: Callable[[int], float | None], most: int = MOST) -> i
 
 
 def measured_width(training: Training, most: int = MOST, stop: Callable[[], bool] = lambda: False) -> int:
-    """How many trainings like this one its device should take at a time; the training itself is not touched.
+    """How many trainings like this one its device should train as one; the training is not changed.
 
     Args:
         training: as for `seconds_per_step`.
-        most: more are not tried.
-        stop: looked at before each number that is tried; true ends the search.
+        most: largest number that is tried.
+        stop: called before each number that is tried; true ends the search.
     """
     return best_width(lambda width: None if stop() else seconds_per_step(training, width), most)
 
 
 def seconds_per_step(training: Training, width: int) -> float | None:
-    """Seconds of one step of an ensemble of copies of a training, the median of some; None if memory ends.
+    """Median seconds of one step of an ensemble of copies of a training; None if memory does not suffice.
 
     Args:
-        training: at a step where it could go on; neither it nor a random generator is touched.
+        training: at any step; neither it nor a random generator is changed.
         width: number of copies.
     """
     device = next(training.model.parameters()).device
     try:
-        return _tried(training, width, device)
+        return _measured(training, width, device)
     except torch.OutOfMemoryError:
         return None
-    except RuntimeError as error:  # libraries say in words of their own that they find no memory
+    except RuntimeError as error:  # cuBLAS and cuDNN report missing memory in messages of their own
         if width == 1:
             raise
-        print(f"{width} at a time cannot be trained here: {str(error).partition(chr(10))[0]}", flush=True)
+        print(f"{width} runs cannot be fused here: {str(error).partition(chr(10))[0]}", flush=True)
         return None
     finally:
-        if device.type == "cuda":  # the ensemble is gone by now, or it would keep what it has
+        if device.type == "cuda":  # the ensemble is freed by now
             torch.cuda.empty_cache()
 
 
-def _tried(training: Training, width: int, device: torch.device) -> float:
+def _measured(training: Training, width: int, device: torch.device) -> float:
     with isolated_generators(device), Ensemble([copy_of(training) for _ in range(width)]) as ensemble:
         seconds = _timed(ensemble, device)
-        ensemble.forget_gradients()
-        ensemble.scores()  # an epoch ends with them, and they must fit beside what a recording of the step keeps
+        ensemble.release_gradients()
+        ensemble.scores()  # every epoch ends with it, so it must fit into memory next to the recorded step
         return seconds
 
 
 def _timed(ensemble: Ensemble, device: torch.device) -> float:
-    """Batches are made before the clock starts: what they cost is one training's, whatever the width."""
-    epoch = ensemble.members[0].data.train.epoch(0)
-    batches = list(itertools.islice(epoch, _STEPS))
-    ensemble.begin(*batches[0])
+    """Median seconds of a step. Batches are made before the clock starts: they cost the same for every width."""
+    batches = list(itertools.islice(ensemble.data.train.epoch(0), _STEPS))
+    step = ensemble.step_function()
     times: list[float] = []
     stop = time.perf_counter() + _SECONDS
     for number, (images, labels) in enumerate(itertools.cycle(batches)):
         started = time.perf_counter()
-        ensemble.step(images, labels, 0.0)
+        step(images, labels, 0.0)
         synchronize(device)
         now = time.perf_counter()
         if number >= _WARM_UP:

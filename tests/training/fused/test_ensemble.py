@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,10 +17,11 @@ from lthsweep.errors import TrainingError
 from lthsweep.models.build import build_model
 from lthsweep.models.shapes import TextShape
 from lthsweep.pruning.audit import optimizer_momenta
-from lthsweep.training.fused.compatibility import reason_not_fusible
 from lthsweep.training.fused.ensemble import Ensemble, train_ensemble
+from lthsweep.training.fused.trial import reason_not_fusible
 from lthsweep.training.group_lasso import GroupLasso
-from lthsweep.training.loop import Training, TrainingData
+from lthsweep.training.loop import never_stop, train
+from lthsweep.training.training import Training, TrainingData
 from tests.training.cases import (
     OPTIMIZERS,
     STEPS,
@@ -29,7 +31,7 @@ from tests.training.cases import (
     half_masks,
     perceptron,
     state_of,
-    train_table,
+    train_options,
 )
 
 EPOCHS = 3
@@ -46,7 +48,7 @@ SETTINGS = settings(
 def member(packed, number, *, model="convolutional", optimizer="sgd", dropout=0.3, **changes):
     """One of several trainings that differ in their masks."""
     made = MODELS[model](0, dropout=dropout)
-    table = train_table(optimizer, epochs=EPOCHS, label_smoothing=0.1, **changes)
+    table = train_options(optimizer, epochs=EPOCHS, label_smoothing=0.1, **changes)
     data = data_of(packed, seed=5, augment="crop-flip")
     return Training(made, data, table, seed=5, masks=half_masks(made, number))
 
@@ -62,7 +64,7 @@ def stopping_at(step, trainings):
 @functools.cache
 def by_itself(packed, number, model, optimizer):
     training = member(packed, number, model=model, optimizer=optimizer)
-    assert training.run() == "finished"
+    assert train(training) == "finished"
     return state_of(training)
 
 
@@ -155,7 +157,7 @@ def of_network(name, number, **changes):
     model = build_model({"name": name, **options}, input_shape=shape, classes=4, seed=0)
     model = model.to(memory_format=torch.channels_last)
     data = TrainingData(Noise(shape), lambda: Noise(shape).epoch(9))
-    return Training(model, data, train_table(**changes), seed=5, masks=half_masks(model, number))
+    return Training(model, data, train_options(**changes), seed=5, masks=half_masks(model, number))
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -168,7 +170,7 @@ def test_every_network_can_be_trained_so_with_no_change_to_it(name):
     together = [of_network(name, number) for number in range(2)]
 
     for training in alone:
-        training.run(lambda current: current.progress.step == 1)
+        train(training, lambda current: current.progress.step == 1)
     train_ensemble(together, stopping_at(1, together))
 
     for one, other in zip(together, alone, strict=True):
@@ -191,7 +193,7 @@ def test_bfloat16_is_as_rough_together_as_alone(packed):
         for precision in ("fp32", "bf16", "bf16")
     )
     for training in (*exact, *alone):
-        training.run(lambda current: current.progress.step == 5)
+        train(training, lambda current: current.progress.step == 5)
 
     train_ensemble(fused, stopping_at(5, fused))
 
@@ -247,9 +249,9 @@ def test_checkpoints_go_from_bundles_to_single_trainings_and_back(packed, optimi
     train_ensemble(together, stopping_at(STEPS + 2, together))
 
     alone.restore(*state_of(together[0]))
-    alone.run(lambda current: current.progress.step == 2 * STEPS)
+    train(alone, lambda current: current.progress.step == 2 * STEPS)
     again.restore(*state_of(alone))
-    together[1].run(lambda current: current.progress.step == 2 * STEPS)
+    train(together[1], lambda current: current.progress.step == 2 * STEPS)
     train_ensemble([together[1], again], going_on(alone, again))
 
     assert_close(state_of(again), by_itself(packed, 0, "convolutional", optimizer))
@@ -270,7 +272,7 @@ def test_a_checkpoint_is_complete_between_any_two_steps(packed):
 
     for number, training in enumerate(together):
         alone = member(packed, number)
-        alone.run(lambda current: current.progress.step == 3)
+        train(alone, lambda current: current.progress.step == 3)
         assert_close(seen[training], state_of(alone))
         assert seen[training][1]["loss_sum"] == pytest.approx(alone.progress.loss_sum, rel=1e-5)
         assert seen[training][1]["correct"] == alone.progress.correct
@@ -317,12 +319,12 @@ def test_a_member_that_diverges_leaves_and_the_others_do_not_notice(packed):
     endings = train_ensemble(together, going_on(*together))
 
     assert endings == ["finished", "diverged", "finished"]
-    assert spoilt.run() == "diverged"
+    assert train(spoilt) == "diverged"
     assert [row.step for row in together[1].progress.curves] == [STEPS]
     assert not math.isfinite(together[1].progress.curves[-1].train_loss)
     assert together[1].progress.curves[-1].val_accuracy == spoilt.progress.curves[-1].val_accuracy
     for training, other in zip((together[0], together[2]), alone, strict=True):
-        other.run()
+        train(other)
         assert_close(state_of(training), state_of(other))
 
 
@@ -338,7 +340,7 @@ def test_an_error_leaves_every_member_with_tensors_of_its_own(packed):
     with pytest.raises(KeyboardInterrupt):
         train_ensemble(together, [fail, fail])
     for training in together:
-        assert training.run() == "finished"
+        assert train(training) == "finished"
 
     for number, training in enumerate(together):
         assert_close(state_of(training), by_itself(packed, number, "convolutional", "sgd"))
@@ -350,8 +352,8 @@ def test_in_a_bundle_members_are_views_of_what_is_trained(packed):
     (images, labels), *_ = together[0].data.train.epoch(0)
 
     with Ensemble(together) as ensemble:
-        ensemble.begin(images, labels)
-        ensemble.step(images, labels, 0.1)
+        ensemble.step_function()(images, labels, 0.1)
+        assert not ensemble.hook(dict.fromkeys(together, never_stop))(ensemble)
         for name, whole in ensemble.parameters.items():
             for number, training in enumerate(together):
                 assert training.model.get_parameter(name).data_ptr() == whole[number].data_ptr()
@@ -370,7 +372,7 @@ def test_in_a_bundle_members_are_views_of_what_is_trained(packed):
 @pytest.mark.parametrize(
     ("changes", "what"),
     [
-        ({"step": 3}, "the step where they go on"),
+        ({"step": 3}, "the current step"),
         ({"seed": 6}, "seed"),
         ({"rate": 0.01}, "learning rate"),
         ({"options": {"label_smoothing": 0.0}}, "train options"),
@@ -388,7 +390,7 @@ def test_trainings_that_differ_in_more_than_weights_and_masks_are_refused(packed
     other = Training(
         model,
         first.data,
-        {**first.options, **changes.get("options", {})},
+        replace(first.options, **changes.get("options", {})),
         seed=changes.get("seed", 5),
         start_step=changes.get("step", 0),
         masks=changes.get("masks", half_masks(model, 1)),
@@ -396,7 +398,7 @@ def test_trainings_that_differ_in_more_than_weights_and_masks_are_refused(packed
     )
     before = state_of(first)
 
-    with pytest.raises(TrainingError, match=f"differ in {what} cannot be trained as one"):
+    with pytest.raises(TrainingError, match=f"differ in {what} cannot be fused"):
         train_ensemble([first, other], going_on(first, other))
 
     assert_same_state(state_of(first), before)
@@ -414,16 +416,16 @@ def test_trainings_on_other_batches_are_refused(packed):
 def test_optimizers_that_counted_different_steps_are_refused(packed):
     """Adam corrects its moments by the count, which is one for all."""
     first, other = member(packed, 0, optimizer="adam"), member(packed, 1, optimizer="adam")
-    first.run(lambda current: current.progress.step == 2)
+    train(first, lambda current: current.progress.step == 2)
     other.progress.step = 2
 
-    with pytest.raises(TrainingError, match="what their optimizers remember"):
+    with pytest.raises(TrainingError, match="optimizer state"):
         train_ensemble([first, other], going_on(first, other))
 
 
 def test_no_training_is_no_bundle():
     """There is nobody to speak for all."""
-    with pytest.raises(TrainingError, match="give one at least"):
+    with pytest.raises(TrainingError, match="at least one training"):
         Ensemble([])
 
 
@@ -445,7 +447,7 @@ class Asking(nn.Module):
 )
 def test_networks_that_cannot_be_batched_are_found_by_trying(packed, model, reason):
     """Any layer of anybody's; the network itself is not touched."""
-    training = Training(model(), data_of(packed), train_table(), seed=0)
+    training = Training(model(), data_of(packed), train_options(), seed=0)
     before, generator = state_of(training), torch.get_rng_state()
 
     found = reason_not_fusible(training)
@@ -471,7 +473,7 @@ class DrawingByMember(nn.Module):
 
 def test_a_layer_that_draws_otherwise_when_batched_is_found_by_trying(packed):
     """Its losses give it away."""
-    reason = reason_not_fusible(Training(DrawingByMember(), data_of(packed), train_table(), seed=0))
+    reason = reason_not_fusible(Training(DrawingByMember(), data_of(packed), train_options(), seed=0))
 
     assert reason is not None
     assert "when it is batched" in reason
@@ -494,7 +496,7 @@ class CountingOtherwise(nn.Module):
 
 
 def test_statistics_that_are_others_when_batched_are_found_beside_large_counts(packed):
-    reason = reason_not_fusible(Training(CountingOtherwise(), data_of(packed), train_table(), seed=0))
+    reason = reason_not_fusible(Training(CountingOtherwise(), data_of(packed), train_options(), seed=0))
 
     assert reason is not None
     assert "other statistics when it is batched" in reason
@@ -506,7 +508,7 @@ def test_memory_that_ends_while_trying_says_nothing_about_the_network(packed, mo
     def full(self):
         raise torch.OutOfMemoryError("40 GiB")
 
-    training = Training(perceptron(), data_of(packed), train_table(), seed=0)
+    training = Training(perceptron(), data_of(packed), train_options(), seed=0)
     monkeypatch.setattr(Ensemble, "__enter__", full)
 
     with pytest.raises(torch.OutOfMemoryError):
@@ -517,6 +519,6 @@ def test_group_lasso_goes_alone(packed):
     """Its proximal step is of one network."""
     model = convolutional()
     lasso = GroupLasso.of(model, (1, 8, 8), 1e-3)
-    training = Training(model, data_of(packed), train_table(), seed=0, lasso=lasso)
+    training = Training(model, data_of(packed), train_options(), seed=0, lasso=lasso)
 
     assert "group_lasso" in (reason_not_fusible(training) or "")
