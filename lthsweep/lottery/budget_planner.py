@@ -206,7 +206,9 @@ class BudgetPlanner:
         """True if a round must stop inside an epoch, so that its ticket can still be trained.
 
         Args:
-            step, steps_per_epoch, length: as for `plan_after_epoch`.
+            step: current step.
+            steps_per_epoch: steps of an epoch.
+            length: epochs of the round at full length.
 
         Raises:
             BudgetError: if the budget is spent before the first epoch is complete.
