@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PROGRAM = """
 import sys
 import lthsweep.launch.fused  # what a worker imports to train a run
@@ -20,6 +22,7 @@ print([name for name in sys.modules if name.startswith(("lthsweep.training.fused
 """
 
 
+@pytest.mark.slow
 def test_a_single_run_imports_neither_fused_nor_cuda_graph(tmp_path):
     """A dense run and a ticket, in a fresh process: both packages are loaded where they are needed."""
     done = subprocess.run(
