@@ -25,14 +25,12 @@ class Network:
         summary: the sentences of the reference page. Networks with the same summary and options share a section.
         reads: the kind of data, "images" or "texts"; "" if unknown.
         options: keyword arguments of the builder, which are keys of `[sweep.model]`.
-        layer_norm: True if it normalizes by LayerNorm, through which SynFlow's product of weights does not pass.
     """
 
     builder: str
     summary: str
     reads: str = "images"
     options: Mapping[str, Option] = field(default_factory=dict)
-    layer_norm: bool = False
 
 
 def network(name: str) -> Network:
@@ -118,7 +116,6 @@ NETWORKS: Mapping[str, Network] = {
             "heads": Option(4, "Heads of each attention.", least=1, most=128, divides="embedding"),
             "dropout": _dropout(0.1, "of the embeddings and within the layers"),
         },
-        layer_norm=True,
     ),
 }
 """Name in the file → network, in the order of the documentation."""

@@ -28,7 +28,7 @@ an entry and other keys belong in `lthsweep.spec.rules` and ask the attributes o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -46,7 +46,7 @@ __all__ = ["OWN_CODE", "EntryTable", "NameOf", "TableByName", "pinned_axis", "ta
 OWN_CODE = "module:function"
 """Stands for the name of any code of the user in lists of names and in the locations of pydantic's errors."""
 
-_OWN_CODE_TEXT = f'"{OWN_CODE}" of your own'
+_OWN_CODE_TEXT = f'"{OWN_CODE}" of your own code'
 
 _Table = TypeVar("_Table", bound="EntryTable")
 
@@ -58,10 +58,12 @@ class NameOf:
     Attributes:
         registry: name → entry. Empty if only code of the user is allowed.
         own_code: whether code of the user is allowed.
+        entry_of: the entry of a name. Called with pinned code, which it may refuse with `CodeError`.
     """
 
     registry: Mapping[str, object]
     own_code: bool = True
+    entry_of: Callable[[str], object] | None = None
 
     @property
     def text(self) -> str:
@@ -77,9 +79,12 @@ class NameOf:
             return name
         if self.own_code and is_code(name):
             try:
-                return pinned(name)
+                code = pinned(name)
+                if self.entry_of:
+                    self.entry_of(code)
             except CodeError as error:
                 raise PydanticCustomError("name", "{reason}", {"reason": str(error)}) from None
+            return code
         hint = nearest(name, self.registry)
         reason = (f"did you mean {inline(hint)}? it " if hint else "") + f"must be {self.text}"
         raise PydanticCustomError("name", "{reason}", {"reason": reason})
@@ -186,7 +191,7 @@ def tables_of(
     groups: dict[tuple[str, tuple[tuple[str, Option], ...]], list[str]] = {}
     for name, (summary, options) in entries.items():
         groups.setdefault((summary, tuple(options.items())), []).append(name)
-    tables = {}
+    tables: dict[str, type[_Table]] = {}
     for (summary, options_of), names in groups.items():
         default = names[0] if len(names) == 1 else ...
         fields: dict[str, Any] = {"name": (Literal[tuple(names)], Field(default, description=description))}
@@ -202,5 +207,5 @@ def _field(option: Option) -> tuple[Any, Any]:
     kinds: Mapping[type, Any] = {bool: Flag, int: Whole, float: Number, str: Text}
     kind = Literal[option.choices] if option.choices else kinds[type(option.default)]
     bounds = {"ge": option.least, "le": option.most, "gt": option.above, "lt": option.below}
-    limits = {sign: bound for sign, bound in bounds.items() if bound is not None}
+    limits: dict[str, Any] = {sign: bound for sign, bound in bounds.items() if bound is not None}
     return kind, Field(option.default, description=option.help, **limits)

@@ -7,6 +7,7 @@ from typing import cast
 
 from lthsweep.data.datasets import dataset
 from lthsweep.models.networks import NETWORKS, network
+from lthsweep.pruning.registry import criterion_of, methods_that
 from lthsweep.spec.base import Table
 from lthsweep.spec.grid import GridSpec, iterations_of, round_sparsities
 from lthsweep.spec.problems import Problem, written
@@ -16,6 +17,7 @@ from lthsweep.spec.slurm import SlurmSpec
 from lthsweep.spec.slurm_rules import slurm_problems
 from lthsweep.spec.sweep import SweepSpec
 from lthsweep.spec.training import SGDSpec, StepSpec, TrainSpec
+from lthsweep.usercode import is_code
 
 __all__ = ["Tables", "check_tables"]
 
@@ -75,13 +77,12 @@ def _nesterov_has_momentum(tables: Tables) -> Iterator[Problem]:
         yield Problem(("train", "optimizer", "nesterov"), text, True, (("train", "optimizer", "momentum"),))
 
 
-def _only_magnitudes_have_a_threshold(tables: Tables) -> Iterator[Problem]:
+def _threshold_needs_magnitudes(tables: Tables) -> Iterator[Problem]:
     grid = tables.get("grid")
     method = cast(PruneSpec, tables["prune"]).method
-    if method != "magnitude" and isinstance(grid, GridSpec) and grid.threshold:
-        text = (
-            'excludes grid.threshold, which looks at magnitudes; use "magnitude", or the axis grid.sparsity'
-        )
+    if not criterion_of(method).supports_threshold and isinstance(grid, GridSpec) and grid.threshold:
+        possible = _either(methods_that(lambda entry: entry.supports_threshold))
+        text = f"excludes grid.threshold, which cuts magnitudes; use {possible}, or the axis grid.sparsity"
         yield Problem(("prune", "method"), text, method, (("grid", "threshold"),))
 
 
@@ -105,14 +106,16 @@ def _budget_makes_tickets(tables: Tables) -> Iterator[Problem]:
     prune, grid = cast(PruneSpec, tables["prune"]), tables.get("grid")
     if prune.schedule != "budget":
         return
-    for key, value, possible in (
-        ("method", prune.method, ("magnitude", "random")),
+    if not criterion_of(prune.method).supports_budget:
+        possible = _either(methods_that(lambda entry: entry.supports_budget))
+        text = f'prune.schedule = "budget" works with {possible} only'
+        yield Problem(("prune", "method"), text, prune.method, (_SCHEDULE,))
+    for key, value, choices in (
         ("rewind", prune.rewind, ("weights", "weights+optimizer")),
         ("control", prune.control, ("ticket",)),
     ):
-        if value not in possible:
-            choices = " or ".join(written(choice) for choice in possible)
-            text = f'prune.schedule = "budget" works with {choices} only'
+        if value not in choices:
+            text = f'prune.schedule = "budget" works with {_either(choices)} only'
             yield Problem(("prune", key), text, value, (_SCHEDULE,))
     if prune.rounds:
         text = 'excludes prune.schedule = "budget", which makes as many rounds as fit; prune.max_rounds limits them'
@@ -122,12 +125,12 @@ def _budget_makes_tickets(tables: Tables) -> Iterator[Problem]:
         yield Problem(_SCHEDULE, text, prune.schedule, (("grid", "threshold"),))
 
 
-def _filters_are_not_shuffled(tables: Tables) -> Iterator[Problem]:
+def _shuffling_needs_single_weights(tables: Tables) -> Iterator[Problem]:
     prune = cast(PruneSpec, tables["prune"])
-    if prune.method == "filter" and prune.control in ("random", "random-global"):
+    if prune.control in ("random", "random-global") and not criterion_of(prune.method).supports_shuffling:
         text = (
-            'excludes prune.method = "filter": shuffled places are no whole filters; '
-            "reinit, fine-tune and lr-rewind are controls of filters"
+            f"excludes prune.method = {written(prune.method)}: shuffled positions are not whole filters; "
+            f"reinit, fine-tune and lr-rewind are controls of filters"
         )
         yield Problem(("prune", "control"), text, prune.control, (("prune", "method"),))
 
@@ -159,8 +162,8 @@ def _rates_are_of_layers(tables: Tables) -> Iterator[Problem]:
     if prune.scope != "layer":
         text = 'needs prune.scope = "layer": ranked all together, layers have no rates of their own'
         yield Problem(("prune", "rates"), text, dict(prune.rates), (("prune", "scope"),))
-    if prune.method not in ("magnitude", "random"):
-        text = 'needs prune.method = "magnitude" or "random"'
+    if not criterion_of(prune.method).supports_rates:
+        text = f"needs prune.method = {_either(methods_that(lambda entry: entry.supports_rates))}"
         yield Problem(("prune", "rates"), text, dict(prune.rates), (("prune", "method"),))
     if isinstance(grid, GridSpec) and grid.threshold:
         text = "excludes grid.threshold, which is one cut for all layers; use the axis grid.sparsity"
@@ -186,17 +189,28 @@ def _options_divide_others(tables: Tables) -> Iterator[Problem]:
                 yield Problem(("sweep", "model", name), text, value, (("sweep", "model", option.divides),))
 
 
-def _synflow_excludes_layer_norm(tables: Tables) -> Iterator[Problem]:
+def _criterion_is_defined_for_the_network(tables: Tables) -> Iterator[Problem]:
     sweep, method = tables.get("sweep"), cast(PruneSpec, tables["prune"]).method
-    if method == "synflow" and isinstance(sweep, SweepSpec) and network(sweep.model.name).layer_norm:
-        text = f'is not defined for {sweep.model.name}, which has LayerNorm; use "snip" or "magnitude"'
+    if isinstance(sweep, SweepSpec) and (reason := criterion_of(method).reason_against(sweep.model.name)):
+        defined = methods_that(lambda entry: entry.reason_against(sweep.model.name) is None)
+        text = f"is not defined for {sweep.model.name}: {reason}; use {_either(defined)}"
         yield Problem(("prune", "method"), text, method, (("sweep", "model", "name"),))
 
 
-def _filters_need_images(tables: Tables) -> Iterator[Problem]:
-    text = _without_filters(tables)
-    if text and cast(PruneSpec, tables["prune"]).method == "filter":
-        yield Problem(("prune", "method"), text, "filter", (("sweep", "model", "name"),))
+def _user_criteria_at_initialization_prune_once(tables: Tables) -> Iterator[Problem]:
+    """The plan must be the same if the module is not on this machine, so its attributes must not change the chains."""
+    prune = cast(PruneSpec, tables["prune"])
+    if (
+        is_code(prune.method)
+        and not criterion_of(prune.method).supports_chains
+        and prune.schedule != "one-shot"
+    ):
+        text = 'needs prune.schedule = "one-shot": at initialization every level has the same scores'
+        yield Problem(("prune", "method"), text, prune.method, (_SCHEDULE,))
+
+
+def _either(names: Iterable[str]) -> str:
+    return " or ".join(map(written, names))
 
 
 def _lasso_needs_images(tables: Tables) -> Iterator[Problem]:
@@ -227,12 +241,12 @@ _RULES: Mapping[str, tuple[Callable[[Tables], Iterator[Problem]], ...]] = {
     ),
     "sweep": (_model_reads_the_data, _options_divide_others),
     "prune": (
-        _only_magnitudes_have_a_threshold,
-        _filters_are_not_shuffled,
-        _filters_need_images,
+        _criterion_is_defined_for_the_network,
+        _user_criteria_at_initialization_prune_once,
+        _threshold_needs_magnitudes,
+        _shuffling_needs_single_weights,
         _rounds_are_levels_of_sparsities,
         _rates_are_of_layers,
-        _synflow_excludes_layer_norm,
         _budget_has_a_time,
         _budget_makes_tickets,
     ),

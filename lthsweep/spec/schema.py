@@ -65,7 +65,7 @@ class Key:
     field: FieldInfo
 
 
-def variants(field: FieldInfo) -> dict[str, type[Table]]:
+def variants(field: FieldInfo) -> Mapping[str, type[Table]]:
     """The tables among which `name` chooses in this field; empty where it is no such choice."""
     by_name = table_by_name(field)
     return by_name.variants if by_name else {}
