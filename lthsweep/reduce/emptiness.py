@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lthsweep.plan.controls import CONTROLS, TICKET
 from lthsweep.pruning.registry import WHOLE_FILTERS
-from lthsweep.reduce.runs import CONTROL_AXIS, axis_names, method_of
+from lthsweep.reduce.run_table import CONTROL_AXIS, axis_names, method_of
 
 if TYPE_CHECKING:
     from lthsweep.plan.run import Plan

@@ -72,7 +72,7 @@ def controls_section(report: ReportInput) -> str:
         return ""
     axes = other_axes(frame)
     heads = [*("k" if axis == "rewind_epoch" else axis for axis in axes), "control", "n"]
-    heads += ["ticket %", "control %", "ticket − control", "finding"]
+    heads += ["ticket %", "control %", "ticket − control", "verdict"]
     head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)
     short = {axis: labels(canonical(v) for v in frame[axis]) for axis in axes}
     rows = []
@@ -83,7 +83,7 @@ def controls_section(report: ReportInput) -> str:
             f"<tr>{values}<td>{escape(str(row['control']))}</td><td>{row['n']}/{row['n_planned']}</td>"
             f"<td>{percent(row['ticket_accuracy'])}</td><td>{percent(row['control_accuracy'])}</td>"
             f'<td>{points(row["difference"])} <span class="interval">{bounds}</span></td>'
-            f"<td>{escape(str(row['finding']))}</td></tr>"
+            f"<td>{escape(str(row['verdict']))}</td></tr>"
         )
     more = len(frame) - len(rows)
     rest = f"<p>{plural(more, 'more row')} in the sweep's table.</p>" if more > 0 else ""
