@@ -32,7 +32,7 @@ from lthsweep.launch.slurm.look import look
 from lthsweep.launch.slurm.sites.site import Site, site_of
 from lthsweep.launch.slurm.traces import End, write_end
 from lthsweep.launch.survey import seconds_per_epoch, survey
-from lthsweep.plan.cost import estimate
+from lthsweep.plan.estimate import estimate
 from lthsweep.plan.find import find_run
 
 __all__ = ["cancel", "submit", "tick"]

@@ -9,7 +9,7 @@ from lthsweep.commands.sources import Source
 from lthsweep.launch.outlook import Outlook
 from lthsweep.launch.states import States
 from lthsweep.launch.survey import Survey
-from lthsweep.plan.cost import seconds_spared
+from lthsweep.plan.estimate import seconds_spared
 from lthsweep.reduce.spending import Spending
 
 __all__ = ["Hours", "Seen", "hours"]

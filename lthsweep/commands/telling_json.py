@@ -9,7 +9,7 @@ from lthsweep.commands.seen import Seen, hours
 from lthsweep.commands.sources import Source
 from lthsweep.launch.slurm.glance import Glance
 from lthsweep.launch.states import RunState
-from lthsweep.plan.cost import cost_of
+from lthsweep.plan.estimate import cost_of
 
 __all__ = ["as_json"]
 

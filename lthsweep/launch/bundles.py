@@ -14,7 +14,7 @@ from typing import Literal
 
 from lthsweep.launch.pool import Heard
 from lthsweep.plan.run import Plan, Run
-from lthsweep.pruning.registry import WHOLE_FILTERS
+from lthsweep.pruning.registry import criterion_of
 
 __all__ = ["MOST_AT_ONCE", "Widths", "group_of", "most_together"]
 
@@ -30,7 +30,7 @@ def group_of(run: Run) -> Hashable:
     those that return.
     """
     step = run.prune
-    if step is None or step.budget is not None or step.method in WHOLE_FILTERS:
+    if step is None or step.budget is not None or criterion_of(step.method).structured:
         return None
     return run.trunk, step.point, step.manifest()["rewind"]
 

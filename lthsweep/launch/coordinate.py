@@ -14,8 +14,9 @@ from lthsweep.launch.pool import Heard, Listener, Pool, Tally, work_off
 from lthsweep.launch.scheduler import Node, Scheduler
 from lthsweep.launch.survey import Survey, missing_snapshots, note_timing, seconds_per_epoch, survey
 from lthsweep.launch.task import Task, task_for
-from lthsweep.plan.cost import recipe_id, steps_per_epoch
+from lthsweep.plan.estimate import recipe_id
 from lthsweep.plan.run import Plan, Run
+from lthsweep.plan.steps import recipe_steps
 from lthsweep.store import failures
 from lthsweep.store.layout import SweepDir
 
@@ -54,7 +55,7 @@ def work_left(plan: Plan, sweep: SweepDir) -> Work:
 def _length(run: Run, known: Mapping[str, float]) -> float:
     """Epochs; of a budget run as many as fit into its time, at a second each until one was measured."""
     if run.budget is None:
-        return run.epochs(steps_per_epoch(run.recipe))
+        return run.epochs(recipe_steps(run.recipe))
     return run.budget.seconds / known.get(recipe_id(run.recipe), 1.0)
 
 

@@ -25,8 +25,8 @@ from lthsweep.lottery.dense import replay_snapshots, train_dense
 from lthsweep.lottery.material import Arrays, Material
 from lthsweep.lottery.result import Result
 from lthsweep.lottery.ticket import conclude_ticket
+from lthsweep.pruning.counts import kept_by_rates
 from lthsweep.pruning.prunable import prunable_weights
-from lthsweep.pruning.rates import kept_by_rates
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.record import read_summary
 from lthsweep.store.weights import load_arrays, save_arrays

@@ -10,7 +10,7 @@ from lthsweep.launch.local import LocalPool
 from lthsweep.launch.machine import Slot, core_limit, count_gpus, lay_out, usable_cores
 from lthsweep.launch.on_pool import UNATTENDED, Attended, SweepRun, require_data, run_on_pool
 from lthsweep.launch.task import Message, Task, task_for
-from lthsweep.plan.cost import recipe_id
+from lthsweep.plan.estimate import recipe_id
 from lthsweep.plan.run import Plan
 from lthsweep.spec import Spec
 from lthsweep.store.layout import SweepDir

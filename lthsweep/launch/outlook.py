@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lthsweep.launch.slurm.glance import AT_WORK
 from lthsweep.launch.slurm.standing import Place
 from lthsweep.launch.states import RunState, State, States
-from lthsweep.plan.cost import Estimate, estimate, recipe_id
+from lthsweep.plan.estimate import Estimate, estimate, recipe_id
 from lthsweep.plan.run import Plan, Run
 
 __all__ = ["Outlook", "outlook", "part_done"]

@@ -12,7 +12,7 @@ from typing import Literal
 
 from lthsweep.errors import StoreError
 from lthsweep.launch.task import STALE_SECONDS
-from lthsweep.plan.cost import recipe_id
+from lthsweep.plan.estimate import recipe_id
 from lthsweep.plan.run import Plan
 from lthsweep.store import claims, commit, failures, progress
 from lthsweep.store.layout import SweepDir

@@ -7,9 +7,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from lthsweep.plan.budget import Budget
+from lthsweep.plan.prune_step import LayerRules, PruneStep
 from lthsweep.plan.rewind import RewindPoint
-from lthsweep.plan.run import LayerRules, PruneStep, Run
+from lthsweep.plan.run import Run
 
 __all__ = ["LEAVING", "STALE_SECONDS", "Message", "Task", "task_for"]
 
@@ -81,23 +81,12 @@ class Task:
     def prune_step(self) -> PruneStep:
         """The pruning step of a ticket run."""
         assert self.prune is not None, f"{self.key} is a dense run"
-        return PruneStep(
-            method=self.prune["method"],
-            scope=self.prune["scope"],
-            exclude=tuple(self.prune["exclude"]),
-            rewind=self.prune["rewind"],
-            point=RewindPoint.from_manifest(self.prune["point"]),
-            sparsity=self.prune.get("sparsity"),
-            threshold=self.prune.get("threshold"),
-            control=self.prune.get("control", "ticket"),
-            budget=Budget.from_manifest(self.prune.get("budget")),
-            rates=tuple(sorted(self.prune.get("rates", {}).items())),
-        )
+        return PruneStep.of_manifest(self.prune)
 
     @property
     def snapshot_points(self) -> list[RewindPoint]:
         """`snapshots` as rewind points."""
-        return [RewindPoint.from_manifest(point) for point in self.snapshots]
+        return [RewindPoint(**point) for point in self.snapshots]
 
 
 def task_for(
@@ -123,8 +112,8 @@ def task_for(
         label=run.describe(),
         recipe=run.recipe.to_dict(),
         prune=None if run.prune is None else run.prune.manifest() | {"scope": run.prune.scope},
-        snapshots=[point.manifest() for point in points],
-        layer_rules=[[list(exclude), [list(pair) for pair in rates]] for exclude, rates in layer_rules],
+        snapshots=[asdict(point) for point in points],
+        layer_rules=[[list(rules.exclude), [list(pair) for pair in rules.rates]] for rules in layer_rules],
         operation=operation,
         attempt=attempt,
         checkpoint_seconds=checkpoint_seconds,

@@ -12,8 +12,7 @@ from torch import nn
 
 from lthsweep.lottery.material import Arrays, Material, to_arrays
 from lthsweep.models.cost import count
-from lthsweep.pruning.layers import LayerRow, dead_channels, layer_rows
-from lthsweep.pruning.masks import dense_masks
+from lthsweep.pruning.masks import LayerRow, dead_channels, dense_masks, layer_rows
 from lthsweep.store.metrics import Metrics
 from lthsweep.training.loop import Ending, Training
 from lthsweep.training.metrics import evaluate

@@ -23,8 +23,7 @@ from lthsweep.lottery.result import (
     measure,
     score_without_retraining,
 )
-from lthsweep.plan.controls import CONTROLS
-from lthsweep.plan.run import PruneStep
+from lthsweep.plan.prune_step import CONTROLS, PruneStep
 from lthsweep.pruning.audit import audit, optimizer_momenta
 from lthsweep.pruning.filters import largest_filter
 from lthsweep.pruning.masks import Masks
@@ -131,7 +130,7 @@ def prepare_ticket(
     model.load_state_dict(to_tensors(parent.weights))
     prunable = prunable_weights(model, step.exclude)
     masks = mask_of(
-        step, material=material, data=data, seed=seed, prunable=prunable, parent=parent.masks, network=model
+        step, material=material, data=data, seed=seed, network=model, masks=parent.masks, snapshot=snapshot
     )
     frame = frame_of(step.method, model, masks, material)
     frame.load(to_tensors(parent.weights))

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lthsweep.errors import CorruptRecordError, StoreError
-from lthsweep.reduce.control_table import control_rows
+from lthsweep.reduce.control_rows import control_rows
 from lthsweep.reduce.detail import curve_rows, layer_rows
 from lthsweep.reduce.facts import Facts, FailureFacts, facts_of
 from lthsweep.reduce.reuse import facts_in
-from lthsweep.reduce.run_table import run_rows
-from lthsweep.reduce.structure_table import structure_rows
+from lthsweep.reduce.run_rows import run_rows
+from lthsweep.reduce.structure_rows import structure_rows
 from lthsweep.reduce.table import SCHEMA, TABLES, SweepRow, Table, TableFile, encode_table
-from lthsweep.reduce.ticket_table import ticket_rows
+from lthsweep.reduce.ticket_rows import ticket_rows
 from lthsweep.spec import dump_spec
 from lthsweep.store.commit import replace
 from lthsweep.store.failures import read_failures

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch.nn import functional
@@ -22,9 +21,10 @@ from torch.nn import functional
 from lthsweep.data.pack import open_packed
 from lthsweep.launch.watch import Watch
 from lthsweep.lottery.material import Material
-from lthsweep.plan.grid import expand
+from lthsweep.plan.expand import expand
 from lthsweep.plan.run import Plan
-from lthsweep.pruning.make import make_mask
+from lthsweep.pruning.context import ScoringContext
+from lthsweep.pruning.make import make_masks
 from lthsweep.pruning.masks import Masks
 from lthsweep.pruning.prunable import prunable_weights
 from lthsweep.spec import spec_of
@@ -149,8 +149,8 @@ def _endless(material: Material) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
 def _masks(material: Material, sparsity: float | None) -> Masks | None:
     if sparsity is None:
         return None
-    weights: dict[str, Any] = prunable_weights(material.build(0))
-    return make_mask(weights, None, method="magnitude", scope="global", sparsity=sparsity, seed=0)
+    weights = prunable_weights(material.build(0))
+    return make_masks("magnitude", ScoringContext(weights), scope="global", sparsity=sparsity)
 
 
 if __name__ == "__main__":

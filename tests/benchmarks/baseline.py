@@ -24,9 +24,10 @@ from lthsweep.data.batches import evaluation_batches
 from lthsweep.data.pack import open_packed
 from lthsweep.lottery.material import EVALUATION_BATCH, Material
 from lthsweep.models.build import build_model
-from lthsweep.plan.grid import expand
+from lthsweep.plan.expand import expand
 from lthsweep.plan.run import Cell, Plan, Run
-from lthsweep.pruning.make import make_mask
+from lthsweep.pruning.context import ScoringContext
+from lthsweep.pruning.make import make_masks
 from lthsweep.pruning.masks import Masks
 from lthsweep.pruning.prunable import prunable_weights
 from lthsweep.spec import spec_of
@@ -115,13 +116,11 @@ class NestedLoop:
         trunk = self._train(self.plan[run.trunk])
         model = self._model(run.seed)
         model.load_state_dict(parent.final)
-        masks = make_mask(
-            prunable_weights(model),
-            parent.masks or None,
-            method=run.prune.method,
+        masks = make_masks(
+            run.prune.method,
+            ScoringContext(prunable_weights(model), parent.masks or None, seed=run.seed),
             scope=run.prune.scope,
             sparsity=run.prune.sparsity,
-            seed=run.seed,
         )
         weights = dict(model.named_parameters())
         _multiply(weights, masks)

@@ -14,7 +14,7 @@ from lthsweep.launch import fused
 from lthsweep.launch.task import task_for
 from lthsweep.launch.watch import load_checkpoint
 from lthsweep.launch.worker import Worker
-from lthsweep.plan.grid import expand
+from lthsweep.plan.expand import expand
 from lthsweep.spec import load_spec
 from lthsweep.store import claims, failures
 from lthsweep.store.layout import SweepDir

@@ -11,8 +11,9 @@ import torch
 
 from lthsweep.errors import PruningError, TrainingError, UnknownNameError
 from lthsweep.lottery.material import to_tensors
+from lthsweep.pruning.context import ScoringContext
 from lthsweep.pruning.counts import kept_count
-from lthsweep.pruning.magnitude import global_mask, layer_mask
+from lthsweep.pruning.make import make_masks
 from lthsweep.pruning.prunable import prunable_weights
 from lthsweep.store.metrics import METRICS
 from lthsweep.training.metrics import evaluate
@@ -108,7 +109,7 @@ def test_the_smallest_final_weights_go_exactly_as_many_as_asked(packed, sparsity
     ticket = undisturbed(trunk, prune_step(sparsity))
 
     total = sum(weight.numel() for weight in final_weights(trunk).values())
-    expected = global_mask(final_weights(trunk), None, kept_count(total, sparsity))
+    expected = by_magnitude(final_weights(trunk), sparsity)
     assert_same_arrays(ticket.masks, {name: mask.numpy() for name, mask in expected.items()})
     assert ticket.metrics.params_remaining == kept_count(total, sparsity)
 
@@ -119,7 +120,7 @@ def test_scope_layer_prunes_every_layer_alike(packed):
 
     ticket = undisturbed(trunk, prune_step(0.75, scope="layer"))
 
-    expected = layer_mask(final_weights(trunk), None, 0.75)
+    expected = by_magnitude(final_weights(trunk), 0.75, scope="layer")
     assert_same_arrays(ticket.masks, {name: mask.numpy() for name, mask in expected.items()})
     assert {row.sparsity for row in ticket.layers} == {0.75}
     assert ticket.audit["ok"]
@@ -217,9 +218,12 @@ def masks_of(trunk: Trunk, sparsity: float) -> dict[str, np.ndarray]:
     """The masks of level 1, made without the ticket run."""
     model = trunk.material.build(SEED)
     model.load_state_dict(to_tensors(trunk.result.weights))
-    weights = prunable_weights(model)
-    keep = kept_count(sum(weight.numel() for weight in weights.values()), sparsity)
-    return {name: mask.numpy() for name, mask in global_mask(weights, None, keep).items()}
+    return {name: mask.numpy() for name, mask in by_magnitude(prunable_weights(model), sparsity).items()}
+
+
+def by_magnitude(weights, sparsity, masks=None, *, scope="global"):
+    """Masks of magnitude pruning, made without a run."""
+    return make_masks("magnitude", ScoringContext(weights, masks), scope=scope, sparsity=sparsity)
 
 
 @pytest.mark.parametrize("point", [0, 1, 1.4])
@@ -296,7 +300,7 @@ def test_level_two_is_nested_in_level_one_and_ranks_its_weights(packed, rewind):
         assert not (second.masks[name] & ~first.masks[name]).any()
     weights = {name: torch.from_numpy(first.weights[name]) for name in PRUNABLE}
     masks = {name: torch.from_numpy(first.masks[name]) for name in PRUNABLE}
-    expected = global_mask(weights, masks, kept_count(50_200, 0.8))
+    expected = by_magnitude(weights, 0.8, masks)
     assert_same_arrays(second.masks, {name: mask.numpy() for name, mask in expected.items()})
     assert second.metrics.before_val_accuracy == first.metrics.val_accuracy
     assert second.metrics.before_test_accuracy == first.metrics.test_accuracy

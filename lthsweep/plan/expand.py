@@ -1,0 +1,209 @@
+"""Grid → cells and runs.
+
+The work is shared as the protocol allows and no further (see docs/protocol.md): all cells of one (model,
+data, recipe, init, seed) descend from one trunk; levels of iterative pruning share their prefix; what two
+grids have in common has one key and is trained once. A cell of sparsity 0 is answered by its trunk. A control
+hangs beside its ticket, on the same parent. The chain is the sorted sparsity axis, or with `prune.rounds` one of its
+own for every sparsity. A budget run shares nothing but its trunk: the time is its own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
+
+from lthsweep.data.registry import DATASETS
+from lthsweep.errors import SpecError
+from lthsweep.plan.keys import key_of
+from lthsweep.plan.prune_step import TICKET, PruneStep, controlled
+from lthsweep.plan.rewind import RewindPoint
+from lthsweep.plan.rounds import Budget
+from lthsweep.plan.run import Cell, Plan, Recipe, Run
+from lthsweep.plan.steps import check_lengths
+from lthsweep.pruning.registry import criterion_of
+from lthsweep.spec.duration import in_seconds
+from lthsweep.spec.grid import round_sparsities
+from lthsweep.spec.pruning import ControlName, PruneSpec
+
+if TYPE_CHECKING:
+    from lthsweep.spec import Spec
+
+__all__ = ["AMOUNT_AXES", "expand"]
+
+SCHEMA = 1
+MOST_CELLS = 1_000_000
+"""A plan takes about 3 kB and 30 microseconds per cell; beyond this many it is a mistake."""
+
+_SAID = ("prune.control", "prune.time")
+"""Axes whose value is part of a run's description anyway."""
+
+AMOUNT_AXES = ("sparsity", "threshold")
+"""The two axes that say how much is pruned; a grid has exactly one of them."""
+
+
+def expand(spec: Spec) -> Plan:
+    """Expand the grid of a file.
+
+    Returns:
+        A plan whose cells are in the order of the grid's axes as written (the last varies fastest), and whose
+        runs have every parent before its children.
+
+    Raises:
+        SpecError: if a rewind point leaves nothing to train, or validation leaves nothing to train on, as far
+            as the size of the data set is known beforehand.
+    """
+    grid, dotted = spec.grid, spec.grid.dotted
+    size = math.prod(len(values) for values in grid.axes.values())
+    rounds = max(map(int, dotted.get("prune.rounds", (spec.prune.rounds,))))
+    if size * max(1, rounds) > MOST_CELLS:
+        each = f", each reached in up to {rounds:,} rounds" if rounds > 1 else ""
+        raise SpecError(
+            f"the grid has {size:,} cells ({' × '.join(f'{len(v):,} {k}' for k, v in grid.axes.items())}){each}; "
+            f"{MOST_CELLS:,} are the most, split it into several files"
+        )
+    amount_axis, amounts = (
+        ("sparsity", grid.sparsity) if grid.sparsity is not None else ("threshold", grid.threshold or ())
+    )
+    points = {written: RewindPoint.parse(written) for written in grid.rewind_epoch}
+    runs: dict[str, Run] = {}
+    answers: dict[tuple[Any, ...], str] = {}
+    for chosen in _product(dotted):
+        variant = spec.variant(chosen) if chosen else spec
+        chains = _Chains(variant, amount_axis, amounts, runs, chosen)
+        check_lengths(chains.recipe, points.values(), DATASETS[variant.sweep.data.name].n_train)
+        for seed, (written, point) in itertools.product(grid.seed, points.items()):
+            for amount, key in chains.runs_of(seed, point):
+                answers[(*chosen.values(), amount, written, seed)] = key
+    axes = grid.axes
+    names = tuple(axes)
+    order = (*dotted, amount_axis, "rewind_epoch", "seed")
+    positions = [names.index(axis) for axis in order]
+    cells = tuple(
+        Cell(tuple(zip(names, values, strict=True)), answers[tuple(values[i] for i in positions)])
+        for values in itertools.product(*axes.values())
+    )
+    return Plan(spec, cells, runs)
+
+
+def _product(axes: Mapping[str, Iterable[Any]]) -> Iterator[dict[str, Any]]:
+    for values in itertools.product(*axes.values()):
+        yield dict(zip(axes, values, strict=True))
+
+
+class _Chains:
+    """Makes the runs of one variant: trunk, then tickets or controls of a (seed, rewind point), densest first."""
+
+    def __init__(
+        self,
+        spec: Spec,
+        axis: str,
+        amounts: Iterable[float],
+        runs: dict[str, Run],
+        chosen: Mapping[str, Any],
+    ) -> None:
+        told = {name: f"{name}={value}" for name, value in chosen.items()}
+        # A run says itself what control it is, and its time; levels of a chain are tickets, whatever hangs on them.
+        self._label = " ".join(text for name, text in told.items() if name not in _SAID)
+        # Trunks are shared by all ways of pruning, so how one is pruned is no part of its description.
+        self._trunk_label = " ".join(text for name, text in told.items() if not name.startswith("prune."))
+        self._axis = axis
+        self._amounts = sorted(amounts)
+        self._prune = spec.prune
+        # What is read off the initial weights is the same at every level, so there is nothing to iterate.
+        self._chained = spec.prune.schedule == "iterative" and criterion_of(spec.prune.method).supports_chains
+        self._rounds = spec.prune.rounds
+        self._step = _step_of(spec.prune)
+        self.recipe = Recipe(
+            model=spec.sweep.model.model_dump(mode="json"),
+            data=spec.sweep.data.model_dump(mode="json"),
+            train=spec.train.recipe(),
+        )
+        self._identity = _identity(self.recipe)
+        self._runs = runs
+        self._trunks: dict[int, Run] = {}
+
+    def runs_of(self, seed: int, point: RewindPoint) -> Iterator[tuple[float, str]]:
+        """(amount, key of the run that answers it), by rising amount."""
+        trunk = self._trunks.get(seed) or self._trunk(seed)
+        parent = trunk
+        for amount in self._amounts:
+            if self._axis == "sparsity" and amount == 0:
+                yield amount, trunk.key
+                continue
+            if self._rounds:
+                parent = self._level_before(trunk, amount, point)
+            run = self._ticket(trunk, parent, amount, point, self._prune.control)
+            yield amount, run.key
+            if self._chained and not self._rounds and amount < self._amounts[-1]:
+                ticket = self._prune.control == TICKET
+                parent = run if ticket else self._ticket(trunk, parent, amount, point, TICKET)
+
+    def _level_before(self, trunk: Run, amount: float, point: RewindPoint) -> Run:
+        """The last level but one of the chain that reaches an amount in rounds of its own; the trunk for one round."""
+        parent = trunk
+        for sparsity in round_sparsities(amount, self._rounds)[:-1] if self._chained else ():
+            parent = self._ticket(trunk, parent, sparsity, point, TICKET)
+        return parent
+
+    def _trunk(self, seed: int) -> Run:
+        manifest = {"schema": SCHEMA, "kind": "dense", **self._identity, "seed": seed}
+        key = key_of(manifest)
+        run = Run(key, manifest, self.recipe, seed, trunk=key, variant=self._trunk_label)
+        self._trunks[seed] = self._runs.setdefault(key, run)
+        return self._trunks[seed]
+
+    def _ticket(
+        self, trunk: Run, parent: Run, amount: float, point: RewindPoint, control: ControlName
+    ) -> Run:
+        sparsity, threshold = (amount, None) if self._axis == "sparsity" else (None, amount)
+        step = replace(self._step, point=point, sparsity=sparsity, threshold=threshold)
+        step = controlled(step, control)
+        # The schedule of pruning is not in the manifest: level 1 of an iterative chain *is* the one-shot
+        # ticket.
+        manifest = {
+            "schema": SCHEMA,
+            "kind": "ticket",
+            "trunk": trunk.key,
+            "parent": parent.key,
+            "prune": step.manifest(),
+        }
+        key = key_of(manifest)
+        run = Run(
+            key,
+            manifest,
+            self.recipe,
+            trunk.seed,
+            trunk=trunk.key,
+            parent=parent.key,
+            level=parent.level + 1,
+            prune=step,
+            variant=self._label,
+        )
+        return self._runs.setdefault(key, run)
+
+
+def _step_of(prune: PruneSpec) -> PruneStep:
+    """The settings of `[prune]` that a step has a field for; point, amount and control are set for each run."""
+    shared = {field.name for field in fields(PruneStep)} & PruneSpec.model_fields.keys() - {"control"}
+    settings = {name: getattr(prune, name) for name in shared} | {
+        "exclude": tuple(sorted(set(prune.exclude))),
+        "rates": tuple(sorted(prune.rates.items())),
+    }
+    seconds = in_seconds(prune.time) if prune.schedule == "budget" else None
+    budget = None if seconds is None else Budget(seconds, prune.min_round_epochs, prune.max_rounds)
+    return PruneStep(**settings, point=RewindPoint(0), budget=budget)
+
+
+def _identity(recipe: Recipe) -> dict[str, Any]:
+    """The parts of a recipe that change the result.
+
+    Where a folder of images lies changes nothing; what is in it does, and is checked by its fingerprint when
+    a ticket meets its trunk. Padding does nothing where nothing is cropped.
+    """
+    data = {name: value for name, value in recipe.data.items() if name != "path"}
+    if data.get("augment") == "none":
+        data.pop("padding", None)
+    return {"model": dict(recipe.model), "data": data, "train": dict(recipe.train)}

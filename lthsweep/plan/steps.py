@@ -1,0 +1,75 @@
+"""Whether there are enough samples for what a recipe holds out, trains on and rewinds to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from lthsweep.data.order import steps_per_epoch
+from lthsweep.data.registry import DATASETS
+from lthsweep.errors import SpecError
+from lthsweep.plan.rewind import RewindPoint
+from lthsweep.plan.run import Recipe
+
+__all__ = ["check_lengths", "recipe_samples", "recipe_steps"]
+
+
+def recipe_steps(recipe: Recipe) -> int | None:
+    """Optimizer steps in one epoch, or None where the size of the data set is not known before it is read.
+
+    Raises:
+        DataError: if more images are held out than there are.
+    """
+    samples = recipe_samples(recipe)
+    return None if samples is None else steps_per_epoch(samples, int(recipe.train["batch_size"]))
+
+
+def recipe_samples(recipe: Recipe) -> int | None:
+    """Images to train on, or None where the size of the data set is not known before it is read."""
+    wanted = int(recipe.data["train_images"])
+    samples = DATASETS[recipe.data["name"]].n_train
+    if wanted or samples is None:
+        return wanted or None
+    return samples - int(recipe.data["validation"])
+
+
+def check_lengths(recipe: Recipe, points: Iterable[RewindPoint], samples: int | None) -> None:
+    """Refuse what the file alone cannot know to be wrong: how many samples, and so steps, there are.
+
+    Args:
+        recipe: of a variant.
+        points: to which its tickets rewind.
+        samples: training samples, those held out among them; None if nobody knows.
+
+    Raises:
+        SpecError: if nothing is left to train on, or to train.
+    """
+    name, held_out, wanted = (
+        recipe.data["name"],
+        int(recipe.data["validation"]),
+        int(recipe.data["train_images"]),
+    )
+    if samples is not None and held_out >= samples:
+        raise SpecError(
+            f"data.validation = {held_out} holds out all {samples} training samples of {name}; lower it"
+        )
+    if samples is not None and wanted > samples - held_out:
+        raise SpecError(
+            f"data.train_images = {wanted}: {name} has {samples - held_out} training samples besides "
+            f"the {held_out} held out (data.validation); lower one of the two, or set it to 0 for all of them"
+        )
+    trained = wanted or (None if samples is None else samples - held_out)
+    if trained is None:
+        return
+    steps = steps_per_epoch(trained, int(recipe.train["batch_size"]))
+    if not steps:
+        raise SpecError(
+            f"train.batch_size = {recipe.train['batch_size']}: {trained} training samples of {name} make no batch; "
+            f"lower it, or data.validation"
+        )
+    total = recipe.epochs * steps
+    for point in points:
+        if point.step(steps) >= total:
+            raise SpecError(
+                f"grid.rewind_epoch: {point} is step {point.step(steps)} of the {total} in {recipe.epochs} epochs "
+                f"of {steps}: nothing is left to train; choose an earlier point"
+            )
