@@ -96,7 +96,7 @@ def inherited_states(
         states[key] = state_of(key, facts, failures)
         parent = states[run.parent] if run.parent else "done"
         if parent == "diverged" and key not in facts:
-            states[key] = "diverged"  # an attempt that failed on it, by an older version, is no other news
+            states[key] = "diverged"
         elif parent == "failed" and states[key] == "missing":
             states[key] = "failed"
     return states
