@@ -12,6 +12,8 @@ from lthsweep.launch.machine import Slot
 from lthsweep.launch.task import LEAVING, Task
 from lthsweep.store.layout import SweepDir
 
+pytestmark = pytest.mark.slow
+
 WORKER = """#!{python}
 import os, sys
 events = int(sys.argv[sys.argv.index("--events") + 1])

@@ -20,6 +20,8 @@ from lthsweep.store import claims
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.owners import Owner
 
+pytestmark = pytest.mark.slow
+
 
 class FakeWire:
     """Rank 0's wire: what was sent is kept, what is to be received is put in."""
