@@ -165,8 +165,8 @@ def test_rooms_that_do_not_train_never_import_torch(name):
     "module",
     [
         "lthsweep.launch.worker",
-        "lthsweep.launch.mpi_worker",
-        "lthsweep.launch.pool",
+        "lthsweep.launch.mpi.worker",
+        "lthsweep.launch.dispatch",
         "lthsweep.bench.measure",
         *sorted(REGISTRIES),
     ],

@@ -20,7 +20,7 @@ import torch
 from torch.nn import functional
 
 from lthsweep.data.pack import open_packed
-from lthsweep.launch.watch import Watch
+from lthsweep.launch.checkpoint import Watch
 from lthsweep.lottery.material import Material
 from lthsweep.plan.grid import expand
 from lthsweep.plan.run import Plan

@@ -17,7 +17,7 @@ import torch
 
 from lthsweep.bench.bare import material_of
 from lthsweep.bench.naive import Habits, NestedLoop
-from lthsweep.launch.settle import settle_cores
+from lthsweep.launch.process_env import bind_cores
 from lthsweep.lottery.material import Material
 from lthsweep.plan.grid import expand
 from lthsweep.plan.run import Plan
@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Train an epoch for every line of standard input; 0 at its end."""
     (path,) = sys.argv[1:] if arguments is None else arguments
     request = json.loads(Path(path).read_text())
-    settle_cores(request["cores"])
+    bind_cores(request["cores"])
     if request["threads"]:
         torch.set_num_threads(request["threads"])
     work = _work(request)

@@ -12,8 +12,8 @@ from typing import Any
 from lthsweep.bench.cases import Case, tables_of
 from lthsweep.bench.programs import Standing
 from lthsweep.bench.spread import ratios, spread
-from lthsweep.launch.machine import usable_cores
-from lthsweep.launch.settle import ALLOCATOR_VARIABLES, thread_variables
+from lthsweep.launch.process_env import ALLOCATOR_VARIABLES, thread_variables
+from lthsweep.launch.slots import usable_cores
 
 __all__ = ["measure_epochs"]
 

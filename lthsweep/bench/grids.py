@@ -11,7 +11,7 @@ from lthsweep.bench.cases import Case
 from lthsweep.bench.images import pack_images
 from lthsweep.bench.rungs import LADDER, Climb, climb, plan_of
 from lthsweep.bench.spread import ratios, spread
-from lthsweep.launch.machine import usable_cores
+from lthsweep.launch.slots import usable_cores
 from lthsweep.plan.cost import cost_of
 
 __all__ = ["measure_grid"]

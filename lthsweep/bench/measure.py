@@ -19,7 +19,7 @@ from lthsweep.bench.probes import EPOCH, MEMORY, POOL, STEPS
 from lthsweep.bench.programs import ask
 from lthsweep.bench.rungs import LADDER
 from lthsweep.bench.spread import ratios, spread
-from lthsweep.launch.settle import ALLOCATOR_VARIABLES, thread_variables
+from lthsweep.launch.process_env import ALLOCATOR_VARIABLES, thread_variables
 
 __all__ = ["PARTS", "Effort", "bench", "effort_of"]
 

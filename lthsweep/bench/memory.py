@@ -10,7 +10,7 @@ from typing import Any
 from lthsweep.bench.cases import Case, tables_of
 from lthsweep.bench.programs import Standing, ask
 from lthsweep.bench.spread import ratios
-from lthsweep.launch.settle import ALLOCATOR_VARIABLES, thread_variables
+from lthsweep.launch.process_env import ALLOCATOR_VARIABLES, thread_variables
 
 __all__ = ["peaks", "shares"]
 

@@ -12,7 +12,7 @@ import tomli_w
 
 from lthsweep.bench.cases import Case, tables_of
 from lthsweep.bench.programs import ask, call
-from lthsweep.launch.settle import ALLOCATOR_VARIABLES
+from lthsweep.launch.process_env import ALLOCATOR_VARIABLES
 from lthsweep.plan.grid import expand
 from lthsweep.plan.run import Plan
 from lthsweep.spec import spec_of

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from lthsweep.commands.pace import Pace
-from lthsweep.launch.coordinate import Work
-from lthsweep.launch.pool import Heard
+from lthsweep.launch.dispatch import Heard
+from lthsweep.launch.work import Work
 from lthsweep.plan.run import Plan
 
 __all__ = ["Display", "duration", "plain_console"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from lthsweep.launch.pool import Pool
+from lthsweep.launch.dispatch import Pool
 
 __all__ = ["Interrupt"]
 

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lthsweep.launch.coordinate import Work
-from lthsweep.launch.outlook import part_done
+from lthsweep.launch.eta import fraction_done
 from lthsweep.launch.task import Message
+from lthsweep.launch.work import Work
 from lthsweep.plan.run import Plan
 
 __all__ = ["Pace"]
@@ -115,7 +115,7 @@ class Pace:
             self._timed += _Amount(epoch - run.epoch, now - run.last)
         run.last, run.epoch = now, epoch
         phase = str(message.values.get("phase", ""))
-        run.part = part_done(self._plan[key], epoch, float(message.values["epochs"]), phase, now - run.first)
+        run.part = fraction_done(self._plan[key], epoch, float(message.values["epochs"]), phase, now - run.first)
 
 
 def _amount(plan: Plan, key: str, epochs: float) -> _Amount:

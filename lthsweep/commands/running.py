@@ -23,10 +23,9 @@ from lthsweep.commands.sources import (
 )
 from lthsweep.commands.tables import print_table
 from lthsweep.errors import UnknownNameError
-from lthsweep.launch.coordinate import work_left
-from lthsweep.launch.on_local import run_local, slots_of
-from lthsweep.launch.on_pool import Attended, SweepRun
-from lthsweep.launch.survey import Survey
+from lthsweep.launch.disk_status import DiskStatus
+from lthsweep.launch.local import run_local, slots_of
+from lthsweep.launch.work import work_left
 
 __all__ = ["run"]
 
@@ -95,7 +94,7 @@ def run(
         require_samples(opened, cache)
         submit(opened, plain_console(quiet=quiet), retry_failed=retry_failed, wait=wait, cache=cache)
         return
-    from lthsweep.launch.on_mpi import mpi_job, run_mpi
+    from lthsweep.launch.mpi.job import mpi_job, run_mpi
 
     with mpi_job() as wire:
         if wire is not None:  # any other rank has done its work by now, and rank 0 says how it went
@@ -133,7 +132,7 @@ def _train(
         raise typer.Exit(EXIT_INCOMPLETE)
 
 
-def _announce(opened: Source, found: Survey, left: int, where: str, console: Console) -> None:
+def _announce(opened: Source, found: DiskStatus, left: int, where: str, console: Console) -> None:
     console.print(
         f"{opened.spec.sweep.name}: {_runs(left)} left of {len(opened.plan.runs)}, "
         f"{where}, results in {opened.sweep.path}",

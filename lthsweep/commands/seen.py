@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lthsweep.commands.sources import Source
-from lthsweep.launch.outlook import Outlook
-from lthsweep.launch.states import States
-from lthsweep.launch.survey import Survey
+from lthsweep.launch.eta import Outlook
+from lthsweep.launch.sweep_status import States
 from lthsweep.plan.cost import seconds_spared
 from lthsweep.reduce.spending import Spending
 

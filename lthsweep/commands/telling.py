@@ -10,7 +10,7 @@ from lthsweep.commands.display import duration
 from lthsweep.commands.seen import Seen, hours
 from lthsweep.commands.sources import Source, table_alone
 from lthsweep.launch.slurm.glance import AT_WORK
-from lthsweep.launch.states import RunState, States
+from lthsweep.launch.sweep_status import RunState, States
 from lthsweep.plan.run import Run
 
 __all__ = ["as_text", "counts"]

@@ -8,7 +8,7 @@ from typing import Any
 from lthsweep.commands.seen import Seen, hours
 from lthsweep.commands.sources import Source
 from lthsweep.launch.slurm.glance import Glance
-from lthsweep.launch.states import RunState
+from lthsweep.launch.sweep_status import RunState
 from lthsweep.plan.cost import cost_of
 
 __all__ = ["as_json"]

@@ -25,14 +25,15 @@ from lthsweep.commands.sources import (
 from lthsweep.commands.telling import as_text, counts
 from lthsweep.commands.telling_json import as_json
 from lthsweep.errors import SpecError, StoreError
-from lthsweep.launch.on_local import workers_of
-from lthsweep.launch.outlook import outlook
+from lthsweep.launch.disk_status import read_disk_status
+from lthsweep.launch.eta import outlook
+from lthsweep.launch.local import workers_of
 from lthsweep.launch.slurm.glance import Glance, glance
 from lthsweep.launch.slurm.journal import Submission, read_journal
 from lthsweep.launch.slurm.sites.site import site_of
 from lthsweep.launch.slurm.traces import job_logs, last_words
-from lthsweep.launch.states import states_of
-from lthsweep.launch.survey import seconds_per_epoch, survey
+from lthsweep.launch.sweep_status import states_of
+from lthsweep.launch.work import seconds_per_epoch
 from lthsweep.plan.find import find_run
 from lthsweep.plan.run import Run
 from lthsweep.reduce.spending import spending
@@ -78,7 +79,7 @@ def status(
 
 def _look(opened: Source, before: Glance | None = None) -> Seen:
     plan, sweep = opened.plan, opened.sweep
-    found = survey(plan, sweep)
+    found = read_disk_status(plan, sweep)
     finished = len(found.done) + found.count("cut off") == len(plan.runs)
     seen = Glance() if finished else glance(sweep, lambda: site_of(opened.spec), before)
     states = states_of(plan, found, seen)

@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn import functional
 
 from lthsweep.bench.spread import ratios, spread
-from lthsweep.launch.settle import ALLOCATOR_VARIABLES, thread_variables
+from lthsweep.launch.process_env import ALLOCATOR_VARIABLES, thread_variables
 from lthsweep.models.build import build_model
 from lthsweep.models.depthwise import DepthwiseConv2d
 

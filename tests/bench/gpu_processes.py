@@ -28,9 +28,9 @@ from typing import Any, TextIO
 import torch
 
 from lthsweep.errors import LthsweepError
-from lthsweep.launch.machine import Slot
-from lthsweep.launch.mps import CONTROL, Daemon, daemon_for
-from lthsweep.launch.settle import ALLOCATOR_VARIABLES, thread_variables
+from lthsweep.launch.fused.mps import CONTROL, Daemon, daemon_for
+from lthsweep.launch.process_env import ALLOCATOR_VARIABLES, thread_variables
+from lthsweep.launch.slots import Slot
 from lthsweep.training.devices import synchronize
 from tests.bench.gpu_cases import CASES, Rig, tiny
 from tests.bench.gpu_steps import WARM_UP, Way, settings, take, tidy

@@ -17,14 +17,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from lthsweep.launch.local import LocalPool
-from lthsweep.launch.mpi import MpiPool, gather_hellos
-from lthsweep.launch.on_mpi import mpi_job
-from lthsweep.launch.pool import Heard, work_off
-from lthsweep.launch.ranks import say_hello, slots_of_ranks
+from lthsweep.launch.dispatch import Heard, work_off
+from lthsweep.launch.local_pool import LocalPool
+from lthsweep.launch.mpi.job import mpi_job
+from lthsweep.launch.mpi.pool import MpiPool, Together, gather_hellos
+from lthsweep.launch.mpi.ranks import say_hello, slots_of_ranks
 from lthsweep.launch.scheduler import Node, Scheduler
 from lthsweep.launch.task import Message, Task
-from lthsweep.launch.together import Together
 from lthsweep.spec.load import spec_of
 from lthsweep.store.layout import SweepDir
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pytest
 
 from lthsweep.commands.pace import Pace
-from lthsweep.launch.coordinate import work_left
 from lthsweep.launch.task import Message
+from lthsweep.launch.work import work_left
 from lthsweep.store.layout import SweepDir
 from tests.plan.cases import make_plan
 

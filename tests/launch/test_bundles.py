@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from lthsweep.launch.bundles import MOST_AT_ONCE, Widths, group_of, most_together
-from lthsweep.launch.pool import Heard
+from lthsweep.launch.dispatch import Heard
+from lthsweep.launch.fused.groups import MAX_ENSEMBLE, Widths, group_of, largest_ensemble
 from lthsweep.launch.task import Message
 from tests.plan.cases import make_plan
 
@@ -63,10 +63,10 @@ def test_as_many_can_be_trained_as_one_as_nothing_descends_from():
     chain = {"schedule": "iterative"}
     controls = {"prune.control": ["ticket", "random"]}
 
-    assert most_together(make_plan(grid)) == 3
-    assert most_together(make_plan(grid, prune=chain)) == 1
-    assert most_together(make_plan(grid | controls, prune=chain)) == 4
-    assert most_together(make_plan(grid, prune={"method": "filter"})) == 1
+    assert largest_ensemble(make_plan(grid)) == 3
+    assert largest_ensemble(make_plan(grid, prune=chain)) == 1
+    assert largest_ensemble(make_plan(grid | controls, prune=chain)) == 4
+    assert largest_ensemble(make_plan(grid, prune={"method": "filter"})) == 1
 
 
 def test_a_number_is_for_every_device_and_auto_is_one_on_a_cpu():
@@ -78,7 +78,7 @@ def test_a_number_is_for_every_device_and_auto_is_one_on_a_cpu():
         widths.hear(Heard("g", Message("ready", values={"device": "cuda:0"})))
 
     assert [few(worker, ticket) for worker in "wg"] == [3, 3]
-    assert [auto(worker, ticket) for worker in "wg"] == [1, MOST_AT_ONCE]
+    assert [auto(worker, ticket) for worker in "wg"] == [1, MAX_ENSEMBLE]
 
 
 def test_what_a_worker_found_holds_for_its_recipe():
@@ -96,4 +96,4 @@ def test_what_a_worker_found_holds_for_its_recipe():
 
     widths.hear(Heard("g", Message("returned", one, {"width": 12})))
 
-    assert [widths("g", key) for key in (one, seed, other)] == [12, 12, MOST_AT_ONCE]
+    assert [widths("g", key) for key in (one, seed, other)] == [12, 12, MAX_ENSEMBLE]

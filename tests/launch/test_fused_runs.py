@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from lthsweep.launch import fused
+from lthsweep.launch.checkpoint import load_checkpoint
 from lthsweep.launch.task import task_for
-from lthsweep.launch.watch import load_checkpoint
 from lthsweep.launch.worker import Worker
 from lthsweep.plan.grid import expand
 from lthsweep.spec import load_spec

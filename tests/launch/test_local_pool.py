@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from lthsweep.launch.local import LocalPool
-from lthsweep.launch.machine import Slot
+from lthsweep.launch.local_pool import LocalPool
+from lthsweep.launch.slots import Slot
 from lthsweep.launch.task import LEAVING, Task
 from lthsweep.store.layout import SweepDir
 

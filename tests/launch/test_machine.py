@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lthsweep.errors import LaunchError
-from lthsweep.launch.machine import Slot, lay_out
+from lthsweep.launch.slots import Slot, place_workers
 
 
 def place(**changes):
@@ -17,7 +17,7 @@ def place(**changes):
         "cores": [0, 1, 2, 3],
         "gpus": 0,
     }
-    return lay_out(**{**given, **changes})
+    return place_workers(**{**given, **changes})
 
 
 def test_without_a_gpu_one_pinned_worker_per_core_is_the_default():

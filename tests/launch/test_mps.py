@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from lthsweep.launch.local import LocalPool
-from lthsweep.launch.machine import Slot
-from lthsweep.launch.mps import CONTROL, daemon_for, shares_a_gpu
+from lthsweep.launch.fused.mps import CONTROL, daemon_for, shares_a_gpu
+from lthsweep.launch.local_pool import LocalPool
+from lthsweep.launch.slots import Slot
 from lthsweep.store.layout import SweepDir
 
 SHARED = [Slot("cuda:0", (), 1), Slot("cuda:0", (), 1)]
@@ -146,8 +146,8 @@ def test_clients_name_gpus_as_the_daemon_counts_them(program, monkeypatch, visib
 def test_a_daemon_does_not_outlive_a_coordinator_that_is_killed(program):
     """Nobody is left to end it, and its server would keep memory of the GPU."""
     text = (
-        "from lthsweep.launch.machine import Slot\n"
-        "from lthsweep.launch.mps import daemon_for\n"
+        "from lthsweep.launch.slots import Slot\n"
+        "from lthsweep.launch.fused.mps import daemon_for\n"
         "print(daemon_for([Slot('cuda:0', (), 1)] * 2).variables['CUDA_MPS_PIPE_DIRECTORY'], flush=True)\n"
         "input()\n"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from lthsweep.launch.pool import HELD_SECONDS, Heard, work_off
+from lthsweep.launch.dispatch import HELD_SECONDS, Heard, work_off
 from lthsweep.launch.scheduler import Node, Scheduler
 from lthsweep.launch.task import Message, Task
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from lthsweep.launch.pool import Heard
+from lthsweep.launch.dispatch import Heard
 from lthsweep.launch.slurm.payload import _Evictor, slots_here
 from lthsweep.launch.slurm.sites.site import Site
 from lthsweep.launch.task import STALE_SECONDS, Message

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lthsweep.launch.outlook import outlook
+from lthsweep.launch.disk_status import DiskStatus
+from lthsweep.launch.eta import outlook
 from lthsweep.launch.slurm.cluster.queue import Element, Look
 from lthsweep.launch.slurm.glance import Glance, glance
 from lthsweep.launch.slurm.halt import Halt, halt
@@ -24,8 +25,7 @@ from lthsweep.launch.slurm.journal import (
 from lthsweep.launch.slurm.sites.site import Site
 from lthsweep.launch.slurm.standing import Standing, stand
 from lthsweep.launch.slurm.traces import End, write_end
-from lthsweep.launch.states import STATES, states_of
-from lthsweep.launch.survey import Survey
+from lthsweep.launch.sweep_status import STATES, states_of
 from lthsweep.plan.cost import recipe_id
 from lthsweep.store import plainjson
 from lthsweep.store.failures import CANCELLED, GAVE_UP, Failure
@@ -55,7 +55,7 @@ def surveyed(plan=PLAN, *, done=(), failures=None, beats=(), jobs=None):
             if before == "done"
             else "waiting"
         )
-    return Survey(states, failures, beats, frozenset(), {key: (jobs or {}).get(key, "") for key in beats})
+    return DiskStatus(states, failures, beats, frozenset(), {key: (jobs or {}).get(key, "") for key in beats})
 
 
 def submitted(*parcels, number=1, job="77", created=0.0):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from lthsweep.launch.pool import Heard, work_off
+from lthsweep.launch.dispatch import Heard, work_off
+from lthsweep.launch.mpi.pool import Together
 from lthsweep.launch.scheduler import Node, Scheduler
 from lthsweep.launch.task import Message
-from lthsweep.launch.together import Together
 
 
 class OneWorker:

@@ -8,14 +8,14 @@ from dataclasses import replace
 import pytest
 
 from lthsweep.errors import LaunchError
-from lthsweep.launch.machine import Slot
-from lthsweep.launch.mpi import START_SECONDS, MpiPool, gather_hellos
-from lthsweep.launch.mpi_worker import MpiLine
-from lthsweep.launch.pool import Heard, work_off
-from lthsweep.launch.ranks import Hello
+from lthsweep.launch.dispatch import Heard, work_off
+from lthsweep.launch.mpi.pool import START_SECONDS, MpiPool, gather_hellos
+from lthsweep.launch.mpi.ranks import Hello
+from lthsweep.launch.mpi.wire import Parcel, Tag
+from lthsweep.launch.mpi.worker import MpiLine
 from lthsweep.launch.scheduler import Node, Scheduler
+from lthsweep.launch.slots import Slot
 from lthsweep.launch.task import Message, Task
-from lthsweep.launch.wire import Parcel, Tag
 from lthsweep.store import claims
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.owners import Owner

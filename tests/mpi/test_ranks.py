@@ -7,8 +7,8 @@ import json
 import pytest
 
 from lthsweep.errors import LaunchError
-from lthsweep.launch.machine import Slot
-from lthsweep.launch.ranks import Hello, say_hello, slots_of_ranks
+from lthsweep.launch.mpi.ranks import Hello, say_hello, slots_of_ranks
+from lthsweep.launch.slots import Slot
 from lthsweep.spec.load import spec_of
 
 

@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from lthsweep.errors import ClusterSilentError, LthsweepError
-from lthsweep.launch.coordinate import Work, coordinate, work_left
-from lthsweep.launch.local import LocalPool
-from lthsweep.launch.machine import Slot, core_limit, count_gpus, lay_out, usable_cores
-from lthsweep.launch.pool import Heard, Listener, Tally
+from lthsweep.launch.coordinator import coordinate
+from lthsweep.launch.dispatch import Heard, Listener, Tally
+from lthsweep.launch.local_pool import LocalPool
+from lthsweep.launch.slots import Slot, core_limit, count_gpus, place_workers, usable_cores
 from lthsweep.launch.slurm.advance import advance
 from lthsweep.launch.slurm.breaker import trips
 from lthsweep.launch.slurm.cluster.queue import live_jobs
@@ -36,6 +36,7 @@ from lthsweep.launch.slurm.journal import come_alive, read_journal, read_submiss
 from lthsweep.launch.slurm.sites.site import Site, site_of
 from lthsweep.launch.slurm.traces import KILLED, End, forget_end, read_end, write_end
 from lthsweep.launch.task import STALE_SECONDS
+from lthsweep.launch.work import Work, work_left
 from lthsweep.plan.grid import expand
 from lthsweep.plan.run import Plan
 from lthsweep.spec import Spec, load_spec
@@ -148,7 +149,7 @@ def slots_here(spec: Spec, site: Site) -> list[Slot]:
     workers: int | str = "auto" if site.workers is None else site.workers
     if workers == "auto" and gpus:
         workers = site.workers_per_gpu * gpus
-    return lay_out(
+    return place_workers(
         workers=workers,
         threads=spec.local.threads,
         devices=spec.local.devices,

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 FOLDER = os.environ.get("LTH_ODOMETER")
-NAME = "lthsweep.launch.watch"
+NAME = "lthsweep.launch.checkpoint"
 
 LAYOUT = "<qqqqd"
 """First step of the attempt, the last that it began, the step of its last checkpoint, that of the last one that it

@@ -1,12 +1,12 @@
-"""What happens between the steps of a run: checkpoints by the clock, progress reports, the wish to stop."""
+"""The hook between the steps of a training: periodic checkpoints, progress reports, and early stops."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 from lthsweep.errors import CorruptRecordError
 from lthsweep.lottery.material import to_arrays, to_tensors
@@ -14,25 +14,38 @@ from lthsweep.lottery.result import Checkpoint
 from lthsweep.store.weights import load_arrays, load_metadata, save_arrays
 from lthsweep.training.loop import Training
 
-__all__ = ["Report", "Watch", "load_checkpoint"]
-
-Report = Callable[[Mapping[str, Any]], None]
+__all__ = ["CheckpointHook", "ReportProgress", "load_checkpoint"]
 
 _REPORT_SECONDS = 1.0
 
 
-class Watch:
+class ReportProgress(Protocol):
+    """Receives the progress of a run; see `lthsweep.launch.events.RunProgress` for the values."""
+
+    def __call__(
+        self,
+        *,
+        epoch: float,
+        epochs: float,
+        val_accuracy: float | None,
+        images_per_second: int | None,
+        phase: str = "train",
+    ) -> None:
+        """Take the progress."""
+
+
+class CheckpointHook:
     """Called before every step of a training (a `BetweenSteps`).
 
     Args:
-        checkpoint: where checkpoints go; None for a walk that is not worth one.
-        seconds: between two periodic checkpoints. One is also written when the run is asked to stop.
-        stop: true makes the training end here.
-        report: hears epoch, epochs, step, images_per_second and val_accuracy about once a second.
+        checkpoint: file for checkpoints; None for a replay, which is too short for one.
+        seconds: time between two periodic checkpoints. A run that is asked to stop writes one as well.
+        stop: returns whether the training has to end here.
+        report: receives the progress about once a second.
     """
 
     def __init__(
-        self, checkpoint: Path | None, seconds: float, stop: Callable[[], bool], report: Report
+        self, checkpoint: Path | None, seconds: float, stop: Callable[[], bool], report: ReportProgress
     ) -> None:
         self._checkpoint = checkpoint
         self._seconds = seconds
@@ -43,36 +56,43 @@ class Watch:
         self._first: tuple[int, float] | None = None
 
     def __call__(self, training: Training) -> bool:
-        """Do what is due; returns whether the training is to stop."""
+        """Write what is due; return whether the training has to stop."""
         now = time.monotonic()
         stopping = self._stop()
         if stopping or now >= self._next_checkpoint:
             self.save(training)
         if now >= self._next_report:
             self._next_report = now + _REPORT_SECONDS
-            self._tell(training, now)
+            self._report_progress(training, now)
         return stopping
 
     def save(self, training: Training) -> None:
-        """Write a checkpoint now; between two steps only."""
+        """Write a checkpoint now. Call it between two steps only."""
         if self._checkpoint is not None:
             tensors, progress = training.state()
             save_arrays(self._checkpoint, to_arrays(tensors), {"progress": json.dumps(progress)})
         self._next_checkpoint = time.monotonic() + self._seconds
 
-    def _tell(self, training: Training, now: float) -> None:
+    def _report_progress(self, training: Training, now: float) -> None:
         progress = training.progress
         if self._first is None:
             self._first = progress.images, now
         images, seconds = progress.images - self._first[0], now - self._first[1]
         rate = round(images / seconds) if seconds > 0 else None
-        self._report({**training.standing(), "images_per_second": rate})
+        standing = training.standing()
+        self._report(
+            epoch=standing["epoch"],
+            epochs=standing["epochs"],
+            val_accuracy=standing["val_accuracy"],
+            images_per_second=rate,
+            phase=standing.get("phase", "train"),
+        )
 
 
 def load_checkpoint(path: Path) -> Checkpoint | None:
-    """Where an earlier attempt stopped; None if there is nothing, or nothing that can be read.
+    """Return the checkpoint of an earlier attempt; None if there is none or it cannot be read.
 
-    A checkpoint is advice: without it the run starts over and comes to the same result.
+    A checkpoint is advisory: without it the run starts over and has the same result.
     """
     if not path.exists():
         return None

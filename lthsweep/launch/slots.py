@@ -1,4 +1,4 @@
-"""What this machine has to work with: cores this process may use, GPUs, and how workers are laid out on them."""
+"""Slots: the device, cores and threads of each worker on one machine."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 
 from lthsweep.errors import LaunchError
 
-__all__ = ["Slot", "core_limit", "count_gpus", "lay_out", "usable_cores"]
+__all__ = ["Slot", "core_limit", "count_gpus", "place_workers", "shares_a_gpu", "usable_cores"]
 
 
 @dataclass(frozen=True)
 class Slot:
-    """Where one worker runs: its device, its cores (empty: not pinned) and its number of threads."""
+    """Where one worker runs: its device, its cores (empty if it is not pinned) and its number of threads."""
 
     device: str
     cores: tuple[int, ...]
@@ -23,22 +23,20 @@ class Slot:
 
 
 def usable_cores() -> list[int]:
-    """Cores that this process may run on, by its affinity, which a SLURM job sets."""
-    return (
-        sorted(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else list(range(os.cpu_count() or 1))
-    )
+    """Return the cores that this process can use, by its affinity, which a SLURM job sets."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
 
 
 def core_limit(cores: Sequence[int]) -> int:
-    """How many single-threaded workers these cores carry: as many as there are, or as a container's quota pays for."""
+    """Return how many single-threaded workers fit: the number of cores, or the CPU quota of a container."""
     quota = _cpu_quota()
     return max(1, min(len(cores), int(quota))) if quota else len(cores)
 
 
 def count_gpus() -> int:
-    """NVIDIA GPUs that are visible, without importing torch."""
+    """Return the number of visible NVIDIA GPUs, without importing torch."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return len([part for part in visible.split(",") if part.strip() not in ("", "-1", "NoDevFiles")])
@@ -49,7 +47,7 @@ def count_gpus() -> int:
     return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
 
 
-def lay_out(
+def place_workers(
     *,
     workers: int | str,
     threads: int,
@@ -59,24 +57,23 @@ def lay_out(
     limit: int | None = None,
     gpus: int,
 ) -> list[Slot]:
-    """Place workers on devices and cores.
+    """Return one slot for each worker.
 
-    One single-threaded process pinned to each core does 1.2 times the work of one process over two cores, so that is
-    the default on CPU; on GPUs it is one worker per device. More of them share devices; how many pay is a matter of
-    measuring (docs/gpu.md).
+    The default is one single-threaded process pinned to each core, which does 1.2 times the work of one process over
+    two cores, or one worker per GPU. More workers share GPUs; measure how many pay (docs/gpu.md).
 
     Args:
         workers: a number, or "auto".
         threads: threads of each worker.
         devices: "auto", "cpu", or devices such as ["cuda:0", "cuda:1"], which workers take in turn.
-        pin: bind each worker to its own cores, if together they fill all that may be used. Otherwise the choice of
-            cores is the kernel's: a second coordinator, or another container, would choose the same first ones.
-        cores: cores that may be used.
-        limit: how many of them at a time, see `core_limit`; None for all.
-        gpus: visible GPUs.
+        pin: whether to bind each worker to its own cores, if the workers fill all cores. Otherwise the kernel chooses
+            cores, because a second coordinator or another container would choose the same first ones.
+        cores: cores that can be used.
+        limit: largest number of them at a time, see `core_limit`; None for all.
+        gpus: number of visible GPUs.
 
     Raises:
-        LaunchError: if a GPU is asked for that is not there.
+        LaunchError: if a GPU is named that is not visible.
     """
     if devices == "auto":
         chosen = [f"cuda:{number}" for number in range(gpus)] or ["cpu"]
@@ -104,8 +101,14 @@ def lay_out(
     ]
 
 
+def shares_a_gpu(slots: Sequence[Slot]) -> bool:
+    """Return whether two workers have the same GPU."""
+    devices = [slot.device for slot in slots if slot.device.startswith("cuda")]
+    return len(set(devices)) < len(devices)
+
+
 def _cpu_quota() -> float | None:
-    """CPUs' worth of time that the control group allows, or None without a limit."""
+    """Return the CPU quota of the control group, in CPUs; None without a limit."""
     try:
         limit, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
     except (OSError, ValueError):

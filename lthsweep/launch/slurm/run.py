@@ -1,11 +1,11 @@
-"""`run --on slurm`: everything between a plan and jobs in the queue. Returns as soon as these are submitted."""
+"""`run --on slurm`: submit a plan as jobs, and return as soon as they are in the queue."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from lthsweep.launch.on_pool import open_sweep, require_code, require_data
+from lthsweep.launch.preflight import open_sweep, require_code, require_data
 from lthsweep.launch.slurm.advance import Advance, advance
 from lthsweep.launch.slurm.halt import forgive, go_on, read_halt
 from lthsweep.launch.slurm.journal import open_journal, read_journal
@@ -21,18 +21,18 @@ __all__ = ["run_slurm"]
 def run_slurm(
     plan: Plan, sweep: SweepDir, site: Site, *, retry_failed: bool = False, cache: Path | None = None
 ) -> Advance:
-    """Submit what has no record and no job yet, and a follow-up that sees to the rest.
+    """Submit the runs that have no record and no job, and a controller job for the rest.
 
     Args:
         plan: all runs.
-        sweep: the sweep directory, on a disk that the compute nodes see; made if it is not there.
+        sweep: the sweep directory, on a disk that the compute nodes share; created if it does not exist.
         site: the cluster.
-        retry_failed: also runs that failed, were canceled or given up; without it they stay as they are.
+        retry_failed: whether to submit runs that failed or were canceled, too.
         cache: folder of packed data, on such a disk too; None for the default.
 
     Raises:
         CodeError, MissingDataError, SpecError: before anything is written.
-        ClusterSilentError, RefusedError: see `lthsweep.launch.slurm.advance`; what was submitted until then stands.
+        ClusterSilentError, RefusedError: see `lthsweep.launch.slurm.advance`; earlier submissions stay.
         StoreError: if the directory cannot be written.
     """
     require_code(plan, sweep)
@@ -41,7 +41,7 @@ def run_slurm(
     open_sweep(plan.spec, sweep)
     open_journal(sweep)
     if cache is not None:
-        os.environ["LTHSWEEP_CACHE"] = str(cache.absolute())  # sbatch hands the environment on to the jobs
+        os.environ["LTHSWEEP_CACHE"] = str(cache.absolute())  # sbatch passes the environment to the jobs
     halted = read_halt(sweep)
     if retry_failed:
         _forget_failures(plan, sweep)
@@ -51,9 +51,8 @@ def run_slurm(
 
 
 def _forget_failures(plan: Plan, sweep: SweepDir) -> None:
-    for key in read_failures(
-        sweep
-    ):  # also what the machine did: three alike would halt the sweep again at once
+    # Infrastructure failures are cleared too: three failures with one cause would halt the sweep again at once.
+    for key in read_failures(sweep):
         if key in plan.runs:
             clear_failure(sweep, key)
     journal = read_journal(sweep)

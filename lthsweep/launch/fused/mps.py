@@ -1,8 +1,8 @@
-"""NVIDIA's Multi-Process Service (MPS) for workers that share a GPU: their kernels run side by side, not in turns.
+"""NVIDIA's Multi-Process Service (MPS): workers that share a GPU run their kernels side by side, not in turns.
 
-A daemon of our own, in a folder of its own under /tmp, for as long as the workers live. Whoever has a daemon already,
-at the default place or by CUDA_MPS_PIPE_DIRECTORY, keeps it: CUDA finds it without us, and it is never touched. A
-machine without the program trains the same numbers more slowly.
+The daemon lives in a folder under /tmp, as long as the workers. A daemon that was there before, at the default place or
+through CUDA_MPS_PIPE_DIRECTORY, is used and never touched: CUDA finds it. Without the program the numbers are the same,
+and training is slower.
 
 Source: NVIDIA, "Multi-Process Service", appendices on tools and environment variables.
 """
@@ -15,55 +15,46 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from lthsweep.errors import LaunchError
-from lthsweep.launch.machine import Slot
 
-__all__ = ["CONTROL", "Daemon", "daemon_for", "shares_a_gpu"]
+__all__ = ["CONTROL", "MpsDaemon", "start_daemon"]
 
 CONTROL = "nvidia-cuda-mps-control"
-"""The program; it starts the daemon with `-d`, and else takes commands for it on its standard input."""
+"""The program. With `-d` it starts the daemon; otherwise it reads commands for the daemon on its standard input."""
 
 _SECONDS = 20.0
-"""For any one thing that the program is asked."""
+"""Time limit of each call of the program."""
 
 _LONGEST_FOLDER = 60
-"""Characters; the daemon makes sockets in it, whose paths may have 107."""
+"""Characters. The daemon makes sockets in the folder, and a socket path has at most 107."""
 
-# The daemon must not outlive us, however we end. So a shell waits for its input to close, as workers do, and then ends
-# it; `quit` lets clients that are still at work, on their last checkpoints, come to their end.
+# The daemon must not outlive this process, however it ends. So a shell waits until its input closes, as workers do, and
+# then ends the daemon. `quit` waits for clients that still write their last checkpoints.
 _KEEPER = 'cat >/dev/null; echo quit | "$0" >/dev/null 2>&1; rm -rf "$1"'
 
 
-def daemon_for(slots: Sequence[Slot]) -> Daemon | None:
-    """Start a daemon if these workers share a GPU and there is none yet; says on standard error if that fails.
+def start_daemon() -> MpsDaemon | None:
+    """Start a daemon for workers that share a GPU; print a warning to standard error if that fails.
 
     Returns:
-        The daemon, to be ended by `quit`, or None: no GPU is shared, MPS is not installed, somebody runs it already,
-        or it does not start. Workers are started all the same.
+        The daemon, to be ended with `quit`. None if MPS is not installed, if a daemon is running already, or if it
+        does not start. The workers start in any case.
     """
     control = shutil.which(CONTROL)
-    if not shares_a_gpu(slots) or control is None:
-        return None
-    if "CUDA_MPS_PIPE_DIRECTORY" in os.environ or _answers(control, os.environ):
+    if control is None or "CUDA_MPS_PIPE_DIRECTORY" in os.environ or _responds(control, os.environ):
         return None
     try:
-        return Daemon(control)
+        return MpsDaemon(control)
     except LaunchError as error:
         print(f"lthsweep: {error}; workers share their GPUs without it", file=sys.stderr, flush=True)
         return None
 
 
-def shares_a_gpu(slots: Sequence[Slot]) -> bool:
-    """Whether two workers have the same GPU."""
-    devices = [slot.device for slot in slots if slot.device.startswith("cuda")]
-    return len(set(devices)) < len(devices)
-
-
-class Daemon:
-    """A daemon of our own.
+class MpsDaemon:
+    """A daemon that this process has started.
 
     Args:
         control: path of the program.
@@ -87,7 +78,7 @@ class Daemon:
             ["sh", "-c", _KEEPER, control, str(folder)],
             stdin=subprocess.PIPE,
             env=environment,
-            start_new_session=True,  # a Ctrl-C in the terminal is for us
+            start_new_session=True,  # keeps Ctrl-C in the terminal from it
         )
         try:
             _start(control, environment, folder / "log" / "start")
@@ -96,7 +87,7 @@ class Daemon:
             raise
 
     def quit(self) -> None:
-        """End the daemon and remove its folder; if workers are still there, that happens when they are gone."""
+        """End the daemon and remove its folder, as soon as the last worker has ended."""
         assert self._keeper.stdin is not None
         self._keeper.stdin.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -105,7 +96,7 @@ class Daemon:
 
 def _start(control: str, environment: Mapping[str, str], log: Path) -> None:
     try:
-        with log.open("wb") as output:  # not a pipe: the daemon would keep its end, and we would wait for it
+        with log.open("wb") as output:  # not a pipe: the daemon would keep it open, and `run` would wait
             started = subprocess.run(
                 [control, "-d"],
                 stdin=subprocess.DEVNULL,
@@ -117,15 +108,15 @@ def _start(control: str, environment: Mapping[str, str], log: Path) -> None:
             )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise LaunchError(f"{CONTROL} -d: {error}") from error
-    if started.returncode or not _answers(control, environment):
-        said = " ".join(log.read_text(errors="replace").split()) or f"exit status {started.returncode}"
-        raise LaunchError(f"the MPS daemon did not start: {said}")
+    if started.returncode or not _responds(control, environment):
+        output_text = " ".join(log.read_text(errors="replace").split()) or f"exit status {started.returncode}"
+        raise LaunchError(f"the MPS daemon did not start: {output_text}")
 
 
-def _answers(control: str, environment: Mapping[str, str]) -> bool:
-    """Whether a daemon is there; the program's exit status is zero if it could speak with it."""
+def _responds(control: str, environment: Mapping[str, str]) -> bool:
+    """Return whether a daemon is running: the exit status of the program is 0 if it could connect."""
     try:
-        asked = subprocess.run(
+        called = subprocess.run(
             [control],
             input="get_server_list\n",
             capture_output=True,
@@ -136,11 +127,11 @@ def _answers(control: str, environment: Mapping[str, str]) -> bool:
         )
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return asked.returncode == 0
+    return called.returncode == 0
 
 
 def _renumbered(visible: str | None) -> dict[str, str]:
-    """The GPUs as clients must name them: the daemon sees only these, and counts them from 0. UUIDs stay."""
+    """Return the names of the GPUs for clients: the daemon sees only these and counts them from 0. UUIDs stay."""
     names = [name.strip() for name in (visible or "").split(",") if name.strip()]
     if not names or not all(name.isdigit() for name in names):
         return {}
