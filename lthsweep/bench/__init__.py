@@ -1,1 +1,1 @@
-"""How fast a sweep is beside loops that people write by hand: `python -m lthsweep.bench`, `lthsweep doctor --bench`."""
+"""How fast a sweep is beside loops that people write by hand: `python -m lthsweep.bench`."""

@@ -6,7 +6,6 @@ a second for them at its start.
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -113,12 +112,6 @@ def report(
     source: SourceArgument,
     overrides: SetOption = None,
     out: OutOption = None,
-    tensorboard: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Write TensorBoard's event files to this new folder instead, one run each."
-        ),
-    ] = None,
 ) -> None:
     """Draw the figures (PNG and SVG) and write report.html, one page that needs no network."""
     from lthsweep.api import load
@@ -129,12 +122,6 @@ def report(
     require_sweep(opened)
     if opened.sweep.records.is_dir():
         merge_records(opened.sweep, opened.plan)
-    if tensorboard is not None:
-        from lthsweep.report.tensorboard import write_tensorboard
-
-        number = len(write_tensorboard(report_input(load(opened.sweep.path)), tensorboard))
-        typer.echo(f"{number} runs; look at them with: tensorboard --logdir {shlex.quote(str(tensorboard))}")
-        return
     written = write_report(opened.sweep, report_input(load(opened.sweep.path)))
     for path in written:
         typer.echo(str(path))

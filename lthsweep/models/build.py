@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,6 +14,7 @@ from lthsweep.models.custom import custom_scheme
 from lthsweep.models.registry import INITIALIZERS, MODELS
 from lthsweep.models.shapes import InputShape
 from lthsweep.randomness import torch_seed
+from lthsweep.registry import load_entry
 from lthsweep.usercode import is_code
 
 __all__ = ["build_model"]
@@ -42,7 +42,7 @@ def build_model(options: Mapping[str, Any], *, input_shape: InputShape, classes:
     """
     chosen = dict(options)
     name = str(chosen.pop("name", ""))
-    construct = _entry("model", name, MODELS)
+    construct = load_entry(look_up("model", name, MODELS))
     init = str(chosen.pop("init", "default"))
     _check_options(name, construct, chosen)
     if classes < 1:
@@ -57,18 +57,14 @@ def build_model(options: Mapping[str, Any], *, input_shape: InputShape, classes:
         return model
 
     initialize = (
-        custom_scheme(init, constructed) if is_code(init) else _entry("initializer", init, INITIALIZERS)
+        custom_scheme(init, constructed)
+        if is_code(init)
+        else load_entry(look_up("initializer", init, INITIALIZERS))
     )
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         model = constructed()
         initialize(model)
     return model
-
-
-def _entry(what: str, name: str, registry: Mapping[str, str]) -> Callable[..., Any]:
-    module, _, function = look_up(what, name, registry).partition(":")
-    entry: Callable[..., Any] = getattr(importlib.import_module(module), function)
-    return entry
 
 
 def _check_options(name: str, construct: Callable[..., Any], chosen: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@
 
 The last writes figures that were measured before into the page, one file below the other.
 
-What is measured, and how, is in `lthsweep.bench`; `lthsweep doctor --bench` is the quick one, of an installed package.
+What is measured, and how, is in `lthsweep.bench`.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def installation(cache, tmp_path_factory):
     """What `doctor` finds on a machine without SLURM, by what was looked at."""
     nowhere = {"PATH": str(tmp_path_factory.mktemp("bin"))}
     told = json.loads(lthsweep("doctor", "--json", cache=cache, environ=nowhere).stdout)
-    return {check["what"]: check for check in told}
+    return {check["name"]: check for check in told}
 
 
 def test_help_lists_every_verb(cache):
@@ -164,7 +164,7 @@ def test_missing_data_names_the_command_that_gets_it_and_nothing_is_written(cach
         (["run", "digits-lenet", "--on", "moon"], "--on 'moon'"),
         (["presets", "digit-lenet"], "digits-lenet"),
         (["profiles", "canon"], "cannon"),
-        (["doctor", "no-such-folder"], "no sweep directory"),
+        (["doctor", "no-such-folder"], "not a sweep directory"),
         (["plan", "digits-lenet", "--set", "train.epoch=3"], "did you mean `epochs`?"),
         (
             ["plan", "digits-lenet", "--set", "trian.epochs=3"],
@@ -271,7 +271,7 @@ def test_doctor_checks_the_installation(installation):
 
 
 def test_a_machine_without_slurm_is_in_order(installation):
-    assert installation["SLURM"] == {"what": "SLURM", "found": "not here", "ok": True, "needed": True}
+    assert installation["SLURM"] == {"name": "SLURM", "found": "not installed", "ok": True, "needed": True}
 
 
 def test_a_slurm_that_does_not_answer_is_a_remark_until_it_is_asked_for(cache, tmp_path):
@@ -299,7 +299,7 @@ def test_doctor_names_folders_that_others_may_write_to(finished, cache):
         finished.state.chmod(0o700)
 
     assert ended.returncode == 0
-    assert f"{finished.state}: others may write here (mode 770)" in ended.stdout
+    assert f"{finished.state}: other users can write here (mode 770)" in ended.stdout
 
 
 def test_data_list_prepare_and_verify(cache, tmp_path):
