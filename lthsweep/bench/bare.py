@@ -20,7 +20,7 @@ import torch
 from torch.nn import functional
 
 from lthsweep.data.pack import open_packed
-from lthsweep.launch.checkpoint import Watch
+from lthsweep.launch.checkpoint import CheckpointHook
 from lthsweep.lottery.material import Material
 from lthsweep.plan.grid import expand
 from lthsweep.plan.run import Plan
@@ -81,7 +81,7 @@ def compare(material: Material, masks: Masks | None, rounds: int, steps: int) ->
     train = dict(material.train) | {"epochs": 1_000_000}  # the loop ends by the count of steps
     training = Training(material.build(0), data, train, seed=0, masks=masks)
     by_hand = bare(material, masks)
-    watch = Watch(None, 0.0, lambda: False, lambda values: None)
+    watch = CheckpointHook(None, 0.0, lambda: False, lambda **progress: None)
     turn = min(TURN, steps)
     warm_up = turn
     mark: list[Seconds] = []

@@ -11,7 +11,7 @@ import torch
 
 from lthsweep.bench.bare import bare, material_of
 from lthsweep.launch.execute import execute
-from lthsweep.launch.task import task_for
+from lthsweep.launch.task import Task
 from lthsweep.plan.grid import expand
 from lthsweep.spec import spec_of
 from lthsweep.store.layout import SweepDir
@@ -31,9 +31,9 @@ def main(arguments: list[str] | None = None) -> int:
     plan, cache = expand(spec_of(request["tables"])), Path(request["cache"])
     if request["loop"] == "ours":
         (run,) = plan.dense
-        task = task_for(run, plan.rewind_points()[run.key], cache=str(cache))
+        task = Task(run, plan.rewind_points()[run.key], cache=str(cache))
         sweep = SweepDir(Path(request["folder"]) / "peak").create()
-        execute(task, sweep, torch.device("cpu"), stop=lambda: False, report=lambda values: None)
+        execute(task, sweep, torch.device("cpu"), stop=lambda: False, report=lambda **progress: None)
     else:
         material = material_of(plan, cache)
         bare(material, None)(material.training_data(0).train.steps)

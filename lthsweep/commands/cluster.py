@@ -61,7 +61,7 @@ def submit(opened: Source, console: Console, *, retry_failed: bool, wait: bool, 
     found = read_disk_status(opened.plan, opened.sweep)
     if read_halt(opened.sweep) or (found.failures and (wait or step.view.is_over)):
         raise typer.Exit(EXIT_FAILED)
-    if wait and len(found.done) + found.count("cut off") < len(opened.plan.runs):
+    if wait and not found.is_complete:
         raise typer.Exit(EXIT_INCOMPLETE)
 
 
@@ -70,7 +70,7 @@ def wait_for(opened: Source, site: Site) -> None:
     asked = time.monotonic()
     while True:
         found = read_disk_status(opened.plan, opened.sweep)
-        if read_halt(opened.sweep) or len(found.done) + found.count("cut off") == len(opened.plan.runs):
+        if read_halt(opened.sweep) or found.is_complete:
             return
         if time.monotonic() - asked >= site.poll_seconds:
             asked = time.monotonic()

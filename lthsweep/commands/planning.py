@@ -105,7 +105,7 @@ def plan(
         }
         typer.echo(json.dumps(told if jobs is None else told | {"slurm": jobs_json(jobs)}, indent=2))
         return
-    walked = sum(node.cost for node in work.nodes if node.key in work.walks)
+    walked = sum(node.cost for node in work.nodes if node.key in work.replays)
     warned = (*_fused(opened), *missing_data(opened, cache)) if cost.done < cost.runs else ()
     for line in (*_lines(opened, cost, expected, walked, here=jobs is None), *warned, *table_alone(opened)):
         typer.echo(line)

@@ -59,7 +59,7 @@ def merge(
         print_table(opened.sweep.path, plain_console())
     typer.echo(str(path))
     found = read_disk_status(opened.plan, opened.sweep)
-    if len(found.done) + found.count("cut off") < len(opened.plan.runs):
+    if not found.is_complete:
         typer.echo(f"incomplete: {len(found.done)} of {len(opened.plan.runs)} runs have a record", err=True)
         raise typer.Exit(3)
 

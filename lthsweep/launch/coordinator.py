@@ -109,7 +109,7 @@ def coordinate(
         from lthsweep.launch.fused.groups import FuseWidths
 
         widths = FuseWidths(plan)
-        nodes = widths.grouped(nodes, work.replays)
+        nodes = tuple(widths.grouped(nodes, work.replays))
 
     def make_task(key: str) -> Task:
         attempts[key] = attempts.get(key, 0) + 1
@@ -131,7 +131,9 @@ def coordinate(
                 _log.info("%s failed on %s: %s", event.key, message.worker, event.cause)
                 _record_failure(sweep, event, attempts.get(event.key, 1))
             case Stopped(key):
-                failures.clear_failure(sweep, key)  # it has a checkpoint now, so an earlier failure is obsolete
+                failures.clear_failure(
+                    sweep, key
+                )  # it has a checkpoint now, so an earlier failure is obsolete
             case Held(key):
                 _log.info("%s is held by a worker of another coordinator", key)
                 attempts[key] -= 1

@@ -1,7 +1,7 @@
 """The scheduling loop: idle workers receive ready runs until none is left.
 
-A pool is any set of workers that take one task at a time: processes of this machine, or MPI ranks. The loop does not know
-how a pool reaches its workers, and the scheduler does not know workers.
+A pool is any set of workers that take one task at a time: processes of this machine, or MPI ranks. The loop does not
+know how a pool reaches its workers, and the scheduler does not know workers.
 """
 
 from __future__ import annotations
@@ -115,7 +115,9 @@ def dispatch(
         for key in [key for key, since in held.items() if clock() - since >= HELD_SECONDS]:
             del held[key]
             scheduler.requeue(key)
-        if scheduler.ready:  # most messages of many workers are progress: do not list the idle workers for each
+        if (
+            scheduler.ready
+        ):  # most messages of many workers are progress: do not list the idle workers for each
             _hand_out(scheduler, pool, make_task, fuse_width)
         for message in pool.wait(0.25):
             _note(message, scheduler, summary, held, clock())

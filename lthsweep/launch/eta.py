@@ -57,11 +57,7 @@ def estimate_eta(
         places = [p for p in status.glance.standing.places if p.submission.kind == "train" and p.queued]
         running = [p for p in places if p.queued is not None and p.queued.state in AT_WORK]
         elsewhere = len(
-            {
-                state.beat.worker
-                for state in status.those(RunStatus.RUNNING)
-                if state.beat and not state.place
-            }
+            {state.beat.worker for state in status.those(RunStatus.RUNNING) if state.beat and not state.place}
         )
         chosen = running if running or elsewhere else places
         jobs, at_work = len(chosen), bool(running or elsewhere)

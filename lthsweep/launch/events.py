@@ -87,7 +87,8 @@ class Finished:
         if self.test_accuracy is None:
             return str(self.outcome)
         share = f", its share of {self.fused} runs" if self.fused > 1 else ""
-        return f"{self.outcome}: test accuracy {self.test_accuracy:.4f}, {self.seconds_per_epoch:.3g} s per epoch{share}"
+        accuracy, seconds = f"{self.test_accuracy:.4f}", f"{self.seconds_per_epoch:.3g}"
+        return f"{self.outcome}: test accuracy {accuracy}, {seconds} s per epoch{share}"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Train the run of one task: read its inputs from the sweep directory, train, write weights, commit the record.
 
-The experiment (`lthsweep.lottery`) returns values; this module does the input and output. A worker imports it, and torch
-with it, after it has set its threads and cores.
+The experiment (`lthsweep.lottery`) returns values; this module does the input and output. A worker imports it, and
+torch with it, after it has set its threads and cores.
 """
 
 from __future__ import annotations

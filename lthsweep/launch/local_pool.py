@@ -24,7 +24,7 @@ from lthsweep.errors import LaunchError
 from lthsweep.launch.dispatch import Pool
 from lthsweep.launch.events import Event, Failed, Message, Ready, Requeued, RunProgress, event_from_json
 from lthsweep.launch.process_env import ALLOCATOR_VARIABLES, EXIT_DEVICE_LOST, thread_variables
-from lthsweep.launch.slots import Slot, shares_a_gpu
+from lthsweep.launch.slots import Slot
 from lthsweep.launch.task import Task
 from lthsweep.store.layout import SweepDir
 
@@ -73,10 +73,10 @@ class LocalPool(Pool):
         self._false_starts = 0
         self._killed_starts = 0
         self._mps = None
-        if shares_a_gpu(slots):
-            from lthsweep.launch.fused.mps import start_daemon
+        if any(slot.device != "cpu" for slot in slots):
+            from lthsweep.launch.fused.mps import daemon_for
 
-            self._mps = start_daemon()
+            self._mps = daemon_for(slots)
         for number, slot in enumerate(slots):
             self._start(f"{socket.gethostname()}-{os.getpid()}-{number}", slot)
 
@@ -179,7 +179,9 @@ class LocalPool(Pool):
         finally:
             os.close(write_end)
         assert popen.stdin is not None
-        with contextlib.suppress(OSError, AttributeError):  # Linux only; elsewhere the default of 64 KiB has to do
+        with contextlib.suppress(
+            OSError, AttributeError
+        ):  # Linux only; elsewhere the default of 64 KiB has to do
             fcntl.fcntl(popen.stdin, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         events = os.fdopen(read_end, "rb", buffering=0)
         self._processes[name] = _Process(name, slot, popen, events, log)

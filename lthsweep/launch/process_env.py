@@ -30,7 +30,7 @@ ALLOCATOR_VARIABLES = {
 }
 """Environment of a process that is not started yet."""
 
-# M_TRIM_THRESHOLD, M_MMAP_THRESHOLD and M_TOP_PAD of malloc.h. mallopt takes a C int, so 2 GiB − 1 is the largest value.
+# M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_TOP_PAD of malloc.h. mallopt takes a C int: 2 GiB − 1 is the largest value.
 _MALLOPT = {-3: 1 << 30, -1: (1 << 31) - 1, -2: 64 << 20}
 
 

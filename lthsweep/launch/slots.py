@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lthsweep.errors import LaunchError
 
-__all__ = ["Slot", "core_limit", "count_gpus", "place_workers", "shares_a_gpu", "usable_cores"]
+__all__ = ["Slot", "core_limit", "count_gpus", "place_workers", "usable_cores"]
 
 
 @dataclass(frozen=True)
@@ -99,12 +99,6 @@ def place_workers(
         )
         for number in range(count)
     ]
-
-
-def shares_a_gpu(slots: Sequence[Slot]) -> bool:
-    """Return whether two workers have the same GPU."""
-    devices = [slot.device for slot in slots if slot.device.startswith("cuda")]
-    return len(set(devices)) < len(devices)
 
 
 def _cpu_quota() -> float | None:

@@ -1,7 +1,7 @@
 """The status of every run by its record, its worker, its failure and its job, trusted in this order. Pure.
 
-Only a record makes a run done. SLURM decides only between ways of waiting. Where SLURM gives no information, a submitted
-run is "unknown", never done and never failed.
+Only a record makes a run done. SLURM decides only between ways of waiting. Where SLURM gives no information, a
+submitted run is "unknown", never done and never failed.
 """
 
 from __future__ import annotations
@@ -97,7 +97,9 @@ def sweep_status(plan: Plan, found: DiskStatus, glance: Glance) -> SweepStatus:
     return SweepStatus(states, glance)
 
 
-def _state(run: Run, parent: RunState | None, found: DiskStatus, place: Place | None, glance: Glance) -> RunState:
+def _state(
+    run: Run, parent: RunState | None, found: DiskStatus, place: Place | None, glance: Glance
+) -> RunState:
     on_disk = found.states[run.key]
     failure = found.failures.get(run.key)
     if on_disk in (RunStatus.DONE, RunStatus.SKIPPED):

@@ -76,7 +76,9 @@ class Worker:
         """
         for number in (signal.SIGTERM, signal.SIGUSR2):
             signal.signal(number, lambda *_: self.channel.close())
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the coordinator handles Ctrl-C and asks workers to leave
+        signal.signal(
+            signal.SIGINT, signal.SIG_IGN
+        )  # the coordinator handles Ctrl-C and asks workers to leave
 
         import torch
 

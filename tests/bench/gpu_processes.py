@@ -28,7 +28,7 @@ from typing import Any, TextIO
 import torch
 
 from lthsweep.errors import LthsweepError
-from lthsweep.launch.fused.mps import CONTROL, Daemon, daemon_for
+from lthsweep.launch.fused.mps import CONTROL, MpsDaemon, daemon_for
 from lthsweep.launch.process_env import ALLOCATOR_VARIABLES, thread_variables
 from lthsweep.launch.slots import Slot
 from lthsweep.training.devices import synchronize
@@ -138,7 +138,7 @@ def crowds(
         {False: Crowd, True: Crowd}, or the first alone; and why there is no MPS, or an empty string.
     """
     base = {**environment, **ALLOCATOR_VARIABLES, **thread_variables(1)}
-    daemon: Daemon | None = None
+    daemon: MpsDaemon | None = None
     if cuda:
         daemon = daemon_for([Slot("cuda:0", (), 1)] * 2)
     why = "" if daemon else f"no daemon was started: is {CONTROL} on PATH, and does none run already?"

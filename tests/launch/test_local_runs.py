@@ -207,7 +207,7 @@ def test_a_diverged_trunk_is_a_result_and_cuts_off_its_tickets(cache, tmp_path):
     assert "DIVERGED" in ended.stdout
     assert "4 tickets cannot be made: the run they descend from diverged" in ended.stdout
     assert [record.outcome for record in records(sweep).values()] == ["diverged"]
-    assert (state["done"], state["cut off"], state["failed"]) == (1, 4, 0)
+    assert (state["done"], state["skipped"], state["failed"]) == (1, 4, 0)
     assert {(row["n_diverged"], row["verdict"]) for row in table} == {(1, "undecided")}
 
 

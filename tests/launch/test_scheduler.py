@@ -72,12 +72,12 @@ def test_a_failure_that_would_repeat_is_not_tried_again():
     assert scheduler.fail("a", retry=False) is False
 
 
-def test_a_run_put_back_keeps_its_attempts():
+def test_a_run_requeue_keeps_its_attempts():
     """A run that another coordinator holds was not attempted."""
     scheduler = Scheduler([Node("a", None, 1)], retries=0)
     for _ in range(5):
         assert scheduler.take() == "a"
-        scheduler.put_back("a")
+        scheduler.requeue("a")
 
     scheduler.take()
     scheduler.finish("a")
@@ -101,7 +101,7 @@ def test_what_failed_once_is_done_alone():
     scheduler = Scheduler(ALIKE, retries=1)
     for key in (scheduler.take(), *scheduler.take_with("t0", 2)):
         scheduler.fail(key)
-    scheduler.put_back(scheduler.take(), alone=True)  # t0, which would have come first
+    scheduler.requeue(scheduler.take(), alone=True)  # t0, which would have come first
 
     taken = {(key := scheduler.take()): scheduler.take_with(key, 9) for _ in range(4)}
 

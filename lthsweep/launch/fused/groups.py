@@ -1,8 +1,8 @@
 """Which runs can be trained as one ensemble, and how many of them to hand to a worker (`train.fuse`).
 
-Tickets of one dense run and one rewind point see the same batches at the same learning rates; they differ only in weights
-and masks. How many of them pay depends on the device and the network. With "auto", the worker that receives the first
-ones measures it and requeues the rest.
+Tickets of one dense run and one rewind point see the same batches at the same learning rates; they differ only in
+weights and masks. How many of them pay depends on the device and the network. With "auto", the worker that receives the
+first ones measures it and requeues the rest.
 """
 
 from __future__ import annotations

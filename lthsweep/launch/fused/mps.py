@@ -15,12 +15,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lthsweep.errors import LaunchError
+from lthsweep.launch.slots import Slot
 
-__all__ = ["CONTROL", "MpsDaemon", "start_daemon"]
+__all__ = ["CONTROL", "MpsDaemon", "daemon_for", "shares_a_gpu"]
 
 CONTROL = "nvidia-cuda-mps-control"
 """The program. With `-d` it starts the daemon; otherwise it reads commands for the daemon on its standard input."""
@@ -36,21 +37,29 @@ _LONGEST_FOLDER = 60
 _KEEPER = 'cat >/dev/null; echo quit | "$0" >/dev/null 2>&1; rm -rf "$1"'
 
 
-def start_daemon() -> MpsDaemon | None:
-    """Start a daemon for workers that share a GPU; print a warning to standard error if that fails.
+def daemon_for(slots: Sequence[Slot]) -> MpsDaemon | None:
+    """Start a daemon if workers share a GPU; print a warning to standard error if that fails.
 
     Returns:
-        The daemon, to be ended with `quit`. None if MPS is not installed, if a daemon is running already, or if it
-        does not start. The workers start in any case.
+        The daemon, to be ended with `quit`. None if no GPU is shared, MPS is not installed, a daemon is running
+        already, or the daemon does not start. The workers start in any case.
     """
     control = shutil.which(CONTROL)
-    if control is None or "CUDA_MPS_PIPE_DIRECTORY" in os.environ or _responds(control, os.environ):
+    if not shares_a_gpu(slots) or control is None:
+        return None
+    if "CUDA_MPS_PIPE_DIRECTORY" in os.environ or _responds(control, os.environ):
         return None
     try:
         return MpsDaemon(control)
     except LaunchError as error:
         print(f"lthsweep: {error}; workers share their GPUs without it", file=sys.stderr, flush=True)
         return None
+
+
+def shares_a_gpu(slots: Sequence[Slot]) -> bool:
+    """Return whether two workers have the same GPU."""
+    devices = [slot.device for slot in slots if slot.device.startswith("cuda")]
+    return len(set(devices)) < len(devices)
 
 
 class MpsDaemon:

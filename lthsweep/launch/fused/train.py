@@ -1,8 +1,8 @@
 """Train several tickets of one worker as one ensemble, each to its own record.
 
-An ensemble can fail for reasons that are not those of a single run: its members differ after all, memory is too small, or
-one member raises. Then its runs are requeued, and handed out again in smaller ensembles or alone, where an exception is
-attributed to the one run that raised it.
+An ensemble can fail for reasons that are not those of a single run: its members differ after all, memory is too small,
+or one member raises. Then its runs are requeued, and handed out again in smaller ensembles or alone, where an exception
+is attributed to the one run that raised it.
 """
 
 from __future__ import annotations

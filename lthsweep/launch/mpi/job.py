@@ -46,7 +46,7 @@ def mpi_job() -> Iterator[MpiWire | None]:
             yield None
             return
         wire.abort(1)
-    # `run` has its own handler while runs train. Before and after, there is nothing to stop, and nothing to die of.
+    # `run` has its own handler while runs train. Before and after, the default action would kill rank 0.
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     code = 0
     try:

@@ -148,7 +148,7 @@ class MpiPool(Pool):
         return found
 
     def stop(self) -> list[Message]:
-        """Ask all ranks to write checkpoints and leave; ranks that take longer than the grace period are left behind."""
+        """Ask all ranks to write checkpoints and leave; return without those that exceed the grace period."""
         found: list[Message] = []
         for rank in self._ranks:
             self._wire.send(rank, Tag.LEAVE)

@@ -13,7 +13,16 @@ from pydantic import TypeAdapter
 from lthsweep.launch.slots import Slot, count_gpus, place_workers, usable_cores
 from lthsweep.spec import Spec
 
-__all__ = ["DEPARTURE", "RANK_INFO", "RANK_SLOT", "Departure", "RankInfo", "RankSlot", "slots_of_ranks", "this_rank"]
+__all__ = [
+    "DEPARTURE",
+    "RANK_INFO",
+    "RANK_SLOT",
+    "Departure",
+    "RankInfo",
+    "RankSlot",
+    "slots_of_ranks",
+    "this_rank",
+]
 
 
 @dataclass(frozen=True)
@@ -84,8 +93,8 @@ def this_rank(rank: int) -> RankInfo:
 def slots_of_ranks(ranks: Iterable[RankInfo], spec: Spec) -> dict[int, Slot]:
     """Return rank → slot, by the `[local]` table, with one worker per rank.
 
-    Ranks that see the same GPUs of a host take them in turn, in order of their numbers. Ranks that can use the same cores
-    of a host divide them, if together they fill them. Ranks that `mpirun` bound to different cores keep theirs.
+    Ranks that see the same GPUs of a host take them in turn, in order of their numbers. Ranks that can use the same
+    cores of a host divide them, if together they fill them. Ranks that `mpirun` bound to different cores keep theirs.
 
     Args:
         ranks: those that train.

@@ -46,7 +46,11 @@ def attach(module):
     import mmap
     import struct
 
-    begin, between, write = module.Watch.__init__, module.Watch.__call__, module.Watch.save
+    begin, between, write = (
+        module.CheckpointHook.__init__,
+        module.CheckpointHook.__call__,
+        module.CheckpointHook.save,
+    )
 
     def __init__(self, checkpoint, seconds, stop, report):
         begin(self, checkpoint, seconds, stop, report)
@@ -79,7 +83,11 @@ def attach(module):
         write(self, training)
         self._saved = self._saving
 
-    module.Watch.__init__, module.Watch.__call__, module.Watch.save = __init__, __call__, save
+    module.CheckpointHook.__init__, module.CheckpointHook.__call__, module.CheckpointHook.save = (
+        __init__,
+        __call__,
+        save,
+    )
 
 
 def pause():

@@ -10,9 +10,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lthsweep.launch import fused
 from lthsweep.launch.checkpoint import load_checkpoint
-from lthsweep.launch.task import task_for
+from lthsweep.launch.events import Failed, Finished, Held, Requeued, RunProgress, Stopped
+from lthsweep.launch.fused import train as fused
+from lthsweep.launch.task import Task
 from lthsweep.launch.worker import Worker
 from lthsweep.plan.grid import expand
 from lthsweep.spec import load_spec
@@ -28,11 +29,11 @@ from tests.launch.test_local_runs import records, workers_of
 CPU = torch.device("cpu")
 
 
-class Line:
-    """Keeps what a worker says; is closed when it was asked for so often."""
+class FakeChannel:
+    """Keeps the events of a worker; closes after a number of calls of `is_closed`."""
 
     def __init__(self, asks=10**9, on_progress=lambda: None):
-        self.said = []
+        self.events = []
         self.asks = asks
         self.on_progress = on_progress
 
@@ -40,16 +41,16 @@ class Line:
         self.asks -= 1
         return self.asks < 0
 
-    def say(self, message):
-        self.said.append(message)
-        if message.kind == "progress":
+    def send(self, event):
+        self.events.append(event)
+        if isinstance(event, RunProgress):
             self.on_progress()
 
     def ends(self):
-        return {one.key: one for one in self.said if one.kind != "progress"}
+        return {event.key: event for event in self.events if not isinstance(event, RunProgress)}
 
     def kinds(self):
-        return [one.kind for one in self.said if one.kind != "progress"]
+        return [type(event) for event in self.events if not isinstance(event, RunProgress)]
 
 
 @pytest.fixture
@@ -69,13 +70,13 @@ def dense(finished, tmp_path):
 def tasks(finished, cache):
     """The two tickets of the tiny sweep that return to initialization, as one task."""
     plan = expand(load_spec(str(finished.sweep_toml)))
-    first, second = (task_for(run, cache=str(cache)) for run in plan.tickets if run.prune.point.value == 0)
-    return replace(first, companions=[second])
+    first, second = (Task(run, cache=str(cache)) for run in plan.tickets if run.prune.point.value == 0)
+    return replace(first, companions=(second,))
 
 
-def train(sweep, task, line):
-    Worker(sweep, "worker", line).work(task, CPU, fused.train)
-    return line
+def train(sweep, task, channel):
+    Worker(sweep, "worker", channel).work(task, CPU)
+    return channel
 
 
 def assert_close(ours, theirs):
@@ -106,7 +107,7 @@ def test_a_fused_sweep_has_the_keys_and_up_to_rounding_the_results_of_one_by_one
     for key, record in tickets.items():
         (other,) = record.provenance["fused_with"]
         assert tickets[other].provenance["fused_with"] == [key]
-        assert f"as one with {other}" in sweep.log(key).read_text()
+        assert f"in one ensemble with {other}" in sweep.log(key).read_text()
         assert tickets[other].metrics["seconds_train"] == pytest.approx(record.metrics["seconds_train"])
     assert "fused" not in next(r for r in ours.values() if r.kind == "dense").provenance
     for folder in (sweep.claims, sweep.checkpoints, sweep.workers, sweep.failures):
@@ -141,29 +142,29 @@ def test_of_a_killed_worker_all_runs_go_on_from_their_checkpoints(cache, tmp_pat
 def test_all_that_are_trained_as_one_are_seen_at_work(dense, tasks):
     """By one heartbeat, which says how far each has come."""
     beats = []
-    line = Line(on_progress=lambda: beats.extend(read_heartbeats(dense)))
+    channel = FakeChannel(on_progress=lambda: beats.extend(read_heartbeats(dense)))
 
-    train(dense, tasks, line)
+    train(dense, tasks, channel)
 
-    keys = [task.key for task in tasks.together]
-    assert line.kinds() == ["finished", "finished"]
-    assert {message.key for message in line.said if message.kind == "progress"} == set(keys)
+    keys = [task.key for task in tasks.each]
+    assert channel.kinds() == [Finished, Finished]
+    assert {event.key for event in channel.events if isinstance(event, RunProgress)} == set(keys)
     assert [beat.key for beat in beats[0].of_each()] == keys
-    assert {message.values["fused"] for message in line.ends().values()} == {2}
+    assert {event.fused for event in channel.ends().values()} == {2}
 
 
 def test_stopped_runs_go_on_alone_or_in_other_company(dense, tasks, finished):
     """`train.fuse` may be changed at any time."""
-    stopped = train(dense, tasks, Line(asks=100))
+    stopped = train(dense, tasks, FakeChannel(asks=100))
     steps = {load_checkpoint(dense.checkpoint(key)).progress["step"] for key in stopped.ends()}
-    alone = train(dense, tasks.companions[0], Line())
-    rest = train(dense, tasks, Line())
+    alone = train(dense, tasks.companions[0], FakeChannel())
+    rest = train(dense, tasks, FakeChannel())
 
-    assert stopped.kinds() == ["stopped", "stopped"]
+    assert stopped.kinds() == [Stopped, Stopped]
     assert len(steps) == 1 and 40 < steps.pop() < 60
-    assert alone.kinds() == ["finished"]
-    assert {message.values["outcome"] for message in rest.ends().values()} == {"finished", "present"}
-    for task in tasks.together:
+    assert alone.kinds() == [Finished]
+    assert {event.outcome for event in rest.ends().values()} == {"finished", "present"}
+    for task in tasks.each:
         assert_close(decode(dense.record(task.key)), decode(finished.record(task.key)))
 
 
@@ -172,48 +173,50 @@ def test_who_is_asked_to_stop_between_two_records_leaves_a_checkpoint_of_the_las
 ):
     """Many records take a while."""
 
-    class Closing(Line):
-        def say(self, message):
-            super().say(message)
-            self.asks = 0 if message.kind == "finished" else self.asks
+    class Closing(FakeChannel):
+        def send(self, event):
+            super().send(event)
+            self.asks = 0 if isinstance(event, Finished) else self.asks
 
-    line = train(dense, tasks, Closing())
+    channel = train(dense, tasks, Closing())
     second = tasks.companions[0]
     step = load_checkpoint(dense.checkpoint(second.key)).progress["step"]
-    rest = train(dense, second, Line())
+    rest = train(dense, second, FakeChannel())
 
-    assert line.kinds() == ["finished", "stopped"]
+    assert channel.kinds() == [Finished, Stopped]
     assert step == decode(finished.record(second.key)).metrics["steps_total"]
-    assert rest.kinds() == ["finished"]
+    assert rest.kinds() == [Finished]
     assert_close(decode(dense.record(second.key)), decode(finished.record(second.key)))
 
 
 def test_what_goes_on_from_another_step_is_returned(dense, tasks):
     """The first is trained, the other is handed out again."""
-    train(dense, replace(tasks, companions=[]), Line(asks=50))
+    train(dense, replace(tasks, companions=()), FakeChannel(asks=50))
 
-    line = train(dense, tasks, Line())
+    channel = train(dense, tasks, FakeChannel())
 
-    first, second = (task.key for task in tasks.together)
-    assert {key: message.kind for key, message in line.ends().items()} == {
-        first: "finished",
-        second: "returned",
+    first, second = (task.key for task in tasks.each)
+    assert {key: type(event) for key, event in channel.ends().items()} == {
+        first: Finished,
+        second: Requeued,
     }
-    assert "it goes on from step 0" in line.ends()[second].values["cause"]
+    assert "it goes on from step 0" in channel.ends()[second].cause
     assert claims.holder(dense, second, 900) is None
-    assert train(dense, tasks.companions[0], Line()).kinds() == ["finished"]
+    assert train(dense, tasks.companions[0], FakeChannel()).kinds() == [Finished]
     assert decode(dense.record(second)).provenance["attempt"] == 1
 
 
 def test_one_that_cannot_be_pruned_fails_as_alone_and_the_others_are_trained(dense, tasks):
     (companion,) = tasks.companions
-    broken = replace(companion, prune=companion.prune | {"exclude": ["fc9"]})
+    prune = replace(companion.prune, exclude=("fc9",))
+    broken = replace(companion, run=replace(companion.run, prune=prune))
 
-    line = train(dense, replace(tasks, companions=[broken]), Line())
+    channel = train(dense, replace(tasks, companions=(broken,)), FakeChannel())
 
-    assert line.ends()[tasks.key].kind == "finished"
-    failed = line.ends()[companion.key]
-    assert (failed.kind, failed.values["error"], failed.values["retry"]) == ("failed", "PruningError", False)
+    assert isinstance(channel.ends()[tasks.key], Finished)
+    failed = channel.ends()[companion.key]
+    assert isinstance(failed, Failed)
+    assert (failed.error, failed.retry) == ("PruningError", False)
     assert "fc9" in dense.log(companion.key).read_text()
 
 
@@ -222,12 +225,13 @@ def test_of_a_bundle_of_which_one_is_canceled_the_others_are_handed_out_again(de
     (companion,) = tasks.companions
     failures.record_failure(dense, companion.key, failures.Failure("not wanted", failures.CANCELLED))
 
-    line = train(dense, tasks, Line())
+    channel = train(dense, tasks, FakeChannel())
 
-    ends = line.ends()
-    assert ends[companion.key].values["error"] == failures.CANCELLED
-    assert (ends[tasks.key].kind, "alone" in ends[tasks.key].values) == ("returned", False)
-    assert all(dense.checkpoint(task.key).exists() for task in tasks.together)
+    ends = channel.ends()
+    assert ends[companion.key].error == failures.CANCELLED
+    assert isinstance(ends[tasks.key], Requeued)
+    assert not ends[tasks.key].alone
+    assert all(dense.checkpoint(task.key).exists() for task in tasks.each)
     assert claims.take(dense, tasks.key, this_process(), stale_seconds=900)
 
 
@@ -235,17 +239,20 @@ def test_one_that_another_worker_holds_is_left_to_it(dense, tasks):
     (companion,) = tasks.companions
     assert claims.take(dense, companion.key, this_process(), stale_seconds=900)
 
-    line = train(dense, tasks, Line())
+    channel = train(dense, tasks, FakeChannel())
 
-    assert {key: message.kind for key, message in line.ends().items()} == {
-        tasks.key: "finished",
-        companion.key: "held",
+    assert {key: type(event) for key, event in channel.ends().items()} == {
+        tasks.key: Finished,
+        companion.key: Held,
     }
 
 
 @pytest.mark.parametrize(
     ("error", "said"),
-    [(RuntimeError("a kernel failed"), {"alone": True}), (torch.OutOfMemoryError("40 GiB"), {"width": 1})],
+    [
+        (RuntimeError("a kernel failed"), {"alone": True}),
+        (torch.OutOfMemoryError("40 GiB"), {"fuse_width": 1}),
+    ],
     ids=["error", "memory"],
 )
 def test_an_error_in_company_is_nobody_s_end(dense, tasks, monkeypatch, error, said):
@@ -256,13 +263,13 @@ def test_an_error_in_company_is_nobody_s_end(dense, tasks, monkeypatch, error, s
 
     monkeypatch.setattr(fused, "run_together", fails)
 
-    line = train(dense, tasks, Line())
+    channel = train(dense, tasks, FakeChannel())
 
-    assert line.kinds() == ["returned", "returned"]
-    for message in line.ends().values():
-        assert {name: message.values[name] for name in said} == said
-        assert str(error) in message.values["cause"]
-    assert train(dense, replace(tasks, companions=[]), Line()).kinds() == ["finished"]
+    assert channel.kinds() == [Requeued, Requeued]
+    for event in channel.ends().values():
+        assert {name: getattr(event, name) for name in said} == said
+        assert str(error) in event.cause
+    assert train(dense, replace(tasks, companions=()), FakeChannel()).kinds() == [Finished]
 
 
 def test_tickets_that_cannot_be_batched_are_returned_with_the_advice_to_hand_out_one(
@@ -270,19 +277,20 @@ def test_tickets_that_cannot_be_batched_are_returned_with_the_advice_to_hand_out
 ):
     monkeypatch.setattr(fused, "why_alone", lambda prepared: "its layers draw otherwise")
 
-    line = train(dense, tasks, Line())
+    channel = train(dense, tasks, FakeChannel())
 
-    returned = line.ends()[tasks.companions[0].key]
-    assert line.ends()[tasks.key].kind == "finished"
-    assert (returned.kind, returned.values["width"]) == ("returned", 1)
+    returned = channel.ends()[tasks.companions[0].key]
+    assert isinstance(channel.ends()[tasks.key], Finished)
+    assert isinstance(returned, Requeued)
+    assert returned.fuse_width == 1
 
 
 def test_a_worker_that_is_to_find_out_how_many_pay_says_so_and_returns_the_others(dense, tasks):
     """So it is measured once, and not by every worker for every bundle."""
-    line = train(dense, replace(tasks, measure_width=True), Line())
+    channel = train(dense, replace(tasks, measure_fuse_width=True), FakeChannel())
 
-    first, second = (line.ends()[task.key] for task in tasks.together)
-    assert first.kind == "finished"
-    assert second.kind == ("returned" if first.values["width"] == 1 else "finished")
-    assert second.values["width"] == first.values["width"] >= 1
-    assert first.values["fused"] == min(2, first.values["width"])
+    first, second = (channel.ends()[task.key] for task in tasks.each)
+    assert isinstance(first, Finished)
+    assert isinstance(second, Requeued if first.fuse_width == 1 else Finished)
+    assert second.fuse_width == first.fuse_width >= 1
+    assert first.fused == min(2, first.fuse_width)

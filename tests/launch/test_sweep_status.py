@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lthsweep.launch.disk_status import DiskStatus
-from lthsweep.launch.eta import outlook
+from lthsweep.launch.disk_status import DiskStatus, RunStatus
+from lthsweep.launch.eta import estimate_eta
 from lthsweep.launch.slurm.cluster.queue import Element, Look
 from lthsweep.launch.slurm.glance import Glance, glance
 from lthsweep.launch.slurm.halt import Halt, halt
@@ -25,7 +25,7 @@ from lthsweep.launch.slurm.journal import (
 from lthsweep.launch.slurm.sites.site import Site
 from lthsweep.launch.slurm.standing import Standing, stand
 from lthsweep.launch.slurm.traces import End, write_end
-from lthsweep.launch.sweep_status import STATES, states_of
+from lthsweep.launch.sweep_status import sweep_status
 from lthsweep.plan.cost import recipe_id
 from lthsweep.store import plainjson
 from lthsweep.store.failures import CANCELLED, GAVE_UP, Failure
@@ -44,7 +44,7 @@ def surveyed(plan=PLAN, *, done=(), failures=None, beats=(), jobs=None):
     beats = {beat.key: beat for beat in beats}
     for key, run in plan.runs.items():
         before = states.get(run.parent, "done")
-        states[key] = (
+        states[key] = RunStatus(
             "done"
             if key in done
             else "running"
@@ -80,16 +80,16 @@ def names(states, *keys):
 
 
 def test_without_slurm_runs_are_ready_or_wait_for_their_parent():
-    states = states_of(PLAN, surveyed(), Glance())
+    states = sweep_status(PLAN, surveyed(), Glance())
 
     assert names(states, DENSE, *TICKETS) == ["ready", *["waiting"] * 4]
     assert {states.runs[key].waits_for.key for key in TICKETS} == {DENSE}
     assert sum(states.count().values()) == 5
-    assert tuple(states.count()) == STATES
+    assert tuple(states.count()) == tuple(RunStatus)
 
 
 def test_runs_of_a_job_that_waits_are_pending_with_its_reason():
-    states = states_of(
+    states = sweep_status(
         PLAN, surveyed(), seen([submitted((DENSE, *TICKETS))], [element(0, reason="Priority")])
     )
 
@@ -101,8 +101,8 @@ def test_runs_of_a_job_at_work_wait_for_their_parent_or_a_worker():
     beat = Heartbeat("w", key=TICKETS[0], epoch=1, epochs=4, time=NOW)
     journal, queue = [submitted((DENSE, *TICKETS))], [element(0, "RUNNING")]
 
-    before = states_of(PLAN, surveyed(), seen(journal, queue))
-    after = states_of(PLAN, surveyed(done=[DENSE], beats=[beat]), seen(journal, queue))
+    before = sweep_status(PLAN, surveyed(), seen(journal, queue))
+    after = sweep_status(PLAN, surveyed(done=[DENSE], beats=[beat]), seen(journal, queue))
 
     assert names(before, DENSE, TICKETS[0]) == ["ready", "waiting"]
     assert names(after, *TICKETS[:2]) == ["running", "ready"]
@@ -110,26 +110,26 @@ def test_runs_of_a_job_at_work_wait_for_their_parent_or_a_worker():
 
 
 def test_what_no_job_has_is_to_be_submitted():
-    states = states_of(PLAN, surveyed(), seen([submitted((DENSE,))], [element(0)]))
+    states = sweep_status(PLAN, surveyed(), seen([submitted((DENSE,))], [element(0)]))
 
     assert names(states, DENSE, TICKETS[0]) == ["pending", "to be submitted"]
     assert states.runs[TICKETS[0]].waits_for.key == DENSE
 
 
 def test_a_job_that_is_not_in_the_queue_has_nothing_any_more():
-    states = states_of(PLAN, surveyed(), seen([submitted((DENSE,), TICKETS)], [element(1)]))
+    states = sweep_status(PLAN, surveyed(), seen([submitted((DENSE,), TICKETS)], [element(1)]))
 
     assert names(states, DENSE, TICKETS[0]) == ["to be submitted", "pending"]
 
 
 def test_a_job_that_was_just_submitted_need_not_be_listed_yet():
-    states = states_of(PLAN, surveyed(), seen([submitted((DENSE,), created=NOW - 30)], []))
+    states = sweep_status(PLAN, surveyed(), seen([submitted((DENSE,), created=NOW - 30)], []))
 
     assert names(states, DENSE) == ["pending"]
 
 
 def test_a_submission_of_which_nobody_knows_whether_it_reached_slurm_is_unknown():
-    states = states_of(PLAN, surveyed(), seen([submitted((DENSE,), job=None)], []))
+    states = sweep_status(PLAN, surveyed(), seen([submitted((DENSE,), job=None)], []))
 
     assert names(states, DENSE) == ["unknown"]
 
@@ -139,7 +139,7 @@ def test_where_slurm_is_silent_what_was_submitted_is_unknown_and_the_disk_is_bel
     failed = {TICKETS[1]: Failure("no")}
     found = surveyed(done=[DENSE], beats=[beat], failures=failed, jobs={TICKETS[0]: "100"})
 
-    states = states_of(PLAN, found, silent([submitted((DENSE, *TICKETS[:3]))]))
+    states = sweep_status(PLAN, found, silent([submitted((DENSE, *TICKETS[:3]))]))
 
     assert names(states, DENSE, *TICKETS) == ["done", "running", "failed", "unknown", "to be submitted"]
     assert not states.is_over
@@ -153,7 +153,7 @@ def test_a_worker_is_gone_if_slurm_does_not_run_its_job():
     journal = [submitted(TICKETS)]
 
     running, again, gone = (
-        states_of(PLAN, found, seen(journal, queue))
+        sweep_status(PLAN, found, seen(journal, queue))
         for queue in ([element(0, "RUNNING")], [element(0, "PENDING")], [])
     )
 
@@ -167,18 +167,18 @@ def test_a_worker_that_was_heard_after_the_look_at_the_queue_is_there():
         done=[DENSE], beats=[Heartbeat("w", key=TICKETS[0], time=NOW + 5)], jobs={TICKETS[0]: "100"}
     )
 
-    assert names(states_of(PLAN, found, seen([submitted(TICKETS)], [])), TICKETS[0]) == ["running"]
+    assert names(sweep_status(PLAN, found, seen([submitted(TICKETS)], [])), TICKETS[0]) == ["running"]
 
 
 def test_a_failure_that_is_tried_again_is_no_failure_on_a_cluster():
     lost = Failure("killed", infrastructure=True)
     found = surveyed(failures={DENSE: lost})
 
-    states = states_of(PLAN, found, seen([submitted((DENSE,))], []))
+    states = sweep_status(PLAN, found, seen([submitted((DENSE,))], []))
 
     assert names(states, DENSE) == ["to be submitted"]
     assert states.runs[DENSE].failure is lost
-    assert names(states_of(PLAN, found, Glance()), DENSE) == ["failed"]
+    assert names(sweep_status(PLAN, found, Glance()), DENSE) == ["failed"]
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_what_descends_from_a_run_that_is_given_up_is_blocked_by_it(kind, state)
     dense, first, second = CHAIN.runs
     found = surveyed(CHAIN, done=[dense], failures={first: Failure("no", kind=kind)})
 
-    states = states_of(CHAIN, found, seen([submitted((first, second))], [element(0)]))
+    states = sweep_status(CHAIN, found, seen([submitted((first, second))], [element(0)]))
 
     assert names(states, first, second) == [state, "blocked"]
     assert states.runs[second].blocked_by.key == first
@@ -199,9 +199,9 @@ def test_a_halted_sweep_is_over_once_it_has_drained():
     stopped = Halt("somebody canceled it", "user", 0.0)
     journal = [submitted((DENSE,))]
 
-    assert not states_of(PLAN, surveyed(), seen(journal, [element(0)], halt=stopped)).is_over
-    assert states_of(PLAN, surveyed(), seen(journal, [], halt=stopped)).is_over
-    assert not states_of(PLAN, surveyed(), seen(journal, [])).is_over
+    assert not sweep_status(PLAN, surveyed(), seen(journal, [element(0)], halt=stopped)).is_over
+    assert sweep_status(PLAN, surveyed(), seen(journal, [], halt=stopped)).is_over
+    assert not sweep_status(PLAN, surveyed(), seen(journal, [])).is_over
 
 
 keys = st.sets(st.sampled_from([DENSE, *TICKETS]))
@@ -228,7 +228,7 @@ def test_only_a_record_makes_a_run_done_and_only_the_disk_makes_it_failed(
     listed = [element(0, state) for state in queue if state]
     told = silent(journal) if is_silent else seen(journal, listed)
 
-    states = states_of(PLAN, surveyed(done=done, failures=failed), told)
+    states = sweep_status(PLAN, surveyed(done=done, failures=failed), told)
 
     for key, state in states.runs.items():
         assert (state.state == "done") == (key in done)
@@ -242,9 +242,13 @@ def test_the_outlook_counts_the_workers_of_jobs_at_work():
     found = surveyed(done=[DENSE], beats=[Heartbeat("w", key=TICKETS[0], epoch=2, epochs=4, time=NOW)])
     journal = [submitted(TICKETS[:3], TICKETS[3:])]
 
-    one = outlook(PLAN, states_of(PLAN, found, seen(journal, [element(0, "RUNNING"), element(1)])), known, 9)
-    none = outlook(PLAN, states_of(PLAN, surveyed(), seen(journal, [element(0), element(1)])), known, 9)
-    local = outlook(PLAN, states_of(PLAN, surveyed(), Glance()), known, 9)
+    one = estimate_eta(
+        PLAN, sweep_status(PLAN, found, seen(journal, [element(0, "RUNNING"), element(1)])), known, 9
+    )
+    none = estimate_eta(
+        PLAN, sweep_status(PLAN, surveyed(), seen(journal, [element(0), element(1)])), known, 9
+    )
+    local = estimate_eta(PLAN, sweep_status(PLAN, surveyed(), Glance()), known, 9)
 
     assert (one.jobs, one.at_work, one.estimate.workers) == (1, True, 2)
     assert one.estimate.work == 20 + 40 + 30 + 30
@@ -256,7 +260,7 @@ def test_the_outlook_leaves_out_what_nobody_will_train():
     known = {recipe_id(PLAN[DENSE].recipe): 10.0}
     found = surveyed(done=[DENSE], failures={key: Failure("no") for key in TICKETS})
 
-    assert outlook(PLAN, states_of(PLAN, found, Glance()), known, 1) is None
+    assert estimate_eta(PLAN, sweep_status(PLAN, found, Glance()), known, 1) is None
 
 
 def test_a_run_with_a_time_of_its_own_lasts_it_from_the_beginning():
@@ -266,7 +270,7 @@ def test_a_run_with_a_time_of_its_own_lasts_it_from_the_beginning():
     beat = Heartbeat("w", key=ticket, phase="profile", epoch=0.9, epochs=1, started=NOW, time=NOW + 60)
 
     def left(**found):
-        view = outlook(plan, states_of(plan, surveyed(plan, **found), Glance()), {}, 1)
+        view = estimate_eta(plan, sweep_status(plan, surveyed(plan, **found), Glance()), {}, 1)
         return view.estimate.wall
 
     assert left() == 1200  # an epoch takes nobody knows how long
