@@ -56,7 +56,7 @@ class CheckpointHook:
         self._first: tuple[int, float] | None = None
 
     def __call__(self, training: Training) -> bool:
-        """Write what is due; return whether the training has to stop."""
+        """Write a checkpoint and report progress when they are due; return whether the training has to stop."""
         now = time.monotonic()
         stopping = self._stop()
         if stopping or now >= self._next_checkpoint:

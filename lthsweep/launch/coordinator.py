@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RunHooks:
-    """What a caller can observe and decide while a sweep runs.
+    """Functions of the caller of a sweep.
 
     Attributes:
         on_message: called with every message of a worker.
@@ -90,7 +90,7 @@ def run_sweep(
 def coordinate(
     plan: Plan, sweep: SweepDir, work: Work, pool: Pool, *, hooks: RunHooks, cache: Path | None = None
 ) -> RunSummary:
-    """Train what is left of a plan on a pool that is started.
+    """Train the runs that are left of a plan on a started pool.
 
     Args:
         plan: all runs.

@@ -58,7 +58,7 @@ class Pool(Protocol):
 
 @dataclass
 class RunSummary:
-    """What a coordinator did: keys of runs by outcome.
+    """The end of a sweep: keys of runs by outcome.
 
     Attributes:
         finished: got a record, diverged runs included.
@@ -91,7 +91,7 @@ def dispatch(
     should_stop: Callable[[], bool] = lambda: False,
     clock: Callable[[], float] = time.monotonic,
 ) -> RunSummary:
-    """Hand out all runs of a graph and return what became of them.
+    """Hand out all runs of a graph and return the summary.
 
     Args:
         scheduler: the runs that are left.

@@ -51,7 +51,7 @@ class RunProgress:
         epoch, epochs: epochs that are done and epochs at the end, both counted from initialization.
         val_accuracy: of the last epoch; None before the first validation.
         images_per_second: None until it was measured.
-        phase: what a run with a time budget is doing; "train" for other runs.
+        phase: "train"; a run with a time budget names its round.
     """
 
     key: str

@@ -1,4 +1,4 @@
-"""What a run reads before it trains: its data, and the records, weights and snapshots of the runs before it."""
+"""The inputs of a run: its data, and records, weights and snapshots of earlier runs."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def prepared_of(
         task: of a ticket.
         sweep: directory of its inputs.
         material: of its recipe.
-        inputs: reads, and remembers what was read.
+        inputs: reads files and remembers their hashes.
         data: batches that the tickets of an ensemble share; None to make them.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a finished run leaves: its final weights, its record, and the event for its coordinator."""
+"""The outputs of a run: its final weights, its record, and the event for its coordinator."""
 
 from __future__ import annotations
 

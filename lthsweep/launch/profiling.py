@@ -1,4 +1,4 @@
-"""How long an epoch takes, measured on its first steps."""
+"""Measure the length of an epoch on its first steps."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ __all__ = ["profile"]
 
 
 def profile(material: Material, seed: int, seconds: float = 5.0) -> float:
-    """Seconds of one epoch of a recipe, validation included.
+    """Return the seconds of one epoch of a recipe, validation included.
 
     Args:
         material: data and model on their device.
-        seed: of the run whose first steps are taken.
-        seconds: how long to train at most; of a shorter epoch all steps but the last are timed.
+        seed: of the run.
+        seconds: time limit of the training; of a shorter epoch all steps but the last are timed.
     """
     training = dense_training(material, seed)
-    last = training.steps_per_epoch - 1  # after its end comes the validation, which has a clock of its own
+    last = (
+        training.steps_per_epoch - 1
+    )  # the last step is followed by the validation, which is timed separately
     warm_up = min(3, last // 4)
     begun = _now(material)
     marks: list[tuple[int, float]] = []
@@ -34,11 +36,11 @@ def profile(material: Material, seed: int, seconds: float = 5.0) -> float:
             marks.append((step, _now(material)))
         return over
 
-    if training.run(watch) == "diverged":  # before there was anything to time
+    if training.run(watch) == "diverged":  # before a step was timed
         raise TrainingError("the first epoch diverged (loss not finite); lower train.optimizer.lr")
     (first, started), (end, ended) = marks
     per_step = (ended - started) / (end - first)
-    if end > last:  # an epoch of one step, and its validation with it
+    if end > last:  # an epoch of one step, timed with its validation
         return per_step
     started = _now(material)
     training.validate()
@@ -46,6 +48,6 @@ def profile(material: Material, seed: int, seconds: float = 5.0) -> float:
 
 
 def _now(material: Material) -> float:
-    """When all that was asked of the device is done."""
+    """Return the time at which the device has finished all its work."""
     synchronize(material.device)
     return time.perf_counter()

@@ -8,7 +8,6 @@ import socket
 import time
 import traceback
 from collections.abc import Mapping
-from types import MappingProxyType
 
 from lthsweep.errors import CanceledError, DataError, LthsweepError, StoreError
 from lthsweep.launch.channel import Channel
@@ -136,12 +135,12 @@ class RunReporter:
             claims.refresh(self._sweep, self.task.key, self._owner)
         self.is_canceled = failures.is_canceled(self._sweep, self.task.key)
 
-    def beat(self, event: RunProgress, others: Mapping[str, float] = MappingProxyType({})) -> None:
+    def beat(self, event: RunProgress, others: Mapping[str, float] | None = None) -> None:
         """Write the heartbeat of the worker.
 
         Args:
             event: how far the run is.
-            others: runs of the same ensemble: key → last validation accuracy.
+            others: other runs of its ensemble: key → last validation accuracy.
         """
         rate = event.images_per_second
         with contextlib.suppress(StoreError):  # advisory: training goes on without a heartbeat
@@ -159,7 +158,7 @@ class RunReporter:
                     rate=float("nan") if rate is None else float(rate),
                     started=self._started,
                     time=time.time(),
-                    others=others,
+                    others=others or {},
                 ),
             )
 

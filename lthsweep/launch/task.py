@@ -17,7 +17,7 @@ STALE_SECONDS = 900.0
 
 
 class Operation(StrEnum):
-    """What a worker does with the run of a task."""
+    """The work of a task."""
 
     TRAIN = "train"
     PROFILE = "profile"  # time one epoch, store nothing

@@ -1,4 +1,4 @@
-"""What a plan still needs, given the records on disk, and how long that takes."""
+"""The runs that a plan still needs, given the records on disk, and the measured length of an epoch."""
 
 from __future__ import annotations
 

@@ -46,11 +46,8 @@ def attach(module):
     import mmap
     import struct
 
-    begin, between, write = (
-        module.CheckpointHook.__init__,
-        module.CheckpointHook.__call__,
-        module.CheckpointHook.save,
-    )
+    hook = module.CheckpointHook
+    begin, between, write = hook.__init__, hook.__call__, hook.save
 
     def __init__(self, checkpoint, seconds, stop, report):
         begin(self, checkpoint, seconds, stop, report)
@@ -83,11 +80,7 @@ def attach(module):
         write(self, training)
         self._saved = self._saving
 
-    module.CheckpointHook.__init__, module.CheckpointHook.__call__, module.CheckpointHook.save = (
-        __init__,
-        __call__,
-        save,
-    )
+    hook.__init__, hook.__call__, hook.save = __init__, __call__, save
 
 
 def pause():
