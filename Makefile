@@ -27,8 +27,8 @@ test-heavy: $(STAMP) system-tools  ## Run what takes many minutes: faults and li
 test-fast: $(STAMP)  ## Run the tests that take seconds.
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not chaos and not slurm and not heavy"
 
-bench: $(STAMP)  ## Measure beside a naive loop: bench.json and docs/benchmarks.md; QUICK=1 for six minutes, bench.json only.
-	$(BIN)/python -m tests.bench.ladder $(if $(QUICK),--size quick,--size full --document)
+bench: $(STAMP)  ## Measure against a nested loop (an hour; six minutes with QUICK=1): bench.json and docs/benchmarks.md.
+	$(BIN)/python -m tests.benchmarks --out bench.json $(if $(QUICK),--size quick,--size full --document)
 
 lint: $(STAMP)  ## Check style and formatting.
 	$(BIN)/ruff check . slurm/devcluster

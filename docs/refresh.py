@@ -1,43 +1,67 @@
-"""Write the generated part of docs/the-file.md again: `python docs/refresh.py` (with --check: only compare)."""
+"""Regenerate the generated parts of the pages: `python docs/refresh.py` (with --check: only compare)."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
+from lthsweep.reduce.reference import metrics_markdown
 from lthsweep.spec import reference_markdown
 
-PAGE = Path(__file__).parent / "the-file.md"
-BEGIN = "<!-- reference:begin -->"
-END = "<!-- reference:end -->"
+DOCS = Path(__file__).parent
+
+GENERATED: Mapping[str, Mapping[str, Callable[[], str]]] = {
+    "the-file.md": {"reference": reference_markdown},
+    "the-table.md": {
+        "metrics-of-tickets": partial(metrics_markdown, "tickets"),
+        "metrics-of-runs": partial(metrics_markdown, "runs"),
+    },
+}
+"""Page -> name of a generated part -> function that returns its text.
+
+A part stands between the lines `<!-- NAME:begin -->` and `<!-- NAME:end -->` of its page.
+"""
 
 
-def refreshed(text: str) -> str:
-    """The page with its reference made anew from the fields that read the file.
+def refreshed(page: str, text: str) -> str:
+    """Return the text of a page with its generated parts made anew.
 
     Args:
+        page: file name, a key of `GENERATED`.
         text: the page as it is.
 
     Raises:
-        ValueError: if the page has lost one of its two markers.
+        ValueError: if a marker is missing.
     """
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"{PAGE} needs the markers {BEGIN} and {END}; put them around the reference")
-    return f"{before}{BEGIN}\n\n{reference_markdown().strip()}\n\n{END}{after}"
+    for name, generate in GENERATED[page].items():
+        begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+        before, found, rest = text.partition(begin)
+        _, closed, after = rest.partition(end)
+        if not (found and closed):
+            raise ValueError(
+                f"{page} needs the markers {begin} and {end}; put them around the generated part"
+            )
+        text = f"{before}{begin}\n\n{generate().strip()}\n\n{end}{after}"
+    return text
 
 
 def main() -> int:
-    """Refresh the page; 1 if `--check` was given and it is stale."""
-    old = PAGE.read_text(encoding="utf-8")
-    new = refreshed(old)
-    if "--check" in sys.argv[1:]:
-        if new != old:
-            print(f"{PAGE} is stale: run `python docs/refresh.py`", file=sys.stderr)
-        return int(new != old)
-    PAGE.write_text(new, encoding="utf-8")
-    return 0
+    """Refresh all pages; return 1 if `--check` was given and one is stale."""
+    stale = False
+    for page in GENERATED:
+        path = DOCS / page
+        old = path.read_text(encoding="utf-8")
+        new = refreshed(page, old)
+        if new == old:
+            continue
+        if "--check" in sys.argv[1:]:
+            print(f"{path} is stale: run `python docs/refresh.py`", file=sys.stderr)
+            stale = True
+        else:
+            path.write_text(new, encoding="utf-8")
+    return int(stale)
 
 
 if __name__ == "__main__":

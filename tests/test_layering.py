@@ -28,7 +28,7 @@ FLOORS = (
     {"models", "data", "pruning", "training", "spec", "presets"},
     {"lottery", "store", "plan"},
     {"launch", "reduce"},
-    {"report", "bench"},
+    {"report"},
     {"api"},
     {"commands", ""},
     {"cli"},
@@ -168,7 +168,6 @@ def test_rooms_that_do_not_train_never_import_torch(name):
         "lthsweep.launch.worker",
         "lthsweep.launch.mpi.worker",
         "lthsweep.launch.dispatch",
-        "lthsweep.bench.measure",
         *sorted(REGISTRIES),
     ],
 )
@@ -188,17 +187,7 @@ def test_the_launch_room_reaches_torch_through_the_work_itself_only():
         for item in imports(module)
         if item.module in with_torch and module not in with_torch
     }
-    elsewhere = {importer for importer, _ in importers if room(importer) != "bench"}
-    assert elsewhere <= {"lthsweep.launch.worker"}
-
-
-def test_the_benchmark_trains_in_programs_of_their_own():
-    """What measures starts without torch, and takes no core from what it measures."""
-    with_torch = {module for module in modules() if room(module) == "bench" and way_to_torch(module)}
-
-    assert with_torch == {
-        f"lthsweep.bench.{program}" for program in ("bare", "epoch", "loaders", "naive", "peak", "sharing")
-    }
+    assert {importer for importer, _ in importers} <= {"lthsweep.launch.worker"}
 
 
 def test_training_knows_nothing_of_sweeps_and_opens_no_hdf5():

@@ -24,8 +24,8 @@ from lthsweep.lottery.dense import replay_snapshots, train_dense
 from lthsweep.lottery.material import Arrays, Material
 from lthsweep.lottery.result import Result
 from lthsweep.lottery.ticket import conclude_ticket
+from lthsweep.pruning.counts import kept_by_rates
 from lthsweep.pruning.prunable import prunable_weights
-from lthsweep.pruning.rates import kept_by_rates
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.record import read_summary
 from lthsweep.store.weights import load_arrays, save_arrays
@@ -116,7 +116,7 @@ def _train_within_budget(
             task.run.seed,
             task.prune,
             snapshot=inputs.snapshot(trunk, task.prune.point),
-            dense_val_accuracy=float(trunk.metrics["val_accuracy"]),
+            dense_val_accuracy=trunk.measured.val_accuracy,
             resume=load_checkpoint(checkpoint),
             between_steps=hook,
             save=hook.save,

@@ -70,8 +70,8 @@ class Inputs:
             lambda: Parent(
                 weights=unpack_sparse(packed, record.masks),
                 masks=dict(record.masks),
-                val_accuracy=float(record.metrics["val_accuracy"]),
-                test_accuracy=float(record.metrics["test_accuracy"]),
+                val_accuracy=record.measured.val_accuracy,
+                test_accuracy=record.measured.test_accuracy,
             ),
         )
 
@@ -80,7 +80,7 @@ class Inputs:
 
         The record has no hash of a snapshot that a replay wrote later.
         """
-        path = self.sweep.snapshot(trunk.key, point.step(int(trunk.metrics["steps_per_epoch"])))
+        path = self.sweep.snapshot(trunk.key, point.step(int(trunk.measured.steps_per_epoch)))
         return self._load(path, trunk.weights.get(path.name))
 
     def _load(self, path: Path, sha256: str | None) -> Arrays:
@@ -131,10 +131,9 @@ def prepared_of(
         material,
         task.run.seed,
         step,
-        level=task.run.level,
         parent=inputs.parent(parent),
         snapshot=inputs.snapshot(trunk, step.point) if step.returns_weights else None,
-        dense_val_accuracy=float(trunk.metrics["val_accuracy"]),
+        dense_val_accuracy=trunk.measured.val_accuracy,
         resume=load_checkpoint(sweep.checkpoint(task.key)),
         data=data,
     )

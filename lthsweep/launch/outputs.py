@@ -6,7 +6,7 @@ import hashlib
 import time
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from statistics import median
 
 import numpy as np
@@ -60,12 +60,13 @@ def store_result(
         weights |= _snapshot_hashes(sweep, task)
     dense_bytes = sum(array.nbytes for array in result.weights.values())
     mask_bytes = sum(len(zlib.compress(np.packbits(mask).tobytes())) for mask in result.masks.values())
-    metrics = dict(result.metrics) | {
-        "bytes_dense": dense_bytes,
-        "bytes_sparse": path.stat().st_size + mask_bytes if result.masks else dense_bytes,
-        "bytes_model": packed_size(result.weights if result.shrunk is None else result.shrunk),
-        "seconds_wall": (time.time() - started) / (1 + len(fused_with)),
-    }
+    metrics = replace(
+        result.metrics,
+        bytes_dense=dense_bytes,
+        bytes_sparse=path.stat().st_size + mask_bytes if result.masks else dense_bytes,
+        bytes_model=packed_size(result.weights if result.shrunk is None else result.shrunk),
+        seconds_wall=(time.time() - started) / (1 + len(fused_with)),
+    )
     record = Record(
         key=task.key,
         kind=run.kind,
@@ -79,7 +80,7 @@ def store_result(
             "parent": run.parent,
         },
         outcome="finished" if result.ending == "finished" else "diverged",
-        metrics=metrics,
+        metrics=metrics.to_dict(),
         curves=curve_table(asdict(row) for row in result.curves),
         layers=layer_table(
             [row.name for row in result.layers],
@@ -109,7 +110,7 @@ def store_result(
 def finished_event(key: str, result: Result) -> Finished:
     """Return the event of a training that came to its end."""
     seconds = median(row.seconds for row in result.curves)
-    return Finished(key, RunOutcome(result.ending), seconds, result.metrics["test_accuracy"])
+    return Finished(key, RunOutcome(result.ending), seconds, result.metrics.test_accuracy)
 
 
 def _snapshot_hashes(sweep: SweepDir, task: Task) -> dict[str, str]:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy
 import torch
 
-__all__ = ["provenance"]
+__all__ = ["processor_name", "provenance"]
 
 _LAUNCHER_VARIABLES = (
     "SLURM_JOB_ID",
@@ -45,7 +45,7 @@ def provenance(
         "torch": torch.__version__,
         "numpy": numpy.__version__,
         "platform": platform.platform(),
-        "processor": _processor(),
+        "processor": processor_name(),
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "device": _device_name(device),
@@ -94,7 +94,8 @@ def _commit() -> str:
 
 
 @cache
-def _processor() -> str:
+def processor_name() -> str:
+    """Model name of the processor; empty if unknown."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -94,7 +94,7 @@ def _missing_snapshots(plan: Plan, sweep: SweepDir, states: Mapping[str, RunStat
     points = plan.rewind_points()
     replays = {}
     for key in needed:
-        length = int(read_summary(sweep.record(key)).metrics["steps_per_epoch"])
+        length = int(read_summary(sweep.record(key)).measured.steps_per_epoch)
         present = sweep.snapshot_steps(key)
         missing = [step for point in points[key] if (step := point.step(length)) not in present]
         if missing:

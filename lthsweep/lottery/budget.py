@@ -29,7 +29,6 @@ from lthsweep.lottery.origin import Origin, origin_of
 from lthsweep.lottery.result import (
     Checkpoint,
     Result,
-    amounts_of,
     conclude,
     measure,
     score_without_retraining,
@@ -207,15 +206,16 @@ class _BudgetRun:
         )
         before = ledger.rounds[-2]["val_accuracy"]
         spent = self._now()
-        metrics |= ledger.pruned | amounts_of(self._step, ledger.made, metrics)
-        metrics |= {
-            "before_val_accuracy": math.nan if before is None else before,
-            "epochs_trained": ledger.epochs_before,
-            "rounds": ledger.made,
-            "seconds_budget": self._budget.seconds,
-            "seconds_predicted": ledger.predicted,
-            "seconds_spent": spent,
-        }
+        metrics = replace(
+            metrics,
+            **ledger.pruned,
+            before_val_accuracy=math.nan if before is None else before,
+            epochs_trained=ledger.epochs_before,
+            rounds=ledger.made,
+            seconds_budget=self._budget.seconds,
+            seconds_predicted=ledger.predicted,
+            seconds_spent=spent,
+        )
         result = conclude(training, ending, metrics, masks, prunable, found.to_dict())
         return replace(result, notes={"budget": ledger.account(self._budget.seconds, spent)})
 
@@ -260,8 +260,9 @@ class _BudgetRun:
             material=self._material,
             data=self._data,
             seed=self._seed,
-            prunable=prunable_weights(self._round.model, self._step.exclude),
-            parent=to_arrays(self._round.masks),
+            network=self._round.model,
+            masks=to_arrays(self._round.masks),
+            snapshot=self._snapshot,
         )
 
     def _score_pruned(self, model: nn.Module, masks: Masks) -> float:

@@ -55,7 +55,6 @@ def train_dense(
         start_step=0,
         dense_val_accuracy=None,
     )
-    metrics |= {"level": 0, "sparsity": 0.0, "sparsity_asked": 0.0}
     return conclude(training, ending, metrics, {}, prunable, {"ok": True})
 
 

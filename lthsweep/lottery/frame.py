@@ -17,7 +17,7 @@ from lthsweep.pruning.apply import masked
 from lthsweep.pruning.channels import Kept, cut, expanded, kept_in
 from lthsweep.pruning.coupling import Families, families_of
 from lthsweep.pruning.masks import Masks
-from lthsweep.pruning.registry import WHOLE_FILTERS
+from lthsweep.pruning.registry import criterion_of
 from lthsweep.pruning.shrink import without
 from lthsweep.training.group_lasso import GroupLasso
 
@@ -142,7 +142,7 @@ def frame_of(method: str, model: nn.Module, masks: Masks, material: Material) ->
     Raises:
         PruningError: if the method takes whole filters and the masks do not.
     """
-    if method not in WHOLE_FILTERS:
+    if not criterion_of(method).structured:
         return Masked(model, masks, material)
     families = families_of(model, material.input_shape)
     kept = kept_in(families, masks)

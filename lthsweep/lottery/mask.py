@@ -1,8 +1,6 @@
-"""Which weights a ticket keeps: by its method, and for a random control with the places shuffled."""
+"""Which weights a ticket keeps: scored by its method, and for a random control shuffled."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import torch
 from torch import nn
@@ -10,12 +8,11 @@ from torch import nn
 from lthsweep.lottery.material import Arrays, Material
 from lthsweep.plan.controls import CONTROLS
 from lthsweep.plan.run import PruneStep
-from lthsweep.pruning.at_initialization import make_initial_mask
-from lthsweep.pruning.coupling import families_of
-from lthsweep.pruning.make import entry_of, make_mask
-from lthsweep.pruning.masks import Masks
+from lthsweep.pruning.context import ScoringContext
+from lthsweep.pruning.make import make_masks
+from lthsweep.pruning.masks import Masks, Weights
 from lthsweep.pruning.prunable import prunable_weights
-from lthsweep.pruning.registry import AT_INITIALIZATION, WHOLE_FILTERS
+from lthsweep.pruning.registry import criterion_of
 from lthsweep.pruning.shuffle import shuffled
 from lthsweep.randomness import stream
 from lthsweep.training.loop import TrainingData
@@ -29,59 +26,56 @@ def mask_of(
     material: Material,
     data: TrainingData,
     seed: int,
-    prunable: Mapping[str, nn.Parameter],
-    parent: Arrays,
-    network: nn.Module | None = None,
+    network: nn.Module,
+    masks: Arrays,
+    snapshot: Arrays | None,
 ) -> Masks:
-    """The masks of a pruning step; a control's are its ticket's, bit for bit, or the same counts shuffled.
+    """The masks of a pruning step; those of a control equal its ticket's bit for bit, or are shuffled.
 
     Args:
         step: how and how much is pruned.
-        material: builds the initial network for methods that look at no other.
-        data: its first training batch is SNIP's batch: `train.batch_size` images of epoch 0 in the seed's order,
-            augmented as in training.
+        material: builds the network at initialization.
+        data: its first training batch is the batch of the scoring context.
         seed: of the replicate.
-        prunable: the parent's final weights, on the device.
-        parent: its masks; empty for the trunk.
-        network: the parent's, whose parameters `prunable` are; methods that take whole filters look at all of it.
+        network: the trained network, on the device; not changed.
+        masks: of the level before; empty for the dense run.
+        snapshot: of the dense run at the rewind point; None if the step does not return weights.
 
     Raises:
         PruningError: if the weights cannot be ranked.
     """
-    so_far = {name: torch.from_numpy(mask).to(material.device) for name, mask in parent.items()} or None
-    if step.method in AT_INITIALIZATION:
-        initial = material.build(seed)
-        masks = make_initial_mask(
-            initial,
-            prunable_weights(initial, step.exclude),
-            method=step.method,
-            scope=step.scope,
-            sparsity=step.sparsity,
-            batch=lambda: next(iter(data.train.epoch(0))),
-        )
-    elif step.method in WHOLE_FILTERS:
-        assert network is not None
-        frozen = prunable_weights(network).keys() - prunable.keys()
-        masks = entry_of(WHOLE_FILTERS[step.method])(
-            dict(network.named_parameters()),
-            prunable,
-            so_far,
-            families_of(network, material.input_shape, frozen),
-            scope=step.scope,
-            sparsity=step.sparsity,
-        )
-    else:
-        masks = make_mask(
-            prunable,
-            so_far,
-            method=step.method,
-            scope=step.scope,
-            sparsity=step.sparsity,
-            threshold=step.threshold,
-            rates=step.rates,
-            seed=stream(seed, "prune"),
-        )
+
+    def initial() -> nn.Module:
+        return material.build(seed)
+
+    ranked = initial() if criterion_of(step.method).at_initialization else network
+    weights = prunable_weights(ranked, step.exclude)
+    context = ScoringContext(
+        weights,
+        {name: torch.from_numpy(mask).to(material.device) for name, mask in masks.items()} or None,
+        seed=stream(seed, "prune"),
+        network=ranked,
+        input_shape=material.input_shape,
+        batch=lambda: next(iter(data.train.epoch(0))),
+        initial=lambda: prunable_weights(initial(), step.exclude),
+        rewound=lambda: _at_rewind_point(snapshot, weights),
+    )
+    made = make_masks(
+        step.method,
+        context,
+        scope=step.scope,
+        sparsity=step.sparsity,
+        threshold=step.threshold,
+        rates=step.rates,
+    )
     shuffle = CONTROLS[step.control].shuffle
-    if shuffle is None:
-        return masks
-    return shuffled(masks, seed, across_layers=shuffle == "global")
+    return made if shuffle is None else shuffled(made, seed, across_layers=shuffle == "global")
+
+
+def _at_rewind_point(snapshot: Arrays | None, weights: Weights) -> Weights | None:
+    if snapshot is None:
+        return None
+    return {
+        name: torch.from_numpy(snapshot[f"model/{name}"]).to(weight.device)
+        for name, weight in weights.items()
+    }

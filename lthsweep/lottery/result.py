@@ -1,4 +1,4 @@
-"""What a finished run tells: the measures of a record, taken once, at the end."""
+"""The result of a finished run: its metrics, measured once at the end, and the parts of its record."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from torch import nn
 
 from lthsweep.lottery.material import Arrays, Material, to_arrays
 from lthsweep.models.cost import count
-from lthsweep.plan.run import PruneStep
-from lthsweep.pruning.layers import LayerRow, layer_rows
-from lthsweep.pruning.masks import dense_masks
+from lthsweep.pruning.masks import LayerRow, dead_channels, dense_masks, layer_rows
+from lthsweep.store.metrics import Metrics
 from lthsweep.training.loop import Ending, Training
 from lthsweep.training.metrics import evaluate
 from lthsweep.training.progress import CurveRow
@@ -22,7 +21,6 @@ from lthsweep.training.progress import CurveRow
 __all__ = [
     "Checkpoint",
     "Result",
-    "amounts_of",
     "conclude",
     "measure",
     "score_without_retraining",
@@ -44,7 +42,7 @@ class Result:
 
     Attributes:
         ending: "finished" or "diverged".
-        metrics: name → number, the names of docs/the-table.md.
+        metrics: see `lthsweep.store.metrics`; those that the launcher measures are NaN.
         curves: one row per epoch.
         layers: one row per prunable layer.
         masks: parameter name → bool array, True where kept; empty for a dense run.
@@ -55,7 +53,7 @@ class Result:
     """
 
     ending: Ending
-    metrics: dict[str, float]
+    metrics: Metrics
     curves: Sequence[CurveRow]
     layers: Sequence[LayerRow]
     masks: Arrays
@@ -75,8 +73,8 @@ def measure(
     start_step: int,
     dense_val_accuracy: float | None,
     full: nn.Module | None = None,
-) -> dict[str, float]:
-    """Final scores, costs and counts of a training.
+) -> Metrics:
+    """Measure the final scores, costs and counts of a training.
 
     The test set is read here and nowhere decides anything: its score is taken at the last epoch, and once
     more with the weights of the best validation epoch.
@@ -106,34 +104,36 @@ def measure(
     has_validation = not math.isnan(last.val_accuracy)
     prunable_total = sum(weight.numel() for weight in prunable.values())
     remaining = sum(int(mask.sum()) for mask in masks.values()) if masks else prunable_total
-    return {
-        "steps_per_epoch": training.steps_per_epoch,
-        "steps_total": training.total_steps,
-        "rewind_step": start_step,
-        "epochs_trained": (progress.step - start_step) / training.steps_per_epoch,
-        "train_loss": last.train_loss,
-        "train_accuracy": last.train_accuracy,
-        "val_loss": last.val_loss,
-        "val_accuracy": last.val_accuracy,
-        "best_epoch": progress.best_epoch if has_validation else last.epoch,
-        "best_val_accuracy": progress.best_accuracy if has_validation else math.nan,
-        "test_loss": test.loss,
-        "test_accuracy": test.accuracy,
-        "test_loss_best": best.loss,
-        "test_accuracy_best": best.accuracy,
-        "dense_val_accuracy": target,
-        "steps_to_dense": steps_to_reach(progress.curves, target, start_step),
-        "params_total": counted.params_total,
-        "params_prunable": prunable_total,
-        "params_remaining": remaining,
-        "macs_dense": counted.macs_dense,
-        "macs_remaining": counted.macs_remaining,
-        "seconds_train": progress.seconds_train,
-        "seconds_test": seconds_test,
-        "images_per_second": progress.images / progress.seconds_train if progress.seconds_train else math.nan,
-        "params_model": own.params_total,
-        "macs_model": own.macs_dense,
-    }
+    return Metrics(
+        sparsity_achieved=(prunable_total - remaining) / prunable_total,
+        steps_per_epoch=training.steps_per_epoch,
+        steps_total=training.total_steps,
+        rewind_step=start_step,
+        epochs_trained=(progress.step - start_step) / training.steps_per_epoch,
+        train_loss=last.train_loss,
+        train_accuracy=last.train_accuracy,
+        val_loss=last.val_loss,
+        val_accuracy=last.val_accuracy,
+        best_epoch=progress.best_epoch if has_validation else last.epoch,
+        best_val_accuracy=progress.best_accuracy if has_validation else math.nan,
+        test_loss=test.loss,
+        test_accuracy=test.accuracy,
+        test_loss_best=best.loss,
+        test_accuracy_best=best.accuracy,
+        dense_val_accuracy=target,
+        steps_to_dense=steps_to_reach(progress.curves, target, start_step),
+        params_total=counted.params_total,
+        params_prunable=prunable_total,
+        params_remaining=remaining,
+        dead_channels=sum(dead_channels(masks).values()),
+        macs_dense=counted.macs_dense,
+        macs_remaining=counted.macs_remaining,
+        seconds_train=progress.seconds_train,
+        seconds_test=seconds_test,
+        images_per_second=progress.images / progress.seconds_train if progress.seconds_train else math.nan,
+        params_model=own.params_total,
+        macs_model=own.macs_dense,
+    )
 
 
 def score_without_retraining(
@@ -147,17 +147,6 @@ def score_without_retraining(
         "pruned_test_loss": test.loss,
         "pruned_test_accuracy": test.accuracy,
     }
-
-
-def amounts_of(step: PruneStep, level: int, metrics: Mapping[str, float]) -> dict[str, float]:
-    """How much was asked, and how much it became."""
-    total = metrics["params_prunable"]
-    amounts = {"level": level, "sparsity": (total - metrics["params_remaining"]) / total}
-    if step.sparsity is not None:
-        amounts["sparsity_asked"] = step.sparsity
-    if step.threshold is not None:
-        amounts["threshold"] = step.threshold
-    return amounts
 
 
 def steps_to_reach(curves: Sequence[CurveRow], target: float, start_step: int) -> int:
@@ -174,7 +163,7 @@ def steps_to_reach(curves: Sequence[CurveRow], target: float, start_step: int) -
 def conclude(
     training: Training,
     ending: Ending,
-    metrics: dict[str, float],
+    metrics: Metrics,
     masks: Mapping[str, torch.Tensor],
     prunable: Mapping[str, torch.Tensor],
     audit: dict[str, Any],

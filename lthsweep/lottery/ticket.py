@@ -7,7 +7,7 @@ from by `origin`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -19,7 +19,6 @@ from lthsweep.lottery.origin import Origin, origin_of
 from lthsweep.lottery.result import (
     Checkpoint,
     Result,
-    amounts_of,
     conclude,
     measure,
     score_without_retraining,
@@ -68,7 +67,7 @@ class Prepared:
 
     Attributes:
         training: at its next step.
-        material, step, level, parent, dense_val_accuracy: as for `prepare_ticket`.
+        material, step, parent, dense_val_accuracy: as for `prepare_ticket`.
         start_step: its rewind point in steps.
         masks: parameter name → bool tensor in full shapes, True where kept.
         prunable: the weights that may be pruned, in full shapes.
@@ -81,7 +80,6 @@ class Prepared:
     training: Training
     material: Material
     step: PruneStep
-    level: int
     parent: Parent
     dense_val_accuracy: float
     start_step: int
@@ -98,7 +96,6 @@ def prepare_ticket(
     seed: int,
     step: PruneStep,
     *,
-    level: int,
     parent: Parent,
     snapshot: Arrays | None,
     dense_val_accuracy: float,
@@ -111,7 +108,6 @@ def prepare_ticket(
         material: data and model of the run.
         seed: the replicate's seed; order, augmentation and random layers continue the trunk's.
         step: how much is pruned, to where survivors return, and what a control does instead.
-        level: 1 for the first pruning of a chain.
         parent: whose final weights are ranked; a control's is its ticket's.
         snapshot: the trunk's snapshot at the rewind point ("model/NAME", "optimizer/NAME:ENTRY"); None where
             survivors keep the parent's final weights (`rewind = "lr"` and `"none"`) or get fresh ones.
@@ -135,7 +131,7 @@ def prepare_ticket(
     model.load_state_dict(to_tensors(parent.weights))
     prunable = prunable_weights(model, step.exclude)
     masks = mask_of(
-        step, material=material, data=data, seed=seed, prunable=prunable, parent=parent.masks, network=model
+        step, material=material, data=data, seed=seed, network=model, masks=parent.masks, snapshot=snapshot
     )
     frame = frame_of(step.method, model, masks, material)
     frame.load(to_tensors(parent.weights))
@@ -166,7 +162,6 @@ def prepare_ticket(
         training=training,
         material=material,
         step=step,
-        level=level,
         parent=parent,
         dense_val_accuracy=dense_val_accuracy,
         start_step=start_step,
@@ -204,8 +199,12 @@ def conclude_ticket(prepared: Prepared, ending: Ending) -> Result:
         dense_val_accuracy=prepared.dense_val_accuracy,
         full=full,
     )
-    metrics |= {**prepared.pruned_metrics, **amounts_of(step, prepared.level, metrics)}
-    metrics |= {"before_val_accuracy": parent.val_accuracy, "before_test_accuracy": parent.test_accuracy}
+    metrics = replace(
+        metrics,
+        **prepared.pruned_metrics,
+        before_val_accuracy=parent.val_accuracy,
+        before_test_accuracy=parent.test_accuracy,
+    )
     found = audit(
         masks,
         snapshot=prunable_of(prepared.origin.weights, masks),

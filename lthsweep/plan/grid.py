@@ -22,7 +22,7 @@ from lthsweep.plan.keys import key_of
 from lthsweep.plan.lengths import check_lengths
 from lthsweep.plan.rewind import RewindPoint
 from lthsweep.plan.run import Cell, Plan, PruneStep, Recipe, Run
-from lthsweep.pruning.registry import AT_INITIALIZATION
+from lthsweep.pruning.registry import criterion_of
 from lthsweep.spec.duration import in_seconds
 from lthsweep.spec.grid import round_sparsities
 
@@ -112,7 +112,7 @@ class _Chains:
         self._amounts = sorted(amounts)
         self._prune = spec.prune
         # What is read off the initial weights is the same at every level, so there is nothing to iterate.
-        self._chained = spec.prune.schedule == "iterative" and spec.prune.method not in AT_INITIALIZATION
+        self._chained = spec.prune.schedule == "iterative" and criterion_of(spec.prune.method).supports_chains
         self._budget = _budget_of(spec.prune)
         self._rounds = spec.prune.rounds
         self._exclude = tuple(sorted(set(spec.prune.exclude)))

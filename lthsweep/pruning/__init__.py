@@ -1,4 +1,4 @@
-"""Masks: which weights are prunable, which stay, how they are held at zero, and the proof that it happened.
+"""Which weights are pruned, and how masks are made, applied, and audited.
 
 `registry` and `counts` are free of torch; import modules directly.
 """

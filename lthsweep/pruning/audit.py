@@ -10,10 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from lthsweep.errors import PruningError
-from lthsweep.pruning.counts import kept_count
-from lthsweep.pruning.layers import dead_channels, layer_rows
-from lthsweep.pruning.masks import Weights, check_masks
-from lthsweep.pruning.rates import Rates, kept_by_rates
+from lthsweep.pruning.counts import Rates, kept_by_rates, kept_count
+from lthsweep.pruning.masks import Weights, check_masks, dead_channels, layer_rows
 
 __all__ = ["Audit", "audit", "optimizer_momenta"]
 

@@ -1,16 +1,16 @@
-"""A mask: one bool tensor per prunable weight, True = kept. Both match by name, shape and device."""
+"""A mask: one bool tensor per prunable weight, True = kept. Both match by name, shape, and device."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
 from lthsweep.errors import PruningError
 
-__all__ = ["Masks", "Weights", "check_masks", "dense_masks", "kept_total"]
+__all__ = ["LayerRow", "Masks", "Weights", "check_masks", "dead_channels", "dense_masks", "layer_rows"]
 
 Weights: TypeAlias = Mapping[str, Tensor]
 """Prunable weights by parameter name, in layer order."""
@@ -27,16 +27,11 @@ def dense_masks(weights: Weights) -> Masks:
     }
 
 
-def kept_total(masks: Weights) -> int:
-    """How many weights the masks keep together."""
-    return sum(int(mask.sum()) for mask in masks.values())
-
-
 def check_masks(weights: Weights, masks: Weights) -> None:
-    """Make sure that each weight has its mask, and each mask its weight.
+    """Check that each weight has its mask, and each mask its weight.
 
     Raises:
-        PruningError: if there is no weight, or a name, shape, device or dtype does not fit.
+        PruningError: if there is no weight, or a name, shape, device, or dtype does not fit.
     """
     if not weights:
         raise PruningError("there are no prunable weights; check the exclusions")
@@ -57,3 +52,47 @@ def check_masks(weights: Weights, masks: Weights) -> None:
             raise PruningError(
                 f"mask {name!r} is on {mask.device}, its weight on {weight.device}; move one of them"
             )
+
+
+class LayerRow(NamedTuple):
+    """One prunable layer under a mask.
+
+    Attributes:
+        name: of the weight ("features.0.0.weight").
+        size: number of weights.
+        remaining: number of weights kept.
+        sparsity: share of the layer's weights removed, in [0, 1].
+        dead: True if no weight is kept, so the layer's output is its bias.
+    """
+
+    name: str
+    size: int
+    remaining: int
+    sparsity: float
+    dead: bool
+
+
+def layer_rows(masks: Weights, weights: Weights) -> list[LayerRow]:
+    """One row per layer, in the order of the weights.
+
+    Args:
+        masks: True = kept.
+        weights: the model's prunable weights, same names and shapes.
+
+    Raises:
+        PruningError: if masks and weights do not match.
+    """
+    check_masks(weights, masks)
+    rows = []
+    for name in weights:
+        size, remaining = masks[name].numel(), int(masks[name].sum())
+        rows.append(LayerRow(name, size, remaining, (size - remaining) / size, remaining == 0))
+    return rows
+
+
+def dead_channels(masks: Weights) -> dict[str, int]:
+    """The number of output channels of each layer without a weight (of a linear layer: output units)."""
+    return {
+        name: mask.shape[0] - int(mask.reshape(mask.shape[0], -1).any(dim=1).sum())
+        for name, mask in masks.items()
+    }

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from torch import nn
 
 from lthsweep.errors import PruningError, nearest
-from lthsweep.pruning.patterns import matches
+from lthsweep.pruning.counts import matches
 
 __all__ = ["prunable_weights"]
 

@@ -9,23 +9,18 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from lthsweep.errors import QueryError, nearest
 from lthsweep.reduce.compare import Family, Scores, compare_values, pairs_tested
-from lthsweep.reduce.facts import METRICS
 from lthsweep.spec.grid import axis_name
+from lthsweep.store.metrics import METRICS
 
 if TYPE_CHECKING:
     from lthsweep.plan.run import Cell, Plan
 
 __all__ = ["COMPARABLE", "LOWER_IS_BETTER", "Contrast", "Outcome", "contrast"]
 
-COMPARABLE = tuple(name for name in METRICS if name != "steps_to_dense")  # −1 there is no number of steps
-"""Metrics of a run that may be averaged over seeds."""
+COMPARABLE = tuple(name for name, info in METRICS.items() if info.better is not None)
+"""Metrics that have a better direction, so that values of an axis can be ranked by them."""
 
-LOWER_IS_BETTER = frozenset(
-    name
-    for name in COMPARABLE
-    if name.endswith(("_loss", "_loss_best")) or name.startswith(("macs_", "bytes_", "seconds_", "params_"))
-)
-"""Metrics of which less is better; of all others more is."""
+LOWER_IS_BETTER = frozenset(name for name, info in METRICS.items() if info.better == "lower")
 
 _OF_TICKETS = ("sparsity", "threshold", "rewind_epoch")
 

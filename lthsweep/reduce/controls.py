@@ -63,7 +63,7 @@ def control_rows(
     n, tickets, controls, gaps, findings, remaining = [], [], [], [], [], []
     for pairs in points.values():
         done = sorted(
-            (facts[ticket.key].metric("test_accuracy"), facts[control.key].metric("test_accuracy"))
+            (facts[ticket.key].metrics.test_accuracy, facts[control.key].metrics.test_accuracy)
             for ticket, control in pairs
             if states[ticket.key] == states[control.key] == "done"
         )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from lthsweep.plan.controls import CONTROLS, TICKET
-from lthsweep.pruning.registry import WHOLE_FILTERS
+from lthsweep.pruning.registry import criterion_of
 from lthsweep.reduce.runs import CONTROL_AXIS, axis_names, method_of
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def _of_controls(plan: Plan) -> str:
 
 
 def _of_structures(plan: Plan) -> str:
-    if any(method_of(run) in WHOLE_FILTERS for run in plan.tickets):
+    if any(criterion_of(method_of(run)).structured for run in plan.tickets):
         return _OF_AGE
     if not plan.tickets:
         return _OF_DENSE

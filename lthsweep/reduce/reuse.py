@@ -7,8 +7,9 @@ from collections.abc import Collection, Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from lthsweep.reduce.facts import METRICS, PROVENANCE, Facts
+from lthsweep.reduce.facts import PROVENANCE, Facts
 from lthsweep.reduce.table import TableFile
+from lthsweep.store.metrics import METRICS, Metrics
 from lthsweep.store.record import CURVE_DTYPE, LAYER_DTYPE
 
 __all__ = ["facts_in"]
@@ -26,7 +27,7 @@ def facts_in(table: TableFile, digests: Mapping[str, str], planned: Collection[s
     runs = table["runs"]
     curves, layers = table["curves"], table["layers"]
     curves_of, layers_of = dict(_blocks(curves["key"])), dict(_blocks(layers["key"]))
-    metrics = np.stack([runs[name] for name in METRICS], axis=1) if len(runs) else np.empty((0, len(METRICS)))
+    metrics = {name: runs[name].tolist() for name in METRICS}
     provenance = {name: [value.decode() for value in runs[name].tolist()] for name in PROVENANCE}
     facts = {}
     for i, (name, digest) in enumerate(zip(runs["key"].tolist(), runs["record"].tolist(), strict=True)):
@@ -39,7 +40,7 @@ def facts_in(table: TableFile, digests: Mapping[str, str], planned: Collection[s
             kind=runs["kind"][i].decode(),
             outcome=runs["outcome"][i].decode(),
             digest=digest.decode(),
-            metrics=metrics[i],
+            metrics=Metrics(**{name: values[i] for name, values in metrics.items()}),
             provenance=tuple(provenance[name][i] for name in PROVENANCE),
             audit_ok=None if audit < 0 else bool(audit),
             curves=_columns(curves[curves_of.get(name, slice(0))], CURVE_DTYPE),

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from lthsweep.plan.run import FRESH, role_by_rewind
 from lthsweep.reduce.columns import Column, compound, tristate
-from lthsweep.reduce.facts import METRICS, PROVENANCE, Facts, FailureFacts, plain_text
+from lthsweep.reduce.facts import PROVENANCE, Facts, FailureFacts, plain_text
+from lthsweep.store.metrics import METRICS, Metrics
 
 if TYPE_CHECKING:
     from lthsweep.plan.run import Plan, Run
@@ -101,9 +102,8 @@ def run_rows(
     }
     columns |= {axis: [row.axes.get(axis) for row in rows] for axis in axes}
     columns["outcome"] = ["" if one is None else one.outcome for one in found]
-    blank = np.full(len(METRICS), np.nan)
-    metrics = np.stack([blank if one is None else one.metrics for one in found]) if found else blank[None][:0]
-    columns |= {name: metrics[:, i] for i, name in enumerate(METRICS)}
+    metrics = [Metrics() if one is None else one.metrics for one in found]
+    columns |= {name: np.array([getattr(one, name) for one in metrics], dtype="<f8") for name in METRICS}
     columns["dead_layers"] = ["" if one is None else ",".join(one.dead_layers) for one in found]
     columns["audit_ok"] = tristate([None if one is None else one.audit_ok for one in found])
     for i, name in enumerate(PROVENANCE):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lthsweep.pruning.registry import WHOLE_FILTERS
+from lthsweep.pruning.registry import criterion_of
 from lthsweep.reduce.columns import Column, compound, text_array
 from lthsweep.reduce.facts import Facts, FailureFacts, plain_text
 from lthsweep.reduce.runs import axis_names, method_of, role_of
@@ -59,14 +59,14 @@ def structure_rows(
     for name, (read, over) in _COMPARED.items():
         columns[f"{name}_dense"] = [over(read(trunk) for trunk, _ in found) for found in pairs]
         columns[name] = [over(read(ticket) for _, ticket in found) for found in pairs]
-    columns["bytes_sparse"] = [_mean(ticket.metric("bytes_sparse") for _, ticket in found) for found in pairs]
+    columns["bytes_sparse"] = [_mean(ticket.metrics.bytes_sparse for _, ticket in found) for found in pairs]
     columns["layer_sparsity"] = text_array([_layer_sparsity(found) for found in pairs])
     return compound(columns)
 
 
 def _points(plan: Plan, axes: Sequence[str]) -> dict[tuple[Any, ...], list[Run]]:
     points: dict[tuple[Any, ...], list[Run]] = {}
-    if any(method_of(run) in WHOLE_FILTERS for run in plan.tickets):
+    if any(criterion_of(method_of(run)).structured for run in plan.tickets):
         for cell in plan.cells:
             run = plan.runs[cell.run]
             if run.kind == "ticket":
@@ -85,7 +85,7 @@ def _median(values: Iterable[float]) -> float:
 
 
 def _of(metric: str) -> Callable[[Facts], float]:
-    return lambda facts: facts.metric(metric)
+    return lambda facts: float(getattr(facts.metrics, metric))
 
 
 def _epoch_seconds(facts: Facts) -> float:

@@ -15,26 +15,12 @@ from lthsweep.reduce.columns import Column, compound, tristate
 from lthsweep.reduce.facts import Facts, FailureFacts
 from lthsweep.reduce.runs import axis_names, method_of, role_of, state_of
 from lthsweep.reduce.verdict import Comparison, Pair, compare
+from lthsweep.store.metrics import METRICS
 
 if TYPE_CHECKING:
     from lthsweep.plan.run import Plan, Run
 
 __all__ = ["inherited_states", "ticket_rows", "weights_remaining"]
-
-_MEANS = {
-    "rewind_step": "rewind_step",
-    "macs_remaining": "macs_remaining",
-    "macs_dense": "macs_dense",
-    "bytes_sparse": "bytes_sparse",
-    "bytes_dense": "bytes_dense",
-    "seconds": "seconds_train",
-    "seconds_test": "seconds_test",
-    "rounds": "rounds",
-    "seconds_budget": "seconds_budget",
-    "seconds_predicted": "seconds_predicted",
-    "seconds_spent": "seconds_spent",
-}
-"""Column → metric whose mean over the recorded seeds it shows."""
 
 
 def ticket_rows(
@@ -49,10 +35,8 @@ def ticket_rows(
     - weights_remaining: fraction of the prunable weights;
     - compression: all parameters over those left (biases and BatchNorm count in both);
     - pruned_accuracy: on the test set, before any retraining;
-    - steps_to_dense: median over the seeds that reached the trunk's validation accuracy, and n_reached, their
-      number;
-    - macs_*, bytes_*, seconds (training), seconds_test, rewind_step;
-    - rounds, seconds_budget, seconds_predicted, seconds_spent: of runs with a time of their own;
+    - each metric that is combined over seeds (`lthsweep.store.metrics`), and n_reached, the number of seeds behind
+      steps_to_dense;
     - dead_layers: named if dead in any seed; audit_ok: unknown without a ticket's record, false if any
       failed.
     """
@@ -90,12 +74,11 @@ def _means(recorded: Sequence[Sequence[Facts]]) -> dict[str, Column]:
         "compression": [_mean(map(_compression, facts)) for facts in recorded],
         "pruned_accuracy": [_mean(map(_pruned_accuracy, facts)) for facts in recorded],
     }
-    reached = [[one.metric("steps_to_dense") for one in facts] for facts in recorded]
-    reached = [[steps for steps in found if steps >= 0] for found in reached]  # −1: never; NaN: a dense run
-    columns["steps_to_dense"] = [statistics.median(found) if found else math.nan for found in reached]
-    columns["n_reached"] = [len(found) for found in reached]
-    for column, metric in _MEANS.items():
-        columns[column] = [_mean(one.metric(metric) for one in facts) for facts in recorded]
+    for name, info in METRICS.items():
+        if info.over_seeds is not None:
+            combine = _mean if info.over_seeds == "mean" else _median
+            columns[name] = [combine(getattr(one.metrics, name) for one in facts) for facts in recorded]
+    columns["n_reached"] = [sum(one.metrics.steps_to_dense >= 0 for one in facts) for facts in recorded]
     columns["dead_layers"] = [
         ",".join(dict.fromkeys(name for one in facts for name in one.dead_layers)) for facts in recorded
     ]
@@ -124,8 +107,8 @@ def _pair(run: Run, facts: Mapping[str, Facts], states: Mapping[str, str]) -> Pa
     if trunk == "diverged":
         return Pair("trunk diverged")
     if ticket == trunk == "done":
-        dense = facts[run.trunk].metric("test_accuracy")
-        return Pair("done", dense, facts[run.key].metric("test_accuracy"))
+        dense = facts[run.trunk].metrics.test_accuracy
+        return Pair("done", dense, facts[run.key].metrics.test_accuracy)
     if "failed" in (ticket, trunk):
         return Pair("failed")
     if "missing" in (ticket, trunk):
@@ -142,18 +125,18 @@ def weights_remaining(facts: Facts) -> float:
     """Fraction of the prunable weights that a run has left."""
     if facts.kind == "dense":
         return 1.0
-    return _ratio(facts.metric("params_remaining"), facts.metric("params_prunable"))
+    return _ratio(facts.metrics.params_remaining, facts.metrics.params_prunable)
 
 
 def _compression(facts: Facts) -> float:
     if facts.kind == "dense":
         return 1.0
-    total, prunable = facts.metric("params_total"), facts.metric("params_prunable")
-    return _ratio(total, total - prunable + facts.metric("params_remaining"))
+    total, prunable = facts.metrics.params_total, facts.metrics.params_prunable
+    return _ratio(total, total - prunable + facts.metrics.params_remaining)
 
 
 def _pruned_accuracy(facts: Facts) -> float:
-    return facts.metric("test_accuracy" if facts.kind == "dense" else "pruned_test_accuracy")
+    return facts.metrics.test_accuracy if facts.kind == "dense" else facts.metrics.pruned_test_accuracy
 
 
 def _ratio(above: float, below: float) -> float:
@@ -163,3 +146,8 @@ def _ratio(above: float, below: float) -> float:
 def _mean(values: Iterable[float]) -> float:
     finite = [value for value in values if math.isfinite(value)]
     return math.fsum(finite) / len(finite) if finite else math.nan
+
+
+def _median(values: Iterable[float]) -> float:
+    known = [value for value in values if value >= 0]  # NaN: not measured; negative: never
+    return statistics.median(known) if known else math.nan

@@ -133,7 +133,10 @@ _LATER = (
         "bytes_sparse",
     ),
     _Column(
-        "training", "seconds of training, mean over seeds", lambda r: seconds(r.get("seconds")), "seconds"
+        "training",
+        "seconds of training, mean over seeds",
+        lambda r: seconds(r.get("seconds_train")),
+        "seconds_train",
     ),
 )
 

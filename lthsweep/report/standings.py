@@ -175,7 +175,7 @@ def _named(found: Contrast, row: Mapping[str, Any]) -> str:
 
 
 def _is_fraction(found: Contrast) -> bool:
-    return "accuracy" in found.metric or found.metric == "sparsity_got"
+    return "accuracy" in found.metric or found.metric == "sparsity_achieved"
 
 
 def _value(found: Contrast, value: float) -> str:

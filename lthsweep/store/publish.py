@@ -21,7 +21,8 @@ from lthsweep.errors import CorruptRecordError, StoreError
 from lthsweep.plan.keys import canonical
 from lthsweep.store.commit import commit_new
 from lthsweep.store.layout import SweepDir
-from lthsweep.store.record import TIMING_METRICS, Record, decode, encode
+from lthsweep.store.metrics import TIMING_METRICS
+from lthsweep.store.record import Record, decode, encode
 
 __all__ = ["CommitOutcome", "commit_record", "differences"]
 

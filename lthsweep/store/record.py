@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from lthsweep.errors import StoreError
 from lthsweep.store import plainjson, schema
 from lthsweep.store.commit import read_whole
+from lthsweep.store.metrics import Metrics
 from lthsweep.store.packing import pack_masks, unpack_masks
 from lthsweep.store.schema import CURVE_DTYPE, LAYER_DTYPE, NAME_LENGTH
 from lthsweep.store.seal import SEAL_LENGTH, check_seal, damaged, read_seal, seal
@@ -25,7 +26,6 @@ from lthsweep.store.seal import SEAL_LENGTH, check_seal, damaged, read_seal, sea
 __all__ = [
     "CURVE_DTYPE",
     "LAYER_DTYPE",
-    "TIMING_METRICS",
     "Kind",
     "Outcome",
     "Record",
@@ -41,18 +41,6 @@ __all__ = [
 Kind = Literal["dense", "ticket"]
 Outcome = Literal["finished", "diverged"]
 
-TIMING_METRICS = frozenset(
-    {
-        "seconds_train",
-        "seconds_test",
-        "images_per_second",
-        "seconds_wall",
-        "seconds_predicted",
-        "seconds_spent",
-    }
-)
-"""Metrics that differ between two finishers of the same run without either being wrong."""
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Summary:
@@ -64,7 +52,7 @@ class Summary:
         manifest: what the key hashes.
         resolved: the configuration, every default written out.
         outcome: "finished", or "diverged" if training became non-finite.
-        metrics: name → number; what was not measured is absent or NaN.
+        metrics: name → number, as stored; see `measured`. A metric that was not measured is absent or NaN.
         curves: one row per epoch trained, dtype `CURVE_DTYPE`.
         layers: one row per prunable weight in the model's order, dtype `LAYER_DTYPE`.
         provenance: versions, commit, host, device, threads, precision, attempts.
@@ -87,6 +75,11 @@ class Summary:
     audit: Mapping[str, Any] = field(default_factory=dict)
     weights: Mapping[str, str] = field(default_factory=dict)
     sha256: str = ""
+
+    @property
+    def measured(self) -> Metrics:
+        """The metrics by their fields; those that are absent are NaN."""
+        return Metrics.from_dict(self.metrics)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

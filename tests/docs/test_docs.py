@@ -193,12 +193,12 @@ def test_every_python_block_compiles(block):
     ast.parse(block.text)
 
 
-def test_the_reference_of_the_file_is_fresh():
-    """The reference is made from the fields that read the file, so it cannot say anything else."""
-    page = DOCS / "the-file.md"
-    text = page.read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", _refresh().GENERATED)
+def test_generated_parts_of_a_page_are_fresh(page):
+    """They are made from the fields that the code uses, so they cannot disagree with it."""
+    text = (DOCS / page).read_text(encoding="utf-8")
 
-    assert _refresh().refreshed(text) == text, f"docs/the-file.md is stale: run `{REFRESH}` and commit it"
+    assert _refresh().refreshed(page, text) == text, f"docs/{page} is stale: run `{REFRESH}` and commit it"
 
 
 @pytest.mark.parametrize("table", TABLES)

@@ -20,6 +20,7 @@ from lthsweep.lottery.ticket import Parent, conclude_ticket, prepare_ticket
 from lthsweep.plan.rewind import RewindPoint
 from lthsweep.plan.run import PruneStep
 from lthsweep.randomness import torch_seed
+from lthsweep.store.metrics import TIMING_METRICS
 from tests.training.cases import state_of, train_table
 
 SEED = 3
@@ -38,6 +39,9 @@ MODELS: Mapping[str, dict[str, Any]] = {
     },
     "short": {},  # see `_Short`
 }
+
+BY_THE_LAUNCHER = {"bytes_dense", "bytes_sparse", "bytes_model", "seconds_wall"}
+"""Metrics that are measured when the record is written, after the training."""
 
 
 class _Short(Material):
@@ -100,8 +104,8 @@ def parent_of(result: Result) -> Parent:
     return Parent(
         weights=result.weights,
         masks=result.masks,
-        val_accuracy=result.metrics["val_accuracy"],
-        test_accuracy=result.metrics["test_accuracy"],
+        val_accuracy=result.metrics.val_accuracy,
+        test_accuracy=result.metrics.test_accuracy,
     )
 
 
@@ -121,7 +125,7 @@ def prune_step(
 
 
 def ticket_of(
-    trunk: Trunk, step: PruneStep, *, parent: Parent | None = None, level: int = 1, **options: Any
+    trunk: Trunk, step: PruneStep, *, parent: Parent | None = None, **options: Any
 ) -> Result | None:
     """The ticket run of a pruning step; None if it was stopped."""
     material = options.pop("material", trunk.material)
@@ -131,10 +135,9 @@ def ticket_of(
         material,
         SEED,
         step,
-        level=level,
         parent=parent or trunk.parent,
         snapshot=options.pop("snapshot", snapshot),
-        dense_val_accuracy=trunk.result.metrics["val_accuracy"],
+        dense_val_accuracy=trunk.result.metrics.val_accuracy,
         **options,
     )
     ending = prepared.training.run(between_steps)
@@ -185,7 +188,7 @@ def assert_same_arrays(left: Mapping[str, Any], right: Mapping[str, Any]) -> Non
 
 def measured(result: Result) -> dict[str, float]:
     """The metrics without those that a clock makes."""
-    return {name: value for name, value in result.metrics.items() if "second" not in name}
+    return {name: value for name, value in result.metrics.to_dict().items() if name not in TIMING_METRICS}
 
 
 def rows(result: Result, after_step: int = 0) -> list[Any]:

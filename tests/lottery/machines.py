@@ -118,7 +118,7 @@ def on(
         SEED,
         replace(step, budget=Budget(seconds, min_round_epochs, max_rounds)),
         snapshot=trunk.snapshots[step.point.step(STEPS)],
-        dense_val_accuracy=trunk.result.metrics["val_accuracy"],
+        dense_val_accuracy=trunk.result.metrics.val_accuracy,
         save=machine.save,
         clock=machine.clock,
         **options,

@@ -45,7 +45,7 @@ def test_with_time_to_spare_it_is_the_iterative_ticket_bit_for_bit(packed):
     """Dense, then round after round from the trunk's snapshot: what a chain of levels does in runs of their own."""
     trunk = trunk_of(packed)
     first = undisturbed(trunk, prune_step(next_sparsity(0.0, 0.8, 2), 0))
-    second = ticket_of(trunk, prune_step(0.8, 0), parent=parent_of(first), level=2)
+    second = ticket_of(trunk, prune_step(0.8, 0), parent=parent_of(first))
 
     ticket = finished(on(Machine(), packed, 10_000, max_rounds=2))
 
@@ -53,7 +53,7 @@ def test_with_time_to_spare_it_is_the_iterative_ticket_bit_for_bit(packed):
     assert_same_arrays(ticket.masks, finished(second).masks)
     assert rows(ticket) == rows(finished(second))
     assert ticket.audit == finished(second).audit
-    assert ticket.metrics["pruned_test_accuracy"] == finished(second).metrics["pruned_test_accuracy"]
+    assert ticket.metrics.pruned_test_accuracy == finished(second).metrics.pruned_test_accuracy
 
 
 @pytest.mark.parametrize(("point", "rewind"), [(0, "weights"), (1, "weights+optimizer"), ("7it", "weights")])
@@ -74,7 +74,7 @@ def test_with_a_single_round_it_is_the_one_shot_ticket_bit_for_bit(packed, point
         "pruned_val_accuracy",
         "rewind_step",
     ):
-        assert ticket.metrics[name] == one_shot.metrics[name], name
+        assert getattr(ticket.metrics, name) == getattr(one_shot.metrics, name), name
 
 
 @pytest.mark.parametrize("seconds", [40, 60, 80, 100, 150])
@@ -87,14 +87,14 @@ def test_on_a_steady_machine_the_prediction_comes_true(packed, seconds):
         3 * EVALUATION + SAVING
     )  # the scores after pruning and at the end; best epoch last: one test is spared
     rounds = int((seconds - end) / (3 * EPOCH)) - 1
-    assert ticket.metrics["rounds"] == told["rounds_planned"] == rounds
+    assert ticket.metrics.rounds == told["rounds_planned"] == rounds
     assert lengths(ticket) == [3] * (rounds + 1)
     assert told["spent"] <= told["predicted"] <= seconds
     assert told["predicted"] - told["spent"] <= 2 * EVALUATION + 1e-6
     assert told["replanned"] == 0
     kept = sum(int(mask.sum()) for mask in ticket.masks.values())
-    assert kept == kept_count(int(ticket.metrics["params_prunable"]), 0.8)
-    assert ticket.metrics["epochs_trained"] == 3 * (rounds + 1)
+    assert kept == kept_count(int(ticket.metrics.params_prunable), 0.8)
+    assert ticket.metrics.epochs_trained == 3 * (rounds + 1)
 
 
 def test_each_round_removes_the_same_share_of_what_is_left(packed):
@@ -161,7 +161,7 @@ def test_a_machine_that_becomes_slow_gets_fewer_rounds_and_ends_in_time(packed):
     told = account(ticket)
     assert told["replanned"] > 0
     assert told["rounds_planned"] == 6
-    assert ticket.metrics["rounds"] < 6
+    assert ticket.metrics.rounds < 6
     assert told["spent"] <= 120
     assert ticket.audit["ok"]
 
@@ -174,7 +174,7 @@ def test_a_machine_that_becomes_fast_gets_more_rounds(packed):
 
     told = account(ticket)
     assert told["rounds_planned"] == 3
-    assert ticket.metrics["rounds"] > 3
+    assert ticket.metrics.rounds > 3
     assert told["spent"] <= 80
     assert ticket.audit["ok"]
 
@@ -281,6 +281,6 @@ def test_seconds_of_training_are_those_of_all_rounds(packed):
     ticket = finished(on(Machine(), packed, 60))
 
     assert len(ticket.curves) == 3
-    assert ticket.metrics["seconds_train"] > sum(row.seconds for row in ticket.curves)
+    assert ticket.metrics.seconds_train > sum(row.seconds for row in ticket.curves)
     assert measured(ticket)["rounds"] == 2
-    assert np.isfinite(ticket.metrics["test_accuracy"])
+    assert np.isfinite(ticket.metrics.test_accuracy)

@@ -82,7 +82,7 @@ def test_reinit_trains_the_whole_schedule_whatever_the_rewind_epoch(packed):
     """From step 0 to T; for k > 0 that is k epochs more than its ticket."""
     control = undisturbed(trunk_of(packed), step_of("reinit", point=2))
 
-    assert (control.metrics["rewind_step"], control.metrics["epochs_trained"]) == (0, EPOCHS)
+    assert (control.metrics.rewind_step, control.metrics.epochs_trained) == (0, EPOCHS)
     assert len(control.curves) == EPOCHS
 
 
@@ -99,7 +99,7 @@ def test_reinit_masked_is_reinit_with_each_neuron_scaled_to_the_inputs_it_keeps(
     others = masked.keys() - control.masks.keys()
     assert_same_arrays({name: masked[name] for name in others}, {name: plain[name] for name in others})
     assert control.audit["ok"]
-    assert (control.metrics["rewind_step"], control.metrics["epochs_trained"]) == (0, EPOCHS)
+    assert (control.metrics.rewind_step, control.metrics.epochs_trained) == (0, EPOCHS)
 
 
 def test_what_keeps_all_of_its_inputs_is_drawn_as_in_a_dense_network(packed):
@@ -142,7 +142,7 @@ def test_random_rewinds_as_its_ticket(packed, control):
     for name, mask in result.masks.items():
         snapshot = trunk.snapshots[STEPS][f"model/{name}"]
         assert np.array_equal(began[name], np.where(mask, snapshot, 0))
-    assert result.metrics["rewind_step"] == STEPS
+    assert result.metrics.rewind_step == STEPS
 
 
 @pytest.mark.parametrize("control", ["random", "random-global"])
@@ -172,7 +172,7 @@ def test_trained_weights_stay_under_the_tickets_mask(packed, control):
     assert_same_arrays(result.masks, ticket.masks)
     for name, array in trunk.result.weights.items():
         assert np.array_equal(began[name], array * result.masks[name] if name in result.masks else array)
-    assert result.metrics["epochs_trained"] == ticket.metrics["epochs_trained"]
+    assert result.metrics.epochs_trained == ticket.metrics.epochs_trained
     assert result.audit["ok"]
 
 
@@ -202,15 +202,14 @@ def test_a_control_of_level_two_has_the_mask_of_the_ticket_of_level_two(packed, 
     """Made from the same parent, without waiting for the ticket."""
     trunk = trunk_of(packed)
     parent = parent_of(undisturbed(trunk, prune_step(0.5, 1)))
-    ticket = finished(ticket_of(trunk, prune_step(0.8, 1), parent=parent, level=2))
+    ticket = finished(ticket_of(trunk, prune_step(0.8, 1), parent=parent))
 
-    result = finished(ticket_of(trunk, step_of(control), parent=parent, level=2))
+    result = finished(ticket_of(trunk, step_of(control), parent=parent))
 
     if control.startswith("random"):
         assert sum(counts(result.masks).values()) == sum(counts(ticket.masks).values())
     else:
         assert_same_arrays(result.masks, ticket.masks)
-    assert result.metrics["level"] == 2
     assert result.audit["ok"]
 
 

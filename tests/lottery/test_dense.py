@@ -12,8 +12,10 @@ import torch
 from lthsweep.errors import TrainingError
 from lthsweep.lottery.dense import replay_snapshots, train_dense
 from lthsweep.lottery.material import to_arrays
+from lthsweep.store.metrics import METRICS
 from lthsweep.training.loop import Training
 from tests.lottery.cases import (
+    BY_THE_LAUNCHER,
     EPOCHS,
     SEED,
     STEPS,
@@ -65,50 +67,21 @@ def test_only_the_asked_steps_are_kept(packed):
 
 
 def test_the_result_of_a_dense_run_is_complete(packed):
-    """The names of the table; nothing was pruned, so it has no scores before or after pruning."""
+    """Nothing was pruned, so it has no scores before or after pruning."""
     result = finished(trunk_of(packed).result)
 
-    assert set(result.metrics) == {
-        "best_epoch",
-        "best_val_accuracy",
-        "dense_val_accuracy",
-        "epochs_trained",
-        "images_per_second",
-        "level",
-        "macs_dense",
-        "macs_model",
-        "macs_remaining",
-        "params_model",
-        "params_prunable",
-        "params_remaining",
-        "params_total",
-        "rewind_step",
-        "seconds_test",
-        "seconds_train",
-        "sparsity",
-        "sparsity_asked",
-        "steps_per_epoch",
-        "steps_to_dense",
-        "steps_total",
-        "test_accuracy",
-        "test_accuracy_best",
-        "test_loss",
-        "test_loss_best",
-        "train_accuracy",
-        "train_loss",
-        "val_accuracy",
-        "val_loss",
-    }
+    expected = {name for name, info in METRICS.items() if info.runs == "all"} - BY_THE_LAUNCHER
+    assert set(result.metrics.to_dict()) == expected
     metrics = result.metrics
     weights = 64 * 300 + 300 * 100 + 100 * 10
-    assert metrics["params_total"] == weights + 410
-    assert metrics["params_prunable"] == metrics["params_remaining"] == weights
-    assert metrics["macs_dense"] == metrics["macs_remaining"] == weights
-    assert (metrics["steps_per_epoch"], metrics["steps_total"]) == (STEPS, EPOCHS * STEPS)
-    assert (metrics["rewind_step"], metrics["epochs_trained"], metrics["level"]) == (0, EPOCHS, 0)
-    assert (metrics["sparsity"], metrics["sparsity_asked"]) == (0, 0)
-    assert metrics["dense_val_accuracy"] == metrics["val_accuracy"] == result.curves[-1].val_accuracy
-    assert metrics["best_val_accuracy"] == max(row.val_accuracy for row in result.curves)
+    assert metrics.params_total == weights + 410
+    assert metrics.params_prunable == metrics.params_remaining == weights
+    assert metrics.macs_dense == metrics.macs_remaining == weights
+    assert (metrics.steps_per_epoch, metrics.steps_total) == (STEPS, EPOCHS * STEPS)
+    assert (metrics.rewind_step, metrics.epochs_trained) == (0, EPOCHS)
+    assert (metrics.sparsity_achieved, metrics.dead_channels) == (0, 0)
+    assert metrics.dense_val_accuracy == metrics.val_accuracy == result.curves[-1].val_accuracy
+    assert metrics.best_val_accuracy == max(row.val_accuracy for row in result.curves)
     assert result.masks == {}
     assert result.audit == {"ok": True}
     assert [(row.size, row.remaining, row.dead) for row in result.layers] == [
@@ -141,10 +114,10 @@ def test_scores_at_the_best_epoch_are_those_of_its_weights(packed):
         {n.removeprefix("model/"): torch.from_numpy(a) for n, a in at_best.items() if n.startswith("model/")}
     )
     expected, _ = trunk.material.score_test(model)
-    assert result.metrics["best_epoch"] == 2
-    assert result.metrics["test_loss_best"] == expected.loss
-    assert result.metrics["test_accuracy_best"] == expected.accuracy
-    assert result.metrics["test_loss"] == trunk.result.metrics["test_loss"]
+    assert result.metrics.best_epoch == 2
+    assert result.metrics.test_loss_best == expected.loss
+    assert result.metrics.test_accuracy_best == expected.accuracy
+    assert result.metrics.test_loss == trunk.result.metrics.test_loss
     assert_same_arrays(result.weights, trunk.result.weights)
 
 
@@ -232,9 +205,9 @@ def test_a_diverged_dense_run_is_a_result(packed):
 
     assert result is not None
     assert result.ending == "diverged"
-    assert result.metrics["test_accuracy"] == 0
-    assert math.isnan(result.metrics["test_loss"])
-    assert result.metrics["epochs_trained"] == len(result.curves) < 20
+    assert result.metrics.test_accuracy == 0
+    assert math.isnan(result.metrics.test_loss)
+    assert result.metrics.epochs_trained == len(result.curves) < 20
 
 
 def test_a_walk_that_diverges_before_its_point_says_what_to_change(packed):
@@ -252,7 +225,9 @@ def test_the_test_set_decides_nothing(packed):
     result = finished(train_dense(material, SEED, snapshot_steps=[], save_snapshot=lambda *_: None))
 
     assert_same_arrays(result.weights, trunk.result.weights)
-    differing = {name for name, value in measured(result).items() if value != trunk.result.metrics[name]}
+    differing = {
+        name for name, value in measured(result).items() if value != getattr(trunk.result.metrics, name)
+    }
     assert {"test_loss", "test_accuracy"} <= differing
     assert all(name.startswith("test_") for name in differing)
 

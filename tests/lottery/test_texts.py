@@ -88,4 +88,4 @@ def test_half_precision_trains_texts(texts, network):
     """bf16 is for all networks."""
     result = trunk_of(material(texts, network, precision="bf16")).result
 
-    assert np.isfinite(result.metrics["test_loss"])
+    assert np.isfinite(result.metrics.test_loss)

@@ -11,11 +11,14 @@ import torch
 
 from lthsweep.errors import PruningError, TrainingError, UnknownNameError
 from lthsweep.lottery.material import to_tensors
+from lthsweep.pruning.context import ScoringContext
 from lthsweep.pruning.counts import kept_count
-from lthsweep.pruning.magnitude import global_mask, layer_mask
+from lthsweep.pruning.make import make_masks
 from lthsweep.pruning.prunable import prunable_weights
+from lthsweep.store.metrics import METRICS
 from lthsweep.training.metrics import evaluate
 from tests.lottery.cases import (
+    BY_THE_LAUNCHER,
     EPOCHS,
     SEED,
     STEPS,
@@ -76,7 +79,7 @@ def test_a_ticket_of_all_weights_walks_its_trunk_bit_for_bit(packed, model, opti
         "params_remaining",
         "macs_remaining",
     ):
-        assert ticket.metrics[name] == trunk.result.metrics[name], name
+        assert getattr(ticket.metrics, name) == getattr(trunk.result.metrics, name), name
     assert ticket.audit["ok"]
     assert ticket.audit["got"] == 0
 
@@ -106,9 +109,9 @@ def test_the_smallest_final_weights_go_exactly_as_many_as_asked(packed, sparsity
     ticket = undisturbed(trunk, prune_step(sparsity))
 
     total = sum(weight.numel() for weight in final_weights(trunk).values())
-    expected = global_mask(final_weights(trunk), None, kept_count(total, sparsity))
+    expected = by_magnitude(final_weights(trunk), sparsity)
     assert_same_arrays(ticket.masks, {name: mask.numpy() for name, mask in expected.items()})
-    assert ticket.metrics["params_remaining"] == kept_count(total, sparsity)
+    assert ticket.metrics.params_remaining == kept_count(total, sparsity)
 
 
 def test_scope_layer_prunes_every_layer_alike(packed):
@@ -117,7 +120,7 @@ def test_scope_layer_prunes_every_layer_alike(packed):
 
     ticket = undisturbed(trunk, prune_step(0.75, scope="layer"))
 
-    expected = layer_mask(final_weights(trunk), None, 0.75)
+    expected = by_magnitude(final_weights(trunk), 0.75, scope="layer")
     assert_same_arrays(ticket.masks, {name: mask.numpy() for name, mask in expected.items()})
     assert {row.sparsity for row in ticket.layers} == {0.75}
     assert ticket.audit["ok"]
@@ -128,9 +131,9 @@ def test_excluded_layers_are_not_touched_and_not_counted(packed):
     ticket = finished(ticket_of(trunk_of(packed), prune_step(0.5, exclude=("fc3",))))
 
     assert sorted(ticket.masks) == PRUNABLE[:2]
-    assert ticket.metrics["params_prunable"] == 64 * 300 + 300 * 100
-    assert ticket.metrics["params_remaining"] == (64 * 300 + 300 * 100) // 2
-    assert ticket.metrics["macs_remaining"] == ticket.metrics["params_remaining"] + 100 * 10
+    assert ticket.metrics.params_prunable == 64 * 300 + 300 * 100
+    assert ticket.metrics.params_remaining == (64 * 300 + 300 * 100) // 2
+    assert ticket.metrics.macs_remaining == ticket.metrics.params_remaining + 100 * 10
     assert ticket.audit["ok"]
 
 
@@ -139,7 +142,7 @@ def test_layers_with_a_rate_lose_that_share_at_every_level(packed):
     trunk = trunk_of(packed)
     rules = {"scope": "layer", "rates": (("fc3", 0.5),)}
     first = finished(ticket_of(trunk, prune_step(0.2, **rules)))
-    second = finished(ticket_of(trunk, prune_step(0.36, **rules), parent=parent_of(first), level=2))
+    second = finished(ticket_of(trunk, prune_step(0.36, **rules), parent=parent_of(first)))
 
     assert [int(second.masks[name].sum()) for name in PRUNABLE] == [64 * 192, 192 * 100, 810]
     assert second.audit["ok"]
@@ -155,9 +158,7 @@ def test_a_threshold_cuts_magnitudes_and_tells_the_sparsity_it_got(packed):
         assert np.array_equal(ticket.masks[name], (weight.abs() > 0.05).numpy())
     remaining = sum(int(mask.sum()) for mask in ticket.masks.values())
     assert 0 < remaining < 50_200
-    assert ticket.metrics["threshold"] == 0.05
-    assert "sparsity_asked" not in ticket.metrics
-    assert ticket.metrics["sparsity"] == (50_200 - remaining) / 50_200
+    assert ticket.metrics.sparsity_achieved == (50_200 - remaining) / 50_200
     assert ticket.audit["ok"]
     assert ticket.audit["threshold"] == 0.05
 
@@ -166,8 +167,8 @@ def test_a_threshold_above_everything_is_a_result_with_dead_layers(packed):
     """A finding, not a failure: the table shows chance and names the layers."""
     ticket = undisturbed(trunk_of(packed), prune_step(None, threshold=100.0))
 
-    assert ticket.metrics["params_remaining"] == 0
-    assert ticket.metrics["sparsity"] == 1
+    assert ticket.metrics.params_remaining == 0
+    assert ticket.metrics.sparsity_achieved == 1
     assert ticket.audit["ok"]
     assert ticket.audit["dead_layers"] == PRUNABLE
     assert all(row.dead for row in ticket.layers)
@@ -184,7 +185,7 @@ def test_random_pruning_depends_on_the_seed_and_not_on_the_weights(packed):
     ticket, again = undisturbed(trunk, step), finished(ticket_of(trunk, step, parent=other))
 
     assert_same_arrays(ticket.masks, again.masks)
-    assert ticket.metrics["params_remaining"] == kept_count(50_200, 0.8)
+    assert ticket.metrics.params_remaining == kept_count(50_200, 0.8)
     smallest = undisturbed(trunk, prune_step(0.8))
     assert any(not np.array_equal(ticket.masks[name], smallest.masks[name]) for name in PRUNABLE)
 
@@ -217,9 +218,12 @@ def masks_of(trunk: Trunk, sparsity: float) -> dict[str, np.ndarray]:
     """The masks of level 1, made without the ticket run."""
     model = trunk.material.build(SEED)
     model.load_state_dict(to_tensors(trunk.result.weights))
-    weights = prunable_weights(model)
-    keep = kept_count(sum(weight.numel() for weight in weights.values()), sparsity)
-    return {name: mask.numpy() for name, mask in global_mask(weights, None, keep).items()}
+    return {name: mask.numpy() for name, mask in by_magnitude(prunable_weights(model), sparsity).items()}
+
+
+def by_magnitude(weights, sparsity, masks=None, *, scope="global"):
+    """Masks of magnitude pruning, made without a run."""
+    return make_masks("magnitude", ScoringContext(weights, masks), scope=scope, sparsity=sparsity)
 
 
 @pytest.mark.parametrize("point", [0, 1, 1.4])
@@ -263,8 +267,8 @@ def test_every_mode_trains_from_k_to_the_end(packed, rewind):
     )
 
     assert seen == list(range(STEPS, EPOCHS * STEPS + 1))
-    assert ticket.metrics["rewind_step"] == STEPS
-    assert ticket.metrics["epochs_trained"] == EPOCHS - 1
+    assert ticket.metrics.rewind_step == STEPS
+    assert ticket.metrics.epochs_trained == EPOCHS - 1
     trunk_rates = [row.lr for row in trunk.result.curves][1:]
     expected = trunk_rates if rewind != "none" else [trunk_rates[-1]] * 2
     assert [row.lr for row in ticket.curves] == expected
@@ -290,18 +294,17 @@ def test_level_two_is_nested_in_level_one_and_ranks_its_weights(packed, rewind):
     trunk = trunk_of(packed)
     first = undisturbed(trunk, prune_step(0.5, 1, rewind=rewind))
 
-    second = finished(ticket_of(trunk, prune_step(0.8, 1, rewind=rewind), parent=parent_of(first), level=2))
+    second = finished(ticket_of(trunk, prune_step(0.8, 1, rewind=rewind), parent=parent_of(first)))
 
     for name in PRUNABLE:
         assert not (second.masks[name] & ~first.masks[name]).any()
     weights = {name: torch.from_numpy(first.weights[name]) for name in PRUNABLE}
     masks = {name: torch.from_numpy(first.masks[name]) for name in PRUNABLE}
-    expected = global_mask(weights, masks, kept_count(50_200, 0.8))
+    expected = by_magnitude(weights, 0.8, masks)
     assert_same_arrays(second.masks, {name: mask.numpy() for name, mask in expected.items()})
-    assert (first.metrics["level"], second.metrics["level"]) == (1, 2)
-    assert second.metrics["before_val_accuracy"] == first.metrics["val_accuracy"]
-    assert second.metrics["before_test_accuracy"] == first.metrics["test_accuracy"]
-    assert second.metrics["dense_val_accuracy"] == trunk.result.metrics["val_accuracy"]
+    assert second.metrics.before_val_accuracy == first.metrics.val_accuracy
+    assert second.metrics.before_test_accuracy == first.metrics.test_accuracy
+    assert second.metrics.dense_val_accuracy == trunk.result.metrics.val_accuracy
     assert second.audit["ok"]
 
 
@@ -310,7 +313,7 @@ def test_thresholds_of_a_chain_are_audited_too(packed):
     trunk = trunk_of(packed)
     first = undisturbed(trunk, prune_step(None, threshold=0.03))
 
-    second = finished(ticket_of(trunk, prune_step(None, threshold=0.06), parent=parent_of(first), level=2))
+    second = finished(ticket_of(trunk, prune_step(None, threshold=0.06), parent=parent_of(first)))
 
     assert second.audit["ok"]
     assert second.audit["kept"] < first.audit["kept"]
@@ -322,7 +325,7 @@ def test_a_chain_that_falls_is_refused(packed):
     first = undisturbed(trunk, prune_step(0.8))
 
     with pytest.raises(PruningError, match="must rise"):
-        ticket_of(trunk, prune_step(0.5), parent=parent_of(first), level=2)
+        ticket_of(trunk, prune_step(0.5), parent=parent_of(first))
 
 
 # The audit.
@@ -370,19 +373,11 @@ def test_the_audit_sees_weights_that_came_back(packed, broken):
 
 
 def test_the_metrics_of_a_ticket_are_complete(packed):
-    """The names of the table, but for bytes and the wall clock, which the store knows."""
-    trunk = trunk_of(packed)
+    """Only bytes and the wall clock are left to the launcher, and budgets to budget runs."""
+    metrics = undisturbed(trunk_of(packed), prune_step(0.8, 1)).metrics.to_dict()
 
-    metrics = undisturbed(trunk, prune_step(0.8, 1)).metrics
-
-    added = {
-        "before_test_accuracy",
-        "before_val_accuracy",
-        "pruned_test_accuracy",
-        "pruned_test_loss",
-        "pruned_val_accuracy",
-    }
-    assert set(metrics) == set(trunk.result.metrics) | added
+    expected = {name for name, info in METRICS.items() if info.runs != "budget"} - BY_THE_LAUNCHER
+    assert set(metrics) == expected
     assert all(math.isfinite(value) for value in metrics.values())
     assert all(isinstance(value, int | float) for value in metrics.values())
 
@@ -396,19 +391,20 @@ def test_counts_agree_with_masks_and_layers(packed):
     metrics = ticket.metrics
     kept = {name: int(mask.sum()) for name, mask in ticket.masks.items()}
     sizes = {name: mask.size for name, mask in ticket.masks.items()}
-    assert metrics["params_remaining"] == sum(kept.values()) == kept_count(sum(sizes.values()), 0.7)
-    assert metrics["params_prunable"] == sum(sizes.values())
-    assert metrics["params_total"] == sum(
+    assert metrics.params_remaining == sum(kept.values()) == kept_count(sum(sizes.values()), 0.7)
+    assert metrics.params_prunable == sum(sizes.values())
+    assert metrics.dead_channels == sum(ticket.audit["dead_channels"].values())
+    assert metrics.params_total == sum(
         array.size
         for name, array in ticket.weights.items()
         if "running" not in name and "batches" not in name
     )
     assert (
-        metrics["sparsity"]
+        metrics.sparsity_achieved
         == ticket.audit["got"]
         == (sum(sizes.values()) - sum(kept.values())) / sum(sizes.values())
     )
-    assert metrics["sparsity_asked"] == ticket.audit["asked"] == 0.7
+    assert ticket.audit["asked"] == 0.7
     assert [(row.name, row.size, row.remaining) for row in ticket.layers] == [
         (name, sizes[name], kept[name]) for name in ticket.masks
     ]
@@ -422,8 +418,8 @@ def test_counts_agree_with_masks_and_layers(packed):
                 )
             )
     model(torch.zeros(1, 1, 8, 8))
-    assert metrics["macs_dense"] == sum(sizes[name] * positions[name] for name in sizes)
-    assert metrics["macs_remaining"] == sum(kept[name] * positions[name] for name in sizes)
+    assert metrics.macs_dense == sum(sizes[name] * positions[name] for name in sizes)
+    assert metrics.macs_remaining == sum(kept[name] * positions[name] for name in sizes)
 
 
 def test_accuracy_without_retraining_is_that_of_the_masked_final_weights(packed):
@@ -440,10 +436,10 @@ def test_accuracy_without_retraining_is_that_of_the_masked_final_weights(packed)
     test, _ = trunk.material.score_test(model)
     held_out = evaluate(model, trunk.material.training_data(SEED).validation())
 
-    assert ticket.metrics["pruned_test_accuracy"] == test.accuracy
-    assert ticket.metrics["pruned_test_loss"] == test.loss
-    assert ticket.metrics["pruned_val_accuracy"] == held_out.accuracy
-    assert ticket.metrics["before_test_accuracy"] == trunk.result.metrics["test_accuracy"]
+    assert ticket.metrics.pruned_test_accuracy == test.accuracy
+    assert ticket.metrics.pruned_test_loss == test.loss
+    assert ticket.metrics.pruned_val_accuracy == held_out.accuracy
+    assert ticket.metrics.before_test_accuracy == trunk.result.metrics.test_accuracy
 
 
 def test_steps_to_dense_are_counted_from_the_rewind_point(packed):
@@ -452,9 +448,9 @@ def test_steps_to_dense_are_counted_from_the_rewind_point(packed):
 
     ticket = undisturbed(trunk, prune_step(0.2, 1))
 
-    target = trunk.result.metrics["val_accuracy"]
+    target = trunk.result.metrics.val_accuracy
     reached = [row.step - STEPS for row in ticket.curves if row.val_accuracy >= target]
-    assert ticket.metrics["steps_to_dense"] == (reached[0] if reached else -1)
+    assert ticket.metrics.steps_to_dense == (reached[0] if reached else -1)
 
 
 # Ends.
@@ -475,9 +471,9 @@ def test_a_diverged_ticket_is_a_result_whose_pruned_weights_are_zero(packed):
         assert not np.isfinite(ticket.weights[name][mask]).all()
     assert ticket.audit["ok"]
     assert not ticket.audit["finite"]
-    assert ticket.metrics["test_accuracy"] == 0
-    assert math.isnan(ticket.metrics["test_loss"])
-    assert ticket.metrics["params_remaining"] == kept_count(50_200, 0.8)
+    assert ticket.metrics.test_accuracy == 0
+    assert math.isnan(ticket.metrics.test_loss)
+    assert ticket.metrics.params_remaining == kept_count(50_200, 0.8)
 
 
 def test_a_parent_that_diverged_has_no_ticket(packed):

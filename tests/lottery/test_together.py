@@ -23,7 +23,7 @@ from tests.lottery.cases import (
     undisturbed,
 )
 
-WHOLE = "before_val_accuracy, before_test_accuracy, params_remaining, macs_remaining, sparsity, rewind_step, level"
+WHOLE = "before_val_accuracy, before_test_accuracy, params_remaining, macs_remaining, sparsity_achieved, rewind_step"
 
 
 def prepared_of(trunk, step, **options):
@@ -33,10 +33,9 @@ def prepared_of(trunk, step, **options):
         material,
         SEED,
         step,
-        level=1,
         parent=trunk.parent,
         snapshot=trunk.snapshots[step.point.step(STEPS)] if step.returns_weights else None,
-        dense_val_accuracy=trunk.result.metrics["val_accuracy"],
+        dense_val_accuracy=trunk.result.metrics.val_accuracy,
         **options,
     )
 

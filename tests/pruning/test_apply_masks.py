@@ -11,7 +11,8 @@ from torch import nn
 from lthsweep.errors import PruningError
 from lthsweep.pruning.apply import apply_masks, mask_multipliers, masked
 from lthsweep.pruning.audit import optimizer_momenta
-from lthsweep.pruning.make import make_mask
+from lthsweep.pruning.context import ScoringContext
+from lthsweep.pruning.make import make_masks
 from lthsweep.pruning.prunable import prunable_weights
 
 
@@ -78,7 +79,7 @@ def test_weights_and_momenta_stay_zero_through_training(optimizer):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(36, 3))
     params = prunable_weights(model)
-    masks = make_mask(params, None, method="magnitude", scope="global", sparsity=0.7, seed=0)
+    masks = make_masks("magnitude", ScoringContext(params), scope="global", sparsity=0.7)
     multipliers = mask_multipliers(masks, params)
     chosen = optimizer(model.parameters())
     apply_masks(params, multipliers)

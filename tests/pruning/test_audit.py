@@ -10,7 +10,7 @@ from torch import nn
 
 from lthsweep.errors import PruningError
 from lthsweep.pruning.audit import audit, optimizer_momenta
-from lthsweep.pruning.layers import LayerRow, dead_channels, layer_rows
+from lthsweep.pruning.masks import LayerRow, dead_channels, layer_rows
 
 MASKS = {
     "a.weight": torch.tensor([[True, False], [False, False]]),

@@ -6,13 +6,13 @@ import sys
 
 import pytest
 import torch
-from networks import NETWORKS, network
 from torch import nn
 
 from lthsweep.errors import PruningError
 from lthsweep.models.shapes import TextShape
 from lthsweep.pruning.coupling import families_of
 from lthsweep.pruning.prunable import prunable_weights
+from tests.pruning.networks import NETWORKS, network
 
 
 def family_making(families, weight):

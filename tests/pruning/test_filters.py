@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
 
@@ -9,15 +10,18 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from networks import network
 
 from lthsweep.errors import PruningError, UnknownNameError
 from lthsweep.pruning.channels import all_kept, kept_in
+from lthsweep.pruning.context import ScoringContext
 from lthsweep.pruning.counts import kept_count
 from lthsweep.pruning.coupling import families_of
-from lthsweep.pruning.filters import filter_masks, filter_norms, largest_filter
-from lthsweep.pruning.masks import dense_masks, kept_total
+from lthsweep.pruning.criteria.filter import filter_norms
+from lthsweep.pruning.filters import largest_filter
+from lthsweep.pruning.make import make_masks
+from lthsweep.pruning.masks import dense_masks
 from lthsweep.pruning.prunable import prunable_weights
+from tests.pruning.networks import network
 
 LAWS = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 NAMES = ["lenet_300_100", "conv2", "resnet20", "mobilenet_v2"]
@@ -30,9 +34,24 @@ def coupled(name):
     return dict(model.named_parameters()), prunable_weights(model), families_of(model, shape)
 
 
+@functools.cache
+def context(name):
+    model, shape = network(name)
+    found = ScoringContext(prunable_weights(model), network=model, input_shape=shape)
+    assert found.families  # cached: reading them off the network takes most of the time
+    return found
+
+
 def masks_of(name, sparsity, scope="global", before=None):
-    state, weights, families = coupled(name)
-    return filter_masks(state, weights, before, families, scope=scope, sparsity=sparsity)
+    found = context(name)
+    if before is not None:
+        found = copy.copy(found)
+        found.masks = before
+    return make_masks("filter", found, scope=scope, sparsity=sparsity)
+
+
+def kept_total(masks):
+    return sum(int(mask.sum()) for mask in masks.values())
 
 
 @pytest.mark.parametrize("scope", SCOPES)
@@ -68,14 +87,17 @@ def test_sparser_tickets_lie_inside_denser_ones(scope, two):
 
 def test_filters_at_zero_go_first_wherever_they_are():
     """They are what the group lasso leaves: without them the network computes the same."""
-    state, weights, families = coupled("resnet20")
-    state = {name: tensor.detach().clone() for name, tensor in state.items()}
+    model, shape = network("resnet20")
+    state, weights, families = (
+        dict(model.named_parameters()),
+        prunable_weights(model),
+        context("resnet20").families,
+    )
     dead = {0: [3, 7], 5: [0, 20], 11: [60]}
     for index, channels in dead.items():
         for part in families[index].made_by:
             if part.name in state:
-                state[part.name][channels] = 0
-    weights = {name: state[name] for name in weights}
+                state[part.name].data[channels] = 0
     without_dead = dense_masks(weights)
     for index, channels in dead.items():
         for part in families[index].parts:
@@ -83,8 +105,11 @@ def test_filters_at_zero_go_first_wherever_they_are():
                 without_dead[part.name].index_fill_(part.dim, torch.tensor(channels), False)
     total = sum(weight.numel() for weight in weights.values())
 
-    masks = filter_masks(
-        state, weights, None, families, scope="global", sparsity=1 - kept_total(without_dead) / total
+    masks = make_masks(
+        "filter",
+        ScoringContext(weights, network=model, input_shape=shape),
+        scope="global",
+        sparsity=1 - kept_total(without_dead) / total,
     )
 
     assert all(torch.equal(masks[name], without_dead[name]) for name in weights)
@@ -122,7 +147,7 @@ def test_layers_of_small_weights_are_not_emptied_first():
 @pytest.mark.parametrize("scope", SCOPES)
 def test_a_sparsity_that_empties_layers_is_refused_with_the_highest_possible(scope):
     """One filter of each layer stays; the message says how far one may go."""
-    with pytest.raises(PruningError, match=r"ask for a sparsity up to 0\.99") as caught:
+    with pytest.raises(PruningError, match=r"a sparsity up to 0\.99") as caught:
         masks_of("lenet_300_100", 0.9999, scope)
 
     highest = float(str(caught.value).rpartition("up to ")[2])
@@ -133,11 +158,12 @@ def test_an_excluded_layer_keeps_its_shape():
     """Neither its filters go nor the maps that it reads."""
     model, shape = network("resnet20")
     weights = prunable_weights(model, ["layer1.1.conv2"])
-    frozen = prunable_weights(model).keys() - weights.keys()
-    families = families_of(model, shape, frozen)
 
-    masks = filter_masks(
-        dict(model.named_parameters()), weights, None, families, scope="global", sparsity=0.5
+    masks = make_masks(
+        "filter",
+        ScoringContext(weights, network=model, input_shape=shape),
+        scope="global",
+        sparsity=0.5,
     )
 
     assert "layer1.1.conv2.weight" not in masks
@@ -146,11 +172,12 @@ def test_an_excluded_layer_keeps_its_shape():
 
 def test_a_weight_that_is_no_number_is_refused():
     """It has no rank."""
-    state, weights, families = coupled("lenet_300_100")
-    spoilt = {**state, "fc1.bias": torch.full((300,), math.nan)}
+    model, shape = network("lenet_300_100")
+    model.fc1.bias.data.fill_(math.nan)
+    spoilt = ScoringContext(prunable_weights(model), network=model, input_shape=shape)
 
     with pytest.raises(PruningError, match="NaN"):
-        filter_masks(spoilt, weights, None, families, scope="global", sparsity=0.5)
+        make_masks("filter", spoilt, scope="global", sparsity=0.5)
 
 
 def test_an_unknown_scope_is_refused():

@@ -8,7 +8,6 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from networks import NETWORKS, network
 
 from lthsweep.errors import PruningError
 from lthsweep.models.cost import count
@@ -17,6 +16,7 @@ from lthsweep.pruning.coupling import families_of
 from lthsweep.pruning.masks import dense_masks
 from lthsweep.pruning.prunable import prunable_weights
 from lthsweep.pruning.shrink import shrink, without
+from tests.pruning.networks import NETWORKS, network
 
 
 @functools.cache

@@ -64,7 +64,7 @@ def test_runs_carry_their_place_in_the_grid():
     assert np.isnan(dense["rewind_epoch"])
     assert (ticket["sparsity"], ticket["rewind_epoch"], ticket["level"]) == (0.5, 1.5, 1)
     assert ticket["trunk"] == ticket["parent"] == dense["key"]
-    assert ticket["sparsity_got"] == 0.5
+    assert ticket["sparsity_achieved"] == 0.5
 
 
 def test_a_trunk_has_the_values_that_all_its_cells_share():

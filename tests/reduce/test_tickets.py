@@ -79,7 +79,7 @@ def test_statistics_of_one_point():
     assert row["ci_low"] == pytest.approx(0.0105 - 12.7062047 * 0.0005)
     assert row["ci_high"] == pytest.approx(0.0105 + 12.7062047 * 0.0005)
     assert row["pruned_accuracy"] == pytest.approx(0.9205 / 2)
-    assert row["seconds"] == 12.5
+    assert row["seconds_train"] == 12.5
 
 
 def test_verdicts_of_a_grid():

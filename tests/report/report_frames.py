@@ -177,7 +177,7 @@ def _ticket(
         "macs_dense": 6.1e6,
         "bytes_sparse": TOTAL * 4.2 * left if alive else math.nan,
         "bytes_dense": TOTAL * 4,
-        "seconds": 13.2 if alive else math.nan,
+        "seconds_train": 13.2 if alive else math.nan,
         "dead_layers": ",".join(dead) if alive else "",
         "audit_ok": True if alive else None,
     }

@@ -16,7 +16,7 @@ from typing import Literal
 from lthsweep.launch.events import Finished, Message, Ready, Requeued
 from lthsweep.launch.scheduler import Node
 from lthsweep.plan.run import Plan, Run
-from lthsweep.pruning.registry import WHOLE_FILTERS
+from lthsweep.pruning.registry import criterion_of
 
 __all__ = ["MAX_ENSEMBLE", "FuseWidths", "group_of", "largest_ensemble"]
 
@@ -32,7 +32,7 @@ def group_of(run: Run) -> Hashable:
     rates than those that rewind.
     """
     step = run.prune
-    if step is None or step.budget is not None or step.method in WHOLE_FILTERS:
+    if step is None or step.budget is not None or criterion_of(step.method).structured:
         return None
     return run.trunk, step.point, step.manifest()["rewind"]
 

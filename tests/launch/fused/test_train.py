@@ -19,9 +19,10 @@ from lthsweep.plan.grid import expand
 from lthsweep.spec import load_spec
 from lthsweep.store import claims, failures
 from lthsweep.store.layout import SweepDir
+from lthsweep.store.metrics import TIMING_METRICS
 from lthsweep.store.owners import this_process
 from lthsweep.store.progress import read_heartbeats
-from lthsweep.store.record import TIMING_METRICS, decode
+from lthsweep.store.record import decode
 from tests.launch.processes import wait_until
 from tests.launch.sweeps import command, environment, lthsweep, write_tiny
 from tests.launch.test_local_runs import records, workers_of
