@@ -1,24 +1,20 @@
 """Cluster-parallel sweeps for the Lottery Ticket Hypothesis.
 
-`lthsweep.load("results/NAME")` gives the tables of a sweep as pandas frames. Importing the package imports neither
-torch nor pandas; what is used brings what it needs.
+`lthsweep.load("results/NAME")` returns the tables of a sweep as pandas frames. Importing the package imports neither
+torch nor pandas.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lthsweep.api import Sweep, load, run
+    from lthsweep.api import Sweep, load, load_plan, run
 
-__all__ = [
-    "Sweep",
-    "load",
-    "run",
-]  # not plan(): `lthsweep.plan` is a room of the package; see `lthsweep.api.plan`
+__all__ = ["Sweep", "load", "load_plan", "run"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name == "__version__":
         from importlib.metadata import version
 

@@ -1,4 +1,4 @@
-"""`python -m lthsweep`."""
+"""The command line as `python -m lthsweep`."""
 
 from lthsweep.cli import main
 

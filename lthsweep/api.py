@@ -1,4 +1,4 @@
-"""What `import lthsweep` gives: plan and run a sweep, and its tables as pandas frames. Torch-free: workers train."""
+"""The Python API: plan and run a sweep, and read its tables as pandas frames. Does not import torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lthsweep.errors import SpecError
-from lthsweep.plan.grid import expand
+from lthsweep.plan.expand import expand
 from lthsweep.reduce.merge import current, merge
 from lthsweep.reduce.table import Table, TableFile
 from lthsweep.spec import load_spec
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     from lthsweep.reduce.frames import Frames
     from lthsweep.spec import Spec
 
-__all__ = ["Sweep", "load", "plan", "run"]
+__all__ = ["Sweep", "load", "load_plan", "run"]
 
 
 class Sweep:
-    """A sweep that was read from disk: what was asked, and what is known of it.
+    """A sweep read from disk: its file, its plan, and its tables.
 
     Attributes:
-        path: the directory, or the table that was copied out of it.
-        spec: the file as resolved.
+        path: the directory, or a copied table.
+        spec: the resolved file.
     """
 
     def __init__(self, path: Path, spec: Spec, table: Table | TableFile, plan: Plan | None = None) -> None:
@@ -48,12 +48,12 @@ class Sweep:
 
     @cached_property
     def plan(self) -> Plan:
-        """The cells of the grid and the runs that answer them."""
+        """The cells of the grid and their runs."""
         return self._plan or expand(self.spec)
 
     @cached_property
     def frames(self) -> Frames:
-        """All frames by name; each is made when it is first asked for."""
+        """All frames by name, each made on first use."""
         return self._table.frames
 
     @property
@@ -68,12 +68,12 @@ class Sweep:
 
     @property
     def structures(self) -> pd.DataFrame:
-        """One row per grid point beside its dense runs: what there is of the network; empty without whole filters."""
+        """One row per grid point: the network before and after pruning; empty without whole filters."""
         return self.frames["structures"]
 
     @property
     def runs(self) -> pd.DataFrame:
-        """One row per run, finished or not, under its `key`."""
+        """One row per run, finished or not, by `key`."""
         return self.frames["runs"]
 
     @property
@@ -88,7 +88,7 @@ class Sweep:
 
     @property
     def records_sha256(self) -> str:
-        """One hash over all records that the tables were made from: what to cite."""
+        """A hash over all records behind the tables, for citation."""
         return self._table.sweep.records_sha256
 
     def query(
@@ -99,13 +99,13 @@ class Sweep:
         columns: str | Sequence[str] | None = None,
         table: str = "tickets",
     ) -> pd.DataFrame:
-        """Rows of one table that fulfil a condition, see `lthsweep.reduce.query.query`."""
-        from lthsweep.reduce.query import query  # here: planning and merging need no DuckDB
+        """Rows of one table that satisfy a condition, see `lthsweep.reduce.query.query`."""
+        from lthsweep.reduce.query import query  # imported here: planning and merging need no DuckDB
 
         return query(self.frames, where, sort, columns, table)
 
     def sql(self, statement: str) -> pd.DataFrame:
-        """The answer to one SELECT over `tickets`, `controls`, `structures`, `runs`, `curves` and `layers`."""
+        """The result of one SELECT over `tickets`, `controls`, `structures`, `runs`, `curves`, and `layers`."""
         from lthsweep.reduce.query import sql
 
         return sql(self.frames, statement)
@@ -142,7 +142,7 @@ class Sweep:
         margin: float | None = None,
         family: Family = "table",
     ) -> pd.DataFrame:
-        """The rows of `contrast` as a frame: one per grid point and value of the axis, with a verdict."""
+        """The rows of `contrast` as a frame: one per grid point and value, with a verdict."""
         import pandas as pd
 
         found = self.contrast(axis, metric=metric, confidence=confidence, margin=margin, family=family)
@@ -153,21 +153,19 @@ class Sweep:
 
 
 def load(path: str | os.PathLike[str]) -> Sweep:
-    """Read a sweep: its directory, or a `table.h5` that was copied out of one.
+    """Read a sweep from its directory or from a copied `table.h5`.
 
-    Records that the table of a directory does not know yet are merged in memory: what is shown is what is
-    there now. Nothing is written, so a directory of somebody else will do; `lthsweep merge` writes the table.
+    Records newer than the directory's table are merged in memory. Nothing is written, so the directory can belong to
+    another user; `lthsweep merge` writes the table.
 
     Raises:
-        SpecError: if there is no sweep at `path`.
-        StoreError: if its table is damaged and there are no records to make
-            it from.
-        SpecError: if the `sweep.toml` in the directory is not valid.
+        SpecError: if there is no sweep at `path`, or its `sweep.toml` is not valid.
+        StoreError: if its table is damaged and there are no records to rebuild it from.
     """
     path = Path(path)
     if path.suffix == ".toml":
         raise SpecError(
-            f"{path} is a sweep's file; give its directory (results/NAME unless --out said otherwise)"
+            f"{path} is the file of a sweep; give its directory (results/NAME, or the one given with --out)"
         )
     if path.is_file():
         return _from_table(path, path)
@@ -180,16 +178,16 @@ def load(path: str | os.PathLike[str]) -> Sweep:
         return _from_table(path, sweep.table)
     raise SpecError(
         f"no sweep at {path}: it has neither sweep.toml nor table.h5; give the directory that `lthsweep run` "
-        f"wrote to (results/NAME unless --out said otherwise), or a table.h5"
+        f"wrote (results/NAME, or the one given with --out), or a table.h5"
     )
 
 
-def plan(source: str | os.PathLike[str], *, overrides: Sequence[str] = ()) -> Plan:
-    """Expand the grid of a TOML file, a preset or a sweep directory; trains nothing, writes nothing.
+def load_plan(source: str | os.PathLike[str], *, overrides: Sequence[str] = ()) -> Plan:
+    """The plan of a TOML file, a preset, or a sweep directory; trains and writes nothing.
 
     Args:
-        source: a path or a preset's name.
-        overrides: as `--set` takes them, e.g. `["train.epochs=4"]`.
+        source: a path or the name of a preset.
+        overrides: as for `--set`, for example `["train.epochs=4"]`.
 
     Raises:
         SpecError: with every error of the file.
@@ -204,20 +202,20 @@ def run(
     overrides: Sequence[str] = (),
     cache: str | os.PathLike[str] | None = None,
 ) -> Sweep:
-    """Train whatever a file asks for and is not done yet, in local processes, and merge the table.
+    """Train the missing runs of a sweep in local processes, and merge its table.
 
-    Runs that fail do not stop the others and are rows of the table; look at `sweep.tickets["verdict"]`.
+    A failed run does not stop the others; its grid point has the verdict "failed" in `tickets`.
 
     Args:
-        source: a TOML file, a preset's name or a sweep directory.
+        source: a TOML file, the name of a preset, or a sweep directory.
         out: the sweep directory; default `results/<name>`, or the directory itself.
-        overrides: as `--set` takes them.
-        cache: folder of packed data; default $LTHSWEEP_CACHE or ~/.cache/lthsweep/data.
+        overrides: as for `--set`.
+        cache: directory of packed data; default $LTHSWEEP_CACHE or ~/.cache/lthsweep/data.
 
     Raises:
         SpecError: with every error of the file, before anything is written.
-        MissingDataError: if the data is not on this machine; the message names the command that gets it.
-        LaunchError: if workers cannot be started.
+        MissingDataError: if the data is not on this machine; the message names the command to get it.
+        LaunchError: if workers cannot start.
     """
     from lthsweep.launch.local import run_local
 
@@ -237,6 +235,5 @@ def _spec(source: str | os.PathLike[str], overrides: Sequence[str]) -> Spec:
 
 def _from_table(path: Path, table: Path) -> Sweep:
     file = TableFile(table)
-    return Sweep(
-        path, spec_of(tomllib.loads(file.sweep.toml), origin=Origin(str(table), file.sweep.toml)), file
-    )
+    text = file.sweep.toml
+    return Sweep(path, spec_of(tomllib.loads(text), origin=Origin(str(table), text)), file)

@@ -1,4 +1,4 @@
-"""The command line: verbs only. What each does is in `lthsweep.commands`; errors become exit codes here.
+"""The command line: registers the commands of `lthsweep.commands` and turns errors into exit codes.
 
 Exit codes: 0 all done, 1 something failed (named), 2 bad input and nothing written, 3 incomplete.
 """
@@ -12,7 +12,17 @@ from typing import Annotated
 
 import typer
 
-from lthsweep.commands import cluster, comparing, data, doctor, planning, profiles, running, tables, watching
+from lthsweep.commands import (
+    cluster,
+    comparing,
+    datasets,
+    doctor,
+    planning,
+    profiles,
+    running,
+    tables,
+    watching,
+)
 from lthsweep.errors import LthsweepError
 
 __all__ = ["app", "main"]
@@ -37,7 +47,7 @@ app.command()(tables.merge)
 app.command()(tables.query)
 app.command()(comparing.compare)
 app.command()(tables.report)
-app.add_typer(data.app, name="data")
+app.add_typer(datasets.app, name="data")
 app.command()(doctor.doctor)
 app.command(hidden=True)(cluster.tick)
 
@@ -58,13 +68,13 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line; every error of this package becomes its message and its exit code."""
+    """Run the command line; errors of this package become a message and an exit code."""
     try:
         app()
     except LthsweepError as error:
         print(f"lthsweep: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:  # before or after the part that handles it
+    except KeyboardInterrupt:  # outside the block in which `run` handles it
         sys.exit(130)
     except BrokenPipeError:  # `lthsweep query … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import lthsweep
-from lthsweep.plan.grid import expand
+from lthsweep.plan.expand import expand
 from lthsweep.spec import dump_spec, spec_of
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.publish import commit_record
@@ -76,7 +76,7 @@ def modules() -> Mapping[str, Path]:
 
 
 def room(module: str) -> str:
-    """`plan` of `lthsweep.plan.grid`; empty for the package itself."""
+    """`plan` of `lthsweep.plan.expand`; empty for the package itself."""
     return module.split(".")[1] if "." in module else ""
 
 

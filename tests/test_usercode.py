@@ -13,7 +13,7 @@ import torch
 
 from lthsweep.errors import CodeError, ModelError, SpecError
 from lthsweep.models.build import build_model
-from lthsweep.plan.grid import expand
+from lthsweep.plan.expand import expand
 from lthsweep.spec import dump_spec, load_spec, spec_of
 from lthsweep.usercode import ALLOW_VARIABLE, Code, is_code, load, pinned, require_allowed
 from tests.launch.sweeps import command, environment

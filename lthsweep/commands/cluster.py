@@ -32,7 +32,7 @@ from lthsweep.launch.slurm.run import run_slurm
 from lthsweep.launch.slurm.sites.site import Site, site_of
 from lthsweep.launch.slurm.traces import End, write_end
 from lthsweep.launch.work import seconds_per_epoch, work_left
-from lthsweep.plan.cost import estimate
+from lthsweep.plan.estimate import estimate
 from lthsweep.plan.find import find_run
 
 __all__ = ["cancel", "submit", "tick"]

@@ -47,7 +47,7 @@ def compare(
     from lthsweep.report.standings import answer_lines, every_row, how_lines, standings_table
 
     if as_csv and as_json:
-        raise QueryError("--csv and --json exclude each other; choose one")
+        raise QueryError("--csv and --json cannot be combined; choose one")
     if family not in _FAMILIES:
         raise UnknownNameError.of("--family", family, known=_FAMILIES)
     if confidence is not None and not 0 < confidence < 1:

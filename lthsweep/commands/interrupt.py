@@ -1,11 +1,11 @@
-"""What a signal does to a sweep that runs."""
+"""Signals during a run: the first asks for checkpoints, a further Ctrl-C kills the workers."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from types import FrameType
 
 from rich.console import Console
 
@@ -13,12 +13,15 @@ from lthsweep.launch.dispatch import Pool
 
 __all__ = ["Interrupt"]
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+"""Ctrl-C, a request to stop, and the end of a job's time."""
+
 
 class Interrupt:
-    """The first signal asks for checkpoints: Ctrl-C, SIGTERM, or SIGUSR2, the end of a job's time.
+    """Counts signals and stops the workers.
 
-    Another Ctrl-C kills. A second SIGTERM kills nothing: a preempted job gets one from SLURM, and one more from the
-    batch script that passes its own on, and both mean the same. Who is not satisfied with that has SIGKILL.
+    Only a second Ctrl-C kills. A second SIGTERM does not: a preempted job gets one from SLURM and one that the batch
+    script forwards, and both mean the same. SIGKILL remains.
     """
 
     def __init__(self, console: Console) -> None:
@@ -27,25 +30,24 @@ class Interrupt:
         self._pool: Pool | None = None
 
     def asked(self) -> bool:
-        """Whether the runs are to stop."""
+        """True if the runs should write their checkpoints and stop."""
         return self._count > 0
 
     def watch(self, pool: Pool) -> None:
-        """Take note of the pool to kill."""
+        """Set the pool that a second Ctrl-C kills."""
         self._pool = pool
 
     @contextmanager
     def handled(self) -> Iterator[None]:
-        """Handle the signals inside of the block."""
-        asking = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
-        before = {number: signal.signal(number, self._note) for number in asking}
+        """Handle the signals inside the block."""
+        before = {number: signal.signal(number, self._note) for number in _SIGNALS}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _note(self, number: int, frame: Any) -> None:
+    def _note(self, number: int, frame: FrameType | None) -> None:
         self._count += 1
         if number == signal.SIGINT and self._count > 1 and self._pool is not None:
             self._pool.kill()

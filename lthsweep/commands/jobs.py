@@ -1,4 +1,4 @@
-"""What `plan --on slurm` says of the jobs that `run --on slurm` would submit."""
+"""The jobs that `run --on slurm` would submit, as text and JSON for `plan --on slurm`."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from lthsweep.launch.slurm.packing.batches import Batch
 from lthsweep.launch.slurm.preview import Planned, Preview, preview
 from lthsweep.launch.slurm.sites.site import site_of
 from lthsweep.launch.work import Work
+from lthsweep.report.numbers import plural
 
 __all__ = ["jobs_json", "jobs_lines", "jobs_of"]
 
 _MOST = 40
-"""So many batches are listed before "… and … more"."""
+"""Number of batches listed; the others are counted."""
 
 
 def jobs_of(opened: Source, work: Work) -> Preview:
-    """What would be submitted now; errors as `lthsweep.launch.slurm.preview`."""
+    """The jobs that would be submitted now; errors as in `lthsweep.launch.slurm.preview`."""
     return preview(opened.plan, opened.sweep, site_of(opened.spec), work)
 
 
 def jobs_lines(found: Preview, *, all_texts: bool = False) -> Iterator[str]:
-    """The jobs in lines: the site, limits, batches, what comes later, and batch scripts.
+    """Lines about the site, limits, batches, later submissions, and batch scripts.
 
     Args:
-        found: what would be submitted.
-        all_texts: every script, not only the first array's and the follow-up's.
+        found: the jobs that would be submitted.
+        all_texts: print every script, not only those of the first array and of the follow-up.
     """
     yield ""
     yield from found.site.describe()
@@ -37,9 +38,9 @@ def jobs_lines(found: Preview, *, all_texts: bool = False) -> Iterator[str]:
     if found.costs.guessed:
         runs = len(found.costs.nodes)
         yield (
-            f"how long an epoch takes is not known yet: {_number(runs, 'run')} without an unfinished parent go first, "
-            f"as if a worker had {found.site.target_minutes:g} minutes to do with each; "
-            f"the follow-up packs the other {found.costs.waiting:,} by what these took"
+            f"the time of an epoch is not known yet: {plural(runs, 'run')} without an unfinished parent go first, "
+            f"planned with {found.site.target_minutes:g} minutes each; "
+            f"the follow-up packs the other {found.costs.waiting:,} by the measured times"
         )
     yield from _batches(found)
     yield from _follow(found)
@@ -53,7 +54,7 @@ def jobs_lines(found: Preview, *, all_texts: bool = False) -> Iterator[str]:
 
 
 def jobs_json(found: Preview) -> dict[str, Any]:
-    """The same under the names that `lthsweep plan --on slurm --json` promises."""
+    """The same as JSON; the names are part of the interface of `lthsweep plan --on slurm --json`."""
     hours = found.device_hours
     return {
         "profile": found.site.profile,
@@ -84,7 +85,7 @@ def _limits(found: Preview) -> Iterator[str]:
     if found.assumed:
         yield (
             f"limits: not read ({found.assumed.split(';')[0]}); assumed: arrays of at most {limits.max_array:,} jobs, "
-            f"any number of jobs, walltime as the profile says"
+            f"any number of jobs, walltime as in the profile"
         )
     else:
         wall = "any walltime" if limits.minutes is None else f"at most {duration(60 * limits.minutes)} each"
@@ -94,28 +95,28 @@ def _limits(found: Preview) -> Iterator[str]:
     if room is not None:
         own = found.site.max_elements
         cap = f" (the site's own limit is {own:,})" if own is not None else ""
-        yield f"room for {_number(room, 'job')} now, beside a follow-up{cap}"
+        yield f"room for {plural(room, 'job')} now, in addition to a follow-up{cap}"
 
 
 def _before(found: Preview) -> Iterator[str]:
-    """What is in the queue already, and what keeps runs from being submitted."""
-    seen = found.glance
-    if seen.silence and seen.standing is not None:
-        yield f"SLURM does not answer ({seen.silence}): what was submitted before counts as at work"
-    if seen.standing is not None and seen.standing.live:
-        jobs = _number(len(seen.standing.live), "array")
-        yield f"in the queue already: {_number(len(seen.standing.covered), 'run')} in {jobs}"
-    if seen.halt is not None:
-        yield f"halted: {seen.halt.why}" + (
-            "; `lthsweep run` goes on" if seen.halt.by == "user" else "; only --retry-failed goes on"
+    """Jobs already in the queue, and reasons why runs are not submitted."""
+    queue = found.glance
+    if queue.silence and queue.standing is not None:
+        yield f"SLURM does not answer ({queue.silence}): earlier submissions count as running"
+    if queue.standing is not None and queue.standing.live:
+        jobs = plural(len(queue.standing.live), "array")
+        yield f"in the queue already: {plural(len(queue.standing.covered), 'run')} in {jobs}"
+    if queue.halt is not None:
+        yield f"halted: {queue.halt.why}" + (
+            "; `lthsweep run` continues" if queue.halt.by == "user" else "; only --retry-failed continues"
         )
     if found.given_up:
-        yield f"{_number(found.given_up, 'run')} failed, or wait for one that did; --retry-failed submits them too"
+        yield f"{plural(found.given_up, 'run')} failed or wait for a failed run; --retry-failed submits them too"
 
 
 def _batches(found: Preview) -> Iterator[str]:
     if not found.batches:
-        yield "nothing is to be submitted" + ("" if not found.costs.waiting else " yet")
+        yield "nothing to submit" + (" yet" if found.costs.waiting else "")
         return
     rows = [("array", "jobs", "runs", "expected", "walltime", "waits for")]
     for number, batch in enumerate(found.batches[:_MOST], start=1):
@@ -132,20 +133,20 @@ def _batches(found: Preview) -> Iterator[str]:
     hours = found.device_hours
     unit = "GPU-hours" if found.site.gpus else "core-hours"
     cost = "" if hours is None else f", about {hours:,.1f} {unit}"
-    yield f"{_number(found.jobs, 'job')} in all{cost}; {_number(found.jobs_now, 'job')} would be submitted now"
+    yield f"{plural(found.jobs, 'job')} in all{cost}; {plural(found.jobs_now, 'job')} would be submitted now"
 
 
 def _after(batch: Batch) -> str:
-    """Which earlier arrays, and runs in the queue, a batch waits for."""
+    """The earlier arrays, and the runs in the queue, that a batch waits for."""
     parts = [f"{place + 1}, job by job" if batch.aligned else f"all of {place + 1}" for place in batch.after]
     if batch.waits_for:
-        parts.append(f"{_number(len(batch.waits_for), 'run')} in the queue")
+        parts.append(f"{plural(len(batch.waits_for), 'run')} in the queue")
     return "; ".join(parts) or "nothing"
 
 
 def _follow(found: Preview) -> Iterator[str]:
     if found.runs_later:
-        yield f"{_number(found.runs_later, 'run')} later, by the follow-up"
+        yield f"{plural(found.runs_later, 'run')} later, by the follow-up"
     if found.tick is not None:
         when = "when all of these have ended"
         if not found.tick.intent.after:
@@ -176,7 +177,3 @@ def _planned_json(planned: Planned) -> dict[str, Any]:
         "after": list(intent.after),
         "sbatch": planned.text,
     }
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -28,7 +28,8 @@ from lthsweep.errors import SpecError, UnknownNameError
 from lthsweep.launch.fused.groups import largest_ensemble
 from lthsweep.launch.local import profile_recipes, workers_of
 from lthsweep.launch.work import seconds_per_epoch, work_left
-from lthsweep.plan.cost import Cost, Estimate, cost_json, cost_of, estimate, steps_per_epoch
+from lthsweep.plan.estimate import Estimate, PlanCost, cost_json, cost_of, estimate
+from lthsweep.plan.steps import recipe_steps
 from lthsweep.spec import commented_template, load_spec, preset_names, preset_summary, preset_text
 
 __all__ = ["init", "plan", "presets"]
@@ -118,12 +119,14 @@ def plan(
         typer.echo(line)
     if runs:
         for run in opened.plan.runs.values():
-            epochs = run.epochs(steps_per_epoch(run.recipe))
+            epochs = run.epochs(recipe_steps(run.recipe))
             length = f"{epochs:6g} epochs" if run.budget is None else f"{duration(run.budget.seconds):>13}"
             typer.echo(f"{run.key}  {work.found.states[run.key]:8}  {length}  {run.describe()}")
 
 
-def _lines(opened: Source, cost: Cost, expected: Estimate | None, walked: float, *, here: bool) -> list[str]:
+def _lines(
+    opened: Source, cost: PlanCost, expected: Estimate | None, walked: float, *, here: bool
+) -> list[str]:
     axes = ", ".join(f"{name} × {len(values)}" for name, values in opened.spec.grid.axes.items())
     lines = [
         f"{opened.spec.sweep.name}: {cost.cells:,} cells ({axes})",
@@ -164,7 +167,7 @@ def _fused(opened: Source) -> tuple[str, ...]:
 
 def _as_json(
     opened: Source,
-    cost: Cost,
+    cost: PlanCost,
     expected: Estimate | None,
     known: dict[str, float],
     done: frozenset[str],
@@ -194,7 +197,7 @@ def _as_json(
                 "level": run.level,
                 "trunk": run.trunk,
                 "parent": run.parent,
-                "epochs": run.epochs(steps_per_epoch(run.recipe)),
+                "epochs": run.epochs(recipe_steps(run.recipe)),
                 "budget": None if run.budget is None else run.budget.seconds,
                 "sparsity": run.prune.sparsity if run.prune else None,
                 "threshold": run.prune.threshold if run.prune else None,

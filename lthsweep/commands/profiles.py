@@ -1,4 +1,4 @@
-"""`profiles`: which clusters lthsweep knows, and the file of one to copy. Starts without torch."""
+"""`profiles`: list the site profiles for SLURM, or print one to copy."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ __all__ = ["profiles"]
 def profiles(
     name: Annotated[
         str | None,
-        typer.Argument(help="Check this profile, which may be the path of your own, and print its file."),
+        typer.Argument(help="Check this profile, a name or a path, and print its file."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the site profiles for SLURM that come with lthsweep, or print the file of one."""
+    """List the site profiles for SLURM that are included, or print one."""
     if name is not None:
-        read_profile(name)  # what it says is shown only if it could be used
+        read_profile(name)  # an invalid profile is an error, not output
         typer.echo(profile_text(name), nl=False)
         return
     known = {profile: read_profile(profile).about for profile in profile_names()}
     if as_json:
-        told = {
+        listed = {
             profile: {"description": about.description, "date": about.date and about.date.isoformat()}
             for profile, about in known.items()
         }
-        typer.echo(json.dumps(told, indent=2))
+        typer.echo(json.dumps(listed, indent=2))
         return
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for profile, about in known.items():

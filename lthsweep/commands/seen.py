@@ -9,7 +9,7 @@ from lthsweep.commands.sources import Source
 from lthsweep.launch.disk_status import DiskStatus
 from lthsweep.launch.eta import Eta
 from lthsweep.launch.sweep_status import SweepStatus
-from lthsweep.plan.cost import seconds_spared
+from lthsweep.plan.estimate import seconds_spared
 from lthsweep.reduce.spending import Spending
 
 __all__ = ["Hours", "Seen", "hours"]

@@ -1,4 +1,4 @@
-"""What a command is pointed at: a TOML file, a preset's name, or a sweep directory."""
+"""The sweep that a command works on, from a TOML file, the name of a preset, or a sweep directory."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import typer
 from lthsweep.data.at_hand import packed_samples, what_is_missing
 from lthsweep.data.registry import DATASETS
 from lthsweep.errors import SpecError
-from lthsweep.plan.grid import expand
-from lthsweep.plan.lengths import check_lengths
+from lthsweep.plan.expand import expand
 from lthsweep.plan.rewind import RewindPoint
 from lthsweep.plan.run import Plan, Recipe
+from lthsweep.plan.steps import check_lengths
 from lthsweep.spec import Spec, load_spec
 from lthsweep.store.layout import SweepDir
 
@@ -34,11 +34,13 @@ __all__ = [
 ]
 
 SourceArgument = Annotated[
-    str, typer.Argument(metavar="SWEEP", help="A TOML file, a preset's name, or a sweep directory.")
+    str, typer.Argument(metavar="SWEEP", help="A TOML file, the name of a preset, or a sweep directory.")
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the file, e.g. --set train.epochs=4."),
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Override a key of the file, for example --set train.epochs=4."
+    ),
 ]
 OutOption = Annotated[
     Path | None, typer.Option("--out", metavar="DIR", help="The sweep directory; default results/<name>.")
@@ -49,14 +51,14 @@ CacheOption = Annotated[
     typer.Option(
         "--cache",
         metavar="DIR",
-        help="Folder of packed data; default $LTHSWEEP_CACHE or ~/.cache/lthsweep/data.",
+        help="Directory of packed data; default $LTHSWEEP_CACHE or ~/.cache/lthsweep/data.",
     ),
 ]
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file with its plan, and the sweep directory that belongs to it (which may not exist yet)."""
+    """A file, its plan, and its sweep directory, which might not exist yet."""
 
     spec: Spec
     plan: Plan
@@ -64,10 +66,10 @@ class Source:
 
 
 def open_source(given: str, *, overrides: Sequence[str] | None = None, out: Path | None = None) -> Source:
-    """Read a file, preset or directory and expand its grid.
+    """Read a file, a preset, or a directory, and expand its grid.
 
     Raises:
-        SpecError: if it is none of these, or something in the file is wrong.
+        SpecError: if it is none of these, or the file has errors.
     """
     if out is not None:
         _check_out(out)
@@ -76,12 +78,10 @@ def open_source(given: str, *, overrides: Sequence[str] | None = None, out: Path
         sweep = SweepDir(path)
         if not sweep.sweep_toml.is_file():
             raise SpecError(
-                f"{path} is no sweep directory: it has no sweep.toml; `lthsweep run FILE --out {path}`"
+                f"{path} is not a sweep directory: it has no sweep.toml; `lthsweep run FILE --out {path}` makes one"
             )
         if out is not None and out.resolve() != path.resolve():
-            raise SpecError(
-                f"{path} is a sweep directory itself; leave --out {out} away, or give the TOML file"
-            )
+            raise SpecError(f"{path} is itself a sweep directory; omit --out {out}, or give the TOML file")
         spec = load_spec(sweep.sweep_toml, overrides or ())
         return Source(spec, expand(spec), sweep)
     spec = load_spec(given, overrides or ())
@@ -89,24 +89,24 @@ def open_source(given: str, *, overrides: Sequence[str] | None = None, out: Path
 
 
 def _check_out(out: Path) -> None:
-    """Refuse a place where a sweep would mix with other things."""
+    """Refuse a directory that holds other files."""
     if out.exists() and not out.is_dir():
-        raise SpecError(f"--out {out} is a file; name a directory, which is made if it is not there")
+        raise SpecError(f"--out {out} is a file; give a directory, which is created if missing")
     if out.is_dir() and not SweepDir(out).exists() and any(out.iterdir()):
-        raise SpecError(f"--out {out} is not empty and no sweep directory; name one of its own")
+        raise SpecError(f"--out {out} is not empty and not a sweep directory; give a new or an empty one")
 
 
 def require_samples(source: Source, cache: Path | None = None) -> None:
-    """Refuse to hold out or to train on more of the user's own data than there is, if it is packed here.
+    """Check that own data has enough samples to hold out and to train on, if it is packed on this machine.
 
-    A data set of known size was checked with the file. What is not packed here is for the run to find out.
+    Data sets of known size are checked with the file; data that is not packed here is checked by the run.
 
     Args:
         source: the sweep.
-        cache: folder of packed data, None for the default.
+        cache: directory of packed data, None for the default.
 
     Raises:
-        SpecError: if nothing is left to train on, or to train.
+        SpecError: if no samples are left to train on.
     """
     points = [RewindPoint.parse(written) for written in source.spec.grid.rewind_epoch]
     for recipe in _recipes(source):
@@ -115,29 +115,29 @@ def require_samples(source: Source, cache: Path | None = None) -> None:
 
 
 def missing_data(source: Source, cache: Path | None = None) -> tuple[str, ...]:
-    """A line for each data set of the sweep that a run would not find here."""
-    lacking = [what_is_missing(recipe.data, cache=cache) for recipe in _recipes(source)]
-    return tuple(f"data: {what}" for what in dict.fromkeys(lacking) if what)
+    """A line for each data set of the sweep that is not on this machine."""
+    missing = [what_is_missing(recipe.data, cache=cache) for recipe in _recipes(source)]
+    return tuple(f"data: {what}" for what in dict.fromkeys(missing) if what)
 
 
 def _recipes(source: Source) -> list[Recipe]:
-    """Each once: seeds share theirs."""
+    """Each recipe once; seeds share it."""
     return list({id(run.recipe): run.recipe for run in source.plan.dense}.values())
 
 
 def table_alone(source: Source) -> tuple[str, ...]:
-    """A line about results that were copied without their records: what is said of runs is not about those."""
+    """A line for a directory that holds a copied table without its records; runs then count as missing."""
     if not source.sweep.is_table_alone():
         return ()
     path = source.sweep.path
-    return (f"{path} holds a table and no records: `lthsweep query {path}` reads what was done there",)
+    return (f"{path} holds a table but no records: `lthsweep query {path}` reads its results",)
 
 
 def require_sweep(source: Source) -> None:
-    """Refuse a sweep that was never run.
+    """Check that the sweep was run before.
 
     Raises:
-        SpecError: if there is no directory with results yet.
+        SpecError: if it has no directory yet.
     """
     if not source.sweep.exists() and not source.sweep.table.is_file():
-        raise SpecError(f"there is no sweep at {source.sweep.path} yet; `lthsweep run` makes it")
+        raise SpecError(f"there is no sweep at {source.sweep.path}; start it with `lthsweep run`")

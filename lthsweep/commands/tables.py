@@ -1,7 +1,7 @@
-"""`merge`, `query`, `report`: from records to an answer. Starts without torch.
+"""`merge`, `query`, `report`: from records to tables, rows, and figures.
 
-pandas, scipy, DuckDB and matplotlib are imported by the functions that need them: every other command would pay half
-a second for them at its start.
+pandas, scipy, DuckDB, and matplotlib are imported by the functions that use them, so that other commands start half a
+second sooner.
 """
 
 from __future__ import annotations
@@ -44,12 +44,10 @@ def merge(
     source: SourceArgument,
     overrides: SetOption = None,
     out: OutOption = None,
-    full: Annotated[
-        bool, typer.Option("--full", help="Read every record again instead of only those that are new.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no table.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Read all records again, not only new ones.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not print the table.")] = False,
 ) -> None:
-    """Merge all records into table.h5 and print the winning-ticket table. Also while runs go on."""
+    """Merge all records into table.h5 and print the winning-ticket table. Safe while runs are training."""
     from lthsweep.reduce.merge import merge as merge_records
 
     opened = open_source(source, overrides=overrides, out=out)
@@ -67,45 +65,46 @@ def merge(
 def query(
     directory: Annotated[Path, typer.Argument(metavar="SWEEP", help="A sweep directory or a table.h5.")],
     where: Annotated[
-        str | None, typer.Argument(help="A condition, e.g. \"sparsity >= 0.8 and verdict = 'matching'\".")
+        str | None,
+        typer.Argument(help="A condition, for example \"sparsity >= 0.8 and verdict = 'matching'\"."),
     ] = None,
     sort: Annotated[str | None, typer.Option(help="Columns to sort by; -name for descending.")] = None,
     columns: Annotated[str | None, typer.Option(help="Columns to show, separated by commas.")] = None,
     table: Annotated[
-        str, typer.Option(help="tickets, controls, structures, runs, curves or layers.")
+        str, typer.Option(help="tickets, controls, structures, runs, curves, or layers.")
     ] = "tickets",
     statement: Annotated[
         str | None,
-        typer.Option("--sql", help="A SELECT over tickets, controls, structures, runs, curves and layers."),
+        typer.Option("--sql", help="A SELECT over these six tables."),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=0, help="Show this many rows at most.")] = None,
+    limit: Annotated[int | None, typer.Option(min=0, help="Print at most this many rows.")] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Ask the tables of a sweep."""
+    """Print rows of a sweep's tables that satisfy a condition."""
     from lthsweep.api import load
 
     if as_csv and as_json:
-        raise QueryError("--csv and --json exclude each other; choose one")
+        raise QueryError("--csv and --json cannot be combined; choose one")
     sweep = load(directory)
     if statement is not None:
         if where or sort or columns:
-            raise QueryError("--sql stands alone: write WHERE, ORDER BY and the columns into the SELECT")
+            raise QueryError("--sql takes no condition, --sort, or --columns; write them into the SELECT")
         found = sweep.sql(statement)
     else:
         found = sweep.query(where, sort=sort, columns=columns, table=table)
-    left_out = 0 if limit is None else max(0, len(found) - limit)
+    omitted = 0 if limit is None else max(0, len(found) - limit)
     found = found if limit is None else found.head(limit)
     if as_json:
         typer.echo(found.to_json(orient="records", indent=2, double_precision=15))
     elif as_csv:
         found.to_csv(sys.stdout, index=False)
-    elif statement is None and found.empty and not left_out:
-        typer.echo(f"no rows: {_why_none(sweep, table, where)}")
+    elif statement is None and found.empty and not omitted:
+        typer.echo(f"no rows: {_reason_for_no_rows(sweep, table, where)}")
     else:
         _print_frame(found, None if statement is not None or columns else table)
-        if left_out:
-            typer.echo(f"{left_out} more rows")
+        if omitted:
+            typer.echo(f"{omitted} more rows")
 
 
 def report(
@@ -113,7 +112,7 @@ def report(
     overrides: SetOption = None,
     out: OutOption = None,
 ) -> None:
-    """Draw the figures (PNG and SVG) and write report.html, one page that needs no network."""
+    """Draw the figures (PNG and SVG) and write report.html, a self-contained page."""
     from lthsweep.api import load
     from lthsweep.reduce.merge import merge as merge_records
     from lthsweep.report.write import write_report
@@ -128,7 +127,7 @@ def report(
 
 
 def report_input(sweep: Sweep) -> ReportInput:
-    """What the report room needs of a sweep."""
+    """The input of a report, from the tables and the file of a sweep."""
     from lthsweep.report.content import ReportInput
 
     return ReportInput(
@@ -148,9 +147,9 @@ def report_input(sweep: Sweep) -> ReportInput:
 
 
 def print_table(path: Path, console: Console) -> None:
-    """The headline and the winning-ticket table of a sweep directory."""
+    """Print the headline and the tables of a sweep directory."""
     from lthsweep.api import load
-    from lthsweep.report.structures import structure_table
+    from lthsweep.report.structure_table import structure_table
     from lthsweep.report.terminal import control_table, ticket_table
 
     sweep = load(path)
@@ -175,8 +174,8 @@ def _headline(sweep: Sweep, console: Console) -> None:
 
 
 def _print_frame(found: pd.DataFrame, known: str | None) -> None:
-    """Print rows: as people read them if they are whole rows of a known table, else as they are."""
-    from lthsweep.report.structures import structure_table
+    """Print rows: formatted if they are whole rows of the table `known`, else as plain values."""
+    from lthsweep.report.structure_table import structure_table
     from lthsweep.report.terminal import control_table, ticket_table
 
     console = plain_console()
@@ -195,15 +194,15 @@ def _print_frame(found: pd.DataFrame, known: str | None) -> None:
         table.add_row(*(_cell(value) for value in row))
     if console.is_terminal:
         console.print(table)
-    else:  # a pipe has no width
+    else:  # a pipe has no width to wrap at
         Console(width=100_000).print(table)
 
 
-def _why_none(sweep: Sweep, table: str, where: str | None) -> str:
+def _reason_for_no_rows(sweep: Sweep, table: str, where: str | None) -> str:
     from lthsweep.reduce.emptiness import why_empty
 
     number = len(sweep.frames[table])
-    return f"none of the {number} of {table} fulfils {where}" if number else why_empty(sweep.plan, table)
+    return f"none of the {number} rows of {table} satisfy {where}" if number else why_empty(sweep.plan, table)
 
 
 def _cell(value: object) -> str:

@@ -10,7 +10,7 @@ from lthsweep.commands.sources import Source
 from lthsweep.launch.disk_status import RunStatus
 from lthsweep.launch.slurm.glance import Glance
 from lthsweep.launch.sweep_status import RunState
-from lthsweep.plan.cost import cost_of
+from lthsweep.plan.estimate import cost_of
 
 __all__ = ["as_json"]
 

@@ -9,7 +9,7 @@ from lthsweep.launch.disk_status import RunStatus
 from lthsweep.launch.slurm.glance import AT_WORK
 from lthsweep.launch.slurm.standing import Place
 from lthsweep.launch.sweep_status import RunState, SweepStatus
-from lthsweep.plan.cost import Estimate, estimate, recipe_id
+from lthsweep.plan.estimate import Estimate, estimate, recipe_id
 from lthsweep.plan.run import Plan, Run
 
 __all__ = ["Eta", "estimate_eta", "fraction_done"]

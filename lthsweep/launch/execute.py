@@ -75,12 +75,12 @@ def _train_dense(
     task: Task, sweep: SweepDir, material: Material, inputs: Inputs, hook: CheckpointHook
 ) -> Result | None:
     # Find a layer pattern that matches nothing now, not in the first ticket, after the dense run was paid for.
-    for exclude, rates in task.layer_rules:
+    for rules in task.layer_rules:
         sizes = {
             name: weight.numel()
-            for name, weight in prunable_weights(material.build(task.run.seed), exclude).items()
+            for name, weight in prunable_weights(material.build(task.run.seed), rules.exclude).items()
         }
-        kept_by_rates(sizes, sizes, 0.0, list(rates))
+        kept_by_rates(sizes, sizes, 0.0, list(rules.rates))
     steps = _snapshot_steps(task, material)
     resume = load_checkpoint(sweep.checkpoint(task.key))
     if resume and any(step < resume.progress["step"] for step in _missing(sweep, task.key, steps)):

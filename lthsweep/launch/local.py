@@ -13,7 +13,7 @@ from lthsweep.launch.local_pool import LocalPool
 from lthsweep.launch.preflight import require_data
 from lthsweep.launch.slots import Slot, core_limit, count_gpus, place_workers, usable_cores
 from lthsweep.launch.task import Operation, Task
-from lthsweep.plan.cost import recipe_id
+from lthsweep.plan.estimate import recipe_id
 from lthsweep.plan.run import Plan
 from lthsweep.spec import Spec
 from lthsweep.store.layout import SweepDir

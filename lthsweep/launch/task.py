@@ -7,8 +7,9 @@ from enum import StrEnum
 
 from pydantic import TypeAdapter
 
+from lthsweep.plan.prune_step import LayerRules, PruneStep
 from lthsweep.plan.rewind import RewindPoint
-from lthsweep.plan.run import LayerRules, PruneStep, Run
+from lthsweep.plan.run import Run
 
 __all__ = ["STALE_SECONDS", "Operation", "Task"]
 

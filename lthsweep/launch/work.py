@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from lthsweep.errors import StoreError
 from lthsweep.launch.disk_status import DiskStatus, RunStatus, read_disk_status
 from lthsweep.launch.scheduler import Node
-from lthsweep.plan.cost import recipe_id, steps_per_epoch
+from lthsweep.plan.estimate import recipe_id
 from lthsweep.plan.run import Plan, Run
+from lthsweep.plan.steps import recipe_steps
 from lthsweep.store import commit
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.record import read_summary
@@ -74,7 +75,7 @@ def note_timing(plan: Plan, sweep: SweepDir, key: str, seconds: float) -> None:
 def _length(run: Run, known: Mapping[str, float]) -> float:
     """Return the length of a run in epochs; with a time budget, the epochs that fit at the known or 1 s per epoch."""
     if run.budget is None:
-        return run.epochs(steps_per_epoch(run.recipe))
+        return run.epochs(recipe_steps(run.recipe))
     return run.budget.seconds / known.get(recipe_id(run.recipe), 1.0)
 
 

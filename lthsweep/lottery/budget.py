@@ -1,7 +1,7 @@
 """A ticket within a given time: one epoch is profiled, the rounds are planned, and the plan follows reality.
 
 1. Initialize, train one epoch and measure it, with its evaluation, a pruning and a checkpoint. It counts as training.
-2. Plan: how many rounds fit, and the rate p = 1 − (1 − S)^(1/n) at which each prunes (`lthsweep.plan.budget`).
+2. Plan: how many rounds fit, and the rate p = 1 − (1 − S)^(1/n) at which each prunes (`lthsweep.plan.rounds`).
 3. In each round train, prune p of what is left, reset the survivors to where the trunk was at the rewind point.
 4. Train the ticket.
 
@@ -36,8 +36,8 @@ from lthsweep.lottery.result import (
 from lthsweep.lottery.round import Round
 from lthsweep.lottery.ticket import clear_pruned, prunable_of
 from lthsweep.lottery.timekeeper import Timekeeper
-from lthsweep.plan.budget import Costs, next_sparsity
-from lthsweep.plan.run import PruneStep
+from lthsweep.plan.prune_step import PruneStep
+from lthsweep.plan.rounds import BudgetCosts, next_sparsity
 from lthsweep.pruning.audit import audit, optimizer_momenta
 from lthsweep.pruning.masks import Masks
 from lthsweep.pruning.prunable import prunable_weights
@@ -274,7 +274,7 @@ class _BudgetRun:
         self.ledger.score = 0.0
         return self._now() - begun
 
-    def _measure(self, epoch: float) -> Costs:
+    def _measure(self, epoch: float) -> BudgetCosts:
         """Measure what else there will be: a pruning, a checkpoint, and scores by those on validation images."""
         begun = self._now()
         self._mask(self._target)
@@ -284,7 +284,7 @@ class _BudgetRun:
         test = per_image * len(self._material.packed.test_labels)
         begun = self._now()
         self._save(self._round)
-        return Costs(epoch, prune, score=self._evaluation + test, finish=2 * test + self._now() - begun)
+        return BudgetCosts(epoch, prune, score=self._evaluation + test, finish=2 * test + self._now() - begun)
 
     def _timed(self, batches: Iterator[Any]) -> Iterator[Any]:
         """A pass over the validation images that tells how long it took, with what was done between the batches."""

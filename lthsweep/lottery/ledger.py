@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from lthsweep.plan.budget import Costs, Rounds
+from lthsweep.plan.rounds import BudgetCosts, RoundPlan
 from lthsweep.training.pace import Pace
 
 __all__ = ["Ledger"]
@@ -28,7 +28,7 @@ class Ledger:
         counted: its epochs that are in the accounts.
         epoch_began, epoch_step: when the epoch under way began, and at which step.
         epochs: seconds of the latest epochs.
-        prune, score, finish: see `Costs`.
+        prune, score, finish: see `BudgetCosts`.
         profile: all costs as they were measured beside the first epoch.
         predicted: end of the run by the first plan; None before there is one.
         planned: prunings of the first plan.
@@ -56,16 +56,16 @@ class Ledger:
     predicted: float | None = None
     planned: int = 0
     replanned: int = 0
-    ahead: Rounds | None = None
+    ahead: RoundPlan | None = None
     pace: Pace | None = None
     rounds: list[dict[str, float | None]] = field(default_factory=list)
     pruned: dict[str, float] = field(default_factory=dict)
     left: dict[str, int] = field(default_factory=dict)
 
     @property
-    def costs(self) -> Costs:
+    def costs(self) -> BudgetCosts:
         """What things take, as far as it is known; there is at least one epoch."""
-        return Costs(statistics.median(self.epochs[-_LATEST:]), self.prune, self.score, self.finish)
+        return BudgetCosts(statistics.median(self.epochs[-_LATEST:]), self.prune, self.score, self.finish)
 
     @property
     def epochs_before(self) -> float:
@@ -101,6 +101,6 @@ class Ledger:
     def from_dict(cls, values: Mapping[str, Any]) -> Ledger:
         """Undo `to_dict`."""
         made = cls(**values)
-        made.ahead = Rounds(**values["ahead"]) if values["ahead"] else None
+        made.ahead = RoundPlan(**values["ahead"]) if values["ahead"] else None
         made.pace = Pace(**values["pace"]) if values["pace"] else None
         return made

@@ -6,8 +6,7 @@ import torch
 from torch import nn
 
 from lthsweep.lottery.material import Arrays, Material
-from lthsweep.plan.controls import CONTROLS
-from lthsweep.plan.run import PruneStep
+from lthsweep.plan.prune_step import CONTROLS, PruneStep
 from lthsweep.pruning.context import ScoringContext
 from lthsweep.pruning.make import make_masks
 from lthsweep.pruning.masks import Masks, Weights

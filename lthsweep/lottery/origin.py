@@ -16,7 +16,7 @@ import torch
 from lthsweep.errors import TrainingError, UnknownNameError
 from lthsweep.lottery.material import Arrays, Material, to_arrays
 from lthsweep.models.masked_fan import scaled_to_mask
-from lthsweep.plan.run import FRESH, PruneStep
+from lthsweep.plan.prune_step import PruneStep
 from lthsweep.randomness import stream
 
 __all__ = ["REWINDS", "Origin", "fresh_seed", "origin_of"]
@@ -54,7 +54,7 @@ def origin_of(
         UnknownNameError: if there is no such way to rewind.
         TrainingError: if the snapshot is missing.
     """
-    if step.control in FRESH:
+    if step.fresh_weights:
         fresh = material.build(fresh_seed(seed)).state_dict()
         if step.control == "reinit-masked":
             fresh |= scaled_to_mask({name: fresh[name] for name in masks}, masks)

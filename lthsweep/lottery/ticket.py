@@ -23,8 +23,7 @@ from lthsweep.lottery.result import (
     measure,
     score_without_retraining,
 )
-from lthsweep.plan.controls import CONTROLS
-from lthsweep.plan.run import PruneStep
+from lthsweep.plan.prune_step import CONTROLS, PruneStep
 from lthsweep.pruning.audit import audit, optimizer_momenta
 from lthsweep.pruning.filters import largest_filter
 from lthsweep.pruning.masks import Masks

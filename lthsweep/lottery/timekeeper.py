@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 
 from lthsweep.lottery.ledger import Ledger
 from lthsweep.lottery.round import Round
-from lthsweep.plan.budget import Budget, Costs, Rounds, Standing, plan_rounds
+from lthsweep.plan.rounds import Budget, BudgetCosts, BudgetProgress, RoundPlan, plan_rounds
 
 __all__ = ["Timekeeper"]
 
@@ -35,7 +35,7 @@ class Timekeeper:
         *,
         ledger: Ledger,
         now: Callable[[], float],
-        measure: Callable[[float], Costs],
+        measure: Callable[[float], BudgetCosts],
     ) -> None:
         self._budget, self._target, self._full = budget, target, full
         self._ledger, self._now, self._measure = ledger, now, measure
@@ -72,15 +72,15 @@ class Timekeeper:
             }
         )
 
-    def before_pruning(self) -> Rounds:
+    def before_pruning(self) -> RoundPlan:
         """The plan between two rounds, of which the pruning to be made now is the first."""
         ledger = self._ledger
-        plan = self._planned(Standing(self._now(), ledger.sparsity, ledger.made))
+        plan = self._planned(BudgetProgress(self._now(), ledger.sparsity, ledger.made))
         if ledger.ahead and (plan.prunings, plan.epochs) != (ledger.ahead.prunings, ledger.ahead.epochs):
             ledger.replanned += 1
         return plan
 
-    def pruned(self, plan: Rounds, sparsity: float) -> None:
+    def pruned(self, plan: RoundPlan, sparsity: float) -> None:
         """Note that the first pruning of a plan was made; the round after it becomes the one under way."""
         ledger = self._ledger
         ledger.made, ledger.sparsity, ledger.rate = ledger.made + 1, sparsity, plan.rate
@@ -101,7 +101,7 @@ class Timekeeper:
         """Make the plan anew; whether it has no more epochs for this round."""
         ledger, done = self._ledger, len(training.progress.curves)
         first = ledger.predicted is None
-        standing = Standing(self._now(), ledger.sparsity, ledger.made, done, training.length)
+        standing = BudgetProgress(self._now(), ledger.sparsity, ledger.made, done, training.length)
         plan = self._planned(standing, may_refuse=first)
         if first:
             ledger.predicted, ledger.planned, ledger.profile = plan.end, plan.prunings, asdict(ledger.costs)
@@ -113,7 +113,7 @@ class Timekeeper:
         training.end_after(plan.current)
         return False
 
-    def _planned(self, standing: Standing, *, may_refuse: bool = False) -> Rounds:
+    def _planned(self, standing: BudgetProgress, *, may_refuse: bool = False) -> RoundPlan:
         costs = self._ledger.costs
         return plan_rounds(self._budget, self._target, standing, costs, self._full, may_refuse=may_refuse)
 
@@ -138,8 +138,8 @@ class Timekeeper:
 
     def _refuse(self, training: Round, epoch: float) -> None:
         """With not even one epoch done the time is over: say so now, by what that epoch would have taken."""
-        profiled = Standing(epoch, done=1, length=training.length)
-        plan_rounds(self._budget, self._target, profiled, Costs(epoch), self._full, may_refuse=True)
+        profiled = BudgetProgress(epoch, done=1, length=training.length)
+        plan_rounds(self._budget, self._target, profiled, BudgetCosts(epoch), self._full, may_refuse=True)
 
     def _epoch_at_this_speed(self, training: Round) -> float:
         """Seconds of a whole epoch, by the steps since the last one that was counted."""
@@ -147,5 +147,5 @@ class Timekeeper:
         return (self._now() - self._ledger.epoch_began) * training.steps_per_epoch / max(1, steps)
 
 
-def _differ(plan: Rounds, other: Rounds) -> bool:
+def _differ(plan: RoundPlan, other: RoundPlan) -> bool:
     return (plan.current, plan.prunings, plan.epochs) != (other.current, other.prunings, other.epochs)

@@ -19,14 +19,8 @@ __all__ = ["KEY_LENGTH", "NEUTRAL", "canonical", "key_of", "normalize"]
 
 KEY_LENGTH = 20
 
-NEUTRAL: Mapping[str, Any] = {
-    "prune.control": "ticket",
-    "prune.rates": {},
-    "data.train_images": 0,
-    "prune.budget": None,
-    "train.group_lasso": 0.0,
-}
-"""Dotted path in a manifest → the value at which the option does nothing."""
+NEUTRAL: Mapping[str, Any] = {}
+"""Dotted path in a manifest → the value at which an option added after the first release has no effect."""
 
 
 def key_of(manifest: Mapping[str, Any], neutral: Mapping[str, Any] = NEUTRAL) -> str:

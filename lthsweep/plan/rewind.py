@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import Any
 
 from lthsweep.errors import SpecError
 
@@ -27,7 +26,7 @@ class RewindPoint:
         in_iterations: the unit.
     """
 
-    value: float
+    value: int | float
     in_iterations: bool = False
 
     @classmethod
@@ -60,17 +59,6 @@ class RewindPoint:
         if not self.in_iterations:
             return self.value
         return self.value / steps_per_epoch if steps_per_epoch else 0.0
-
-    def manifest(self) -> dict[str, Any]:
-        """The form in which the point enters a run's key and record."""
-        return {"iteration": int(self.value)} if self.in_iterations else {"epoch": self.value}
-
-    @classmethod
-    def from_manifest(cls, manifest: dict[str, Any]) -> RewindPoint:
-        """Undo `manifest`."""
-        if "iteration" in manifest:
-            return cls(manifest["iteration"], in_iterations=True)
-        return cls(manifest["epoch"])
 
     def __str__(self) -> str:
         """As a user would write it."""

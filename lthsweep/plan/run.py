@@ -1,4 +1,7 @@
-"""The nouns of a plan: a recipe, a pruning step, a run, a cell, the plan itself."""
+"""The nouns of a plan: recipe, run, cell, plan.
+
+`pydantic.TypeAdapter` writes and reads a run, alone or inside another dataclass, as JSON; no other code converts it.
+"""
 
 from __future__ import annotations
 
@@ -6,37 +9,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from lthsweep.plan.budget import Budget
+from lthsweep.plan.prune_step import LayerRules, PruneStep
 from lthsweep.plan.rewind import RewindPoint
+from lthsweep.plan.rounds import Budget
 
 if TYPE_CHECKING:
     from lthsweep.spec import Spec
 
-__all__ = ["FRESH", "Cell", "LayerRules", "Plan", "PruneStep", "Recipe", "Run", "role_by_rewind"]
+__all__ = ["Cell", "Options", "Plan", "Recipe", "Run", "RunKind"]
 
-Kind = Literal["dense", "ticket"]
+RunKind = Literal["dense", "ticket"]
 
-LayerRules = tuple[tuple[str, ...], tuple[tuple[str, float], ...]]
-"""What names layers by pattern: `prune.exclude`, and `prune.rates` as pairs."""
+Options = Mapping[str, Any]
+"""A table of the file, checked and with every default written out.
 
-FRESH = ("reinit", "reinit-masked")
-"""Controls whose weights are drawn anew, and so return to nothing."""
-
-_ROLES = {"none": "fine-tune", "lr": "lr-rewind"}
-
-
-def role_by_rewind(rewind: str) -> str:
-    """Whether a way to rewind is that of a ticket, or a control: survivors keep their trained weights."""
-    return _ROLES.get(rewind, "ticket")
+The values are keyword arguments of the function that `name` selects, which gives them their types.
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recipe:
-    """What all runs of one variant share: the model, data and train tables with every default written out."""
+    """The model, data and train tables, shared by all runs of one variant."""
 
-    model: Mapping[str, Any]
-    data: Mapping[str, Any]
-    train: Mapping[str, Any]
+    model: Options
+    data: Options
+    train: Options
 
     @property
     def epochs(self) -> int:
@@ -44,57 +41,8 @@ class Recipe:
         return int(self.train["epochs"])
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain tables, for a task or a record."""
+        """Plain tables, for a record."""
         return {"model": dict(self.model), "data": dict(self.data), "train": dict(self.train)}
-
-
-@dataclass(frozen=True, slots=True)
-class PruneStep:
-    """One pruning: how, how much, and to where the survivors return.
-
-    Exactly one of `sparsity` (fraction of all prunable weights that are gone afterward) and `threshold`
-    (absolute magnitude at or below which weights go) is set. `control` is "ticket", or what else is done with its
-    mask, see `lthsweep.plan.controls`. `rates` are (pattern, rate) pairs of layers that lose less than the others.
-    With a `budget` no parent's weights are ranked: the run trains, prunes and resets in as many rounds as the time
-    allows.
-    """
-
-    method: str
-    scope: str
-    exclude: tuple[str, ...]
-    rewind: str
-    point: RewindPoint
-    sparsity: float | None = None
-    threshold: float | None = None
-    control: str = "ticket"
-    rates: tuple[tuple[str, float], ...] = ()
-    budget: Budget | None = None
-
-    @property
-    def returns_weights(self) -> bool:
-        """Whether survivors return to the trunk's snapshot; else they keep other weights."""
-        return self.rewind in ("weights", "weights+optimizer") and self.control not in FRESH
-
-    @property
-    def role(self) -> str:
-        """What this is beside a ticket, however it was asked for: "ticket" itself, or the name of a control."""
-        return self.control if self.control != "ticket" else role_by_rewind(self.rewind)
-
-    def manifest(self) -> dict[str, Any]:
-        """What of this step changes the result.
-
-        A threshold is one number for all layers: it has no scope. At initialization no optimizer has a state, so
-        returning weights and returning both is one and the same.
-        """
-        nothing_more = self.rewind == "weights+optimizer" and self.point.at_initialization
-        rewind = "weights" if nothing_more else self.rewind
-        out: dict[str, Any] = {"method": self.method, "exclude": sorted(self.exclude), "rewind": rewind}
-        if self.threshold is None:
-            out |= {"scope": self.scope, "sparsity": self.sparsity}
-        else:
-            out["threshold"] = self.threshold
-        out |= {"point": self.point.manifest(), "control": self.control, "rates": dict(self.rates)}
-        return out | {"budget": None if self.budget is None else self.budget.manifest()}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,18 +50,16 @@ class Run:
     """One training.
 
     Attributes:
-        key: the name of what it computes, see `lthsweep.plan.keys`.
+        key: hash of what it computes, see `lthsweep.plan.keys`.
         manifest: what the key hashes.
         trunk: key of the dense run it descends from; its own key if it is the dense run.
-        parent: key of the run whose final weights are ranked: the trunk, or the level before. None for a
-            dense run.
+        parent: key of the run whose final weights are ranked: the trunk, or the level before. None for a dense run.
         level: 0 for a dense run, else 1, 2, … along the chain.
-        prune: how it was pruned; None for a dense run.
-        variant: what tells it from runs of other dotted axes, e.g. `model.init=kaiming_normal`; for people only.
+        prune: the pruning step; None for a dense run.
+        variant: values of dotted axes that distinguish it, e.g. `model.init=kaiming_normal`; for display only.
     """
 
     key: str
-    kind: Kind
     manifest: Mapping[str, Any]
     recipe: Recipe
     seed: int
@@ -124,12 +70,17 @@ class Run:
     variant: str = ""
 
     @property
+    def kind(self) -> RunKind:
+        """ "dense", or "ticket" for tickets and controls."""
+        return "dense" if self.prune is None else "ticket"
+
+    @property
     def budget(self) -> Budget | None:
-        """The time that it may take, of a run that has a budget."""
+        """The time limit of a budget run; None for other runs."""
         return None if self.prune is None else self.prune.budget
 
     def epochs(self, steps_per_epoch: int | None = None) -> float:
-        """Epochs to train: T for a dense run, T − k for a ticket; 0 for a budget run, which is measured in seconds."""
+        """Epochs to train: T for a dense run, T − k for a ticket, 0 for a budget run, which is measured in seconds."""
         if self.prune is None:
             return self.recipe.epochs
         if self.prune.budget is not None:
@@ -152,10 +103,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cell:
-    """One point of the grid as the user thinks of it, and the run that answers it.
+    """One point of the grid, and the run that answers it.
 
     Attributes:
-        values: (axis, value) in the order of the axes, the seed among them; rewind epochs as written.
+        values: (axis, value) in the order of the axes, including the seed; rewind epochs as written.
         run: key of the answering run; the trunk's for sparsity 0.
     """
 
@@ -183,15 +134,15 @@ class Plan:
     @property
     def dense(self) -> list[Run]:
         """The trunks."""
-        return [run for run in self.runs.values() if run.kind == "dense"]
+        return [run for run in self.runs.values() if run.prune is None]
 
     @property
     def tickets(self) -> list[Run]:
-        """The ticket runs."""
-        return [run for run in self.runs.values() if run.kind == "ticket"]
+        """Tickets and controls."""
+        return [run for run in self.runs.values() if run.prune is not None]
 
     def rewind_points(self) -> dict[str, tuple[RewindPoint, ...]]:
-        """Trunk key → the points of its trajectory whose weights tickets return to, each once."""
+        """Trunk key → the points of the dense run whose weights tickets return to, each once."""
         points: dict[str, dict[RewindPoint, None]] = {run.key: {} for run in self.dense}
         for run in self.tickets:
             if run.prune and run.prune.returns_weights:
@@ -199,9 +150,9 @@ class Plan:
         return {key: tuple(found) for key, found in points.items()}
 
     def layer_rules(self) -> dict[str, tuple[LayerRules, ...]]:
-        """Trunk key → the different rules over layers of the tickets that descend from it, where they have any."""
+        """Trunk key → the different layer rules of the tickets that descend from it, where they have any."""
         found: dict[str, dict[LayerRules, None]] = {}
         for run in self.tickets:
             if run.prune and (run.prune.exclude or run.prune.rates):
-                found.setdefault(run.trunk, {})[run.prune.exclude, run.prune.rates] = None
+                found.setdefault(run.trunk, {})[run.prune.layer_rules] = None
         return {key: tuple(rules) for key, rules in found.items()}

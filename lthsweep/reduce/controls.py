@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lthsweep.plan.controls import TICKET
+from lthsweep.plan.prune_step import TICKET
 from lthsweep.reduce.columns import Column, compound, text_array
 from lthsweep.reduce.facts import Facts, FailureFacts
 from lthsweep.reduce.runs import CONTROL_AXIS, axis_names

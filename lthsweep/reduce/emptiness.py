@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from lthsweep.plan.controls import CONTROLS, TICKET
+from lthsweep.plan.prune_step import CONTROLS, TICKET
 from lthsweep.pruning.registry import criterion_of
 from lthsweep.reduce.runs import CONTROL_AXIS, axis_names, method_of
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lthsweep.plan.run import FRESH, role_by_rewind
+from lthsweep.plan.prune_step import PruneStep
 from lthsweep.reduce.columns import Column, compound, tristate
 from lthsweep.reduce.facts import PROVENANCE, Facts, FailureFacts, plain_text
 from lthsweep.store.metrics import METRICS, Metrics
@@ -127,29 +127,28 @@ def _planned(plan: Plan, axes: Sequence[str]) -> list[_Row]:
             level=run.level,
             method=method_of(run),
             control=role_of(run),
-            axes={**dotted[key], **_own_values(run, axes), **_of_cells(run, rewinds)},
+            axes={**dotted[key], **_step_values(run.prune), "seed": run.seed, **_of_cells(run, rewinds)},
         )
         for key, run in plan.runs.items()
     ]
 
 
-def _own_values(run: Run, axes: Sequence[str]) -> dict[str, Any]:
-    """Axes that the run itself knows; a dense run has sparsity 0 and no rewind epoch."""
-    out: dict[str, Any] = {"seed": run.seed}
-    if run.prune is None:
-        return out | {"sparsity": 0.0}
-    point = run.prune.point
+def _step_values(step: PruneStep | None) -> dict[str, Any]:
+    """Axes that the pruning step gives; a dense run has sparsity 0 and no rewind epoch."""
+    if step is None:
+        return {"sparsity": 0.0}
+    point = step.point
     written = int(point.value) if float(point.value).is_integer() else point.value
-    return out | {
-        "sparsity": run.prune.sparsity,
-        "threshold": run.prune.threshold,
+    return {
+        "sparsity": step.sparsity,
+        "threshold": step.threshold,
         "rewind_epoch": str(point) if point.in_iterations else written,
     }
 
 
 def _of_cells(run: Run, rewinds: Mapping[str, set[Any]]) -> dict[str, Any]:
     """Fresh weights rewind to nowhere: their rewind epoch is that of the cells they answer, if these agree."""
-    if run.prune is None or run.prune.control not in FRESH:
+    if run.prune is None or not run.prune.fresh_weights:
         return {}
     found = rewinds.get(run.key, set())
     return {"rewind_epoch": next(iter(found)) if len(found) == 1 else None}
@@ -208,7 +207,8 @@ def _others(plan: Plan, axes: Sequence[str], facts: Mapping[str, Facts]) -> list
     for key in sorted(facts.keys() - plan.runs.keys()):
         manifest = facts[key].manifest
         trunk, parent = plain_text(manifest.get("trunk", key)), plain_text(manifest.get("parent", ""))
-        own = _manifest_values(manifest) | {"seed": _seed_of(trunk, plan, facts)}
+        step = _step_in(manifest)
+        own = _step_values(step) | {"seed": _seed_of(trunk, plan, facts)}
         rows.append(
             _Row(
                 key,
@@ -217,38 +217,20 @@ def _others(plan: Plan, axes: Sequence[str], facts: Mapping[str, Facts]) -> list
                 trunk=trunk,
                 parent=parent,
                 level=_level_of(key, plan, facts),
-                method=plain_text(_prune_of(manifest).get("method", "")),
-                control=_role_in(_prune_of(manifest)),
+                method="" if step is None else plain_text(step.method),
+                control="" if step is None else step.role,
                 axes={axis: own.get(axis) for axis in axes},
             )
         )
     return rows
 
 
-def _manifest_values(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    prune = _prune_of(manifest)
-    if not prune:
-        return {"sparsity": 0.0}
-    point = prune.get("point")
-    point = point if isinstance(point, Mapping) else {}
-    return {
-        "sparsity": _number(prune.get("sparsity")),
-        "threshold": _number(prune.get("threshold")),
-        "rewind_epoch": f"{point['iteration']}it" if "iteration" in point else _number(point.get("epoch")),
-    }
-
-
-def _prune_of(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
-    prune = manifest.get("prune")
-    return prune if isinstance(prune, Mapping) else {}
-
-
-def _role_in(prune: Mapping[str, Any]) -> str:
-    """The role that a manifest tells; of a version without controls, a ticket's."""
-    if not prune:
-        return ""
-    control = plain_text(prune.get("control", "ticket"))
-    return control if control != "ticket" else role_by_rewind(plain_text(prune.get("rewind", "")))
+def _step_in(manifest: Mapping[str, Any]) -> PruneStep | None:
+    """The pruning step of a record outside the plan; None for a dense run, or if it cannot be read."""
+    try:
+        return PruneStep.of_manifest(manifest["prune"]) if "prune" in manifest else None
+    except ValueError:
+        return None
 
 
 def _seed_of(trunk: str, plan: Plan, facts: Mapping[str, Facts]) -> Any:

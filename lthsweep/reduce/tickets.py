@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lthsweep.plan.controls import TICKET
+from lthsweep.plan.prune_step import TICKET
 from lthsweep.reduce.columns import Column, compound, tristate
 from lthsweep.reduce.facts import Facts, FailureFacts
 from lthsweep.reduce.runs import axis_names, method_of, role_of, state_of

@@ -1,4 +1,4 @@
-"""Figures, the self-contained page and the terminal's table; modules are imported one by one.
+"""Figures, the self-contained page, and tables for a terminal.
 
-This file imports nothing, so that `lthsweep.report.terminal` starts without matplotlib.
+This module imports nothing, so that `lthsweep.report.terminal` starts without matplotlib.
 """

@@ -1,101 +1,168 @@
-"""Accuracy against weights remaining: a line per rewind epoch, a band over the seeds, dense behind."""
+"""Figures of test accuracy against weights remaining: all tickets, values of an axis, tickets and controls.
+
+All three draw lines over the seeds of grid points (`grid_points`); they differ in what a line and a panel stand for.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes as Plot
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 from lthsweep.report.axes import labels, spread_pick
-from lthsweep.report.content import Part, ReportInput
+from lthsweep.report.content import CONTROL_AXIS, Combination, Overlay, ReportInput
 from lthsweep.report.numbers import as_float, plural
-from lthsweep.report.style import ALERT, INK, MARKERS, MUTED, line_colors, new_figure, note, say
+from lthsweep.report.panels import LineStyle, Panels, empty_figure, line_styles, seed_range, weights_axis
+from lthsweep.report.style import ALERT, INK, MUTED
 from lthsweep.report.summary import dead_layers, remaining, verdict_of
 
-__all__ = ["accuracy", "dense_accuracies", "draw_dense", "frame_plot", "seed_points", "seed_range"]
+__all__ = ["accuracy", "accuracy_by_value", "control_accuracy", "grid_points"]
 
 _LINES = 10
-_ZOOM = 0.06  # accuracy below dense that the right panel still shows
-_SQUEEZED = 0.12  # a spread of accuracies beyond which the left panel hides what matters
+_PANELS = 3
+_ZOOM = 0.06  # the zoomed panel shows accuracies down to this far below the reference
+_SQUEEZED = 0.12  # a zoomed panel is added if accuracies spread by more than this
+_LABELS = {"x": "weights remaining (%, log)", "y": "test accuracy (%)"}
+_BANDS = "Line: mean over seeds; band: lowest to highest seed"
+_DENSE = LineStyle(INK, width=1.0, dashes=(5, 2))
+_MARGIN = LineStyle(MUTED, width=0.7, dashes=(1, 2))
 
 
-def accuracy(part: Part, report: ReportInput) -> Figure:
-    """Draw one combination of further axes, test accuracy at the last epoch.
+def accuracy(one: Combination, report: ReportInput) -> Figure:
+    """Draw one combination: a line per rewind epoch, and a zoomed panel near the dense runs if needed.
 
-    The band of a line spans the least and the greatest seed. A confidence band would be honest too, but at
-    two or three seeds Student's t makes it wider than the figure; the verdicts carry the intervals.
+    Bands span the lowest to the highest seed. With two or three seeds, Student's t makes a confidence band wider than
+    the figure; the verdicts carry the intervals.
     """
-    dense = dense_accuracies(part)
-    points = seed_points(part, report, dense)
-    shown = points[np.isfinite(points["mean"]) & (points["left"] > 0)]
+    dense = _dense_accuracies(one)
+    points = grid_points(one, report)
+    shown = _drawable(points)
     if shown.empty:
-        figure = new_figure(6.2, 2)
-        say(figure, "no ticket has finished yet")
-        return figure
+        return empty_figure("no ticket has finished yet")
     reference = float(dense.mean()) if len(dense) else math.nan
-    zoom = len(dense) > 0 and shown["low"].min() < reference - _SQUEEZED
-    figure = new_figure(7.4 if zoom else 5.4, 3.1)
-    plots: list[Plot] = list(figure.subplots(1, 2 if zoom else 1, squeeze=False).ravel())
-    handles = draw_dense(plots, dense, report.margin) if len(dense) else []
-    handles += _draw_lines(plots, points, part)
-    for plot in plots:
-        frame_plot(plot, shown["left"])
+    zoom = len(dense) > 0 and bool(shown["low"].min() < 100 * (reference - _SQUEEZED))
+    panels = Panels(1 + zoom, 1 + zoom, (7.4 if zoom else 5.4, 3.1), sharey=False)
+    legend = _draw_dense(panels.plots, dense, report.margin)
+    rewinds = spread_pick(list(one.rewinds), _LINES)
+    label = labels(one.rewinds)
+    size = 4.2 if len(one.cuts) <= 12 else 2.6
+    for rewind, style in line_styles(rewinds, LineStyle("", size=size)).items():
+        line = points[points["rewind_epoch"] == rewind]
+        if not _drawable(line).empty:
+            _draw(panels.plots, line, style)
+            legend.append(style.entry(f"k = {label[rewind]} ({seed_range(line['n'])})"))
+    legend += _draw_dead(panels.plots, shown[shown["dead"] & shown["rewind_epoch"].isin(rewinds)])
+    for plot in panels.plots:
+        weights_axis(plot, shown["left"])
     if zoom:
-        near = shown["low"][shown["low"] >= reference - _ZOOM]
-        bottom = min(float(near.min()) if len(near) else reference, reference - 3 * report.margin)
-        top = max(float(shown["high"].max()), float(dense.max()))
-        room = 0.06 * (top - bottom)
-        plots[1].set_ylim(100 * (bottom - room), 100 * (top + room))
-        plots[1].set_title("near the dense run")
-        plots[0].set_title("all tickets")
-    plots[0].set_ylabel("test accuracy (%)")
-    figure.legend(handles=handles, loc="outside right upper")
-    note(figure, _small_print(points))
-    return figure
+        highest = max(float(shown["high"].max()), 100 * float(dense.max()))
+        _zoom(panels.plots[1], shown, reference, highest, least=3 * report.margin)
+        panels.plots[0].set_title("all tickets")
+        panels.plots[1].set_title("near the dense run")
+    panels.label(**_LABELS)
+    return panels.finish(
+        legend, [f"{_BANDS}; n: seeds.", _gaps(points), _left_out(len(one.rewinds) - len(rewinds))]
+    )
 
 
-def dense_accuracies(part: Part) -> pd.Series:
-    """Test accuracies of the dense runs; their means where a table has no runs."""
-    dense = pd.to_numeric(part.dense.get("test_accuracy", pd.Series(dtype=float)), errors="coerce").dropna()
-    return dense if len(dense) else pd.to_numeric(part.tickets["dense_accuracy"], errors="coerce").dropna()
+def accuracy_by_value(overlay: Overlay, report: ReportInput) -> Figure:
+    """Draw a line per value of an axis and a row per rewind epoch, with the dense runs at 100 %."""
+    found = []
+    for value, one in overlay.by_value.items():
+        pruned = grid_points(one, report)
+        pruned = pruned[pruned["left"] < 1]  # the dense runs are added once, for all rewind epochs
+        found.append(pd.concat([pruned, _dense_point(one, overlay.axis, value)]).assign(value=value))
+    points = _drawable(pd.concat(found))
+    if points.empty:
+        return empty_figure("no ticket has finished yet")
+    rewinds = spread_pick([k for k in overlay.first.rewinds if (points["rewind_epoch"] == k).any()], _PANELS)
+    rows = rewinds or [""]
+    highest = float(points["high"].max())
+    zoom = bool(points["low"].min() < highest - 100 * _SQUEEZED)
+    size = (7.4 if zoom else 5.4, 0.5 + 2.6 * len(rows))
+    panels = Panels((1 + zoom) * len(rows), 1 + zoom, size, sharey=False)
+    label = labels(overlay.first.rewinds)
+    styles = line_styles(list(overlay.by_value), LineStyle("", width=1.1, size=3.8, band=0.1))
+    for number, rewind in enumerate(rows):
+        here = points[points["rewind_epoch"].isin([rewind, ""])].sort_values("left", ascending=False)
+        plots = panels.plots[(1 + zoom) * number :][: 1 + zoom]
+        for value, style in styles.items():
+            _draw(plots, here[here["value"] == value], style)
+        for plot in plots:
+            weights_axis(plot, here["left"])
+        if len(overlay.first.rewinds) > 1:
+            plots[0].set_title(f"k = {label[rewind]}")
+        if zoom:
+            _zoom(plots[1], here, highest / 100, highest, least=1e-3)
+            plots[1].set_title("near the top")
+    panels.label(**_LABELS)
+    legend = [style.entry(value) for value, style in styles.items() if (points["value"] == value).any()]
+    return panels.finish(legend, [f"{_BANDS}.", f"{seed_range(points['n'])} per point."])
 
 
-def seed_points(part: Part, report: ReportInput, dense: pd.Series) -> pd.DataFrame:
-    """One row per grid point: rewind_epoch, left (fraction), mean, low and high of the seeds, and so on.
+def control_accuracy(group: Sequence[Combination], report: ReportInput) -> Figure:
+    """Draw a line per control, the ticket first, and a panel per rewind epoch."""
+    first = group[0]
+    points = {one.control: _drawable(grid_points(one, report)) for one in group}
+    everything = pd.concat(list(points.values()))
+    if everything.empty:
+        return empty_figure("no ticket and no control has finished yet")
+    rewinds = spread_pick(list(first.rewinds), _PANELS)
+    panels = Panels(len(rewinds), len(rewinds), (2.7 + 2.7 * len(rewinds), 3.1))
+    legend = _draw_dense(panels.plots, _dense_accuracies(first), report.margin)
+    label = labels(first.rewinds)
+    for control, style in line_styles(list(points), LineStyle("", width=1.2, size=4, band=0.16)).items():
+        look = replace(style, width=1.9) if control == "ticket" else style
+        for plot, rewind in zip(panels.plots, rewinds, strict=True):
+            _draw([plot], points[control][points[control]["rewind_epoch"] == rewind], look)
+        legend.append(look.entry(f"{control} ({seed_range(points[control]['n'])})"))
+    for plot, rewind in zip(panels.plots, rewinds, strict=True):
+        weights_axis(plot, everything["left"])
+        plot.set_title(f"k = {label[rewind]}", fontsize=8)
+    panels.label(**_LABELS)
+    others = [f"{name} = {value}" for name, value in first.values.items() if name != CONTROL_AXIS and value]
+    where = f"{', '.join(others)}." if others else ""
+    return panels.finish(
+        legend, [f"{_BANDS}; n: seeds.", where, _left_out(len(first.rewinds) - len(rewinds))]
+    )
 
-    A run without a rewind epoch (fresh weights) answers the grid points of all of them.
+
+def grid_points(one: Combination, report: ReportInput) -> pd.DataFrame:
+    """One row per grid point: rewind_epoch, left (fraction), mean, low, high (percent), n, dead, verdict.
+
+    A run without a rewind epoch (fresh weights) belongs to the grid points of all rewind epochs.
     """
     cut = report.axes.cut
     by_seed: dict[tuple[str, str], list[float]] = {}
-    if "test_accuracy" in part.runs:
+    if "test_accuracy" in one.runs:
         for c, k, value in zip(
-            part.runs[cut], part.runs["rewind_epoch"], part.runs["test_accuracy"], strict=True
+            one.runs[cut], one.runs["rewind_epoch"], one.runs["test_accuracy"], strict=True
         ):
             if math.isfinite(number := as_float(value)):
                 by_seed.setdefault((c, k), []).append(number)
     rows = []
-    for left, row in zip(remaining(part.tickets), part.tickets.to_dict("records"), strict=True):
+    for left, row in zip(remaining(one.tickets), one.tickets.to_dict("records"), strict=True):
         mean, n = as_float(row.get("ticket_accuracy")), as_float(row.get("n"))
         seeds = by_seed.get((row[cut], row["rewind_epoch"])) or by_seed.get((row[cut], ""), [])
-        if row.get("kind") == "dense":  # sparsity 0 is answered by the trunks
-            seeds = dense.tolist()
+        if row.get("kind") == "dense":  # sparsity 0 is the dense run itself
+            seeds = _dense_accuracies(one).tolist()
         if len(seeds) != n:
-            # A table without its runs: at two seeds the standard deviation still gives both, exactly.
+            # A table without its runs: with two seeds, the standard deviation still gives both exactly.
             reach = as_float(row.get("ticket_sd")) / math.sqrt(2) if n == 2 else 0.0 if n == 1 else math.nan
             seeds = [mean - reach, mean + reach]
         rows.append(
             {
                 "rewind_epoch": row["rewind_epoch"],
                 "left": left,
-                "mean": mean,
-                "low": np.fmin(min(seeds, default=mean), mean),
-                "high": np.fmax(max(seeds, default=mean), mean),
+                "mean": 100 * mean,
+                "low": 100 * np.fmin(min(seeds, default=mean), mean),
+                "high": 100 * np.fmax(max(seeds, default=mean), mean),
                 "n": n,
                 "dead": bool(dead_layers(row.get("dead_layers"))),
                 "verdict": verdict_of(row.get("verdict")),
@@ -106,103 +173,79 @@ def seed_points(part: Part, report: ReportInput, dense: pd.Series) -> pd.DataFra
     return pd.DataFrame(rows, columns=columns).astype(numbers).sort_values("left", kind="stable")
 
 
-def draw_dense(plots: list[Plot], dense: pd.Series, margin: float) -> list[Line2D]:
-    """The dense runs as a line with its band, and the margin below; returns what a legend shows of them."""
+def _dense_point(one: Combination, axis: str, value: str) -> pd.DataFrame:
+    """The grid point at 100 % of weights, if the axis changes the dense runs (ways of pruning share them)."""
+    own = one.dense[one.dense[axis] == value] if axis in one.dense else one.dense.iloc[:0]
+    seeds = 100 * pd.to_numeric(own.get("test_accuracy", pd.Series(dtype=float)), errors="coerce").dropna()
+    if seeds.empty:
+        return pd.DataFrame()
+    over_seeds = {"mean": seeds.mean(), "low": seeds.min(), "high": seeds.max(), "n": float(len(seeds))}
+    return pd.DataFrame([{"rewind_epoch": "", "left": 1.0, "dead": False, "verdict": "", **over_seeds}])
+
+
+def _dense_accuracies(one: Combination) -> pd.Series:
+    """Test accuracies of the dense runs (fractions); their means if a table has no runs."""
+    dense: pd.Series = pd.to_numeric(
+        one.dense.get("test_accuracy", pd.Series(dtype=float)), errors="coerce"
+    ).dropna()
+    return dense if len(dense) else pd.to_numeric(one.tickets["dense_accuracy"], errors="coerce").dropna()
+
+
+def _drawable(points: pd.DataFrame) -> pd.DataFrame:
+    shown: pd.DataFrame = points[np.isfinite(points["mean"]) & (points["left"] > 0)]
+    return shown
+
+
+def _draw(plots: Sequence[Plot], line: pd.DataFrame, style: LineStyle) -> None:
+    for plot in plots:
+        style.draw(plot, 100 * line["left"], line)
+
+
+def _draw_dense(plots: Sequence[Plot], dense: pd.Series, margin: float) -> list[Line2D]:
+    """Draw mean and band of the dense runs, and the margin below; returns their legend entries."""
+    if dense.empty:
+        return []
     low, mean, high = (100 * float(v) for v in (dense.min(), dense.mean(), dense.max()))
     for plot in plots:
         if high > low:
             plot.axhspan(low, high, color=MUTED, alpha=0.16, linewidth=0)
-        plot.axhline(mean, color=INK, linewidth=1.0, linestyle=(0, (5, 2)))
-        plot.axhline(mean - 100 * margin, color=MUTED, linewidth=0.7, linestyle=(0, (1, 2)))
-    return [
-        Line2D([], [], color=INK, linewidth=1.0, linestyle=(0, (5, 2)), label=f"dense (n = {len(dense)})"),
-        Line2D([], [], color=MUTED, linewidth=0.7, linestyle=(0, (1, 2)), label="dense − margin"),
-    ]
+        _DENSE.draw_level(plot, mean)
+        _MARGIN.draw_level(plot, mean - 100 * margin)
+    return [_DENSE.entry(f"dense (n\xa0=\xa0{len(dense)})"), _MARGIN.entry("dense − margin")]
 
 
-def _draw_lines(plots: list[Plot], points: pd.DataFrame, part: Part) -> list[Line2D]:
-    rewinds = spread_pick(list(part.rewinds), _LINES)
-    label = labels(part.rewinds)
-    handles = []
-    for i, (rewind, color) in enumerate(zip(rewinds, line_colors(len(rewinds)), strict=True)):
-        line = points[points["rewind_epoch"] == rewind]
-        if not np.isfinite(line["mean"]).any():
-            continue
-        x = 100 * line["left"].to_numpy(float)
-        mean, low, high = (100 * line[name].to_numpy(float) for name in ("mean", "low", "high"))
-        marker = MARKERS[i % len(MARKERS)]
-        size = 4.2 if len(line) <= 12 else 2.6
-        for plot in plots:
-            plot.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
-            plot.vlines(x, low, high, color=color, alpha=0.45, linewidth=0.8)
-            plot.plot(x, mean, color=color, marker=marker, markersize=size, markeredgewidth=0)
-        handles.append(
-            Line2D(
-                [],
-                [],
-                color=color,
-                marker=marker,
-                markeredgewidth=0,
-                label=f"k = {label[rewind]} (n = {seed_range(line['n'])})",
-            )
-        )
-    dead = points[points["dead"] & points["rewind_epoch"].isin(rewinds)]
-    if len(dead):
-        look: dict[str, Any] = {
-            "linestyle": "",
-            "marker": "x",
-            "color": ALERT,
-            "markersize": 6.5 if len(dead) <= 12 else 4,
-            "markeredgewidth": 1.3,
-        }
-        for plot in plots:
-            plot.plot(100 * dead["left"], 100 * dead["mean"], zorder=4, **look)
-        handles.append(Line2D([], [], label="a layer died", **look))
-    return handles
+def _draw_dead(plots: Sequence[Plot], dead: pd.DataFrame) -> list[Line2D]:
+    """Cross out the points with dead layers; returns the legend entry if there are any."""
+    if dead.empty:
+        return []
+    size = 6.5 if len(dead) <= 12 else 4
+    crosses = LineStyle(ALERT, marker="x", size=size, edge=1.3, width=0, layer=4)
+    for plot in plots:
+        crosses.draw_points(plot, 100 * dead["left"], dead["mean"])
+    return [crosses.entry("a layer died")]
 
 
-def frame_plot(plot: Plot, left: pd.Series) -> None:
-    """Scale, ticks and label of the axis of weights remaining (fractions)."""
-    plot.set_xscale("log")
-    low, high = 100 * float(left.min()), 100 * float(left.max())
-    room = max((high / low) ** 0.05, 1.05)
-    # Reversed, as in Frankle & Carbin (2019): further to the right is a smaller network.
-    plot.set_xlim(high * room, low / room)
-    plot.set_xticks(ticks_of(100 * left))
-    plot.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
-    plot.xaxis.set_minor_locator(NullLocator())
-    plot.xaxis.set_minor_formatter(NullFormatter())
-    plot.grid(axis="y")
-    plot.set_xlabel("weights remaining (%, log)")
+def _zoom(plot: Plot, shown: pd.DataFrame, reference: float, highest: float, *, least: float) -> None:
+    """Limit y to the points near the reference.
+
+    Args:
+        plot: the panel.
+        shown: the grid points, in percent.
+        reference: accuracy (fraction) near which points stay visible.
+        highest: the upper limit in percent.
+        least: the smallest height below the reference (fraction).
+    """
+    near = shown["low"][shown["low"] >= 100 * (reference - _ZOOM)]
+    bottom = min(float(near.min()) if len(near) else 100 * (reference - _ZOOM), 100 * (reference - least))
+    margin = 0.06 * (highest - bottom)
+    plot.set_ylim(bottom - margin, highest + margin)
 
 
-def ticks_of(values: pd.Series, most: int = 8) -> list[float]:
-    """The values to three digits, without those that come too near to others on a log axis; both ends stay."""
-    known = sorted({float(f"{value:.3g}") for value in values.dropna()})
-    apart = math.log(known[-1] / known[0]) / most
-    kept = known[:1]
-    for value in known[1:-1]:
-        if min(math.log(value / kept[-1]), math.log(known[-1] / value)) >= apart:
-            kept.append(value)
-    return [*kept, *known[1:][-1:]]
+def _gaps(points: pd.DataFrame) -> str:
+    counts = {verdict: int((points["verdict"] == verdict).sum()) for verdict in ("missing", "failed")}
+    gaps = [plural(count, f"{verdict} grid point") for verdict, count in counts.items() if count]
+    return f"Not drawn: {' and '.join(gaps)}." if gaps else ""
 
 
-def seed_range(numbers: pd.Series) -> str:
-    """Numbers of seeds as "3" or "2–3"."""
-    present = numbers[numbers > 0]
-    if present.empty:
-        return "0"
-    low, high = int(present.min()), int(present.max())
-    return str(low) if low == high else f"{low}–{high}"
-
-
-def _small_print(points: pd.DataFrame) -> str:
-    said = ["Line: mean over seeds; band: least to greatest seed; n: seeds."]
-    gaps = [plural(int((points["verdict"] == v).sum()), f"{v} grid point") for v in ("missing", "failed")]
-    gaps = [text for text in gaps if not text.startswith("0 ")]
-    if gaps:
-        said.append(f"Not drawn: {' and '.join(gaps)}.")
-    left_out = points["rewind_epoch"].nunique() - _LINES
-    if left_out > 0:
-        said.append(f"{plural(left_out, 'rewind epoch')} left out for legibility.")
-    return " ".join(said)
+def _left_out(number: int) -> str:
+    return f"{plural(number, 'rewind epoch')} left out for legibility." if number > 0 else ""

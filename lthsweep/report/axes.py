@@ -1,7 +1,7 @@
-"""The axes of a table of tickets: which there are, their values in order, and short labels that stay apart.
+"""The axes of a table of tickets: their values in order, and short labels that stay distinct.
 
-Values reach the report as integers, floats or text ("500it", "0.5"), depending on which file they came from.
-So a value is named here by one canonical text, and two frames agree on a value if these texts are equal.
+Values are integers, floats or text ("500it", "0.5"), depending on the file that they were read from. Each value has one
+canonical text; two values are equal if their texts are.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ITERATIONS = re.compile(r"(\d+)it")
 
 @dataclass(frozen=True)
 class Axes:
-    """The axes that a table of tickets spans, the seeds left out.
+    """The axes of a table of tickets, without the seeds.
 
     Attributes:
         cut: "threshold" if that column has values, else "sparsity".
@@ -33,7 +33,7 @@ class Axes:
 
     @classmethod
     def of(cls, tickets: pd.DataFrame) -> Axes:
-        """Read the axes off the columns."""
+        """The axes that the columns name."""
         thresholds = "threshold" in tickets and (
             "sparsity" not in tickets or bool(tickets["threshold"].notna().any())
         )
@@ -48,7 +48,7 @@ class Axes:
         return (self.cut, "rewind_epoch", *self.further)
 
     def normalize(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """A copy of `frame` with a column of canonical texts per axis; an axis that is not there is ""."""
+        """A copy of `frame` with canonical texts in the columns of the axes, "" for a missing column."""
         texts = {name: [canonical(v) for v in frame[name]] if name in frame else "" for name in self.names}
         return frame.assign(**texts).reset_index(drop=True)
 
@@ -61,11 +61,10 @@ class Axes:
 
 
 def canonical(value: Any) -> str:
-    """One text per value: 1, 1.0 and "1" are "1"; nothing (None, NaN) is ""."""
+    """One text per value: 1, 1.0 and "1" give "1"; None and NaN give ""."""
     if isinstance(value, str):
-        text = "".join(
-            c if c.isprintable() else "\ufffd" for c in value.strip()
-        )  # XML has no control characters
+        # XML, and so SVG, has no control characters.
+        text = "".join(c if c.isprintable() else "\ufffd" for c in value.strip())
     elif isinstance(value, bool):
         return str(value).lower()
     elif value is None or pd.isna(value):
@@ -84,7 +83,7 @@ def ordered(values: Iterable[str], steps_per_epoch: float = math.nan) -> list[st
 
     Args:
         values: canonical texts; "" (no value) is dropped.
-        steps_per_epoch: where it is known, "500it" takes its place among the epochs; else it follows them.
+        steps_per_epoch: places "500it" among the epochs; if NaN, iterations follow the epochs.
     """
 
     def place(text: str) -> tuple[int, float, str]:
@@ -101,7 +100,7 @@ def ordered(values: Iterable[str], steps_per_epoch: float = math.nan) -> list[st
 
 
 def labels(values: Iterable[str]) -> dict[str, str]:
-    """Canonical value → its label: numbers cut to the fewest digits (four or more) that keep all apart."""
+    """Canonical value → label: numbers with the fewest digits (at least four) that keep all distinct."""
     distinct = list(dict.fromkeys(values))
     for digits in range(4, 12):
         short = {value: _cut_short(value, digits) for value in distinct}

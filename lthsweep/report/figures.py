@@ -1,193 +1,181 @@
-"""All figures of a report, drawn and rendered.
+"""The figures of a report: which kinds there are, and one `Drawing` for each figure.
 
-Four kinds show one combination of the further axes each, and a fifth the tickets against their controls, where there
-are any. Two more lay the values of a further axis over each other; they come first, for whoever has such an axis asks
-which value is best.
+Figures with the values of a further axis over each other come first: a sweep over such an axis asks which value is
+best. Then follow every kind for every combination of the further axes, and tickets against controls.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Generic, TypeVar
 
 from matplotlib.figure import Figure
 
-from lthsweep.report.accuracy import accuracy
-from lthsweep.report.by_value import accuracy_by_value, epochs_by_value
-from lthsweep.report.content import Part, ReportInput
-from lthsweep.report.controls import controls_figure
-from lthsweep.report.curves import curves
+from lthsweep.report.accuracy import accuracy, accuracy_by_value, control_accuracy
+from lthsweep.report.content import Combination, Overlay, ReportInput
+from lthsweep.report.curves import curves, curves_by_value
 from lthsweep.report.heatmap import heatmap
-from lthsweep.report.layers import layer_sparsity
+from lthsweep.report.layer_sparsity import layer_sparsity
 from lthsweep.report.numbers import plural
-from lthsweep.report.overlay import Overlay, overlays
-from lthsweep.report.style import paper_style, render
+from lthsweep.report.style import Rendered, paper_style, render
 from lthsweep.report.summary import totals
 
-__all__ = ["KINDS", "OVERLAYS", "Drawing", "Kind", "OverlayKind", "draw_figures"]
+__all__ = ["CONTROLS", "KINDS", "OVERLAYS", "Drawing", "FigureKind", "drawings", "rendered"]
+
+Shown = TypeVar("Shown", Combination, Overlay, Sequence[Combination])
 
 
 @dataclass(frozen=True)
-class Kind:
+class FigureKind(Generic[Shown]):
     """One kind of figure.
 
     Attributes:
         title: its heading.
-        caption: how to read it, a sentence or two.
-        draw: from one combination of further axes to a figure.
+        caption: how to read it, one or two sentences.
+        draw: draws what one figure of this kind shows.
     """
 
     title: str
     caption: str
-    draw: Callable[[Part, ReportInput], Figure]
-
-
-@dataclass(frozen=True)
-class OverlayKind:
-    """One kind of figure that compares the values of a further axis; as `Kind`."""
-
-    title: str
-    caption: str
-    draw: Callable[[Overlay, ReportInput], Figure]
+    draw: Callable[[Shown, ReportInput], Figure]
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """One finished figure.
+    """One figure of a report, not drawn yet.
 
     Attributes:
-        name: its file name without ending, unique in the report.
-        alt: what a reader who cannot see it should know.
-        svg, png: the bytes.
+        name: file name without suffix, unique in the report.
+        title, caption: its heading and legend on the page.
+        alt: text alternative for readers who cannot see the figure.
+        draw: draws it, in a fraction of a second; call it inside `paper_style`.
     """
 
     name: str
     title: str
     caption: str
     alt: str
-    svg: bytes
-    png: bytes
+    draw: Callable[[], Figure]
 
 
-KINDS: Mapping[str, Kind] = {
-    "heatmap": Kind(
+KINDS: Mapping[str, FigureKind[Combination]] = {
+    "heatmap": FigureKind(
         "Which tickets match",
         "Difference of a ticket to its dense run at each grid point. Framed cells match: their whole "
-        "interval lies above −margin. Striped cells have no result yet (missing); cross-hatched ones failed.",
+        "interval lies above −margin. Striped cells have no result yet (missing); cross-hatched cells failed.",
         heatmap,
     ),
-    "accuracy": Kind(
+    "accuracy": FigureKind(
         "Accuracy against weights remaining",
         "Test accuracy at the last epoch, a line per rewind epoch k; further right is a smaller network.",
         accuracy,
     ),
-    "curves": Kind(
+    "curves": FigureKind(
         "Learning curves",
         "Tickets against the dense run over the epochs of the schedule.",
         curves,
     ),
-    "layers": Kind(
-        "Where the weights were taken",
+    "layers": FigureKind(
+        "Where the weights were pruned",
         "Weights remaining in each layer. A cross marks a layer that lost every weight in some ticket.",
         layer_sparsity,
     ),
 }
+"""Figures of each combination of the further axes."""
 
-
-OVERLAYS: Mapping[str, OverlayKind] = {
-    "by-value": OverlayKind(
+OVERLAYS: Mapping[str, FigureKind[Overlay]] = {
+    "by-value": FigureKind(
         "Accuracy against weights remaining",
-        "Test accuracy at the last epoch, a line per value; further right is a smaller network. What is more than "
-        "noise, `lthsweep compare` says.",
+        "Test accuracy at the last epoch, a line per value; further right is a smaller network. `lthsweep compare` "
+        "tests which differences are more than noise.",
         accuracy_by_value,
     ),
-    "by-value-epochs": OverlayKind(
+    "by-value-epochs": FigureKind(
         "Accuracy against epochs",
         "Validation accuracy of each epoch, a line per value; markers are test accuracy at the end of a training.",
-        epochs_by_value,
+        curves_by_value,
     ),
 }
-"""Figures of a sweep whose further axes have several values."""
+"""Figures of a further axis with several values."""
 
-_CONTROLS = Kind(
+CONTROLS: FigureKind[Sequence[Combination]] = FigureKind(
     "Ticket against controls",
     "Test accuracy of the tickets and of controls, a panel per rewind epoch k. reinit: the ticket's mask on fresh "
-    "weights (reinit-masked: scaled to the fan-in that it leaves); random: its mask shuffled within layers "
+    "weights (reinit-masked: scaled to the remaining fan-in); random: its mask shuffled within layers "
     "(random-global: across them); fine-tune and lr-rewind: its mask on the trained weights, at the last learning rate "
     "or with the schedule rewound.",
-    lambda part, report: controls_figure([part], report),
+    control_accuracy,
 )
+"""The figure of a combination with controls."""
 
 
-def draw_figures(report: ReportInput, *, max_parts: int = 12) -> list[Drawing]:
-    """Draw every kind for every combination of further axes, and the values of each of them over each other.
+def drawings(report: ReportInput, *, max_combinations: int = 12) -> list[Drawing]:
+    """The figures of a report, in the order of the page.
 
     Args:
         report: what to draw.
-        max_parts: combinations to draw, the first ones of the table; a figure takes about half a second.
+        max_combinations: combinations of the further axes to draw, the first ones of the table.
     """
-    groups = report.groups()[:max_parts]
-    # Controls stand beside their ticket in one figure; each in figures of its own would bury the tickets.
-    tickets = [group[0] for group in groups]
-    compared = [(group[0], group) for group in groups if len(group) > 1]
-    with paper_style():
-        drawings = _overlay_drawings(report, overlays(report)[:max_parts])
-        for name, kind in KINDS.items():
-            drawings += _drawn(name, kind, report, [(part, kind.draw(part, report)) for part in tickets])
-        drawings += _drawn(
-            "controls",
-            _CONTROLS,
-            report,
-            [(part, controls_figure(group, report)) for part, group in compared],
-        )
-    return drawings
-
-
-def _overlay_drawings(report: ReportInput, found: Sequence[Overlay]) -> list[Drawing]:
-    drawings = []
-    for name, kind in OVERLAYS.items():
-        for number, overlay in enumerate(found, start=1):
-            rendered = render(kind.draw(overlay, report))
-            drawings.append(
+    found = []
+    for name, overlay_kind in OVERLAYS.items():
+        for number, overlay in enumerate(report.overlays()[:max_combinations], start=1):
+            title = f"{overlay_kind.title}, {overlay.title}"
+            found.append(
                 Drawing(
                     name=f"{name}-{number}-{_slug({overlay.axis: 'all', **overlay.others})}",
-                    title=f"{kind.title}, {overlay.title}",
-                    caption=kind.caption,
-                    alt=f"{kind.title}, {overlay.title}: a line each for {', '.join(overlay.parts)}. "
-                    "The table holds the numbers.",
-                    svg=rendered.svg,
-                    png=rendered.png,
+                    title=title,
+                    caption=overlay_kind.caption,
+                    alt=f"{title}: a line each for {', '.join(overlay.by_value)}. The table holds the numbers.",
+                    draw=partial(overlay_kind.draw, overlay, report),
                 )
             )
-    return drawings
+    groups = report.groups()[:max_combinations]
+    # Controls share one figure with their ticket, so only the first of a group gets the other kinds.
+    firsts = [group[0] for group in groups]
+    for name, kind in KINDS.items():
+        shown = [(one, partial(kind.draw, one, report)) for one in firsts]
+        found += _numbered(name, kind, report, shown)
+    compared = [(group[0], partial(CONTROLS.draw, group, report)) for group in groups if len(group) > 1]
+    return found + _numbered("controls", CONTROLS, report, compared)
 
 
-def _drawn(
-    name: str, kind: Kind, report: ReportInput, figures: Sequence[tuple[Part, Figure]]
-) -> Iterator[Drawing]:
-    for number, (part, figure) in enumerate(figures, start=1):
-        rendered = render(figure)
-        yield Drawing(
-            name=name if len(figures) == 1 else f"{name}-{number}-{_slug(part.values)}",
-            title=f"{kind.title}: {part.title}" if part.title else kind.title,
+def rendered(figures: Sequence[Drawing]) -> list[Rendered]:
+    """Draw and render figures, in their order."""
+    with paper_style():
+        return [render(drawing.draw()) for drawing in figures]
+
+
+def _numbered(
+    name: str,
+    kind: FigureKind[Shown],
+    report: ReportInput,
+    shown: Sequence[tuple[Combination, Callable[[], Figure]]],
+) -> list[Drawing]:
+    return [
+        Drawing(
+            name=name if len(shown) == 1 else f"{name}-{number}-{_slug(one.values)}",
+            title=f"{kind.title}: {one.title}" if one.title else kind.title,
             caption=kind.caption,
-            alt=_alt(kind, part, report),
-            svg=rendered.svg,
-            png=rendered.png,
+            alt=_alt(kind.title, one, report),
+            draw=draw,
         )
+        for number, (one, draw) in enumerate(shown, start=1)
+    ]
 
 
 def _slug(values: Mapping[str, str]) -> str:
-    """File-name form of a combination; the number before it is what makes a name unique."""
+    """A combination as part of a file name; the number before it makes the name unique."""
     text = "-".join(f"{name.rpartition('.')[2]}={value}" for name, value in values.items())
     return re.sub(r"[^A-Za-z0-9.=_-]+", "_", text)[:60]
 
 
-def _alt(kind: Kind, part: Part, report: ReportInput) -> str:
-    counted = totals(part.tickets)
+def _alt(title: str, one: Combination, report: ReportInput) -> str:
+    counted = totals(one.tickets)
     found = ", ".join(f"{number} {verdict}" for verdict, number in counted.verdicts.items() if number)
     return (
-        f"{kind.title}. {plural(counted.points, 'grid point')}, {len(part.cuts)} values of {report.axes.cut} "
-        f"by {plural(len(part.rewinds), 'rewind epoch')}: {found or 'none'}. The table holds the numbers."
+        f"{title}. {plural(counted.points, 'grid point')}, {len(one.cuts)} values of {report.axes.cut} "
+        f"by {plural(len(one.rewinds), 'rewind epoch')}: {found or 'none'}. The table holds the numbers."
     )

@@ -1,9 +1,10 @@
-"""A rendered SVG file → markup for a page: no foreign addresses, own ids, the page's colors."""
+"""An SVG file as markup for a page: no external addresses, unique ids, the colors of the page."""
 
 from __future__ import annotations
 
 import re
-from html import escape
+
+from markupsafe import Markup, escape
 
 from lthsweep.report.style import INK, MUTED, PAPER, RULE
 
@@ -11,25 +12,25 @@ __all__ = ["inline_svg"]
 
 _THEME = {INK: "var(--ink)", MUTED: "var(--muted)", PAPER: "var(--paper)", RULE: "var(--rule)"}
 
-_ZOOM = 1.3  # the 8 points that suit paper are small on a screen
+_ZOOM = 1.3  # 8 points suit paper, and are small on a screen
 
-# In HTML none of these is needed, and each is an address or a text that the page does not want.
+# HTML needs none of these, and each holds an address or a text that the page must not contain.
 _DROPPED = re.compile(
     r"<\?xml.*?\?>|<!DOCTYPE.*?>|<!--.*?-->|<metadata>.*?</metadata>|\sxmlns(?::\w+)?=\"[^\"]*\"|\sversion=\"1.1\"",
     re.DOTALL,
 )
 
 
-def inline_svg(svg: bytes, *, prefix: str, alt: str) -> str:
-    """Make one figure fit for a page that holds several.
+def inline_svg(svg: bytes, *, prefix: str, alt: str) -> Markup:
+    """Prepare one figure for a page that holds several.
 
     Args:
-        svg: as `lthsweep.report.style.render` gives it.
-        prefix: put before all ids, which matplotlib chooses alike in every figure; letters, digits, "-".
-        alt: the text alternative; escaped here.
+        svg: from `lthsweep.report.style.render`.
+        prefix: put before all ids, because matplotlib uses the same ids in every figure; letters, digits, "-".
+        alt: the text alternative, not escaped.
 
     Returns:
-        An `<svg role="img">` element whose width follows the figure's own, in inches, and may shrink.
+        An `<svg role="img">` element as wide as the figure, in inches, that can shrink.
     """
     text = _DROPPED.sub("", svg.decode())
     text = text.replace("xlink:href", "href")
@@ -40,6 +41,7 @@ def inline_svg(svg: bytes, *, prefix: str, alt: str) -> str:
         text = text.replace(color, variable)
     width = re.search(r'<svg[^>]*?\bwidth="([\d.]+)pt"', text)
     style = f"width:{_ZOOM * float(width[1]) / 72:.2f}in" if width else ""
-    text = re.sub(r'(<svg[^>]*?)\s(?:width|height)="[\d.]+pt"', r"\1", text)
-    text = re.sub(r'(<svg[^>]*?)\s(?:width|height)="[\d.]+pt"', r"\1", text)
-    return text.strip().replace("<svg", f'<svg role="img" aria-label="{escape(alt)}" style="{style}"', 1)
+    for _ in range(2):  # width and height, in either order
+        text = re.sub(r'(<svg[^>]*?)\s(?:width|height)="[\d.]+pt"', r"\1", text)
+    opening = f'<svg role="img" aria-label="{escape(alt)}" style="{style}"'
+    return Markup(text.strip().replace("<svg", opening, 1))

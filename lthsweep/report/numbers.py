@@ -1,4 +1,4 @@
-"""Numbers as a reader wants them: percent, points, counts, bytes, seconds; a dash for "not known"."""
+"""Numbers as text: percent, points, counts, bytes, seconds; a dash for unknown values."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MINUS = "−"
 
 
 def as_float(value: Any) -> float:
-    """`value` as a float; whatever is no number (None, pandas' NA, text) becomes NaN."""
+    """`value` as a float; NaN for anything else (None, pandas' NA, text)."""
     try:
         return float(value)
     except (TypeError, ValueError):
@@ -32,7 +32,7 @@ def as_float(value: Any) -> float:
 
 
 def flag(value: Any) -> bool | None:
-    """A cell of a boolean column, None where it is empty; h5py and CSV give back 0/1 or text for it."""
+    """A cell of a boolean column, None if empty; h5py and CSV store 0/1 or text."""
     if isinstance(value, str):
         return {"true": True, "1": True, "false": False, "0": False}.get(value.strip().lower())
     number = as_float(value)
@@ -57,7 +57,7 @@ def points(fraction: Any, digits: int = 2) -> str:
 
 
 def interval(low: Any, high: Any, digits: int = 2) -> str:
-    """Both ends of an interval of differences in percentage points, "" if either is not known."""
+    """An interval of differences in percentage points, "" if either end is unknown."""
     if not (math.isfinite(as_float(low)) and math.isfinite(as_float(high))):
         return ""
     return f"[{points(low, digits)}, {points(high, digits)}]"
@@ -72,7 +72,7 @@ def times(ratio: Any) -> str:
 
 
 def count(number: Any) -> str:
-    """A large count with three digits and a decimal prefix: 2236682 → "2.24 M"."""
+    """A count with three digits and a decimal prefix: 2236682 → "2.24 M"."""
     return _scaled(as_float(number), 1000.0, ("", " k", " M", " G", " T"))
 
 

@@ -1,5 +1,5 @@
 "use strict";
-// Sorting and filtering of the table, and the theme button. Without scripts the page shows everything.
+// Sorting and filtering of the table, and the theme button. Without scripts, the page shows all rows.
 (() => {
   const table = document.getElementById("tickets");
   const theme = document.getElementById("theme");
@@ -22,7 +22,7 @@
   const text = new Map(rows.map((row) => [row, row.textContent.toLowerCase()]));
   const heads = [...table.tHead.rows[0].cells];
 
-  // A cell sorts by data-sort where it has one; what is not known comes last, whichever way.
+  // A cell sorts by data-sort where it has one; unknown values come last in both directions.
   const keyOf = (row, column) => {
     const cell = row.cells[column];
     const raw = cell.dataset.sort ?? cell.textContent.trim();
@@ -61,12 +61,12 @@
     const words = form.elements.words.value.toLowerCase().split(/\s+/).filter(Boolean);
     const verdicts = new Set([...form.querySelectorAll("[name=verdict]:checked")].map((box) => box.value));
     const axes = [...form.querySelectorAll("select")].filter((axis) => axis.value !== "");
-    const odd = form.elements.odd.checked;
+    const remarksOnly = form.elements.remarks.checked;
     let count = 0;
     for (const row of rows) {
       const hit = (verdicts.size === 0 || verdicts.has(row.dataset.verdict))
         && axes.every((axis) => row.cells[Number(axis.dataset.column)].dataset.value === axis.value.slice(1))
-        && (!odd || row.dataset.odd === "1")
+        && (!remarksOnly || row.dataset.remarks === "1")
         && words.every((word) => text.get(row).includes(word));
       row.hidden = !hit;
       count += hit;

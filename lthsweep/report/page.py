@@ -1,134 +1,190 @@
-"""report.html: one file that needs nothing else; it opens from a disk, in light or dark, and on paper."""
+"""report.html: one self-contained file for light, dark, and paper, made from the template `page.html`.
+
+This module collects the values; headings, sentences, and tables are in the template, which escapes every value.
+"""
 
 from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
-from html import escape
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
+from operator import itemgetter
+from typing import Any
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from lthsweep.report import numbers
+from lthsweep.report.axes import canonical, labels, ordered
 from lthsweep.report.content import ReportInput
-from lthsweep.report.controls import controls_section
 from lthsweep.report.figures import Drawing
 from lthsweep.report.inline_svg import inline_svg
-from lthsweep.report.numbers import plural
-from lthsweep.report.page_headline import answer, best_table, lead, tiles
-from lthsweep.report.page_notices import notices
-from lthsweep.report.page_table import MAX_ROWS, filters, ticket_rows, verdict_badge
-from lthsweep.report.summary import sparsest_matching
-from lthsweep.report.verdicts import definitions, points_of
+from lthsweep.report.page_table import columns, filters, table_rows
+from lthsweep.report.summary import dead_layers, ready_rows, sparsest_matching, totals
+from lthsweep.report.verdicts import VERDICTS, definitions, points_of
 
-__all__ = ["page"]
+__all__ = ["MAX_ROWS", "page"]
 
-# The browser itself refuses whatever is not in the file, should a name ever slip through the escaping.
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
+MAX_ROWS = 5000
+"""Rows of the table on the page, as many as a browser still sorts at once; the table of the sweep has all."""
+
+_MAX_CONTROLS = 400
+_SHORT = {"rewind_epoch": "k"}
 
 
-def page(report: ReportInput, drawings: Sequence[Drawing], *, left_out: int = 0) -> str:
+@dataclass(frozen=True)
+class Problem:
+    """One entry of a notice.
+
+    Attributes:
+        where: the grid point or run, in words.
+        run, kind: key and kind of a failed run, "" for a grid point.
+        detail: cause or layers, "" if there are none to name.
+    """
+
+    where: str
+    run: str = ""
+    kind: str = ""
+    detail: str = ""
+
+
+def page(
+    report: ReportInput, figures: Sequence[tuple[Drawing, bytes]] = (), *, without_figure: int = 0
+) -> str:
     """The whole document.
 
     Args:
         report: what to show.
-        drawings: the figures, put inline in this order.
-        left_out: combinations of the further axes that have no figure; the page says so.
+        figures: each with its SVG, put inline in this order.
+        without_figure: combinations of the further axes that have no figure.
     """
+    rows = ready_rows(report.tickets).to_dict("records")
     best = sparsest_matching(report.tickets, report.steps_per_epoch)
-    figures = "\n".join(_figure(number, drawing) for number, drawing in enumerate(drawings, start=1))
-    if left_out:
-        figures += (
-            f"<p>{plural(left_out, 'more combination')} of the axes without a figure; the table has all.</p>"
+    matching = [one.row for one in best if one.row is not None]
+    winning = [row for row in matching if row["verdict"] == "winning"]
+    short = {axis: labels(row[axis] for row in rows) for axis in report.axes.names}
+    template = _environment().get_template("page.html")
+    return template.render(
+        report=report,
+        axes=report.axes,
+        short=short,
+        swept=_swept(report),
+        totals=totals(report.tickets),
+        best=best,
+        sparsest=min(matching, key=itemgetter("weights_remaining"), default=None),
+        sparsest_winning=min(winning, key=itemgetter("weights_remaining"), default=None),
+        notices=_notices(report, rows),
+        figures=[
+            (drawing, inline_svg(svg, prefix=f"f{number}", alt=drawing.alt))
+            for number, (drawing, svg) in enumerate(figures, start=1)
+        ],
+        without_figure=without_figure,
+        controls=_controls(report),
+        filters=filters(rows[:MAX_ROWS], short),
+        columns=columns(),
+        rows=table_rows(rows[:MAX_ROWS]),
+        rows_left_out=max(len(rows) - MAX_ROWS, 0),
+        definitions=definitions(report.margin, report.confidence),
+        margin=points_of(report.margin).replace("point", "percentage point"),
+        commands=_commands(report.folder or f"results/{report.name}"),
+    )
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("lthsweep.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for form in (numbers.percent, numbers.points, numbers.interval, numbers.times, numbers.plural):
+        environment.filters[form.__name__] = form
+    environment.globals["VERDICTS"] = VERDICTS
+    environment.globals["asset"] = _asset
+    return environment
+
+
+def _asset(name: str) -> Markup:
+    """The style sheet or the script of the package, to be put inline."""
+    return Markup(resources.files("lthsweep.report").joinpath(name).read_text(encoding="utf-8"))
+
+
+def _swept(report: ReportInput) -> str:
+    """The axes with their values, in words."""
+    tickets = report.axes.normalize(report.tickets)
+    parts = []
+    for axis in report.axes.names:
+        values = ordered(tickets[axis], report.steps_per_epoch)
+        short = labels(values)
+        listed = ", ".join(short[value] for value in values[:12]) + (", …" if len(values) > 12 else "")
+        parts.append(f"{'rewind epoch' if axis == 'rewind_epoch' else axis} ({listed or 'none'})")
+    return " × ".join(parts)
+
+
+def _notices(report: ReportInput, rows: Sequence[Mapping[Any, Any]]) -> dict[str, list[Problem]]:
+    """Kind of notice → its entries."""
+
+    def place(row: Mapping[Any, Any]) -> str:
+        return ", ".join(
+            f"{_SHORT.get(axis, axis)} = {row[axis]}" for axis in report.axes.names if row.get(axis)
         )
-    more = len(report.tickets) - MAX_ROWS
-    cut = f"<p>The first {MAX_ROWS:,} rows; {more:,} more are in the sweep's table.</p>" if more > 0 else ""
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
-<title>{escape(report.name)} · lthsweep</title>
-<style>
-{_asset("page.css")}</style>
-</head>
-<body>
-<header>
-<div class="top"><h1>{escape(report.name)}</h1><button id="theme" type="button" hidden>Theme</button></div>
-{lead(report)}
-<p class="answer">{answer(report, best)}</p>
-{tiles(report)}
-</header>
-<main>
-<section aria-labeledby="best"><h2 id="best">Sparsest matching ticket per rewind epoch</h2>
-{best_table(report, best)}</section>
-{notices(report)}
-<section aria-labeledby="figures"><h2 id="figures">Figures</h2>
-{figures}</section>
-{controls_section(report)}
-<section aria-labeledby="table"><h2 id="table">All grid points</h2>
-{filters(report)}
-<div class="scroll tall" tabindex="0" role="region" aria-label="table of all grid points">
-{ticket_rows(report)}
-</div>{cut}</section>
-<section aria-labeledby="words"><h2 id="words">What the verdicts mean</h2>
-{_definitions(report)}</section>
-<section aria-labeledby="again"><h2 id="again">How to repeat this</h2>
-{_reproduce(report)}</section>
-</main>
-<script>
-{_asset("page.js")}</script>
-</body>
-</html>
-"""
+
+    with_verdict = {
+        name: [Problem(place(row)) for row in rows if row["verdict"] == name]
+        for name in ("failed", "missing")
+    }
+    return {
+        "audit": [Problem(place(row)) for row in rows if numbers.flag(row.get("audit_ok")) is False],
+        "dead": [
+            Problem(place(row), detail=", ".join(layers))
+            for row in rows
+            if (layers := dead_layers(row.get("dead_layers")))
+        ],
+        "failed": _failed_runs(report, place) or with_verdict["failed"],
+        "missing": with_verdict["missing"],
+    }
 
 
-def _asset(name: str) -> str:
-    return resources.files("lthsweep.report").joinpath(name).read_text(encoding="utf-8")
+def _failed_runs(report: ReportInput, place: Callable[[Mapping[Any, Any]], str]) -> list[Problem]:
+    runs = report.runs
+    if "state" not in runs or "key" not in runs:
+        return []
+    return [
+        Problem(
+            where=f"{place(row)}, seed {row.get('seed', numbers.DASH)}",
+            run=str(row["key"]),
+            kind=str(row.get("kind", "run")),
+            detail=str(row.get("cause") or "") or "cause in its log",
+        )
+        for row in report.axes.normalize(runs[runs["state"] == "failed"]).to_dict("records")
+    ]
 
 
-def _figure(number: int, drawing: Drawing) -> str:
-    svg = inline_svg(drawing.svg, prefix=f"f{number}", alt=drawing.alt)
-    files = f"figures/{drawing.name}.svg"
+def _controls(report: ReportInput) -> dict[str, Any]:
+    """The table of differences ticket − control; no rows for a sweep without controls."""
+    frame = report.controls
+    names = [str(name) for name in frame.columns]
+    axes = names[: names.index("control")] if "control" in names else []
+    texts = {axis: labels(canonical(value) for value in frame[axis]) for axis in axes}
+    rows = frame.head(_MAX_CONTROLS).to_dict("records")
+    return {
+        "axes": axes,
+        "rows": [([texts[axis][canonical(row[axis])] for axis in axes], row) for row in rows],
+        "left_out": len(frame) - len(rows),
+    }
+
+
+def _commands(folder: str) -> str:
+    """Shell commands that make the results and this page again."""
+    quoted = shlex.quote(folder)
+    program = f"import lthsweep; print(lthsweep.load({json.dumps(folder, ensure_ascii=False)}).tickets)"
     return (
-        f"<figure><h3>{escape(drawing.title)}</h3>\n{svg}\n"
-        f"<figcaption>{escape(drawing.caption)} "
-        f"Files: <code>{escape(files)}</code> and <code>.png</code>.</figcaption></figure>"
-    )
-
-
-def _definitions(report: ReportInput) -> str:
-    margin = points_of(report.margin).replace("point", "percentage point")
-    intro = (
-        "A ticket is compared with the dense run of its own seed. From these paired differences of test "
-        f"accuracy at the last epoch comes Student's {100 * report.confidence:g} % interval; the margin is "
-        f"{margin}. No choice of the sweep was made on test data."
-    )
-    words = definitions(report.margin, report.confidence)
-    inner = "".join(f"<dt>{verdict_badge(name)}</dt><dd>{escape(text)}</dd>" for name, text in words.items())
-    return f'<p>{escape(intro)}</p><dl class="words">{inner}</dl>'
-
-
-def _reproduce(report: ReportInput) -> str:
-    where = report.where
-    folder = shlex.quote(where)
-    program = f"import lthsweep; print(lthsweep.load({json.dumps(where, ensure_ascii=False)}).tickets)"
-    commands = (
-        f"lthsweep run {folder}        # trains what is missing, nothing twice\n"
-        f"lthsweep merge {folder}      # records → table.h5\n"
-        f"lthsweep query {folder} \"verdict = 'matching'\" --sort weights_remaining\n"
-        f"lthsweep report {folder}     # this page\n"
-        f"\n"
+        f"lthsweep run {quoted}        # trains missing runs only\n"
+        f"lthsweep merge {quoted}      # records → table.h5\n"
+        f"lthsweep query {quoted} \"verdict = 'matching'\" --sort weights_remaining\n"
+        f"lthsweep report {quoted}     # this page\n\n"
         f"python -c {shlex.quote(program)}"
     )
-    cite = (
-        f"<p>Made from the records with hash <code>{escape(report.digest)}</code>.</p>"
-        if report.digest
-        else ""
-    )
-    spec = (
-        "<details><summary>The file, defaults written out</summary>"
-        f"<pre><code>{escape(report.spec_text)}</code></pre></details>"
-        if report.spec_text
-        else ""
-    )
-    return f"<pre><code>{escape(commands)}</code></pre>{cite}{spec}"

@@ -1,4 +1,4 @@
-"""How the tables of a terminal look: a line under the headings, short names of axes, and a word on rows left out."""
+"""The look of tables on a terminal: short names of axes, and a caption that counts omitted rows."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ __all__ = ["add_axes", "axis_cells", "heading_of", "plain_table"]
 
 
 def plain_table(title: str = "", *, rows: int = 0, limit: int | None = None, shown_by: str = "") -> Table:
-    """A table that has no columns yet.
+    """An empty table in the style of this package.
 
     Args:
-        title: above the table, as it is: brackets are no markup.
-        rows: how many there are.
-        limit: how many of them will be shown; if that is not all, the caption says how many were left out.
-        shown_by: the command line that shows all.
+        title: above the table; brackets in it are not markup.
+        rows: number of rows in total.
+        limit: number of rows to show; the caption counts the others.
+        shown_by: the command that shows all rows.
     """
     left_out = 0 if limit is None else max(rows - limit, 0)
     return Table(
@@ -39,17 +39,17 @@ def plain_table(title: str = "", *, rows: int = 0, limit: int | None = None, sho
 
 
 def heading_of(axis: str) -> str:
-    """The last word of a dotted axis, and "k" for the rewind epoch."""
+    """The last part of a dotted axis, "k" for the rewind epoch."""
     return "k" if axis == "rewind_epoch" else escape(axis.rpartition(".")[2])
 
 
 def add_axes(table: Table, axes: Sequence[str]) -> None:
-    """A column for each axis; long values are folded."""
+    """Add a column for each axis; long values are folded."""
     for axis in axes:
         table.add_column(heading_of(axis), justify="right", overflow="fold")
 
 
 def axis_cells(frame: pd.DataFrame, axes: Sequence[str]) -> Callable[[Mapping[Any, Any]], list[Text]]:
-    """What gives the cells of the axes' columns for a row of `frame`: as short as all of its rows allow."""
+    """A function from a row of `frame` to the cells of its axes, as short as all rows allow."""
     short = {axis: labels(canonical(value) for value in frame[axis]) for axis in axes}
     return lambda row: [Text(short[axis][canonical(row[axis])]) for axis in axes]

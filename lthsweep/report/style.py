@@ -1,20 +1,18 @@
-"""How every figure looks, and how it becomes bytes that are the same on every machine.
+"""Colors and style of all figures, and their rendering to SVG and PNG.
 
-Drawn with matplotlib's object-oriented `Figure`; pyplot's global list of figures is never touched. The font
-is DejaVu Sans because matplotlib carries it: any other would make the bytes depend on the machine.
+Figures use matplotlib's object-oriented `Figure`; pyplot's global list of figures is never touched. The font is DejaVu
+Sans because matplotlib includes it: with any other font, figures would depend on the machine.
 """
 
 from __future__ import annotations
 
 import io
-import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
@@ -37,29 +35,27 @@ __all__ = [
     "glyph",
     "line_colors",
     "new_figure",
-    "note",
     "paper_style",
     "render",
-    "say",
 ]
 
-# The page swaps these four for the reader's light or dark theme, so nothing else may have these values.
+# The page replaces these four by the colors of the light or dark theme, so no other color may have these values.
 INK = "#1a1c1f"
 MUTED = "#666c75"
 RULE = "#d3d7dc"
 PAPER = "#ffffff"
 
-DARK, LIGHT = "#0e1012", "#fcfcfd"  # text on a colored cell: the same in both themes
+DARK, LIGHT = "#0e1012", "#fcfcfd"  # text on a colored cell, in both themes
 FAILED = "#50555d"
 ALERT = "#cc3d00"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
 
-# Okabe & Ito (2008), without the yellow and sky blue that white paper swallows.
+# Okabe & Ito (2008), without yellow and sky blue, which are hard to see on white paper.
 _CATEGORIES = ("#0072b2", "#e08e00", "#009e73", "#cc79a7", "#d55e00")
 _ORDINAL = LinearSegmentedColormap.from_list(
     "ordinal", ["#2b6cc4", "#1a9aa8", "#3fae5a", "#d9a514", "#e0701a", "#c2398a"]
 )
-# Orange against blue: the pair that all common kinds of color blindness tell apart.
+# Orange and blue differ in all common kinds of color blindness.
 _DIVERGING = [
     "#7f2704",
     "#c8540f",
@@ -102,7 +98,7 @@ _STYLE: dict[str, Any] = {
     "svg.fonttype": "path",
     "svg.hashsalt": "lthsweep",
     "text.color": INK,
-    "text.parse_math": False,  # a "$" in a name is a name, not mathematics
+    "text.parse_math": False,  # a "$" in a name does not start mathematics
     "xtick.color": MUTED,
     "xtick.labelcolor": INK,
     "xtick.labelsize": 7.5,
@@ -118,7 +114,7 @@ _STYLE: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Rendered:
-    """One figure as bytes: SVG for the page and for paper, PNG at 200 dpi."""
+    """One figure as SVG and PNG bytes."""
 
     svg: bytes
     png: bytes
@@ -126,12 +122,12 @@ class Rendered:
 
 @contextmanager
 def paper_style() -> Iterator[None]:
-    """The house style over matplotlib's defaults, whatever the user's matplotlibrc says; undone at the end.
+    """Set the style of the report over matplotlib's defaults; restores the user's settings at the end.
 
-    Both drawing and rendering belong inside, for ticks and the SVG salt are looked up late.
+    Draw and render inside: ticks and the SVG salt are read late.
     """
     with matplotlib.rc_context():
-        # The backend is left alone: choosing one imports pyplot.
+        # Setting the backend would import pyplot.
         defaults = matplotlib.rcParamsDefault.items()
         kept: dict[Any, Any] = {k: v for k, v in defaults if not k.startswith("backend")}
         matplotlib.rcParams.update(kept | _STYLE)
@@ -139,14 +135,14 @@ def paper_style() -> Iterator[None]:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of so many inches (at most 14 by 14) that lays itself out."""
+    """An empty figure with constrained layout; width and height in inches, at most 14."""
     figure = Figure(figsize=(min(width, 14.0), min(height, 14.0)), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def render(figure: Figure, dpi: int = 200) -> Rendered:
-    """SVG and PNG without dates, versions or anything else that differs between two runs."""
+    """Render SVG and PNG without dates and versions, so equal figures have equal bytes."""
     svg, png = io.BytesIO(), io.BytesIO()
     nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
     figure.savefig(svg, format="svg", metadata=nothing)
@@ -155,34 +151,20 @@ def render(figure: Figure, dpi: int = 200) -> Rendered:
 
 
 def diverging() -> LinearSegmentedColormap:
-    """Orange (below) through near-white to blue (above)."""
+    """The color map from orange (low) over near-white to blue (high)."""
     return LinearSegmentedColormap.from_list("below-above", _DIVERGING)
 
 
 def line_colors(number: int) -> list[str]:
-    """Colors for `number` lines: five that anybody can tell apart, beyond that an ordered scale."""
+    """Colors for `number` lines: up to five distinct colors, for more lines an ordered scale."""
     if number <= len(_CATEGORIES):
         return list(_CATEGORIES[:number])
     return [to_hex(_ORDINAL(i / (number - 1))) for i in range(number)]
 
 
 def glyph(character: str) -> Outline:
-    """A character as a marker centred on its point, so that a legend can show it."""
+    """A character as a marker centered on its point, for use in a legend."""
     outline = TextPath((0.0, 0.0), character, size=10, prop=FontProperties(family="DejaVu Sans"))
     box = outline.get_extents()
     middle = ((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2)
     return Outline(outline.vertices - middle, outline.codes)
-
-
-def say(figure: Figure, text: str) -> None:
-    """A figure that has nothing to draw says why, in the place of axes."""
-    axes: Axes = figure.add_subplot()
-    axes.set_axis_off()
-    axes.text(0.5, 0.5, text, ha="center", va="center", color=MUTED, fontsize=9, transform=axes.transAxes)
-
-
-def note(figure: Figure, text: str) -> None:
-    """The line under a figure: what its bands are, how many seeds."""
-    characters = int(figure.get_figwidth() * 17.5)  # of 7-point DejaVu Sans in so many inches
-    wrapped = textwrap.fill(text, characters)
-    figure.supxlabel(wrapped, fontsize=7, color=MUTED, x=0.01, ha="left", linespacing=1.3)

@@ -1,10 +1,12 @@
-"""What a sweep says in a few lines: how far it is, and the sparsest matching ticket per rewind epoch."""
+"""The summary of a table of tickets: counts, and the sparsest matching ticket per rewind epoch."""
 
 from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -12,7 +14,16 @@ from lthsweep.report.axes import Axes, canonical, labels, ordered
 from lthsweep.report.numbers import flag
 from lthsweep.report.verdicts import MATCHING, VERDICTS
 
-__all__ = ["Best", "Totals", "dead_layers", "remaining", "sparsest_matching", "totals", "verdict_of"]
+__all__ = [
+    "SparsestTicket",
+    "Totals",
+    "dead_layers",
+    "ready_rows",
+    "remaining",
+    "sparsest_matching",
+    "totals",
+    "verdict_of",
+]
 
 
 @dataclass(frozen=True)
@@ -20,12 +31,12 @@ class Totals:
     """Counts over a table of tickets.
 
     Attributes:
-        points: grid points, i.e. rows.
+        points: grid points, that is rows.
         cells: grid points times seeds.
-        finished: cells with a result; diverged ones are among them, for divergence is a result.
+        finished: cells with a result, diverged ones included: divergence is a result.
         missing, failed, diverged: cells.
-        verdicts: verdict → rows, in the order of `VERDICTS`; verdicts that do not occur have 0.
-        dead, audit: rows in which a layer died, rows whose audit found a problem.
+        verdicts: verdict → number of rows, for all verdicts in their order.
+        dead, audit: rows with dead layers, rows that failed the audit.
     """
 
     points: int
@@ -40,19 +51,19 @@ class Totals:
 
 
 @dataclass(frozen=True)
-class Best:
+class SparsestTicket:
     """The sparsest matching ticket of one rewind epoch and one combination of the further axes.
 
     Attributes:
         combination: values of the further axes.
         rewind: label of the rewind epoch.
-        row: the ticket's row of the table, None if no ticket matches.
-        undecided: how many rows might still match with more seeds.
+        row: the ticket's row as in `ready_rows`, None if no ticket matches.
+        undecided: rows that can still match with more seeds.
     """
 
     combination: tuple[str, ...]
     rewind: str
-    row: pd.Series | None
+    row: Mapping[Any, Any] | None
     undecided: int
 
 
@@ -76,16 +87,16 @@ def totals(tickets: pd.DataFrame) -> Totals:
     )
 
 
-def sparsest_matching(tickets: pd.DataFrame, steps_per_epoch: float = math.nan) -> list[Best]:
-    """Per combination of further axes and rewind epoch: the matching ticket with fewest weights remaining.
+def sparsest_matching(tickets: pd.DataFrame, steps_per_epoch: float = math.nan) -> list[SparsestTicket]:
+    """The matching ticket with the fewest weights per combination of further axes and rewind epoch.
 
-    The dense network (all weights remaining) is no ticket. Of equally sparse ones the more accurate is named.
+    The dense network (all weights remaining) does not count as a ticket. Of two equally sparse tickets, the more
+    accurate one is chosen.
     """
     axes = Axes.of(tickets)
-    rows = axes.normalize(tickets)
+    rows = ready_rows(tickets)
     rewinds = ordered(rows["rewind_epoch"], steps_per_epoch)
     label = labels(rewinds)
-    rows = rows.assign(_remaining=remaining(rows), _verdict=[verdict_of(v) for v in rows["verdict"]])
     best = []
     for values, rewind in itertools.product(axes.combinations(rows), rewinds):
         here = rows[rows["rewind_epoch"] == rewind]
@@ -93,36 +104,43 @@ def sparsest_matching(tickets: pd.DataFrame, steps_per_epoch: float = math.nan) 
             here = here[here[name] == value]
         if here.empty:
             continue
-        matching = here[here["_verdict"].isin(MATCHING) & ~(here["_remaining"] >= 1)]
+        matching = here[here["verdict"].isin(MATCHING) & ~(here["weights_remaining"] >= 1)]
         ranked = matching.sort_values(
-            ["_remaining", "ticket_accuracy"], ascending=[True, False], kind="stable"
+            ["weights_remaining", "ticket_accuracy"], ascending=[True, False], kind="stable"
         )
         best.append(
-            Best(
+            SparsestTicket(
                 combination=values,
                 rewind=label[rewind],
-                row=ranked.iloc[0] if len(ranked) else None,
-                undecided=int((here["_verdict"] == "undecided").sum()),
+                row=ranked.iloc[0].to_dict() if len(ranked) else None,
+                undecided=int((here["verdict"] == "undecided").sum()),
             )
         )
     return best
 
 
+def ready_rows(tickets: pd.DataFrame) -> pd.DataFrame:
+    """The tickets with canonical axes, known verdicts, and weights remaining where only the sparsity is known."""
+    verdicts = [verdict_of(value) for value in tickets.get("verdict", [""] * len(tickets))]
+    rows = tickets.assign(weights_remaining=remaining(tickets), verdict=verdicts)
+    return Axes.of(tickets).normalize(rows)
+
+
 def remaining(tickets: pd.DataFrame) -> pd.Series:
-    """Fraction of weights remaining per row, float; from the sparsity asked where no run has told it."""
+    """Fraction of weights remaining per row, from the requested sparsity if no run has finished."""
     empty = pd.Series(math.nan, index=tickets.index)
-    told = pd.to_numeric(tickets.get("weights_remaining", empty), errors="coerce")
-    asked = pd.to_numeric(tickets.get("sparsity", empty), errors="coerce")
-    return told.fillna(1.0 - asked).astype(float)
+    measured = pd.to_numeric(tickets.get("weights_remaining", empty), errors="coerce")
+    requested = pd.to_numeric(tickets.get("sparsity", empty), errors="coerce")
+    return measured.fillna(1.0 - requested).astype(float)
 
 
 def dead_layers(value: object) -> list[str]:
-    """The names in a `dead_layers` column, which is text joined by commas; empty for "" and NaN."""
+    """The names in a cell of `dead_layers`, text joined by commas; empty for "" and NaN."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else []
 
 
 def verdict_of(value: object) -> str:
-    """A verdict as one of the known words; an empty one reads "missing"."""
+    """A verdict as one of the known words; "missing" for any other text and for NaN."""
     text = canonical(value)
     return text if text in VERDICTS else "missing"
 

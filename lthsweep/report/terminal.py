@@ -1,4 +1,4 @@
-"""The winning-ticket table on a terminal: 100 columns, words before colors, nothing left out silently."""
+"""The winning-ticket table, the table of controls, and the headline for a terminal of 100 columns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.text import Text
 from lthsweep.report.axes import Axes, labels
 from lthsweep.report.numbers import DASH, as_float, flag, interval, percent, plural, points, times
 from lthsweep.report.plain_table import add_axes, axis_cells, heading_of, plain_table
-from lthsweep.report.summary import dead_layers, remaining, sparsest_matching, totals, verdict_of
+from lthsweep.report.summary import dead_layers, ready_rows, sparsest_matching, totals
 from lthsweep.report.verdicts import VERDICTS, points_of
 
 __all__ = ["control_table", "headline", "remarks", "ticket_table"]
@@ -29,11 +29,11 @@ def headline(
     confidence: float,
     steps_per_epoch: float = math.nan,
 ) -> list[str]:
-    """Plain lines to print above the table: progress, verdicts, sparsest matching ticket per rewind epoch.
+    """Lines above the table: progress, verdicts, sparsest matching ticket per rewind epoch.
 
     Args:
         tickets: one row per grid point.
-        name: of the sweep, leads the first line.
+        name: of the sweep, starts the first line.
         margin: of the verdict, fraction.
         confidence: of the verdict's interval, fraction.
         steps_per_epoch: see `lthsweep.report.axes.ordered`.
@@ -51,7 +51,7 @@ def headline(
         f"{', '.join(found) or 'none'}"
     )
     if counted.dead:
-        lines.append(f"{plural(counted.dead, 'grid point')} with dead layers: layers that lost every weight")
+        lines.append(f"{plural(counted.dead, 'grid point')} with dead layers, which lost every weight")
     if counted.audit:
         lines.append(
             f"AUDIT: {plural(counted.audit, 'grid point')} failed the ticket audit; do not trust them"
@@ -63,7 +63,7 @@ def headline(
         where = ", ".join(f"{a} = {v}" for a, v in zip(axes.further, best.combination, strict=True))
         start = f"  k = {best.rewind}{', ' + where if where else ''}: "
         if best.row is None:
-            open_ones = f" ({best.undecided} undecided: more seeds may decide)" if best.undecided else ""
+            open_ones = f" ({best.undecided} undecided: more seeds can decide)" if best.undecided else ""
             lines.append(f"{start}none{open_ones}")
         else:
             lines.append(start + _describe(best.row, axes.cut))
@@ -71,7 +71,7 @@ def headline(
 
 
 def ticket_table(tickets: pd.DataFrame, *, title: str = "", limit: int | None = None) -> Table:
-    """The table itself; accuracies in percent, differences in percentage points.
+    """The winning-ticket table: accuracies in percent, differences in percentage points.
 
     Args:
         tickets: one row per grid point, shown in this order.
@@ -80,7 +80,7 @@ def ticket_table(tickets: pd.DataFrame, *, title: str = "", limit: int | None = 
     """
     axes = Axes.of(tickets)
     table = plain_table(title, rows=len(tickets), limit=limit, shown_by="lthsweep query")
-    columns = [column for column in _COLUMNS if column.wanted is None or column.wanted(axes)]
+    columns = [column for column in _COLUMNS if column.shown(axes)]
     for heading in (axes.cut, "k"):
         table.add_column(heading, justify="right", no_wrap=True)
     for heading in axes.further:
@@ -90,24 +90,22 @@ def ticket_table(tickets: pd.DataFrame, *, title: str = "", limit: int | None = 
         table.add_column(escape(column.heading), justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     table.add_column("remarks", min_width=0 if axes.further else 13)
-    shown = axes.normalize(tickets).iloc[:limit]
-    shown = shown.assign(_remaining=remaining(shown))
+    shown = ready_rows(tickets).iloc[:limit]
     short = {axis: labels(shown[axis]) for axis in axes.names}
     for row in shown.to_dict("records"):
-        verdict = verdict_of(row.get("verdict"))
         table.add_row(
             short[axes.cut][row[axes.cut]],
             short["rewind_epoch"][row["rewind_epoch"]],
             *(Text(str(row[axis])) for axis in axes.further),
             *(column.text(row) for column in columns),
-            Text(verdict, style=VERDICTS[verdict].terminal),
+            Text(row["verdict"], style=VERDICTS[row["verdict"]].terminal),
             Text("; ".join(remarks(row)), style="yellow"),
         )
     return table
 
 
 def control_table(controls: pd.DataFrame, *, limit: int | None = None) -> Table:
-    """Tickets against their controls: accuracies in percent, ticket − control in percentage points.
+    """The table of controls: accuracies in percent, ticket − control in percentage points.
 
     Args:
         controls: one row per control of a grid point, shown in this order.
@@ -141,34 +139,34 @@ def control_table(controls: pd.DataFrame, *, limit: int | None = None) -> Table:
 
 
 def remarks(row: Mapping[Any, Any]) -> list[str]:
-    """What a reader must know about a grid point beside its verdict, most serious first."""
-    said = []
+    """Problems of a grid point in addition to its verdict, the most serious first."""
+    found = []
     if flag(row.get("audit_ok")) is False:
-        said.append("audit failed")
+        found.append("audit failed")
     if dead := dead_layers(row.get("dead_layers")):
-        said.append(plural(len(dead), "dead layer"))
+        found.append(plural(len(dead), "dead layer"))
     for column, word in (("n_failed", "failed"), ("n_missing", "missing"), ("n_diverged", "diverged")):
         number = as_float(row.get(column))
         if number > 0:
-            said.append(f"{number:.0f} {word}")
-    return said
+            found.append(f"{number:.0f} {word}")
+    return found
 
 
-def _describe(row: pd.Series, cut: str) -> str:
+def _describe(row: Mapping[Any, Any], cut: str) -> str:
     gone = f"{cut} {labels([row[cut]])[row[cut]]}"
     return (
-        f"{gone}, {percent(row['_remaining'], 1)} % of weights left ({times(row.get('compression'))}), "
-        f"{_with_sd(row)} %, {_difference(row)} {verdict_of(row.get('verdict'))}"
+        f"{gone}, {percent(row['weights_remaining'], 1)} % of weights left ({times(row.get('compression'))}), "
+        f"{_with_sd(row)} %, {_difference(row)} {row['verdict']}"
     )
 
 
-def _with_sd(row: Mapping[Any, Any] | pd.Series) -> str:
+def _with_sd(row: Mapping[Any, Any]) -> str:
     accuracy, sd = percent(row.get("ticket_accuracy")), percent(row.get("ticket_sd"))
     return accuracy if sd == DASH else f"{accuracy} ±{sd}"
 
 
-def _difference(row: Mapping[Any, Any] | pd.Series) -> str:
-    """The difference and its interval; wide ones need no hundredths, which would widen the column."""
+def _difference(row: Mapping[Any, Any]) -> str:
+    """The difference and its interval; wide intervals without hundredths, to keep the column narrow."""
     difference = row.get("difference")
     widest = max(abs(as_float(row.get(name))) for name in ("difference", "ci_low", "ci_high"))
     digits = 1 if widest >= 0.0995 else 2
@@ -182,19 +180,21 @@ def _seeds(row: Mapping[Any, Any]) -> str:
 
 
 @dataclass(frozen=True)
-class _Column:
-    """A column of numbers; `wanted` says for which axes there is room and need for it."""
+class TerminalColumn:
+    """A column of numbers; `shown` is true for the axes that leave room for it."""
 
     heading: str
     text: Callable[[Mapping[Any, Any]], str]
-    wanted: Callable[[Axes], bool] | None = None
+    shown: Callable[[Axes], bool] = lambda axes: True
 
 
 _COLUMNS = (
-    _Column("n", _seeds),
-    _Column("left %", lambda row: percent(row["_remaining"], 1), lambda axes: axes.cut == "threshold"),
-    _Column("dense", lambda row: percent(row.get("dense_accuracy"))),
-    _Column("ticket ± sd", _with_sd),
-    _Column("difference [CI]", _difference),
-    _Column("pruned", lambda row: percent(row.get("pruned_accuracy")), lambda axes: not axes.further),
+    TerminalColumn("n", _seeds),
+    TerminalColumn(
+        "left %", lambda row: percent(row["weights_remaining"], 1), lambda axes: axes.cut == "threshold"
+    ),
+    TerminalColumn("dense", lambda row: percent(row.get("dense_accuracy"))),
+    TerminalColumn("ticket ± sd", _with_sd),
+    TerminalColumn("difference [CI]", _difference),
+    TerminalColumn("pruned", lambda row: percent(row.get("pruned_accuracy")), lambda axes: not axes.further),
 )

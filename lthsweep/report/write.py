@@ -1,40 +1,26 @@
-"""Write a report: the figures as SVG and PNG, then the page that holds them."""
+"""Write a report: the figures as SVG and PNG, then the page."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
 
 from lthsweep.errors import StoreError
 from lthsweep.report.content import ReportInput
-from lthsweep.report.figures import draw_figures
+from lthsweep.report.figures import drawings, rendered
 from lthsweep.report.page import page
 from lthsweep.store.commit import replace
+from lthsweep.store.layout import SweepDir
 
-__all__ = ["ReportPaths", "write_report"]
-
-
-class ReportPaths(Protocol):
-    """The two places of a sweep directory that a report goes to."""
-
-    @property
-    def report(self) -> Path:
-        """The page."""
-        ...
-
-    @property
-    def figures(self) -> Path:
-        """Folder of the figures."""
-        ...
+__all__ = ["write_report"]
 
 
-def write_report(sweep: ReportPaths, report: ReportInput, *, max_parts: int = 12) -> list[Path]:
-    """Draw everything, then write it; old files of the same names are replaced, others are left alone.
+def write_report(sweep: SweepDir, report: ReportInput, *, max_combinations: int = 12) -> list[Path]:
+    """Draw all figures and write the report; replaces older files of the same names.
 
     Args:
-        sweep: where to write; `lthsweep.store.layout.SweepDir` is such a thing.
+        sweep: the directory to write to.
         report: what to show.
-        max_parts: combinations of the further axes that get figures; the page says how many did not.
+        max_combinations: combinations of the further axes that get figures; the page counts the others.
 
     Returns:
         The files written, the page first.
@@ -42,21 +28,27 @@ def write_report(sweep: ReportPaths, report: ReportInput, *, max_parts: int = 12
     Raises:
         StoreError: if a file cannot be written.
     """
-    drawings = draw_figures(report, max_parts=max_parts)
-    left_out = max(len(report.groups()) - max_parts, 0)
-    text = page(report, drawings, left_out=left_out)
+    figures = drawings(report, max_combinations=max_combinations)
+    images = rendered(figures)
+    text = page(
+        report,
+        [(drawing, image.svg) for drawing, image in zip(figures, images, strict=True)],
+        without_figure=max(len(report.groups()) - max_combinations, 0),
+    )
     try:
         sweep.figures.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(
-            f"cannot make the folder {sweep.figures}: {error.strerror or error}; "
+            f"cannot create the directory {sweep.figures}: {error.strerror or error}; "
             "free space or fix its permissions"
         ) from error
-    files = {sweep.figures / f"{drawing.name}.svg": drawing.svg for drawing in drawings}
-    files |= {sweep.figures / f"{drawing.name}.png": drawing.png for drawing in drawings}
-    # The page last: where it is new, the figures that it names are there.
+    files = {}
+    for drawing, image in zip(figures, images, strict=True):
+        files[sweep.figures / f"{drawing.name}.svg"] = image.svg
+        files[sweep.figures / f"{drawing.name}.png"] = image.png
+    # The page last, so that the figures it names exist before it does.
     files[sweep.report] = text.encode()
     for path, data in files.items():
-        # A report can be made again from the table at any time, so it is not worth an fsync per file.
+        # A report can be made again from the table, so it does not need an fsync per file.
         replace(path, data, durable=False)
     return [sweep.report, *(path for path in files if path != sweep.report)]

@@ -11,7 +11,13 @@ from pydantic_core import PydanticCustomError
 from lthsweep.spec.base import Allowed, Number, Table, Text, Whole
 from lthsweep.spec.duration import DURATION_TEXT, in_seconds
 
-__all__ = ["PruneSpec"]
+__all__ = ["ControlName", "PruneSpec", "Rewind", "Scope"]
+
+Scope = Literal["global", "layer"]
+Rewind = Literal["weights", "weights+optimizer", "lr", "none"]
+ControlName = Literal[
+    "ticket", "reinit", "reinit-masked", "random", "random-global", "fine-tune", "lr-rewind"
+]
 
 
 def _time(written: str) -> str:
@@ -28,7 +34,7 @@ class PruneSpec(Table):
         description="magnitude drops the smallest weights of the trained network; random any; snip and synflow "
         "choose at initialization, before any training; filter takes whole filters out, so that the network shrinks.",
     )
-    scope: Literal["global", "layer"] = Field(
+    scope: Scope = Field(
         "global",
         description="global ranks all weights (or filters) together; layer prunes every layer to the same sparsity "
         "(or by the same share of its filters).",
@@ -61,14 +67,12 @@ class PruneSpec(Table):
         description="0: under schedule iterative, the sorted sparsity axis is the chain. n: every sparsity is reached "
         "by a chain of its own of n levels, each removing the same share of what is left; 1 is one-shot.",
     )
-    rewind: Literal["weights", "weights+optimizer", "lr", "none"] = Field(
+    rewind: Rewind = Field(
         "weights",
         description="What returns to the rewind epoch: the weights, the optimizer's state with them, only "
         "the learning-rate schedule, or nothing (fine-tuning).",
     )
-    control: Literal[
-        "ticket", "reinit", "reinit-masked", "random", "random-global", "fine-tune", "lr-rewind"
-    ] = Field(
+    control: ControlName = Field(
         "ticket",
         description="ticket, or what it is compared with: its mask on fresh weights (reinit), on fresh "
         "weights scaled to the fan-in that it leaves (reinit-masked), its mask shuffled within or across layers "

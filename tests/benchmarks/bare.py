@@ -21,7 +21,7 @@ from torch.nn import functional
 from lthsweep.data.pack import open_packed
 from lthsweep.launch.checkpoint import CheckpointHook
 from lthsweep.lottery.material import Material
-from lthsweep.plan.grid import expand
+from lthsweep.plan.expand import expand
 from lthsweep.plan.run import Plan
 from lthsweep.pruning.context import ScoringContext
 from lthsweep.pruning.make import make_masks

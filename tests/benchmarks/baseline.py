@@ -24,7 +24,7 @@ from lthsweep.data.batches import evaluation_batches
 from lthsweep.data.pack import open_packed
 from lthsweep.lottery.material import EVALUATION_BATCH, Material
 from lthsweep.models.build import build_model
-from lthsweep.plan.grid import expand
+from lthsweep.plan.expand import expand
 from lthsweep.plan.run import Cell, Plan, Run
 from lthsweep.pruning.context import ScoringContext
 from lthsweep.pruning.make import make_masks

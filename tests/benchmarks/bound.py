@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lthsweep.launch.local import run_local, slots_of
-from lthsweep.plan.grid import expand
+from lthsweep.plan.expand import expand
 from lthsweep.plan.run import Plan
 from lthsweep.spec import spec_of
 from lthsweep.store.layout import SweepDir

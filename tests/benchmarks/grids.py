@@ -13,8 +13,8 @@ import tomli_w
 
 from lthsweep.launch.process_env import ALLOCATOR_VARIABLES
 from lthsweep.launch.slots import usable_cores
-from lthsweep.plan.cost import cost_of
-from lthsweep.plan.grid import expand
+from lthsweep.plan.estimate import cost_of
+from lthsweep.plan.expand import expand
 from lthsweep.plan.run import Plan
 from lthsweep.spec import spec_of
 from lthsweep.store.layout import SweepDir

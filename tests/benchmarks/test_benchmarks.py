@@ -15,8 +15,8 @@ import torch
 from lthsweep.data.pack import open_packed, prepare
 from lthsweep.errors import LaunchError, UnknownNameError
 from lthsweep.lottery.material import Material
-from lthsweep.plan.cost import cost_of
-from lthsweep.plan.grid import expand
+from lthsweep.plan.estimate import cost_of
+from lthsweep.plan.expand import expand
 from lthsweep.spec import load_spec, spec_of
 from tests.benchmarks import __main__ as command
 from tests.benchmarks import baseline

@@ -19,7 +19,7 @@ import torch
 from lthsweep.launch.execute import execute
 from lthsweep.launch.process_env import bind_cores
 from lthsweep.launch.task import Task
-from lthsweep.plan.grid import expand
+from lthsweep.plan.expand import expand
 from lthsweep.plan.run import Plan
 from lthsweep.spec import spec_of
 from lthsweep.store.layout import SweepDir

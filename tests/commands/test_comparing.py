@@ -111,7 +111,7 @@ def test_another_metric_has_its_own_direction_and_no_margin(sweep, cache):
         (["--axis", "model.init", "--metric", "accuracy"], "no metric 'accuracy'"),
         (["--axis", "model.init", "--family", "tabel"], "did you mean 'table'?"),
         (["--axis", "model.init", "--confidence", "95"], "write 0.95 for 95 %"),
-        (["--axis", "model.init", "--json", "--csv"], "exclude each other"),
+        (["--axis", "model.init", "--json", "--csv"], "cannot be combined"),
     ],
 )
 def test_what_cannot_be_answered_is_one_clear_message(sweep, cache, arguments, said):

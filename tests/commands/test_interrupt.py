@@ -1,4 +1,4 @@
-"""Signals to a running sweep: all of them ask, and only another Ctrl-C kills."""
+"""Signals ask a running sweep to stop; only a further Ctrl-C kills."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lthsweep.commands.interrupt import Interrupt
 
 
 class CountedPool:
-    """Counts how often its workers were killed."""
+    """Counts kills."""
 
     killed = 0
 
@@ -21,7 +21,7 @@ class CountedPool:
 
 
 def after(*numbers):
-    """(asked to stop, times killed) after these signals."""
+    """(whether a stop was requested, kills) after these signals."""
     pool, interrupt = CountedPool(), Interrupt(Console(quiet=True))
     interrupt.watch(pool)
     with interrupt.handled():
@@ -31,20 +31,22 @@ def after(*numbers):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR2])
-def test_the_first_signal_asks(number):
+def test_the_first_signal_requests_a_stop(number):
+    """Runs write their checkpoints."""
     assert after(number) == (True, 0)
 
 
 def test_another_ctrl_c_kills():
-    """Also where a batch system asked before."""
+    """Also after a signal of the batch system."""
     assert after(signal.SIGINT, signal.SIGINT) == (True, 1)
     assert after(signal.SIGTERM, signal.SIGINT) == (True, 1)
 
 
-def test_a_job_that_is_told_twice_to_end_is_told_the_same():
-    """SLURM sends SIGTERM to every process of a preempted job, and the batch script hands its own on."""
+def test_repeated_sigterm_does_not_kill():
+    """SLURM sends SIGTERM to every process of a preempted job, and the batch script forwards its own."""
     assert after(signal.SIGTERM, signal.SIGTERM, signal.SIGUSR2) == (True, 0)
 
 
-def test_without_signals_nothing_is_asked():
+def test_no_signal_requests_no_stop():
+    """The initial state."""
     assert after() == (False, 0)

@@ -1,4 +1,4 @@
-"""What a command is pointed at, and what is refused before anything is started."""
+"""The sweep that a command works on, and what it refuses before a run starts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ rewind_epoch = [{rewind}]
 
 @pytest.fixture
 def opened(tmp_path):
-    """Twenty texts, of which 16 are for training; and the sweep of a file about them."""
+    """A function that opens a sweep on twenty texts, 16 of them for training."""
     texts = tmp_path / "texts.csv"
     texts.write_text("label,text\n" + "a,one two\nb,three four\n" * 10)
 
@@ -41,7 +41,7 @@ def opened(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ({"validation": 16}, "data.validation = 16 holds out all 16 training samples of text_csv"),
         (
@@ -52,23 +52,24 @@ def opened(tmp_path):
         ({"rewind": '"8it"'}, "8it is step 8 of the 8 in 2 epochs of 4: nothing is left to train"),
     ],
 )
-def test_more_than_there_is_of_own_data_is_refused_before_a_run_starts(opened, tmp_path, wrong, said):
-    """The header of the pack says how much there is; nothing else is read."""
-    with pytest.raises(SpecError, match=re.escape(said)):
+def test_too_little_own_data_is_refused(opened, tmp_path, wrong, message):
+    """The header of the pack holds the number of samples, so the check is cheap."""
+    with pytest.raises(SpecError, match=re.escape(message)):
         require_samples(opened(**wrong), tmp_path / "cache")
 
 
-def test_as_much_as_there_is_may_be_used(opened, tmp_path):
+def test_all_own_data_can_be_used(opened, tmp_path):
+    """The limit itself is allowed."""
     require_samples(opened(validation=6, part=10), tmp_path / "cache")
 
 
-def test_what_is_not_packed_here_is_left_to_the_run(opened, tmp_path):
-    """Whoever plans may sit at another machine than the data."""
+def test_unpacked_data_is_checked_by_the_run(opened, tmp_path):
+    """A user can plan on a machine without the data."""
     require_samples(opened(validation=1000), tmp_path / "elsewhere")
 
 
-def test_data_that_are_not_here_are_named_with_what_helps(opened, tmp_path, monkeypatch):
-    """Packed or not: files that are here need nothing; others are said before a night is planned on them."""
+def test_missing_data_is_named_with_its_remedy(opened, tmp_path, monkeypatch):
+    """`plan` warns before a night is planned on data that is not on this machine."""
     monkeypatch.setenv("LTHSWEEP_DATA", str(tmp_path / "data"))
     source = opened()
     assert missing_data(source, tmp_path / "cache") == missing_data(source, tmp_path / "elsewhere") == ()
@@ -76,8 +77,8 @@ def test_data_that_are_not_here_are_named_with_what_helps(opened, tmp_path, monk
     (tmp_path / "texts.csv").unlink()
 
     assert missing_data(source, tmp_path / "cache") == ()
-    (said,) = missing_data(source, tmp_path / "elsewhere")
-    assert said == f"data: {tmp_path}/texts.csv does not exist; give the path of your own: --set data.path=…"
+    (line,) = missing_data(source, tmp_path / "elsewhere")
+    assert line == f"data: {tmp_path}/texts.csv does not exist; give the path of your own: --set data.path=…"
     both = open_source("mnist-lenet", overrides=['grid."data.name"=["mnist", "digits"]'])
     assert missing_data(both, tmp_path / "cache") == (
         "data: mnist is not on this machine; `lthsweep data prepare mnist` gets it",

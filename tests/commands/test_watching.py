@@ -14,7 +14,7 @@ import pytest
 from lthsweep.launch.slurm.cluster.queue import Element
 from lthsweep.launch.slurm.halt import halt
 from lthsweep.launch.slurm.journal import Submission, note_id, open_journal, publish_intent
-from lthsweep.plan.grid import expand
+from lthsweep.plan.expand import expand
 from lthsweep.spec import dump_spec, load_spec
 from lthsweep.store import claims, failures, plainjson, progress
 from lthsweep.store.layout import SweepDir
@@ -240,8 +240,7 @@ def test_a_table_that_was_copied_without_its_records_is_said_to_be_one(finished,
     said = ask(verb, copied)
 
     assert (
-        f"{copied} holds a table and no records: `lthsweep query {copied}` reads what was done there"
-        in said.stdout
+        f"{copied} holds a table but no records: `lthsweep query {copied}` reads its results" in said.stdout
     )
     assert "holds a table" not in ask(verb, finished.path).stdout
 

@@ -19,7 +19,7 @@ import typer
 from markdown.extensions.toc import slugify
 
 from lthsweep.cli import app
-from lthsweep.plan.grid import expand
+from lthsweep.plan.expand import expand
 from lthsweep.reduce.frames import TABLES, Frames
 from lthsweep.reduce.merge import reduce_records
 from lthsweep.reduce.query import query, sql

@@ -11,7 +11,7 @@ RECIPE = Recipe(model={}, data={}, train={"epochs": 1})
 def make_task(key: str, *companions: str, sleep_seconds: float = 0.0) -> Task:
     """A task that sleeps, with companions that sleep too."""
     return Task(
-        Run(key, "dense", {}, RECIPE, seed=0, trunk=key),
+        Run(key, {}, RECIPE, seed=0, trunk=key),
         operation=Operation.SLEEP,
         sleep_seconds=sleep_seconds,
         companions=tuple(make_task(name, sleep_seconds=sleep_seconds) for name in companions),

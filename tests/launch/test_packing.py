@@ -12,8 +12,8 @@ from lthsweep.launch.scheduler import Node
 from lthsweep.launch.slurm.packing.batches import WIDTH
 from lthsweep.launch.slurm.packing.pack import fit, pack
 from lthsweep.launch.slurm.packing.walltime import Lengths, Shift, expected_seconds, walltime_minutes
-from lthsweep.plan.cost import steps_per_epoch
-from lthsweep.plan.grid import expand
+from lthsweep.plan.expand import expand
+from lthsweep.plan.steps import recipe_steps
 from lthsweep.spec import load_spec
 
 MINUTE = 60.0
@@ -28,7 +28,7 @@ def runs_of(preset, seconds_per_epoch):
     """All runs of a preset, as a cluster that has done nothing yet sees them."""
     plan = expand(load_spec(preset))
     return [
-        Node(key, run.parent, run.epochs(steps_per_epoch(run.recipe)) * seconds_per_epoch)
+        Node(key, run.parent, run.epochs(recipe_steps(run.recipe)) * seconds_per_epoch)
         for key, run in plan.runs.items()
     ]
 

@@ -26,8 +26,8 @@ from lthsweep.launch.slurm.journal import Submission, note_id, open_journal, pub
 from lthsweep.launch.slurm.preview import preview
 from lthsweep.launch.slurm.sites.site import Site, site_of
 from lthsweep.launch.work import work_left
-from lthsweep.plan.cost import recipe_id
-from lthsweep.plan.grid import expand
+from lthsweep.plan.estimate import recipe_id
+from lthsweep.plan.expand import expand
 from lthsweep.spec import dump_spec, load_spec
 from lthsweep.store import plainjson
 from lthsweep.store.failures import Failure, record_failure

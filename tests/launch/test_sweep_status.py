@@ -26,7 +26,7 @@ from lthsweep.launch.slurm.sites.site import Site
 from lthsweep.launch.slurm.standing import Standing, stand
 from lthsweep.launch.slurm.traces import End, write_end
 from lthsweep.launch.sweep_status import sweep_status
-from lthsweep.plan.cost import recipe_id
+from lthsweep.plan.estimate import recipe_id
 from lthsweep.store import plainjson
 from lthsweep.store.failures import CANCELLED, GAVE_UP, Failure
 from lthsweep.store.layout import SweepDir

@@ -17,8 +17,8 @@ from lthsweep.lottery.dense import train_dense
 from lthsweep.lottery.material import Arrays, Material
 from lthsweep.lottery.result import Checkpoint, Result
 from lthsweep.lottery.ticket import Parent, conclude_ticket, prepare_ticket
+from lthsweep.plan.prune_step import PruneStep
 from lthsweep.plan.rewind import RewindPoint
-from lthsweep.plan.run import PruneStep
 from lthsweep.randomness import torch_seed
 from lthsweep.store.metrics import TIMING_METRICS
 from tests.training.cases import state_of, train_table

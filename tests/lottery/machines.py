@@ -11,7 +11,7 @@ from lthsweep.data.pack import Packed
 from lthsweep.lottery.budget import train_budget
 from lthsweep.lottery.material import Material
 from lthsweep.lottery.result import Result
-from lthsweep.plan.budget import Budget
+from lthsweep.plan.rounds import Budget
 from lthsweep.training.loop import TrainingData
 from tests.lottery.cases import SEED, STEPS, material_of, prune_step, trunk_of
 

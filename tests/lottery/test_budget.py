@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lthsweep.errors import BudgetError, TrainingError
-from lthsweep.plan.budget import next_sparsity
+from lthsweep.plan.rounds import next_sparsity
 from lthsweep.pruning.counts import kept_count
 from lthsweep.spec.duration import in_seconds
 from tests.lottery.cases import (

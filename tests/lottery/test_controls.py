@@ -10,7 +10,7 @@ import torch
 
 from lthsweep.lottery.material import to_arrays
 from lthsweep.lottery.origin import fresh_seed
-from lthsweep.plan.controls import CONTROLS, controlled
+from lthsweep.plan.prune_step import CONTROLS, controlled
 from lthsweep.pruning.counts import kept_count
 from lthsweep.training.schedule import learning_rate_factor
 from tests.lottery.cases import (

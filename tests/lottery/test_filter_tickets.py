@@ -199,7 +199,7 @@ def test_the_score_before_retraining_is_that_of_the_network_without_the_filters(
 @pytest.mark.parametrize("control", ["reinit", "fine-tune", "lr-rewind"])
 def test_controls_have_the_filters_of_their_ticket(packed, control):
     """Fresh weights in the same small network (Liu et al. 2019), or no rewinding."""
-    from lthsweep.plan.controls import controlled
+    from lthsweep.plan.prune_step import controlled
 
     trunk = trunk_of(packed)
     ticket = undisturbed(trunk, filters())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lthsweep.plan.controls import CONTROLS, controlled
+from lthsweep.plan.prune_step import CONTROLS, controlled
 from tests.lottery.cases import (
     EPOCHS,
     STEPS,

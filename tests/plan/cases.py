@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lthsweep.plan.grid import expand
+from lthsweep.plan.expand import expand
 from lthsweep.plan.run import Plan
 from lthsweep.spec import Spec, spec_of
 

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from lthsweep.plan.cost import cost_of
-from lthsweep.plan.grid import expand
+from lthsweep.plan.estimate import cost_of
+from lthsweep.plan.expand import expand
 from lthsweep.spec import load_spec
 from lthsweep.spec.presets import preset_names, preset_text
 

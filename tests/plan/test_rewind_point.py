@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,14 +38,6 @@ def test_iterations_count_for_no_epochs_where_the_epoch_has_no_known_length():
     """A plan over a folder of images then states the upper bound."""
     assert RewindPoint.parse("500it").epochs(None) == 0
     assert RewindPoint.parse(2).epochs(None) == 2
-
-
-@given(WRITTEN)
-def test_a_point_survives_its_manifest(written):
-    """The manifest goes through JSON into tasks and records."""
-    point = RewindPoint.parse(written)
-
-    assert RewindPoint.from_manifest(json.loads(json.dumps(point.manifest()))) == point
 
 
 @given(WRITTEN)

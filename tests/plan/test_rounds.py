@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lthsweep.errors import SpecError
-from lthsweep.plan.cost import cost_of
+from lthsweep.plan.estimate import cost_of
 from lthsweep.plan.run import Plan, Run
 from lthsweep.spec.grid import round_sparsities
 from tests.plan.cases import key_at, make_plan

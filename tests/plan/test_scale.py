@@ -13,8 +13,8 @@ from tests.launch.processes import PATIENCE
 
 PROGRAM = """
 import json, sys, time
-from lthsweep.plan.cost import cost_of
-from lthsweep.plan.grid import expand
+from lthsweep.plan.estimate import cost_of
+from lthsweep.plan.expand import expand
 from lthsweep.spec import spec_of
 
 tables = {

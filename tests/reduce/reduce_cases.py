@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from lthsweep.plan.grid import expand
+from lthsweep.plan.expand import expand
 from lthsweep.reduce.facts import facts_of
 from lthsweep.spec.load import spec_of
 from lthsweep.store.record import Record, curve_table, decode, encode, layer_table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lthsweep.plan.grid import expand
+from lthsweep.plan.expand import expand
 from lthsweep.reduce import spending as module
 from lthsweep.reduce.merge import merge
 from lthsweep.reduce.spending import spending

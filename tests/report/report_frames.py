@@ -1,4 +1,4 @@
-"""Synthetic frames of a sweep, as the reducer gives them; numbers loosely after MobileNetV2 on digits."""
+"""Synthetic frames of a sweep with the columns of the reducer; numbers loosely after MobileNetV2 on digits."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def sweep(
     cut: str = "sparsity",
     name: str = "mobilenetv2-digits",
 ) -> ReportInput:
-    """A sweep of which these (sparsity, rewind epoch) grid points are missing or failed for all seeds.
+    """A sweep whose (sparsity, rewind epoch) grid points in `missing` or `failed` lack all seeds.
 
     `one_missing` grid points lack only their last seed.
     """

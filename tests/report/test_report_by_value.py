@@ -8,10 +8,9 @@ import pandas as pd
 import pytest
 from report_frames import sweep
 
-from lthsweep.report.by_value import accuracy_by_value, epochs_by_value
+from lthsweep.report.accuracy import accuracy_by_value
 from lthsweep.report.content import ReportInput
-from lthsweep.report.overlay import overlays
-from lthsweep.report.style import paper_style, render
+from lthsweep.report.curves import curves_by_value
 
 INITS = {"model.init": ["kaiming_normal", "xavier_normal", "orthogonal"]}
 _SMALL = {"sparsities": (0.5, 0.9), "rewinds": (0,), "seeds": 2, "epochs": 3, "further": INITS}
@@ -48,28 +47,33 @@ SHAPES = {
 }
 
 
-@pytest.mark.parametrize("draw", [accuracy_by_value, epochs_by_value])
+def lines_of(plot):
+    return [line for line in plot.get_lines() if len(line.get_xdata())]
+
+
+@pytest.mark.parametrize("draw", [accuracy_by_value, curves_by_value])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_figure_is_made_for(shape, draw):
-    """A report is asked for in the middle of a sweep."""
+def test_unfinished_sweeps_have_lines_or_a_reason(shape, draw):
+    """A report can be made at any time of a sweep."""
     report = SHAPES[shape]()
-    (overlay,) = overlays(report)
+    (overlay,) = report.overlays()
 
-    with paper_style():
-        rendered = render(draw(overlay, report))
+    figure = draw(overlay, report)
 
-    assert rendered.png.startswith(b"\x89PNG")
-
-
-def test_an_axis_of_one_value_has_nothing_to_lay_over_each_other():
-    assert not overlays(sweep(**{**_SMALL, "further": {"model.init": ["default"]}}))
-    assert not overlays(sweep(**{**_SMALL, "further": None}))
+    assert any(lines_of(plot) or plot.texts for plot in figure.axes)
 
 
-def test_each_axis_is_compared_at_each_combination_of_the_others():
+def test_an_axis_of_one_value_has_no_overlay():
+    """One line needs no comparison."""
+    assert not sweep(**{**_SMALL, "further": {"model.init": ["default"]}}).overlays()
+    assert not sweep(**{**_SMALL, "further": None}).overlays()
+
+
+def test_axes_are_compared_per_combination_of_others():
+    """Averaging over another axis would mix its effects in."""
     report = sweep(**{**_SMALL, "further": {**INITS, "prune.scope": ["global", "layer"]}})
 
-    found = [(one.axis, tuple(one.others.values()), list(one.parts)) for one in overlays(report)]
+    found = [(one.axis, tuple(one.others.values()), list(one.by_value)) for one in report.overlays()]
 
     inits = INITS["model.init"]
     assert found == [
@@ -79,9 +83,10 @@ def test_each_axis_is_compared_at_each_combination_of_the_others():
     ]
 
 
-def test_lines_are_means_over_the_seeds_with_the_dense_runs_at_a_hundred_percent():
+def test_lines_are_means_starting_at_the_dense_runs():
+    """All weights remaining is the dense network."""
     report = sweep(**_SMALL)
-    (overlay,) = overlays(report)
+    (overlay,) = report.overlays()
 
     figure = accuracy_by_value(overlay, report)
 
@@ -95,12 +100,12 @@ def test_lines_are_means_over_the_seeds_with_the_dense_runs_at_a_hundred_percent
     assert line.get_ydata() == pytest.approx(expected)
 
 
-def test_the_levels_of_a_chain_lie_one_behind_the_other():
-    """Three epochs dense, then three of each of two levels, as in a plot of the whole of iterative pruning."""
+def test_levels_of_a_chain_follow_one_another():
+    """Three epochs dense, then three of each of two levels, as in plots of iterative pruning."""
     report = iterative(sweep(**_SMALL))
-    (overlay,) = overlays(report)
+    (overlay,) = report.overlays()
 
-    figure = epochs_by_value(overlay, report)
+    figure = curves_by_value(overlay, report)
 
     (plot,) = figure.axes
     means = [line for line in plot.get_lines() if len(line.get_xdata()) == 9]
@@ -110,17 +115,17 @@ def test_the_levels_of_a_chain_lie_one_behind_the_other():
     assert len(ends) == len(INITS["model.init"])
 
 
-def test_sparsities_with_chains_of_their_own_have_panels_of_their_own():
-    """In rounds, all sparsities of the grid are at the same level; one behind the other they would be no chain."""
+def test_separate_chains_have_separate_panels():
+    """With rounds, all sparsities of the grid are at the same level, so they are not one chain."""
     report = sweep(**{**_SMALL, "further": {"prune.rounds": [1, 4]}})
     rounds = [
         0 if kind == "dense" else int(n)
         for kind, n in zip(report.runs["kind"], report.runs["prune.rounds"].replace("", 0), strict=True)
     ]
     report = replace(report, runs=report.runs.assign(level=rounds))
-    (overlay,) = overlays(report)
+    (overlay,) = report.overlays()
 
-    figure = epochs_by_value(overlay, report)
+    figure = curves_by_value(overlay, report)
 
     titles = [plot.get_title() for plot in figure.axes]
     assert [title for title in titles if title.startswith("sparsity")] == ["sparsity 0.5", "sparsity 0.9"]

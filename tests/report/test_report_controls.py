@@ -1,4 +1,4 @@
-"""Controls in the report: one figure and one section, and the figures of the tickets stay theirs."""
+"""Controls in the report: one shared figure and one section of the page."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 from report_frames import sweep
 from rich.console import Console
 
-from lthsweep.report.controls import controls_figure, controls_section
-from lthsweep.report.figures import KINDS, draw_figures
-from lthsweep.report.style import paper_style
+from lthsweep.report.accuracy import control_accuracy
+from lthsweep.report.figures import KINDS, drawings
+from lthsweep.report.page import page
 from lthsweep.report.terminal import control_table
 
 CONTROLS = ("ticket", "reinit", "reinit-masked", "random", "random-global", "fine-tune", "lr-rewind")
@@ -44,62 +44,62 @@ def with_controls(**options):
     return dataclasses.replace(report, controls=pd.DataFrame(rows))
 
 
-def test_controls_share_one_figure_and_tickets_keep_theirs():
-    """Six controls in figures of their own would bury the tickets."""
-    names = [drawing.name for drawing in draw_figures(with_controls())]
+def test_controls_share_one_figure():
+    """A figure per control would bury the tickets."""
+    names = [drawing.name for drawing in drawings(with_controls())]
 
     assert names == [*KINDS, "controls"]
 
 
-def test_each_control_is_a_line_and_each_rewind_epoch_a_panel():
+def test_controls_are_lines_and_rewind_epochs_panels():
     """The ticket first; the legend counts the seeds."""
     report = with_controls()
     (group,) = report.groups()
-    with paper_style():
-        figure = controls_figure(group, report)
 
-    assert [plot.get_title() for plot in figure.axes] == ["", ""] or len(figure.axes) == 2
+    figure = control_accuracy(group, report)
+
+    assert [plot.get_title() for plot in figure.axes] == ["k = 0", "k = 2"]
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert legend[2:] == [f"{control} (n = 3)" for control in CONTROLS]
+    assert legend[2:] == [f"{control} (n\xa0=\xa03)" for control in CONTROLS]
 
 
-def test_a_sweep_without_controls_shows_nothing_of_them():
+def test_a_sweep_without_controls_has_no_section():
     """No empty section, no empty figure."""
     report = sweep(sparsities=(0.5,), rewinds=(0,), seeds=1, epochs=1)
 
-    assert controls_section(report) == ""
-    assert [drawing.name for drawing in draw_figures(report)] == list(KINDS)
+    assert "Ticket against controls" not in page(report)
+    assert [drawing.name for drawing in drawings(report)] == list(KINDS)
 
 
-def test_controls_alone_have_figures_of_their_own():
-    """Where no ticket is on the axis, the first control stands in its place."""
+def test_a_control_without_ticket_gets_all_kinds():
+    """If the axis has no ticket, its first control takes the place."""
     report = sweep(sparsities=(0.5,), rewinds=(0,), further={"prune.control": ("reinit",)}, epochs=2)
 
-    assert [drawing.name for drawing in draw_figures(report)] == list(KINDS)
+    assert [drawing.name for drawing in drawings(report)] == list(KINDS)
     assert report.groups()[0][0].title == "prune.control = reinit"
 
 
-def test_nothing_finished_is_said_and_not_drawn():
-    """A report may be made at any time."""
+def test_unfinished_controls_give_a_reason():
+    """A report can be made at any time."""
     report = with_controls(missing=[(s, k) for s in (0.5, 0.9) for k in (0, 2)])
-    with paper_style():
-        figure = controls_figure(report.groups()[0], report)
+
+    figure = control_accuracy(report.groups()[0], report)
 
     assert "finished yet" in figure.axes[0].texts[0].get_text()
 
 
-def test_the_section_holds_every_row_escaped():
+def test_the_section_escapes_every_row():
     """Names come from files."""
     report = with_controls()
     hostile = report.controls.assign(control="<b>")
 
-    assert controls_section(report).count("<tr>") == 1 + len(report.controls)
-    assert "<b>" not in controls_section(dataclasses.replace(report, controls=hostile))
+    assert page(report).count("<tr data-control=") == len(report.controls)
+    assert "<b>" not in page(dataclasses.replace(report, controls=hostile))
 
 
 @pytest.mark.parametrize("limit", [None, 5])
-def test_the_terminal_table_says_what_it_leaves_out(limit):
-    """As the table of tickets."""
+def test_the_terminal_table_counts_omitted_rows(limit):
+    """Rows are never omitted without notice."""
     frame = with_controls().controls
     out = io.StringIO()
     Console(file=out, width=100).print(control_table(frame, limit=limit))

@@ -1,4 +1,4 @@
-"""The sparsest matching ticket: per rewind epoch, and apart for every value of a further axis."""
+"""The sparsest matching ticket per rewind epoch and combination of further axes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from lthsweep.report.summary import sparsest_matching
 
 
 def tickets(rows):
-    """A table of tickets with what the choice looks at; rows are (init, k, sparsity, verdict, accuracy)."""
+    """A table of tickets from rows of (init, k, sparsity, verdict, accuracy)."""
     frame = pd.DataFrame(
         rows, columns=["model.init", "rewind_epoch", "sparsity", "verdict", "ticket_accuracy"]
     )
@@ -18,7 +18,8 @@ def tickets(rows):
     ]
 
 
-def test_initializations_compete_each_for_itself():
+def test_each_initialization_has_a_sparsest_ticket():
+    """The choice must not mix values of a further axis."""
     chosen = sparsest_matching(
         tickets(
             [
@@ -36,7 +37,8 @@ def test_initializations_compete_each_for_itself():
     ]
 
 
-def test_a_rewind_epoch_without_a_match_is_there_with_those_that_may_still_match():
+def test_epochs_without_match_count_undecided_tickets():
+    """More seeds can still decide these."""
     chosen = sparsest_matching(
         tickets([("default", 0, 0.5, "undecided", 0.9), ("default", 2, 0.5, "matching", 0.9)])
     )
@@ -44,7 +46,8 @@ def test_a_rewind_epoch_without_a_match_is_there_with_those_that_may_still_match
     assert [(best.row is None, best.undecided) for best in chosen] == [(True, 1), (False, 0)]
 
 
-def test_of_equally_sparse_tickets_the_more_accurate_is_named():
+def test_ties_go_to_the_more_accurate_ticket():
+    """Any other choice would depend on the order of rows."""
     chosen = sparsest_matching(
         tickets([("default", 0, 0.5, "matching", 0.90), ("default", 0, 0.5, "matching", 0.91)])
     )

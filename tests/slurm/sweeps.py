@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lthsweep.launch.slurm.journal import Submission, read_journal
-from lthsweep.plan.grid import expand
+from lthsweep.plan.expand import expand
 from lthsweep.plan.run import Plan
 from lthsweep.spec import load_spec
 from lthsweep.store.layout import SweepDir

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lthsweep.errors import SpecError
-from lthsweep.plan.grid import expand
+from lthsweep.plan.expand import expand
 from lthsweep.spec import SlurmSpec, commented_template, dump_spec, load_spec, spec_of
 from lthsweep.spec.sbatch_options import KNOWN, OWN_KEYS, TAKEN, option_problem
 from lthsweep.spec.slurm_forms import megabytes_of, minutes_of

@@ -7,7 +7,7 @@ import pytest
 from lthsweep.data.registry import DATASETS
 from lthsweep.errors import SpecError
 from lthsweep.models.registry import MODELS
-from lthsweep.plan.grid import expand
+from lthsweep.plan.expand import expand
 from lthsweep.spec import spec_of
 from lthsweep.spec.schema import variants
 from lthsweep.spec.sweep import SweepSpec

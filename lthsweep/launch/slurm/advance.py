@@ -19,7 +19,7 @@ from lthsweep.launch.slurm.packing.pack import Batch, fit, pack
 from lthsweep.launch.slurm.sites.site import Site
 from lthsweep.launch.slurm.submitting import Overtaken, submit_batch, submit_tick
 from lthsweep.launch.work import seconds_per_epoch
-from lthsweep.plan.cost import recipe_id
+from lthsweep.plan.estimate import recipe_id
 from lthsweep.plan.run import Plan
 from lthsweep.store.layout import SweepDir
 

@@ -37,7 +37,7 @@ from lthsweep.launch.slurm.sites.site import Site, site_of
 from lthsweep.launch.slurm.traces import KILLED, End, forget_end, read_end, write_end
 from lthsweep.launch.task import STALE_SECONDS
 from lthsweep.launch.work import Work, work_left
-from lthsweep.plan.grid import expand
+from lthsweep.plan.expand import expand
 from lthsweep.plan.run import Plan
 from lthsweep.spec import Spec, load_spec
 from lthsweep.store import claims, failures

@@ -15,7 +15,7 @@ from lthsweep.launch.events import Failed, Finished, Held, Requeued, RunProgress
 from lthsweep.launch.fused import train as fused
 from lthsweep.launch.task import Task
 from lthsweep.launch.worker import Worker
-from lthsweep.plan.grid import expand
+from lthsweep.plan.expand import expand
 from lthsweep.spec import load_spec
 from lthsweep.store import claims, failures
 from lthsweep.store.layout import SweepDir

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from lthsweep.plan.cost import recipe_id
+from lthsweep.plan.estimate import recipe_id
 from lthsweep.store.layout import SweepDir
 from tests.launch.sweeps import lthsweep as locally
 from tests.slurm.faults.interrupted import EPOCH_SECONDS, ODOMETER, SWEEP, Interrupted

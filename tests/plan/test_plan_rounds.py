@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lthsweep.errors import BudgetError
-from lthsweep.plan.budget import (
+from lthsweep.plan.rounds import (
     Budget,
-    Costs,
-    Standing,
+    BudgetCosts,
+    BudgetProgress,
     next_sparsity,
     plan_rounds,
     rate_of,
@@ -25,7 +25,7 @@ from lthsweep.spec.duration import in_seconds
 
 TARGETS = st.integers(1, 999).map(lambda n: n / 1000)
 COSTS = st.builds(
-    Costs,
+    BudgetCosts,
     epoch=st.floats(0.01, 1e4),
     prune=st.floats(0, 100),
     score=st.floats(0, 100),
@@ -42,7 +42,7 @@ def cases(draw, least=0.1):
     length = draw(st.integers(1, 200))
     full = draw(st.integers(1, length))
     costs = draw(COSTS)
-    standing = Standing(costs.epoch * draw(st.floats(1, 1.5)), done=1, length=length)
+    standing = BudgetProgress(costs.epoch * draw(st.floats(1, 1.5)), done=1, length=length)
     shape = Budget(1, draw(st.integers(1, length)), draw(st.integers(1, 20)))
     seconds = draw(st.floats(least, 30)) * smallest_budget(shape, standing, costs, full)
     return replace(shape, seconds=seconds), draw(TARGETS), standing, costs, full
@@ -100,7 +100,7 @@ def test_more_time_never_makes_less_of_a_ticket(case, factor):
 def test_a_faster_machine_never_makes_less_of_it(case, factor):
     """The same budget on a machine on which everything takes less time."""
     budget, target, standing, costs, full = case
-    fast = Costs(*(seconds / factor for seconds in astuple(costs)))
+    fast = BudgetCosts(*(seconds / factor for seconds in astuple(costs)))
 
     slow_plan = plan_rounds(*case, may_refuse=True)
     fast_plan = plan_rounds(
@@ -144,7 +144,7 @@ def test_the_round_of_the_ticket_takes_what_is_left(case, done):
     """There is nothing to prune any more; it ends within the budget, or at once where that is over."""
     budget, target, standing, costs, full = case
     done = min(done, full)
-    last = Standing(standing.spent, target, 3, done, full)
+    last = BudgetProgress(standing.spent, target, 3, done, full)
 
     plan = plan_rounds(budget, target, last, costs, full)
 
@@ -176,8 +176,8 @@ def test_the_rounds_lead_to_the_sparsity_exactly(target, prunings, weights):
 
 def test_the_figures_of_an_example():
     """20 minutes; an epoch of 10 s, 20 of them to a round, 5 s a pruning: dense, and four rounds of 205 s."""
-    costs = Costs(epoch=10, prune=5, score=2, finish=8)
-    standing = Standing(spent=12, done=1, length=20)
+    costs = BudgetCosts(epoch=10, prune=5, score=2, finish=8)
+    standing = BudgetProgress(spent=12, done=1, length=20)
 
     plan = plan_rounds(Budget(1200), 0.9, standing, costs, 20)
 
@@ -188,8 +188,8 @@ def test_the_figures_of_an_example():
 
 def test_the_figures_of_a_short_budget():
     """In two minutes there is one pruning, and five epochs before and after it."""
-    costs = Costs(epoch=10, prune=5, score=2, finish=8)
-    standing = Standing(spent=12, done=1, length=20)
+    costs = BudgetCosts(epoch=10, prune=5, score=2, finish=8)
+    standing = BudgetProgress(spent=12, done=1, length=20)
 
     plan = plan_rounds(Budget(120), 0.9, standing, costs, 20, may_refuse=True)
 

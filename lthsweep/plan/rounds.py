@@ -11,18 +11,16 @@ With S to be reached in n rounds, each removes p = 1 − (1 − S)^(1/n) of what
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from lthsweep.errors import BudgetError
 from lthsweep.spec.duration import as_duration
 
 __all__ = [
     "Budget",
-    "Costs",
-    "Rounds",
-    "Standing",
+    "BudgetCosts",
+    "BudgetProgress",
+    "RoundPlan",
     "next_sparsity",
     "plan_rounds",
     "rate_of",
@@ -50,21 +48,12 @@ class Budget:
     min_round_epochs: int = 1
     max_rounds: int = 10
 
-    def manifest(self) -> dict[str, Any]:
-        """The form in which it enters a run's key and record."""
-        return asdict(self)
-
-    @classmethod
-    def from_manifest(cls, manifest: Mapping[str, Any] | None) -> Budget | None:
-        """Undo `manifest`."""
-        return None if manifest is None else cls(**manifest)
-
     def __str__(self) -> str:
         return as_duration(self.seconds)
 
 
 @dataclass(frozen=True, slots=True)
-class Costs:
+class BudgetCosts:
     """Measured seconds.
 
     Attributes:
@@ -81,7 +70,7 @@ class Costs:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class BudgetProgress:
     """How far a run has come.
 
     Attributes:
@@ -100,7 +89,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Rounds:
+class RoundPlan:
     """What to do with the time that is left.
 
     Attributes:
@@ -119,8 +108,14 @@ class Rounds:
 
 
 def plan_rounds(
-    budget: Budget, target: float, standing: Standing, costs: Costs, full: int, *, may_refuse: bool = False
-) -> Rounds:
+    budget: Budget,
+    target: float,
+    standing: BudgetProgress,
+    costs: BudgetCosts,
+    full: int,
+    *,
+    may_refuse: bool = False,
+) -> RoundPlan:
     """Plan what is left of a budget run.
 
     As many rounds of full length as fit. If not even one pruning leaves room for full rounds, there is one pruning,
@@ -160,7 +155,7 @@ def plan_rounds(
     return _rounds(standing.done, 1, 1, target, standing, costs)
 
 
-def smallest_budget(budget: Budget, standing: Standing, costs: Costs, full: int) -> float:
+def smallest_budget(budget: Budget, standing: BudgetProgress, costs: BudgetCosts, full: int) -> float:
     """Seconds of the smallest budget that would not have been refused, with a margin of 5 %, rounded up.
 
     Args:
@@ -193,16 +188,16 @@ def rate_of(sparsity: float, target: float, prunings: int) -> float:
     return 1 - ((1 - target) / (1 - sparsity)) ** (1 / prunings) if prunings else 0.0
 
 
-def _seconds(current: int, prunings: int, epochs: int, standing: Standing, costs: Costs) -> float:
+def _seconds(current: int, prunings: int, epochs: int, standing: BudgetProgress, costs: BudgetCosts) -> float:
     """What a plan takes from now on."""
     now = (current - standing.done) * costs.epoch
     return now + prunings * (costs.prune + epochs * costs.epoch) + bool(prunings) * costs.score + costs.finish
 
 
 def _rounds(
-    current: int, prunings: int, epochs: int, target: float, standing: Standing, costs: Costs
-) -> Rounds:
-    return Rounds(
+    current: int, prunings: int, epochs: int, target: float, standing: BudgetProgress, costs: BudgetCosts
+) -> RoundPlan:
+    return RoundPlan(
         current,
         prunings,
         epochs,
@@ -215,7 +210,7 @@ def _floor(epochs: float) -> int:
     return math.floor(epochs + _EPSILON)
 
 
-def _refusal(budget: Budget, standing: Standing, costs: Costs, full: int) -> str:
+def _refusal(budget: Budget, standing: BudgetProgress, costs: BudgetCosts, full: int) -> str:
     least = min(budget.min_round_epochs, full)
     rounds = "round of at least one epoch" if least == 1 else f"round of at least {least} epochs"
     return (

@@ -1,4 +1,4 @@
-"""`data list`, `data prepare`, `data verify`: images, texts and sounds on disk, packed once for all workers."""
+"""`data list`, `data prepare`, `data verify`: data sets on disk, packed once for all workers."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ from lthsweep.spec import load_spec, preset_names, spec_of
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Images, texts and sounds on disk, packed once for all workers.", no_args_is_help=True)
+app = typer.Typer(help="List, download, pack, and verify data sets.", no_args_is_help=True)
 
 NameArgument = Annotated[
     str,
-    typer.Argument(metavar="NAME", help="A data set's name, or a TOML file or preset whose data is meant."),
+    typer.Argument(metavar="NAME", help="A data set, or a TOML file or preset that names one."),
 ]
 RootOption = Annotated[
-    Path | None, typer.Option("--root", help="Where the files are; default $LTHSWEEP_DATA or ~/data.")
+    Path | None,
+    typer.Option("--root", help="Directory of the original files; default $LTHSWEEP_DATA or ~/data."),
 ]
 PathOption = Annotated[
-    Path | None, typer.Option("--path", help="For your own files: the folder they are in, or a zip of it.")
+    Path | None, typer.Option("--path", help="For your own data: its folder, or a zip of it.")
 ]
 SizeOption = Annotated[
     int | None, typer.Option("--size", help="For digits and image_folder: pixels per side.")
@@ -40,7 +41,7 @@ SizeOption = Annotated[
 
 @app.command("list")
 def list_(root: RootOption = None, cache: CacheOption = None, as_json: JsonOption = False) -> None:
-    """List the data sets: which are here, which are packed, and how to get the others."""
+    """List the data sets: which are on this machine, which are packed, and how to get the others."""
     rows = list_datasets(root, cache)
     if as_json:
         typer.echo(json.dumps([asdict(row) for row in rows], indent=2))
@@ -75,13 +76,14 @@ def prepare(
     size: SizeOption = None,
     overrides: SetOption = None,
     download: Annotated[
-        bool, typer.Option("--download/--no-download", help="Fetch from the original host what is not here.")
+        bool, typer.Option("--download/--no-download", help="Download missing files from the original host.")
     ] = True,
 ) -> None:
-    """Find (or download) a data set, check it, and pack it for fast reading. Safe to run several times at once."""
+    """Find or download a data set, check it, and pack it for fast reading. Safe to run concurrently."""
     packed = prepare_pack(_options(name, path, size, overrides), root=root, cache=cache, download=download)
     typer.echo(
-        f"{packed.name}: {len(packed.train_labels):,} training and {len(packed.test_labels):,} test {_form(packed)}, "
+        f"{packed.name}: {len(packed.train_labels):,} training and {len(packed.test_labels):,} test "
+        f"{_samples(packed)}, "
         f"{len(packed.class_names)} classes, fingerprint {packed.fingerprint[:16]}"
     )
 
@@ -96,7 +98,7 @@ def verify(
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare files with their published checksums, and the pack with its fingerprint."""
+    """Compare the files with their published checksums, and the pack with its fingerprint."""
     checks = verify_dataset(_options(name, path, size, overrides), root, cache)
     if as_json:
         typer.echo(json.dumps([asdict(check) for check in checks], indent=2))
@@ -107,16 +109,16 @@ def verify(
         raise typer.Exit(1)
 
 
-def _form(packed: Packed) -> str:
+def _samples(packed: Packed) -> str:
     holds = DATASETS[packed.name].holds
     if packed.vocabulary:
-        return f"{holds} of {packed.shape[0]} tokens, {len(packed.vocabulary):,} tokens known"
+        return f"{holds} of {packed.shape[0]} tokens, vocabulary of {len(packed.vocabulary):,}"
     channels, height, width = packed.shape
     return f"{holds} of {height}×{width}×{channels}"
 
 
 def _options(name: str, path: Path | None, size: int | None, overrides: list[str] | None) -> dict[str, Any]:
-    """The data table of a file or preset, or that of a data set's name with the options given."""
+    """The `data` table of a file or preset, or of a named data set with the given options."""
     given = list(overrides or ())
     if name not in DATASETS:
         if name not in preset_names() and not Path(name).exists() and Path(name).suffix != ".toml":
@@ -129,7 +131,7 @@ def _options(name: str, path: Path | None, size: int | None, overrides: list[str
         data["size"] = size
     if not given:
         return data
-    # Checked as a file's table is, so that what is wrong is said in the same words; no label is needed here.
+    # Validated as part of a file, for the same error messages; a label is required there, but not used here.
     model = "text_cnn" if name.startswith("text_") else "lenet_300_100"
     own = {"label": "data"} if DATASETS[name].by_path else {}
     tables = {"sweep": {"model": {"name": model}, "data": {**own, **data}}, "grid": {"sparsity": [0.5]}}

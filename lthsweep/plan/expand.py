@@ -12,23 +12,24 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from lthsweep.data.registry import DATASETS
 from lthsweep.errors import SpecError
-from lthsweep.plan.budget import Budget
-from lthsweep.plan.controls import TICKET, controlled
 from lthsweep.plan.keys import key_of
-from lthsweep.plan.lengths import check_lengths
+from lthsweep.plan.prune_step import TICKET, PruneStep, controlled
 from lthsweep.plan.rewind import RewindPoint
-from lthsweep.plan.run import Cell, Plan, PruneStep, Recipe, Run
+from lthsweep.plan.rounds import Budget
+from lthsweep.plan.run import Cell, Plan, Recipe, Run
+from lthsweep.plan.steps import check_lengths
 from lthsweep.pruning.registry import criterion_of
 from lthsweep.spec.duration import in_seconds
 from lthsweep.spec.grid import round_sparsities
+from lthsweep.spec.pruning import ControlName, PruneSpec
 
 if TYPE_CHECKING:
     from lthsweep.spec import Spec
-    from lthsweep.spec.pruning import PruneSpec
 
 __all__ = ["AMOUNT_AXES", "expand"]
 
@@ -113,10 +114,8 @@ class _Chains:
         self._prune = spec.prune
         # What is read off the initial weights is the same at every level, so there is nothing to iterate.
         self._chained = spec.prune.schedule == "iterative" and criterion_of(spec.prune.method).supports_chains
-        self._budget = _budget_of(spec.prune)
         self._rounds = spec.prune.rounds
-        self._exclude = tuple(sorted(set(spec.prune.exclude)))
-        self._rates = tuple(sorted(spec.prune.rates.items()))
+        self._step = _step_of(spec.prune)
         self.recipe = Recipe(
             model=spec.sweep.model.model_dump(mode="json"),
             data=spec.sweep.data.model_dump(mode="json"),
@@ -152,22 +151,15 @@ class _Chains:
     def _trunk(self, seed: int) -> Run:
         manifest = {"schema": SCHEMA, "kind": "dense", **self._identity, "seed": seed}
         key = key_of(manifest)
-        run = Run(key, "dense", manifest, self.recipe, seed, trunk=key, variant=self._trunk_label)
+        run = Run(key, manifest, self.recipe, seed, trunk=key, variant=self._trunk_label)
         self._trunks[seed] = self._runs.setdefault(key, run)
         return self._trunks[seed]
 
-    def _ticket(self, trunk: Run, parent: Run, amount: float, point: RewindPoint, control: str) -> Run:
-        step = PruneStep(
-            method=self._prune.method,
-            scope=self._prune.scope,
-            exclude=self._exclude,
-            rates=self._rates,
-            rewind=self._prune.rewind,
-            point=point,
-            sparsity=amount if self._axis == "sparsity" else None,
-            threshold=amount if self._axis == "threshold" else None,
-            budget=self._budget,
-        )
+    def _ticket(
+        self, trunk: Run, parent: Run, amount: float, point: RewindPoint, control: ControlName
+    ) -> Run:
+        sparsity, threshold = (amount, None) if self._axis == "sparsity" else (None, amount)
+        step = replace(self._step, point=point, sparsity=sparsity, threshold=threshold)
         step = controlled(step, control)
         # The schedule of pruning is not in the manifest: level 1 of an iterative chain *is* the one-shot
         # ticket.
@@ -181,7 +173,6 @@ class _Chains:
         key = key_of(manifest)
         run = Run(
             key,
-            "ticket",
             manifest,
             self.recipe,
             trunk.seed,
@@ -194,12 +185,16 @@ class _Chains:
         return self._runs.setdefault(key, run)
 
 
-def _budget_of(prune: PruneSpec) -> Budget | None:
-    if prune.schedule != "budget":
-        return None
-    seconds = in_seconds(prune.time)
-    assert seconds is not None, "the file was checked"
-    return Budget(seconds, prune.min_round_epochs, prune.max_rounds)
+def _step_of(prune: PruneSpec) -> PruneStep:
+    """The settings of `[prune]` that a step has a field for; point, amount and control are set for each run."""
+    shared = {field.name for field in fields(PruneStep)} & PruneSpec.model_fields.keys() - {"control"}
+    settings = {name: getattr(prune, name) for name in shared} | {
+        "exclude": tuple(sorted(set(prune.exclude))),
+        "rates": tuple(sorted(prune.rates.items())),
+    }
+    seconds = in_seconds(prune.time) if prune.schedule == "budget" else None
+    budget = None if seconds is None else Budget(seconds, prune.min_round_epochs, prune.max_rounds)
+    return PruneStep(**settings, point=RewindPoint(0), budget=budget)
 
 
 def _identity(recipe: Recipe) -> dict[str, Any]:

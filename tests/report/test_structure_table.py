@@ -1,4 +1,4 @@
-"""Before and after pruning on a terminal."""
+"""The table of networks before and after pruning."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from lthsweep.report.structures import structure_table
+from lthsweep.report.structure_table import structure_table
 
 
 def frame(**changes):
@@ -45,8 +45,8 @@ def lines(table):
     return [line.split() for line in out.getvalue().splitlines()[3:] if line.strip()]
 
 
-def test_the_dense_network_stands_above_what_pruning_made_of_it():
-    """Once, as long as it is the same."""
+def test_the_dense_network_is_above_its_tickets():
+    """Tickets of the same dense runs share its row."""
     dense, filters, weights = lines(structure_table(frame()))
 
     assert dense[:3] == ["dense", "100.0", "93.00"]
@@ -56,20 +56,20 @@ def test_the_dense_network_stands_above_what_pruning_made_of_it():
     assert "136" in filters and "272" in weights
 
 
-def test_other_dense_networks_have_a_row_of_their_own():
+def test_each_dense_network_has_a_row():
     """Two models on one axis are two comparisons."""
     found = lines(structure_table(frame(params_dense=[2.2e6, 2.7e5])))
 
     assert [line[0] for line in found] == ["dense", "filter", "dense", "magnitude"]
 
 
-def test_a_control_says_what_it_is():
-    """It has its ticket's structure and other weights."""
+def test_a_control_is_named():
+    """A control has the structure of its ticket and other weights."""
     assert lines(structure_table(frame(control=["reinit", "ticket"])))[1][:2] == ["filter", "reinit"]
 
 
-def test_what_is_not_known_is_a_dash():
-    """A point without a record is a row all the same, without a dense row above it."""
+def test_unknown_values_are_dashes():
+    """A point without a record is a row without a dense row above it."""
     unknown = {name: [np.nan, np.nan] for name in frame().columns if frame()[name].dtype == "float64"}
 
     found = lines(structure_table(frame(**{**unknown, "sparsity": [0.5, 0.5], "layer_sparsity": ["", ""]})))
@@ -78,14 +78,9 @@ def test_what_is_not_known_is_a_dash():
     assert found[0].count("–") == 10
 
 
-def test_rows_left_out_are_said():
-    """Nothing is cut in silence."""
+def test_omitted_rows_are_counted():
+    """Half a table must not look like a whole one."""
     out = io.StringIO()
     Console(file=out, width=160).print(structure_table(frame(), limit=1))
 
     assert "1 row more; `lthsweep query --table structures` shows them" in out.getvalue()
-
-
-def test_a_table_from_before_there_were_filters_is_an_empty_table():
-    """`query --table structures` on an old file says that there is nothing, and no more."""
-    assert lines(structure_table(pd.DataFrame({"method": [], "control": []}))) == []

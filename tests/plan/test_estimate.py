@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lthsweep.data.order import steps_per_epoch as steps_of
-from lthsweep.plan.cost import cost_json, cost_of, estimate, recipe_id, seconds_spared, steps_per_epoch
+from lthsweep.data.order import steps_per_epoch
+from lthsweep.plan.estimate import cost_json, cost_of, estimate, recipe_id, seconds_spared
+from lthsweep.plan.steps import recipe_steps
 from tests.plan.cases import make_plan
 
 SPARSITIES = st.lists(st.integers(0, 99).map(lambda n: n / 100), min_size=1, max_size=5, unique=True)
@@ -100,7 +101,7 @@ def test_a_planned_epoch_is_as_long_as_a_trained_one(validation, batch_size):
     data = {"name": "digits", "validation": validation}
     plan = make_plan({"sparsity": [0.5]}, data=data, train={"batch_size": batch_size})
 
-    assert steps_per_epoch(plan.dense[0].recipe) == steps_of(1437 - validation, batch_size)
+    assert recipe_steps(plan.dense[0].recipe) == steps_per_epoch(1437 - validation, batch_size)
 
 
 def test_a_folder_of_images_has_no_known_epoch(tmp_path):
@@ -109,7 +110,7 @@ def test_a_folder_of_images_has_no_known_epoch(tmp_path):
         {"sparsity": [0.5], "rewind_epoch": ["5it"]}, data={"name": "image_folder", "path": str(tmp_path)}
     )
 
-    assert steps_per_epoch(plan.dense[0].recipe) is None
+    assert recipe_steps(plan.dense[0].recipe) is None
     assert cost_of(plan).epochs == 20
 
 
@@ -221,6 +222,5 @@ def test_a_part_of_the_images_makes_shorter_epochs():
         for images in (0, 1000)
     )
 
-    assert (steps_per_epoch(whole), steps_per_epoch(part)) == (None, 1000 // 128)
-    assert "train_images" not in recipe_id(whole)  # what was measured before the option came is still known
+    assert (recipe_steps(whole), recipe_steps(part)) == (None, 1000 // 128)
     assert recipe_id(whole) != recipe_id(part)

@@ -1,4 +1,4 @@
-"""Before and after pruning on a terminal: a row of the dense network, then what pruning made of it."""
+"""The table of a network before and after pruning, for a terminal."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["structure_table"]
 
 
 def structure_table(structures: pd.DataFrame, *, limit: int | None = None) -> Table:
-    """One row per grid point; those of the same dense runs stand together, below a row of these.
+    """One row per grid point, grouped below a row of the dense runs that they share.
 
-    "file" is the network as it runs, "packed" the file of its survivors with their mask; times are those of a training
-    epoch and of a pass over the test set; "layers" is the lowest and the highest sparsity of a layer.
+    "file" is the size of the network as it runs, "packed" that of the remaining weights with their mask; times are of a
+    training epoch and of a pass over the test set; "layers" is the lowest and the highest sparsity of a layer.
 
     Args:
-        structures: the frame of that name, otherwise shown in its order.
-        limit: grid points to show; a caption says how many were left out.
+        structures: the frame `structures`; rows keep their order within a group.
+        limit: grid points to show; a caption counts the others.
     """
     names = [str(name) for name in structures.columns]
     axes = [name for name in names[: names.index("method")] if name != "prune.method"]
@@ -42,11 +42,11 @@ def structure_table(structures: pd.DataFrame, *, limit: int | None = None) -> Ta
     cells = axis_cells(structures, axes)
     shown = structures.iloc[:limit].to_dict("records")
     before = [tuple(text(row, "_dense") for text in _MEASURES.values()) for row in shown]
-    told: set[tuple[str, ...]] = set()
+    shown_dense: set[tuple[str, ...]] = set()
     for row, dense in sorted(zip(shown, before, strict=True), key=lambda pair: before.index(pair[1])):
-        if dense not in told and any(cell != DASH for cell in dense):
+        if dense not in shown_dense and any(cell != DASH for cell in dense):
             table.add_row("dense", *[""] * len(axes), "100.0", *dense, "", "")
-        told.add(dense)
+        shown_dense.add(dense)
         control = "" if row["control"] in ("ticket", "") else f" {row['control']}"
         table.add_row(
             Text(f"{row['method']}{control}"),
@@ -60,7 +60,7 @@ def structure_table(structures: pd.DataFrame, *, limit: int | None = None) -> Ta
 
 
 def _seconds(value: Any) -> str:
-    """Three digits, in seconds or milliseconds."""
+    """A duration with three digits, in seconds or milliseconds."""
     number = as_float(value)
     if not math.isfinite(number):
         return DASH
@@ -76,7 +76,7 @@ def _loss(value: Any) -> str:
 
 
 def _span(layers: Any) -> str:
-    """The lowest and the highest sparsity of a layer, in percent."""
+    """The range of the layers' sparsities in percent, from their JSON text."""
     found: Sequence[float] = list(json.loads(layers).values()) if isinstance(layers, str) and layers else []
     return f"{100 * min(found):.0f}–{100 * max(found):.0f}" if found else DASH
 
@@ -90,4 +90,4 @@ _MEASURES: Mapping[str, Callable[[Mapping[Any, Any], str], str]] = {
     "epoch": _reader("epoch_seconds", _seconds),
     "test": _reader("test_seconds", _seconds),
 }
-"""Heading → the cell of a row, of the grid point ("") or of its dense runs ("_dense")."""
+"""Heading → the text of a row's column with the suffix "" (the grid point) or "_dense" (its dense runs)."""

@@ -20,26 +20,22 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from lthsweep.data.order import steps_per_epoch as steps_of
-from lthsweep.data.registry import DATASETS
-from lthsweep.plan.keys import NEUTRAL
 from lthsweep.plan.run import Plan, Recipe, Run
+from lthsweep.plan.steps import recipe_steps
 
 __all__ = [
-    "Cost",
     "Estimate",
+    "PlanCost",
     "cost_json",
     "cost_of",
     "estimate",
-    "images_per_epoch",
     "recipe_id",
     "seconds_spared",
-    "steps_per_epoch",
 ]
 
 
 @dataclass(frozen=True)
-class Cost:
+class PlanCost:
     """Counts of a plan; epochs are epochs of training, without those of budget runs.
 
     Attributes:
@@ -79,26 +75,7 @@ class Estimate:
         return max(self.work / self.workers, self.longest_chain)
 
 
-def steps_per_epoch(recipe: Recipe) -> int | None:
-    """Optimizer steps in one epoch, or None where the size of the data set is not known before it is read.
-
-    Raises:
-        DataError: if more images are held out than there are.
-    """
-    samples = images_per_epoch(recipe)
-    return None if samples is None else steps_of(samples, int(recipe.train["batch_size"]))
-
-
-def images_per_epoch(recipe: Recipe) -> int | None:
-    """Images to train on, or None where the size of the data set is not known before it is read."""
-    wanted = int(recipe.data["train_images"])
-    samples = DATASETS[recipe.data["name"]].n_train
-    if wanted or samples is None:
-        return wanted or None
-    return samples - int(recipe.data["validation"])
-
-
-def cost_of(plan: Plan, done: Collection[str] = ()) -> Cost:
+def cost_of(plan: Plan, done: Collection[str] = ()) -> PlanCost:
     """Count cells, runs and epochs.
 
     Args:
@@ -112,7 +89,7 @@ def cost_of(plan: Plan, done: Collection[str] = ()) -> Cost:
         epochs_to_answer[key] = own + (epochs_to_answer[run.parent] if run.parent else 0.0)
     tickets = len(plan.tickets)
     budgets = {key: run.budget.seconds for key, run in plan.runs.items() if run.budget is not None}
-    return Cost(
+    return PlanCost(
         cells=len(plan.cells),
         runs=len(plan.runs),
         dense_runs=len(plan.runs) - tickets,
@@ -184,14 +161,10 @@ def recipe_id(recipe: Recipe) -> str:
     train = {name: recipe.train[name] for name in ("batch_size", "precision")}
     train["optimizer"] = recipe.train["optimizer"]["name"]
     model = {name: value for name, value in recipe.model.items() if name != "init"}
-    # As in keys, an option that joined later is left out where it does nothing: what was measured stays known.
-    data = {
-        name: value for name, value in recipe.data.items() if (f"data.{name}", value) not in NEUTRAL.items()
-    }
-    return json.dumps({"model": model, "data": data, "train": train}, sort_keys=True)
+    return json.dumps({"model": model, "data": dict(recipe.data), "train": train}, sort_keys=True)
 
 
-def cost_json(cost: Cost) -> dict[str, Any]:
+def cost_json(cost: PlanCost) -> dict[str, Any]:
     """The counts under the names that `lthsweep plan --json` promises."""
     return {**vars(cost), "saving": round(cost.saving, 3)}
 
@@ -205,7 +178,7 @@ class _Lengths:
     def epochs(self, run: Run) -> float:
         name = id(run.recipe)
         if name not in self._steps:
-            self._steps[name] = steps_per_epoch(run.recipe)
+            self._steps[name] = recipe_steps(run.recipe)
         return run.epochs(self._steps[name])
 
 

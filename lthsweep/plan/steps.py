@@ -5,11 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lthsweep.data.order import steps_per_epoch
+from lthsweep.data.registry import DATASETS
 from lthsweep.errors import SpecError
 from lthsweep.plan.rewind import RewindPoint
 from lthsweep.plan.run import Recipe
 
-__all__ = ["check_lengths"]
+__all__ = ["check_lengths", "recipe_samples", "recipe_steps"]
+
+
+def recipe_steps(recipe: Recipe) -> int | None:
+    """Optimizer steps in one epoch, or None where the size of the data set is not known before it is read.
+
+    Raises:
+        DataError: if more images are held out than there are.
+    """
+    samples = recipe_samples(recipe)
+    return None if samples is None else steps_per_epoch(samples, int(recipe.train["batch_size"]))
+
+
+def recipe_samples(recipe: Recipe) -> int | None:
+    """Images to train on, or None where the size of the data set is not known before it is read."""
+    wanted = int(recipe.data["train_images"])
+    samples = DATASETS[recipe.data["name"]].n_train
+    if wanted or samples is None:
+        return wanted or None
+    return samples - int(recipe.data["validation"])
 
 
 def check_lengths(recipe: Recipe, points: Iterable[RewindPoint], samples: int | None) -> None:
