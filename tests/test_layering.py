@@ -290,6 +290,7 @@ print("\\n" + json.dumps(results))
 """
 
 
+@pytest.mark.slow
 def test_commands_that_do_not_train_start_without_torch(sweep):
     """Importing torch takes seconds, a query of the table none. The test checks imports, not time."""
     path = str(sweep.path)

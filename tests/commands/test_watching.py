@@ -229,6 +229,7 @@ def test_a_sweep_that_slurm_never_had_is_not_taken_out_of_its_queue(sweep, ask):
     assert not sweep.slurm.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["status", "plan"])
 def test_a_table_that_was_copied_without_its_records_is_said_to_be_one(finished, ask, tmp_path, verb):
     """No run is done there, and yet there are results."""

@@ -174,6 +174,7 @@ print(digest.hexdigest())
 """
 
 
+@pytest.mark.slow
 def test_another_process_makes_the_same_batches(digits_cache):
     """Nothing of a batch depends on the process, its hash seed or what it did before."""
     packed = open_packed({"name": "digits", "size": 8}, cache=digits_cache)

@@ -46,6 +46,7 @@ def test_composed_and_decomposed_texts_have_the_same_tokens(text):
         assert list(cut(composed)) == list(cut(decomposed))
 
 
+@pytest.mark.slow
 @given(st.text())
 def test_no_token_holds_white_space_but_the_blank(text):
     """A vocabulary is stored one token a line."""
