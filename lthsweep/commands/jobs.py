@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lthsweep.commands.display import duration
-from lthsweep.commands.sources import Source
+from lthsweep.commands.sources import OpenedSweep
 from lthsweep.launch.slurm.packing.batches import Batch
 from lthsweep.launch.slurm.preview import Planned, Preview, preview
 from lthsweep.launch.slurm.sites.site import site_of
@@ -19,7 +19,7 @@ _MOST = 40
 """Number of batches listed; the others are counted."""
 
 
-def jobs_of(opened: Source, work: Work) -> Preview:
+def jobs_of(opened: OpenedSweep, work: Work) -> Preview:
     """The jobs that would be submitted now; errors as in `lthsweep.launch.slurm.preview`."""
     return preview(opened.plan, opened.sweep, site_of(opened.spec), work)
 

@@ -14,7 +14,7 @@ from lthsweep.spec import dump_spec
 from lthsweep.store.commit import replace
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.record import encode
-from tests.commands.asked import lthsweep
+from tests.commands.in_process import lthsweep
 from tests.reduce.reduce_cases import make_plan, make_record
 
 LEAD = {"kaiming_normal": 0.02, "xavier_normal": 0.0}
