@@ -1,4 +1,4 @@
-"""`init`, `presets`, `plan`: write a file, list the presets, and show what a sweep trains and costs."""
+"""`init`, `presets`, `plan`: write a file, list the presets, and show the runs and the cost of a sweep."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def plan(
     ] = False,
     cache: CacheOption = None,
 ) -> None:
-    """Show what a sweep trains, what it costs, and what is done. Trains nothing, writes nothing."""
+    """Show the runs of a sweep, their cost, and how many are done. Trains and writes nothing."""
     if on not in PLACES:
         raise UnknownNameError.of("--on", on, known=PLACES)
     opened = open_source(source, overrides=overrides, out=out)

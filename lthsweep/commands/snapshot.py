@@ -81,7 +81,7 @@ def take_snapshot(opened: OpenedSweep, before: Glance | None = None) -> Snapshot
 def _usage(
     opened: OpenedSweep, used: Spending, workers_per_gpu: int, epoch_seconds: Mapping[str, float]
 ) -> Usage:
-    """Convert seconds of workers to hours of what they occupy: `local.threads` cores, or a share of a GPU."""
+    """Convert seconds of workers to hours of the hardware they occupy: `local.threads` cores, or a share of a GPU."""
     threads, sharing = opened.spec.local.threads, max(1, workers_per_gpu)
     on_gpu = used.gpu_seconds > used.cpu_seconds
     saved = seconds_spared(opened.plan, epoch_seconds)

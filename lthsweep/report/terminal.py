@@ -76,7 +76,7 @@ def ticket_table(tickets: pd.DataFrame, *, title: str = "", limit: int | None = 
     Args:
         tickets: one row per grid point, shown in this order.
         title: above the table.
-        limit: rows to show; a caption says how many were left out.
+        limit: rows to show; a caption counts the others.
     """
     axes = Axes.of(tickets)
     table = plain_table(title, rows=len(tickets), limit=limit, shown_by="lthsweep query")
