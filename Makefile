@@ -1,4 +1,4 @@
-# Two commands for a fresh Debian or Ubuntu machine with Python 3.11 and make: `make demo` and `make test`.
+# On a fresh Debian or Ubuntu machine with Python 3.11 and make: `make demo` and `make test`.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 VENV := .venv
@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 WORKERS ?= auto
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test test-heavy test-fast bench lint types docs check clean system-tools
+.PHONY: help demo test test-fast test-faults test-heavy bench lint spelling types docs check clean system-tools
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -16,23 +16,31 @@ demo: $(STAMP)  ## Train the demo sweep on real digits (about 4 minutes on 2 cor
 	$(BIN)/lthsweep report results/digits-mobilenetv2
 	@echo "open results/digits-mobilenetv2/report.html"
 
-test: $(STAMP) system-tools  ## Run the tests, sweeps on a real SLURM among them.
-	$(BIN)/python -m pytest -n $(WORKERS) -rs -m "not heavy"
+# Tests with real data read $LTHSWEEP_DATA where it is set.
+test: $(STAMP) system-tools  ## Run the tests, including sweeps on a real SLURM.
+	$(BIN)/python -m pytest -q -n $(WORKERS) -rs -m "not heavy and not faults"
 
-# One test at a time: each has a cluster of several daemons, and kills some. Daemons of a machine that is busy are late now
-# and then, so tests that failed are run once more, alone, and a loud line says so; what fails again has failed.
-test-heavy: $(STAMP) system-tools  ## Run what takes many minutes: faults and limits on a real SLURM, a thousand cells, the benchmark.
-	@bash tests/heavy.sh $(BIN)/python
+test-fast: $(STAMP)  ## Run the tests that take less than a few seconds each.
+	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not slow and not chaos and not slurm and not heavy and not faults"
 
-test-fast: $(STAMP)  ## Run the tests that take seconds.
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not chaos and not slurm and not heavy"
+# One test at a time: each starts and kills several daemons. A failure is repeated once, alone, before it counts,
+# because daemons on a busy machine can be late.
+test-faults: $(STAMP) system-tools  ## Run the deterministic fault tests: killed submission, preemption, power cut, zombie worker.
+	@bash tests/heavy.sh $(BIN)/python faults
+
+test-heavy: $(STAMP) system-tools  ## Run the tests of many minutes: more faults and limits on a real SLURM, a thousand cells, the benchmark.
+	@bash tests/heavy.sh $(BIN)/python heavy
 
 bench: $(STAMP)  ## Measure against a nested loop (an hour; six minutes with QUICK=1): bench.json and docs/benchmarks.md.
 	$(BIN)/python -m tests.benchmarks --out bench.json $(if $(QUICK),--size quick,--size full --document)
 
-lint: $(STAMP)  ## Check style and formatting.
+lint: $(STAMP) spelling  ## Check style, formatting, spelling.
 	$(BIN)/ruff check . slurm/devcluster
 	$(BIN)/ruff format --check . slurm/devcluster
+
+spelling: $(STAMP)  ## Check spelling (American English), and words that the project avoids.
+	$(BIN)/typos
+	$(BIN)/python -m tests.prose
 
 types: $(STAMP)  ## Check types.
 	$(BIN)/mypy
@@ -41,10 +49,10 @@ types: $(STAMP)  ## Check types.
 docs: $(STAMP)  ## Build the documentation into site/.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-check: lint types docs test test-heavy  ## Everything that CI does.
+check: lint types docs test test-faults test-heavy  ## Run everything that CI runs.
 
-# h5dump, strace, SLURM and Open MPI let more tests run; where they cannot be installed, or where the tests do not run as
-# root, those tests are skipped, and say so.
+# h5dump, strace, chromium, SLURM and Open MPI let more tests run. The script reports what it cannot install and which
+# tests are skipped.
 system-tools:
 	@bash tests/system_tools.sh
 
@@ -59,5 +67,5 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable ".[dev,slurm,mpi]"
 	@touch $(STAMP)
 
-clean:  ## Remove the environment and everything generated; results stay.
+clean:  ## Remove the environment and all generated files except results.
 	rm -rf $(VENV) site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
-# Run the tests marked heavy, one after the other, then those that failed once more, alone: tests/heavy.sh PYTHON
+# Run the tests with a marker one after the other, then repeat the failed ones once: tests/heavy.sh PYTHON [MARKER]
 #
-# They start and kill dozens of daemons. On a machine that does other work one of these is now and then too late for a
-# test, though nothing is broken; what is broken fails twice. The first failure stays in the output, in full.
-# Exit code: that of the first run unless it is 1 (all passed; or collection errors, nothing to run, Ctrl-C), else 0 if
-# every single test that had failed passes now.
+# MARKER is heavy (default) or faults. The tests start and kill dozens of daemons. On a busy machine a daemon can be too late
+# for a test although nothing is broken; a real error fails twice. The first failure stays in the output.
+# Exit code: of the first run unless it is 1 (0: all passed; others: collection errors, no tests, Ctrl-C); otherwise 0 if
+# every failed test passes at its second attempt.
 set -uo pipefail
-python=${1:?usage: tests/heavy.sh PYTHON}
-cache=.pytest_cache/heavy # of its own: what failed in other runs is not asked for
-heavy=("$python" -m pytest -n 0 -rs -m heavy -o "cache_dir=$cache")
+python=${1:?usage: tests/heavy.sh PYTHON [MARKER]}
+marker=${2:-heavy}
+cache=.pytest_cache/$marker # a separate cache: failures of other runs are not repeated
+tests=("$python" -m pytest -q -n 0 -rs -m "$marker" -o "cache_dir=$cache")
 
-say() {
-  printf '\n################################ test-heavy: %s\n' "$1"
+report() {
+  printf '\n################################ test-%s: %s\n' "$marker" "$1"
   shift
   [ $# -eq 0 ] || printf '%s\n' "$@"
 }
@@ -19,20 +20,21 @@ failed() { # node ids, one per line
   "$python" -c 'import json, sys; print(*json.load(open(sys.argv[1])), sep="\n")' "$cache/v/cache/lastfailed"
 }
 
-"${heavy[@]}" --cache-clear
+"${tests[@]}" --cache-clear
 code=$?
-[ $code -eq 1 ] || exit $code # 1: tests were run, and some failed
+[ "$code" -eq 5 ] && [ "$marker" = faults ] && exit 0 # no test has this marker yet
+[ $code -eq 1 ] || exit $code                         # 1: some tests failed
 
-again=$(failed) && [ -n "$again" ] || exit $code # what failed is not on record, so it cannot be tried again
-say "FAILED; NOW RUN ONCE MORE, ALONE:" "$again"
-# Nothing may be skipped that could be run a moment ago.
-LTHSWEEP_REQUIRE_SLURM=1 "${heavy[@]}" --last-failed --last-failed-no-failures none
+again=$(failed) && [ -n "$again" ] || exit $code # without a list of failures nothing can be repeated
+report "FAILED; NOW RUN ONCE MORE, ALONE:" "$again"
+# Tests that could run a moment ago must not be skipped now.
+LTHSWEEP_REQUIRE_SLURM=1 "${tests[@]}" --last-failed --last-failed-no-failures none
 code=$?
 left=$(failed) || exit 1
 if [ $code -eq 0 ] && [ -z "$left" ]; then
-  say "PASSED, BUT ONLY AT THE SECOND ATTEMPT; if one of these is often here, it is broken:" "$again"
+  report "PASSED, BUT ONLY AT THE SECOND ATTEMPT; a test that is often listed here is broken:" "$again"
   exit 0
 fi
-say "FAILED TWICE, OR NOT RUN AGAIN:" "$left"
+report "FAILED TWICE, OR NOT RUN AGAIN:" "$left"
 [ $code -ne 0 ] || code=1
 exit $code

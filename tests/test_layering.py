@@ -1,4 +1,4 @@
-"""The floors of the house: a lower floor never imports a higher one, and most rooms never import torch."""
+"""A lower layer never imports a higher one, there are no import circles, and few packages import torch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ast
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,8 +23,8 @@ from tests.store.factory import make_record
 
 PACKAGE = Path(lthsweep.__file__).parent
 
-FLOORS = (
-    {"errors", "randomness", "usercode", "registry"},
+LAYERS = (
+    {"errors", "randomness", "registry", "usercode"},
     {"models", "data", "pruning", "training", "spec", "presets"},
     {"lottery", "store", "plan"},
     {"launch", "reduce"},
@@ -34,14 +34,14 @@ FLOORS = (
     {"cli"},
     {"__main__"},
 )
-"""Rooms by floor, the lowest first; "" is the package's own `__init__`, its front door."""
+"""Packages and top-level modules by layer, the lowest first; "" is the package's `__init__`."""
 
 TORCH = {"torch", "torchvision"}
 TORCH_FREE = {
     "errors",
     "randomness",
-    "usercode",
     "registry",
+    "usercode",
     "spec",
     "presets",
     "plan",
@@ -58,16 +58,24 @@ REGISTRIES = {"lthsweep.models.registry", "lthsweep.data.registry", "lthsweep.pr
 
 @dataclass(frozen=True)
 class Import:
-    """One imported module: where it is written, and whether importing the file imports it."""
+    """An import statement.
+
+    Attributes:
+        module: the imported module.
+        line: in the file.
+        at_once: True if importing the file executes it.
+        in_function: True inside of a function.
+    """
 
     module: str
     line: int
     at_once: bool
+    in_function: bool
 
 
 @cache
 def modules() -> Mapping[str, Path]:
-    """Dotted name → file, of every module of the package."""
+    """Dotted name → file of every module of the package."""
     found = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
@@ -75,38 +83,38 @@ def modules() -> Mapping[str, Path]:
     return found
 
 
-def room(module: str) -> str:
-    """`plan` of `lthsweep.plan.expand`; empty for the package itself."""
+def package_of(module: str) -> str:
+    """`plan` of `lthsweep.plan.expand`; empty for `lthsweep`."""
     return module.split(".")[1] if "." in module else ""
 
 
 @cache
 def imports(module: str) -> tuple[Import, ...]:
-    """Everything a module imports, anywhere in its file."""
+    """All imports of a module, anywhere in its file."""
     tree = ast.parse(modules()[module].read_text(encoding="utf-8"))
-    return tuple(_imports(tree, at_once=True))
+    return tuple(_imports(tree, at_once=True, in_function=False))
 
 
-def _imports(node: ast.AST, *, at_once: bool) -> Iterator[Import]:
+def _imports(node: ast.AST, *, at_once: bool, in_function: bool) -> Iterator[Import]:
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import):
             for alias in child.names:
-                yield Import(alias.name, child.lineno, at_once)
+                yield Import(alias.name, child.lineno, at_once, in_function)
         elif isinstance(child, ast.ImportFrom):
             assert child.level == 0, f"line {child.lineno}: imports are absolute in this package"
             base = child.module or ""
             for alias in child.names:
                 name = f"{base}.{alias.name}"
-                yield Import(name if name in modules() else base, child.lineno, at_once)
+                yield Import(name if name in modules() else base, child.lineno, at_once, in_function)
         elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
-            yield from _imports(child, at_once=False)
+            yield from _imports(child, at_once=False, in_function=in_function)
         else:
             inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-            yield from _imports(child, at_once=at_once and not inside)
+            yield from _imports(child, at_once=at_once and not inside, in_function=in_function or inside)
 
 
 def reached(start: str) -> dict[str, str]:
-    """Every module that importing `start` imports, with the one that asks for it; other packages by their top."""
+    """Every module that importing `start` imports → the module that imports it; other packages by their first name."""
     found = {start: ""}
     waiting = [start]
     while waiting:
@@ -131,69 +139,116 @@ def way_to_torch(start: str) -> list[str]:
     return chain[::-1]
 
 
-def test_every_room_has_a_floor():
-    """A new room must be given its place before it is built."""
-    known = set().union(*FLOORS)
+def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
+    """Groups of nodes that reach each other, sorted (strongly connected components of more than one node)."""
 
-    assert {room(module) for module in modules()} <= known
+    def walk(start: str, edges: Callable[[str], set[str]]) -> set[str]:
+        seen, waiting = {start}, [start]
+        while waiting:
+            for node in edges(waiting.pop()) - seen:
+                seen.add(node)
+                waiting.append(node)
+        return seen
+
+    backward: dict[str, set[str]] = {node: set() for node in graph}
+    for node, targets in graph.items():
+        for target in targets:
+            backward[target].add(node)
+    found, left = [], set(graph)
+    while left:
+        start = min(left)
+        group = walk(start, graph.__getitem__) & walk(start, backward.__getitem__)
+        if len(group) > 1:
+            found.append(sorted(group))
+        left -= group
+    return found
 
 
-def test_a_lower_floor_never_imports_a_higher_one():
-    """Not even inside of a function or for its types: what is below can be read without what is above."""
-    floor = {name: level for level, names in enumerate(FLOORS) for name in names}
+def test_every_package_has_a_layer():
+    """A new package gets its layer before its code."""
+    known = set().union(*LAYERS)
+
+    assert {package_of(module) for module in modules()} <= known
+
+
+def test_a_lower_layer_never_imports_a_higher_one():
+    """Not even inside of a function or for types: a lower layer can be read without the higher ones."""
+    layer = {name: level for level, names in enumerate(LAYERS) for name in names}
     wrong = [
         f"{modules()[module]}:{item.line} imports {item.module}"
         for module in modules()
         for item in imports(module)
         if item.module in modules()
         and module != "lthsweep"
-        and floor[room(item.module)] > floor[room(module)]
+        and layer[package_of(item.module)] > layer[package_of(module)]
     ]
 
     assert wrong == []
 
 
-@pytest.mark.parametrize("name", sorted(TORCH_FREE))
-def test_rooms_that_do_not_train_never_import_torch(name):
-    """Neither at once, through whatever they import, nor later inside of a function."""
+def test_modules_have_no_import_circles():
+    """Modules in a circle can only be read together; imports for types count, imports in functions do not."""
+    graph = {
+        module: {item.module for item in imports(module) if item.module in modules() and not item.in_function}
+        - {module}
+        for module in modules()
+    }
+
+    left = {"lthsweep.reduce.frames", "lthsweep.reduce.table"} | {
+        module for module in graph if package_of(module) == "training"
+    }
+    assert [circle for circle in circles(graph) if not left.issuperset(circle)] == []
+
+
+def test_packages_have_no_import_circles():
+    """Packages of the same layer can import each other in one direction only, functions included."""
+    graph: dict[str, set[str]] = {}
     for module in modules():
-        if room(module) == name:
+        own = package_of(module)
+        used = {package_of(item.module) for item in imports(module) if item.module in modules()}
+        if module != "lthsweep":  # its `__init__` re-exports from the layers above
+            graph.setdefault(own, set()).update(used - {own, ""})
+    graph.setdefault("", set())
+
+    assert circles(graph) == []
+
+
+@pytest.mark.parametrize("name", sorted(TORCH_FREE))
+def test_packages_that_do_not_train_never_import_torch(name):
+    """Neither at once, through their imports, nor later in a function."""
+    for module in modules():
+        if package_of(module) == name:
             assert way_to_torch(module) == []
             assert not TORCH & {item.module.split(".")[0] for item in imports(module)}, module
 
 
 @pytest.mark.parametrize(
     "module",
-    [
-        "lthsweep.launch.worker",
-        "lthsweep.launch.mpi.worker",
-        "lthsweep.launch.dispatch",
-        *sorted(REGISTRIES),
-    ],
+    ["lthsweep.launch.worker", "lthsweep.launch.mpi.worker", "lthsweep.launch.dispatch", *sorted(REGISTRIES)],
 )
-def test_what_starts_before_torch_does_not_import_it(module):
-    """A worker settles cores and threads first; a registry names its entries without importing them."""
+def test_workers_and_registries_start_without_torch(module):
+    """A worker sets cores and threads before torch is imported; a registry names its entries without importing them."""
     assert way_to_torch(module) == []
 
 
-def test_the_launch_room_reaches_torch_through_the_work_itself_only():
-    """Everything that plans, schedules or watches starts without it."""
-    with_torch = {module for module in modules() if room(module) == "launch" and way_to_torch(module)}
+def test_launch_imports_torch_only_through_the_worker():
+    """Planning, scheduling and watching start without it."""
+    with_torch = {module for module in modules() if package_of(module) == "launch" and way_to_torch(module)}
 
     assert "lthsweep.launch.execute" in with_torch
     importers = {
-        (module, item.module)
+        module
         for module in modules()
         for item in imports(module)
         if item.module in with_torch and module not in with_torch
     }
-    assert {importer for importer, _ in importers} <= {"lthsweep.launch.worker"}
+    assert importers <= {"lthsweep.launch.worker"}
 
 
-def test_training_knows_nothing_of_sweeps_and_opens_no_hdf5():
-    """It returns values; what is stored, and how, is decided elsewhere."""
+def test_training_imports_neither_sweeps_nor_hdf5():
+    """Training returns values; other packages decide how to store them."""
     for module in modules():
-        if room(module) in {"models", "data", "pruning", "training", "lottery"}:
+        if package_of(module) in {"models", "data", "pruning", "training", "lottery"}:
             used = {item.module for item in imports(module)}
             assert not {"h5py", "safetensors"} & {name.split(".")[0] for name in used}, module
             assert not any(name.startswith("lthsweep.spec") for name in used), module
@@ -201,7 +256,7 @@ def test_training_knows_nothing_of_sweeps_and_opens_no_hdf5():
 
 @pytest.fixture
 def sweep(tmp_path):
-    """A finished sweep of one dense run and two tickets, with made-up numbers."""
+    """A finished sweep of one dense run and two tickets with invented numbers."""
     spec = spec_of(
         {
             "sweep": {"name": "tiny", "model": {"name": "lenet_300_100"}, "data": {"name": "digits"}},
@@ -222,21 +277,21 @@ import json, sys
 import lthsweep
 from lthsweep.cli import main
 
-told = {}
+results = {}
 for line in json.loads(sys.stdin.read()):
     sys.argv = ["lthsweep", *line]
     try:
         main()
         code = 0
-    except SystemExit as left:
-        code = left.code or 0
-    told[" ".join(line[:1])] = [code, sorted({"torch", "torchvision"} & set(sys.modules))]
-print("\\n" + json.dumps(told))
+    except SystemExit as error:
+        code = error.code or 0
+    results[" ".join(line[:1])] = [code, sorted({"torch", "torchvision"} & set(sys.modules))]
+print("\\n" + json.dumps(results))
 """
 
 
 def test_commands_that_do_not_train_start_without_torch(sweep):
-    """torch takes seconds to import; asking a table takes none. Checked by what is imported, not by time."""
+    """Importing torch takes seconds, a query of the table none. The test checks imports, not time."""
     path = str(sweep.path)
     lines = [
         ["--version"],
@@ -259,9 +314,9 @@ def test_commands_that_do_not_train_start_without_torch(sweep):
     )
 
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout.splitlines()[-1])
+    results = json.loads(done.stdout.splitlines()[-1])
     expected = {line[0]: [0, []] for line in lines}
-    expected["doctor"][0] = told["doctor"][
+    expected["doctor"][0] = results["doctor"][
         0
-    ]  # the made-up numbers have no weights; that it starts is the point
-    assert told == expected, done.stderr
+    ]  # the invented records have no weights, so doctor reports errors
+    assert results == expected, done.stderr

@@ -28,7 +28,7 @@ LONGEST = 72  # bytes of a folder: slurmstepd's sockets are in it, and the kerne
 
 
 class DevclusterError(Exception):
-    """Something a person can put right; the message says what and how."""
+    """An error that the user can fix; the message contains problem and remedy."""
 
     code = 1
 
@@ -73,7 +73,7 @@ class Cluster:
 
     @property
     def slurm_conf(self) -> Path:
-        """What SLURM_CONF names; the other configuration files are beside it."""
+        """The file for SLURM_CONF, next to the other configuration files."""
         return self.dir / "etc" / "slurm.conf"
 
     @property
@@ -107,12 +107,12 @@ class Cluster:
 
 
 def default_folder() -> Path:
-    """Where a cluster is unless `--dir` says otherwise."""
+    """Folder of a cluster without `--dir`."""
     return Path(tempfile.gettempdir()) / "lthsweep-devcluster"
 
 
 def free_ports(count: int) -> int:
-    """The first of `count` ports in a row that nobody listens on.
+    """The first of `count` consecutive free ports.
 
     They are below those that the kernel gives to outgoing connections: a daemon that was killed must find
     its port free when it is started again. A random place keeps clusters that start together apart.

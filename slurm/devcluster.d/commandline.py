@@ -22,7 +22,7 @@ def main(words: list[str]) -> int:
     """
     arguments = _parser().parse_args(words)
     arguments.dir = arguments.dir.absolute()
-    os.umask(0o022)  # whoever may enter the folder may use the cluster
+    os.umask(0o022)  # every user who can enter the folder can use the cluster
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # tidies up, as Ctrl-C does
     try:
         return arguments.verb(arguments) or 0
@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_up(up: argparse.ArgumentParser) -> None:
-    up.add_argument("--install", action="store_true", help="apt-get install what is missing")
+    up.add_argument("--install", action="store_true", help="install missing packages with apt-get")
     up.add_argument("--nodes", type=_positive, default=2, help="how many [2]")
     up.add_argument("--cpus", type=_positive, default=2, help="per node; may exceed the machine's [2]")
     up.add_argument(

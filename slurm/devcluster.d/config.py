@@ -17,7 +17,7 @@ def slurm_conf(cluster: Cluster) -> str:
 
     `cred_expire` is the delay before a requeued job may start again (SLURM's default is 120 s).
     `SlurmdTimeout` is how long a node may be silent before it counts as dead (300 s).
-    `KillWait` is SLURM's own: what is asked to leave needs its time, and more on a machine that does other work.
+    `KillWait` is SLURM's default: processes need time to end, and more time on a busy machine.
     `UnkillableStepTimeout` is longer than SLURM's, since a node on which it passes is drained.
     `config_overrides` lets a node have more cores than this machine.
     A line of `cluster.conf` takes the place of one here: SLURM would use the later of the two, and each of its commands
@@ -75,7 +75,7 @@ def slurm_conf(cluster: Cluster) -> str:
 
 
 def _name(line: str) -> str:
-    """What a line of slurm.conf sets; SLURM tells no case."""
+    """Key that a line of slurm.conf sets, in lower case; SLURM ignores case."""
     return line.partition("=")[0].strip().lower()
 
 

@@ -13,7 +13,7 @@ import processes
 from cluster import Cluster, DevclusterError
 
 __all__ = [
-    "enrol",
+    "enroll",
     "is_up",
     "kill",
     "run",
@@ -28,7 +28,7 @@ PRIVATE_MOUNTS = ("unshare", "--mount")
 
 
 def start_munge(cluster: Cluster) -> None:
-    """Start munged, with a key of its own."""
+    """Start munged with a new key."""
     key = cluster.dir / "etc" / "munge.key"
     if not key.exists():
         key.touch(mode=0o600)
@@ -78,7 +78,7 @@ def start_dbd(cluster: Cluster) -> None:
     )
 
 
-def enrol(cluster: Cluster) -> None:
+def enroll(cluster: Cluster) -> None:
     """Make slurmdbd know the cluster, its limit, and the user behind sudo."""
     run(cluster, "sacctmgr", "-i", "add", "cluster", "devcluster")
     if cluster.max_submit is not None:
@@ -95,7 +95,7 @@ def start_ctld(cluster: Cluster) -> None:
 
 
 def is_up(cluster: Cluster, daemon: str) -> bool:
-    """Whether the process that was started under this name, or node, still runs."""
+    """True if the process that was started under this name, or node, still runs."""
     return processes.recorded(cluster.pid(daemon)) is not None
 
 

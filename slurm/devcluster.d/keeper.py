@@ -1,10 +1,10 @@
-"""A node's own process number one: keeper.py NAME HOSTS COMMAND...; starts slurmd and adopts its orphans.
+"""Process 1 of a node: keeper.py NAME HOSTS COMMAND...; starts slurmd and adopts its orphans.
 
-Whatever runs on the node, however often it forked, stays below the keeper in the tree of processes, so that
-the node can lose its power at one stroke. Where namespaces are allowed the keeper is process 1 of its own
-pid namespace, and makes the node a machine of its own as far as programs can tell: a host name, a file HOSTS
-that resolves the names of all nodes, shared memory that is gone after a power cut. Its processes are as
-invisible to other nodes as they are on a real cluster. SIGHUP starts slurmd again after it crashed.
+Every process on the node stays below the keeper in the process tree, however often it forked, so that a power
+cut can end all of them at once. Where namespaces are permitted, the keeper is process 1 of a new pid namespace,
+and programs see the node as a separate machine: with a host name, a file HOSTS that resolves the names of all
+nodes, and shared memory that a power cut erases. As on a real cluster, its processes are invisible to other
+nodes. SIGHUP restarts slurmd after a crash.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from cluster import LONGEST, Cluster, DevclusterError, save
 __all__ = ["bring_up", "check_folder", "end_after", "take_down"]
 
 WATCHER = "watcher"
-DAEMONS = ("slurmctld", "slurmdbd", "mariadb", "munge")  # as they are killed: nobody before its clients
+DAEMONS = ("slurmctld", "slurmdbd", "mariadb", "munge")  # in the order of killing: clients first
 
 
 def check_folder(folder: Path) -> None:
@@ -58,7 +58,7 @@ def bring_up(cluster: Cluster, *, lives_with: int | None = None, keep: bool = Fa
         if cluster.accounting:
             daemons.start_database(cluster)
             daemons.start_dbd(cluster)
-            daemons.enrol(cluster)
+            daemons.enroll(cluster)
         daemons.start_ctld(cluster)
         for node in cluster.node_names:
             nodes.start(cluster, node)

@@ -50,7 +50,7 @@ def start(cluster: Cluster, node: str) -> None:
 
 
 def is_up(cluster: Cluster, node: str) -> bool:
-    """Whether it has power, and its slurmd runs."""
+    """True if the node has power and its slurmd runs."""
     keeper = processes.recorded(cluster.pid(node))
     return keeper is not None and _slurmd(keeper.pid) is not None
 
@@ -85,7 +85,7 @@ def states(cluster: Cluster) -> dict[str, str]:
 
 
 def wait_until_up(cluster: Cluster, names: tuple[str, ...]) -> None:
-    """Wait until slurmd runs on these nodes and slurmctld has heard of it; they may be draining.
+    """Wait until slurmd runs on these nodes and slurmctld lists them; they can be draining.
 
     A trailing * means that the node does not answer.
     """
@@ -95,7 +95,7 @@ def wait_until_up(cluster: Cluster, names: tuple[str, ...]) -> None:
             return False
         try:
             known = states(cluster)
-        except DevclusterError:  # slurmctld is busy; whoever waits has a deadline
+        except DevclusterError:  # slurmctld is busy; the caller has a deadline
             return False
         return all(not known[name].startswith(("down", "unk")) and known[name][-1] != "*" for name in names)
 
@@ -103,7 +103,7 @@ def wait_until_up(cluster: Cluster, names: tuple[str, ...]) -> None:
 
 
 def may_be_apart() -> bool:
-    """Whether a node may have pids, shared memory and a host name of its own."""
+    """True if a node can have separate process ids, shared memory and host name."""
     return subprocess.run([*NAMESPACES, "true"], capture_output=True, check=False).returncode == 0
 
 

@@ -10,7 +10,7 @@ from cluster import DevclusterError, UnavailableError
 
 __all__ = ["need"]
 
-PACKAGES = {  # what is run: the Debian and Ubuntu package it is in
+PACKAGES = {  # program: its Debian and Ubuntu package
     "munged": "munge",
     "slurmctld": "slurm-wlm",
     "slurmd": "slurm-wlm",
@@ -27,7 +27,7 @@ def need(*, accounting: bool, install: bool) -> None:
 
     Args:
         accounting: slurmdbd and MariaDB too.
-        install: whether apt-get may install what is missing.
+        install: True to install missing packages with apt-get.
 
     Raises:
         UnavailableError: if something is missing; it names the packages.

@@ -23,14 +23,14 @@ class Process:
     started: int
 
     def alive(self) -> bool:
-        """Whether it runs; a zombie does not."""
+        """True if the process runs; a zombie does not."""
         return started(self.pid) == self.started
 
 
 def start(
     command: Sequence[str], *, record: Path, log: Path, environment: Mapping[str, str], folder: Path
 ) -> Process:
-    """Start a daemon in a session of its own; its output is appended to `log`."""
+    """Start a daemon in a new session; its output is appended to `log`."""
     with log.open("ab") as output:
         child = subprocess.Popen(
             command,
@@ -56,7 +56,7 @@ def recorded(record: Path) -> Process | None:
 
 
 def kill_tree(process: Process, patience: float = 30.0) -> None:
-    """SIGKILL to a process and all below it, as a power cut: nothing is told, nothing gets to fork.
+    """SIGKILL to a process and all its descendants, like a power cut: no process is notified or can fork.
 
     All are stopped first, again and again until no new ones appear: a process that is stopped cannot
     escape by forking.
@@ -121,7 +121,7 @@ def _parents() -> Iterator[tuple[int, int]]:
 
 
 def _stat(pid: int) -> list[str] | None:
-    """The fields of /proc/PID/stat from the state on; the name before them may hold spaces and brackets."""
+    """Fields of /proc/PID/stat from the state on; the name before them can contain spaces and brackets."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):

@@ -67,7 +67,7 @@ def test_init_writes_a_valid_file_once(cache, tmp_path):
 def test_presets_are_listed_and_printed(cache):
     listed = json.loads(lthsweep("presets", "--json", cache=cache).stdout)
 
-    assert {"digits-mobilenetv2", "cifar10-mobilenetv2", "mnist-lenet"} <= listed.keys()
+    assert {"digits-mobilenetv2", "cifar10-mobilenetv2"} <= listed.keys()
     assert tomllib.loads(lthsweep("presets", "digits-mobilenetv2", cache=cache).stdout)["grid"]
 
 

@@ -79,7 +79,7 @@ def test_missing_data_is_named_with_its_remedy(opened, tmp_path, monkeypatch):
     assert missing_data(source, tmp_path / "cache") == ()
     (line,) = missing_data(source, tmp_path / "elsewhere")
     assert line == f"data: {tmp_path}/texts.csv does not exist; give the path of your own: --set data.path=…"
-    both = open_source("mnist-lenet", overrides=['grid."data.name"=["mnist", "digits"]'])
+    both = open_source("digits-lenet", overrides=['grid."data.name"=["mnist", "digits"]'])
     assert missing_data(both, tmp_path / "cache") == (
         "data: mnist is not on this machine; `lthsweep data prepare mnist` gets it",
     )

@@ -86,7 +86,7 @@ def _typed(block: Block) -> Iterator[str]:
         elif line.startswith("$ "):
             pending = line[2:]
         if pending and _closed(pending):
-            yield pending
+            yield pending.replace("\\\n", " ")
             pending = ""
     assert not pending, f"{block}: this command has a quote that never closes: {pending}"
 

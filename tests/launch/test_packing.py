@@ -24,9 +24,9 @@ def packed(nodes, **changes):
     return pack(nodes, **(CLUSTER | changes))
 
 
-def runs_of(preset, seconds_per_epoch):
+def runs_of(preset, seconds_per_epoch, *overrides):
     """All runs of a preset, as a cluster that has done nothing yet sees them."""
-    plan = expand(load_spec(preset))
+    plan = expand(load_spec(preset, list(overrides)))
     return [
         Node(key, run.parent, run.epochs(recipe_steps(run.recipe)) * seconds_per_epoch)
         for key, run in plan.runs.items()
@@ -98,7 +98,7 @@ def test_four_workers_share_a_gpu_where_that_costs_no_time():
 
 def test_trees_that_fit_into_the_target_stay_whole_and_share_jobs():
     """15 levels of a minute: two seeds a job, and no dependencies."""
-    (batch,) = packed(runs_of("mnist-lenet", 1.0))
+    (batch,) = packed(runs_of("paper-lenet-mnist", 1.0, 'grid.control=["ticket"]'))
 
     assert [parcel.runs for parcel in batch.parcels] == [32, 32, 16]
     assert not batch.after
@@ -106,7 +106,7 @@ def test_trees_that_fit_into_the_target_stay_whole_and_share_jobs():
 
 def test_long_chains_go_stage_by_stage_several_levels_at_a_time_and_line_up():
     """Level 4 of one seed does not wait for level 3 of another, and five sbatch calls do for 80 runs."""
-    batches = packed(runs_of("mnist-lenet", 10.0))
+    batches = packed(runs_of("paper-lenet-mnist", 10.0, 'grid.control=["ticket"]'))
 
     assert shape(batches) == [
         (0, 5, (), False),

@@ -111,15 +111,11 @@ def test_every_key_of_the_generic_profile_is_right_without_its_hash(profile):
     assert read.settings.options == {"mail-type": "FAIL", "mail-user": "me@example.org"}
 
 
-def test_an_installed_package_finds_its_profiles(tmp_path):
-    """A wheel has them inside of the package, where pyproject.toml puts them; there is no repository beside it."""
+def test_a_package_without_a_checkout_has_its_profiles(tmp_path):
+    """Profiles are package data, and a wheel contains the whole package."""
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
-    assert set(wheel["only-include"]) == {"lthsweep", *wheel["sources"]}
-    shutil.copytree(
-        ROOT / "lthsweep", tmp_path / "lthsweep", ignore=shutil.ignore_patterns("__pycache__", "profiles")
-    )
-    for there, inside in wheel["sources"].items():
-        shutil.copytree(ROOT / there, tmp_path / inside)
+    assert wheel["only-include"] == ["lthsweep"]
+    shutil.copytree(ROOT / "lthsweep", tmp_path / "lthsweep", ignore=shutil.ignore_patterns("__pycache__"))
 
     program = (
         "from lthsweep.launch.slurm.sites.site import *; from lthsweep.spec import load_spec\n"
@@ -421,13 +417,16 @@ def test_a_length_beyond_the_profiles_walltime_is_refused(profile):
         ({"partition": "test"}, "test takes 5 jobs"),
         (
             {"partition": "test", "time": "1-0"},
-            "slurm.time is 24 hours, but test is said to end jobs after 12",
+            "slurm.time is 24 hours, but the profile's limit of test is 12 hours",
         ),
-        ({"partition": "shared", "cpus": 64}, "64 cores, but no node of shared is said to have more than 48"),
-        ({"partition": "gpu", "gpus": 8}, "8 GPUs, but no node of gpu is said to have more than 4"),
+        (
+            {"partition": "shared", "cpus": 64},
+            "64 cores, but by the profile no node of shared has more than 48",
+        ),
+        ({"partition": "gpu", "gpus": 8}, "8 GPUs, but by the profile no node of gpu has more than 4"),
         ({"partition": "gpu", "gpus": 0}, "no GPU on gpu"),
-        ({"partition": "gpu_requeu"}, "does not know the partition gpu_requeu (did you mean gpu_requeue?)"),
-        ({"partition": "gpu,kempner"}, "does not know the partition kempner"),
+        ({"partition": "gpu_requeu"}, "has no partition gpu_requeu (did you mean gpu_requeue?)"),
+        ({"partition": "gpu,kempner"}, "has no partition kempner"),
     ],
 )
 def test_what_contradicts_the_profile_is_a_warning(slurm, said):

@@ -107,16 +107,14 @@ def finish(tmp_path, cache):
     return check
 
 
-@pytest.mark.parametrize(
-    ("script", "options"), [("sweep.sbatch", ONE_CORE), ("array.sbatch", (*ONE_CORE, "--array=0-1"))]
-)
-def test_a_job_whose_time_is_over_queues_itself_again_and_goes_on(by_hand, finish, script, options):
+@pytest.mark.parametrize("options", [ONE_CORE, (*ONE_CORE, "--array=0-1")], ids=["single", "array"])
+def test_a_job_whose_time_is_over_queues_itself_again_and_goes_on(by_hand, finish, options):
     """SLURM sends USR2 thirty seconds before the end, or up to a minute earlier.
 
     Its end is put in a minute or two when the job has a checkpoint, which is early on one machine and late on another.
     """
     ours = by_hand()
-    ours.sbatch(script, *options, "--time=60", "--signal=B:USR2@30")
+    ours.sbatch("sweep.sbatch", *options, "--time=60", "--signal=B:USR2@30")
     ours.wait_for_checkpoint()
     minutes = int((time.time() - ours.submitted) / 60) + 2
     ours.cluster.run("scontrol", "update", f"JobId={ours.job}", f"TimeLimit={minutes}")
@@ -127,10 +125,10 @@ def test_a_job_whose_time_is_over_queues_itself_again_and_goes_on(by_hand, finis
     assert ours.has_stopped_runs
 
 
-@pytest.mark.parametrize("script", ["sweep.sbatch", "array.sbatch"])
-def test_a_preempted_job_writes_checkpoints_and_goes_on(by_hand, finish, script):
+@pytest.mark.parametrize("options", [ONE_CORE, (*ONE_CORE, "--array=0-1")], ids=["single", "array"])
+def test_a_preempted_job_writes_checkpoints_and_goes_on(by_hand, finish, options):
     ours = by_hand()
-    ours.sbatch(script, *ONE_CORE, "--time=60", *(["--array=0-1"] if script == "array.sbatch" else []))
+    ours.sbatch("sweep.sbatch", *options, "--time=60")
     ours.wait_for_checkpoint()
     ours.cluster.sbatch("sleep 2", "--partition=gpu", "--nodes=2", "--ntasks-per-node=2", "--mem=100M")
     ours.wait_for(lambda: ours.restarts >= 1)

@@ -1,4 +1,4 @@
-"""Several tickets trained as one by a worker: every one has its own claim, log, checkpoint, record and end."""
+"""Tickets that a worker trains in one ensemble; each has its claim, log, checkpoint, record and end."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class FakeChannel:
 
 @pytest.fixture
 def dense(finished, tmp_path):
-    """A sweep whose trunk is finished; its tickets are to be trained."""
+    """A sweep with a finished dense run and tickets to train."""
     sweep = SweepDir(tmp_path / "sweep")
     shutil.copytree(finished.path, sweep.path)
     for key, record in records(finished).items():
@@ -69,7 +69,7 @@ def dense(finished, tmp_path):
 
 @pytest.fixture
 def tasks(finished, cache):
-    """The two tickets of the tiny sweep that return to initialization, as one task."""
+    """The two tickets of the tiny sweep that rewind to initialization, as one task."""
     plan = expand(load_spec(str(finished.sweep_toml)))
     first, second = (Task(run, cache=str(cache)) for run in plan.tickets if run.prune.point.value == 0)
     return replace(first, companions=(second,))
@@ -81,7 +81,7 @@ def train(sweep, task, channel):
 
 
 def assert_close(ours, theirs):
-    """Two records of one run say the same, up to the rounding of other kernels."""
+    """Two records of one run agree, up to the rounding of other kernels."""
     assert ours.audit["ok"]
     assert ours.masks.keys() == theirs.masks.keys()
     assert all((ours.masks[name] == theirs.masks[name]).all() for name in ours.masks)
@@ -91,8 +91,8 @@ def assert_close(ours, theirs):
         assert ours.metrics[name] == pytest.approx(theirs.metrics[name], abs=tolerance, nan_ok=True), name
 
 
-def test_a_fused_sweep_has_the_keys_and_up_to_rounding_the_results_of_one_by_one(finished, cache, tmp_path):
-    """What was trained with what is said by provenance and logs, and the seconds are shared."""
+def test_a_fused_sweep_has_the_results_of_single_runs(finished, cache, tmp_path):
+    """Up to rounding. Provenance and logs name the ensemble, and its time is divided."""
     sweep = SweepDir(tmp_path / "sweep")
 
     ended = lthsweep("run", write_tiny(tmp_path), "--out", sweep.path, "--set", "train.fuse=3", cache=cache)
@@ -116,8 +116,8 @@ def test_a_fused_sweep_has_the_keys_and_up_to_rounding_the_results_of_one_by_one
 
 
 @pytest.mark.chaos
-def test_of_a_killed_worker_all_runs_go_on_from_their_checkpoints(cache, tmp_path, start, held):
-    """Alone, so that one of them cannot take the others with it twice."""
+def test_runs_of_a_killed_worker_resume_alone(cache, tmp_path, start, held):
+    """From their checkpoints. A run that kills its worker fails the others only once."""
     sweep = SweepDir(tmp_path / "sweep")
     file = write_tiny(tmp_path, epochs=4, checkpoint_seconds=0.01)
     options = ("--set", "train.fuse=4", "--set", "local.workers=1", "--set", "grid.rewind_epoch=[0]")
@@ -131,17 +131,17 @@ def test_of_a_killed_worker_all_runs_go_on_from_their_checkpoints(cache, tmp_pat
     (worker,) = workers_of(running.pid)
     os.kill(worker, signal.SIGKILL)
     held.let_go()
-    said = running.end()
+    output = running.end()
 
-    assert running.returncode == 0, said
-    assert said.count("was killed by SIGKILL") == 2
+    assert running.returncode == 0, output
+    assert output.count("was killed by SIGKILL") == 2
     for key in keys:
         assert "going on from step" in sweep.log(key).read_text()
         assert "fused" not in decode(sweep.record(key)).provenance
 
 
-def test_all_that_are_trained_as_one_are_seen_at_work(dense, tasks):
-    """By one heartbeat, which says how far each has come."""
+def test_one_heartbeat_shows_all_members(dense, tasks):
+    """With the validation accuracy of each."""
     beats = []
     channel = FakeChannel(on_progress=lambda: beats.extend(read_heartbeats(dense)))
 
@@ -154,7 +154,7 @@ def test_all_that_are_trained_as_one_are_seen_at_work(dense, tasks):
     assert {event.fused for event in channel.ends().values()} == {2}
 
 
-def test_stopped_runs_go_on_alone_or_in_other_company(dense, tasks, finished):
+def test_stopped_runs_resume_alone_or_in_another_ensemble(dense, tasks, finished):
     """`train.fuse` may be changed at any time."""
     stopped = train(dense, tasks, FakeChannel(asks=100))
     steps = {load_checkpoint(dense.checkpoint(key)).progress["step"] for key in stopped.ends()}
@@ -169,10 +169,8 @@ def test_stopped_runs_go_on_alone_or_in_other_company(dense, tasks, finished):
         assert_close(decode(dense.record(task.key)), decode(finished.record(task.key)))
 
 
-def test_who_is_asked_to_stop_between_two_records_leaves_a_checkpoint_of_the_last_step(
-    dense, tasks, finished
-):
-    """Many records take a while."""
+def test_a_stop_between_two_records_leaves_a_checkpoint(dense, tasks, finished):
+    """Of the last step. Storing many records takes time."""
 
     class Closing(FakeChannel):
         def send(self, event):
@@ -190,8 +188,8 @@ def test_who_is_asked_to_stop_between_two_records_leaves_a_checkpoint_of_the_las
     assert_close(decode(dense.record(second.key)), decode(finished.record(second.key)))
 
 
-def test_what_goes_on_from_another_step_is_returned(dense, tasks):
-    """The first is trained, the other is handed out again."""
+def test_a_member_at_another_step_is_requeued(dense, tasks):
+    """The first is trained, and no attempt of the other is lost."""
     train(dense, replace(tasks, companions=()), FakeChannel(asks=50))
 
     channel = train(dense, tasks, FakeChannel())
@@ -207,7 +205,8 @@ def test_what_goes_on_from_another_step_is_returned(dense, tasks):
     assert decode(dense.record(second)).provenance["attempt"] == 1
 
 
-def test_one_that_cannot_be_pruned_fails_as_alone_and_the_others_are_trained(dense, tasks):
+def test_a_member_that_cannot_be_pruned_fails_alone(dense, tasks):
+    """The others are trained."""
     (companion,) = tasks.companions
     prune = replace(companion.prune, exclude=("fc9",))
     broken = replace(companion, run=replace(companion.run, prune=prune))
@@ -221,7 +220,7 @@ def test_one_that_cannot_be_pruned_fails_as_alone_and_the_others_are_trained(den
     assert "fc9" in dense.log(companion.key).read_text()
 
 
-def test_of_a_bundle_of_which_one_is_canceled_the_others_are_handed_out_again(dense, tasks):
+def test_other_members_of_a_canceled_run_are_requeued(dense, tasks):
     """With checkpoints; the worker stays for the next task."""
     (companion,) = tasks.companions
     failures.record_failure(dense, companion.key, failures.Failure("not wanted", failures.CANCELLED))
@@ -236,7 +235,8 @@ def test_of_a_bundle_of_which_one_is_canceled_the_others_are_handed_out_again(de
     assert claims.take(dense, tasks.key, this_process(), stale_seconds=900)
 
 
-def test_one_that_another_worker_holds_is_left_to_it(dense, tasks):
+def test_a_member_held_by_another_worker_is_left_out(dense, tasks):
+    """The others are trained."""
     (companion,) = tasks.companions
     assert claims.take(dense, companion.key, this_process(), stale_seconds=900)
 
@@ -249,15 +249,15 @@ def test_one_that_another_worker_holds_is_left_to_it(dense, tasks):
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "expected"),
     [
         (RuntimeError("a kernel failed"), {"alone": True}),
         (torch.OutOfMemoryError("40 GiB"), {"fuse_width": 1}),
     ],
     ids=["error", "memory"],
 )
-def test_an_error_in_company_is_nobody_s_end(dense, tasks, monkeypatch, error, said):
-    """Whose fault it was is found out alone, and fewer need less memory; no attempt is lost."""
+def test_an_ensemble_that_raises_is_requeued(dense, tasks, monkeypatch, error, expected):
+    """Alone, to find the run that raises; or in smaller ensembles, which need less memory. No attempt is lost."""
 
     def fails(trainings, between_steps):
         raise error
@@ -268,26 +268,25 @@ def test_an_error_in_company_is_nobody_s_end(dense, tasks, monkeypatch, error, s
 
     assert channel.kinds() == [Requeued, Requeued]
     for event in channel.ends().values():
-        assert {name: getattr(event, name) for name in said} == said
+        assert {name: getattr(event, name) for name in expected} == expected
         assert str(error) in event.cause
     assert train(dense, replace(tasks, companions=()), FakeChannel()).kinds() == [Finished]
 
 
-def test_tickets_that_cannot_be_batched_are_returned_with_the_advice_to_hand_out_one(
-    dense, tasks, monkeypatch
-):
-    monkeypatch.setattr(fused, "why_alone", lambda prepared: "its layers draw otherwise")
+def test_tickets_that_cannot_be_batched_are_requeued(dense, tasks, monkeypatch):
+    """With a fuse width of 1."""
+    monkeypatch.setattr(fused, "why_alone", lambda prepared: "its layers draw other numbers")
 
     channel = train(dense, tasks, FakeChannel())
 
-    returned = channel.ends()[tasks.companions[0].key]
+    requeued = channel.ends()[tasks.companions[0].key]
     assert isinstance(channel.ends()[tasks.key], Finished)
-    assert isinstance(returned, Requeued)
-    assert returned.fuse_width == 1
+    assert isinstance(requeued, Requeued)
+    assert requeued.fuse_width == 1
 
 
-def test_a_worker_that_is_to_find_out_how_many_pay_says_so_and_returns_the_others(dense, tasks):
-    """So it is measured once, and not by every worker for every bundle."""
+def test_a_measured_fuse_width_is_reported(dense, tasks):
+    """So it is measured once, not by every worker for every ensemble."""
     channel = train(dense, replace(tasks, measure_fuse_width=True), FakeChannel())
 
     first, second = (channel.ends()[task.key] for task in tasks.each)

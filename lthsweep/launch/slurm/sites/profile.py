@@ -168,9 +168,7 @@ def _read(kind: type[_Kind], raw: Any, start: KeyPath, problems: list[Problem]) 
 
 
 def _folder() -> Traversable:
-    """Inside of an installed package, or beside the package in the repository."""
-    inside = resources.files("lthsweep.launch.slurm") / "profiles"
-    return inside if inside.is_dir() else Path(__file__).parents[4] / "slurm" / "profiles"
+    return resources.files("lthsweep.launch.slurm") / "profiles"
 
 
 def _find(name: str) -> tuple[str, str]:

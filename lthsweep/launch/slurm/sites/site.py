@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from lthsweep.errors import SpecError
-from lthsweep.launch.slurm.sites.doubts import doubts
 from lthsweep.launch.slurm.sites.layers import overlay
 from lthsweep.launch.slurm.sites.profile import Partition, Profile, profile_names, profile_text, read_profile
+from lthsweep.launch.slurm.sites.profile_warnings import profile_warnings
 from lthsweep.spec import Spec
 from lthsweep.spec.problems import Origin, Problem, error_of
 from lthsweep.spec.slurm_forms import megabytes_of, minutes_of
@@ -46,7 +46,7 @@ class Site:
         attempts: jobs in a row without progress before a run counts as failed.
         extra: other options of sbatch, by long names without dashes; "" for one without a value.
         advice: for people, a line each.
-        warnings: what looks wrong, but may be right.
+        warnings: contradictions between the job and the profile, a sentence each.
         about: the profile in a few words, with its date.
     """
 
@@ -144,7 +144,7 @@ def site_of(spec: Spec) -> Site:
         raise _misfit(
             "options", 'gres collides with --gres=gpu: set gpu_form = "gpus-per-node"', settings["options"]
         )
-    site = Site(
+    return Site(
         **{name: settings[name] for name in _AS_IT_IS},
         profile=profile.name,
         partition=partition,
@@ -164,8 +164,8 @@ def site_of(spec: Spec) -> Site:
         extra={name: "" if value is True else str(value) for name, value in settings["options"].items()},
         advice="\n".join(profile.about.advice),
         about=profile.about.title(profile.name),
+        warnings=tuple(profile_warnings(profile, partition, minutes=minutes, cpus=cpus, gpus=gpus)),
     )
-    return replace(site, warnings=tuple(doubts(site, profile)))
 
 
 _AS_IT_IS = (
