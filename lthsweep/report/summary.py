@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
-from lthsweep.report.axes import Axes, canonical, labels, ordered
+from lthsweep.report.axes import Axes, FrameRow, canonical, labels, ordered
 from lthsweep.report.numbers import flag
 from lthsweep.report.verdicts import MATCHING, VERDICTS
 
@@ -63,7 +61,7 @@ class SparsestTicket:
 
     combination: tuple[str, ...]
     rewind: str
-    row: Mapping[Any, Any] | None
+    row: FrameRow | None
     undecided: int
 
 
