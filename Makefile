@@ -21,7 +21,7 @@ test: $(STAMP) system-tools  ## Run the tests, including sweeps on a real SLURM.
 	$(BIN)/python -m pytest -q -n $(WORKERS) -rs -m "not heavy and not faults"
 
 test-fast: $(STAMP)  ## Run the tests that take less than a few seconds each.
-	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not slow and not chaos and not slurm and not heavy and not faults"
+	$(BIN)/python -m pytest -q -n $(WORKERS) --hypothesis-profile fast -m "not slow and not chaos and not slurm and not heavy and not faults"
 
 # One test at a time: each starts and kills several daemons. A failure is repeated once, alone, before it counts,
 # because daemons on a busy machine can be late.

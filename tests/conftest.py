@@ -1,4 +1,4 @@
-"""Fixtures that several folders share, and how tests are divided among workers: all on SLURM go to one."""
+"""Fixtures of several folders, and the distribution of tests: all tests on SLURM run in one worker."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from lthsweep.store.layout import SweepDir
 from tests.launch.processes import Held, Program
 from tests.launch.sweeps import lthsweep, write_tiny
 
-# A deadline measures the machine, and how busy it is, not the law.
+# Without deadlines: they would measure how busy the machine is. `make test-fast` takes the profile fast.
 settings.register_profile("lthsweep", deadline=None)
+settings.register_profile("fast", deadline=None, max_examples=15)
 settings.load_profile("lthsweep")
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Tests on SLURM, whatever their order, go to one worker: two clusters on two cores disturb each other.
+    """Tests on SLURM go to one worker in any order: two clusters on two cores disturb each other.
 
-    The mark `xdist_group` is to say that. pytest-xdist 3.8.0 (the newest) writes it into an attribute that pytest 9.2
-    no longer reads, and divides the group without a word (pytest-dev/pytest-xdist#1386); so the path decides here.
+    The mark `xdist_group` is for this purpose. pytest-xdist 3.8.0 (the newest) writes it into an attribute that
+    pytest 9.2 no longer reads, and silently divides the group (pytest-dev/pytest-xdist#1386), so the path decides here.
     """
     if config.getvalue("dist") != "loadgroup":
         return None
@@ -36,13 +37,13 @@ def pytest_xdist_make_scheduler(config, log):
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory):
-    """A folder of packed data that the tests of this process share."""
+    """A folder of packed data, shared by the tests of this process."""
     return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory, cache):
-    """The tiny sweep, run undisturbed through the command line."""
+    """The tiny sweep after an undisturbed run through the command line."""
     folder = tmp_path_factory.mktemp("finished")
     ended = lthsweep("run", write_tiny(folder), "--out", folder / "sweep", cache=cache)
     assert ended.returncode == 0, ended.stdout + ended.stderr
@@ -51,7 +52,7 @@ def finished(tmp_path_factory, cache):
 
 @pytest.fixture
 def start():
-    """Starts programs; what a test leaves running of them, because it failed perhaps, does not disturb later ones."""
+    """Starts programs, and ends those that a test leaves running."""
     started = []
 
     def start(command, env):
@@ -65,7 +66,7 @@ def start():
 
 @pytest.fixture
 def held(tmp_path):
-    """Holds sweeps until they are let go; none comes to its end before a test has done to it what it is about."""
+    """Holds sweeps until a test releases them, so that none finishes too early."""
     folder = tmp_path / "odometer"
     folder.mkdir()
     held = Held(folder)
@@ -75,7 +76,7 @@ def held(tmp_path):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of its own with a filler on it that leaves 700 kB; skips where none may be mounted."""
+    """A file system with 700 kB of free space; skips the test where mounting is not permitted."""
     place = tmp_path / "small"
     place.mkdir()
     mounted = subprocess.run(
@@ -85,7 +86,7 @@ def small_disk(tmp_path):
         check=False,
     )
     if mounted.returncode:
-        pytest.skip(f"SKIPPED: may not mount a small file system here ({mounted.stderr.strip()})")
+        pytest.skip(f"SKIPPED: mounting a small file system is not permitted here ({mounted.stderr.strip()})")
     try:
         (place / "filler").write_bytes(bytes((8 << 20) - 700_000))
         yield place

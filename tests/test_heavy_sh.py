@@ -1,4 +1,4 @@
-"""tests/heavy.sh, behind `make test-heavy`: what failed gets one more chance, and nothing else becomes a success."""
+"""tests/heavy.sh (`make test-heavy`, `make test-faults`) repeats a failed test once; it counts if it fails again."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.launch.processes import PATIENCE
+
+pytestmark = pytest.mark.slow
 
 HEAVY = Path(__file__).with_name("heavy.sh")
 
@@ -43,17 +45,17 @@ first = not pathlib.Path("seen").exists()
 
 @pytest.fixture
 def heavy(tmp_path):
-    """Runs the script in a folder with some tests; returns exit code, output, and how often pytest was started."""
+    """Runs the script in a folder with some tests; returns exit code, output, and the number of pytest runs."""
 
-    def run(**files):
-        (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = heavy\naddopts = -n auto -q\n")
+    def run(marker="heavy", **files):
+        (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n  heavy\n  faults\naddopts = -n auto -q\n")
         for name, text in files.items():
             (tmp_path / f"test_{name}.py").write_text(text)
         (tmp_path / "conftest.py").write_text(
             "def pytest_sessionstart():\n    with open('starts', 'a') as file:\n        file.write('.')\n"
         )
         ended = subprocess.run(
-            ["bash", str(HEAVY), sys.executable],
+            ["bash", str(HEAVY), sys.executable, marker],
             cwd=tmp_path,
             capture_output=True,
             text=True,
@@ -65,42 +67,49 @@ def heavy(tmp_path):
     return run
 
 
-def test_what_passes_is_run_once(heavy):
-    code, said, starts = heavy(fine=PASSES)
+def test_passed_tests_run_once(heavy):
+    code, output, starts = heavy(fine=PASSES)
 
     assert (code, starts) == (0, 1)
-    assert "####" not in said
+    assert "####" not in output
 
 
-def test_what_failed_is_run_again_alone_and_loudly(heavy):
-    """The second of two passed at the first attempt, and would fail at a second."""
-    code, said, starts = heavy(hiccups=HICCUPS, fine=PASSES)
+def test_a_failed_test_is_repeated_alone(heavy):
+    """The second of the two tests passes at the first attempt and would fail at a second one."""
+    code, output, starts = heavy(hiccups=HICCUPS, fine=PASSES)
 
     assert (code, starts) == (0, 2)
-    assert "#### test-heavy: FAILED; NOW RUN ONCE MORE, ALONE:\ntest_hiccups.py::test_hiccup[1]\n" in said
-    assert "#### test-heavy: PASSED, BUT ONLY AT THE SECOND ATTEMPT" in said
+    assert "#### test-heavy: FAILED; NOW RUN ONCE MORE, ALONE:\ntest_hiccups.py::test_hiccup[1]\n" in output
+    assert "#### test-heavy: PASSED, BUT ONLY AT THE SECOND ATTEMPT" in output
 
 
-def test_what_fails_twice_has_failed(heavy):
-    code, said, starts = heavy(hiccups=HICCUPS, broken=FAILS)
-
-    assert (code, starts) == (1, 2)
-    assert "#### test-heavy: FAILED TWICE, OR NOT RUN AGAIN:\ntest_broken.py::test_broken\n" in said
-
-
-def test_what_cannot_be_run_again_has_failed(heavy):
-    """Three tests, of which the second and third fail; then there are two, which pass."""
-    code, said, starts = heavy(vanishes=VANISHES)
+def test_two_failures_fail_the_run(heavy):
+    code, output, starts = heavy(hiccups=HICCUPS, broken=FAILS)
 
     assert (code, starts) == (1, 2)
-    assert "FAILED TWICE, OR NOT RUN AGAIN:\ntest_vanishes.py::test_one_of_several[3]\n" in said
+    assert "#### test-heavy: FAILED TWICE, OR NOT RUN AGAIN:\ntest_broken.py::test_broken\n" in output
+
+
+def test_a_failed_test_that_disappears_fails_the_run(heavy):
+    """Of three tests the second and third fail; then only two exist, and pass."""
+    code, output, starts = heavy(vanishes=VANISHES)
+
+    assert (code, starts) == (1, 2)
+    assert "FAILED TWICE, OR NOT RUN AGAIN:\ntest_vanishes.py::test_one_of_several[3]\n" in output
 
 
 @pytest.mark.parametrize(
     ("files", "expected"), [({"wrong": "import nothing_of_this_name"}, 2), ({"light": "def test(): pass"}, 5)]
 )
-def test_nothing_is_tried_again_where_no_test_failed(heavy, files, expected):
-    """Collection errors; nothing to run."""
+def test_other_errors_are_not_repeated(heavy, files, expected):
+    """A collection error, and an empty selection."""
     code, _, starts = heavy(**files)
 
     assert (code, starts) == (expected, 1)
+
+
+def test_no_test_with_the_marker_faults_is_a_success(heavy):
+    """The target exists before its tests."""
+    code, _, starts = heavy(marker="faults", fine=PASSES)
+
+    assert (code, starts) == (0, 1)

@@ -53,7 +53,7 @@ TORCH_FREE = {
     "cli",
     "",
 }
-REGISTRIES = {"lthsweep.models.registry", "lthsweep.data.registry", "lthsweep.pruning.registry"}
+REGISTRIES = {"lthsweep.models.registry", "lthsweep.data.datasets", "lthsweep.pruning.registry"}
 
 
 @dataclass(frozen=True)
@@ -290,6 +290,7 @@ print("\\n" + json.dumps(results))
 """
 
 
+@pytest.mark.slow
 def test_commands_that_do_not_train_start_without_torch(sweep):
     """Importing torch takes seconds, a query of the table none. The test checks imports, not time."""
     path = str(sweep.path)

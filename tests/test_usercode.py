@@ -51,7 +51,7 @@ def keys(spec):
     return list(expand(spec).runs)
 
 
-def test_a_scheme_of_ones_own_fills_the_model_and_the_seed_decides_how(here):
+def test_user_code_initializes_the_model_from_the_seed(here):
     name = pinned("my_inits:small")
 
     one, same, other = build(name), build(name), build(name, seed=1)
@@ -61,7 +61,7 @@ def test_a_scheme_of_ones_own_fills_the_model_and_the_seed_decides_how(here):
     assert not torch.equal(one.fc1.weight, other.fc1.weight)
 
 
-def test_a_file_gets_the_hash_of_the_source_behind_the_name(here):
+def test_the_file_gets_the_hash_of_the_source(here):
     """On the grid as well, so that the resolved file, the keys and the tables say which code was meant."""
     spec = spec_of(tables("my_inits:small", **{"model.init": ["default", "my_inits:small"]}))
 
@@ -71,7 +71,7 @@ def test_a_file_gets_the_hash_of_the_source_behind_the_name(here):
     assert name in dump_spec(spec)
 
 
-def test_changed_code_makes_other_runs_and_unchanged_code_the_same(here):
+def test_changed_code_changes_every_key(here):
     before = keys(spec_of(tables("my_inits:small")))
     again = keys(spec_of(tables("my_inits:small")))
     (here / "my_inits.py").write_text(SCHEME.replace("0.01", "0.02"))
@@ -82,8 +82,8 @@ def test_changed_code_makes_other_runs_and_unchanged_code_the_same(here):
     assert not set(after) & set(before)
 
 
-def test_a_resolved_file_is_read_where_the_code_is_not(here):
-    """Whoever only reads the results needs no code, and gets the keys that they were stored under."""
+def test_a_resolved_file_needs_no_code(here):
+    """Readers of results need no code and get the stored keys."""
     spec = spec_of(tables("my_inits:small"))
     (here / "sweep.toml").write_text(dump_spec(spec))
     (here / "my_inits.py").unlink()
@@ -91,8 +91,8 @@ def test_a_resolved_file_is_read_where_the_code_is_not(here):
     assert keys(load_spec(here / "sweep.toml")) == keys(spec)
 
 
-def test_reading_and_planning_run_nothing_even_where_it_is_allowed(here):
-    """Neither the module nor the package around it."""
+def test_reading_and_planning_run_no_user_code(here):
+    """Neither the module nor its package, even where it is allowed."""
     (here / "loud").mkdir()
     (here / "loud" / "__init__.py").write_text("raise SystemExit('was run')")
     (here / "loud" / "inits.py").write_text("raise SystemExit('was run')")
@@ -102,11 +102,11 @@ def test_reading_and_planning_run_nothing_even_where_it_is_allowed(here):
     assert "loud" not in sys.modules
 
 
-def test_nothing_is_run_without_the_users_word(here, monkeypatch):
-    """No file can give it: the environment alone does, module by module."""
+def test_user_code_runs_only_if_allowed(here, monkeypatch):
+    """Only the environment allows it, module by module; no file can."""
     name = pinned("my_inits:small")
-    for said in ("", "other", "my_inits2", "true", "1"):
-        monkeypatch.setenv(ALLOW_VARIABLE, said)
+    for value in ("", "other", "my_inits2", "true", "1"):
+        monkeypatch.setenv(ALLOW_VARIABLE, value)
         with pytest.raises(CodeError, match="LTHSWEEP_ALLOW_CODE=my_inits"):
             build(name)
 
@@ -114,7 +114,7 @@ def test_nothing_is_run_without_the_users_word(here, monkeypatch):
     require_allowed(name)
 
 
-def test_code_that_was_changed_since_it_was_named_is_not_run(here):
+def test_code_changed_since_the_plan_is_not_run(here):
     name = pinned("my_inits:small")
     (here / "my_inits.py").write_text("raise SystemExit('was run')")
 
@@ -122,8 +122,8 @@ def test_code_that_was_changed_since_it_was_named_is_not_run(here):
         build(name)
 
 
-def test_what_is_run_are_the_bytes_that_were_hashed(here):
-    """Not a module of that name that was imported before, and no compiled file beside the source."""
+def test_exactly_the_hashed_bytes_are_run(here):
+    """Neither an imported module of that name, nor a compiled file next to the source."""
     first = load(pinned("my_inits:small"))
     (here / "my_inits.py").write_text(SCHEME.replace("small", "other"))
 
@@ -131,7 +131,7 @@ def test_what_is_run_are_the_bytes_that_were_hashed(here):
     assert first.__name__ == "small"
 
 
-def test_a_module_may_hold_dataclasses_and_import_its_neighbors(here, monkeypatch):
+def test_a_module_can_import_modules_of_its_package(here, monkeypatch):
     monkeypatch.syspath_prepend(here)
     (here / "neighbor_of_inits.py").write_text("SCALE = 0.5\n")
     (here / "my_inits.py").write_text(
@@ -151,7 +151,7 @@ def test_a_module_may_hold_dataclasses_and_import_its_neighbors(here, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         ("small = 3", "names no function: small in .* is a int"),
         ("def other(model): pass", "has no 'small'"),
@@ -168,14 +168,14 @@ def test_a_module_may_hold_dataclasses_and_import_its_neighbors(here, monkeypatc
         ),
     ],
 )
-def test_code_that_does_not_fit_is_a_clear_error(here, body, said):
+def test_code_that_does_not_fit_is_an_error(here, body, message):
     (here / "my_inits.py").write_text(body)
 
-    with pytest.raises((CodeError, ModelError), match=said):
+    with pytest.raises((CodeError, ModelError), match=message):
         build(pinned("my_inits:small"))
 
 
-def test_a_module_that_is_not_there_is_said_by_the_file(here):
+def test_a_missing_module_is_an_error_of_the_file(here):
     with pytest.raises(SpecError, match=r"sweep\.model\.init.*no module 'no_inits'.*PYTHONPATH"):
         spec_of(tables("no_inits:small"))
     with pytest.raises(SpecError, match=r"no module 'no_inits'"):
@@ -185,7 +185,7 @@ def test_a_module_that_is_not_there_is_said_by_the_file(here):
 @pytest.mark.parametrize(
     "name", ["a:", ":b", "a:b:c", "a/b:c", "../a:b", "a..b:c", "a:b@", "a:b@12", "a:b@x" + "0" * 15]
 )
-def test_a_name_that_cannot_be_one_is_refused(here, name):
+def test_an_invalid_name_is_refused(here, name):
     assert is_code(name)
     with pytest.raises(CodeError, match="names no code"):
         Code.parse(name)
@@ -193,7 +193,7 @@ def test_a_name_that_cannot_be_one_is_refused(here, name):
         spec_of(tables(name))
 
 
-def test_what_the_users_code_does_not_change_keeps_its_key():
+def test_runs_without_user_code_keep_their_keys():
     """Keys of runs with the schemes of the package are those of before there was any such thing."""
     spec = spec_of(tables("kaiming_normal"))
 
@@ -230,7 +230,7 @@ def run(here: Path, cache: Path, allow: str, *arguments: str) -> subprocess.Comp
     )
 
 
-def test_a_sweep_with_code_of_ones_own_runs_where_it_is_allowed_and_leaves_nothing_where_not(here, cache):
+def test_a_sweep_with_user_code_runs_if_allowed(here, cache):
     """Through the command line and the workers: the environment reaches them, the file could not."""
     (here / "own.toml").write_text(FILE)
 

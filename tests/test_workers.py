@@ -1,4 +1,4 @@
-"""How pytest-xdist divides the tests: those on SLURM go to one worker, whatever versions are installed."""
+"""pytest-xdist sends all tests on SLURM to one worker, in every installed version."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HERE = Path(__file__).parents[1]
 
 @pytest.mark.slow
 def test_tests_on_slurm_go_to_one_worker():
-    """Tried with tests of that folder that need no SLURM."""
+    """Checked with tests of that folder that need no SLURM."""
     words = ["-n", "2", "-p", "no:cacheprovider", "-k", "every_verb or unknown_verb or too_long"]
     ended = subprocess.run(
         [sys.executable, "-m", "pytest", "-vv", *words, "tests/slurm/test_devcluster.py"],

@@ -9,7 +9,7 @@ from typing import TypeVar, cast
 
 import torch
 
-from lthsweep.data.pack import open_packed
+from lthsweep.data.cache import open_packed
 from lthsweep.errors import MissingRecordError, PruningError, TrainingError
 from lthsweep.launch.checkpoint import load_checkpoint
 from lthsweep.launch.task import Task

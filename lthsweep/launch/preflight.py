@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from lthsweep.data.pack import open_packed, prepare
+from lthsweep.data.cache import open_packed, prepare
 from lthsweep.errors import MissingDataError, StoreError
 from lthsweep.plan.run import Plan
 from lthsweep.spec import Spec, dump_spec

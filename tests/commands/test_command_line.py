@@ -218,6 +218,7 @@ def test_merge_twice_gives_the_same_bytes(finished, cache):
     assert finished.table.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_report_writes_figures_and_one_page(finished, cache):
     ended = lthsweep("report", finished.path, cache=cache)
 
@@ -256,6 +257,7 @@ def test_doctor_quarantines_a_flipped_bit_for_retraining(own, cache):
     assert lthsweep("doctor", own.path, cache=cache).returncode == 0
 
 
+@pytest.mark.slow
 def test_doctor_checks_the_installation(installation):
     assert installation["import torch, torchvision"]["ok"]
 

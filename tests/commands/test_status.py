@@ -239,6 +239,7 @@ def test_cancel_needs_a_submitted_sweep(sweep, run_command):
     assert not sweep.slurm.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["status", "plan"])
 def test_a_copied_table_is_recognized(finished, run_command, tmp_path, verb):
     """Without records no run counts as done, although there are results."""

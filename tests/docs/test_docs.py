@@ -1,4 +1,4 @@
-"""The pages say what the code does: links, commands, files, columns and the reference are compared with it."""
+"""Links, commands, files, columns, queries and the reference of the pages agree with the code."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _GRID = {
     "sweep": {"model": {"name": "lenet_300_100"}, "data": {"name": "digits"}},
     "grid": {"sparsity": [0.5, 0.9], "rewind_epoch": [0, 1], "seed": [0, 1], "model.init": ["default"]},
 }
-"""A grid that has every kind of axis that the examples ask for, but for thresholds."""
+"""A grid with every kind of axis in the examples, except thresholds."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Command:
-    """A line of `lthsweep …` as a page shows it; `whole` if it could be typed so."""
+    """A line of `lthsweep …` on a page; `whole` if it is a complete command."""
 
     page: Path
     words: tuple[str, ...]
@@ -78,7 +78,7 @@ BLOCKS = list(_blocks())
 
 
 def _typed(block: Block) -> Iterator[str]:
-    """What a reader types: the lines behind `$ `, with the lines that continue an open quote."""
+    """Commands of a block: the lines after `$ `, including continued lines and open quotes."""
     pending = ""
     for line in block.text.splitlines():
         if pending:
@@ -126,7 +126,7 @@ def _refresh() -> ModuleType:
 
 @cache
 def _anchors(page: Path) -> frozenset[str]:
-    """The ids that MkDocs gives to the headings of a page."""
+    """The ids of the headings of a page in MkDocs."""
     seen: dict[str, int] = {}
     for heading in _HEADING.findall(_FENCE.sub("", page.read_text(encoding="utf-8"))):
         slug = slugify(heading.replace("`", ""), "-")
@@ -136,13 +136,13 @@ def _anchors(page: Path) -> frozenset[str]:
 
 @cache
 def _frames() -> Frames:
-    """The tables of a planned sweep without any record: every column is there."""
+    """The tables of a planned sweep without records: they have every column."""
     return reduce_records(expand(spec_of(_GRID)), []).frames
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_internal_link_leads_somewhere(page):
-    """A renamed page, heading or figure must not leave a dead link behind, in the README neither."""
+def test_internal_links_have_a_target(page):
+    """Renaming a page, heading or figure must not leave a dead link, including in the README."""
     text = _COMMENT.sub("", _FENCE.sub("", page.read_text(encoding="utf-8")))
     dead = []
     for target in _LINK.findall(text):
@@ -153,29 +153,29 @@ def test_every_internal_link_leads_somewhere(page):
         if not path.exists() or (anchor and anchor not in _anchors(path)):
             dead.append(target)
 
-    assert not dead, f"{page.relative_to(ROOT)} links to what is not there: {', '.join(dead)}"
+    assert not dead, f"{page.relative_to(ROOT)} has dead links: {', '.join(dead)}"
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=str)
-def test_every_command_shown_exists_with_its_options(command):
-    """A reader copies commands; each must be understood by the command line as it is."""
+def test_commands_on_pages_are_valid(command):
+    """Readers copy commands, so the command line must accept each of them unchanged."""
     words = list(command.words)
     group: Any = typer.main.get_command(app)
     context = group.make_context("lthsweep", [], resilient_parsing=True)
     while words and hasattr(group, "commands"):
-        assert words[0] in group.commands, f"there is no `lthsweep … {words[0]}`"
+        assert words[0] in group.commands, f"no command `lthsweep … {words[0]}`"
         group = group.commands[words.pop(0)]
     options = {name for option in group.params for name in (*option.opts, *option.secondary_opts)}
     for word in words:
         if word.startswith("--"):
             assert word.split("=")[0] in options, f"`{group.name}` has no option {word}"
     if command.whole:
-        group.make_context(group.name, words, parent=context)  # refuses what it does not understand
+        group.make_context(group.name, words, parent=context)  # raises for unknown arguments
 
 
 @pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "toml"], ids=str)
-def test_every_toml_block_is_valid_and_whole_files_load(block, tmp_path):
-    """A block with a title is a whole file: it must pass the check that `lthsweep plan` makes."""
+def test_toml_blocks_are_valid(block, tmp_path):
+    """A block with a title is a whole file and must pass the check of `lthsweep plan`."""
     tables = tomllib.loads(block.text)
     if block.title:
         file = tmp_path / block.title
@@ -188,8 +188,8 @@ def test_every_toml_block_is_valid_and_whole_files_load(block, tmp_path):
 
 
 @pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "python"], ids=str)
-def test_every_python_block_compiles(block):
-    """An example with a slip of syntax is worse than none."""
+def test_python_blocks_compile(block):
+    """An example with a syntax error is worse than none."""
     ast.parse(block.text)
 
 
@@ -202,8 +202,8 @@ def test_generated_parts_of_a_page_are_fresh(page):
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_the_page_of_the_table_explains_every_column_and_no_other(table):
-    """A column that nobody explained, or that is gone, is found here and not by a reader."""
+def test_the_page_explains_every_column(table):
+    """A new column needs an explanation, a removed column none."""
     text = (DOCS / "the-table.md").read_text(encoding="utf-8")
     section = re.search(rf"^## {table}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
     assert section is not None
@@ -221,8 +221,8 @@ def test_the_page_of_the_table_explains_every_column_and_no_other(table):
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.whole and c.words[:1] == ("query",)], ids=str)
-def test_every_query_shown_is_answered(command):
-    """Conditions, columns and SELECTs of the pages are put to tables of a planned sweep."""
+def test_queries_on_pages_work(command):
+    """Conditions, columns and SELECTs of the pages run on the tables of a planned sweep."""
     group: Any = typer.main.get_command(app)
     context = group.make_context("lthsweep", [], resilient_parsing=True)
     given = group.commands["query"].make_context("query", list(command.words[1:]), parent=context).params
@@ -233,8 +233,8 @@ def test_every_query_shown_is_answered(command):
         query(_frames(), given["where"], given["sort"], given["columns"], given["table"])
 
 
-def test_the_readme_shows_the_two_commands_of_a_fresh_machine():
-    """They are the promise of the project's first screen, and the Makefile keeps it."""
+def test_the_readme_shows_the_commands_for_a_new_machine():
+    """The Makefile has the two commands of the first screen."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
 
@@ -244,8 +244,8 @@ def test_the_readme_shows_the_two_commands_of_a_fresh_machine():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_pages_load_nothing_from_elsewhere(page):
-    """The pages are read offline: pictures lie beside them."""
+def test_pages_work_offline(page):
+    """Pictures are files next to the pages."""
     text = page.read_text(encoding="utf-8")
 
     assert not re.search(r"!\[[^\]]*\]\(https?://|<(img|script|iframe|link)\b", text)

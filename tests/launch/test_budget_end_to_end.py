@@ -15,6 +15,8 @@ from lthsweep.store.record import decode
 from lthsweep.store.weights import load_metadata
 from tests.launch.sweeps import command, environment, lthsweep
 
+pytestmark = pytest.mark.slow
+
 BUDGET = """
 [sweep]
 name = "budget"

@@ -10,6 +10,8 @@ from lthsweep.store.layout import SweepDir
 from lthsweep.store.record import decode
 from tests.launch.sweeps import lthsweep, write_tiny
 
+pytestmark = pytest.mark.slow
+
 CONTROLS = '["ticket", "reinit", "reinit-masked", "random", "random-global", "fine-tune", "lr-rewind"]'
 
 

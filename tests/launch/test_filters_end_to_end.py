@@ -15,6 +15,8 @@ from lthsweep.store.record import decode
 from lthsweep.store.weights import load_arrays, packed_size, unpack_sparse
 from tests.launch.sweeps import lthsweep, write_tiny
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = (
     "--set",
     'grid."prune.method"=["filter", "magnitude"]',

@@ -14,6 +14,8 @@ from lthsweep.launch.slots import Slot
 from lthsweep.store.layout import SweepDir
 from tests.launch.cases import make_task
 
+pytestmark = pytest.mark.slow
+
 WORKER = """#!{python}
 import os, sys
 events = int(sys.argv[sys.argv.index("--events") + 1])

@@ -19,6 +19,8 @@ from lthsweep.store.record import decode
 from tests.launch.processes import PATIENCE, wait_until
 from tests.launch.sweeps import command, environment, lthsweep, write_tiny
 
+pytestmark = pytest.mark.slow
+
 
 def records(sweep):
     return {key: decode(sweep.record(key)) for key in sweep.record_keys()}

@@ -16,6 +16,8 @@ from lthsweep.plan.expand import expand
 from lthsweep.plan.steps import recipe_steps
 from lthsweep.spec import load_spec
 
+pytestmark = pytest.mark.slow
+
 MINUTE = 60.0
 CLUSTER = {"workers": 1, "target": 30 * MINUTE, "floor": 10 * MINUTE, "limit": None, "max_array": 1000}
 

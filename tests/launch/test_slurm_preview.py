@@ -72,6 +72,7 @@ def printed(folder, case):
     return said.stdout.replace(str(sweep.path), "SWEEP").replace(sys.executable, "PYTHON")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_the_plan_is_printed_as_it_was(case, tmp_path):
     assert printed(tmp_path, case) == (GOLDEN / f"plan-{case}.txt").read_text(encoding="utf-8")

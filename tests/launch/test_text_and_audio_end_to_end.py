@@ -13,6 +13,8 @@ from lthsweep.store.layout import SweepDir
 from lthsweep.store.record import decode
 from tests.launch.sweeps import lthsweep
 
+pytestmark = pytest.mark.slow
+
 PAGE = Path(__file__).parents[2] / "docs/text-and-audio.md"
 SMALLER = ("--set", "grid.seed=[0]", "--set", "grid.sparsity=[0.5, 0.8]")
 TEXTS = ("--set", "data.length=16", "--set", "model.embedding=32", "--set", "train.optimizer.lr=5e-3")
@@ -36,7 +38,6 @@ def corpora(tmp_path_factory):
     return folder
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("preset", "corpus", "options", "classes"),
     [

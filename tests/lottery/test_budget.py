@@ -192,6 +192,7 @@ def test_an_epoch_that_is_stuck_is_broken_off(packed):
     assert ticket.audit["ok"]
 
 
+@pytest.mark.slow
 @FEW
 @given(
     seconds=st.floats(30, 200),

@@ -121,6 +121,7 @@ def test_scores_at_the_best_epoch_are_those_of_its_weights(packed):
     assert_same_arrays(result.weights, trunk.result.weights)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [0, 4, STEPS, 2 * STEPS + 3, EPOCHS * STEPS])
 def test_a_dense_run_goes_on_from_its_checkpoint(packed, stop):
     """Result and snapshots equal those of a run that nobody stopped; the stopped one gave none."""
@@ -139,6 +140,7 @@ def test_a_dense_run_goes_on_from_its_checkpoint(packed, stop):
         assert_same_arrays(arrays, trunk.snapshots[step])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "optimizer"), CASES)
 @pytest.mark.parametrize("nearest", [None, 0, 2, STEPS])
 def test_a_walk_passes_through_the_same_weights(packed, model, optimizer, nearest):

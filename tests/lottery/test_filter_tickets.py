@@ -79,6 +79,7 @@ def test_its_scores_are_those_of_either_network(packed, name):
         assert score.loss == pytest.approx(ticket.metrics.val_loss, rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rewind", ["weights", "weights+optimizer", "lr", "none"])
 @pytest.mark.parametrize("name", NAMES)
 def test_the_audit_holds_whatever_is_rewound(packed, name, rewind):
@@ -135,6 +136,7 @@ def test_the_network_that_is_run_is_counted(packed, name):
         assert result.metrics.macs_model == result.metrics.macs_dense
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [STEPS + 1, 2 * STEPS, 3 * STEPS - 1])
 @pytest.mark.parametrize(("name", "optimizer"), [("lenet", "adam"), ("short", "sgd")])
 def test_stopped_anywhere_it_goes_on_bit_for_bit(packed, name, optimizer, stop):
@@ -149,6 +151,7 @@ def test_stopped_anywhere_it_goes_on_bit_for_bit(packed, name, optimizer, stop):
     assert_same_result(resumed, undisturbed(trunk, step))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scope", ["global", "layer"])
 def test_levels_remove_more_of_what_is_left(packed, scope):
     """Iterative pruning: the parent's masks tell which filters are gone, and these stay gone."""

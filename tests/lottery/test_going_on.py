@@ -27,6 +27,7 @@ STEPS_OF = {
 """Kinds of tickets: ways to rewind, controls, and a mask that is made of a batch of data."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "stop"),
     [

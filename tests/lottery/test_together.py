@@ -74,6 +74,7 @@ def assert_alike(result, expected):
         assert result.weights[name] == pytest.approx(array, rel=1e-3, abs=1e-5), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rewind", ["weights", "weights+optimizer", "lr", "none"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_tickets_of_one_trunk_are_what_they_are_alone(packed, optimizer, rewind):
@@ -87,6 +88,7 @@ def test_tickets_of_one_trunk_are_what_they_are_alone(packed, optimizer, rewind)
         assert_alike(finished(result), undisturbed(trunk, step))
 
 
+@pytest.mark.slow
 def test_controls_are_trained_with_their_ticket(packed):
     """Other masks, other weights to start from; the same batches and rates."""
     trunk = trunk_of(packed)

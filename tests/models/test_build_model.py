@@ -29,6 +29,7 @@ def digest(model: nn.Module) -> str:
     return hashlib.sha256(b"".join(state[name].numpy().tobytes() for name in sorted(state))).hexdigest()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [CIFAR, (1, 28, 28)])
 @pytest.mark.parametrize("name", [name for name in MODELS if not name.startswith("text_")])
 def test_every_model_learns_from_images_of_one_and_of_three_channels(name, shape):
@@ -57,6 +58,7 @@ def test_same_options_and_seed_give_the_same_bits(init):
     assert digest(build_model(options, input_shape=CIFAR, classes=10, seed=5)) != first
 
 
+@pytest.mark.slow
 def test_another_process_draws_the_same_bits():
     """The workers of a sweep, and the next machine, begin from the same weights."""
     options = [

@@ -32,6 +32,8 @@ from lthsweep.store.layout import SweepDir
 from lthsweep.store.owners import Owner
 from tests.launch.cases import make_task
 
+pytestmark = pytest.mark.slow
+
 
 class FakeWire:
     """Rank 0's wire: what was sent is kept, what is to be received is put in."""

@@ -17,6 +17,8 @@ from tests.launch.sweeps import command, lthsweep, write_tiny
 from tests.launch.test_local_runs import assert_same_science, records
 from tests.mpi.jobs import mpi, surroundings
 
+pytestmark = pytest.mark.slow
+
 
 def heartbeats(sweep):
     return progress.read_heartbeats(sweep) if sweep.workers.is_dir() else []

@@ -24,6 +24,7 @@ def names(parts):
     return {part.name for part in parts}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_filter_but_the_outputs_belongs_to_one_family(name):
     """So groups share no weight, and the classes stay."""

@@ -54,6 +54,7 @@ def kept_total(masks):
     return sum(int(mask.sum()) for mask in masks.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scope", SCOPES)
 @pytest.mark.parametrize("name", NAMES)
 @given(sparsity=st.floats(0, 0.95))
@@ -69,6 +70,7 @@ def test_the_share_that_goes_is_the_nearest_that_whole_filters_give(name, scope,
     assert all(alive.any() for alive in kept_in(families, masks))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scope", SCOPES)
 @given(two=st.tuples(st.floats(0, 0.9), st.floats(0, 0.9)))
 @LAWS

@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.slurm)
-            if item.path.name not in LIGHT:
+            if item.path.name not in LIGHT and not item.get_closest_marker("faults"):
                 item.add_marker(pytest.mark.heavy)
 
 

@@ -86,6 +86,7 @@ def assert_close(found, expected, tolerance=TOLERANCE):
         assert found[1][name] == expected[1][name], name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("model", MODELS)
 def test_each_member_is_what_it_would_be_alone(packed, model, optimizer):
@@ -158,6 +159,7 @@ def of_network(name, number, **changes):
     return Training(model, data, train_table(**changes), seed=5, masks=half_masks(model, number))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_can_be_trained_so_with_no_change_to_it(name):
     """One step, in which rounding has not grown yet: gradients (as momenta), weights, statistics of each member."""
@@ -221,6 +223,7 @@ def test_the_order_of_members_permutes_their_results(packed, order):
 # Checkpoints.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["nesterov", "adam"])
 @pytest.mark.parametrize("stop", [0, 3, STEPS, 2 * STEPS + 1])
 def test_a_bundle_resumed_with_the_same_members_changes_no_bit(packed, optimizer, stop):

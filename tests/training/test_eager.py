@@ -37,6 +37,7 @@ def test_steps_are_those_of_torch(name):
     assert all(map(torch.equal, theirs, ours))
 
 
+@pytest.mark.slow
 def test_a_worker_does_not_import_the_compiler():
     """Its import is a second of every worker's start. A process of its own, as this one may have imported it before."""
     program = """

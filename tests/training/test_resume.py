@@ -62,6 +62,7 @@ def uninterrupted(packed, case):
     return state_of(training)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("masked", [False, True])
@@ -74,6 +75,7 @@ def test_a_stop_at_any_step_changes_no_bit(packed, model, optimizer, masked, sto
     assert_same_state(interrupted(packed, case, stops), uninterrupted(packed, case))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", [1, STEPS, STEPS + 2])
 @given(offset=st.integers(0, 2 * STEPS - 2))
 @SETTINGS

@@ -19,8 +19,8 @@ from tests.launch.test_local_runs import workers_of
 
 SHARED = [Slot("cuda:0", (), 1), Slot("cuda:0", (), 1)]
 
-# A folder with a file `daemon` stands for a daemon that listens there. With -d the program leaves a child that keeps its
-# output open, as a daemon does.
+# A folder with a file `daemon` stands for a daemon that listens there. With -d the program leaves a child that keeps
+# its output open, as a daemon does.
 PROGRAM = """#!/bin/sh
 pipe=${CUDA_MPS_PIPE_DIRECTORY:-@default@}
 if [ "$1" = -d ]; then
@@ -184,7 +184,8 @@ def test_workers_of_a_pool_are_clients_until_it_stops(program, tmp_path):
 
 
 def _is_worker(pid: int) -> bool:
-    return b"lthsweep.launch.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    command = Path(f"/proc/{pid}/cmdline")
+    return command.exists() and b"lthsweep.launch.worker" in command.read_bytes()
 
 
 def _environment_of(pid: int) -> bytes:

@@ -27,6 +27,8 @@ from tests.launch.processes import wait_until
 from tests.launch.sweeps import command, environment, lthsweep, write_tiny
 from tests.launch.test_local_runs import records, workers_of
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 
 
