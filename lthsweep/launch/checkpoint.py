@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Protocol
 
 from lthsweep.errors import CorruptRecordError
-from lthsweep.lottery.material import to_arrays, to_tensors
+from lthsweep.lottery.context import to_arrays, to_tensors
 from lthsweep.lottery.result import Checkpoint
 from lthsweep.store.weights import load_arrays, load_metadata, save_arrays
-from lthsweep.training.loop import Training
+from lthsweep.training.training import Training
 
 __all__ = ["CheckpointHook", "ReportProgress", "load_checkpoint"]
 
@@ -79,13 +79,13 @@ class CheckpointHook:
             self._first = progress.images, now
         images, seconds = progress.images - self._first[0], now - self._first[1]
         rate = round(images / seconds) if seconds > 0 else None
-        standing = training.standing()
+        values = training.progress_values()
         self._report(
-            epoch=standing["epoch"],
-            epochs=standing["epochs"],
-            val_accuracy=standing["val_accuracy"],
+            epoch=values["epoch"],
+            epochs=values["epochs"],
+            val_accuracy=values["val_accuracy"],
             images_per_second=rate,
-            phase=standing.get("phase", "train"),
+            phase=values.get("phase", "train"),
         )
 
 

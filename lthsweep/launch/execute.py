@@ -15,15 +15,15 @@ from lthsweep.data.order import steps_per_epoch
 from lthsweep.errors import BudgetError
 from lthsweep.launch.checkpoint import CheckpointHook, ReportProgress, load_checkpoint
 from lthsweep.launch.events import Finished, RunOutcome
-from lthsweep.launch.inputs import Inputs, ancestors_of, material_of, prepared_of
+from lthsweep.launch.inputs import Inputs, ancestors_of, context_of, prepared_of
 from lthsweep.launch.outputs import finished_event, store_result
 from lthsweep.launch.profiling import profile
 from lthsweep.launch.task import Operation, Task
 from lthsweep.lottery.budget import train_budget
+from lthsweep.lottery.context import Arrays, TrainingContext
 from lthsweep.lottery.dense import replay_snapshots, train_dense
-from lthsweep.lottery.material import Arrays, Material
 from lthsweep.lottery.result import Result
-from lthsweep.lottery.ticket import conclude_ticket
+from lthsweep.lottery.ticket import retrain_ticket
 from lthsweep.pruning.counts import kept_by_rates
 from lthsweep.pruning.prunable import prunable_weights
 from lthsweep.store.layout import SweepDir
@@ -53,40 +53,40 @@ def execute(
     if task.operation is Operation.SLEEP:
         return _sleep(task, stop)
     started = time.time()
-    material = material_of(task, device)
+    context = context_of(task, device)
     inputs = Inputs(sweep)
     if sweep.has_record(task.key):
-        return _replay(task, sweep, material, stop, report)
+        return _replay(task, sweep, context, stop, report)
     train = _train_dense if task.run.prune is None else _train_ticket
     hook = CheckpointHook(sweep.checkpoint(task.key), task.checkpoint_seconds, stop, report)
-    result = train(task, sweep, material, inputs, hook)
+    result = train(task, sweep, context, inputs, hook)
     if result is None:
         return None
-    store_result(sweep, task, material, result, started=started, weights_read=inputs.weights_read)
+    store_result(sweep, task, context, result, started=started, weights_read=inputs.weights_read)
     return finished_event(task.key, result)
 
 
 def measure_epoch(task: Task, device: torch.device) -> float:
     """Return the seconds of one epoch of a task's recipe; stores nothing."""
-    return profile(material_of(task, device), task.run.seed)
+    return profile(context_of(task, device), task.run.seed)
 
 
 def _train_dense(
-    task: Task, sweep: SweepDir, material: Material, inputs: Inputs, hook: CheckpointHook
+    task: Task, sweep: SweepDir, context: TrainingContext, inputs: Inputs, hook: CheckpointHook
 ) -> Result | None:
     # Find a layer pattern that matches nothing now, not in the first ticket, after the dense run was paid for.
     for rules in task.layer_rules:
         sizes = {
             name: weight.numel()
-            for name, weight in prunable_weights(material.build(task.run.seed), rules.exclude).items()
+            for name, weight in prunable_weights(context.build(task.run.seed), rules.exclude).items()
         }
         kept_by_rates(sizes, sizes, 0.0, list(rules.rates))
-    steps = _snapshot_steps(task, material)
+    steps = _snapshot_steps(task, context)
     resume = load_checkpoint(sweep.checkpoint(task.key))
     if resume and any(step < resume.progress["step"] for step in _missing(sweep, task.key, steps)):
         resume = None  # the checkpoint is past a snapshot that is missing: start over to write it
     return train_dense(
-        material,
+        context,
         task.run.seed,
         snapshot_steps=steps,
         save_snapshot=_snapshot_writer(sweep, task.key),
@@ -96,23 +96,21 @@ def _train_dense(
 
 
 def _train_ticket(
-    task: Task, sweep: SweepDir, material: Material, inputs: Inputs, hook: CheckpointHook
+    task: Task, sweep: SweepDir, context: TrainingContext, inputs: Inputs, hook: CheckpointHook
 ) -> Result | None:
     if task.prune.budget is not None:
-        return _train_within_budget(task, sweep, material, inputs, hook)
-    prepared = prepared_of(task, sweep, material, inputs)
-    ending = prepared.training.run(hook)
-    return None if ending == "stopped" else conclude_ticket(prepared, ending)
+        return _train_within_budget(task, sweep, context, inputs, hook)
+    return retrain_ticket(prepared_of(task, sweep, context, inputs), hook)
 
 
 def _train_within_budget(
-    task: Task, sweep: SweepDir, material: Material, inputs: Inputs, hook: CheckpointHook
+    task: Task, sweep: SweepDir, context: TrainingContext, inputs: Inputs, hook: CheckpointHook
 ) -> Result | None:
-    trunk, _ = ancestors_of(task, material, inputs)
+    trunk, _ = ancestors_of(task, context, inputs)
     checkpoint = sweep.checkpoint(task.key)
     try:
         return train_budget(
-            material,
+            context,
             task.run.seed,
             task.prune,
             snapshot=inputs.snapshot(trunk, task.prune.point),
@@ -127,18 +125,18 @@ def _train_within_budget(
 
 
 def _replay(
-    task: Task, sweep: SweepDir, material: Material, stop: Callable[[], bool], report: ReportProgress
+    task: Task, sweep: SweepDir, context: TrainingContext, stop: Callable[[], bool], report: ReportProgress
 ) -> Finished | None:
     """Train a finished dense run again, to write snapshots for rewind points that joined the grid later."""
     if read_summary(sweep.record(task.key)).outcome == "diverged":
         return Finished(task.key, RunOutcome.DIVERGED)
     is_dense = task.run.prune is None
-    missing = _missing(sweep, task.key, _snapshot_steps(task, material)) if is_dense else []
+    missing = _missing(sweep, task.key, _snapshot_steps(task, context)) if is_dense else []
     if not missing:
         return Finished(task.key, RunOutcome.PRESENT)
     before = [step for step in sweep.snapshot_steps(task.key) if step <= min(missing)]
     reached = replay_snapshots(
-        material,
+        context,
         task.run.seed,
         snapshot_steps=missing,
         save_snapshot=_snapshot_writer(sweep, task.key),
@@ -148,9 +146,9 @@ def _replay(
     return Finished(task.key, RunOutcome.REPLAYED) if reached else None
 
 
-def _snapshot_steps(task: Task, material: Material) -> list[int]:
-    training, _ = material.split()
-    length = steps_per_epoch(len(training), int(material.train["batch_size"]))
+def _snapshot_steps(task: Task, context: TrainingContext) -> list[int]:
+    training, _ = context.split()
+    length = steps_per_epoch(len(training), context.train.batch_size)
     return sorted({point.step(length) for point in task.rewind_points})
 
 

@@ -13,15 +13,15 @@ from lthsweep.data.cache import open_packed
 from lthsweep.errors import MissingRecordError, PruningError, TrainingError
 from lthsweep.launch.checkpoint import load_checkpoint
 from lthsweep.launch.task import Task
-from lthsweep.lottery.material import Arrays, Material
-from lthsweep.lottery.ticket import Parent, Prepared, prepare_ticket
+from lthsweep.lottery.context import Arrays, TrainingContext
+from lthsweep.lottery.ticket import Parent, PreparedTicket, prepare_ticket
 from lthsweep.plan.rewind import RewindPoint
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.record import Record, decode
 from lthsweep.store.weights import load_arrays, unpack_sparse
-from lthsweep.training.loop import TrainingData
+from lthsweep.training.training import TrainingData
 
-__all__ = ["Inputs", "ancestors_of", "material_of", "prepared_of"]
+__all__ = ["Inputs", "ancestors_of", "context_of", "prepared_of"]
 
 _Read = TypeVar("_Read")
 
@@ -102,22 +102,22 @@ class Inputs:
         return cast(_Read, self.cache[path])
 
 
-def material_of(task: Task, device: torch.device) -> Material:
+def context_of(task: Task, device: torch.device) -> TrainingContext:
     """Return data and model of a task's recipe on a device."""
     recipe = task.run.recipe
     cache = None if task.cache is None else Path(task.cache)
-    return Material(**recipe.to_dict(), packed=open_packed(recipe.data, cache=cache), device=device)
+    return TrainingContext.of(recipe.to_dict(), open_packed(recipe.data, cache=cache), device)
 
 
 def prepared_of(
-    task: Task, sweep: SweepDir, material: Material, inputs: Inputs, data: TrainingData | None = None
-) -> Prepared:
+    task: Task, sweep: SweepDir, context: TrainingContext, inputs: Inputs, data: TrainingData | None = None
+) -> PreparedTicket:
     """Return the pruned and rewound ticket of a task, at the step of its last checkpoint.
 
     Args:
         task: of a ticket.
         sweep: directory of its inputs.
-        material: of its recipe.
+        context: of its recipe.
         inputs: reads files and remembers their hashes.
         data: batches that the tickets of an ensemble share; None to make them.
 
@@ -126,9 +126,9 @@ def prepared_of(
         PruningError, TrainingError: the ticket is impossible as specified.
     """
     step = task.prune
-    trunk, parent = ancestors_of(task, material, inputs)
+    trunk, parent = ancestors_of(task, context, inputs)
     return prepare_ticket(
-        material,
+        context,
         task.run.seed,
         step,
         parent=inputs.parent(parent),
@@ -139,7 +139,7 @@ def prepared_of(
     )
 
 
-def ancestors_of(task: Task, material: Material, inputs: Inputs) -> tuple[Record, Record]:
+def ancestors_of(task: Task, context: TrainingContext, inputs: Inputs) -> tuple[Record, Record]:
     """Return the records of the dense run and of the parent, which can be the same run.
 
     Raises:
@@ -147,7 +147,7 @@ def ancestors_of(task: Task, material: Material, inputs: Inputs) -> tuple[Record
     """
     run = task.run
     trunk = inputs.record(run.trunk)
-    theirs, ours = str(trunk.provenance.get("data_fingerprint")), material.packed.fingerprint
+    theirs, ours = str(trunk.provenance.get("data_fingerprint")), context.packed.fingerprint
     parent = trunk if run.parent in (None, run.trunk) else inputs.record(str(run.parent))
     if theirs != ours:
         raise TrainingError(

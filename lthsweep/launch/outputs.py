@@ -14,7 +14,7 @@ import numpy as np
 from lthsweep.launch.events import Finished, RunOutcome
 from lthsweep.launch.provenance import provenance
 from lthsweep.launch.task import Task
-from lthsweep.lottery.material import Material
+from lthsweep.lottery.context import TrainingContext
 from lthsweep.lottery.result import Result
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.publish import commit_record
@@ -27,7 +27,7 @@ __all__ = ["finished_event", "store_result"]
 def store_result(
     sweep: SweepDir,
     task: Task,
-    material: Material,
+    context: TrainingContext,
     result: Result,
     *,
     started: float,
@@ -42,7 +42,7 @@ def store_result(
     Args:
         sweep: the sweep directory.
         task: the run that was trained.
-        material: its data and model.
+        context: its data and model.
         result: of the training.
         started: when this attempt began, in seconds since the epoch.
         weights_read: "KEY/FILE" → sha256 of the inputs.
@@ -89,11 +89,11 @@ def store_result(
         ),
         masks=result.masks,
         provenance=provenance(
-            material.device,
+            context.device,
             attempt=task.attempt,
-            precision=str(material.train["precision"]),
+            precision=context.train.precision,
             started=started,
-            data_fingerprint=material.packed.fingerprint,
+            data_fingerprint=context.packed.fingerprint,
             weights_read=weights_read,
         )
         | ({"fused": 1 + len(fused_with), "fused_with": list(fused_with)} if fused_with else {})

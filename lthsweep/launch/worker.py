@@ -110,10 +110,10 @@ class Worker:
         owner = this_process()
         claimed = [reporter for one in task.each if (reporter := self._claim(one, owner, device)) is not None]
         if len(claimed) > 1:
-            from lthsweep.launch.fused.train import train_ensemble
+            from lthsweep.launch.fused.train import train_fused
 
             with self._reported(claimed):
-                train_ensemble(claimed, self.sweep, device)
+                train_fused(claimed, self.sweep, device)
         elif claimed:
             self._train(claimed[0], device)
 

@@ -1,4 +1,4 @@
-"""Where runs stand, by disk and by queue: what has a record is done, what SLURM does not say is unknown."""
+"""The status of runs by disk and queue: a record means done, and no information from SLURM means unknown."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def element(index, state="PENDING", job="77", **more):
 
 
 def seen(journal, queue, **more):
-    told = Glance(Standing(()), taken=NOW, lag_seconds=60, slots=2, seen=Look(tuple(queue), NOW), **more)
-    return replace(told, standing=stand(journal, queue, fresh=lambda one, index: told.is_young(one)))
+    view = Glance(Standing(()), taken=NOW, lag_seconds=60, slots=2, seen=Look(tuple(queue), NOW), **more)
+    return replace(view, standing=stand(journal, queue, fresh=lambda one, index: view.is_young(one)))
 
 
 def silent(journal):
@@ -79,7 +79,8 @@ def names(states, *keys):
     return [states.runs[key].state for key in keys]
 
 
-def test_without_slurm_runs_are_ready_or_wait_for_their_parent():
+def test_without_slurm_runs_are_ready_or_waiting():
+    """Waiting for their parent."""
     states = sweep_status(PLAN, surveyed(), Glance())
 
     assert names(states, DENSE, *TICKETS) == ["ready", *["waiting"] * 4]
@@ -88,7 +89,8 @@ def test_without_slurm_runs_are_ready_or_wait_for_their_parent():
     assert tuple(states.count()) == tuple(RunStatus)
 
 
-def test_runs_of_a_job_that_waits_are_pending_with_its_reason():
+def test_runs_of_a_queued_job_are_pending():
+    """With the reason that SLURM gives."""
     states = sweep_status(
         PLAN, surveyed(), seen([submitted((DENSE, *TICKETS))], [element(0, reason="Priority")])
     )
@@ -97,7 +99,8 @@ def test_runs_of_a_job_that_waits_are_pending_with_its_reason():
     assert states.runs[DENSE].place.queued.reason == "Priority"
 
 
-def test_runs_of_a_job_at_work_wait_for_their_parent_or_a_worker():
+def test_runs_of_a_running_job_are_ready_or_waiting():
+    """For a worker or for their parent."""
     beat = Heartbeat("w", key=TICKETS[0], epoch=1, epochs=4, time=NOW)
     journal, queue = [submitted((DENSE, *TICKETS))], [element(0, "RUNNING")]
 
@@ -109,32 +112,37 @@ def test_runs_of_a_job_at_work_wait_for_their_parent_or_a_worker():
     assert after.runs[TICKETS[0]].place.index == 0
 
 
-def test_what_no_job_has_is_to_be_submitted():
+def test_a_run_without_a_job_is_to_be_submitted():
+    """Its parent is named."""
     states = sweep_status(PLAN, surveyed(), seen([submitted((DENSE,))], [element(0)]))
 
     assert names(states, DENSE, TICKETS[0]) == ["pending", "to be submitted"]
     assert states.runs[TICKETS[0]].waits_for.key == DENSE
 
 
-def test_a_job_that_is_not_in_the_queue_has_nothing_any_more():
+def test_a_job_outside_the_queue_covers_no_runs():
+    """It has ended."""
     states = sweep_status(PLAN, surveyed(), seen([submitted((DENSE,), TICKETS)], [element(1)]))
 
     assert names(states, DENSE, TICKETS[0]) == ["to be submitted", "pending"]
 
 
-def test_a_job_that_was_just_submitted_need_not_be_listed_yet():
+def test_a_new_job_can_be_missing_from_the_queue():
+    """squeue lags behind sbatch."""
     states = sweep_status(PLAN, surveyed(), seen([submitted((DENSE,), created=NOW - 30)], []))
 
     assert names(states, DENSE) == ["pending"]
 
 
-def test_a_submission_of_which_nobody_knows_whether_it_reached_slurm_is_unknown():
+def test_runs_of_an_unconfirmed_submission_are_unknown():
+    """It has no job id."""
     states = sweep_status(PLAN, surveyed(), seen([submitted((DENSE,), job=None)], []))
 
     assert names(states, DENSE) == ["unknown"]
 
 
-def test_where_slurm_is_silent_what_was_submitted_is_unknown_and_the_disk_is_believed():
+def test_without_an_answer_submitted_runs_are_unknown():
+    """Files still count."""
     beat = Heartbeat("w", key=TICKETS[0], time=NOW)
     failed = {TICKETS[1]: Failure("no")}
     found = surveyed(done=[DENSE], beats=[beat], failures=failed, jobs={TICKETS[0]: "100"})
@@ -145,8 +153,8 @@ def test_where_slurm_is_silent_what_was_submitted_is_unknown_and_the_disk_is_bel
     assert not states.is_over
 
 
-def test_a_worker_is_gone_if_slurm_does_not_run_its_job():
-    """A node that lost power says nothing; its claim would count for a quarter of an hour."""
+def test_a_worker_of_an_ended_job_is_gone():
+    """A node without power sends no signal; its claim would hold for 15 minutes."""
     found = surveyed(
         done=[DENSE], beats=[Heartbeat("w", key=TICKETS[0], time=NOW - 5)], jobs={TICKETS[0]: "100"}
     )
@@ -162,7 +170,8 @@ def test_a_worker_is_gone_if_slurm_does_not_run_its_job():
     assert names(gone, TICKETS[0]) == ["to be submitted"]
 
 
-def test_a_worker_that_was_heard_after_the_look_at_the_queue_is_there():
+def test_a_heartbeat_newer_than_the_queue_counts():
+    """The job may have started in between."""
     found = surveyed(
         done=[DENSE], beats=[Heartbeat("w", key=TICKETS[0], time=NOW + 5)], jobs={TICKETS[0]: "100"}
     )
@@ -170,7 +179,8 @@ def test_a_worker_that_was_heard_after_the_look_at_the_queue_is_there():
     assert names(sweep_status(PLAN, found, seen([submitted(TICKETS)], [])), TICKETS[0]) == ["running"]
 
 
-def test_a_failure_that_is_tried_again_is_no_failure_on_a_cluster():
+def test_an_infrastructure_failure_is_submitted_again():
+    """On a cluster it is not final."""
     lost = Failure("killed", infrastructure=True)
     found = surveyed(failures={DENSE: lost})
 
@@ -184,7 +194,8 @@ def test_a_failure_that_is_tried_again_is_no_failure_on_a_cluster():
 @pytest.mark.parametrize(
     ("kind", "state"), [("TrainingError", "failed"), (GAVE_UP, "failed"), (CANCELLED, "canceled")]
 )
-def test_what_descends_from_a_run_that_is_given_up_is_blocked_by_it(kind, state):
+def test_descendants_of_a_final_failure_are_blocked(kind, state):
+    """The failed run is named."""
     dense, first, second = CHAIN.runs
     found = surveyed(CHAIN, done=[dense], failures={first: Failure("no", kind=kind)})
 
@@ -195,8 +206,9 @@ def test_what_descends_from_a_run_that_is_given_up_is_blocked_by_it(kind, state)
     assert states.is_over
 
 
-def test_a_halted_sweep_is_over_once_it_has_drained():
-    stopped = Halt("somebody canceled it", "user", 0.0)
+def test_a_halted_sweep_is_over_once_drained():
+    """No job submits more."""
+    stopped = Halt("canceled by the user", "user", 0.0)
     journal = [submitted((DENSE,))]
 
     assert not sweep_status(PLAN, surveyed(), seen(journal, [element(0)], halt=stopped)).is_over
@@ -217,18 +229,16 @@ slurms = st.sampled_from(["PENDING", "RUNNING", "COMPLETING", "SUSPENDED", "REQU
     jobs=st.lists(st.sampled_from(["77", None]), min_size=3, max_size=3),
     is_silent=st.booleans(),
 )
-def test_only_a_record_makes_a_run_done_and_only_the_disk_makes_it_failed(
-    done, failed, queue, jobs, is_silent
-):
-    """Whatever SLURM says, oddly or not at all."""
+def test_only_files_make_a_run_done_or_failed(done, failed, queue, jobs, is_silent):
+    """Whatever SLURM answers, or if it does not answer."""
     parcels = [(DENSE,), tuple(TICKETS[:2]), tuple(TICKETS[2:])]
     journal = [
         submitted(keys, number=n, job=job) for n, (keys, job) in enumerate(zip(parcels, jobs, strict=True))
     ]
     listed = [element(0, state) for state in queue if state]
-    told = silent(journal) if is_silent else seen(journal, listed)
+    view = silent(journal) if is_silent else seen(journal, listed)
 
-    states = sweep_status(PLAN, surveyed(done=done, failures=failed), told)
+    states = sweep_status(PLAN, surveyed(done=done, failures=failed), view)
 
     for key, state in states.runs.items():
         assert (state.state == "done") == (key in done)
@@ -237,7 +247,8 @@ def test_only_a_record_makes_a_run_done_and_only_the_disk_makes_it_failed(
     assert states.is_finished == (done == set(PLAN.runs))
 
 
-def test_the_outlook_counts_the_workers_of_jobs_at_work():
+def test_the_eta_counts_workers_of_running_jobs():
+    """Queued jobs count only if no job runs."""
     known = {recipe_id(PLAN[DENSE].recipe): 10.0}
     found = surveyed(done=[DENSE], beats=[Heartbeat("w", key=TICKETS[0], epoch=2, epochs=4, time=NOW)])
     journal = [submitted(TICKETS[:3], TICKETS[3:])]
@@ -256,15 +267,16 @@ def test_the_outlook_counts_the_workers_of_jobs_at_work():
     assert (local.jobs, local.estimate.workers, local.estimate.wall) == (0, 9, 80)
 
 
-def test_the_outlook_leaves_out_what_nobody_will_train():
+def test_the_eta_leaves_out_failed_runs():
+    """They will not be trained."""
     known = {recipe_id(PLAN[DENSE].recipe): 10.0}
     found = surveyed(done=[DENSE], failures={key: Failure("no") for key in TICKETS})
 
     assert estimate_eta(PLAN, sweep_status(PLAN, found, Glance()), known, 1) is None
 
 
-def test_a_run_with_a_time_of_its_own_lasts_it_from_the_beginning():
-    """Its worker's count of epochs is of a plan that may change; its time is what was asked for."""
+def test_a_budget_run_takes_its_whole_budget():
+    """The number of its epochs can change; its time is fixed."""
     plan = make_plan({"sparsity": [0.5], "seed": [0]}, prune={"schedule": "budget", "time": "20m"})
     dense, ticket = plan.runs
     beat = Heartbeat("w", key=ticket, phase="profile", epoch=0.9, epochs=1, started=NOW, time=NOW + 60)
@@ -273,7 +285,7 @@ def test_a_run_with_a_time_of_its_own_lasts_it_from_the_beginning():
         view = estimate_eta(plan, sweep_status(plan, surveyed(plan, **found), Glance()), {}, 1)
         return view.estimate.wall
 
-    assert left() == 1200  # an epoch takes nobody knows how long
+    assert left() == 1200  # the length of an epoch is unknown
     assert left(done=[dense]) == 1200
     assert left(done=[dense], beats=[beat]) == 1140
     assert left(done=[dense], beats=[replace(beat, phase="round 2 of 3", epoch=5, epochs=10)]) == 600
@@ -301,14 +313,17 @@ def contents(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_sweep_that_never_went_to_slurm_asks_neither_slurm_nor_for_a_site(sweep, no_slurm):
+def test_a_local_sweep_never_asks_slurm(sweep, no_slurm):
+    """Nor does it need a site profile."""
+
     def never():
         raise AssertionError
 
     assert glance(sweep, never) == Glance()
 
 
-def test_a_silent_slurm_is_said_and_nothing_is_concluded_or_written(sweep, no_slurm):
+def test_a_silent_slurm_changes_nothing(sweep, no_slurm):
+    """It is reported, and no conclusion is drawn or written."""
     name = published(sweep, ("a",), ("b",), ("c",), job="77")
     given_up = published(sweep, ("d",), number=2)
     void(sweep, given_up, "never arrived")
@@ -316,37 +331,39 @@ def test_a_silent_slurm_is_said_and_nothing_is_concluded_or_written(sweep, no_sl
     write_end(sweep, name, 2, End(stopped="time"))
     before = contents(sweep.path)
 
-    told = glance(sweep, Site)
+    view = glance(sweep, Site)
 
-    assert "no squeue" in told.silence
-    assert set(told.standing.covered) == {"a", "c"}
+    assert "no squeue" in view.silence
+    assert set(view.standing.covered) == {"a", "c"}
     assert contents(sweep.path) == before
 
 
-def test_a_silent_slurm_is_asked_again_only_after_a_while(sweep, no_slurm):
+def test_a_silent_slurm_is_not_asked_at_once(sweep, no_slurm):
+    """Each try takes up to 20 seconds."""
     published(sweep, ("a",), job="77")
-    first = replace(glance(sweep, Site), silence="said before")
+    first = replace(glance(sweep, Site), silence="asked before")
 
-    assert glance(sweep, Site, first).silence == "said before"
-    assert glance(sweep, Site, replace(first, taken=first.taken - 61)).silence != "said before"
+    assert glance(sweep, Site, first).silence == "asked before"
+    assert glance(sweep, Site, replace(first, taken=first.taken - 61)).silence != "asked before"
 
 
-def test_a_look_at_the_queue_is_shared_and_a_job_is_known_by_its_name(sweep, no_slurm):
-    """The cache is what another process saw; the journal lacks the id because its coordinator was killed."""
+def test_a_cached_queue_is_used(sweep, no_slurm):
+    """Another process wrote it. The journal lacks the id, so the job is found by its name."""
     name = published(sweep, ("a",))
     line = Element("77", 0, name, "RUNNING", raw="77")
     (sweep.slurm / "queue.json").write_bytes(
         plainjson.dump({"taken": time.time(), "elements": [asdict(line)]})
     )
 
-    told = glance(sweep, Site)
+    view = glance(sweep, Site)
 
-    assert told.silence == ""
-    assert told.standing.covered["a"].queued == line
+    assert view.silence == ""
+    assert view.standing.covered["a"].queued == line
     assert read_journal(sweep)[0].job is None
 
 
-def test_why_a_sweep_is_halted_is_seen(sweep, no_slurm):
+def test_the_reason_of_a_halt_is_shown(sweep, no_slurm):
+    """`status` prints it."""
     published(sweep, ("a",), job="77")
     halt(sweep, "all alike", "breaker")
 

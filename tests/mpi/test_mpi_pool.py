@@ -1,4 +1,4 @@
-"""The pool of MPI ranks and a rank's channel, over a wire of this process and a clock that jumps: no MPI is needed."""
+"""The pool of MPI ranks and the channel of a rank, with a fake wire and a fake clock; no MPI is needed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.slow
 
 
 class FakeWire:
-    """Rank 0's wire: what was sent is kept, what is to be received is put in."""
+    """The wire of rank 0: it keeps what is sent, and returns what a test puts in."""
 
     rank, size = 0, 3
 
@@ -94,7 +94,8 @@ def ready(pool, wire, *ranks):
     pool.wait(0)
 
 
-def test_a_rank_is_told_its_place_and_is_idle_once_it_is_ready(pool, wire, sweep):
+def test_a_rank_gets_a_slot_and_becomes_idle(pool, wire, sweep):
+    """Idle once it is ready."""
     place = RankSlot(sweep.path.resolve(), Slot("cpu", (0,), 1), silence=100)
     assert RANK_SLOT.validate_json(wire.sent[0][2]) == place
     assert pool.idle() == []
@@ -117,8 +118,8 @@ def test_a_rank_with_make_task_is_not_idle_until_it_says_how_it_ended(pool, wire
     assert pool.idle() == [ONE]
 
 
-def test_a_rank_that_hangs_loses_its_run_and_its_claim_and_gets_none_again(pool, wire, sweep, now):
-    """It lives, so its claim would be respected for ever on this machine."""
+def test_a_rank_that_hangs_loses_its_claim(pool, wire, sweep, now):
+    """Its process is alive, so the claim would never be stale on this machine. It gets no more runs."""
     holder = Owner("node", "elsewhere", 101, 1, "token")
     assert claims.take(sweep, "k", holder, stale_seconds=900)
     ready(pool, wire, 1, 2)
@@ -136,8 +137,8 @@ def test_a_rank_that_hangs_loses_its_run_and_its_claim_and_gets_none_again(pool,
     assert pool.idle() == [TWO]
 
 
-def test_a_rank_with_several_runs_is_idle_when_it_has_said_how_each_ended(pool, wire):
-    """A run that is returned is handed out again, and the rank stays."""
+def test_a_rank_is_busy_until_all_its_runs_end(pool, wire):
+    """A requeued run is one of them."""
     ready(pool, wire, 1)
     pool.give(ONE, make_task("k", "l", "m"))
     for event in (Finished("l"), RunProgress("m"), Held("k"), Finished("l")):
@@ -151,7 +152,8 @@ def test_a_rank_with_several_runs_is_idle_when_it_has_said_how_each_ended(pool, 
     assert pool.idle() == [ONE]
 
 
-def test_a_rank_that_hangs_loses_all_its_runs_but_those_that_it_has_finished(pool, wire, sweep, now):
+def test_a_rank_that_hangs_loses_unfinished_runs(pool, wire, sweep, now):
+    """A finished run of the ensemble has its record."""
     holder = Owner("node", "elsewhere", 101, 1, "token")
     assert all(claims.take(sweep, key, holder, stale_seconds=900) for key in "klm")
     ready(pool, wire, 1)
@@ -166,7 +168,8 @@ def test_a_rank_that_hangs_loses_all_its_runs_but_those_that_it_has_finished(poo
     assert [claims.holder(sweep, key, 900) is None for key in "klm"] == [True, False, True]
 
 
-def test_progress_keeps_a_rank_from_being_given_up_and_idle_ranks_may_be_silent(pool, wire, now):
+def test_progress_and_idleness_are_no_hang(pool, wire, now):
+    """An idle rank has nothing to report."""
     ready(pool, wire, 1, 2)
     pool.give(ONE, make_task("k"))
     for moment in range(0, 1000, 90):
@@ -177,7 +180,8 @@ def test_progress_keeps_a_rank_from_being_given_up_and_idle_ranks_may_be_silent(
     assert pool.idle() == [TWO]
 
 
-def test_a_rank_may_take_long_to_import_torch(pool, wire, now):
+def test_a_rank_can_take_long_to_start(pool, wire, now):
+    """Hundreds of ranks import torch from one file system."""
     now[0] = START_SECONDS - 1
     pool.wait(0)
     ready(pool, wire, 1)
@@ -185,7 +189,8 @@ def test_a_rank_may_take_long_to_import_torch(pool, wire, now):
     assert pool.idle() == [ONE]
 
 
-def test_without_any_rank_the_pool_says_why(pool, wire):
+def test_a_pool_without_ranks_raises(pool, wire):
+    """The message contains the last cause."""
     for rank in (1, 2):
         wire.depart(rank, cause="ImportError: no libtorch")
     pool.wait(0)
@@ -194,7 +199,8 @@ def test_without_any_rank_the_pool_says_why(pool, wire):
         pool.wait(0)
 
 
-def test_a_rank_that_was_signaled_asks_for_the_end_of_all(pool, wire):
+def test_a_signal_to_one_rank_stops_all(pool, wire):
+    """`mpirun` can pass a signal on to some ranks only."""
     ready(pool, wire, 1, 2)
     pool.give(ONE, make_task("k"))
     wire.report(1, Stopped("k"))
@@ -207,7 +213,8 @@ def test_a_rank_that_was_signaled_asks_for_the_end_of_all(pool, wire):
     assert pool.idle() == [TWO]
 
 
-def test_stopping_waits_for_the_last_messages(pool, wire):
+def test_stop_waits_for_the_last_messages(pool, wire):
+    """They tell which runs have checkpoints."""
     ready(pool, wire, 1, 2)
     pool.give(ONE, make_task("k"))
     wire.report(1, Stopped("k"))
@@ -220,7 +227,8 @@ def test_stopping_waits_for_the_last_messages(pool, wire):
     assert wire.tags(1)[-1] == wire.tags(2)[-1] == Tag.LEAVE
 
 
-def test_rank_0_tells_the_others_that_it_is_there(pool, wire, now):
+def test_rank_0_sends_signs_of_life(pool, wire, now):
+    """Without them ranks take it for dead."""
     now[0] = 30
     pool.wait(0)
 
@@ -228,8 +236,8 @@ def test_rank_0_tells_the_others_that_it_is_there(pool, wire, now):
     assert Tag.ALIVE in wire.tags(2)
 
 
-def test_the_one_loop_drives_ranks(pool, wire):
-    """Every task is answered at once, by whom it was given to."""
+def test_the_scheduling_loop_drives_ranks(pool, wire):
+    """The fake ranks finish every task at once."""
     send = wire.send
 
     def answer(to, tag, body=""):
@@ -250,14 +258,15 @@ def test_the_one_loop_drives_ranks(pool, wire):
 
 
 def test_ranks_that_do_not_start_are_named(wire):
+    """The user can look for their hosts."""
     wire.coming.append(Envelope(2, Tag.HELLO, RANK_INFO.dump_json(RANKS[1]).decode()))
 
     with pytest.raises(LaunchError, match="rank 1 of 3 did not start within 0 s"):
         gather_ranks(wire, seconds=0)
 
 
-def test_a_channel_closes_when_rank_0_is_silent_for_too_long(wire, now):
-    """A network that is lost says nothing, for ever."""
+def test_a_channel_closes_when_rank_0_is_silent(wire, now):
+    """A lost network reports no error."""
     channel = MpiChannel(wire, silence=100, clock=lambda: now[0])
     wire.coming.append(Envelope(0, Tag.TASK, make_task("k", "l").to_json()))
     assert channel.receive().to_json() == make_task("k", "l").to_json()
@@ -275,7 +284,8 @@ def test_a_channel_closes_when_rank_0_is_silent_for_too_long(wire, now):
     assert channel.receive() is None
 
 
-def test_a_channel_closes_when_rank_0_or_a_signal_says_so(wire):
+def test_a_channel_closes_on_request_or_signal(wire):
+    """`signaled` tells the two apart."""
     channel, other = MpiChannel(wire), MpiChannel(wire)
     other.close()
     assert other.is_closed()

@@ -25,7 +25,7 @@ def info(rank, host="a", cores=(0, 1, 2, 3), visible="", gpus=0):
 
 
 def test_ranks_share_the_cores_of_their_host():
-    """mpich's mpirun binds nobody."""
+    """The mpirun of MPICH binds no rank."""
     placed = slots_of_ranks([info(1), info(2), info(3, "b"), info(4, "b")], spec(threads=2))
 
     assert placed == {
@@ -37,6 +37,7 @@ def test_ranks_share_the_cores_of_their_host():
 
 
 def test_more_ranks_than_cores_are_not_pinned():
+    """The kernel balances them."""
     placed = slots_of_ranks([info(rank, cores=(0, 1)) for rank in range(1, 4)], spec())
 
     assert {slot.cores for slot in placed.values()} == {()}
@@ -49,7 +50,8 @@ def test_a_rank_that_mpirun_bound_keeps_its_cores():
     assert [placed[1].cores, placed[2].cores] == [(4,), (6,)]
 
 
-def test_gpus_go_by_the_order_of_ranks_on_each_host():
+def test_ranks_of_a_host_take_gpus_in_turn():
+    """In order of their numbers."""
     ranks = [info(rank, host, gpus=2) for rank, host in ((1, "a"), (2, "a"), (3, "b"), (4, "b"), (5, "b"))]
 
     placed = slots_of_ranks(reversed(ranks), spec())
@@ -63,20 +65,22 @@ def test_gpus_go_by_the_order_of_ranks_on_each_host():
     ]
 
 
-def test_ranks_bound_to_cores_of_their_own_still_take_the_gpus_of_their_host_in_turn():
+def test_bound_ranks_take_gpus_in_turn():
+    """Cores and GPUs are shared independently."""
     placed = slots_of_ranks([info(1, cores=(0,), gpus=2), info(2, cores=(1,), gpus=2)], spec())
 
     assert [placed[1], placed[2]] == [Slot("cuda:0", (0,), 1), Slot("cuda:1", (1,), 1)]
 
 
-def test_ranks_that_were_given_a_gpu_each_use_their_own():
+def test_ranks_with_one_visible_gpu_use_it():
     """`srun --gpus-per-task=1`: every rank sees one GPU, and its number is 0."""
     placed = slots_of_ranks([info(1, visible="0", gpus=1), info(2, visible="3", gpus=1)], spec())
 
     assert {slot.device for slot in placed.values()} == {"cuda:0"}
 
 
-def test_a_gpu_that_a_rank_does_not_see_is_refused():
+def test_an_invisible_gpu_is_refused():
+    """The message names it."""
     with pytest.raises(LaunchError, match="cuda:1, but 1 GPUs are visible"):
         slots_of_ranks([info(1, gpus=1)], spec(devices=["cuda:1"]))
 

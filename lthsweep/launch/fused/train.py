@@ -18,18 +18,19 @@ import torch
 from lthsweep.launch.checkpoint import CheckpointHook
 from lthsweep.launch.fused.groups import MAX_ENSEMBLE
 from lthsweep.launch.fused.reporter import EnsembleReporter
-from lthsweep.launch.inputs import Inputs, material_of, prepared_of
+from lthsweep.launch.inputs import Inputs, context_of, prepared_of
 from lthsweep.launch.outputs import finished_event, store_result
 from lthsweep.launch.process_env import redirect_output
 from lthsweep.launch.reporter import RunReporter
-from lthsweep.lottery.material import Material
-from lthsweep.lottery.ticket import Prepared, conclude_ticket, why_alone
+from lthsweep.lottery.context import TrainingContext
+from lthsweep.lottery.ticket import PreparedTicket, conclude_ticket, reason_not_fusible
 from lthsweep.store.layout import SweepDir
-from lthsweep.training.bundle import run_together
-from lthsweep.training.epochs import Ending
-from lthsweep.training.width import measured_width
+from lthsweep.training.fused.ensemble import train_ensemble
+from lthsweep.training.fused.width import measured_width
+from lthsweep.training.loop import train
+from lthsweep.training.training import Ending
 
-__all__ = ["train_ensemble"]
+__all__ = ["train_fused"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class _Member:
     """A run of the ensemble, ready to train."""
 
     reporter: RunReporter
-    prepared: Prepared
+    prepared: PreparedTicket
     inputs: Inputs
     hook: CheckpointHook
 
@@ -46,7 +47,7 @@ class _Member:
         return self.prepared.training.progress.step
 
 
-def train_ensemble(reporters: Sequence[RunReporter], sweep: SweepDir, device: torch.device) -> None:
+def train_fused(reporters: Sequence[RunReporter], sweep: SweepDir, device: torch.device) -> None:
     """Train runs as one model and commit a record for each.
 
     Args:
@@ -74,13 +75,13 @@ def train_ensemble(reporters: Sequence[RunReporter], sweep: SweepDir, device: to
 
 def _train(ensemble: EnsembleReporter, sweep: SweepDir, device: torch.device) -> None:
     started = time.time()
-    material = material_of(ensemble.members[0].task, device)
-    members, fuse_width = _prepared(ensemble, sweep, material)
+    context = context_of(ensemble.members[0].task, device)
+    members, fuse_width = _prepared(ensemble, sweep, context)
     keys = [member.reporter.task.key for member in members]
     for member, ending in zip(members, _endings(members), strict=True):
         reporter, task = member.reporter, member.reporter.task
         # Measuring and storing many results takes time, in which the worker can be asked to leave.
-        if ending == "stopped" or (ending == "finished" and member.hook(member.prepared.training)):
+        if ending is Ending.STOPPED or (ending is Ending.FINISHED and member.hook(member.prepared.training)):
             ensemble.stop(reporter)
             continue
         try:
@@ -88,7 +89,7 @@ def _train(ensemble: EnsembleReporter, sweep: SweepDir, device: torch.device) ->
             store_result(
                 sweep,
                 task,
-                material,
+                context,
                 result,
                 started=started,
                 weights_read=member.inputs.weights_read,
@@ -102,14 +103,14 @@ def _train(ensemble: EnsembleReporter, sweep: SweepDir, device: torch.device) ->
 
 
 def _prepared(
-    ensemble: EnsembleReporter, sweep: SweepDir, material: Material
+    ensemble: EnsembleReporter, sweep: SweepDir, context: TrainingContext
 ) -> tuple[list[_Member], int | None]:
     """Return the members to train, and how many pay if that was measured.
 
     A member that cannot be prepared fails. Members that are at another step than the first, or that are too many, are
     requeued.
     """
-    data = material.training_data(ensemble.members[0].task.run.seed)
+    data = context.training_data(ensemble.members[0].task.run.seed)
     cache: dict[Path, object] = {}
     members: list[_Member] = []
     fuse_width: int | None = None
@@ -130,7 +131,7 @@ def _prepared(
         )
         try:
             with redirect_output(sweep.log(task.key)):
-                member = _Member(reporter, prepared_of(task, sweep, material, inputs, data), inputs, hook)
+                member = _Member(reporter, prepared_of(task, sweep, context, inputs, data), inputs, hook)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:
@@ -152,7 +153,7 @@ def _prepared(
 
 def _fuse_width(member: _Member, stop: Callable[[], bool]) -> tuple[int | None, str]:
     """Return how many runs like this one to train together, and the reason; None for no limit."""
-    reason = why_alone(member.prepared)
+    reason = reason_not_fusible(member.prepared)
     if reason is not None:
         return 1, f"cannot be trained in an ensemble: {reason}"
     if not member.reporter.task.measure_fuse_width:
@@ -165,5 +166,5 @@ def _endings(members: Sequence[_Member]) -> Sequence[Ending]:
     trainings = [member.prepared.training for member in members]
     hooks = [member.hook for member in members]
     if len(members) == 1:
-        return [trainings[0].run(hooks[0])]
-    return run_together(trainings, hooks)
+        return [train(trainings[0], hooks[0])]
+    return train_ensemble(trainings, hooks)

@@ -264,7 +264,7 @@ def test_an_ensemble_that_raises_is_requeued(dense, tasks, monkeypatch, error, e
     def fails(trainings, between_steps):
         raise error
 
-    monkeypatch.setattr(fused, "run_together", fails)
+    monkeypatch.setattr(fused, "train_ensemble", fails)
 
     channel = train(dense, tasks, FakeChannel())
 
@@ -277,7 +277,7 @@ def test_an_ensemble_that_raises_is_requeued(dense, tasks, monkeypatch, error, e
 
 def test_tickets_that_cannot_be_batched_are_requeued(dense, tasks, monkeypatch):
     """With a fuse width of 1."""
-    monkeypatch.setattr(fused, "why_alone", lambda prepared: "its layers draw other numbers")
+    monkeypatch.setattr(fused, "reason_not_fusible", lambda prepared: "its layers draw other numbers")
 
     channel = train(dense, tasks, FakeChannel())
 
