@@ -37,7 +37,7 @@ def test_controls_that_join_later_are_trained_alone(finished, cache, tmp_path):
     assert all(record.audit["ok"] for record in found.values())
     rows = asked(sweep, cache, "--table", "controls")
     assert len(rows) == 2 * 2 * 6
-    assert {(row["n"], row["finding"]) for row in rows} == {(1, "undecided")}
+    assert {(row["n"], row["verdict"]) for row in rows} == {(1, "undecided")}
     for row in rows:
         assert row["difference"] == pytest.approx(row["ticket_accuracy"] - row["control_accuracy"])
     tickets = asked(sweep, cache)
