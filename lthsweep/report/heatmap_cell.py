@@ -12,7 +12,7 @@ from lthsweep.report.axes import FrameRow
 from lthsweep.report.numbers import as_float, percent
 from lthsweep.report.style import DARK, FAILED, INK, LIGHT, PAPER
 from lthsweep.report.summary import dead_layers, verdict_of
-from lthsweep.report.verdicts import VERDICTS
+from lthsweep.report.verdicts import TICKET_VERDICTS
 
 __all__ = ["CellSize", "readable_ink", "write_accuracy", "write_state"]
 
@@ -46,7 +46,7 @@ def write_state(plot: Plot, x: int, y: int, state: str) -> None:
 
 def write_accuracy(plot: Plot, x: int, y: int, row: FrameRow, cell: CellSize, ink: str) -> None:
     """Write accuracy (percent), the mark of the verdict, and remarks, as far as they fit."""
-    mark = VERDICTS[verdict_of(row.get("verdict"))].mark
+    mark = TICKET_VERDICTS[verdict_of(row.get("verdict"))].mark
     if not cell.fits_text:
         plot.text(x, y, mark, **_CENTERED, color=ink, fontsize=6)
         return

@@ -23,7 +23,7 @@ from lthsweep.report.figures import Drawing
 from lthsweep.report.inline_svg import inline_svg
 from lthsweep.report.page_table import columns, filters, table_rows
 from lthsweep.report.summary import dead_layers, ready_rows, sparsest_matching, totals
-from lthsweep.report.verdicts import VERDICTS, definitions, points_of
+from lthsweep.report.verdicts import TICKET_VERDICTS, definitions, points_of
 
 __all__ = ["MAX_ROWS", "page"]
 
@@ -102,7 +102,7 @@ def _environment() -> Environment:
     )
     for form in (numbers.percent, numbers.points, numbers.interval, numbers.times, numbers.plural):
         environment.filters[form.__name__] = form
-    environment.globals["VERDICTS"] = VERDICTS
+    environment.globals["TICKET_VERDICTS"] = TICKET_VERDICTS
     environment.globals["asset"] = _asset
     return environment
 

@@ -20,7 +20,7 @@ from lthsweep.report.numbers import (
     times,
 )
 from lthsweep.report.summary import dead_layers
-from lthsweep.report.verdicts import VERDICTS
+from lthsweep.report.verdicts import TICKET_VERDICTS
 
 __all__ = ["AxisFilter", "PageColumn", "PageFilters", "PageRow", "columns", "filters", "table_rows"]
 
@@ -100,7 +100,7 @@ def columns() -> tuple[tuple[PageColumn, ...], tuple[PageColumn, ...]]:
 
 def table_rows(rows: Sequence[FrameRow]) -> list[PageRow]:
     """The grid points, in the order of `rows`."""
-    verdicts = list(VERDICTS)
+    verdicts = list(TICKET_VERDICTS)
     return [
         PageRow(
             values=row,
@@ -132,7 +132,7 @@ def filters(rows: Sequence[FrameRow], short: Mapping[str, Mapping[str, str]]) ->
     """
     occurring = {row["verdict"] for row in rows}
     return PageFilters(
-        verdicts=[name for name in VERDICTS if name in occurring],
+        verdicts=[name for name in TICKET_VERDICTS if name in occurring],
         axes=[
             AxisFilter(column, axis, options)
             for column, (axis, options) in enumerate(short.items())

@@ -15,7 +15,7 @@ from lthsweep.report.axes import Axes, FrameRow, labels
 from lthsweep.report.numbers import DASH, as_float, flag, interval, percent, plural, points, times
 from lthsweep.report.plain_table import add_axes, axis_cells, heading_of, plain_table
 from lthsweep.report.summary import dead_layers, ready_rows, sparsest_matching, totals
-from lthsweep.report.verdicts import VERDICTS, points_of
+from lthsweep.report.verdicts import TICKET_VERDICTS, points_of
 
 __all__ = ["control_table", "headline", "remarks", "ticket_table"]
 
@@ -97,7 +97,7 @@ def ticket_table(tickets: pd.DataFrame, *, title: str = "", limit: int | None = 
             short["rewind_epoch"][row["rewind_epoch"]],
             *(Text(str(row[axis])) for axis in axes.further),
             *(column.text(row) for column in columns),
-            Text(row["verdict"], style=VERDICTS[row["verdict"]].terminal),
+            Text(row["verdict"], style=TICKET_VERDICTS[row["verdict"]].terminal),
             Text("; ".join(remarks(row)), style="yellow"),
         )
     return table
