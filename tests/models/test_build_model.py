@@ -193,7 +193,7 @@ def test_too_small_images_are_refused_and_the_smallest_work(name, smallest):
         ({"name": "mobilenet_v2", "width": 0}, "width = 0"),
         ({"name": "mobilenet_v2", "width": float("nan")}, "width = nan"),
         ({"name": "mobilenet_v2", "dropout": 1.0}, "dropout = 1.0"),
-        ({"name": "mobilenet_v2", "strides": "cifr"}, "did you mean 'cifar'"),
+        ({"name": "mobilenet_v2", "strides": "cifr"}, "model.strides = 'cifr'"),
         ({"name": "mobilenet"}, "did you mean 'mobilenet_v2'"),
         ({"name": "conv2", "init": "xavier"}, "unknown initializer 'xavier'"),
         ({"name": "conv2", "width": 2}, "no option 'width'; it has: init"),
