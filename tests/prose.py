@@ -20,13 +20,33 @@ ROOT = Path(__file__).parents[1]
 
 CLEAN = (
     ".ci",
+    "CHANGELOG.md",
     "Makefile",
+    "docs/architecture.md",
+    "docs/benchmarks.md",
+    "docs/contributing.md",
+    "docs/devcluster.md",
+    "docs/index.md",
+    "docs/on-a-cluster.md",
+    "docs/site-profiles.md",
+    "docs/which-way.md",
+    "lthsweep/launch/slurm/profiles",
     "lthsweep/presets",
     "mkdocs.yml",
     "pyproject.toml",
+    "results/README.md",
     "slurm",
     "tests/benchmarks",
+    "tests/conftest.py",
+    "tests/docs",
+    "tests/heavy.sh",
     "tests/prose.py",
+    "tests/system_tools.sh",
+    "tests/test_heavy_sh.py",
+    "tests/test_layering.py",
+    "tests/test_prose.py",
+    "tests/test_usercode.py",
+    "tests/test_workers.py",
 )
 """Files and folders without avoided words; extend it."""
 
