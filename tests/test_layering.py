@@ -53,7 +53,7 @@ TORCH_FREE = {
     "cli",
     "",
 }
-REGISTRIES = {"lthsweep.models.registry", "lthsweep.data.registry", "lthsweep.pruning.registry"}
+REGISTRIES = {"lthsweep.models.registry", "lthsweep.data.datasets", "lthsweep.pruning.registry"}
 
 
 @dataclass(frozen=True)

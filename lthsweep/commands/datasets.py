@@ -12,12 +12,13 @@ from rich.console import Console
 from rich.table import Table
 
 from lthsweep.commands.sources import CacheOption, JsonOption, SetOption
-from lthsweep.data.listing import list_datasets, verify_dataset
-from lthsweep.data.pack import Packed
-from lthsweep.data.pack import prepare as prepare_pack
-from lthsweep.data.registry import DATASETS
+from lthsweep.data.availability import list_datasets, verify_dataset
+from lthsweep.data.cache import prepare as prepare_pack
+from lthsweep.data.datasets import DATASETS, dataset
+from lthsweep.data.packed import Packed
 from lthsweep.errors import UnknownNameError
 from lthsweep.spec import load_spec, preset_names, spec_of
+from lthsweep.usercode import is_code, pinned
 
 __all__ = ["app"]
 
@@ -110,17 +111,19 @@ def verify(
 
 
 def _samples(packed: Packed) -> str:
-    holds = DATASETS[packed.name].holds
+    samples = dataset(packed.name).samples
     if packed.vocabulary:
-        return f"{holds} of {packed.shape[0]} tokens, vocabulary of {len(packed.vocabulary):,}"
+        return f"{samples} of {packed.shape[0]} tokens, vocabulary of {len(packed.vocabulary):,}"
     channels, height, width = packed.shape
-    return f"{holds} of {height}×{width}×{channels}"
+    return f"{samples} of {height}×{width}×{channels}"
 
 
 def _options(name: str, path: Path | None, size: int | None, overrides: list[str] | None) -> dict[str, Any]:
     """The `data` table of a file or preset, or of a named data set with the given options."""
     given = list(overrides or ())
-    if name not in DATASETS:
+    if is_code(name):
+        name = pinned(name)
+    elif name not in DATASETS:
         if name not in preset_names() and not Path(name).exists() and Path(name).suffix != ".toml":
             raise UnknownNameError.of("data set or preset", name, known=[*DATASETS, *preset_names()])
         return load_spec(name, given).sweep.data.model_dump(mode="json")
@@ -132,7 +135,7 @@ def _options(name: str, path: Path | None, size: int | None, overrides: list[str
     if not given:
         return data
     # Validated as part of a file, for the same error messages; a label is required there, but not used here.
-    model = "text_cnn" if name.startswith("text_") else "lenet_300_100"
-    own = {"label": "data"} if DATASETS[name].by_path else {}
+    model = "text_cnn" if dataset(name).gives == "texts" else "lenet_300_100"
+    own = {"label": "data"} if dataset(name).own_files else {}
     tables = {"sweep": {"model": {"name": model}, "data": {**own, **data}}, "grid": {"sparsity": [0.5]}}
     return spec_of(tables, given).sweep.data.model_dump(mode="json")

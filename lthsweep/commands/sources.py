@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from lthsweep.data.at_hand import packed_samples, what_is_missing
-from lthsweep.data.registry import DATASETS
+from lthsweep.data.availability import packed_samples, unavailable_reason
+from lthsweep.data.datasets import dataset
 from lthsweep.errors import SpecError
 from lthsweep.plan.expand import expand
 from lthsweep.plan.rewind import RewindPoint
@@ -110,13 +110,13 @@ def require_samples(source: Source, cache: Path | None = None) -> None:
     """
     points = [RewindPoint.parse(written) for written in source.spec.grid.rewind_epoch]
     for recipe in _recipes(source):
-        if DATASETS[recipe.data["name"]].n_train is None:
+        if dataset(recipe.data["name"]).n_train is None:
             check_lengths(recipe, points, packed_samples(recipe.data, cache=cache))
 
 
 def missing_data(source: Source, cache: Path | None = None) -> tuple[str, ...]:
     """A line for each data set of the sweep that is not on this machine."""
-    missing = [what_is_missing(recipe.data, cache=cache) for recipe in _recipes(source)]
+    missing = [unavailable_reason(recipe.data, cache=cache) for recipe in _recipes(source)]
     return tuple(f"data: {what}" for what in dict.fromkeys(missing) if what)
 
 

@@ -1,4 +1,4 @@
-"""Data sets: found or fetched, packed once to memory-mapped uint8, fed as pure functions of seed and epoch.
+"""Data sets: found or downloaded, packed once to memory-mapped arrays, read as pure functions of seed and epoch.
 
-`registry`, `pack` and `listing` are free of torch; only `batches` needs it.
+Start with `datasets` (the registry), then `cache` (packing and opening). Only `batching` imports torch.
 """

@@ -1,7 +1,7 @@
-"""Reading gzip and tar archives into memory: nothing is extracted, nothing may grow past what was declared.
+"""Reading gzip and tar archives into memory, without extracting them and with a limit on the unpacked size.
 
-Members are picked by exact name and never written under the name an archive gives them, so there is no path
-to traverse and no link to follow.
+Members are selected by exact name and never written to disk, so no path in an archive can traverse folders and no link
+is followed.
 """
 
 from __future__ import annotations
@@ -16,54 +16,42 @@ from typing import BinaryIO, cast
 
 from lthsweep.errors import DataError
 
-__all__ = ["read_file", "read_gzip", "read_tar_gz"]
+__all__ = ["read_file", "read_tar_gz"]
 
 _DAMAGED = (OSError, EOFError, zlib.error, tarfile.TarError, ValueError)
 _CHUNK = 1 << 20
 
 
 def read_file(path: Path, *, limit: int) -> bytes:
-    """The whole content of a file of at most `limit` bytes.
+    """Return the content of a file, unpacked if its name ends in .gz.
+
+    Args:
+        path: the file. The CRC of a gzip file is checked.
+        limit: largest number of bytes, unpacked.
 
     Raises:
-        DataError: if it is larger, or cannot be read.
+        DataError: if the file is larger, damaged, or unreadable.
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(limit + 1)
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error}; check the file and its permissions") from None
-    if len(content) > limit:
-        raise _too_large(path, limit)
-    return content
-
-
-def read_gzip(path: Path, *, limit: int) -> bytes:
-    """Unpack a gzip file of at most `limit` bytes unpacked; its CRC is checked.
-
-    Raises:
-        DataError: if it holds more, is cut short or is no gzip file.
-    """
-    try:
-        with gzip.open(path, "rb") as file:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             content = file.read(limit + 1)
     except _DAMAGED as error:
-        raise _damaged(path, error) from None
+        raise _unreadable(path, error) from None
     if len(content) > limit:
         raise _too_large(path, limit)
     return content
 
 
 def read_tar_gz(path: Path, names: Collection[str], *, limit: int) -> dict[str, bytes]:
-    """The members of a .tar.gz that have one of `names`, and are ordinary files.
+    """Return the members of a .tar.gz that have one of `names` and are regular files.
 
     Args:
         path: the archive.
-        names: full member names, with / and without a leading "./".
-        limit: bytes that the whole archive may unpack to.
+        names: full member names with "/"; a leading "./" in the archive is ignored.
+        limit: largest number of bytes to which the whole archive may unpack.
 
     Returns:
-        name → content; names that the archive has not are absent.
+        name → content; names that the archive does not contain are absent.
 
     Raises:
         DataError: if the archive is damaged (its CRC is checked to the end) or unpacks to more than `limit`.
@@ -78,15 +66,15 @@ def read_tar_gz(path: Path, names: Collection[str], *, limit: int) -> dict[str, 
                     file = archive.extractfile(member) if member.isreg() and name in names else None
                     if file is not None:
                         found[name] = file.read()
-            while capped.read(_CHUNK):  # to the end, where gzip checks its CRC
+            while capped.read(_CHUNK):  # gzip checks its CRC at the end of the file
                 pass
     except _DAMAGED as error:
-        raise _damaged(path, error) from None
+        raise _unreadable(path, error) from None
     return found
 
 
 class _Capped(io.RawIOBase):
-    """A forward reader that refuses to go past a limit, whatever sizes the headers inside declare."""
+    """A forward reader that stops at a limit, whatever sizes the headers declare."""
 
     def __init__(self, inner: BinaryIO, path: Path, limit: int) -> None:
         self._inner = inner
@@ -110,9 +98,11 @@ class _Capped(io.RawIOBase):
         return self._inner.tell()
 
 
-def _damaged(path: Path, error: Exception) -> DataError:
-    return DataError(f"{path} is damaged or not what its name says ({error}); remove it and get it again")
+def _unreadable(path: Path, error: Exception) -> DataError:
+    return DataError(
+        f"{path} is damaged or cannot be read ({error}); check its permissions, or remove it and get it again"
+    )
 
 
 def _too_large(path: Path, limit: int) -> DataError:
-    return DataError(f"{path} holds more than {limit:,} bytes, which this file never does; get it again")
+    return DataError(f"{path} contains more than the possible {limit:,} bytes; remove it and get it again")

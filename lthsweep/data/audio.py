@@ -1,128 +1,220 @@
-"""Sounds of the user's own in folders of classes, packed as log-mel pictures that any convolutional network reads."""
+"""Sounds of the user in class folders, packed as log-mel images that any convolutional network reads.
+
+soundfile decodes. The mel bands and the spectrum are computed here in float64 with NumPy: torchaudio's transforms
+work in float32, so their images would differ in some pixels, and torchaudio's releases are tied to one version of
+torch each.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+import io
+import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lthsweep.data.class_folders import class_numbers, files_of_classes, hold_out_test, own_path
+from lthsweep.data.class_folders import decode_classes
 from lthsweep.data.decoded import Decoded
-from lthsweep.data.log_mel import log_mel, mel_bands
-from lthsweep.data.trees import Tree, open_tree
-from lthsweep.data.waves import SUFFIXES, fitted, read_sound, resampled
+from lthsweep.data.file_tree import FileTree, open_tree
+from lthsweep.data.files import Files
 from lthsweep.errors import DataError
 
-__all__ = ["Features", "load"]
+__all__ = ["band_centers", "fit", "fourier_points", "log_mel", "mel_bands", "read", "read_sound", "resample"]
 
+_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg")
+_RATES = (1_000, 768_000)
+_LEVELS = 255
+_SILENCE = 1e-20  # far below any dynamic range, and above the logarithm's zero
 _TOTAL_LIMIT = 32 << 30
 
 
-@dataclass(frozen=True)
-class Features:
-    """How a sound becomes a picture; the options of the file.
-
-    Attributes:
-        rate: samples per second, to which other rates are converted.
-        seconds: length; longer sounds are cut to their middle, shorter ones filled with silence.
-        mels: bands, the height of the picture.
-        window: samples of a frame.
-        hop: samples from one frame to the next.
-        decibels: range below full scale.
-    """
-
-    rate: int = 16_000
-    seconds: float = 1.0
-    mels: int = 64
-    window: int = 400
-    hop: int = 160
-    decibels: int = 80
-
-    def __post_init__(self) -> None:
-        for name, (least, most) in _BOUNDS.items():
-            if not least <= getattr(self, name) <= most:
-                raise DataError(f"data.{name} = {getattr(self, name)}; it must be within {least}..{most}")
-        if self.samples < self.window:
-            raise DataError(
-                f"data.seconds = {self.seconds} are {self.samples} samples, fewer than data.window = {self.window}; "
-                f"raise the one or lower the other"
-            )
-
-    @property
-    def samples(self) -> int:
-        """Samples of every sound."""
-        return round(self.seconds * self.rate)
-
-    @property
-    def frames(self) -> int:
-        """Width of the picture."""
-        return 1 + (self.samples - self.window) // self.hop
-
-    @classmethod
-    def of(cls, options: Mapping[str, Any]) -> Features:
-        """From the data table, defaults where it is silent."""
-        return cls(**{name: options[name] for name in _BOUNDS if name in options})
-
-
-_BOUNDS: Mapping[str, tuple[float, float]] = {
-    "rate": (1_000, 192_000),
-    "seconds": (0.01, 600),
-    "mels": (8, 512),
-    "window": (16, 65_536),
-    "hop": (1, 65_536),
-    "decibels": (20, 140),
-}
-
-
-def load(options: Mapping[str, Any], root: Path) -> Decoded:
-    """Read the sounds of a folder of class folders, or a zip of it.
+def read(
+    files: Files,
+    *,
+    path: str,
+    rate: int,
+    seconds: float,
+    mels: int,
+    window: int,
+    hop: int,
+    decibels: int,
+) -> Decoded:
+    """Return the sounds of a folder of class folders, or of a zip of it, as images.
 
     Args:
-        options: `path`, and those of `Features`.
-        root: where a relative path is looked for when it is not found below the working directory.
+        files: gives the data root, in which a relative path is searched after the working directory.
+        path: the folder or zip.
+        rate: samples per second; other rates are resampled.
+        seconds: length; longer sounds are cut to their middle, shorter ones are padded with silence.
+        mels: bands, the height of the image.
+        window: samples of a frame.
+        hop: samples from one frame to the next.
+        decibels: dynamic range below full scale.
 
     Returns:
-        Pictures of one channel, mels × frames; classes in sorted order of the training folders' names, sounds in
-        sorted order of (class, name).
+        Images of one channel, mels × frames; classes in sorted order of the training folders' names, sounds in sorted
+        order of (class, name).
 
     Raises:
-        MissingDataError: if there is nothing at `path`.
-        DataError: if the layout is none of those understood, a file is unreadable, or the options do not fit together.
+        MissingDataError: if nothing exists at `path`.
+        DataError: if the layout is not understood, a file is unreadable, or the options do not fit together.
     """
-    features = Features.of(options)
-    bands = mel_bands(features.mels, features.rate, features.window)
-    path = own_path(options, root, "a folder of class folders of WAV files")
-    with open_tree(path) as tree:
-        train, test = files_of_classes(tree.names(), str(path), SUFFIXES, "sounds")
-        classes, labels, test_labels = class_numbers(train, test, str(path), "sounds", all_tested=True)
-        pictures = _pictures(tree, [name for _, name in train], features, bands, str(path))
-        if test:
-            test_pictures = _pictures(tree, [name for _, name in test], features, bands, str(path))
-        else:
-            kept, held_out = hold_out_test(labels)
-            test_pictures, test_labels = pictures[held_out], labels[held_out]
-            pictures, labels = pictures[kept], labels[kept]
-        return Decoded(pictures, labels, test_pictures, test_labels, classes, stamps=(tree.stamp(),))
-
-
-def _pictures(
-    tree: Tree, names: Sequence[str], features: Features, bands: NDArray[np.float64], where: str
-) -> NDArray[np.uint8]:
-    shape = (len(names), features.mels, features.frames, 1)
-    if np.prod(shape, dtype=np.int64) > _TOTAL_LIMIT:
+    count = round(seconds * rate)
+    if count < window:
         raise DataError(
-            f"{where}: {len(names):,} pictures of {features.mels}x{features.frames} need more than "
-            f"{_TOTAL_LIMIT >> 30} GiB; lower data.seconds or data.mels, or raise data.hop"
+            f"data.seconds = {seconds} are {count} samples, fewer than data.window = {window}; raise data.seconds or "
+            f"lower data.window"
         )
-    pictures = np.empty(shape, np.uint8)
-    for row, name in enumerate(names):
-        samples, rate = read_sound(tree.read(name), f"{where}/{name}")
-        sound = fitted(resampled(samples, rate, features.rate), features.samples)
-        pictures[row, ..., 0] = log_mel(
-            sound, bands, window=features.window, hop=features.hop, decibels=features.decibels
+    bands = mel_bands(mels, rate, window)
+    shape = (mels, 1 + (count - window) // hop)
+
+    def image_of(content: bytes, where: str) -> NDArray[np.uint8]:
+        samples, own_rate = read_sound(content, where)
+        sound = fit(resample(samples, own_rate, rate), count)
+        return log_mel(sound, bands, window=window, hop=hop, decibels=decibels)
+
+    def images_of(names: Sequence[str]) -> NDArray[np.uint8]:
+        images = _empty(tree, len(names), shape)
+        for row, name in enumerate(names):
+            images[row, ..., 0] = image_of(tree.read(name), f"{tree.path}/{name}")
+        return images
+
+    with open_tree(files.at_path(path, "a folder of class folders of sound files")) as tree:
+        return decode_classes(tree, _SUFFIXES, "sounds", images_of, all_tested=True)
+
+
+def _empty(tree: FileTree, count: int, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    if count * shape[0] * shape[1] > _TOTAL_LIMIT:
+        raise DataError(
+            f"{tree.path}: {count:,} images of {shape[0]}x{shape[1]} need more than {_TOTAL_LIMIT >> 30} GiB; lower "
+            f"data.seconds or data.mels, or raise data.hop"
         )
-    return pictures
+    return np.empty((count, *shape, 1), np.uint8)
+
+
+def read_sound(content: bytes, where: str) -> tuple[NDArray[np.float64], int]:
+    """Decode a sound file; several channels become their mean.
+
+    Args:
+        content: the file's bytes: WAV, FLAC, Ogg or MP3.
+        where: the file, for messages.
+
+    Returns:
+        float64 [samples], full scale at ±1, and samples per second.
+
+    Raises:
+        DataError: if the file is unreadable, cut short, empty, not finite or of an unlikely rate; or if soundfile is
+            not installed.
+    """
+    try:
+        import soundfile
+    except ImportError:
+        raise DataError(
+            f"{where} needs the package soundfile, which is not installed; run `pip install 'lthsweep[audio]'`"
+        ) from None
+    repair = "repair it (`ffmpeg -i FILE NEW.wav`) or remove it"
+    # libsndfile reads a WAV file that was cut short as a shorter sound; its header holds the true length.
+    if content[:4] == b"RIFF" and int.from_bytes(content[4:8], "little") + 8 > len(content):
+        raise DataError(f"{where} is not a readable sound file (it is cut short); {repair}")
+    try:
+        samples, rate = soundfile.read(io.BytesIO(content), dtype="float64")
+    except Exception as error:  # the decoder raises any exception on a damaged file
+        raise DataError(f"{where} is not a readable sound file ({error}); {repair}") from None
+    if not _RATES[0] <= rate <= _RATES[1]:
+        raise DataError(f"{where} declares {rate} samples per second, which is unlikely; {repair}")
+    mono = samples.mean(axis=1) if samples.ndim == 2 else samples
+    if not len(mono):
+        raise DataError(f"{where} holds no sound; remove it")
+    if not np.isfinite(mono).all():
+        raise DataError(f"{where} holds samples that are not finite; {repair}")
+    return mono, int(rate)
+
+
+def resample(samples: NDArray[np.float64], rate: int, wanted: int) -> NDArray[np.float64]:
+    """Return the sound at another rate, through SciPy's polyphase filter, which prevents aliases."""
+    if rate == wanted:
+        return samples
+    from scipy.signal import resample_poly
+
+    common = math.gcd(rate, wanted)
+    result: NDArray[np.float64] = resample_poly(samples, wanted // common, rate // common)
+    return result
+
+
+def fit(samples: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Return the `count` samples in the middle; a shorter sound gets equal silence before and after."""
+    spare = len(samples) - count
+    if spare >= 0:
+        return samples[spare // 2 : spare // 2 + count]
+    before = -spare // 2
+    return np.pad(samples, (before, -spare - before))
+
+
+def fourier_points(window: int) -> int:
+    """Return the length of the Fourier transform of a window: the next power of two."""
+    return 1 << (window - 1).bit_length()
+
+
+def band_centers(mels: int, rate: int) -> NDArray[np.float64]:
+    """Return the center frequencies of the bands in Hz, with one edge before and one after; float64 [mels + 2]."""
+    top = 2595 * np.log10(1 + rate / 2 / 700)
+    return np.asarray(700 * (10 ** (np.linspace(0, top, mels + 2) / 2595) - 1), np.float64)
+
+
+def mel_bands(mels: int, rate: int, window: int) -> NDArray[np.float64]:
+    """Return the weight of each frequency of the transform in each band.
+
+    HTK's mel scale, mel = 2595 log10(1 + f / 700), with triangles of height 1 between 0 Hz and half the rate: the
+    default of `torchaudio.functional.melscale_fbanks`.
+
+    Args:
+        mels: number of bands.
+        rate: samples per second.
+        window: samples of a frame.
+
+    Returns:
+        float64 [mels, points // 2 + 1], in 0..1. Between the first and the last center the bands add up to 1.
+
+    Raises:
+        DataError: if a band is so narrow that it contains no frequency of the transform.
+    """
+    frequencies = np.linspace(0, rate / 2, fourier_points(window) // 2 + 1)
+    edges = band_centers(mels, rate)
+    low, tip, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
+    bands = np.maximum(0, np.minimum((frequencies - low) / (tip - low), (high - frequencies) / (high - tip)))
+    if (bands.max(axis=1) == 0).any():
+        raise DataError(
+            f"data.mels = {mels} is more than a window of {window} samples at {rate} per second can resolve; lower it "
+            f"or raise data.window"
+        )
+    return np.asarray(bands, np.float64)
+
+
+def log_mel(
+    samples: NDArray[np.float64], bands: NDArray[np.float64], *, window: int, hop: int, decibels: int
+) -> NDArray[np.uint8]:
+    """Return the image of a sound: power in mel bands over time, in decibels, as bytes.
+
+    Frames are weighted by a Hann window; no frame extends beyond the ends. A sine at full scale has 0 dB, and the
+    `decibels` below that are mapped to 0..255, rounded; lower power is 0, like silence.
+
+    Args:
+        samples: float64 [N], full scale at ±1, N >= window.
+        bands: from `mel_bands`.
+        window: samples of a frame.
+        hop: samples from one frame to the next.
+        decibels: the dynamic range.
+
+    Returns:
+        uint8 [mels, 1 + (N - window) // hop], the lowest band in row 0.
+    """
+    taper = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
+    frames = np.lib.stride_tricks.sliding_window_view(samples, window)[::hop]
+    points = fourier_points(window)
+    spectrum = np.fft.rfft(frames * taper, points)
+    # By Parseval's theorem, a sine of amplitude 1 has this much power in the positive frequencies.
+    power = (spectrum.real**2 + spectrum.imag**2) / (points * (taper**2).sum() / 4)
+    level = 1 + 10 * np.log10(np.maximum(bands @ power.T, _SILENCE)) / decibels
+    image: NDArray[np.uint8] = np.floor(np.clip(level, 0, 1) * _LEVELS + 0.5).astype(np.uint8)
+    return image

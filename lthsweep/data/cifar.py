@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 from their binary versions; the pickled Python versions are not read.
+"""CIFAR-10 and CIFAR-100 from their binary versions. The Python versions are pickles, which can run code.
 
 Source: Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
 """
@@ -8,18 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lthsweep.data.archives import read_file, read_tar_gz
 from lthsweep.data.decoded import Decoded, Stamp
-from lthsweep.data.locate import find, missing
-from lthsweep.data.registry import dataset
+from lthsweep.data.files import Files
 from lthsweep.errors import DataError
 
-__all__ = ["load_cifar10", "load_cifar100"]
+__all__ = ["read_cifar10", "read_cifar100"]
 
 _LIMIT = 512 << 20  # bytes unpacked; the real archives hold 184 MB
 _PIXELS = 3 * 32 * 32
@@ -27,80 +25,73 @@ _PIXELS = 3 * 32 * 32
 
 @dataclass(frozen=True)
 class _Layout:
-    """How one of the two is laid out on disk."""
+    """The files of one version.
 
-    name: str
+    Attributes:
+        archive, folder: names of the archive and of the folder in it.
+        train, test, names: members with training records, test records and class names.
+        label_bytes: bytes before the pixels of a record; the last one is the label (CIFAR-100: coarse, then fine).
+        pickled: names of the Python version.
+    """
+
     archive: str
     folder: str
     train: tuple[str, ...]
     test: str
     names: str
-    label_bytes: int  # CIFAR-100: coarse, then fine; the last one counts
-    classes: int
+    label_bytes: int
     pickled: tuple[str, ...]
 
 
 _CIFAR10 = _Layout(
-    name="cifar10",
     archive="cifar-10-binary.tar.gz",
     folder="cifar-10-batches-bin",
     train=tuple(f"data_batch_{number}.bin" for number in range(1, 6)),
     test="test_batch.bin",
     names="batches.meta.txt",
     label_bytes=1,
-    classes=10,
     pickled=("cifar-10-python.tar.gz", "cifar-10-batches-py"),
 )
 _CIFAR100 = _Layout(
-    name="cifar100",
     archive="cifar-100-binary.tar.gz",
     folder="cifar-100-binary",
     train=("train.bin",),
     test="test.bin",
     names="fine_label_names.txt",
     label_bytes=2,
-    classes=100,
     pickled=("cifar-100-python.tar.gz", "cifar-100-python"),
 )
 
 
-def load_cifar10(options: Mapping[str, Any], root: Path) -> Decoded:
-    """Read CIFAR-10 from `cifar-10-binary.tar.gz` or the unpacked `cifar-10-batches-bin` below `root`.
-
-    Args:
-        options: none matters.
-        root: the data root.
+def read_cifar10(files: Files) -> Decoded:
+    """Return CIFAR-10 from `cifar-10-binary.tar.gz` or the folder `cifar-10-batches-bin`.
 
     Raises:
-        MissingDataError: if neither is there.
+        MissingDataError: if neither is on this machine.
         DataError: if a file is damaged.
     """
-    return _load(_CIFAR10, root)
+    return _read(_CIFAR10, files)
 
 
-def load_cifar100(options: Mapping[str, Any], root: Path) -> Decoded:
-    """Read CIFAR-100, fine labels, from `cifar-100-binary.tar.gz` or the folder `cifar-100-binary`.
-
-    Args:
-        options: none matters.
-        root: the data root.
+def read_cifar100(files: Files) -> Decoded:
+    """Return CIFAR-100, fine labels, from `cifar-100-binary.tar.gz` or the folder `cifar-100-binary`.
 
     Raises:
-        MissingDataError: if neither is there.
+        MissingDataError: if neither is on this machine.
         DataError: if a file is damaged.
     """
-    return _load(_CIFAR100, root)
+    return _read(_CIFAR100, files)
 
 
-def _load(layout: _Layout, root: Path) -> Decoded:
-    files, source, size = _read_files(layout, root)
-    batches = [_records(layout, files, name, source) for name in layout.train]
-    test_images, test_labels = _records(layout, files, layout.test, source)
-    text = files[layout.names].decode("utf-8", errors="replace")
+def _read(layout: _Layout, files: Files) -> Decoded:
+    members, source, size = _members(layout, files)
+    batches = [_records(layout, members, name, source) for name in layout.train]
+    test_images, test_labels = _records(layout, members, layout.test, source)
+    text = members[layout.names].decode("utf-8", errors="replace")
     names = tuple(line.strip() for line in text.splitlines() if line.strip())
-    if len(names) != layout.classes:
+    if len(names) != files.dataset.classes:
         raise DataError(
-            f"{source}: {layout.names} names {len(names)} classes, not {layout.classes}; get it again"
+            f"{source}: {layout.names} lists {len(names)} classes, not {files.dataset.classes}; get it again"
         )
     return Decoded(
         train_images=np.concatenate([images for images, _ in batches]),
@@ -108,44 +99,42 @@ def _load(layout: _Layout, root: Path) -> Decoded:
         test_images=test_images,
         test_labels=test_labels,
         class_names=names,
-        stamps=(Stamp(str(source), len(files), size),),
+        stamps=(Stamp(str(source), len(members), size),),
     )
 
 
-def _read_files(layout: _Layout, root: Path) -> tuple[dict[str, bytes], Path, int]:
-    entry = dataset(layout.name)
+def _members(layout: _Layout, files: Files) -> tuple[dict[str, bytes], Path, int]:
+    """Name → content of the files that are needed, where they come from, and the bytes of the source."""
     wanted = (*layout.train, layout.test, layout.names)
-    folder = find(entry, (layout.folder,), root)
+    folder = files.find(layout.folder)
     if folder is not None and all((folder / name).is_file() for name in wanted):
-        files = {name: read_file(folder / name, limit=_LIMIT) for name in wanted}
-        return files, folder, sum(map(len, files.values()))
-    archive = find(entry, (layout.archive,), root)
+        members = {name: read_file(folder / name, limit=_LIMIT) for name in wanted}
+        return members, folder, sum(map(len, members.values()))
+    archive = files.find(layout.archive)
     if archive is None:
-        pickled = find(entry, layout.pickled, root)
+        pickled = files.find(*layout.pickled)
         hint = f"{pickled} is the pickled version, which can run code and is not read; " if pickled else ""
-        raise missing(entry, (layout.archive, layout.folder), root, hint)
-    members = read_tar_gz(archive, {f"{layout.folder}/{name}" for name in wanted}, limit=_LIMIT)
-    absent = [name for name in wanted if f"{layout.folder}/{name}" not in members]
+        raise files.missing(layout.archive, layout.folder, hint=hint)
+    packed = read_tar_gz(archive, {f"{layout.folder}/{name}" for name in wanted}, limit=_LIMIT)
+    absent = [name for name in wanted if f"{layout.folder}/{name}" not in packed]
     if absent:
         raise DataError(
             f"{archive} lacks {', '.join(absent)} in {layout.folder}/; remove it and get it again"
         )
-    files = {name: members[f"{layout.folder}/{name}"] for name in wanted}
-    return files, archive, archive.stat().st_size
+    return {name: packed[f"{layout.folder}/{name}"] for name in wanted}, archive, archive.stat().st_size
 
 
 def _records(
-    layout: _Layout, files: Mapping[str, bytes], name: str, source: Path
+    layout: _Layout, members: Mapping[str, bytes], name: str, source: Path
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     length = layout.label_bytes + _PIXELS
-    content = files[name]
+    content = members[name]
     if len(content) == 0 or len(content) % length:
         raise DataError(
-            f"{source}: {name} has {len(content):,} bytes, which is no whole number of records of {length}; "
+            f"{source}: {name} has {len(content):,} bytes, which is not a whole number of records of {length}; "
             "it is cut short: remove it and get it again"
         )
     records = np.frombuffer(content, np.uint8).reshape(-1, length)
     planes = records[:, layout.label_bytes :].reshape(-1, 3, 32, 32)
-    return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), records[:, layout.label_bytes - 1].astype(
-        np.int64
-    )
+    labels = records[:, layout.label_bytes - 1].astype(np.int64)
+    return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), labels

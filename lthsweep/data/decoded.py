@@ -1,4 +1,4 @@
-"""What a reader hands over: images or texts and their labels in memory, checked, before they are packed."""
+"""The return value of a reader: images or texts and their labels in memory, checked before they are packed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Decoded", "Stamp"]
 
 @dataclass(frozen=True)
 class Stamp:
-    """What a source looked like when it was read: enough to see that it is another one now."""
+    """Size of the source when it was read, to detect later changes of the user's files."""
 
     path: str
     files: int
@@ -27,11 +27,11 @@ class Decoded:
     """A data set in memory.
 
     Attributes:
-        train_images, test_images: uint8 [N, H, W, C]; of texts, the numbers of their tokens, uint16 [N, L].
+        train_images, test_images: uint8 [N, H, W, C]; for texts, token numbers, uint16 [N, L].
         train_labels, test_labels: int64 [N], in 0..classes-1.
         class_names: one per label.
-        stamps: of the files it was read from.
-        vocabulary: of texts, the token of each number; empty for images.
+        stamps: of the files that were read.
+        vocabulary: for texts, the token of each number; empty for images.
     """
 
     train_images: NDArray[Any]
@@ -43,12 +43,12 @@ class Decoded:
     vocabulary: tuple[str, ...] = ()
 
     def check(self, name: str) -> None:
-        """Refuse what no training could use.
+        """Refuse data that cannot be trained on.
 
         Raises:
             DataError: if shapes, types, counts or labels do not fit together.
         """
-        what, kind, sides, form = (
+        samples, dtype, ndim, form = (
             ("texts", np.uint16, 2, "uint16 [N,L]")
             if self.vocabulary
             else ("images", np.uint8, 4, "uint8 [N,H,W,C]")
@@ -57,30 +57,32 @@ class Decoded:
             ("training", self.train_images, self.train_labels),
             ("test", self.test_images, self.test_labels),
         ):
-            if images.dtype != kind or images.ndim != sides or labels.dtype != np.int64 or labels.ndim != 1:
+            if images.dtype != dtype or images.ndim != ndim or labels.dtype != np.int64 or labels.ndim != 1:
                 raise DataError(
-                    f"{name}: the {split} {what} are {images.dtype}{list(images.shape)} with labels "
-                    f"{labels.dtype}{list(labels.shape)}; a reader must give {form} and int64 [N]"
+                    f"{name}: the {split} {samples} are {images.dtype}{list(images.shape)} with labels "
+                    f"{labels.dtype}{list(labels.shape)}; a reader must return {form} and int64 [N]"
                 )
             if len(images) == 0 or len(images) != len(labels):
                 raise DataError(
-                    f"{name}: {len(images)} {split} {what} and {len(labels)} labels; "
-                    "there must be as many of each, and at least one; get the files again"
+                    f"{name}: {len(images)} {split} {samples} and {len(labels)} labels; the numbers must be equal "
+                    "and at least 1; get the files again"
                 )
             if labels.min() < 0 or labels.max() >= len(self.class_names):
                 raise DataError(
-                    f"{name}: {split} labels run from {labels.min()} to {labels.max()} but there are "
+                    f"{name}: {split} labels run from {labels.min()} to {labels.max()}, but there are "
                     f"{len(self.class_names)} classes; the files are damaged or of another data set"
                 )
             if self.vocabulary and int(images.max()) >= len(self.vocabulary):
                 raise DataError(
-                    f"{name}: the {split} texts hold token {int(images.max())} of a vocabulary of "
-                    f"{len(self.vocabulary)}; the reader is wrong"
+                    f"{name}: the {split} texts contain token {int(images.max())} of a vocabulary of "
+                    f"{len(self.vocabulary)}; correct the reader"
                 )
         if self.train_images.shape[1:] != self.test_images.shape[1:]:
             raise DataError(
-                f"{name}: training {what} are {list(self.train_images.shape[1:])} but test {what} "
-                f"{list(self.test_images.shape[1:])}; the files do not belong together"
+                f"{name}: training {samples} are {list(self.train_images.shape[1:])}, test {samples} "
+                f"{list(self.test_images.shape[1:])}; the shapes must be equal"
             )
         if len(self.class_names) < 2:
-            raise DataError(f"{name}: only one class, {self.class_names[0]!r}; there is nothing to classify")
+            raise DataError(
+                f"{name}: only one class, {self.class_names[0]!r}; a classifier needs two or more"
+            )

@@ -1,146 +1,169 @@
-"""Fetching published files: checked, resumable, and never half there under their final name.
+"""Downloading published files: checked, resumed after an interruption, and complete under their final name.
 
-Bytes go to `FILE.<token>.part` beside the final name, which appears by an atomic rename once size and
-checksum are right. A part that its process left behind is taken over, again by a rename, so that exactly one
-process goes on with it.
+pooch fetches and checks. The bytes go to `FILE.<token>.part` next to the final name, which appears by an atomic rename
+once the checksum is right. A part whose process died is taken over by a rename, so that exactly one process continues
+it.
 """
 
 from __future__ import annotations
 
-import hashlib
-import http.client
 import os
 import secrets
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from lthsweep.data.registry import Source
+from lthsweep.data.datasets import PublishedFile
 from lthsweep.errors import DataError, MissingDataError
 
-__all__ = ["Progress", "download", "md5_of"]
+__all__ = ["DownloadCallback", "download", "md5_of"]
 
-Progress = Callable[[str, int, int], None]  # file name, bytes there, bytes in all
-_CHUNK = 1 << 18
+DownloadCallback = Callable[[str, int, int], None]
+"""Called with (file name, bytes so far, bytes in total)."""
+
+_CHUNK = 1 << 16
 _ABANDONED_SECONDS = 120  # a live download writes far more often
-_HTTP_OK, _HTTP_PARTIAL = 200, 206
+
+
+class _TransferError(Exception):
+    """One address failed."""
 
 
 def download(
-    source: Source, folder: Path, *, timeout: float = 30.0, progress: Progress | None = None
+    published: PublishedFile,
+    folder: Path,
+    *,
+    timeout: float = 30.0,
+    progress: DownloadCallback | None = None,
 ) -> Path:
-    """Fetch one file into `folder`, unless a file of that name is there already.
+    """Download one file into `folder`, unless a file of that name exists.
 
     Args:
-        source: file name, addresses to try in order, checksum and size.
-        folder: made if it does not exist.
+        published: file name, addresses to try in order, checksum and size.
+        folder: created if missing.
         timeout: seconds without a byte after which an address is given up.
-        progress: called with (file name, bytes there, bytes in all) as bytes arrive.
+        progress: called as bytes arrive.
 
     Returns:
-        The path of the whole, checked file.
+        The path of the complete, checked file.
 
     Raises:
-        MissingDataError: if no address answers; the message gives each one's reason.
-        DataError: if what arrived is not what was published, or cannot be written.
+        MissingDataError: if no address answers; the message gives the reason of each.
+        DataError: if the content is not the published one, or cannot be written.
     """
-    target = folder / source.file
+    target = folder / published.file
     if target.exists():
         return target
-    part = _adopt_part(target)
     reasons: list[str] = []
     damaged = False
+    part = _adopt_part(target)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for url in source.urls:
+        for url in published.urls:
             try:
-                _fetch(url, part, source, timeout, progress)
-            except urllib.error.URLError as error:
-                reasons.append(f"{url}: {error.reason}")
+                _fetch(url, part, published, timeout, progress)
+            except _TransferError as error:
+                reasons.append(f"{url}: {error}")
                 continue
             digest = md5_of(part)
-            if digest == source.md5:
+            if digest == published.md5:
                 part.replace(target)
                 _sync_folder(folder)
                 return target
-            part.unlink()  # nothing of it can be trusted, so nothing is resumed
+            part.unlink()  # wrong content cannot be resumed
             damaged = True
-            reasons.append(f"{url}: md5 {digest} instead of {source.md5}")
+            reasons.append(f"{url}: md5 {digest} instead of {published.md5}")
     except OSError as error:
         raise DataError(
-            f"cannot write {part}: {error}; {source.size / 1e6:.0f} MB are needed: make space, or set "
-            "LTHSWEEP_DATA to a folder you may write"
+            f"cannot write {part}: {error}; {published.size / 1e6:.0f} MB are needed: free space, or set "
+            "LTHSWEEP_DATA to a folder with write permission"
         ) from None
-    kind = DataError if damaged else MissingDataError
-    raise kind(
-        f"could not download {source.file} ({'; '.join(reasons)}); try again, or put the file in "
-        f"{folder} by hand"
+    failure = DataError if damaged else MissingDataError
+    raise failure(
+        f"{published.file} could not be downloaded: {'; '.join(reasons)}. Get it by hand and put it in {folder}"
     )
 
 
 def md5_of(path: Path) -> str:
-    """The md5 of a file, in hex: the checksum that the hosts publish, against damage rather than malice."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    """Return the md5 of a file in hex. Hosts publish it to detect damage; it does not protect against malice."""
+    import pooch
+
+    return str(pooch.file_hash(str(path), alg="md5"))
 
 
 def _adopt_part(target: Path) -> Path:
-    """A part name of our own; it already holds bytes if another process left some behind."""
+    """Return a part name of this process; it already has bytes if another process left some behind."""
     own = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
     for left in sorted(target.parent.glob(f"{target.name}.*.part")):
         try:
             if time.time() - left.stat().st_mtime > _ABANDONED_SECONDS:
                 left.rename(own)
                 break
-        except FileNotFoundError:  # somebody else was first
+        except FileNotFoundError:  # another process was first
             continue
     return own
 
 
-def _fetch(url: str, part: Path, source: Source, timeout: float, progress: Progress | None) -> None:
-    if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
-        raise urllib.error.URLError("only http and https are fetched")
-    there = part.stat().st_size if part.exists() else 0
-    if there >= source.size:  # an earlier attempt got it all; the checksum decides
+def _fetch(
+    url: str, part: Path, published: PublishedFile, timeout: float, progress: DownloadCallback | None
+) -> None:
+    """Bring the missing bytes into `part`, from its end if the host can send a range."""
+    import pooch
+    import requests  # the HTTP library under pooch
+
+    if not url.startswith(("http://", "https://")):
+        raise _TransferError("only http and https are allowed")
+    start = part.stat().st_size if part.exists() else 0
+    if start >= published.size:  # complete since an earlier attempt; the checksum decides
         return
-    headers = {"User-Agent": "lthsweep"} | ({"Range": f"bytes={there}-"} if there else {})
-    request = urllib.request.Request(url, headers=headers)
-    with _answering(lambda: urllib.request.urlopen(request, timeout=timeout)) as answer:
-        resumed = answer.status == _HTTP_PARTIAL
-        if answer.status not in (_HTTP_OK, _HTTP_PARTIAL):
-            raise urllib.error.URLError(f"answered {answer.status}")
-        there = there if resumed else 0  # a host that ignores Range sends everything again
-        with part.open("ab" if resumed else "wb") as file:
-            _copy(answer, file, there, source, progress)
+
+    def restart_if_whole(response: requests.Response, **_: object) -> None:
+        if response.status_code == requests.codes.ok:  # the host ignores the range and sends all bytes
+            file.seek(0)
+            file.truncate()
+
+    headers = {"User-Agent": "lthsweep", "Accept-Encoding": "identity"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
+    fetch = pooch.HTTPDownloader(
+        chunk_size=_CHUNK, timeout=timeout, headers=headers, hooks={"response": restart_if_whole}
+    )
+    with part.open("ab") as file:
+        try:
+            fetch(url, _Limited(file, published, progress), None)
+        except (
+            requests.exceptions.ChunkedEncodingError
+        ):  # the connection broke; the size check below reports it
+            pass
+        except requests.RequestException as error:
+            raise _TransferError(str(error)) from None
+        finally:
             file.flush()
             os.fsync(file.fileno())
+        if file.tell() < published.size:
+            raise _TransferError(f"ended after {file.tell():,} of {published.size:,} bytes")
 
 
-def _copy(answer: BinaryIO, file: BinaryIO, there: int, source: Source, progress: Progress | None) -> None:
-    while chunk := _answering(lambda: answer.read(_CHUNK)):
-        there += len(chunk)
-        if there > source.size:
-            file.truncate(0)
-            raise urllib.error.URLError(f"sends more than the {source.size:,} bytes that were published")
-        file.write(chunk)
-        if progress is not None:
-            progress(source.file, there, source.size)
-    if there < source.size:
-        raise urllib.error.URLError(f"ended after {there:,} of {source.size:,} bytes")
+class _Limited:
+    """A file for writing that reports progress and stops at the published size."""
 
+    def __init__(self, file: BinaryIO, published: PublishedFile, progress: DownloadCallback | None) -> None:
+        self._file = file
+        self._published = published
+        self._progress = progress
 
-def _answering(ask: Callable[[], Any]) -> Any:
-    """Give every failure of the network one type, so that what is left over is a failure of the disk."""
-    try:
-        return ask()
-    except urllib.error.URLError:
-        raise
-    except (OSError, http.client.HTTPException) as error:
-        raise urllib.error.URLError(str(error) or type(error).__name__) from None
+    def write(self, chunk: bytes) -> int:
+        there = self._file.tell() + len(chunk)
+        if there > self._published.size:
+            self._file.truncate(0)  # nothing of it can be resumed
+            raise _TransferError(f"sends more than the published {self._published.size:,} bytes")
+        if self._progress is not None:
+            self._progress(self._published.file, there, self._published.size)
+        return self._file.write(chunk)
+
+    def flush(self) -> None:
+        self._file.flush()
 
 
 def _sync_folder(folder: Path) -> None:

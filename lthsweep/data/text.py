@@ -1,4 +1,4 @@
-"""Texts of the user's own: in a CSV file per part, or a text file each in folders of classes."""
+"""Texts of the user: one CSV file per part, or one text file per sample in class folders."""
 
 from __future__ import annotations
 
@@ -6,25 +6,17 @@ import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import PurePosixPath
 
-from lthsweep.data.class_folders import (
-    TEST,
-    TRAIN,
-    class_numbers,
-    files_of_classes,
-    hold_out_test,
-    own_path,
-)
-from lthsweep.data.decoded import Decoded, Stamp
+from lthsweep.data.class_folders import TEST, TRAIN, class_numbers, files_of_classes, hold_out_test
+from lthsweep.data.decoded import Decoded
+from lthsweep.data.file_tree import FileTree, open_tree
+from lthsweep.data.files import Files
 from lthsweep.data.tokens import build_vocabulary, encode
-from lthsweep.data.trees import FileTree, Tree, open_tree
 from lthsweep.errors import DataError
 
-__all__ = ["load_csv", "load_folder"]
+__all__ = ["read_csv", "read_folder"]
 
-_LENGTHS = (8, 4096)
 _CSV_LIMIT = 2 << 30  # bytes of one CSV file
 _FIELD_LIMIT = 64 << 20  # characters of one text
 _COLUMNS = ("label", "text")
@@ -33,63 +25,66 @@ Texts = list[tuple[str, str]]
 """(class, text) per sample."""
 
 
-def load_csv(options: Mapping[str, Any], root: Path) -> Decoded:
-    """Read `train.csv` and `test.csv` of a folder or zip, or a single CSV file.
+def read_csv(files: Files, *, path: str, tokens: str, vocabulary: int, length: int) -> Decoded:
+    """Return the texts of `train.csv` and `test.csv` in a folder or zip, or of a single CSV file.
 
-    The first line names the columns; `label` and `text` are read, others passed over. Where there is no `test.csv` (or
+    The first line names the columns; `label` and `text` are read, others are ignored. Without a `test.csv` (or
     `val.csv`), one text in five becomes the test set.
 
     Args:
-        options: `path`; `tokens`, "word" or "char"; `vocabulary`, how many tokens at most; `length`, tokens of a text.
-        root: where a relative path is looked for when it is not found below the working directory.
+        files: gives the data root, in which a relative path is searched after the working directory.
+        path: the folder, zip or file.
+        tokens: name of a tokenizer.
+        vocabulary: largest number of tokens.
+        length: tokens of a text.
 
     Returns:
-        Texts as numbers in the order of the files; classes in sorted order of their labels.
+        Texts as token numbers in the order of the files; classes in sorted order of their labels.
 
     Raises:
-        MissingDataError: if there is nothing at `path`.
-        DataError: if a file is not UTF-8 or no CSV with these columns, or the parts do not fit together.
+        MissingDataError: if nothing exists at `path`.
+        DataError: if a file is not UTF-8 or not a CSV file with these columns, or the parts do not fit together.
     """
-    path = own_path(options, root, "a folder with train.csv and test.csv (or of one CSV file)")
-    with open_tree(path, limit=_CSV_LIMIT) as tree:
-        train, test = _csv_parts(tree, str(path))
-        alone = isinstance(tree, FileTree)
+    found = files.at_path(path, "a folder with train.csv and test.csv (or of one CSV file)")
+    with open_tree(found, limit=_CSV_LIMIT) as tree:
+        train, test = _csv_parts(tree)
         return _decoded(
-            _rows(tree.read(train), str(path) if alone else f"{path}/{train}"),
-            _rows(tree.read(test), f"{path}/{test}") if test else [],
-            options,
-            str(path),
-            tree.stamp(),
+            _rows(tree.read(train), str(found) if tree.single else f"{found}/{train}"),
+            _rows(tree.read(test), f"{found}/{test}") if test else [],
+            tree,
+            (tokens, vocabulary, length),
         )
 
 
-def load_folder(options: Mapping[str, Any], root: Path) -> Decoded:
-    """Read a folder of class folders of `.txt` files, or a zip of it.
+def read_folder(files: Files, *, path: str, tokens: str, vocabulary: int, length: int) -> Decoded:
+    """Return the texts of a folder of class folders of `.txt` files, or of a zip of it.
 
     Args:
-        options: as for `load_csv`.
-        root: as for `load_csv`.
+        files: as for `read_csv`.
+        path: the folder or zip.
+        tokens: as for `read_csv`.
+        vocabulary: as for `read_csv`.
+        length: as for `read_csv`.
 
     Returns:
-        Texts as numbers in sorted order of (class, name); classes in sorted order of the folders' names.
+        Texts as token numbers in sorted order of (class, name); classes in sorted order of the folders' names.
 
     Raises:
-        MissingDataError: if there is nothing at `path`.
-        DataError: if the layout is none of those understood, or a file is not UTF-8.
+        MissingDataError: if nothing exists at `path`.
+        DataError: if the layout is not understood, or a file is not UTF-8.
     """
-    path = own_path(options, root, "a folder of class folders of .txt files")
-    with open_tree(path) as tree:
-        parts = files_of_classes(tree.names(), str(path), (".txt",), "texts")
+    found = files.at_path(path, "a folder of class folders of .txt files")
+    with open_tree(found) as tree:
+        parts = files_of_classes(tree.names, str(found), (".txt",), "texts")
         train, test = (
-            [(label, _decode(tree.read(name), f"{path}/{name}")) for label, name in part] for part in parts
+            [(label, _unicode(tree.read(name), f"{found}/{name}")) for label, name in part] for part in parts
         )
-        return _decoded(train, test, options, str(path), tree.stamp())
+        return _decoded(train, test, tree, (tokens, vocabulary, length))
 
 
-def _decoded(train: Texts, test: Texts, options: Mapping[str, Any], where: str, stamp: Stamp) -> Decoded:
-    length, tokens = int(options.get("length", 64)), str(options.get("tokens", "word"))
-    if not _LENGTHS[0] <= length <= _LENGTHS[1]:
-        raise DataError(f"data.length = {length}; it must be within {_LENGTHS[0]}..{_LENGTHS[1]} tokens")
+def _decoded(train: Texts, test: Texts, tree: FileTree, options: tuple[str, int, int]) -> Decoded:
+    tokens, size, length = options
+    where = str(tree.path)
     classes, labels, test_labels = class_numbers(train, test, where, "texts", all_tested=True)
     texts, test_texts = [text for _, text in train], [text for _, text in test]
     if not test:
@@ -97,7 +92,7 @@ def _decoded(train: Texts, test: Texts, options: Mapping[str, Any], where: str, 
         test_texts, test_labels = [texts[row] for row in held_out], labels[held_out]
         texts, labels = [texts[row] for row in kept], labels[kept]
     try:
-        vocabulary = build_vocabulary(texts, int(options.get("vocabulary", 20_000)), tokens)
+        vocabulary = build_vocabulary(texts, size, tokens)
     except DataError as error:
         raise DataError(f"{where}: {error}") from None
     return Decoded(
@@ -106,40 +101,40 @@ def _decoded(train: Texts, test: Texts, options: Mapping[str, Any], where: str, 
         encode(test_texts, vocabulary, length, tokens),
         test_labels,
         classes,
-        stamps=(stamp,),
+        stamps=(tree.stamp,),
         vocabulary=vocabulary,
     )
 
 
-def _csv_parts(tree: Tree, where: str) -> tuple[str, str | None]:
-    """Names of the training and the test file; a CSV file that is alone is the training file, whatever its name."""
-    files = [name for name in tree.names() if name.lower().endswith(".csv")]
-    if not files:
-        raise DataError(
-            f"{where} holds no CSV file; it needs train.csv, and test.csv if you have a split of your own"
-        )
+def _csv_parts(tree: FileTree) -> tuple[str, str | None]:
+    """Names of the training and the test file. A single CSV file is the training file, whatever its name."""
+    names = [name for name in tree.names if name.lower().endswith(".csv")]
+    if not names:
+        raise DataError(f"{tree.path} holds no CSV file; add train.csv, and test.csv if you have a test part")
     by_stem: dict[str, list[str]] = {}
-    for name in files:
+    for name in names:
         by_stem.setdefault(PurePosixPath(name).stem.lower(), []).append(name)
-    train = _first(by_stem, TRAIN, where)
-    test = _first(by_stem, TEST, where)
-    if train is None and len(files) == 1 and test is None:
-        return files[0], None
+    train = _part(by_stem, TRAIN, tree)
+    test = _part(by_stem, TEST, tree)
+    if train is None and len(names) == 1 and test is None:
+        return names[0], None
     if train is None:
-        raise DataError(f"{where} holds {', '.join(files[:4])} but no train.csv; name the training file so")
+        raise DataError(
+            f"{tree.path} holds {', '.join(names[:4])} but no train.csv; rename the training file to train.csv"
+        )
     return train, test
 
 
-def _first(by_stem: Mapping[str, Sequence[str]], stems: Sequence[str], where: str) -> str | None:
+def _part(by_stem: Mapping[str, Sequence[str]], stems: Sequence[str], tree: FileTree) -> str | None:
     found = next((by_stem[stem] for stem in stems if stem in by_stem), None)
     if found is not None and len(found) > 1:
-        raise DataError(f"{where} holds {' and '.join(found[:3])}; leave one of them")
+        raise DataError(f"{tree.path} holds {' and '.join(found[:3])}; keep one of them")
     return found[0] if found else None
 
 
 def _rows(content: bytes, where: str) -> Texts:
-    """(label, text) of every row of a CSV file with a line of column names."""
-    lines = io.StringIO(_decode(content, where), newline="")
+    """(label, text) of every row of a CSV file whose first line names the columns."""
+    lines = io.StringIO(_unicode(content, where), newline="")
     rows: Texts = []
     with _long_fields():
         reader = csv.reader(lines, strict=True)
@@ -157,8 +152,8 @@ def _rows(content: bytes, where: str) -> Texts:
                     continue
                 if len(row) != len(columns):
                     raise DataError(
-                        f"{where}, line {reader.line_num}: {len(row)} fields where the first line names "
-                        f'{len(columns)}; put quotes around a text that holds a comma: "one, two"'
+                        f"{where}, line {reader.line_num}: {len(row)} fields, but the first line has {len(columns)}; "
+                        'put quotes around a text with a comma: "one, two"'
                     )
                 if not row[label_at].strip():
                     raise DataError(
@@ -174,7 +169,7 @@ def _rows(content: bytes, where: str) -> Texts:
 
 @contextmanager
 def _long_fields() -> Iterator[None]:
-    """Texts may be longer than the 128 KiB that the csv module takes, a setting of the whole process."""
+    """Allow texts longer than the csv module's limit of 128 KiB, a setting of the whole process."""
     before = csv.field_size_limit(_FIELD_LIMIT)
     try:
         yield
@@ -182,7 +177,7 @@ def _long_fields() -> Iterator[None]:
         csv.field_size_limit(before)
 
 
-def _decode(content: bytes, where: str) -> str:
+def _unicode(content: bytes, where: str) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -5,43 +5,31 @@ Source: Le & Yang, "Tiny ImageNet Visual Recognition Challenge", Stanford CS 231
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 
 from lthsweep.data.decoded import Decoded
-from lthsweep.data.locate import find, missing
-from lthsweep.data.pictures import decode_all
-from lthsweep.data.registry import dataset
-from lthsweep.data.trees import Tree, open_tree
+from lthsweep.data.file_tree import FileTree, open_tree
+from lthsweep.data.files import Files
+from lthsweep.data.images import decode_all
 from lthsweep.errors import DataError
 
-__all__ = ["load"]
+__all__ = ["read"]
 
 _SIZE = 64
-_NAMES = ("tiny-imagenet-200.zip", "tiny-imagenet-200")
+_FOLDER = "tiny-imagenet-200"
 _ANNOTATIONS = "val/val_annotations.txt"
 
 
-def load(options: Mapping[str, Any], root: Path) -> Decoded:
-    """Read 64x64 RGB images; classes are WordNet ids in sorted order, gray images become RGB.
-
-    Args:
-        options: none matters.
-        root: the data root.
+def read(files: Files) -> Decoded:
+    """Return 64x64 RGB images; classes are WordNet ids in sorted order, gray images become RGB.
 
     Raises:
-        MissingDataError: if neither the zip nor the folder is there.
+        MissingDataError: if neither the zip nor the folder is on this machine.
         DataError: if a file is damaged or the annotations do not fit.
     """
-    entry = dataset("tiny_imagenet")
-    path = find(entry, _NAMES, root)
-    if path is None:
-        raise missing(entry, _NAMES, root)
+    path = files.require(f"{_FOLDER}.zip", _FOLDER)
     with open_tree(path) as tree:
-        names = {name.removeprefix("tiny-imagenet-200/"): name for name in tree.names()}
+        names = {name.removeprefix(f"{_FOLDER}/"): name for name in tree.names}
         train = sorted(
             name for name in names if name.startswith("train/") and name.lower().endswith((".jpeg", ".jpg"))
         )
@@ -49,26 +37,30 @@ def load(options: Mapping[str, Any], root: Path) -> Decoded:
         number = {wnid: index for index, wnid in enumerate(classes)}
         if not train or _ANNOTATIONS not in names:
             raise DataError(f"{path} has no train/ images or no {_ANNOTATIONS}; remove it and get it again")
-        test = _annotated(tree, names[_ANNOTATIONS], path)
+        test = _annotated(tree, names[_ANNOTATIONS])
         unknown = [file for file, wnid in test if wnid not in number or f"val/images/{file}" not in names]
         if unknown:
-            raise DataError(f"{path}: {_ANNOTATIONS} names {unknown[0]!r}, whose image or class is not there")
+            raise DataError(
+                f"{path}: {_ANNOTATIONS} lists {unknown[0]!r}, whose image or class is missing; get it again"
+            )
         return Decoded(
-            train_images=decode_all(tree, [names[name] for name in train], _SIZE, str(path)),
+            train_images=decode_all(tree, [names[name] for name in train], _SIZE),
             train_labels=np.array([number[name.split("/")[1]] for name in train], np.int64),
-            test_images=decode_all(tree, [names[f"val/images/{file}"] for file, _ in test], _SIZE, str(path)),
+            test_images=decode_all(tree, [names[f"val/images/{file}"] for file, _ in test], _SIZE),
             test_labels=np.array([number[wnid] for _, wnid in test], np.int64),
             class_names=classes,
-            stamps=(tree.stamp(),),
+            stamps=(tree.stamp,),
         )
 
 
-def _annotated(tree: Tree, name: str, path: Path) -> list[tuple[str, str]]:
+def _annotated(tree: FileTree, name: str) -> list[tuple[str, str]]:
     """(file, WordNet id) of the annotated images, sorted by file."""
     pairs = []
     for row, line in enumerate(tree.read(name).decode("utf-8", errors="replace").splitlines(), start=1):
         fields = line.split("\t")
         if len(fields) < 2:
-            raise DataError(f"{path}: line {row} of {_ANNOTATIONS} has no class; remove it and get it again")
+            raise DataError(
+                f"{tree.path}: line {row} of {_ANNOTATIONS} has no class; remove it and get it again"
+            )
         pairs.append((fields[0], fields[1]))
     return sorted(pairs)

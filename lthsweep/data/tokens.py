@@ -1,7 +1,7 @@
 """From texts to numbers: words or characters, a vocabulary, and rows of equal length.
 
-Deliberately plain, so that a reader of a result can say what was done: no stemming, no subwords, no list of stop
-words. The same texts give the same numbers on any machine.
+The rules are plain so that a reader of a result can reproduce them: no stemming, no subwords, no stop words. The same
+texts give the same numbers on every machine.
 """
 
 from __future__ import annotations
@@ -17,70 +17,56 @@ from numpy.typing import NDArray
 
 from lthsweep.errors import DataError, look_up
 
-__all__ = ["PAD", "TOKENIZERS", "UNKNOWN", "build_vocabulary", "characters", "encode", "tokenizer", "words"]
+__all__ = ["PAD", "UNKNOWN", "build_vocabulary", "characters", "encode", "words"]
 
 PAD = "<pad>"
-"""Token 0: fills the rest of a row."""
+"""Token 0: fills a row up to its length."""
 
 UNKNOWN = "<unk>"
-"""Token 1: whatever is not in the vocabulary, and the one token of an empty text."""
+"""Token 1: every token that is not in the vocabulary, and the only token of an empty text."""
 
-_MOST = 1 << 16  # numbers are uint16
 _WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
-
-Tokenizer = Callable[[str], Iterator[str]]
 
 
 def words(text: str) -> Iterator[str]:
-    """Words in small letters, with the apostrophes inside of them, and every other visible character by itself.
+    """Yield lower-case words, including the apostrophes inside of them, and every other visible character alone.
 
-    "Don't stop, 2nd!" gives `don't`, `stop`, `,`, `2nd`, `!`. Unicode is composed (NFC) first, so that é written in one
-    character or two is one word.
+    "Don't stop, 2nd!" gives `don't`, `stop`, `,`, `2nd`, `!`. Unicode is composed (NFC) first, so that é written with
+    one character or two is one word.
     """
     for found in _WORD.finditer(_plain(text)):
         yield found.group().replace("’", "'")
 
 
 def characters(text: str) -> Iterator[str]:
-    """Single characters in small letters; white space of any kind and length is one blank."""
+    """Yield single lower-case characters; white space of any kind and length is one blank."""
     yield from " ".join(_plain(text).split())
 
 
-TOKENIZERS: Mapping[str, Tokenizer] = {"word": words, "char": characters}
-"""Value of the option `tokens` → the function that cuts a text."""
-
-
-def tokenizer(name: str) -> Tokenizer:
-    """Look up a tokenizer by its name in the sweep's file.
-
-    Raises:
-        UnknownNameError: if there is none of that name.
-    """
-    return look_up("tokenizer", name, TOKENIZERS)
+_TOKENIZERS: Mapping[str, Callable[[str], Iterator[str]]] = {"word": words, "char": characters}
 
 
 def build_vocabulary(texts: Iterable[str], size: int, tokens: str = "word") -> tuple[str, ...]:
-    """The most frequent tokens, and `<pad>` and `<unk>` before them.
+    """Return `<pad>`, `<unk>`, and the most frequent tokens.
 
     Args:
-        texts: the training texts; a token that only the test has is unknown.
-        size: how many there may be, the two special ones among them; 3..65536.
-        tokens: name of a tokenizer.
+        texts: the training texts; a token that occurs only in the test set is unknown.
+        size: largest number of tokens, including the two special ones; 3..65536, because numbers are uint16.
+        tokens: "word" or "char".
 
     Returns:
-        At most `size` tokens, the most frequent first, on ties in the order of their code points.
+        At most `size` tokens, the most frequent first, ties in the order of their code points.
 
     Raises:
-        DataError: if `size` is out of range, or there is not one token.
+        UnknownNameError: if the tokenizer is unknown.
+        DataError: if the texts contain no token.
     """
-    if not 3 <= size <= _MOST:
-        raise DataError(f"data.vocabulary = {size}; it must be within 3..{_MOST}")
-    cut = tokenizer(tokens)
+    tokenize = look_up("tokenizer", tokens, _TOKENIZERS)
     counts: Counter[str] = Counter()
     for text in texts:
-        counts.update(cut(text))
+        counts.update(tokenize(text))
     if not counts:
-        raise DataError("all training texts are empty; there is nothing to learn from")
+        raise DataError("all training texts are empty; add texts with visible characters")
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return (PAD, UNKNOWN, *(token for token, _ in ranked[: size - 2]))
 
@@ -88,23 +74,23 @@ def build_vocabulary(texts: Iterable[str], size: int, tokens: str = "word") -> t
 def encode(
     texts: Sequence[str], vocabulary: Sequence[str], length: int, tokens: str = "word"
 ) -> NDArray[np.uint16]:
-    """Texts as rows of numbers, cut after `length` tokens or filled with 0.
+    """Return texts as rows of token numbers, cut after `length` tokens or filled with 0.
 
     Args:
-        texts: any; an empty one becomes a single `<unk>`, so that every row has a token to read.
-        vocabulary: as `build_vocabulary` gives it, or as it lies beside a pack.
+        texts: an empty one becomes a single `<unk>`, so that every row has a token.
+        vocabulary: from `build_vocabulary`, or from the file `vocabulary.txt` of a pack.
         length: tokens of a row, at least 1.
-        tokens: name of the tokenizer that the vocabulary was made with.
+        tokens: name of the tokenizer with which the vocabulary was built.
 
     Returns:
         uint16 [N, length].
     """
-    cut = tokenizer(tokens)
+    tokenize = look_up("tokenizer", tokens, _TOKENIZERS)
     number = {token: index for index, token in enumerate(vocabulary)}
     unknown = number[UNKNOWN]
     rows = np.zeros((len(texts), length), np.uint16)
     for row, text in zip(rows, texts, strict=True):
-        ids = [number.get(token, unknown) for token in islice(cut(text), length)] or [unknown]
+        ids = [number.get(token, unknown) for token in islice(tokenize(text), length)] or [unknown]
         row[: len(ids)] = ids
     return rows
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from lthsweep.data.pack import cache_folder
+from lthsweep.data.cache import cache_folder
 from lthsweep.errors import SpecError
 from lthsweep.launch.local import LocalPool
 from lthsweep.launch.mpi import SILENCE_SECONDS, MpiPool, gather_hellos

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lthsweep.data.pack import open_packed, prepare
+from lthsweep.data.cache import open_packed, prepare
 from lthsweep.errors import MissingDataError, StoreError
 from lthsweep.launch.coordinate import coordinate, work_left
 from lthsweep.launch.pool import Listener, Pool, Tally

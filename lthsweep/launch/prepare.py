@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from lthsweep.data.pack import open_packed
+from lthsweep.data.cache import open_packed
 from lthsweep.launch.inputs import Inputs, check_same_data
 from lthsweep.launch.task import Task
 from lthsweep.launch.watch import load_checkpoint

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from lthsweep.data.batches import TrainBatches, evaluation_batches, resident
-from lthsweep.data.pack import Packed
+from lthsweep.data.batching import TrainBatches, evaluation_batches, resident
+from lthsweep.data.packed import Packed
 from lthsweep.data.split import training_split
 from lthsweep.models.build import build_model
 from lthsweep.models.shapes import InputShape, TextShape

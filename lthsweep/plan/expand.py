@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from lthsweep.data.registry import DATASETS
+from lthsweep.data.datasets import dataset
 from lthsweep.errors import SpecError
 from lthsweep.plan.keys import key_of
 from lthsweep.plan.prune_step import TICKET, PruneStep, controlled
@@ -73,7 +73,7 @@ def expand(spec: Spec) -> Plan:
     for chosen in _product(dotted):
         variant = spec.variant(chosen) if chosen else spec
         chains = _Chains(variant, amount_axis, amounts, runs, chosen)
-        check_lengths(chains.recipe, points.values(), DATASETS[variant.sweep.data.name].n_train)
+        check_lengths(chains.recipe, points.values(), dataset(variant.sweep.data.name).n_train)
         for seed, (written, point) in itertools.product(grid.seed, points.items()):
             for amount, key in chains.runs_of(seed, point):
                 answers[(*chosen.values(), amount, written, seed)] = key

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from lthsweep.data.datasets import dataset
 from lthsweep.data.order import steps_per_epoch
-from lthsweep.data.registry import DATASETS
 from lthsweep.errors import SpecError
 from lthsweep.plan.rewind import RewindPoint
 from lthsweep.plan.run import Recipe
@@ -26,7 +26,7 @@ def recipe_steps(recipe: Recipe) -> int | None:
 def recipe_samples(recipe: Recipe) -> int | None:
     """Images to train on, or None where the size of the data set is not known before it is read."""
     wanted = int(recipe.data["train_images"])
-    samples = DATASETS[recipe.data["name"]].n_train
+    samples = dataset(recipe.data["name"]).n_train
     if wanted or samples is None:
         return wanted or None
     return samples - int(recipe.data["validation"])

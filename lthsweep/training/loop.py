@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lthsweep.data.batches import TrainBatches
+from lthsweep.data.batching import TrainBatches
 from lthsweep.pruning.apply import apply_masks, mask_multipliers
 from lthsweep.training.epochs import BetweenSteps, Ending, train
 from lthsweep.training.group_lasso import GroupLasso

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional
 
-from lthsweep.data.pack import open_packed
+from lthsweep.data.cache import open_packed
 from lthsweep.launch.watch import Watch
 from lthsweep.lottery.material import Material
 from lthsweep.plan.expand import expand

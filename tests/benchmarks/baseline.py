@@ -20,8 +20,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from lthsweep.data.batches import evaluation_batches
-from lthsweep.data.pack import open_packed
+from lthsweep.data.batching import evaluation_batches
+from lthsweep.data.cache import open_packed
 from lthsweep.lottery.material import EVALUATION_BATCH, Material
 from lthsweep.models.build import build_model
 from lthsweep.plan.expand import expand

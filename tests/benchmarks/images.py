@@ -6,7 +6,6 @@ other pack and the user's packs stay unchanged.
 
 from __future__ import annotations
 
-import importlib
 import io
 import zipfile
 from collections.abc import Mapping
@@ -17,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lthsweep.data.cache import decode, open_packed, pack_folder
+from lthsweep.data.datasets import dataset
 from lthsweep.data.decoded import Decoded
-from lthsweep.data.locate import data_root
-from lthsweep.data.pack import open_packed, pack_folder
-from lthsweep.data.packfile import write_pack
-from lthsweep.data.registry import dataset
+from lthsweep.data.files import data_root
+from lthsweep.data.packed import write_pack
 from lthsweep.errors import MissingDataError
 from tests.benchmarks.cases import Case
 
@@ -55,9 +54,8 @@ def pack_images(case: Case, cache: Path, root: Path | None = None) -> str:
 
 def _decoded(options: Mapping[str, Any], counts: tuple[int, int], root: Path) -> tuple[Decoded, str]:
     name = options["name"]
-    module, _, function = dataset(name).loader.partition(":")
     try:
-        return _first(getattr(importlib.import_module(module), function)(options, root), counts), name
+        return _first(decode(options, root), counts), name
     except MissingDataError:
         pass
     copy = root / JPEG_COPY

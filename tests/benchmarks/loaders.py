@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision import transforms
 
 from lthsweep.data.order import epoch_order
-from lthsweep.data.pack import Packed
+from lthsweep.data.packed import Packed
 from lthsweep.data.split import split_indices
 from lthsweep.lottery.material import EVALUATION_BATCH, Material
 

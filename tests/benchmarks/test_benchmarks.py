@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from lthsweep.data.pack import open_packed, prepare
+from lthsweep.data.cache import open_packed, prepare
 from lthsweep.errors import LaunchError, UnknownNameError
 from lthsweep.lottery.material import Material
 from lthsweep.plan.estimate import cost_of

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from lthsweep.commands.sources import missing_data, open_source, require_samples
-from lthsweep.data.pack import prepare
+from lthsweep.data.cache import prepare
 from lthsweep.errors import SpecError
 
 FILE = """
@@ -78,7 +78,7 @@ def test_missing_data_is_named_with_its_remedy(opened, tmp_path, monkeypatch):
 
     assert missing_data(source, tmp_path / "cache") == ()
     (line,) = missing_data(source, tmp_path / "elsewhere")
-    assert line == f"data: {tmp_path}/texts.csv does not exist; give the path of your own: --set data.path=…"
+    assert line == f"data: {tmp_path}/texts.csv does not exist; set the path of your files: --set data.path=…"
     both = open_source("digits-lenet", overrides=['grid."data.name"=["mnist", "digits"]'])
     assert missing_data(both, tmp_path / "cache") == (
         "data: mnist is not on this machine; `lthsweep data prepare mnist` gets it",

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lthsweep.data.pack import prepare
+from lthsweep.data.cache import prepare
 
 
 def idx(array: np.ndarray) -> bytes:

@@ -1,21 +1,19 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lthsweep.data.digits import enlarge, load
-from lthsweep.data.pack import open_packed
+from lthsweep.data.cache import decode, open_packed
+from lthsweep.data.digits import enlarge
 from lthsweep.errors import DataError
 
 
 def test_digits_are_the_1797_of_scikit_learn_split_once():
     """The counts of the embedded set are part of every published number on it."""
-    digits = load({"size": 32}, Path())
+    digits = decode({"name": "digits", "size": 32})
 
     assert digits.train_images.shape == (1437, 32, 32, 1)
     assert digits.test_images.shape == (360, 32, 32, 1)
@@ -56,5 +54,5 @@ def test_size_eight_keeps_the_levels():
 @pytest.mark.parametrize("size", [7, 257])
 def test_size_out_of_range_is_refused(size):
     """Smaller than the original would throw pixels away silently."""
-    with pytest.raises(DataError, match=r"8\.\.256"):
-        load({"size": size}, Path())
+    with pytest.raises(DataError, match=r"data\.size = \d+: must be"):
+        decode({"name": "digits", "size": size})

@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lthsweep.data import trees
-from lthsweep.data.image_folder import load
-from lthsweep.data.pack import prepare
-from lthsweep.data.pictures import decode_picture
-from lthsweep.data.tiny_imagenet import load as load_tiny
+from lthsweep.data import file_tree
+from lthsweep.data.cache import decode, prepare
+from lthsweep.data.images import decode_image
 from lthsweep.errors import DataError, MissingDataError
+
+
+def open_fully(path):
+    with file_tree.open_tree(path) as tree:
+        return tree
 
 
 @pytest.fixture
@@ -31,7 +34,7 @@ def test_split_folders_are_understood(tmp_path, members, write_tree, target, wra
     files = {wrapper + name.replace("test/", f"{test}/"): content for name, content in members.items()}
     path = write_tree(tmp_path / target, files | {wrapper + "README.md": b"not an image"})
 
-    pets = load({"path": str(path), "size": 12}, tmp_path)
+    pets = decode({"name": "image_folder", "path": str(path), "size": 12}, tmp_path)
 
     assert pets.class_names == ("cat", "dog")
     assert pets.train_images[:, 0, 0, 0].tolist() == [10, 11, 12, 20, 21, 22]
@@ -44,7 +47,10 @@ def test_test_is_preferred_to_val(tmp_path, members, write_tree, make_picture):
     """Validation images come from the training images by our own rule; the files' val is not needed."""
     path = write_tree(tmp_path / "pets", members | {"val/cat/1.png": make_picture(99)})
 
-    assert load({"path": str(path)}, tmp_path).test_images[:, 0, 0, 0].tolist() == [30, 40]
+    assert decode({"name": "image_folder", "path": str(path)}, tmp_path).test_images[:, 0, 0, 0].tolist() == [
+        30,
+        40,
+    ]
 
 
 @pytest.mark.parametrize("prefix", ["", "train/"])
@@ -53,7 +59,9 @@ def test_one_in_five_is_held_out_where_the_files_make_no_split(tmp_path, write_t
     files = {f"{prefix}{label}/{n:02}.png": make_picture(n) for label in ("a", "b") for n in range(20)}
     path = write_tree(tmp_path / "plain", files)
 
-    first, again = (load({"path": str(path), "size": 8}, tmp_path) for _ in range(2))
+    first, again = (
+        decode({"name": "image_folder", "path": str(path), "size": 8}, tmp_path) for _ in range(2)
+    )
 
     assert np.bincount(first.test_labels).tolist() == [4, 4]
     assert np.bincount(first.train_labels).tolist() == [16, 16]
@@ -67,7 +75,7 @@ def test_one_in_five_is_held_out_where_the_files_make_no_split(tmp_path, write_t
         ({"cat/1.png": None, "2.png": None}, "no class folder"),
         ({"train/cat/1.png": None, "test/dog/1.png": None}, "'dog' has test images but no training"),
         ({"test/cat/1.png": None, "val/cat/1.png": None}, "no train folder"),
-        ({"train/cat/1.png": None, "train/dog/1.png": b"no image"}, "no readable image"),
+        ({"train/cat/1.png": None, "train/dog/1.png": b"no image"}, "not a readable image"),
     ],
 )
 def test_what_is_not_understood_is_named(tmp_path, write_tree, make_picture, files, message):
@@ -75,7 +83,7 @@ def test_what_is_not_understood_is_named(tmp_path, write_tree, make_picture, fil
     path = write_tree(tmp_path / "odd", {name: content or make_picture(1) for name, content in files.items()})
 
     with pytest.raises(DataError, match=message):
-        load({"path": str(path), "size": 8}, tmp_path)
+        decode({"name": "image_folder", "path": str(path), "size": 8}, tmp_path)
 
 
 def test_single_class_is_refused(tmp_path, write_tree, make_picture):
@@ -89,7 +97,7 @@ def test_single_class_is_refused(tmp_path, write_tree, make_picture):
 def test_absent_path_is_missing_data(tmp_path):
     """With both places in which a relative path was looked for."""
     with pytest.raises(MissingDataError, match="nowhere"):
-        load({"path": "nowhere"}, tmp_path)
+        decode({"name": "image_folder", "path": "nowhere"}, tmp_path)
 
 
 def test_relative_path_is_also_looked_for_below_the_data_root(tmp_path, members, write_tree, monkeypatch):
@@ -98,7 +106,7 @@ def test_relative_path_is_also_looked_for_below_the_data_root(tmp_path, members,
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
 
-    assert len(load({"path": "pets.zip"}, tmp_path / "data").train_images) == 6
+    assert len(decode({"name": "image_folder", "path": "pets.zip"}, tmp_path / "data").train_images) == 6
 
 
 @pytest.mark.parametrize("name", ["../up.png", "/root.png", "a\\b.png"])
@@ -111,18 +119,18 @@ def test_zip_members_that_point_outside_are_refused(tmp_path, name):
         archive.writestr(info, b"1")
 
     with pytest.raises(DataError, match="outside"):
-        trees.open_tree(path)
+        open_fully(path)
 
 
 def test_zip_member_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
     """A declared size is refused at once; an undeclared one when the bytes come."""
-    monkeypatch.setattr(trees, "FILE_LIMIT", 1000)
+    monkeypatch.setattr(file_tree, "FILE_LIMIT", 1000)
     path = tmp_path / "bomb.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("cat/1.png", bytes(2000))
 
     with pytest.raises(DataError, match="2,000 bytes"):
-        trees.open_tree(path)
+        open_fully(path)
 
 
 def test_file_that_is_neither_folder_nor_zip_is_refused(tmp_path):
@@ -130,7 +138,7 @@ def test_file_that_is_neither_folder_nor_zip_is_refused(tmp_path):
     (tmp_path / "data.rar").write_bytes(b"Rar!")
 
     with pytest.raises(DataError, match="neither a folder nor a readable zip"):
-        trees.open_tree(tmp_path / "data.rar")
+        open_fully(tmp_path / "data.rar")
 
 
 def test_picture_is_cut_to_its_center(make_picture):
@@ -140,7 +148,7 @@ def test_picture_is_cut_to_its_center(make_picture):
     stream = io.BytesIO()
     wide.save(stream, "PNG")
 
-    pixels = decode_picture(stream.getvalue(), 5, "wide.png")
+    pixels = decode_image(stream.getvalue(), 5, "wide.png")
 
     assert (pixels == [0, 255, 0]).all()
     assert pixels.shape == (5, 5, 3)
@@ -152,7 +160,7 @@ def test_picture_of_the_right_size_keeps_its_pixels():
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "PNG")
 
-    assert (decode_picture(stream.getvalue(), 8, "same.png") == pixels).all()
+    assert (decode_image(stream.getvalue(), 8, "same.png") == pixels).all()
 
 
 def test_grey_picture_becomes_rgb():
@@ -160,7 +168,7 @@ def test_grey_picture_becomes_rgb():
     stream = io.BytesIO()
     Image.new("L", (8, 8), 77).save(stream, "JPEG")
 
-    assert (decode_picture(stream.getvalue(), 8, "gray.jpg") == 77).all()
+    assert (decode_image(stream.getvalue(), 8, "gray.jpg") == 77).all()
 
 
 def test_picture_that_declares_too_many_pixels_is_refused():
@@ -169,7 +177,7 @@ def test_picture_that_declares_too_many_pixels_is_refused():
     Image.new("1", (9000, 9000)).save(stream, "PNG")
 
     with pytest.raises(DataError, match="9000x9000"):
-        decode_picture(stream.getvalue(), 8, "big.png")
+        decode_image(stream.getvalue(), 8, "big.png")
 
 
 @pytest.mark.parametrize("target", ["tiny-imagenet-200.zip", "tiny_imagenet/tiny-imagenet-200"])
@@ -188,7 +196,7 @@ def test_tiny_imagenet_takes_its_annotated_validation_images_as_test_set(
     prefix = "tiny-imagenet-200/" if target.endswith(".zip") else ""
     write_tree(tmp_path / target, {prefix + name: content for name, content in files.items()})
 
-    tiny = load_tiny({}, tmp_path)
+    tiny = decode({"name": "tiny_imagenet"}, tmp_path)
 
     assert tiny.class_names == ("n01", "n02")
     assert tiny.train_labels.tolist() == [0, 0, 1, 1]

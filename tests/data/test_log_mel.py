@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lthsweep.data.log_mel import band_centers, fourier_points, log_mel, mel_bands
+from lthsweep.data.audio import band_centers, fourier_points, log_mel, mel_bands
 from lthsweep.errors import DataError
 
 RATE, WINDOW, HOP, MELS = 16_000, 400, 160, 64

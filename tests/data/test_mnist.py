@@ -6,8 +6,8 @@ import struct
 import numpy as np
 import pytest
 
-from lthsweep.data.mnist import load, parse_idx
-from lthsweep.data.pack import prepare, verify
+from lthsweep.data.cache import decode, prepare, verify
+from lthsweep.data.mnist import parse_idx
 from lthsweep.errors import DataError, MissingDataError
 
 
@@ -17,7 +17,7 @@ def test_files_are_found_in_the_usual_places(tmp_path, write_mnist, folder, zipp
     """A user points at the folder they have, as torchvision or a browser left it."""
     arrays = write_mnist(tmp_path / folder, zipped=zipped)
 
-    mnist = load({"name": "mnist"}, tmp_path)
+    mnist = decode({"name": "mnist"}, tmp_path)
 
     assert (mnist.train_images[..., 0] == arrays["train-images-idx3-ubyte"]).all()
     assert (mnist.test_labels == arrays["t10k-labels-idx1-ubyte"]).all()
@@ -50,13 +50,13 @@ def test_cut_gzip_is_refused(tmp_path, write_mnist):
     path.write_bytes(path.read_bytes()[:-200])
 
     with pytest.raises(DataError, match="damaged"):
-        load({}, tmp_path)
+        decode({"name": "mnist"}, tmp_path)
 
 
 def test_missing_file_names_the_command_and_the_places(tmp_path):
     """The error is the instruction."""
     with pytest.raises(MissingDataError, match="lthsweep data prepare mnist") as caught:
-        load({}, tmp_path)
+        decode({"name": "mnist"}, tmp_path)
     assert str(tmp_path / "MNIST/raw") in str(caught.value)
 
 

@@ -7,8 +7,7 @@ import csv
 import numpy as np
 import pytest
 
-from lthsweep.data.pack import open_packed, pack_folder, prepare, verify
-from lthsweep.data.text import load_csv, load_folder
+from lthsweep.data.cache import decode, open_packed, pack_folder, prepare, verify
 from lthsweep.data.tokens import build_vocabulary
 from lthsweep.errors import DataError, MissingDataError
 
@@ -33,7 +32,7 @@ def test_csv_files_are_read_by_the_names_of_their_columns(tmp_path, write_tree, 
     files = {f"{wrapper}train.csv": b"\xef\xbb\xbf" + TRAIN.encode(), f"{wrapper}{test}.csv": TEST.encode()}
     path = write_tree(tmp_path / target, files)
 
-    texts = load_csv(options(path), tmp_path)
+    texts = decode(options(path), tmp_path)
 
     assert texts.class_names == ("land", "sea")
     assert texts.train_labels.tolist() == [1, 0, 1]
@@ -50,7 +49,7 @@ def test_one_file_alone_gives_one_text_in_five_to_the_test(tmp_path, write_tree,
     write_tree(tmp_path / "files", {name: "\n".join(["label,text", *rows]).encode()})
     path = tmp_path / "files" / name.split("/")[0]
 
-    texts = load_csv(options(path), tmp_path)
+    texts = decode(options(path), tmp_path)
 
     assert np.bincount(texts.test_labels).tolist() == [2, 2]
     assert len(texts.vocabulary) == 2 + 16
@@ -69,7 +68,7 @@ def test_a_folder_of_text_files_is_read(tmp_path, write_tree):
     }
     path = write_tree(tmp_path / "texts", files)
 
-    texts = load_folder({"path": str(path), "length": 8}, tmp_path)
+    texts = decode({"name": "text_folder", "path": str(path), "length": 8}, tmp_path)
 
     assert texts.class_names == ("a", "b")
     assert texts.train_labels.tolist() == [0, 0, 1]
@@ -92,8 +91,8 @@ def test_both_forms_of_the_same_texts_are_the_same_data(tmp_path, write_tree):
         with (tmp_path / f"csv/{part}.csv").open("w", newline="") as file:
             csv.writer(file).writerows([("label", "text"), *rows])
 
-    one = load_folder({"path": str(tmp_path / "folder"), "length": 8}, tmp_path)
-    other = load_csv({"path": str(tmp_path / "csv"), "length": 8}, tmp_path)
+    one = decode({"name": "text_folder", "path": str(tmp_path / "folder"), "length": 8}, tmp_path)
+    other = decode({"name": "text_csv", "path": str(tmp_path / "csv"), "length": 8}, tmp_path)
 
     assert one.vocabulary == other.vocabulary
     assert (one.train_images == other.train_images).all()
@@ -105,12 +104,12 @@ def test_both_forms_of_the_same_texts_are_the_same_data(tmp_path, write_tree):
     [
         ({"notes.md": b""}, "holds no CSV file"),
         ({"a.csv": b"", "b.csv": b""}, "holds a.csv, b.csv but no train.csv"),
-        ({"x/train.csv": b"", "y/train.csv": b""}, "leave one of them"),
+        ({"x/train.csv": b"", "y/train.csv": b""}, "keep one of them"),
         ({"train.csv": b""}, r"train.csv: its first line names the columns \(none\)"),
         ({"train.csv": b"label,review\na,b\n"}, "columns label, review; there must be one 'text'"),
         ({"train.csv": b"a,some text\n"}, "must be one 'label'"),
         ({"train.csv": b"label,text\n"}, "no texts"),
-        ({"train.csv": b"label,text\na,x\nb,one, two\n"}, "train.csv, line 3: 3 fields .* put quotes"),
+        ({"train.csv": b"label,text\na,x\nb,one, two\n"}, "train.csv, line 3: 3 fields.* put quotes"),
         ({"train.csv": b"label,text\na,x\n ,y\n"}, "line 3: no label"),
         ({"train.csv": b'label,text\na,"x\n'}, "line 2: .*; repair that line"),
         ({"train.csv": b"label,text\na,caf\xe9\n"}, "train.csv is not UTF-8: byte 0xe9 at position 16"),
@@ -130,7 +129,7 @@ def test_what_is_wrong_in_a_csv_is_named_with_its_file(tmp_path, write_tree, fil
     path = write_tree(tmp_path / "odd", files)
 
     with pytest.raises(DataError, match=message) as caught:
-        load_csv(options(path), tmp_path)
+        decode(options(path), tmp_path)
     assert str(path) in str(caught.value)
 
 
@@ -140,7 +139,7 @@ def test_what_is_wrong_in_a_lone_csv_is_named_with_its_path_once(tmp_path):
     path.write_text("label,text\n")
 
     with pytest.raises(DataError) as caught:
-        load_csv(options(path), tmp_path)
+        decode(options(path), tmp_path)
 
     assert str(caught.value).startswith(f"{path} holds column names but no texts")
 
@@ -159,7 +158,7 @@ def test_what_is_wrong_in_a_lone_csv_is_named_with_its_path_once(tmp_path):
 def test_what_is_wrong_in_a_folder_is_named(tmp_path, write_tree, files, message):
     """Nothing is guessed, nothing is left out silently."""
     with pytest.raises(DataError, match=message):
-        load_folder({"path": str(write_tree(tmp_path / "odd", files))}, tmp_path)
+        decode({"name": "text_folder", "path": str(write_tree(tmp_path / "odd", files))}, tmp_path)
 
 
 def test_one_class_is_refused(tmp_path, write_tree):
@@ -173,7 +172,7 @@ def test_one_class_is_refused(tmp_path, write_tree):
 def test_absent_files_are_missing_data(tmp_path):
     """With the places that were looked at."""
     with pytest.raises(MissingDataError, match=r"nowhere.*train\.csv"):
-        load_csv({"path": "nowhere"}, tmp_path)
+        decode({"name": "text_csv", "path": "nowhere"}, tmp_path)
 
 
 def test_long_texts_are_read_and_the_limit_of_others_is_left_alone(tmp_path, write_tree):
@@ -181,7 +180,7 @@ def test_long_texts_are_read_and_the_limit_of_others_is_left_alone(tmp_path, wri
     path = write_tree(tmp_path / "c", {"train.csv": f"label,text\na,{'x ' * 200_000}\nb,y\nb,z\n".encode()})
     before = csv.field_size_limit()
 
-    load_csv(options(path), tmp_path)
+    decode(options(path), tmp_path)
 
     assert csv.field_size_limit() == before
 
@@ -191,7 +190,7 @@ def test_a_pack_gives_texts_and_vocabulary_back(corpus, tmp_path):
     packed = prepare(options(corpus), cache=tmp_path / "cache")
     again = open_packed(options(corpus), cache=tmp_path / "cache")
 
-    direct = load_csv(options(corpus), tmp_path)
+    direct = decode(options(corpus), tmp_path)
     assert isinstance(again.train_images, np.memmap)
     assert again.train_images.dtype == np.uint16
     assert (again.train_images == direct.train_images).all()
@@ -269,5 +268,5 @@ def test_a_packed_vocabulary_of_characters_survives_its_file(tmp_path, write_tre
 @pytest.mark.parametrize("length", [7, 4097])
 def test_lengths_out_of_range_are_refused(corpus, tmp_path, length):
     """The file says so earlier; a caller of the reader gets the same answer."""
-    with pytest.raises(DataError, match=f"data.length = {length}"):
-        load_csv(options(corpus, length=length), tmp_path)
+    with pytest.raises(DataError, match=f"data.length = {length}: must be"):
+        decode(options(corpus, length=length), tmp_path)

@@ -100,8 +100,6 @@ def test_what_only_new_texts_have_is_unknown():
 
 def test_wrong_options_are_named():
     """Size, tokenizer, and nothing to count."""
-    with pytest.raises(DataError, match=r"data.vocabulary = 2; it must be within 3..65536"):
-        build_vocabulary(["a"], 2)
     with pytest.raises(UnknownNameError, match="'word'"):
         build_vocabulary(["a"], 9, "words")
     with pytest.raises(DataError, match="all training texts are empty"):

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torchvision.models import MobileNetV2
 
-from lthsweep.data.pack import Packed
+from lthsweep.data.packed import Packed
 from lthsweep.lottery.dense import train_dense
 from lthsweep.lottery.material import Arrays, Material
 from lthsweep.lottery.result import Checkpoint, Result

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lthsweep.data.batches import TrainBatches
-from lthsweep.data.pack import Packed
+from lthsweep.data.batching import TrainBatches
+from lthsweep.data.packed import Packed
 from lthsweep.lottery.budget import train_budget
 from lthsweep.lottery.material import Material
 from lthsweep.lottery.result import Result

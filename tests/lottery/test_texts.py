@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lthsweep.data.pack import open_packed, prepare
+from lthsweep.data.cache import open_packed, prepare
 from lthsweep.lottery.dense import train_dense
 from lthsweep.lottery.material import Material
 from lthsweep.models.shapes import TextShape

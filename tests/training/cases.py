@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from lthsweep.data.batches import TrainBatches, evaluation_batches
-from lthsweep.data.pack import Packed, open_packed
+from lthsweep.data.batching import TrainBatches, evaluation_batches
+from lthsweep.data.cache import open_packed
+from lthsweep.data.packed import Packed
 from lthsweep.training.loop import Training, TrainingData
 
 BATCH = 16

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from lthsweep.data.pack import Packed
+from lthsweep.data.packed import Packed
 from tests.training.cases import small_digits
 
 

@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from lthsweep.data.batches import TrainBatches
-from lthsweep.data.pack import open_packed
-from lthsweep.data.packfile import Packed, channel_moments
+from lthsweep.data.batching import TrainBatches
+from lthsweep.data.cache import open_packed
+from lthsweep.data.packed import Packed, channel_moments
 from lthsweep.models.build import build_model
 from lthsweep.pruning.prunable import prunable_weights
 from lthsweep.training.loop import Training, TrainingData

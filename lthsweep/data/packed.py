@@ -1,7 +1,7 @@
 """The packed form of a data set: four .npy files and a meta.json in one folder, written once, then only read.
 
-Texts have their vocabulary beside them, one token a line, the first line for number 0. The images are mapped, not read:
-all workers of a machine share one copy in the page cache.
+Texts add a vocabulary with one token per line, the first line for number 0. The images are memory-mapped: all workers
+of a machine share one copy in the page cache.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ class Packed:
     """A packed data set, open for reading.
 
     Attributes:
-        train_images, test_images: uint8 [N, H, W, C]; of texts, the numbers of their tokens, uint16 [N, L].
-            Mapped copy-on-write: a write stays in this process.
+        train_images, test_images: uint8 [N, H, W, C]; for texts, token numbers, uint16 [N, L]. Mapped copy-on-write: a
+            write stays in this process.
         train_labels, test_labels: int64 [N].
-        mean, std: of the training images (validation included), per channel, on the scale 0..1; none of texts.
+        mean, std: of the training images (including validation), per channel, on the scale 0..1; empty for texts.
         class_names: one per label.
         name: of the data set.
         fingerprint: sha256 in hex over images, labels, class names, and the vocabulary of texts.
-        folder: where it lies.
-        vocabulary: of texts, the token of each number; empty for images.
+        folder: of the pack.
+        vocabulary: for texts, the token of each number; empty for images.
     """
 
     train_images: NDArray[Any]
@@ -75,25 +75,23 @@ class Packed:
         return len(self.class_names)
 
 
-def fingerprint(
-    arrays: Mapping[str, NDArray[Any]], class_names: tuple[str, ...], vocabulary: tuple[str, ...] = ()
-) -> str:
-    """sha256 in hex over the four arrays (type, shape, bytes), the class names and the vocabulary, if any."""
-    digest = hashlib.sha256(json.dumps([FORMAT, list(class_names)]).encode())
+def fingerprint(data: Decoded | Packed) -> str:
+    """Return the sha256 in hex over the four arrays (type, shape, bytes), the class names, and the vocabulary."""
+    digest = hashlib.sha256(json.dumps([FORMAT, list(data.class_names)]).encode())
     for name in _ARRAYS:
-        array = np.ascontiguousarray(arrays[name])
+        array = np.ascontiguousarray(getattr(data, name))
         digest.update(f"{name} {array.dtype.str} {list(array.shape)}".encode())
         digest.update(array.reshape(-1).view(np.uint8).data)
-    if vocabulary:
-        digest.update(json.dumps(["vocabulary", *vocabulary]).encode())
+    if data.vocabulary:
+        digest.update(json.dumps(["vocabulary", *data.vocabulary]).encode())
     return digest.hexdigest()
 
 
 def channel_moments(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and population standard deviation of each channel, on the scale 0..1.
+    """Return mean and population standard deviation of each channel, on the scale 0..1.
 
-    Counted, not summed: from the exact histogram of the 256 levels, in rational arithmetic, rounded once at
-    the end, so that no order of additions can show.
+    They come from the exact histogram of the 256 levels in rational arithmetic, rounded once at the end, so that the
+    order of additions does not matter.
 
     Args:
         images: uint8 [N, H, W, C], not empty.
@@ -120,24 +118,23 @@ def channel_moments(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple
 
 
 def write_pack(folder: Path, decoded: Decoded, *, name: str, options: Mapping[str, Any]) -> None:
-    """Write a pack into an empty folder and bring it to the disk; the folder is not yet anybody's.
+    """Write a pack into an empty folder and flush it to the disk.
 
     Args:
-        folder: exists and is empty.
+        folder: exists, is empty, and is not yet under its final name.
         decoded: what to pack.
         name: of the data set.
-        options: those that change pixels; kept to read by.
+        options: those that change what is packed; stored for `data list` and `data verify`.
 
     Raises:
-        OSError: as the system gives it; the caller knows what to advise.
+        OSError: from the operating system.
     """
-    arrays: dict[str, NDArray[Any]] = {key: getattr(decoded, key) for key in _ARRAYS}
-    mean, std = ((), ()) if decoded.vocabulary else channel_moments(decoded.train_images)
-    for key, array in arrays.items():
+    for key in _ARRAYS:
         with (folder / f"{key}.npy").open("wb") as file:
-            np.lib.format.write_array(file, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
+            np.save(file, np.ascontiguousarray(getattr(decoded, key)), allow_pickle=False)
             file.flush()
             os.fsync(file.fileno())
+    mean, std = ((), ()) if decoded.vocabulary else channel_moments(decoded.train_images)
     meta = {
         "format": FORMAT,
         "name": name,
@@ -145,8 +142,8 @@ def write_pack(folder: Path, decoded: Decoded, *, name: str, options: Mapping[st
         "mean": mean,
         "std": std,
         "class_names": decoded.class_names,
-        "fingerprint": fingerprint(arrays, decoded.class_names, decoded.vocabulary),
-        "shapes": {key: array.shape for key, array in arrays.items()},
+        "fingerprint": fingerprint(decoded),
+        "shapes": {key: getattr(decoded, key).shape for key in _ARRAYS},
         "stamps": [asdict(stamp) for stamp in decoded.stamps],
     }
     if decoded.vocabulary:
@@ -160,30 +157,11 @@ def write_pack(folder: Path, decoded: Decoded, *, name: str, options: Mapping[st
         os.close(handle)
 
 
-def _write_text(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _read_vocabulary(folder: Path, count: int) -> tuple[str, ...]:
-    path = folder / _VOCABULARY
-    if path.stat().st_size > _VOCABULARY_LIMIT:
-        raise ValueError(f"{_VOCABULARY} is {path.stat().st_size:,} bytes long")
-    tokens = (
-        path.read_bytes().decode("utf-8").split("\n")[:-1]
-    )  # splitlines knows ends of lines that tokens may hold
-    if len(tokens) != count:
-        raise ValueError(f"{_VOCABULARY} has {len(tokens):,} tokens, not {count:,}")
-    return tuple(tokens)
-
-
 def read_meta(folder: Path) -> dict[str, Any]:
-    """The meta.json of a pack.
+    """Return the meta.json of a pack.
 
     Raises:
-        DataError: if it is unreadable, too long to be one, or of another format.
+        DataError: if it is unreadable, too long, or of another format.
     """
     try:
         path = folder / _META
@@ -201,21 +179,19 @@ def read_pack(folder: Path) -> Packed:
     """Open a pack: types, shapes and sizes are compared with meta.json, contents are not read.
 
     Raises:
-        DataError: if a file is missing, cut short or not what meta.json says.
+        DataError: if a file is missing, cut short, or differs from meta.json.
     """
     meta = read_meta(folder)
     arrays: dict[str, NDArray[Any]] = {}
     try:
         count = int(meta.get("vocabulary", 0))
         vocabulary = _read_vocabulary(folder, count) if count else ()
-        kind, sides = (np.uint16, 2) if vocabulary else (np.uint8, 4)
+        dtype, ndim = (np.uint16, 2) if vocabulary else (np.uint8, 4)
         for key in _ARRAYS:
             images = key.endswith("_images")
-            # Copy-on-write rather than read-only: torch warns about arrays that it could write to but must
-            # not.
+            # Copy-on-write instead of read-only: torch warns about arrays that it cannot write to.
             array = np.load(folder / f"{key}.npy", mmap_mode="c" if images else None, allow_pickle=False)
-            expected = np.dtype(kind if images else np.int64)
-            if array.dtype != expected or array.ndim != (sides if images else 1):
+            if array.dtype != (dtype if images else np.int64) or array.ndim != (ndim if images else 1):
                 raise ValueError(f"{key} is {array.dtype}{list(array.shape)}")
             if list(array.shape) != meta["shapes"][key] or not array.flags.c_contiguous:
                 raise ValueError(f"{key} has shape {list(array.shape)}, not {meta['shapes'][key]}")
@@ -236,6 +212,24 @@ def read_pack(folder: Path) -> Packed:
         )
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
         raise _damaged(folder, str(error)) from None
+
+
+def _write_text(path: Path, text: str) -> None:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _read_vocabulary(folder: Path, count: int) -> tuple[str, ...]:
+    path = folder / _VOCABULARY
+    if path.stat().st_size > _VOCABULARY_LIMIT:
+        raise ValueError(f"{_VOCABULARY} is {path.stat().st_size:,} bytes long")
+    # Not splitlines(), which also splits at line ends that tokens can contain.
+    tokens = path.read_bytes().decode("utf-8").split("\n")[:-1]
+    if len(tokens) != count:
+        raise ValueError(f"{_VOCABULARY} has {len(tokens):,} tokens, not {count:,}")
+    return tuple(tokens)
 
 
 def _damaged(folder: Path, reason: str) -> DataError:

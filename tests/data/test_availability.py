@@ -6,10 +6,10 @@ import hashlib
 
 import pytest
 
-from lthsweep.data import listing
-from lthsweep.data.listing import list_datasets, verify_dataset
-from lthsweep.data.pack import prepare
-from lthsweep.data.registry import DATASETS
+from lthsweep.data import availability
+from lthsweep.data.availability import list_datasets, verify_dataset
+from lthsweep.data.cache import prepare
+from lthsweep.data.datasets import DATASETS
 from lthsweep.errors import DataError, MissingDataError
 
 
@@ -20,17 +20,11 @@ def states(root, cache):
 def test_list_says_what_is_here_and_what_to_do(tmp_path, write_mnist, write_tar):
     """Missing, found, packed: each with the command that comes next."""
     root, cache = tmp_path / "root", tmp_path / "cache"
-    assert states(root, cache) == {
-        "digits": "embedded",
-        "mnist": "missing",
-        "cifar10": "missing",
-        "cifar100": "missing",
-        "tiny_imagenet": "missing",
-        "image_folder": "by path",
-        "text_csv": "by path",
-        "text_folder": "by path",
-        "audio_folder": "by path",
+    expected = {
+        name: "embedded" if entry.embedded else "by path" if entry.own_files else "missing"
+        for name, entry in DATASETS.items()
     }
+    assert states(root, cache) == expected
 
     write_mnist(root / "mnist")
     write_tar(root / "cifar-10-binary.tar.gz", {})
@@ -74,7 +68,7 @@ def test_damaged_pack_is_listed_as_damaged(tmp_path, write_mnist):
 def test_verify_compares_files_and_pack(tmp_path, write_mnist, monkeypatch):
     """As published, published but compressed anew, unpacked, another file: each is told apart."""
     arrays = write_mnist(tmp_path / "mnist")
-    names = [source.file for source in DATASETS["mnist"].sources]
+    names = [source.file for source in DATASETS["mnist"].files]
     paths = [tmp_path / "mnist" / name for name in names]
     sources = tuple(
         dataclasses.replace(
@@ -82,10 +76,10 @@ def test_verify_compares_files_and_pack(tmp_path, write_mnist, monkeypatch):
             md5=hashlib.md5(path.read_bytes()).hexdigest(),
             unpacked_md5=hashlib.md5(gzip.decompress(path.read_bytes())).hexdigest(),
         )
-        for source, path in zip(DATASETS["mnist"].sources, paths, strict=True)
+        for source, path in zip(DATASETS["mnist"].files, paths, strict=True)
     )
-    local = dataclasses.replace(DATASETS["mnist"], sources=sources)
-    monkeypatch.setattr(listing, "dataset", lambda name: local)
+    local = dataclasses.replace(DATASETS["mnist"], files=sources)
+    monkeypatch.setattr(availability, "dataset", lambda name: local)
     prepare({"name": "mnist"}, root=tmp_path, cache=tmp_path / "cache")
     paths[1].write_bytes(gzip.compress(gzip.decompress(paths[1].read_bytes()), 1, mtime=5))
     (tmp_path / "mnist" / names[2].removesuffix(".gz")).write_bytes(gzip.decompress(paths[2].read_bytes()))
@@ -126,7 +120,7 @@ def test_verify_of_own_files_says_which_path_and_options_are_missing(tmp_path, w
 
     with pytest.raises(
         DataError,
-        match=r"files of your own: add their path, .* `lthsweep data verify text_csv --path FOLDER`",
+        match=r"files of yours: add their path, .* `lthsweep data verify text_csv --path FOLDER`",
     ):
         verify_dataset({"name": "text_csv"}, tmp_path, cache)
     with pytest.raises(

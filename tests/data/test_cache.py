@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lthsweep.data import pack
-from lthsweep.data.pack import cache_folder, open_packed, pack_folder, prepare, verify
-from lthsweep.data.packfile import channel_moments
+from lthsweep.data import cache as cache_module
+from lthsweep.data.cache import cache_folder, open_packed, pack_folder, prepare, verify
+from lthsweep.data.packed import Packed, channel_moments
 from lthsweep.errors import DataError, MissingDataError, UnknownNameError
 
 MNIST = {"name": "mnist"}
@@ -163,7 +163,7 @@ def test_pickled_array_in_a_pack_is_refused(packed, tmp_path):
 CONTEND = """
 import sys, time
 from pathlib import Path
-from lthsweep.data.pack import prepare
+from lthsweep.data.cache import prepare
 
 root, cache, start = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
 print("ready", flush=True)
@@ -196,15 +196,15 @@ def test_loser_of_the_race_takes_the_winners_pack(tmp_path, write_mnist, monkeyp
     """The order of events that processes seldom hit: the pack appears after it was looked for."""
     write_mnist(tmp_path / "mnist")
     cache = tmp_path / "cache"
-    load = pack._load
+    load = cache_module.decode
 
     def load_while_another_packs(*arguments):
-        monkeypatch.setattr(pack, "_load", load)
+        monkeypatch.setattr(cache_module, "decode", load)
         winner.append(prepare(MNIST, root=tmp_path, cache=cache))
         return load(*arguments)
 
-    winner: list[pack.Packed] = []
-    monkeypatch.setattr(pack, "_load", load_while_another_packs)
+    winner: list[Packed] = []
+    monkeypatch.setattr(cache_module, "decode", load_while_another_packs)
 
     late = prepare(MNIST, root=tmp_path, cache=cache)
 

@@ -1,9 +1,8 @@
 """Batches for training and evaluation from resident images or texts, the same in every process.
 
-All images lie in one uint8 tensor: on a CPU the mapped pack itself, on a GPU one copy. A batch is a gather of
-rows, a gather of pixels (crop and flip in one), and one multiply-add to float; nothing waits for the device. On a GPU
-the batches of several steps are made at once. Texts are numbers of tokens all the way: their batches are gathers of
-rows.
+All images lie in one uint8 tensor: on a CPU the mapped pack itself, on a GPU one copy. A batch is a gather of rows, a
+gather of pixels (crop and flip in one), and one multiply-add to float; nothing waits for the device. On a GPU the
+batches of several steps are made at once. Texts stay token numbers: their batches are gathers of rows.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from torch import Tensor
 from lthsweep.data.augment import augment as augment_named
 from lthsweep.data.augment import crop_flip
 from lthsweep.data.order import epoch_order, steps_per_epoch
-from lthsweep.data.packfile import Packed
+from lthsweep.data.packed import Packed
 from lthsweep.errors import DataError, UnknownNameError
 
 __all__ = ["TrainBatches", "evaluation_batches", "resident"]
@@ -27,19 +26,19 @@ __all__ = ["TrainBatches", "evaluation_batches", "resident"]
 _LEVELS = 255
 
 _AHEAD_BYTES = 32 << 20
-"""What a GPU makes at once: some twenty small kernels for each batch would take longer to launch than a small network's
-step. A CPU makes a batch when it is needed, while its pixels are in the cache."""
+"""Bytes of batches that a GPU makes at once: launching some twenty small kernels per batch would take longer than a
+step of a small network. A CPU makes each batch when it is needed, while its pixels are in the cache."""
 
 
 class TrainBatches:
     """The training batches of one run: a pure function of (seed, epoch, step).
 
-    What happens to a sample depends on (seed, epoch, sample) alone; batch size and starting step only cut the
+    The augmentation of a sample depends on (seed, epoch, sample) alone; batch size and starting step only cut the
     epoch's sequence differently.
 
     Attributes:
-        steps: of an epoch.
-        ahead: steps whose batches are made at once; the batches are the same for any number.
+        steps: number of steps of an epoch.
+        ahead: number of steps whose batches are made at once; it does not change the batches.
     """
 
     def __init__(
@@ -54,29 +53,28 @@ class TrainBatches:
         normalize: str,
         device: torch.device | str,
     ) -> None:
-        """Bring the images to the device.
+        """Copy the images to the device.
 
         Args:
             packed: the data set.
             indices: int64, the training samples to use (without those held out).
-            batch_size: samples per step; what is left of an epoch after the last full batch is not used.
+            batch_size: samples per step; samples after the last full batch of an epoch are not used.
             seed: of order and augmentation.
             augment: a name of `augment.AUGMENTS`; "none" for texts.
-            padding: pixels of zeros around the image that a crop may show.
+            padding: width in pixels of the border of zeros from which a crop is cut.
             normalize: "dataset" (mean 0, variance 1 per channel over the training images) or "none" (0..1).
-            device: where batches are wanted.
+            device: of the batches.
 
         Raises:
             UnknownNameError: if `augment` or `normalize` is unknown.
-            DataError: if the samples are too few for one step, or outside of the data set, or texts are to be
-                augmented.
+            DataError: if there are too few samples for one step, an index is out of range, or texts would be augmented.
         """
         self._indices = np.asarray(indices, np.int64)
         count = len(packed.train_images)
         self.steps = steps_per_epoch(len(self._indices), batch_size)
         if self.steps == 0 or self._indices.min() < 0 or self._indices.max() >= count:
             raise DataError(
-                f"{len(self._indices)} training indices over {count} images of {packed.name} make no batch of "
+                f"{len(self._indices)} training samples out of {count} of {packed.name} do not make a batch of "
                 f"{batch_size}; lower train.batch_size or data.validation"
             )
         self._batch_size = batch_size
@@ -84,7 +82,7 @@ class TrainBatches:
         self._augment = augment_named(augment)
         if packed.vocabulary and augment != "none":
             raise DataError(
-                f'data.augment = "{augment}" is for images, {packed.name} are texts; set it to "none"'
+                f'data.augment = "{augment}" is for images, and {packed.name} holds texts; set it to "none"'
             )
         self._padding = padding if self._augment.crop else 0
         self._device = torch.device(device)
@@ -99,18 +97,18 @@ class TrainBatches:
 
         Args:
             epoch: from 0.
-            start_step: steps of this epoch that were done already, 0..steps.
+            start_step: steps of this epoch that are already done, 0..steps.
 
         Returns:
-            (x, y) pairs: x float32 [B, C, H, W] in channels_last memory, of texts int64 [B, L]; y int64 [B]; both
-            on the device, and not written again.
+            (x, y) pairs: x float32 [B, C, H, W] in channels_last memory, for texts int64 [B, L]; y int64 [B]; both on
+            the device, and never overwritten.
 
         Raises:
             DataError: if `start_step` is out of range.
         """
         if not 0 <= start_step <= self.steps:
             raise DataError(
-                f"step {start_step} of an epoch of {self.steps} steps: this checkpoint is of another run"
+                f"step {start_step} of an epoch of {self.steps} steps: the checkpoint belongs to another run"
             )
         return self._batches(epoch, start_step)
 
@@ -121,7 +119,7 @@ class TrainBatches:
         if self._padding or self._augment.flip:
             down, *drawn = crop_flip(self._seed, epoch, order, padding=self._padding, flip=self._augment.flip)
             if self._augment.along:
-                down = np.full_like(down, self._padding)  # where the image itself is
+                down = np.full_like(down, self._padding)  # no shift along the height
             moves = tuple(_move(array, self._device) for array in (down, *drawn))
         for first in range(start_step, self.steps, self.ahead):
             end = min(first + self.ahead, self.steps)
@@ -146,17 +144,17 @@ def evaluation_batches(
     normalize: str,
     device: torch.device | str,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """All of `images` in order, not augmented; the last batch may be smaller, down to one image.
+    """Return all of `images` in order, not augmented; the last batch can be smaller, down to one image.
 
-    Who evaluates often on a GPU passes tensors made once by `resident`; they are used where they are.
+    For frequent evaluation on a GPU, pass tensors from `resident`, which are not copied again.
 
     Args:
-        images: uint8 [N, H, W, C], or uint16 [N, L] of texts.
+        images: uint8 [N, H, W, C], or uint16 [N, L] for texts.
         labels: int64 [N].
         packed: the data set, for its mean and standard deviation.
         batch_size: 1 or more.
         normalize: as for `TrainBatches`.
-        device: where batches are wanted.
+        device: of the batches.
 
     Returns:
         (x, y) as from `TrainBatches.epoch`.
@@ -167,7 +165,7 @@ def evaluation_batches(
     """
     if batch_size < 1 or len(images) != len(labels):
         raise DataError(
-            f"cannot evaluate {len(images)} images, {len(labels)} labels in batches of {batch_size}"
+            f"cannot evaluate {len(images)} images with {len(labels)} labels in batches of {batch_size}"
         )
     target = torch.device(device)
     pixels, classes = resident(images, target), resident(labels, target)
@@ -179,9 +177,9 @@ def evaluation_batches(
 
 
 def resident(array: NDArray[Any] | Tensor, device: torch.device | str) -> Tensor:
-    """The array as a tensor on the device; on a CPU in the same memory, mapped or not.
+    """Return the array as a tensor on the device; on a CPU in the same memory, mapped or not.
 
-    Elsewhere uint16 becomes int32: few kernels of a GPU know it.
+    On other devices uint16 becomes int32, because few GPU kernels support uint16.
     """
     if isinstance(array, Tensor):
         return array.to(device)
@@ -192,7 +190,7 @@ def resident(array: NDArray[Any] | Tensor, device: torch.device | str) -> Tensor
 
 
 def _to_input(packed: Packed, normalize: str, device: torch.device) -> Callable[[Tensor], Tensor]:
-    """What makes a network's input of a batch of what is packed."""
+    """The function that turns a batch of packed samples into a network's input."""
     if normalize not in ("dataset", "none"):
         raise UnknownNameError.of("normalization", normalize, known=("dataset", "none"))
     return _to_numbers if packed.vocabulary else _ToFloat(packed, normalize, device)
@@ -203,12 +201,11 @@ def _to_numbers(tokens: Tensor) -> Tensor:
 
 
 class _ToFloat:
-    """uint8 NHWC → float32 NCHW in channels_last memory, scaled to 0..1 and perhaps normalized."""
+    """uint8 NHWC → float32 NCHW in channels_last memory, scaled to 0..1 and normalized on request."""
 
     def __init__(self, packed: Packed, normalize: str, device: torch.device) -> None:
         _, height, width = packed.shape
-        # One value per byte of an image, not per channel: the inner loop is then long enough for vector units
-        # (4x).
+        # One value per byte of an image, not per channel: the inner loop is then long enough for vector units (4x).
         self._scale: Tensor | None = None
         self._shift: Tensor | None = None
         if normalize == "dataset":
@@ -247,9 +244,9 @@ def _crop_and_flip(pixels: Tensor, dy: Tensor, dx: Tensor, flips: Tensor, paddin
 
 
 def _move(array: NDArray[Any], device: torch.device) -> Tensor:
-    """A per-epoch array on the device; pinned first on a GPU, so that the copy does not wait.
+    """Return a per-epoch array on the device; pinned first on a GPU, so that the copy does not wait.
 
-    The pinned memory may be let go at once: torch's allocator gives it to nobody before the copy has been made.
+    The pinned memory can be released at once: torch's allocator does not reuse it before the copy has ended.
     """
     tensor = torch.from_numpy(array)
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

@@ -1,0 +1,275 @@
+"""Which data sets are on this machine, and whether their files and packs are intact: `data list` and `data verify`."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import shlex
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from lthsweep.data.cache import cache_folder, pack_folder, packing_options, verify
+from lthsweep.data.datasets import DATASETS, Dataset, PublishedFile, dataset
+from lthsweep.data.download import md5_of
+from lthsweep.data.files import Files, data_root, prepare_command
+from lthsweep.data.packed import read_meta
+from lthsweep.errors import DataError, MissingDataError
+from lthsweep.usercode import is_code
+
+__all__ = [
+    "Availability",
+    "DatasetRow",
+    "FileCheck",
+    "list_datasets",
+    "packed_samples",
+    "unavailable_reason",
+    "verify_dataset",
+]
+
+Availability = Literal["embedded", "packed", "found", "missing", "by path", "damaged"]
+
+
+@dataclass(frozen=True)
+class DatasetRow:
+    """One line of the list.
+
+    Attributes:
+        name: of the data set.
+        classes, shape, n_train, n_test: of the pack if there is one, else as published; None if unknown. The shape is
+            (channels, height, width) of an image, (length,) of a text.
+        state: `embedded` (needs no file), `packed`, `found` (files are here, not yet packed), `missing`, `by path` (any
+            folder of the user), `damaged` (a pack that cannot be read).
+        where: folder of the pack or of the files, "" if none.
+        command: what to run next, "" if nothing.
+    """
+
+    name: str
+    classes: int | None
+    shape: tuple[int, ...] | None
+    n_train: int | None
+    n_test: int | None
+    state: Availability
+    where: str
+    command: str
+
+
+@dataclass(frozen=True)
+class FileCheck:
+    """Result of comparing one file or pack with its checksum.
+
+    Attributes:
+        what: file or pack.
+        where: its path, "" if absent.
+        verdict: `good`, `different` (not the published file), `damaged`, `absent` (nothing to check).
+        detail: why.
+    """
+
+    what: str
+    where: str
+    verdict: Literal["good", "different", "damaged", "absent"]
+    detail: str
+
+    @property
+    def ok(self) -> bool:
+        """True if nothing is wrong."""
+        return self.verdict in ("good", "absent")
+
+
+def packed_samples(
+    options: Mapping[str, Any], root: Path | None = None, cache: Path | None = None
+) -> int | None:
+    """Return the number of training samples in the pack of these options; None if there is no readable pack."""
+    try:
+        return int(read_meta(pack_folder(options, cache=cache, root=root))["shapes"]["train_images"][0])
+    except (DataError, LookupError, TypeError, ValueError):  # the run reports a damaged pack
+        return None
+
+
+def unavailable_reason(
+    options: Mapping[str, Any], root: Path | None = None, cache: Path | None = None
+) -> str | None:
+    """Return what is missing before a run can train, and the command that helps; None if nothing is missing.
+
+    Args:
+        options: the sweep's data table.
+        root: data root; default $LTHSWEEP_DATA or ~/data.
+        cache: folder of packs; default $LTHSWEEP_CACHE or ~/.cache/lthsweep/data.
+
+    Raises:
+        UnknownNameError: if there is no such data set.
+        DataError: if the path of the user's own files is missing.
+    """
+    entry = dataset(str(options["name"]))
+    if entry.embedded or is_code(entry.name) or pack_folder(options, cache=cache, root=root).exists():
+        return None
+    if entry.own_files:
+        path = Path(packing_options(options, root)["path"])
+        return (
+            None if path.exists() else f"{path} does not exist; set the path of your files: --set data.path=…"
+        )
+    files = Files(entry, data_root(root))
+    if all(files.find_published(published) for published in entry.files):
+        return None
+    return f"{entry.name} is not on this machine; `{prepare_command(options)}` gets it"
+
+
+def list_datasets(root: Path | None = None, cache: Path | None = None) -> tuple[DatasetRow, ...]:
+    """Return every data set and every pack in the cache, without opening any image.
+
+    Args:
+        root: data root; default $LTHSWEEP_DATA or ~/data.
+        cache: folder of packs; default $LTHSWEEP_CACHE or ~/.cache/lthsweep/data.
+
+    Returns:
+        One row per pack, and one per data set that has no pack, in the order of the registry.
+    """
+    rows: list[DatasetRow] = []
+    for entry in DATASETS.values():
+        packs = _packs(entry, cache)
+        rows.extend(_packed_row(entry, folder) for folder in packs)
+        if not packs or entry.own_files:
+            rows.append(_unpacked_row(Files(entry, data_root(root))))
+    return tuple(rows)
+
+
+def verify_dataset(
+    options: Mapping[str, Any], root: Path | None = None, cache: Path | None = None
+) -> tuple[FileCheck, ...]:
+    """Compare the published files with their checksums, and the pack with its fingerprint.
+
+    Args:
+        options: the sweep's data table, or just {"name": …}.
+        root: as for `list_datasets`.
+        cache: as for `list_datasets`.
+
+    Returns:
+        One check per published file and one for the pack; `absent` if there is nothing to check.
+
+    Raises:
+        UnknownNameError: if there is no such data set.
+        DataError: if the path of the user's own files is missing.
+        MissingDataError: if neither files nor pack exist, or the user's files have no pack with these options.
+    """
+    entry = dataset(str(options["name"]))
+    files = Files(entry, data_root(root))
+    if entry.own_files:
+        return (_check_own_files(files, options, cache),)
+    checks = [
+        *(_check_file(files, published) for published in entry.files),
+        _check_pack(options, root, cache),
+    ]
+    if not entry.embedded and all(check.verdict == "absent" for check in checks):
+        raise files.missing(*(published.file for published in entry.files))
+    return tuple(checks)
+
+
+def _packed_row(entry: Dataset, folder: Path) -> DatasetRow:
+    try:
+        meta = read_meta(folder)
+        n_train, *sides = (int(length) for length in meta["shapes"]["train_images"])
+        return DatasetRow(
+            name=entry.name,
+            classes=len(meta["class_names"]),
+            shape=(sides[2], sides[0], sides[1]) if len(sides) == 3 else tuple(sides),
+            n_train=n_train,
+            n_test=int(meta["shapes"]["test_images"][0]),
+            state="embedded" if entry.embedded else "packed",
+            where=str(folder),
+            command="",
+        )
+    except (DataError, KeyError, TypeError, ValueError):
+        command = f"rm -r {shlex.quote(str(folder))}"
+        return DatasetRow(entry.name, None, None, None, None, "damaged", str(folder), command)
+
+
+def _unpacked_row(files: Files) -> DatasetRow:
+    entry = files.dataset
+    state: Availability
+    where, command = "", prepare_command({"name": entry.name})
+    if entry.embedded:
+        state, command = "embedded", ""
+    elif entry.own_files:
+        state = "by path"
+    else:
+        paths = [path for published in entry.files if (path := files.find_published(published))]
+        state = "found" if len(paths) == len(entry.files) else "missing"
+        where = str(paths[0].parent) if state == "found" else ""
+    return DatasetRow(
+        entry.name, entry.classes, entry.shape, entry.n_train, entry.n_test, state, where, command
+    )
+
+
+def _check_file(files: Files, published: PublishedFile) -> FileCheck:
+    path = files.find(published.file)
+    unpacked = files.find(published.unpacked) if published.unpacked_md5 else None
+    chosen = path or unpacked
+    if chosen is None:
+        return FileCheck(published.file, "", "absent", "not below the data root")
+    try:
+        digest = md5_of(chosen)
+        if digest == (published.md5 if path is not None else published.unpacked_md5):
+            return FileCheck(published.file, str(chosen), "good", f"md5 {digest}, as published")
+        if path is not None and published.unpacked_md5 is not None:
+            content = _content_md5(path)
+            if content == published.unpacked_md5:
+                return FileCheck(published.file, str(path), "good", f"content md5 {content}, as published")
+    except (OSError, EOFError, zlib.error) as error:
+        return FileCheck(published.file, str(chosen), "damaged", f"{error}; remove it and get it again")
+    return FileCheck(published.file, str(chosen), "different", f"md5 {digest}, published is {published.md5}")
+
+
+def _content_md5(path: Path) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    with gzip.open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _check_own_files(files: Files, options: Mapping[str, Any], cache: Path | None) -> FileCheck:
+    """Check the pack of the user's files, which the path and the options given to `prepare` name."""
+    name = files.dataset.name
+    if not options.get("path"):
+        command = prepare_command({"name": name}, "verify")
+        raise DataError(
+            f"{name} reads files of yours: add their path, and the options that `prepare` was given: `{command}`"
+        )
+    check = _check_pack(options, files.root, cache)
+    if check.verdict != "absent":
+        return check
+    path = packing_options(options, files.root)["path"]
+    others = [_packed_options(folder) for folder in _packs(files.dataset, cache)]
+    commands = " or ".join(
+        f"`{prepare_command({'name': name, **other}, 'verify')}`"
+        for other in others
+        if other.get("path") == path
+    )
+    if commands:
+        raise MissingDataError(f"{path} is packed, but with other options; check it with {commands}")
+    raise MissingDataError(f"{path} is not packed with these options; run `{prepare_command(options)}`")
+
+
+def _packs(entry: Dataset, cache: Path | None) -> list[Path]:
+    return sorted(cache_folder(cache).glob(f"{entry.name}-{'[0-9a-f]' * 12}"))
+
+
+def _packed_options(folder: Path) -> dict[str, Any]:
+    try:
+        return dict(read_meta(folder)["options"])
+    except (DataError, KeyError, TypeError, ValueError):  # `data list` reports a damaged pack
+        return {}
+
+
+def _check_pack(options: Mapping[str, Any], root: Path | None, cache: Path | None) -> FileCheck:
+    folder = ""
+    try:
+        folder = str(pack_folder(options, cache=cache, root=root))
+        packed = verify(options, cache=cache, root=root)
+    except MissingDataError as error:
+        return FileCheck("pack", "", "absent", str(error))
+    except DataError as error:
+        return FileCheck("pack", folder, "damaged", str(error))
+    return FileCheck("pack", folder, "good", f"fingerprint {packed.fingerprint}")

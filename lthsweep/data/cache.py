@@ -1,0 +1,244 @@
+"""Packing a data set once, in a cache that all workers of a machine share, and opening the pack.
+
+Only options that change what is packed name a pack, so that all validation splits, augmentations and normalizations
+share one. Any number of processes can start at once: each packs into a folder of its own, the first rename wins, and
+the others discard theirs and open the winner's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lthsweep.data.datasets import COMMON_OPTIONS, dataset
+from lthsweep.data.decoded import Decoded
+from lthsweep.data.download import DownloadCallback, download
+from lthsweep.data.file_tree import open_tree
+from lthsweep.data.files import Files, data_root, prepare_command, resolve_path
+from lthsweep.data.packed import FORMAT, Packed, fingerprint, read_meta, read_pack, write_pack
+from lthsweep.data.user_reader import read_with_user_code
+from lthsweep.errors import DataError, MissingDataError
+from lthsweep.registry import complete_options, load_entry
+from lthsweep.usercode import is_code
+
+__all__ = ["cache_folder", "decode", "open_packed", "pack_folder", "packing_options", "prepare", "verify"]
+
+_ABANDONED_SECONDS = 24 * 3600
+
+
+def cache_folder(cache: Path | None = None) -> Path:
+    """Return the folder of packs: `cache` if given, else $LTHSWEEP_CACHE, else ~/.cache/lthsweep/data."""
+    if cache is not None:
+        return Path(cache).expanduser()
+    from_environment = os.environ.get("LTHSWEEP_CACHE")
+    return Path(from_environment).expanduser() if from_environment else Path.home() / ".cache/lthsweep/data"
+
+
+def packing_options(options: Mapping[str, Any], root: Path | None = None) -> dict[str, Any]:
+    """Return the options that change what is packed, defaults included, with an absolute path.
+
+    Raises:
+        UnknownNameError: if there is no such data set.
+        DataError: if a value is not allowed, or the path of the user's own files is missing.
+    """
+    entry = dataset(str(options["name"]))
+    if is_code(entry.name):
+        return {name: value for name, value in options.items() if name not in COMMON_OPTIONS}
+    try:
+        chosen: dict[str, Any] = dict(complete_options(entry.options, options))
+    except ValueError as error:
+        raise DataError(f"data.{error}") from None
+    if entry.own_files:
+        if not options.get("path"):
+            raise DataError(
+                f"{entry.name} needs data.path: set it to the folder of your files, or a zip of it"
+            )
+        chosen["path"] = str(resolve_path(str(options["path"]), data_root(root)))
+    return chosen
+
+
+def pack_folder(options: Mapping[str, Any], *, cache: Path | None = None, root: Path | None = None) -> Path:
+    """Return the folder of the pack of these options, `<cache>/<name>-<12 hex>`, whether or not it exists."""
+    name = dataset(str(options["name"])).name
+    identity = json.dumps([FORMAT, name, packing_options(options, root)], sort_keys=True)
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
+    return cache_folder(cache) / f"{name.partition('@')[0].replace(':', '.')}-{digest}"
+
+
+def prepare(
+    options: Mapping[str, Any],
+    *,
+    root: Path | None = None,
+    cache: Path | None = None,
+    download: bool = False,
+    progress: DownloadCallback | None = None,
+) -> Packed:
+    """Open the pack of a data set, creating it first if it does not exist.
+
+    Args:
+        options: the sweep's data table as a plain dict: `name`, and the options of the data set's entry.
+        root: data root; default $LTHSWEEP_DATA or ~/data.
+        cache: folder of packs; default $LTHSWEEP_CACHE or ~/.cache/lthsweep/data.
+        download: True to download published files that are not below the root, into `<root>/<name>`.
+        progress: called as bytes arrive.
+
+    Returns:
+        The open pack.
+
+    Raises:
+        UnknownNameError: if there is no such data set.
+        MissingDataError: if its files are missing and not downloaded; the message names the command.
+        DataError: if files are damaged, the cache cannot be written, or files of the user changed since they were
+            packed.
+    """
+    entry = dataset(str(options["name"]))
+    files = Files(entry, data_root(root))
+    folder = pack_folder(options, cache=cache, root=root)
+    if folder.exists():
+        _refuse_changed_files(options, files, folder)
+        return read_pack(folder)
+    try:
+        decoded = decode(options, root)
+    except MissingDataError:
+        if not (download and entry.files):
+            raise
+        _download_missing(files, progress)
+        decoded = decode(options, root)
+    decoded.check(entry.name)
+    _publish(folder, decoded, entry.name, packing_options(options, root))
+    return read_pack(folder)
+
+
+def decode(options: Mapping[str, Any], root: Path | None = None) -> Decoded:
+    """Return a data set in memory, read from its files and not packed.
+
+    Args:
+        options: as for `prepare`.
+        root: as for `prepare`.
+
+    Raises:
+        UnknownNameError: if there is no such data set.
+        MissingDataError: if its files are missing.
+        DataError: if an option is not allowed or a file is damaged.
+    """
+    entry = dataset(str(options["name"]))
+    files = Files(entry, data_root(root))
+    chosen = packing_options(options, files.root)
+    if is_code(entry.name):
+        return read_with_user_code(entry.name, files, chosen)
+    if entry.own_files:
+        chosen["path"] = str(options["path"])  # as written, for messages
+    decoded: Decoded = load_entry(entry.reader)(files, **chosen)
+    return decoded
+
+
+def open_packed(options: Mapping[str, Any], *, cache: Path | None = None, root: Path | None = None) -> Packed:
+    """Open the pack of a data set; an embedded data set is packed if needed.
+
+    Args:
+        options: as for `prepare`.
+        cache: as for `prepare`.
+        root: as for `prepare`; used only for a relative path of the user's files.
+
+    Raises:
+        UnknownNameError: if there is no such data set.
+        MissingDataError: if it is not packed; the message names the command that packs it.
+        DataError: if the pack is damaged.
+    """
+    entry = dataset(str(options["name"]))
+    folder = pack_folder(options, cache=cache, root=root)
+    if folder.exists():
+        return read_pack(folder)
+    if entry.embedded:
+        return prepare(options, root=root, cache=cache)
+    raise MissingDataError(
+        f"{entry.name} is not packed: {folder} does not exist; run `{prepare_command(options)}` once on this "
+        f"machine (it searches {data_root(root)}, or $LTHSWEEP_DATA)"
+    )
+
+
+def verify(options: Mapping[str, Any], *, cache: Path | None = None, root: Path | None = None) -> Packed:
+    """Read a whole pack and compare it with its fingerprint.
+
+    Returns:
+        The open, intact pack.
+
+    Raises:
+        MissingDataError: if there is no pack.
+        DataError: if an image, label or class name differs from what was packed.
+    """
+    folder = pack_folder(options, cache=cache, root=root)
+    if not folder.exists():
+        raise MissingDataError(
+            f"{options['name']} is not packed: {folder} does not exist; run `{prepare_command(options)}`"
+        )
+    packed = read_pack(folder)
+    found = fingerprint(packed)
+    if found != packed.fingerprint:
+        raise DataError(
+            f"the packed data in {folder} is damaged: its fingerprint is {found[:12]}…, not "
+            f"{packed.fingerprint[:12]}…; remove that folder and run `{prepare_command(options)}`"
+        )
+    return packed
+
+
+def _download_missing(files: Files, progress: DownloadCallback | None) -> None:
+    for published in files.dataset.files:
+        if files.find_published(published) is None:
+            download(published, files.root / files.dataset.name, progress=progress)
+
+
+def _publish(folder: Path, decoded: Decoded, name: str, options: Mapping[str, Any]) -> None:
+    own = folder.parent / f".{folder.name}.{secrets.token_hex(6)}.part"
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(folder)
+        own.mkdir()
+        write_pack(own, decoded, name=name, options=options)
+        try:
+            own.rename(folder)
+        except OSError:
+            if not folder.exists():  # otherwise another process was first, and its pack is used
+                raise
+    except OSError as error:
+        size = (decoded.train_images.nbytes + decoded.test_images.nbytes) / 1e6
+        raise DataError(
+            f"cannot write {folder}: {error}; {size:.0f} MB are needed: free space, or set LTHSWEEP_CACHE to a "
+            "folder with write permission"
+        ) from None
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove folders that killed processes left behind; a live process finishes within hours."""
+    for left in folder.parent.glob(f".{folder.name}.*.part"):
+        try:
+            abandoned = time.time() - left.stat().st_mtime > _ABANDONED_SECONDS
+        except FileNotFoundError:
+            continue
+        if abandoned:
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _refuse_changed_files(options: Mapping[str, Any], files: Files, folder: Path) -> None:
+    """Compare the user's own files with the stamp in the pack, which is named by their path only."""
+    path = resolve_path(str(options.get("path", "")), files.root)
+    stamps = read_meta(folder).get("stamps", [])
+    if not files.dataset.own_files or not stamps or not path.exists():
+        return
+    with open_tree(path, limit=path.stat().st_size if path.is_file() else None) as tree:
+        now = tree.stamp
+    then_files, then_bytes = int(stamps[0]["files"]), int(stamps[0]["bytes"])
+    if (now.files, now.bytes) != (then_files, then_bytes):
+        raise DataError(
+            f"{now.path} changed since it was packed: {now.files:,} files of {now.bytes:,} bytes now, "
+            f"{then_files:,} of {then_bytes:,} before; remove {folder} to pack it again"
+        )
