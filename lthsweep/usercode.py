@@ -25,7 +25,7 @@ from typing import Any, Self
 
 from lthsweep.errors import CodeError
 
-__all__ = ["ALLOW_VARIABLE", "Code", "is_code", "load", "pinned", "require_allowed"]
+__all__ = ["ALLOW_VARIABLE", "Code", "is_code", "load", "pinned", "pinned_source", "require_allowed"]
 
 ALLOW_VARIABLE = "LTHSWEEP_ALLOW_CODE"
 """Names of modules, separated by commas."""
@@ -84,6 +84,20 @@ def pinned(name: str) -> str:
     if code.digest:
         return name
     return str(Code(code.module, code.function, _digest(_read(_find(code)))))
+
+
+def pinned_source(name: str) -> bytes | None:
+    """The source that a pinned name means; None if it is not found or has another hash. Runs nothing.
+
+    Raises:
+        CodeError: if it is no such name.
+    """
+    code = Code.parse(name)
+    try:
+        source = _read(_find(code))
+    except CodeError:
+        return None
+    return source if _digest(source) == code.digest else None
 
 
 def require_allowed(name: str) -> None:

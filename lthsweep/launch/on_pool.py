@@ -117,8 +117,13 @@ def require_code(plan: Plan, sweep: SweepDir) -> None:
     Raises:
         CodeError: if it is not; the message names the way to allow it.
     """
-    named = ((str(run.recipe.model["init"]), key) for key, run in plan.runs.items())
-    for name in sorted({name for name, key in named if is_code(name) and not sweep.has_record(key)}):
+    named = {
+        (name, key)
+        for key, run in plan.runs.items()
+        for name in (str(run.recipe.model["init"]), run.prune.method if run.prune else "")
+        if is_code(name)
+    }
+    for name in sorted({name for name, key in named if not sweep.has_record(key)}):
         require_allowed(name)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -10,15 +10,15 @@ from torch import Tensor
 from lthsweep.errors import PruningError, look_up
 from lthsweep.pruning.context import ScoringContext
 from lthsweep.pruning.counts import Rates, kept_by_rates
+from lthsweep.pruning.custom import ScoreFunction, custom_criterion
 from lthsweep.pruning.filters import select_filters
 from lthsweep.pruning.masks import Masks, Weights, check_masks
 from lthsweep.pruning.registry import Criterion, criterion_of
 from lthsweep.pruning.selection import SCOPES, keep_in_each
 from lthsweep.registry import load_entry
+from lthsweep.usercode import is_code
 
-__all__ = ["ScoreFunction", "make_masks"]
-
-ScoreFunction = Callable[[ScoringContext], dict[str, Tensor]]
+__all__ = ["make_masks"]
 
 
 def make_masks(
@@ -81,7 +81,7 @@ def _targets(sparsity: float, rounds: int) -> Iterator[float]:
 
 def _scores(method: str, criterion: Criterion, context: ScoringContext) -> dict[str, Tensor]:
     """The criterion's scores, checked to be rankable."""
-    score: ScoreFunction = load_entry(criterion.scores)
+    score: ScoreFunction = custom_criterion(method) if is_code(method) else load_entry(criterion.scores)
     scores = score(context)
     for name, values in scores.items():
         if bool(torch.isnan(values).any()):

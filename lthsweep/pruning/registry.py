@@ -6,13 +6,18 @@ of the file, and the reference page are generated from it. See docs/extending.md
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import ast
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from typing import Any, TypeVar
 
-from lthsweep.errors import UnknownNameError
+from lthsweep.errors import CodeError, look_up
+from lthsweep.usercode import Code, is_code, pinned_source
 
-__all__ = ["CRITERIA", "Criterion", "criterion_of"]
+__all__ = ["CRITERIA", "Criterion", "criterion", "criterion_of", "methods_that"]
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,16 +101,89 @@ CRITERIA: Mapping[str, Criterion] = {
         structured=True,
         undefined_for={"text_*": "only networks for images and sounds have filters to remove"},
     ),
+    "lamp": Criterion(
+        scores="lthsweep.pruning.criteria.lamp:lamp_scores",
+        summary="removes the weights that are smallest relative to the larger ones of their layer",
+    ),
+    "taylor": Criterion(
+        scores="lthsweep.pruning.criteria.taylor:taylor_scores",
+        summary="removes the weights of the trained network with the smallest gradient × weight on one batch",
+    ),
+    "magnitude-increase": Criterion(
+        scores="lthsweep.pruning.criteria.magnitude_increase:magnitude_increase_scores",
+        summary="removes the weights whose magnitude training increased the least",
+    ),
 }
 """Value of `prune.method` → its criterion."""
 
 
 def criterion_of(method: str) -> Criterion:
-    """The entry of a pruning method.
+    """The entry of a pruning method; of user code, the attributes that its source declares with `@criterion`.
+
+    Runs no code. Source that is not found, or has another hash than the name, has the default attributes: such a
+    criterion can be read from records but not run.
 
     Raises:
         UnknownNameError: if the registry has no such name.
+        CodeError: if user code does not have the function, or declares attributes that cannot be read.
     """
-    if method not in CRITERIA:
-        raise UnknownNameError.of("pruning method", method, known=CRITERIA)
-    return CRITERIA[method]
+    if is_code(method):
+        return _declared(method, pinned_source(method))
+    return look_up("pruning method", method, CRITERIA)
+
+
+def methods_that(supports: Callable[[Criterion], bool]) -> tuple[str, ...]:
+    """The names of the registry whose entry satisfies a condition, in order."""
+    return tuple(name for name, entry in CRITERIA.items() if supports(entry))
+
+
+def criterion(*, at_initialization: bool = False, rounds: int = 1) -> Callable[[_Function], _Function]:
+    """Decorator that declares the attributes of a user's criterion; see `Criterion` for their meaning.
+
+    The attributes are read from the source when a file is read, without running it, so write them as literals:
+    `@criterion(at_initialization=True)`.
+
+    Args:
+        at_initialization: scores the network before training.
+        rounds: number of steps in which the mask is made.
+    """
+
+    def mark(function: _Function) -> _Function:
+        function.__dict__["declared"] = (at_initialization, rounds)  # `custom` compares with what was read
+        return function
+
+    return mark
+
+
+def _declared(method: str, source: bytes | None) -> Criterion:
+    entry = Criterion(scores=method, summary="is user code")
+    if source is None:
+        return entry
+    code = Code.parse(method)
+    try:
+        body = ast.parse(source).body
+    except (SyntaxError, ValueError) as error:
+        raise CodeError(f"{method!r}: its module is not valid Python: {error}") from None
+    functions = [node for node in body if isinstance(node, ast.FunctionDef) and node.name == code.function]
+    if not functions:
+        raise CodeError(f"{method!r}: its module defines no function {code.function!r} at the top level")
+    for call in functions[-1].decorator_list:
+        if isinstance(call, ast.Call) and ast.unparse(call.func).rpartition(".")[2] == "criterion":
+            return replace(entry, **_attributes(method, call))
+    return entry
+
+
+def _attributes(method: str, call: ast.Call) -> dict[str, Any]:
+    allowed = {"at_initialization": bool, "rounds": int}
+    found: dict[str, Any] = {}
+    for keyword in call.keywords:
+        value = keyword.value.value if isinstance(keyword.value, ast.Constant) else None
+        if keyword.arg not in allowed or type(value) is not allowed[keyword.arg]:
+            raise CodeError(
+                f"{method!r}: @criterion takes the literals at_initialization=True or False and rounds=NUMBER, not "
+                f"{ast.unparse(keyword)}"
+            )
+        found[keyword.arg] = value
+    if call.args or not 1 <= found.get("rounds", 1) <= 1000:
+        raise CodeError(f"{method!r}: @criterion takes keywords only, and rounds from 1 to 1000")
+    return found

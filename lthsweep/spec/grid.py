@@ -13,8 +13,8 @@ from pydantic_core import PydanticCustomError
 
 from lthsweep.spec.base import Allowed, Number, Table, Whole
 from lthsweep.spec.duration import in_seconds
-from lthsweep.spec.initial import INIT_AXIS, pinned_axis
 from lthsweep.spec.inline import inline
+from lthsweep.spec.registered import CODE_AXES, pinned_axis
 
 __all__ = [
     "AxisValue",
@@ -97,7 +97,7 @@ def flatten_axes(raw: Mapping[str, Any]) -> dict[str, Any]:
                     "same_axis", "the axis {axis} is there already, as `{first}`; keep one of them", places
                 )
             written[one] = dotted
-            flat[one] = pinned_axis(axis) if one == INIT_AXIS else axis
+            flat[one] = pinned_axis(axis) if one in CODE_AXES else axis
     return flat
 
 

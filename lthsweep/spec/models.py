@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, Field
 
 from lthsweep.spec.base import Allowed, Number, Table, Text, Whole
-from lthsweep.spec.initial import SCHEMES_TEXT, scheme
+from lthsweep.spec.registered import INITIALIZERS_TEXT, initializer_name
 
 __all__ = [
     "AudioCNNSpec",
@@ -28,8 +28,8 @@ class _Model(Table):
 
     init: Annotated[
         Text,
-        AfterValidator(scheme),
-        Allowed(SCHEMES_TEXT),
+        AfterValidator(initializer_name),
+        Allowed(INITIALIZERS_TEXT),
     ] = Field(
         "default",
         description="How convolution and linear weights are drawn; default is what PyTorch does.",

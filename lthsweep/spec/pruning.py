@@ -8,8 +8,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
+from lthsweep.pruning.registry import CRITERIA
 from lthsweep.spec.base import Allowed, Number, Table, Text, Whole
 from lthsweep.spec.duration import DURATION_TEXT, in_seconds
+from lthsweep.spec.registered import CRITERIA_TEXT, criterion_name, described
 
 __all__ = ["ControlName", "PruneSpec", "Rewind", "Scope"]
 
@@ -29,10 +31,8 @@ def _time(written: str) -> str:
 class PruneSpec(Table):
     """Which weights go, and to what the others return."""
 
-    method: Literal["magnitude", "random", "snip", "synflow", "filter"] = Field(
-        "magnitude",
-        description="magnitude drops the smallest weights of the trained network; random any; snip and synflow "
-        "choose at initialization, before any training; filter takes whole filters out, so that the network shrinks.",
+    method: Annotated[Text, AfterValidator(criterion_name), Allowed(CRITERIA_TEXT)] = Field(
+        "magnitude", description=described((name, entry.summary) for name, entry in CRITERIA.items())
     )
     scope: Scope = Field(
         "global",

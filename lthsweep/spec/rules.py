@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import cast
 
+from lthsweep.pruning.registry import criterion_of, methods_that
 from lthsweep.spec.base import Table
 from lthsweep.spec.grid import GridSpec, iterations_of, round_sparsities
 from lthsweep.spec.models import ModelSpec, TextTransformerSpec
@@ -15,6 +16,7 @@ from lthsweep.spec.slurm import SlurmSpec
 from lthsweep.spec.slurm_rules import slurm_problems
 from lthsweep.spec.sweep import SweepSpec
 from lthsweep.spec.training import SGDSpec, StepSpec, TrainSpec
+from lthsweep.usercode import is_code
 
 __all__ = ["Tables", "check_tables"]
 
@@ -74,13 +76,12 @@ def _nesterov_has_momentum(tables: Tables) -> Iterator[Problem]:
         yield Problem(("train", "optimizer", "nesterov"), text, True, (("train", "optimizer", "momentum"),))
 
 
-def _only_magnitudes_have_a_threshold(tables: Tables) -> Iterator[Problem]:
+def _threshold_needs_magnitudes(tables: Tables) -> Iterator[Problem]:
     grid = tables.get("grid")
     method = cast(PruneSpec, tables["prune"]).method
-    if method != "magnitude" and isinstance(grid, GridSpec) and grid.threshold:
-        text = (
-            'excludes grid.threshold, which looks at magnitudes; use "magnitude", or the axis grid.sparsity'
-        )
+    if not criterion_of(method).supports_threshold and isinstance(grid, GridSpec) and grid.threshold:
+        possible = _either(methods_that(lambda entry: entry.supports_threshold))
+        text = f"excludes grid.threshold, which cuts magnitudes; use {possible}, or the axis grid.sparsity"
         yield Problem(("prune", "method"), text, method, (("grid", "threshold"),))
 
 
@@ -104,14 +105,16 @@ def _budget_makes_tickets(tables: Tables) -> Iterator[Problem]:
     prune, grid = cast(PruneSpec, tables["prune"]), tables.get("grid")
     if prune.schedule != "budget":
         return
-    for key, value, possible in (
-        ("method", prune.method, ("magnitude", "random")),
+    if not criterion_of(prune.method).supports_budget:
+        possible = _either(methods_that(lambda entry: entry.supports_budget))
+        text = f'prune.schedule = "budget" works with {possible} only'
+        yield Problem(("prune", "method"), text, prune.method, (_SCHEDULE,))
+    for key, value, choices in (
         ("rewind", prune.rewind, ("weights", "weights+optimizer")),
         ("control", prune.control, ("ticket",)),
     ):
-        if value not in possible:
-            choices = " or ".join(written(choice) for choice in possible)
-            text = f'prune.schedule = "budget" works with {choices} only'
+        if value not in choices:
+            text = f'prune.schedule = "budget" works with {_either(choices)} only'
             yield Problem(("prune", key), text, value, (_SCHEDULE,))
     if prune.rounds:
         text = 'excludes prune.schedule = "budget", which makes as many rounds as fit; prune.max_rounds limits them'
@@ -121,12 +124,12 @@ def _budget_makes_tickets(tables: Tables) -> Iterator[Problem]:
         yield Problem(_SCHEDULE, text, prune.schedule, (("grid", "threshold"),))
 
 
-def _filters_are_not_shuffled(tables: Tables) -> Iterator[Problem]:
+def _shuffling_needs_single_weights(tables: Tables) -> Iterator[Problem]:
     prune = cast(PruneSpec, tables["prune"])
-    if prune.method == "filter" and prune.control in ("random", "random-global"):
+    if prune.control in ("random", "random-global") and not criterion_of(prune.method).supports_shuffling:
         text = (
-            'excludes prune.method = "filter": shuffled places are no whole filters; '
-            "reinit, fine-tune and lr-rewind are controls of filters"
+            f"excludes prune.method = {written(prune.method)}: shuffled positions are not whole filters; "
+            f"reinit, fine-tune and lr-rewind are controls of filters"
         )
         yield Problem(("prune", "control"), text, prune.control, (("prune", "method"),))
 
@@ -158,8 +161,8 @@ def _rates_are_of_layers(tables: Tables) -> Iterator[Problem]:
     if prune.scope != "layer":
         text = 'needs prune.scope = "layer": ranked all together, layers have no rates of their own'
         yield Problem(("prune", "rates"), text, dict(prune.rates), (("prune", "scope"),))
-    if prune.method not in ("magnitude", "random"):
-        text = 'needs prune.method = "magnitude" or "random"'
+    if not criterion_of(prune.method).supports_rates:
+        text = f"needs prune.method = {_either(methods_that(lambda entry: entry.supports_rates))}"
         yield Problem(("prune", "rates"), text, dict(prune.rates), (("prune", "method"),))
     if isinstance(grid, GridSpec) and grid.threshold:
         text = "excludes grid.threshold, which is one cut for all layers; use the axis grid.sparsity"
@@ -188,20 +191,28 @@ def _heads_share_the_embedding(tables: Tables) -> Iterator[Problem]:
         yield Problem(("sweep", "model", "heads"), text, model.heads, (("sweep", "model", "embedding"),))
 
 
-def _synflow_needs_a_flow(tables: Tables) -> Iterator[Problem]:
+def _criterion_is_defined_for_the_network(tables: Tables) -> Iterator[Problem]:
     sweep, method = tables.get("sweep"), cast(PruneSpec, tables["prune"]).method
-    if method == "synflow" and isinstance(sweep, SweepSpec) and isinstance(sweep.model, TextTransformerSpec):
-        text = 'is not defined for text_transformer, whose LayerNorm lets no flow through; use "snip" or "magnitude"'
+    if isinstance(sweep, SweepSpec) and (reason := criterion_of(method).reason_against(sweep.model.name)):
+        defined = methods_that(lambda entry: entry.reason_against(sweep.model.name) is None)
+        text = f"is not defined for {sweep.model.name}: {reason}; use {_either(defined)}"
         yield Problem(("prune", "method"), text, method, (("sweep", "model", "name"),))
 
 
-def _filters_are_of_pictures(tables: Tables) -> Iterator[Problem]:
-    sweep = tables.get("sweep")
-    if isinstance(sweep, SweepSpec) and sweep.model.name.startswith("text_"):
-        text = f"is not defined for {sweep.model.name}: filters are those of networks for pictures and sounds"
-        model: Path = ("sweep", "model", "name")
-        if cast(PruneSpec, tables["prune"]).method == "filter":
-            yield Problem(("prune", "method"), text, "filter", (model,))
+def _user_criteria_at_initialization_prune_once(tables: Tables) -> Iterator[Problem]:
+    """The plan must be the same if the module is not on this machine, so its attributes must not change the chains."""
+    prune = cast(PruneSpec, tables["prune"])
+    if (
+        is_code(prune.method)
+        and not criterion_of(prune.method).supports_chains
+        and prune.schedule != "one-shot"
+    ):
+        text = 'needs prune.schedule = "one-shot": at initialization every level has the same scores'
+        yield Problem(("prune", "method"), text, prune.method, (_SCHEDULE,))
+
+
+def _either(names: Iterable[str]) -> str:
+    return " or ".join(map(written, names))
 
 
 def _lasso_is_of_pictures(tables: Tables) -> Iterator[Problem]:
@@ -225,12 +236,12 @@ _RULES: Mapping[str, tuple[Callable[[Tables], Iterator[Problem]], ...]] = {
     ),
     "sweep": (_model_reads_the_data, _heads_share_the_embedding),
     "prune": (
-        _only_magnitudes_have_a_threshold,
-        _filters_are_not_shuffled,
-        _filters_are_of_pictures,
+        _criterion_is_defined_for_the_network,
+        _user_criteria_at_initialization_prune_once,
+        _threshold_needs_magnitudes,
+        _shuffling_needs_single_weights,
         _rounds_are_levels_of_sparsities,
         _rates_are_of_layers,
-        _synflow_needs_a_flow,
         _budget_has_a_time,
         _budget_makes_tickets,
     ),

@@ -17,7 +17,7 @@ from lthsweep.spec.schema import TABLES, Path, allowed, choices, marker, suggest
 
 __all__ = ["problems_of"]
 
-_OWN = {"same_axis", "duplicate", "too_many_levels", "init"}  # errors of ours whose message says it all
+_OWN = {"same_axis", "duplicate", "too_many_levels", "registered"}  # errors of ours whose message says it all
 _SHAPES = {"model_type", "model_attributes_type", "dict_type"}
 
 

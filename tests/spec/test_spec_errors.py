@@ -59,7 +59,7 @@ def test_an_unknown_key_is_named_with_the_nearest_right_one(changes, said):
             {"prune__scope": "layers"},
             'prune.scope = "layers": did you mean "layer"? it must be one of "global"',
         ),
-        ({"prune__method": "taylor"}, 'prune.method = "taylor": must be one of "magnitude", "random"'),
+        ({"prune__method": "hessian"}, 'prune.method = "hessian": must be one of "magnitude", "random"'),
         ({"sweep__model": {"width": 1.0}}, "sweep.model.name: is missing; it must be one of"),
         (
             {"sweep__model": "conv2"},
@@ -220,7 +220,7 @@ def test_a_wrong_value_is_shown_with_what_is_allowed(changes, said):
         ),
         (
             {"prune__schedule": "budget", "prune__time": "5m", "prune__method": "snip"},
-            'prune.schedule = "budget" works with "magnitude" or "random" only',
+            'prune.schedule = "budget" works with "magnitude" or "random"',
         ),
         (
             {
@@ -247,7 +247,7 @@ def test_a_wrong_value_is_shown_with_what_is_allowed(changes, said):
                     "control": ["ticket", "random"],
                 }
             },
-            "shuffled places are no whole filters",
+            "shuffled positions are not whole filters",
         ),
         ({"train__group_lasso": -1e-3}, "train.group_lasso = -0.001: must be a number >= 0"),
         (

@@ -1,0 +1,45 @@
+"""Every recipe of `docs/extending.md` works for a reader who follows it."""
+
+from __future__ import annotations
+
+from tests.docs.recipes import add_entry, command, copy_package, follow, titled_blocks
+
+SWEEP = """
+[sweep]
+name = "recipe"
+model = { name = "lenet_300_100" }
+data = { name = "digits" }
+
+[train]
+epochs = 1
+
+[grid]
+sparsity = [0.8]
+rewind_epoch = [0]
+seed = [0]
+"""
+
+
+def test_a_criterion_of_the_user_runs(tmp_path, cache):
+    """In a folder outside the package, with the page's own module, file and commands."""
+    *_, table = follow("Your own module", tmp_path, cache)
+
+    assert "my_criteria:movement@" in table
+    assert "my_criteria:gradient@" in table
+
+
+def test_a_criterion_added_to_the_package_runs(tmp_path, cache):
+    """One module and one entry: the file, the reference and the run know the name."""
+    copy_package(tmp_path)
+    blocks = titled_blocks("In the package")
+    title = "lthsweep/pruning/criteria/movement.py"
+    (tmp_path / title).write_text(blocks[title])
+    add_entry(tmp_path / "lthsweep/pruning/registry.py", blocks["entry of CRITERIA"])
+    (tmp_path / "recipe.toml").write_text(SWEEP + '"prune.method" = ["movement"]\n')
+
+    command("python docs/refresh.py", tmp_path, cache)
+    command("lthsweep run recipe.toml", tmp_path, cache)
+    table = command("lthsweep query results/recipe --columns method,ticket_accuracy", tmp_path, cache)
+
+    assert "movement removes the weights that moved least" in (tmp_path / "docs/the-file.md").read_text()
+    assert "movement" in table
