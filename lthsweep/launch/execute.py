@@ -21,10 +21,10 @@ from lthsweep.launch.profiling import profile
 from lthsweep.launch.task import Task
 from lthsweep.launch.watch import Report, Watch, load_checkpoint
 from lthsweep.lottery.budget import train_budget
+from lthsweep.lottery.context import Arrays, TrainingContext
 from lthsweep.lottery.dense import replay_snapshots, train_dense
-from lthsweep.lottery.material import Arrays, Material
 from lthsweep.lottery.result import Result
-from lthsweep.lottery.ticket import conclude_ticket
+from lthsweep.lottery.ticket import retrain_ticket
 from lthsweep.pruning.counts import kept_by_rates
 from lthsweep.pruning.prunable import prunable_weights
 from lthsweep.store.layout import SweepDir
@@ -83,7 +83,7 @@ def measure_epoch(task: Task, device: torch.device) -> float:
 
 
 def _train_trunk(
-    task: Task, sweep: SweepDir, material: Material, inputs: Inputs, watch: Watch
+    task: Task, sweep: SweepDir, material: TrainingContext, inputs: Inputs, watch: Watch
 ) -> Result | None:
     # A typo is to be found now, not by the first ticket, when the trunk is trained.
     for exclude, rates in task.layer_rules:
@@ -107,17 +107,15 @@ def _train_trunk(
 
 
 def _train_descendant(
-    task: Task, sweep: SweepDir, material: Material, inputs: Inputs, watch: Watch
+    task: Task, sweep: SweepDir, material: TrainingContext, inputs: Inputs, watch: Watch
 ) -> Result | None:
     if task.prune_step.budget is not None:
         return _train_in_time(task, sweep, material, inputs, watch)
-    prepared = prepared_of(task, sweep, material, inputs)
-    ending = prepared.training.run(watch)
-    return None if ending == "stopped" else conclude_ticket(prepared, ending)
+    return retrain_ticket(prepared_of(task, sweep, material, inputs), watch)
 
 
 def _train_in_time(
-    task: Task, sweep: SweepDir, material: Material, inputs: Inputs, watch: Watch
+    task: Task, sweep: SweepDir, material: TrainingContext, inputs: Inputs, watch: Watch
 ) -> Result | None:
     step = task.prune_step
     trunk, _ = ancestors_of(task, material, inputs)
@@ -139,7 +137,7 @@ def _train_in_time(
 
 
 def _walk_again(
-    task: Task, sweep: SweepDir, material: Material, stop: Callable[[], bool], report: Report
+    task: Task, sweep: SweepDir, material: TrainingContext, stop: Callable[[], bool], report: Report
 ) -> Outcome:
     """The run is finished. A trunk may lack snapshots that a grown grid asks for: walk its trajectory again."""
     if read_summary(sweep.record(task.key)).outcome == "diverged":
@@ -159,9 +157,9 @@ def _walk_again(
     return Outcome("walked" if reached else "stopped")
 
 
-def _snapshot_steps(task: Task, material: Material) -> list[int]:
+def _snapshot_steps(task: Task, material: TrainingContext) -> list[int]:
     training, _ = material.split()
-    length = steps_per_epoch(len(training), int(material.train["batch_size"]))
+    length = steps_per_epoch(len(training), material.train.batch_size)
     return sorted({point.step(length) for point in task.snapshot_points})
 
 

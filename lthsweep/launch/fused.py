@@ -26,12 +26,11 @@ from lthsweep.launch.prepare import material_of, prepared_of
 from lthsweep.launch.settle import log_to
 from lthsweep.launch.task import Task
 from lthsweep.launch.watch import Watch
-from lthsweep.lottery.material import Material
-from lthsweep.lottery.ticket import Prepared, conclude_ticket, why_alone
+from lthsweep.lottery.context import TrainingContext
+from lthsweep.lottery.ticket import PreparedTicket, conclude_ticket, reason_not_fusible
 from lthsweep.store.layout import SweepDir
-from lthsweep.training.bundle import run_together
-from lthsweep.training.epochs import Ending
-from lthsweep.training.width import measured_width
+from lthsweep.training.loop import train as train_steps
+from lthsweep.training.training import Ending
 
 __all__ = ["Told", "train"]
 
@@ -92,7 +91,7 @@ class _Member:
     """One of several runs, ready to be trained."""
 
     task: Task
-    prepared: Prepared
+    prepared: PreparedTicket
     inputs: Inputs
     watch: Watch
 
@@ -109,7 +108,7 @@ def _train_several(tasks: Sequence[Task], sweep: SweepDir, device: torch.device,
     for member, ending in zip(members, _endings(members), strict=True):
         task, training = member.task, member.prepared.training
         # To measure and store many takes a while, in which somebody may ask to stop.
-        if ending == "stopped" or (ending == "finished" and member.watch(training)):
+        if ending is Ending.STOPPED or (ending is Ending.FINISHED and member.watch(training)):
             told.end(task.key, Outcome("stopped"))
             continue
         try:
@@ -130,7 +129,7 @@ def _train_several(tasks: Sequence[Task], sweep: SweepDir, device: torch.device,
 
 
 def _gathered(
-    tasks: Sequence[Task], sweep: SweepDir, material: Material, told: Told
+    tasks: Sequence[Task], sweep: SweepDir, material: TrainingContext, told: Told
 ) -> tuple[list[_Member], int | None]:
     """Those that are trained as one with the first that can be made, and how many pay if that was measured.
 
@@ -175,11 +174,13 @@ def _gathered(
 
 def _width(member: _Member, stop: Callable[[], bool]) -> tuple[int | None, str]:
     """How many runs like this one to train as one, and why no more; None for as many as there are."""
-    why = why_alone(member.prepared)
+    why = reason_not_fusible(member.prepared)
     if why is not None:
         return 1, f"cannot be trained as one with others: {why}"
     if not member.task.measure_width:
         return None, ""
+    from lthsweep.training.fused.width import measured_width
+
     width = measured_width(member.prepared.training, MOST_AT_ONCE, stop)
     return width, f"{width} such runs at a time were found to pay"
 
@@ -188,5 +189,7 @@ def _endings(members: Sequence[_Member]) -> Sequence[Ending]:
     trainings = [member.prepared.training for member in members]
     watches = [member.watch for member in members]
     if len(members) == 1:
-        return [trainings[0].run(watches[0])]
-    return run_together(trainings, watches)
+        return [train_steps(trainings[0], watches[0])]
+    from lthsweep.training.fused.ensemble import train_ensemble
+
+    return train_ensemble(trainings, watches)

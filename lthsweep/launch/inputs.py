@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lthsweep.errors import MissingRecordError, PruningError, TrainingError
-from lthsweep.lottery.material import Arrays
+from lthsweep.lottery.context import Arrays
 from lthsweep.lottery.ticket import Parent
 from lthsweep.plan.rewind import RewindPoint
 from lthsweep.store.layout import SweepDir

@@ -12,7 +12,7 @@ import numpy as np
 
 from lthsweep.launch.provenance import provenance
 from lthsweep.launch.task import Task
-from lthsweep.lottery.material import Material
+from lthsweep.lottery.context import TrainingContext
 from lthsweep.lottery.result import Result
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.publish import commit_record
@@ -25,7 +25,7 @@ __all__ = ["store_result"]
 def store_result(
     sweep: SweepDir,
     task: Task,
-    material: Material,
+    material: TrainingContext,
     result: Result,
     *,
     started: float,
@@ -88,7 +88,7 @@ def store_result(
         provenance=provenance(
             material.device,
             attempt=task.attempt,
-            precision=str(material.train["precision"]),
+            precision=material.train.precision,
             started=started,
             data_fingerprint=material.packed.fingerprint,
             weights_read=weights_read,

@@ -10,24 +10,24 @@ from lthsweep.data.cache import open_packed
 from lthsweep.launch.inputs import Inputs, check_same_data
 from lthsweep.launch.task import Task
 from lthsweep.launch.watch import load_checkpoint
-from lthsweep.lottery.material import Material
-from lthsweep.lottery.ticket import Prepared, prepare_ticket
+from lthsweep.lottery.context import TrainingContext
+from lthsweep.lottery.ticket import PreparedTicket, prepare_ticket
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.record import Record
-from lthsweep.training.loop import TrainingData
+from lthsweep.training.training import TrainingData
 
 __all__ = ["ancestors_of", "material_of", "prepared_of"]
 
 
-def material_of(task: Task, device: torch.device) -> Material:
+def material_of(task: Task, device: torch.device) -> TrainingContext:
     """Data and model of a task's recipe on a device."""
     cache = None if task.cache is None else Path(task.cache)
-    return Material(**task.recipe, packed=open_packed(task.recipe["data"], cache=cache), device=device)
+    return TrainingContext.of(task.recipe, open_packed(task.recipe["data"], cache=cache), device)
 
 
 def prepared_of(
-    task: Task, sweep: SweepDir, material: Material, inputs: Inputs, data: TrainingData | None = None
-) -> Prepared:
+    task: Task, sweep: SweepDir, material: TrainingContext, inputs: Inputs, data: TrainingData | None = None
+) -> PreparedTicket:
     """The ticket of a task, made of what is on disk, where an earlier attempt left it.
 
     Args:
@@ -55,7 +55,7 @@ def prepared_of(
     )
 
 
-def ancestors_of(task: Task, material: Material, inputs: Inputs) -> tuple[Record, Record]:
+def ancestors_of(task: Task, material: TrainingContext, inputs: Inputs) -> tuple[Record, Record]:
     """Trunk and parent, which may be the same."""
     trunk = inputs.record(task.trunk)
     parent = trunk if task.parent in (None, task.trunk) else inputs.record(str(task.parent))

@@ -5,15 +5,16 @@ from __future__ import annotations
 import time
 
 from lthsweep.errors import TrainingError
+from lthsweep.lottery.context import TrainingContext
 from lthsweep.lottery.dense import dense_training
-from lthsweep.lottery.material import Material
 from lthsweep.training.devices import synchronize
-from lthsweep.training.loop import Training
+from lthsweep.training.loop import train
+from lthsweep.training.training import Ending, Training
 
 __all__ = ["profile"]
 
 
-def profile(material: Material, seed: int, seconds: float = 5.0) -> float:
+def profile(material: TrainingContext, seed: int, seconds: float = 5.0) -> float:
     """Seconds of one epoch of a recipe, validation included.
 
     Args:
@@ -34,7 +35,7 @@ def profile(material: Material, seed: int, seconds: float = 5.0) -> float:
             marks.append((step, _now(material)))
         return over
 
-    if training.run(watch) == "diverged":  # before there was anything to time
+    if train(training, watch) is Ending.DIVERGED:  # before there was anything to time
         raise TrainingError("the first epoch diverged (loss not finite); lower train.optimizer.lr")
     (first, started), (end, ended) = marks
     per_step = (ended - started) / (end - first)
@@ -45,7 +46,7 @@ def profile(material: Material, seed: int, seconds: float = 5.0) -> float:
     return per_step * training.steps_per_epoch + _now(material) - started
 
 
-def _now(material: Material) -> float:
+def _now(material: TrainingContext) -> float:
     """When all that was asked of the device is done."""
     synchronize(material.device)
     return time.perf_counter()

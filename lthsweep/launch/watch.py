@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from lthsweep.errors import CorruptRecordError
-from lthsweep.lottery.material import to_arrays, to_tensors
+from lthsweep.lottery.context import to_arrays, to_tensors
 from lthsweep.lottery.result import Checkpoint
 from lthsweep.store.weights import load_arrays, load_metadata, save_arrays
-from lthsweep.training.loop import Training
+from lthsweep.training.training import Training
 
 __all__ = ["Report", "Watch", "load_checkpoint"]
 
@@ -66,7 +66,7 @@ class Watch:
             self._first = progress.images, now
         images, seconds = progress.images - self._first[0], now - self._first[1]
         rate = round(images / seconds) if seconds > 0 else None
-        self._report({**training.standing(), "images_per_second": rate})
+        self._report({**training.progress_values(), "images_per_second": rate})
 
 
 def load_checkpoint(path: Path) -> Checkpoint | None:

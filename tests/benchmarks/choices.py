@@ -29,7 +29,10 @@ Act = Callable[[], None]
 
 _IMPORTS = "import torch; from torch import nn; net = nn.Linear(2, 2); "
 _STEP = "net(torch.ones(1, 2)).sum().backward(); o.step()"
-_OURS = "from lthsweep.training.eager import eager; o = eager(torch.optim.SGD)(net.parameters(), lr=0.1); "
+_OURS = (
+    "from lthsweep.training.optimizers import without_compiler; "
+    "o = without_compiler(torch.optim.SGD)(net.parameters(), lr=0.1); "
+)
 _TORCHS = "o = torch.optim.SGD(net.parameters(), lr=0.1); "
 
 

@@ -23,7 +23,8 @@ from lthsweep.plan.expand import expand
 from lthsweep.plan.run import Plan
 from lthsweep.spec import spec_of
 from lthsweep.store.layout import SweepDir
-from lthsweep.training.loop import Training
+from lthsweep.training.loop import train
+from lthsweep.training.training import Training
 from tests.benchmarks.bare import bare, material_of
 from tests.benchmarks.baseline import BaselineOptions, NestedLoop
 
@@ -82,7 +83,7 @@ def _epoch(request: Request, plan: Plan) -> Callable[[], Answer]:
 
     def work() -> Answer:
         training = Training(material.build(seed), material.training_data(seed), material.train, seed=seed)
-        training.run()
+        train(training)
         return {"accuracy": material.score_test(training.model)[0].accuracy}
 
     return work

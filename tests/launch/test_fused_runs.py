@@ -257,7 +257,7 @@ def test_an_error_in_company_is_nobody_s_end(dense, tasks, monkeypatch, error, s
     def fails(trainings, between_steps):
         raise error
 
-    monkeypatch.setattr(fused, "run_together", fails)
+    monkeypatch.setattr(fused, "train_ensemble", fails)
 
     line = train(dense, tasks, Line())
 
@@ -271,7 +271,7 @@ def test_an_error_in_company_is_nobody_s_end(dense, tasks, monkeypatch, error, s
 def test_tickets_that_cannot_be_batched_are_returned_with_the_advice_to_hand_out_one(
     dense, tasks, monkeypatch
 ):
-    monkeypatch.setattr(fused, "why_alone", lambda prepared: "its layers draw otherwise")
+    monkeypatch.setattr(fused, "reason_not_fusible", lambda prepared: "its layers draw otherwise")
 
     line = train(dense, tasks, Line())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -257,7 +258,14 @@ def test_progress_is_told_over_all_rounds(packed):
     """What a display shows: the round, and epochs of all rounds together, which never fall."""
     seen = []
 
-    finished(on(Machine(), packed, 60, between_steps=lambda training: bool(seen.append(training.standing()))))
+    finished(
+        on(
+            Machine(),
+            packed,
+            60,
+            between_steps=lambda training: bool(seen.append(training.progress_values())),
+        )
+    )
 
     phases = list(dict.fromkeys(one["phase"] for one in seen))
     assert phases == ["profile", "round 1 of 2", "round 2 of 2", "ticket"]
@@ -273,7 +281,7 @@ def test_a_round_that_diverges_is_a_clear_failure(packed):
             Machine(),
             packed,
             100,
-            train={"optimizer": {**trunk_of(packed).material.train["optimizer"], "lr": 1e9}},
+            train={"optimizer": replace(trunk_of(packed).context.train.optimizer, lr=1e9)},
         )
 
 

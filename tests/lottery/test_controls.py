@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from lthsweep.lottery.material import to_arrays
-from lthsweep.lottery.origin import fresh_seed
+from lthsweep.lottery.context import to_arrays
+from lthsweep.lottery.starting_point import fresh_seed
 from lthsweep.plan.prune_step import CONTROLS, controlled
 from lthsweep.pruning.counts import kept_count
 from lthsweep.training.schedule import learning_rate_factor
@@ -68,7 +68,7 @@ def test_reinit_has_the_tickets_mask_on_fresh_weights(packed):
 def test_fresh_weights_are_a_function_of_the_seed_and_of_nothing_else(packed):
     """Its own stream: initial weights as another seed's trunk would have them, the same for every sparsity."""
     trunk = trunk_of(packed)
-    fresh = to_arrays(trunk.material.build(fresh_seed(SEED)).state_dict())
+    fresh = to_arrays(trunk.context.build(fresh_seed(SEED)).state_dict())
 
     for sparsity in (0.5, 0.9):
         control = undisturbed(trunk, step_of("reinit", sparsity))
@@ -179,11 +179,11 @@ def test_trained_weights_stay_under_the_tickets_mask(packed, control):
 def test_fine_tuning_has_the_last_rate_and_learning_rate_rewinding_the_schedule(packed):
     """Renda et al. 2020, section 2."""
     trunk = trunk_of(packed)
-    train = trunk.material.train
+    train = trunk.context.train
 
     def rate(step):
-        factor = learning_rate_factor(train["schedule"], step, steps_per_epoch=STEPS, epochs=EPOCHS)
-        return train["optimizer"]["lr"] * factor
+        factor = learning_rate_factor(train.schedule, step, steps_per_epoch=STEPS, epochs=EPOCHS)
+        return train.optimizer.lr * factor
 
     fine, rewound, ticket = (
         [row.lr for row in rows(undisturbed(trunk, step_of(control)))]

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from lthsweep.errors import PruningError, TrainingError, UnknownNameError
-from lthsweep.lottery.material import to_tensors
+from lthsweep.lottery.context import to_tensors
 from lthsweep.pruning.context import ScoringContext
 from lthsweep.pruning.counts import kept_count
 from lthsweep.pruning.make import make_masks
 from lthsweep.pruning.prunable import prunable_weights
 from lthsweep.store.metrics import METRICS
-from lthsweep.training.metrics import evaluate
+from lthsweep.training.evaluation import evaluate
 from tests.lottery.cases import (
     BY_THE_LAUNCHER,
     EPOCHS,
@@ -26,8 +26,8 @@ from tests.lottery.cases import (
     Watch,
     assert_same_arrays,
     assert_same_result,
+    context_of,
     finished,
-    material_of,
     measured,
     parent_of,
     prune_step,
@@ -216,7 +216,7 @@ def start_of(trunk: Trunk, step, **options):
 
 def masks_of(trunk: Trunk, sparsity: float) -> dict[str, np.ndarray]:
     """The masks of level 1, made without the ticket run."""
-    model = trunk.material.build(SEED)
+    model = trunk.context.build(SEED)
     model.load_state_dict(to_tensors(trunk.result.weights))
     return {name: mask.numpy() for name, mask in by_magnitude(prunable_weights(model), sparsity).items()}
 
@@ -409,7 +409,7 @@ def test_counts_agree_with_masks_and_layers(packed):
         (name, sizes[name], kept[name]) for name in ticket.masks
     ]
     positions = dict.fromkeys(sizes, 1)
-    model = trunk.material.build(SEED).eval()
+    model = trunk.context.build(SEED).eval()
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.Conv2d):
             module.register_forward_hook(
@@ -426,15 +426,15 @@ def test_accuracy_without_retraining_is_that_of_the_masked_final_weights(packed)
     """The parent's BatchNorm and biases, its weights where kept, zero elsewhere."""
     trunk = trunk_of(packed, "mobilenet", "sgd")
     ticket = undisturbed(trunk, prune_step(0.5, 0))
-    model = trunk.material.build(SEED)
+    model = trunk.context.build(SEED)
     weights = {
         name: array * ticket.masks[name] if name in ticket.masks else array
         for name, array in trunk.result.weights.items()
     }
     model.load_state_dict(to_tensors(weights))
 
-    test, _ = trunk.material.score_test(model)
-    held_out = evaluate(model, trunk.material.training_data(SEED).validation())
+    test, _ = trunk.context.score_test(model)
+    held_out = evaluate(model, trunk.context.training_data(SEED).validation())
 
     assert ticket.metrics.pruned_test_accuracy == test.accuracy
     assert ticket.metrics.pruned_test_loss == test.loss
@@ -458,11 +458,12 @@ def test_steps_to_dense_are_counted_from_the_rewind_point(packed):
 
 def test_a_diverged_ticket_is_a_result_whose_pruned_weights_are_zero(packed):
     """Zero times NaN is NaN, and a ticket's holes may not fill up because its survivors exploded."""
-    table = material_of(packed).train
-    optimizer = {**table["optimizer"], "lr": 1e6}
-    material = dataclasses.replace(material_of(packed), train={**table, "epochs": 20, "optimizer": optimizer})
+    options = context_of(packed).train
+    optimizer = dataclasses.replace(options.optimizer, lr=1e6)
+    options = dataclasses.replace(options, epochs=20, optimizer=optimizer)
+    context = dataclasses.replace(context_of(packed), train=options)
 
-    ticket = ticket_of(trunk_of(packed), prune_step(0.8, 0), material=material)
+    ticket = ticket_of(trunk_of(packed), prune_step(0.8, 0), context=context)
 
     assert ticket is not None
     assert ticket.ending == "diverged"

@@ -16,8 +16,9 @@ from lthsweep.pruning.coupling import families_of
 from lthsweep.pruning.prunable import prunable_weights
 from lthsweep.pruning.shrink import without
 from lthsweep.training.group_lasso import GroupLasso, soft_threshold
-from lthsweep.training.loop import Training
-from tests.training.cases import STEPS, data_of, state_of, train_table
+from lthsweep.training.loop import train
+from lthsweep.training.training import Training
+from tests.training.cases import STEPS, data_of, state_of, train_options
 
 SHAPE = (1, 8, 8)
 
@@ -133,9 +134,9 @@ def test_strong_training_leaves_filters_at_zero_and_weak_none(packed):
     for strength in (0.0, 0.3):
         model = lenet()
         training = Training(
-            model, data_of(packed), train_table("sgd"), seed=0, lasso=GroupLasso.of(model, SHAPE, strength)
+            model, data_of(packed), train_options("sgd"), seed=0, lasso=GroupLasso.of(model, SHAPE, strength)
         )
-        assert training.run() == "finished"
+        assert train(training) == "finished"
         counts.append(int((norms([model.fc1.weight.detach(), model.fc1.bias.detach()]) == 0).sum()))
 
     assert counts[0] == 0
@@ -150,16 +151,16 @@ def test_a_stopped_training_goes_on_bit_for_bit(packed):
         return Training(
             model,
             data_of(packed),
-            train_table("adam"),
+            train_options("adam"),
             seed=0,
             lasso=GroupLasso.of(model, SHAPE, 0.01),
         )
 
     whole, first, second = training(), training(), training()
-    whole.run()
-    first.run(lambda current: current.progress.step >= STEPS + 2)
+    train(whole)
+    train(first, lambda current: current.progress.step >= STEPS + 2)
     second.restore(*state_of(first))
-    second.run()
+    train(second)
 
     left, right = whole.model.state_dict(), second.model.state_dict()
     assert all(torch.equal(left[name], right[name]) for name in left)

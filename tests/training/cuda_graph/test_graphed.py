@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from lthsweep.training.graphed import Replay, deviation, graphed, left_as_found
+from lthsweep.training.cuda_graph.graphed import Replay, graphed, relative_difference, unchanged
 from tests.training.cases import convolutional, half_masks, perceptron
 
 NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -38,22 +38,13 @@ def gradients_of(model, masks=None):
     return gradients
 
 
-def test_on_a_cpu_nothing_is_captured():
-    """There is nothing to launch."""
-    model = perceptron()
-    gradients = gradients_of(model)
-
-    assert graphed(gradients, *batch(0), parameters=list(model.parameters())) is gradients
-    assert all(parameter.grad is None for parameter in model.parameters())
-
-
 def test_trying_a_step_leaves_no_trace():
     """Statistics of BatchNorm, the random generator and gradients are as before the first step."""
     model = convolutional(dropout=0.5).train()
     before = copy.deepcopy(model.state_dict())
     generator = torch.get_rng_state()
 
-    with left_as_found(list(model.parameters()), list(model.buffers()), torch.device("cpu")):
+    with unchanged(list(model.parameters()), list(model.buffers()), torch.device("cpu")):
         gradients_of(model)(*batch(0))
         assert not torch.equal(generator, torch.get_rng_state())
 
@@ -118,10 +109,10 @@ def test_deviation_is_relative_to_all_tensors_together():
     """A small tensor may be off by much if it weighs little."""
     expected = [torch.tensor([3.0]), torch.tensor([4.0])]
 
-    assert deviation(expected, expected) == 0
-    assert deviation([torch.tensor([3.0]), torch.tensor([4.5])], expected) == pytest.approx(0.1)
-    assert math.isnan(deviation([torch.zeros(1)], [torch.zeros(1)]))
-    assert math.isnan(deviation([torch.tensor([math.nan])], [torch.ones(1)]))
+    assert relative_difference(expected, expected) == 0
+    assert relative_difference([torch.tensor([3.0]), torch.tensor([4.5])], expected) == pytest.approx(0.1)
+    assert math.isnan(relative_difference([torch.zeros(1)], [torch.zeros(1)]))
+    assert math.isnan(relative_difference([torch.tensor([math.nan])], [torch.ones(1)]))
 
 
 @NEEDS_GPU
@@ -151,7 +142,7 @@ def test_a_graph_gives_what_the_step_gives(make, dropout, capfd):
         assert torch.allclose(logits, outputs, rtol=1e-4, atol=1e-5)
         assert torch.equal(logits.argmax(1), outputs.argmax(1))
         pairs = zip(model.parameters(), alone.parameters(), strict=True)
-        assert deviation(*zip(*[(p.grad, q.grad) for p, q in pairs], strict=True)) < 1e-4
+        assert relative_difference(*zip(*[(p.grad, q.grad) for p, q in pairs], strict=True)) < 1e-4
         with torch.no_grad():
             for parameter in (*model.parameters(), *alone.parameters()):
                 parameter.mul_(0.9)

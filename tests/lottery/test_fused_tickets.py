@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
-from lthsweep.lottery.ticket import conclude_ticket, prepare_ticket, why_alone
-from lthsweep.training.bundle import run_together
+from lthsweep.lottery.ticket import conclude_ticket, prepare_ticket, reason_not_fusible, retrain_ticket
+from lthsweep.training.fused.ensemble import train_ensemble
 from tests.lottery.cases import (
     EPOCHS,
     SEED,
@@ -15,8 +15,8 @@ from tests.lottery.cases import (
     Watch,
     assert_same_arrays,
     assert_same_result,
+    context_of,
     finished,
-    material_of,
     measured,
     prune_step,
     trunk_of,
@@ -28,9 +28,9 @@ WHOLE = "before_val_accuracy, before_test_accuracy, params_remaining, macs_remai
 
 def prepared_of(trunk, step, **options):
     """A ticket of a trunk's, before it is trained."""
-    material = options.pop("material", trunk.material)
+    context = options.pop("context", trunk.context)
     return prepare_ticket(
-        material,
+        context,
         SEED,
         step,
         parent=trunk.parent,
@@ -42,14 +42,14 @@ def prepared_of(trunk, step, **options):
 
 def together(trunk, steps, watches=None, **options):
     prepared = [prepared_of(trunk, step, **options) for step in steps]
-    assert all(why_alone(one) is None for one in prepared)
+    assert all(reason_not_fusible(one) is None for one in prepared)
     return trained(prepared, watches)
 
 
 def trained(prepared, watches=None):
     """Their results; None for those that were stopped."""
     watches = watches or [lambda training: False] * len(prepared)
-    endings = run_together([one.training for one in prepared], watches)
+    endings = train_ensemble([one.training for one in prepared], watches)
     return [
         None if ending == "stopped" else conclude_ticket(one, ending)
         for one, ending in zip(prepared, endings, strict=True)
@@ -132,13 +132,13 @@ def test_a_stop_leaves_checkpoints_of_which_each_goes_on(packed):
     for result, expected in zip(again, whole, strict=True):
         assert_same_result(finished(result), finished(expected))
     alone = prepared_of(trunk, steps[1], resume=watches[1].checkpoint)
-    assert_alike(conclude_ticket(alone, alone.training.run()), undisturbed(trunk, steps[1]))
+    assert_alike(finished(retrain_ticket(alone)), undisturbed(trunk, steps[1]))
 
 
 def test_one_set_of_images_serves_all(packed):
     """On a GPU each would otherwise bring its own."""
     trunk = trunk_of(packed)
-    data = trunk.material.training_data(SEED)
+    data = trunk.context.training_data(SEED)
 
     prepared = [prepared_of(trunk, prune_step(sparsity, 1), data=data) for sparsity in (0.5, 0.8)]
 
@@ -152,18 +152,18 @@ def test_whole_filters_and_group_lasso_go_alone(packed):
     trunk = trunk_of(packed)
     filters = prepared_of(trunk, prune_step(0.5, 1, method="filter"))
     lasso = dataclasses.replace(
-        trunk.material, train={**trunk.material.train, "epochs": EPOCHS, "group_lasso": 1e-3}
+        trunk.context, train=dataclasses.replace(trunk.context.train, epochs=EPOCHS, group_lasso=1e-3)
     )
 
-    assert "filters" in (why_alone(filters) or "")
-    assert "group_lasso" in (why_alone(prepared_of(trunk, prune_step(0.5, 1), material=lasso)) or "")
+    assert "filters" in (reason_not_fusible(filters) or "")
+    assert "group_lasso" in (reason_not_fusible(prepared_of(trunk, prune_step(0.5, 1), context=lasso)) or "")
 
 
 def test_a_ticket_in_bfloat16_may_be_trained_together(packed):
     """Audited like any."""
     trunk = trunk_of(packed)
-    material = material_of(packed, precision="bf16")
+    context = context_of(packed, precision="bf16")
 
-    results = together(trunk, [prune_step(0.5, 1), prune_step(0.8, 1)], material=material)
+    results = together(trunk, [prune_step(0.5, 1), prune_step(0.8, 1)], context=context)
 
     assert all(finished(result).audit["ok"] for result in results)

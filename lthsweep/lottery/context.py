@@ -1,11 +1,11 @@
-"""What a recipe becomes on a device: data split and resident, models built, scores taken."""
+"""The training context of a run: data, model and options on a device."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -17,50 +17,47 @@ from lthsweep.data.packed import Packed
 from lthsweep.data.split import training_split
 from lthsweep.models.build import build_model
 from lthsweep.models.shapes import InputShape, TextShape
-from lthsweep.training.loop import TrainingData
-from lthsweep.training.metrics import Score, evaluate
+from lthsweep.training.evaluation import Score, evaluate
+from lthsweep.training.options import TrainOptions
+from lthsweep.training.training import TrainingData
 
-__all__ = ["EVALUATION_BATCH", "Arrays", "Material", "to_arrays", "to_tensors"]
+__all__ = ["EVALUATION_BATCH", "Arrays", "TrainingContext", "to_arrays", "to_tensors"]
 
 Arrays = dict[str, NDArray[Any]]
 
 EVALUATION_BATCH = 250
-"""Samples per evaluation batch. Fixed, not derived from memory: it changes sums in the last digit."""
+"""Samples per evaluation batch; fixed, because it changes the last digit of sums."""
 
 
 @dataclass(frozen=True)
-class Material:
-    """The recipe of one run, made concrete on one device.
+class TrainingContext:
+    """Data, model and options of one run on one device.
 
     Args:
-        model, data, train: tables of the file with every default written out.
-        packed: the data set.
-        device: where it trains.
+        model, data: tables of the file with every default written out.
+        train: options of the `[train]` table.
+        packed: data set.
+        device: device on which the run trains.
     """
 
     model: Mapping[str, Any]
     data: Mapping[str, Any]
-    train: Mapping[str, Any]
+    train: TrainOptions
     packed: Packed
     device: torch.device
 
+    @classmethod
+    def of(cls, recipe: Mapping[str, Any], packed: Packed, device: torch.device) -> Self:
+        """The context of a recipe: its tables "model", "data" and "train" with every default written out."""
+        return cls(recipe["model"], recipe["data"], TrainOptions.of(recipe["train"]), packed, device)
+
     @property
     def input_shape(self) -> InputShape:
-        """Channels, height, width of one image; length and vocabulary of texts."""
+        """Channels, height and width of an image; length and vocabulary of texts."""
         if self.packed.vocabulary:
             return TextShape(int(self.packed.train_images.shape[1]), len(self.packed.vocabulary))
         _, height, width, channels = self.packed.train_images.shape
         return channels, height, width
-
-    @property
-    def epochs(self) -> int:
-        """T."""
-        return int(self.train["epochs"])
-
-    @property
-    def group_lasso(self) -> float:
-        """λ of the group lasso over filters; 0 for none, as in recipes from before there was one."""
-        return float(self.train.get("group_lasso", 0.0))
 
     def build(self, seed: int) -> nn.Module:
         """The dense model at initialization, on the device; convolutions in channels-last memory format."""
@@ -71,25 +68,25 @@ class Material:
 
     def placed(self, model: nn.Module) -> nn.Module:
         """The model on the device, convolutions in channels-last memory format."""
-        # Only the layout in memory: 1.3 to 1.7 times faster on CPU (docs/protocol.md), names and shapes stay.
+        # Changes only the layout in memory: 1.3 to 1.7 times faster on a CPU (docs/protocol.md).
         return model.to(self.device).to(memory_format=torch.channels_last)
 
     def split(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Indices of the images to train on and of those held out."""
-        wanted = int(self.data.get("train_images", 0))  # a record of an older version lacks it
+        """Indices of the training images and of the validation images."""
+        wanted = int(self.data.get("train_images", 0))  # 0: all
         return training_split(self.packed.train_labels, int(self.data["validation"]), wanted)
 
     def training_data(self, seed: int) -> TrainingData:
-        """Training batches in the seed's order and augmentation, and passes over the validation images.
+        """Training batches in the order and augmentation of the seed, and passes over the validation images.
 
         Raises:
-            DataError: if validation leaves no full batch to train on.
+            DataError: if no full training batch is left after the validation images are removed.
         """
         training, held_out = self.split()
         batches = TrainBatches(
             self.packed,
             training,
-            batch_size=int(self.train["batch_size"]),
+            batch_size=self.train.batch_size,
             seed=seed,
             augment=str(self.data.get("augment", "none")),
             padding=int(self.data.get("padding", 0)),
@@ -101,10 +98,10 @@ class Material:
         return TrainingData(batches, lambda: self._passes(images, labels))
 
     def score_test(self, model: nn.Module) -> tuple[Score, float]:
-        """Score on the test set, and the seconds it took."""
+        """The score on the test set, and the seconds that it took."""
         started = time.perf_counter()
         batches = self._passes(self.packed.test_images, self.packed.test_labels)
-        score = evaluate(model, batches, precision=str(self.train["precision"]))
+        score = evaluate(model, batches, precision=self.train.precision)
         return score, time.perf_counter() - started
 
     def _passes(
@@ -121,12 +118,12 @@ class Material:
 
     @property
     def _normalize(self) -> str:
-        """Texts have no such option: their batches are numbers of tokens."""
+        """Texts do not have this option: their batches are token numbers."""
         return str(self.data.get("normalize", "none"))
 
 
 def to_arrays(tensors: Mapping[str, torch.Tensor]) -> Arrays:
-    """Copies in ordinary memory, C-contiguous, ready to be stored; later training does not change them."""
+    """C-contiguous copies in main memory, which later training does not change."""
     return {name: tensor.detach().cpu().contiguous().numpy().copy() for name, tensor in tensors.items()}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,10 +17,11 @@ from lthsweep.errors import TrainingError
 from lthsweep.models.build import build_model
 from lthsweep.models.shapes import TextShape
 from lthsweep.pruning.audit import optimizer_momenta
-from lthsweep.training.bundle import Bundle, run_together
-from lthsweep.training.fusible import why_alone
+from lthsweep.training.fused.ensemble import Ensemble, train_ensemble
+from lthsweep.training.fused.trial import reason_not_fusible
 from lthsweep.training.group_lasso import GroupLasso
-from lthsweep.training.loop import Training, TrainingData
+from lthsweep.training.loop import never_stop, train
+from lthsweep.training.training import Training, TrainingData
 from tests.training.cases import (
     OPTIMIZERS,
     STEPS,
@@ -29,7 +31,7 @@ from tests.training.cases import (
     half_masks,
     perceptron,
     state_of,
-    train_table,
+    train_options,
 )
 
 EPOCHS = 3
@@ -46,7 +48,7 @@ SETTINGS = settings(
 def member(packed, number, *, model="convolutional", optimizer="sgd", dropout=0.3, **changes):
     """One of several trainings that differ in their masks."""
     made = MODELS[model](0, dropout=dropout)
-    table = train_table(optimizer, epochs=EPOCHS, label_smoothing=0.1, **changes)
+    table = train_options(optimizer, epochs=EPOCHS, label_smoothing=0.1, **changes)
     data = data_of(packed, seed=5, augment="crop-flip")
     return Training(made, data, table, seed=5, masks=half_masks(made, number))
 
@@ -62,7 +64,7 @@ def stopping_at(step, trainings):
 @functools.cache
 def by_itself(packed, number, model, optimizer):
     training = member(packed, number, model=model, optimizer=optimizer)
-    assert training.run() == "finished"
+    assert train(training) == "finished"
     return state_of(training)
 
 
@@ -93,7 +95,7 @@ def test_each_member_is_what_it_would_be_alone(packed, model, optimizer):
     """With dropout, BatchNorm, augmentation, smoothing, weight decay, momenta; only rounding differs."""
     trainings = [member(packed, number, model=model, optimizer=optimizer) for number in range(3)]
 
-    assert run_together(trainings, going_on(*trainings)) == ["finished"] * 3
+    assert train_ensemble(trainings, going_on(*trainings)) == ["finished"] * 3
 
     for number, training in enumerate(trainings):
         assert_close(state_of(training), by_itself(packed, number, model, optimizer))
@@ -113,7 +115,7 @@ def test_pruned_weights_and_momenta_stay_zero(packed, optimizer):
             looked.append(len(moments))
         return training.progress.step == 3
 
-    assert run_together(trainings, [look, look]) == ["stopped"] * 2
+    assert train_ensemble(trainings, [look, look]) == ["stopped"] * 2
     assert looked[-1] == {"sgd": 1, "nesterov": 1, "plain": 0, "adam": 2, "adamw": 2}[optimizer]
 
 
@@ -156,7 +158,7 @@ def of_network(name, number, **changes):
     model = build_model({"name": name, **options}, input_shape=shape, classes=4, seed=0)
     model = model.to(memory_format=torch.channels_last)
     data = TrainingData(Noise(shape), lambda: Noise(shape).epoch(9))
-    return Training(model, data, train_table(**changes), seed=5, masks=half_masks(model, number))
+    return Training(model, data, train_options(**changes), seed=5, masks=half_masks(model, number))
 
 
 @pytest.mark.slow
@@ -164,14 +166,14 @@ def of_network(name, number, **changes):
 def test_every_network_can_be_trained_so_with_no_change_to_it(name):
     """One step, in which rounding has not grown yet: gradients (as momenta), weights, statistics of each member."""
     assert (
-        name == "vgg11" or why_alone(of_network(name, 0)) is None
+        name == "vgg11" or reason_not_fusible(of_network(name, 0)) is None
     )  # a second of convolutions of 512 channels
     alone = [of_network(name, number) for number in range(2)]
     together = [of_network(name, number) for number in range(2)]
 
     for training in alone:
-        training.run(lambda current: current.progress.step == 1)
-    run_together(together, stopping_at(1, together))
+        train(training, lambda current: current.progress.step == 1)
+    train_ensemble(together, stopping_at(1, together))
 
     for one, other in zip(together, alone, strict=True):
         found, expected = state_of(one), state_of(other)
@@ -193,9 +195,9 @@ def test_bfloat16_is_as_rough_together_as_alone(packed):
         for precision in ("fp32", "bf16", "bf16")
     )
     for training in (*exact, *alone):
-        training.run(lambda current: current.progress.step == 5)
+        train(training, lambda current: current.progress.step == 5)
 
-    run_together(fused, stopping_at(5, fused))
+    train_ensemble(fused, stopping_at(5, fused))
 
     def apart(one, other):
         pairs = zip(one.model.parameters(), other.model.parameters(), strict=True)
@@ -213,8 +215,8 @@ def test_the_order_of_members_permutes_their_results(packed, order):
     straight = [member(packed, number, model="perceptron") for number in range(3)]
     mixed = [member(packed, number, model="perceptron") for number in order]
 
-    run_together(straight, stopping_at(STEPS + 2, straight))
-    run_together(mixed, stopping_at(STEPS + 2, mixed))
+    train_ensemble(straight, stopping_at(STEPS + 2, straight))
+    train_ensemble(mixed, stopping_at(STEPS + 2, mixed))
 
     for training, number in zip(mixed, order, strict=True):
         assert_close(state_of(training), state_of(straight[number]))
@@ -231,12 +233,12 @@ def test_a_bundle_resumed_with_the_same_members_changes_no_bit(packed, optimizer
     whole, first, second = (
         [member(packed, number, optimizer=optimizer) for number in range(2)] for _ in range(3)
     )
-    run_together(whole, going_on(*whole))
+    train_ensemble(whole, going_on(*whole))
 
-    assert run_together(first, stopping_at(stop, first)) == ["stopped"] * 2
+    assert train_ensemble(first, stopping_at(stop, first)) == ["stopped"] * 2
     for training, left in zip(second, first, strict=True):
         training.restore(*state_of(left))
-    assert run_together(second, going_on(*second)) == ["finished"] * 2
+    assert train_ensemble(second, going_on(*second)) == ["finished"] * 2
 
     for training, other in zip(second, whole, strict=True):
         assert_same_state(state_of(training), state_of(other))
@@ -244,16 +246,16 @@ def test_a_bundle_resumed_with_the_same_members_changes_no_bit(packed, optimizer
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_checkpoints_go_from_bundles_to_single_trainings_and_back(packed, optimizer):
-    """A cell whose bundle is gone is trained alone, and the reverse; the very object may go on, too."""
+    """A cell whose ensemble is gone is trained alone, and the reverse; the very object may go on, too."""
     together = [member(packed, number, optimizer=optimizer) for number in range(2)]
     alone, again = (member(packed, 0, optimizer=optimizer) for _ in range(2))
-    run_together(together, stopping_at(STEPS + 2, together))
+    train_ensemble(together, stopping_at(STEPS + 2, together))
 
     alone.restore(*state_of(together[0]))
-    alone.run(lambda current: current.progress.step == 2 * STEPS)
+    train(alone, lambda current: current.progress.step == 2 * STEPS)
     again.restore(*state_of(alone))
-    together[1].run(lambda current: current.progress.step == 2 * STEPS)
-    run_together([together[1], again], going_on(alone, again))
+    train(together[1], lambda current: current.progress.step == 2 * STEPS)
+    train_ensemble([together[1], again], going_on(alone, again))
 
     assert_close(state_of(again), by_itself(packed, 0, "convolutional", optimizer))
     assert_close(state_of(together[1]), by_itself(packed, 1, "convolutional", optimizer))
@@ -269,11 +271,11 @@ def test_a_checkpoint_is_complete_between_any_two_steps(packed):
             seen[training] = state_of(training)
         return False
 
-    run_together(together, [keep, keep])
+    train_ensemble(together, [keep, keep])
 
     for number, training in enumerate(together):
         alone = member(packed, number)
-        alone.run(lambda current: current.progress.step == 3)
+        train(alone, lambda current: current.progress.step == 3)
         assert_close(seen[training], state_of(alone))
         assert seen[training][1]["loss_sum"] == pytest.approx(alone.progress.loss_sum, rel=1e-5)
         assert seen[training][1]["correct"] == alone.progress.correct
@@ -288,7 +290,7 @@ def test_if_one_is_to_stop_all_stop_at_its_step_and_hear_of_it(packed):
         asked[number].append(training.progress.step)
         return number == 1 and training.progress.step == 2
 
-    endings = run_together(together, [functools.partial(hook, number) for number in range(3)])
+    endings = train_ensemble(together, [functools.partial(hook, number) for number in range(3)])
 
     assert endings == ["stopped"] * 3
     assert asked == [[0, 1, 2, 2], [0, 1, 2], [0, 1, 2, 2]]
@@ -298,7 +300,7 @@ def test_members_share_the_time_that_they_take_together(packed):
     """What tickets took adds up to what the device was busy with."""
     together = [member(packed, number) for number in range(4)]
 
-    run_together(together, going_on(*together))
+    train_ensemble(together, going_on(*together))
 
     rows = [[row.seconds for row in training.progress.curves] for training in together]
     assert rows[0] == pytest.approx(rows[3])
@@ -317,15 +319,15 @@ def test_a_member_that_diverges_leaves_and_the_others_do_not_notice(packed):
             training.model.get_parameter("9.weight").fill_(1e38)
     alone = [member(packed, number, dropout=0.0) for number in (0, 2)]
 
-    endings = run_together(together, going_on(*together))
+    endings = train_ensemble(together, going_on(*together))
 
     assert endings == ["finished", "diverged", "finished"]
-    assert spoilt.run() == "diverged"
+    assert train(spoilt) == "diverged"
     assert [row.step for row in together[1].progress.curves] == [STEPS]
     assert not math.isfinite(together[1].progress.curves[-1].train_loss)
     assert together[1].progress.curves[-1].val_accuracy == spoilt.progress.curves[-1].val_accuracy
     for training, other in zip((together[0], together[2]), alone, strict=True):
-        other.run()
+        train(other)
         assert_close(state_of(training), state_of(other))
 
 
@@ -339,9 +341,9 @@ def test_an_error_leaves_every_member_with_tensors_of_its_own(packed):
         return False
 
     with pytest.raises(KeyboardInterrupt):
-        run_together(together, [fail, fail])
+        train_ensemble(together, [fail, fail])
     for training in together:
-        assert training.run() == "finished"
+        assert train(training) == "finished"
 
     for number, training in enumerate(together):
         assert_close(state_of(training), by_itself(packed, number, "convolutional", "sgd"))
@@ -352,26 +354,28 @@ def test_in_a_bundle_members_are_views_of_what_is_trained(packed):
     together = [member(packed, number) for number in range(2)]
     (images, labels), *_ = together[0].data.train.epoch(0)
 
-    with Bundle(together) as bundle:
-        bundle.begin(images, labels)
-        bundle.step(images, labels, 0.1)
-        for name, whole in bundle.parameters.items():
+    with Ensemble(together) as ensemble:
+        ensemble.step_function()(images, labels, 0.1)
+        assert not ensemble.hook(dict.fromkeys(together, never_stop))(ensemble)
+        for name, whole in ensemble.parameters.items():
             for number, training in enumerate(together):
                 assert training.model.get_parameter(name).data_ptr() == whole[number].data_ptr()
         weight = together[1].model.get_parameter("0.weight")
         assert weight.is_contiguous(memory_format=torch.channels_last)
         momentum = together[1].optimizer.state[weight]["momentum_buffer"]
         assert momentum.data_ptr() != weight.data_ptr()
-    assert together[0].model.get_parameter("0.weight").data_ptr() != bundle.parameters["0.weight"].data_ptr()
+    assert (
+        together[0].model.get_parameter("0.weight").data_ptr() != ensemble.parameters["0.weight"].data_ptr()
+    )
 
 
-# Who may be one of a bundle.
+# Who may be one of an ensemble.
 
 
 @pytest.mark.parametrize(
     ("changes", "what"),
     [
-        ({"step": 3}, "the step where they go on"),
+        ({"step": 3}, "the current step"),
         ({"seed": 6}, "seed"),
         ({"rate": 0.01}, "learning rate"),
         ({"options": {"label_smoothing": 0.0}}, "train options"),
@@ -389,7 +393,7 @@ def test_trainings_that_differ_in_more_than_weights_and_masks_are_refused(packed
     other = Training(
         model,
         first.data,
-        {**first.options, **changes.get("options", {})},
+        replace(first.options, **changes.get("options", {})),
         seed=changes.get("seed", 5),
         start_step=changes.get("step", 0),
         masks=changes.get("masks", half_masks(model, 1)),
@@ -397,8 +401,8 @@ def test_trainings_that_differ_in_more_than_weights_and_masks_are_refused(packed
     )
     before = state_of(first)
 
-    with pytest.raises(TrainingError, match=f"differ in {what} cannot be trained as one"):
-        run_together([first, other], going_on(first, other))
+    with pytest.raises(TrainingError, match=f"differ in {what} cannot be fused"):
+        train_ensemble([first, other], going_on(first, other))
 
     assert_same_state(state_of(first), before)
 
@@ -409,23 +413,23 @@ def test_trainings_on_other_batches_are_refused(packed):
     other.data = data_of(packed, seed=5, augment="none")
 
     with pytest.raises(TrainingError, match="different batches"):
-        run_together([first, other], going_on(first, other))
+        train_ensemble([first, other], going_on(first, other))
 
 
 def test_optimizers_that_counted_different_steps_are_refused(packed):
     """Adam corrects its moments by the count, which is one for all."""
     first, other = member(packed, 0, optimizer="adam"), member(packed, 1, optimizer="adam")
-    first.run(lambda current: current.progress.step == 2)
+    train(first, lambda current: current.progress.step == 2)
     other.progress.step = 2
 
-    with pytest.raises(TrainingError, match="what their optimizers remember"):
-        run_together([first, other], going_on(first, other))
+    with pytest.raises(TrainingError, match="optimizer state"):
+        train_ensemble([first, other], going_on(first, other))
 
 
 def test_no_training_is_no_bundle():
     """There is nobody to speak for all."""
-    with pytest.raises(TrainingError, match="give one at least"):
-        Bundle([])
+    with pytest.raises(TrainingError, match="at least one training"):
+        Ensemble([])
 
 
 class Asking(nn.Module):
@@ -446,10 +450,10 @@ class Asking(nn.Module):
 )
 def test_networks_that_cannot_be_batched_are_found_by_trying(packed, model, reason):
     """Any layer of anybody's; the network itself is not touched."""
-    training = Training(model(), data_of(packed), train_table(), seed=0)
+    training = Training(model(), data_of(packed), train_options(), seed=0)
     before, generator = state_of(training), torch.get_rng_state()
 
-    found = why_alone(training)
+    found = reason_not_fusible(training)
 
     assert found is None if reason is None else reason in found
     assert_same_state(state_of(training), before)
@@ -472,7 +476,7 @@ class DrawingByMember(nn.Module):
 
 def test_a_layer_that_draws_otherwise_when_batched_is_found_by_trying(packed):
     """Its losses give it away."""
-    reason = why_alone(Training(DrawingByMember(), data_of(packed), train_table(), seed=0))
+    reason = reason_not_fusible(Training(DrawingByMember(), data_of(packed), train_options(), seed=0))
 
     assert reason is not None
     assert "when it is batched" in reason
@@ -495,7 +499,7 @@ class CountingOtherwise(nn.Module):
 
 
 def test_statistics_that_are_others_when_batched_are_found_beside_large_counts(packed):
-    reason = why_alone(Training(CountingOtherwise(), data_of(packed), train_table(), seed=0))
+    reason = reason_not_fusible(Training(CountingOtherwise(), data_of(packed), train_options(), seed=0))
 
     assert reason is not None
     assert "other statistics when it is batched" in reason
@@ -507,17 +511,17 @@ def test_memory_that_ends_while_trying_says_nothing_about_the_network(packed, mo
     def full(self):
         raise torch.OutOfMemoryError("40 GiB")
 
-    training = Training(perceptron(), data_of(packed), train_table(), seed=0)
-    monkeypatch.setattr(Bundle, "__enter__", full)
+    training = Training(perceptron(), data_of(packed), train_options(), seed=0)
+    monkeypatch.setattr(Ensemble, "__enter__", full)
 
     with pytest.raises(torch.OutOfMemoryError):
-        why_alone(training)
+        reason_not_fusible(training)
 
 
 def test_group_lasso_goes_alone(packed):
     """Its proximal step is of one network."""
     model = convolutional()
     lasso = GroupLasso.of(model, (1, 8, 8), 1e-3)
-    training = Training(model, data_of(packed), train_table(), seed=0, lasso=lasso)
+    training = Training(model, data_of(packed), train_options(), seed=0, lasso=lasso)
 
-    assert "group_lasso" in (why_alone(training) or "")
+    assert "group_lasso" in (reason_not_fusible(training) or "")

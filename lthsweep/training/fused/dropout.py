@@ -1,8 +1,8 @@
-"""Dropout of a batched network, drawn as each network by itself would draw it.
+"""Dropout in a batched network that draws the same numbers as in a single network.
 
-`vmap` gives all members the same mask, as they should have it; but on a GPU it draws that mask by another kernel than
-dropout of one network does, and from the same seed come other numbers. So the mask is what dropout makes of ones of one
-network's shape, drawn outside of the batch.
+`vmap` gives all members the same dropout mask, as it should. But on a GPU it draws that mask with another kernel than
+dropout of one network, and the same seed gives other numbers. So the mask is drawn outside the batch, as dropout of
+ones in the shape of one network.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from torch._functorch.pyfunctorch import temporarily_pop_interpreter_stack
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["DrawnAlone", "has_dropout"]
+__all__ = ["MemberwiseDropout", "has_dropout"]
 
 
-class DrawnAlone(TorchFunctionMode):
-    """While it is entered, inside of `vmap`, every `functional.dropout` is drawn so."""
+class MemberwiseDropout(TorchFunctionMode):
+    """Replaces `functional.dropout` inside `vmap` while it is entered."""
 
     def __torch_function__(
         self,
@@ -29,14 +29,14 @@ class DrawnAlone(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Called by torch for every function of its own."""
+        """Torch calls this for each of its functions."""
         if func is functional.dropout:
             return _dropout(*args, **(kwargs or {}))
         return func(*args, **(kwargs or {}))
 
 
 def has_dropout(model: nn.Module) -> bool:
-    """Whether there is any that drops something."""
+    """True if a dropout layer of the model drops anything."""
     return any(isinstance(module, nn.Dropout) and module.p > 0 for module in model.modules())
 
 
@@ -47,6 +47,6 @@ def _dropout(signal: Tensor, p: float = 0.5, training: bool = True, inplace: boo
         ones = torch.ones(signal.shape, dtype=signal.dtype, device=signal.device)
         factors = functional.dropout(ones, p)
     if signal.is_cuda and p < 1:
-        # There the kernel for one network scales in float32, whatever the precision of the signal.
+        # The CUDA kernel for one network scales in float32, whatever the precision of the signal.
         return signal * (1 / (1 - p)) * (factors != 0)
     return signal * factors

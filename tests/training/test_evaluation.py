@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from lthsweep.training.metrics import evaluate
+from lthsweep.training.evaluation import evaluate
 from tests.training.cases import convolutional, data_of, perceptron
 
 

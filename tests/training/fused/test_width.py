@@ -9,10 +9,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lthsweep.training.bundle import Bundle
-from lthsweep.training.loop import Training
-from lthsweep.training.width import best_width, measured_width, seconds_per_step
-from tests.training.cases import assert_same_state, convolutional, data_of, half_masks, state_of, train_table
+from lthsweep.training.fused.ensemble import Ensemble
+from lthsweep.training.fused.width import best_width, measured_width, seconds_per_step
+from lthsweep.training.training import Training
+from tests.training.cases import (
+    assert_same_state,
+    convolutional,
+    data_of,
+    half_masks,
+    state_of,
+    train_options,
+)
 
 
 def asked(seconds):
@@ -44,7 +51,7 @@ def test_an_idle_device_takes_as_many_as_keep_it_busy():
 
 def test_who_is_asked_to_stop_tries_no_wider_ones(packed):
     """Each takes seconds, and a worker that does not leave in time is killed."""
-    training = Training(convolutional(), data_of(packed), train_table(), seed=0)
+    training = Training(convolutional(), data_of(packed), train_options(), seed=0)
     answers = iter([False, True])
 
     assert measured_width(training, stop=lambda: next(answers)) == 1
@@ -52,27 +59,27 @@ def test_who_is_asked_to_stop_tries_no_wider_ones(packed):
 
 def test_a_library_that_finds_no_memory_in_its_own_words_is_an_end_too(packed, monkeypatch, capfd):
     """cuBLAS and cuDNN raise no OutOfMemoryError. Alone it is an error: nothing narrower is left."""
-    training = Training(convolutional(), data_of(packed), train_table(), seed=0)
+    training = Training(convolutional(), data_of(packed), train_options(), seed=0)
 
-    def full(self, *batch):
+    def full(*batch):
         raise RuntimeError("CUBLAS_STATUS_ALLOC_FAILED")
 
-    monkeypatch.setattr(Bundle, "step", full)
+    monkeypatch.setattr(Ensemble, "step_function", lambda ensemble: full)
 
     assert seconds_per_step(training, 2) is None
-    assert "2 at a time cannot be trained here: CUBLAS_STATUS_ALLOC_FAILED" in capfd.readouterr().out
+    assert "2 runs cannot be fused here: CUBLAS_STATUS_ALLOC_FAILED" in capfd.readouterr().out
     with pytest.raises(RuntimeError):
         seconds_per_step(training, 1)
 
 
 def test_what_does_not_fit_an_evaluation_does_not_fit(packed, monkeypatch):
     """An epoch would be lost before it was seen."""
-    training = Training(convolutional(), data_of(packed), train_table(), seed=0)
+    training = Training(convolutional(), data_of(packed), train_options(), seed=0)
 
-    def full(self):
+    def full(*arguments):
         raise torch.OutOfMemoryError("40 GiB")
 
-    monkeypatch.setattr(Bundle, "scores", full)
+    monkeypatch.setattr(Ensemble, "scores", full)
 
     assert seconds_per_step(training, 2) is None
 
@@ -114,7 +121,7 @@ def test_what_is_taken_is_faster_than_every_narrower_one(seconds, most):
 def test_measuring_touches_neither_the_training_nor_random_numbers(packed):
     """It is measured in the middle of a sweep, on a ticket that is about to be trained."""
     model = convolutional(dropout=0.3)
-    training = Training(model, data_of(packed), train_table("adam"), seed=0, masks=half_masks(model))
+    training = Training(model, data_of(packed), train_options("adam"), seed=0, masks=half_masks(model))
     before, generator = state_of(training), torch.get_rng_state()
 
     seconds = seconds_per_step(training, 2)
@@ -133,15 +140,15 @@ def test_no_memory_is_no_time(packed, monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     model = convolutional()
-    training = Training(model, data_of(packed), train_table(), seed=0)
-    monkeypatch.setattr("lthsweep.training.width.Bundle.step", full)
+    training = Training(model, data_of(packed), train_options(), seed=0)
+    monkeypatch.setattr(Ensemble, "step_function", lambda ensemble: full)
 
     assert seconds_per_step(training, 2) is None
 
 
 @pytest.mark.parametrize("width", [1, 3])
 def test_the_width_need_not_be_a_power_of_two(packed, width):
-    """A bundle is as wide as there are tickets."""
-    training = Training(convolutional(), data_of(packed), train_table(), seed=0)
+    """A ensemble is as wide as there are tickets."""
+    training = Training(convolutional(), data_of(packed), train_options(), seed=0)
 
     assert seconds_per_step(training, width)

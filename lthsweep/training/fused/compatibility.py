@@ -1,4 +1,4 @@
-"""What trainings must have in common to take their steps as one."""
+"""What trainings must have in common to be fused."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 import torch
 
 from lthsweep.errors import TrainingError
-from lthsweep.training.loop import Training
+from lthsweep.training.training import Training
 
-__all__ = ["check_alike"]
+__all__ = ["check_can_fuse"]
 
 
-def check_alike(trainings: Sequence[Training]) -> None:
-    """Make sure that trainings agree on everything but weights, masks, and what they have come to.
+def check_can_fuse(trainings: Sequence[Training]) -> None:
+    """Verify that trainings differ only in weights, masks and progress.
 
     Raises:
-        TrainingError: if they do not.
+        TrainingError: if they differ in anything else; it names the first difference.
     """
     if not trainings:
-        raise TrainingError("there is no training in this bundle; give one at least")
+        raise TrainingError("an ensemble needs at least one training")
     leader = trainings[0]
     expected = _common(leader)
     for training in trainings[1:]:
@@ -28,21 +28,21 @@ def check_alike(trainings: Sequence[Training]) -> None:
         for what, value in expected.items():
             if found[what] != value:
                 raise TrainingError(
-                    f"trainings that differ in {what} cannot be trained as one: {value} here, {found[what]} there; "
-                    f"put them into different bundles"
+                    f"trainings that differ in {what} cannot be fused: {value} and {found[what]}; "
+                    f"put them into different ensembles"
                 )
         if training.data is not leader.data and not _same_batch(training, leader):
             raise TrainingError(
-                "trainings on different batches cannot be trained as one; put them into different bundles"
+                "trainings on different batches cannot be fused; put them into different ensembles"
             )
 
 
 def _common(training: Training) -> dict[str, Any]:
-    """By names for a message, in the order in which they are told."""
+    """Names for a message, in the order in which differences are reported."""
     state = training.optimizer.state
     return {
-        "the step where they go on": training.progress.step,
-        "train options": dict(training.options),
+        "the current step": training.progress.step,
+        "train options": training.options,
         "seed": training.seed,
         "learning rate": training.constant_rate,
         "network": str(training.model),
@@ -54,7 +54,7 @@ def _common(training: Training) -> dict[str, Any]:
             name for name, weight in training.model.named_parameters() if not weight.requires_grad
         ],
         "masked layers": list(training.multipliers),
-        "what their optimizers remember": {
+        "optimizer state": {
             name: {entry: float(value) if entry == "step" else None for entry, value in state[weight].items()}
             for name, weight in training.model.named_parameters()
             if weight in state
