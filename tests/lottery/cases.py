@@ -147,7 +147,7 @@ def ticket_of(
 
 @functools.cache
 def undisturbed(trunk: Trunk, step: PruneStep) -> Result:
-    """The level-1 ticket that nobody stopped or spoilt, trained once for all tests of a process."""
+    """The level-1 ticket that nobody stopped or spoiled, trained once for all tests of a process."""
     return finished(ticket_of(trunk, step))
 
 

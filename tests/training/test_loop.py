@@ -369,7 +369,7 @@ def test_a_loss_that_explodes_ends_as_diverged(packed):
     assert all(math.isfinite(row.train_loss) for row in before)
 
 
-def test_weights_spoilt_by_the_very_last_step_count_as_diverged(packed):
+def test_weights_spoiled_by_the_very_last_step_count_as_diverged(packed):
     """Their loss has not been computed yet: the epoch's own loss is finite."""
     training = Training(
         perceptron(),
