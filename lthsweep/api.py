@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from lthsweep.plan.run import Plan
-    from lthsweep.reduce.compare import Family
-    from lthsweep.reduce.contrast import Contrast
+    from lthsweep.reduce.axis_comparison import AxisComparison
     from lthsweep.reduce.frames import Frames
+    from lthsweep.reduce.ranking import Family
     from lthsweep.spec import Spec
 
 __all__ = ["Sweep", "load", "load_plan", "run"]
@@ -118,19 +118,19 @@ class Sweep:
         confidence: float | None = None,
         margin: float | None = None,
         family: Family = "table",
-    ) -> Contrast:
-        """Which value of an axis is best at each point, and is that more than noise: see `lthsweep.reduce.contrast`."""
-        from lthsweep.reduce.contrast import COMPARABLE, Outcome, contrast
+    ) -> AxisComparison:
+        """Compare the values of an axis at each point, see `lthsweep.reduce.axis_comparison.compare_axis`."""
+        from lthsweep.reduce.axis_comparison import COMPARABLE, RunScore, compare_axis
 
         runs = self.runs
         known = metric in COMPARABLE and metric in runs  # a table of an older version has fewer
         values = runs[metric] if known else [float("nan")] * len(runs)
-        outcomes = {
-            key: Outcome(state, float(value))
+        scores = {
+            key: RunScore(state, float(value))
             for key, state, value in zip(runs["key"], runs["state"], values, strict=True)
         }
-        return contrast(
-            self.plan, outcomes, axis, metric=metric, confidence=confidence, margin=margin, family=family
+        return compare_axis(
+            self.plan, scores, axis, metric=metric, confidence=confidence, margin=margin, family=family
         )
 
     def compare(

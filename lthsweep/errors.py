@@ -14,7 +14,6 @@ from typing import ClassVar, Self, TypeVar
 __all__ = [
     "BudgetError",
     "CanceledError",
-    "ClaimedError",
     "ClusterSilentError",
     "CodeError",
     "CorruptRecordError",
@@ -114,10 +113,6 @@ class CorruptRecordError(StoreError):
 
 class MissingRecordError(StoreError, FileNotFoundError):
     """A planned run has no record in the store."""
-
-
-class ClaimedError(StoreError):
-    """Another live worker holds the claim on a run."""
 
 
 class LaunchError(LthsweepError):

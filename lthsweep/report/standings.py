@@ -8,7 +8,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from lthsweep.reduce.contrast import Contrast
+from lthsweep.reduce.axis_comparison import AxisComparison
 from lthsweep.report.axes import canonical, labels
 from lthsweep.report.numbers import DASH, as_float, interval, percent, points
 from lthsweep.report.plain_table import plain_table
@@ -30,11 +30,11 @@ _FIELDS = (
     "p",
     "p_holm",
 )
-_VERDICTS = ("tied with best", "worse", "undecided", "missing")
+_VERDICTS = ("equal", "worse", "undecided", "missing")
 _HEADS = {"dense": "dense", "overall": "all points"}
 
 
-def how_lines(found: Contrast, name: str) -> list[str]:
+def how_lines(found: AxisComparison, name: str) -> list[str]:
     """What was compared and how; two lines."""
     seeds = sorted({row["n"] for row in found.rows if row["n"]})
     counted = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}" if seeds else "no"
@@ -47,7 +47,7 @@ def how_lines(found: Contrast, name: str) -> list[str]:
     ]
 
 
-def standings_table(found: Contrast) -> Table:
+def standings_table(found: AxisComparison) -> Table:
     """One line per point: the first value, its verdict, and the other values by verdict."""
     others = _varied(found)
     table = plain_table()
@@ -81,7 +81,7 @@ def standings_table(found: Contrast) -> Table:
     return table
 
 
-def every_row(found: Contrast) -> Table:
+def every_row(found: AxisComparison) -> Table:
     """Every value at every point, with difference, interval and p."""
     others = _varied(found)
     table = plain_table()
@@ -110,7 +110,7 @@ def every_row(found: Contrast) -> Table:
     return table
 
 
-def answer_lines(found: Contrast) -> Iterator[str]:
+def answer_lines(found: AxisComparison) -> Iterator[str]:
     """How often each value was what, and the comparison of the means over all points."""
     at_points = [row for row in found.rows if row["at"] == "point"]
     number = len({tuple(canonical(row[axis]) for axis in _other_axes(found)) for row in at_points})
@@ -137,12 +137,12 @@ def verdict_with_n(row: Mapping[str, Any]) -> str:
     return f"undecided (n={row['n']})" if row["verdict"] == "undecided" else str(row["verdict"])
 
 
-def _other_axes(found: Contrast) -> list[str]:
+def _other_axes(found: AxisComparison) -> list[str]:
     left_out = {*_FIELDS, "verdict", found.axis}
     return [name for name in (found.rows[0] if found.rows else ()) if name not in left_out]
 
 
-def _varied(found: Contrast) -> list[str]:
+def _varied(found: AxisComparison) -> list[str]:
     """The other axes without those of one value; the first one is kept to say which rows are the dense runs."""
     at_points = [row for row in found.rows if row["at"] == "point"]
     axes = _other_axes(found)
@@ -150,7 +150,7 @@ def _varied(found: Contrast) -> list[str]:
     return varied or axes[:1]
 
 
-def _points(found: Contrast) -> list[list[dict[str, Any]]]:
+def _points(found: AxisComparison) -> list[list[dict[str, Any]]]:
     others = _other_axes(found)
     grouped: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in found.rows:
@@ -158,15 +158,15 @@ def _points(found: Contrast) -> list[list[dict[str, Any]]]:
     return list(grouped.values())
 
 
-def _not_first(found: Contrast) -> list[dict[str, Any]]:
+def _not_first(found: AxisComparison) -> list[dict[str, Any]]:
     return [row for row in found.rows if row["rank"] != 1]
 
 
-def _labels(found: Contrast) -> Mapping[str, Mapping[str, str]]:
+def _labels(found: AxisComparison) -> Mapping[str, Mapping[str, str]]:
     return {axis: labels(canonical(row[axis]) for row in found.rows) for axis in _other_axes(found)}
 
 
-def _named(found: Contrast, row: Mapping[str, Any]) -> str:
+def _named(found: AxisComparison, row: Mapping[str, Any]) -> str:
     """A value with its difference to the first."""
     name = canonical(row[found.axis])
     if row["n_diverged"]:
@@ -174,21 +174,21 @@ def _named(found: Contrast, row: Mapping[str, Any]) -> str:
     return name if row["rank"] is None else f"{name} {_size(found, row['difference'], signed=True)}"
 
 
-def _is_fraction(found: Contrast) -> bool:
+def _is_fraction(found: AxisComparison) -> bool:
     return "accuracy" in found.metric or found.metric == "sparsity_achieved"
 
 
-def _value(found: Contrast, value: float) -> str:
+def _value(found: AxisComparison, value: float) -> str:
     return percent(value) if _is_fraction(found) else f"{value:.4g}" if value == value else DASH
 
 
-def _size(found: Contrast, value: float, *, signed: bool = False) -> str:
+def _size(found: AxisComparison, value: float, *, signed: bool = False) -> str:
     if _is_fraction(found):
         return points(value) if signed else points_of(value)
     return f"{value:+.3g}" if signed else f"{value:g}"
 
 
-def _difference(found: Contrast, row: Mapping[str, Any]) -> str:
+def _difference(found: AxisComparison, row: Mapping[str, Any]) -> str:
     if _is_fraction(found):
         return f"{points(row['difference'])} {interval(row['ci_low'], row['ci_high'])}".strip()
     return f"{as_float(row['difference']):+.3g} [{row['ci_low']:+.3g}, {row['ci_high']:+.3g}]"

@@ -123,7 +123,7 @@ def control_table(controls: pd.DataFrame, *, limit: int | None = None) -> Table:
     table.add_column("control", no_wrap=True)
     for heading in ("n", "ticket", "control", "difference [CI]"):
         table.add_column(escape(heading), justify="right", no_wrap=True)
-    table.add_column("finding", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
     cells = axis_cells(controls, axes)
     for row in controls.iloc[:limit].to_dict("records"):
         table.add_row(
@@ -133,7 +133,7 @@ def control_table(controls: pd.DataFrame, *, limit: int | None = None) -> Table:
             percent(row["ticket_accuracy"]),
             percent(row["control_accuracy"]),
             _difference(row),
-            Text(str(row["finding"])),
+            Text(str(row["verdict"])),
         )
     return table
 

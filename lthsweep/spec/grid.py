@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 from lthsweep.spec.base import Allowed, Number, Table, Whole
 from lthsweep.spec.duration import in_seconds
 from lthsweep.spec.inline import inline
-from lthsweep.spec.registered import CODE_AXES, pinned_axis
+from lthsweep.spec.registry_fields import pinned_axis
 
 __all__ = [
     "AxisValue",
@@ -97,7 +97,7 @@ def flatten_axes(raw: Mapping[str, Any]) -> dict[str, Any]:
                     "same_axis", "the axis {axis} is there already, as `{first}`; keep one of them", places
                 )
             written[one] = dotted
-            flat[one] = pinned_axis(axis) if one in CODE_AXES else axis
+            flat[one] = pinned_axis(axis)
     return flat
 
 

@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from lthsweep.pruning.registry import CRITERIA
+from lthsweep.pruning.registry import CRITERIA, criterion_of
 from lthsweep.spec.base import Allowed, Number, Table, Text, Whole
 from lthsweep.spec.duration import DURATION_TEXT, in_seconds
-from lthsweep.spec.registered import CRITERIA_TEXT, criterion_name, described
+from lthsweep.spec.registry_fields import NameOf
 
 __all__ = ["ControlName", "PruneSpec", "Rewind", "Scope"]
 
@@ -31,8 +31,9 @@ def _time(written: str) -> str:
 class PruneSpec(Table):
     """Which weights go, and to what the others return."""
 
-    method: Annotated[Text, AfterValidator(criterion_name), Allowed(CRITERIA_TEXT)] = Field(
-        "magnitude", description=described((name, entry.summary) for name, entry in CRITERIA.items())
+    method: Annotated[Text, NameOf(CRITERIA, entry_of=criterion_of)] = Field(
+        "magnitude",
+        description="; ".join(f"{name} {entry.summary}" for name, entry in CRITERIA.items()) + ".",
     )
     scope: Scope = Field(
         "global",

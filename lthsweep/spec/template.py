@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic.fields import FieldInfo
@@ -72,7 +72,7 @@ def _table(path: str, table: Table) -> Iterator[str]:
         yield from _table(inner_path, value)
 
 
-def _alternatives(known: dict[str, type[Table]]) -> Iterator[tuple[str, str]]:
+def _alternatives(known: Mapping[str, type[Table]]) -> Iterator[tuple[str, str]]:
     for table in dict.fromkeys(known.values()):
         names = ", ".join(name for name, other in known.items() if other is table)
         yield names, ", ".join(key for key in keys_of(table) if key != "name")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from lthsweep.spec.base import Allowed, Flag, Number, Table, Whole
+from lthsweep.spec.registry_fields import EntryTable, TableByName
 
 __all__ = [
     "AdamSpec",
@@ -24,7 +25,11 @@ _LR = "Learning rate at its highest, right after the warm-up."
 _WEIGHT_DECAY = "Weight decay, on every parameter."
 
 
-class SGDSpec(Table):
+class OptimizerTable(EntryTable):
+    """The keys that all optimizers share."""
+
+
+class SGDSpec(OptimizerTable):
     """Stochastic gradient descent; weight decay is added to the gradient."""
 
     name: Literal["sgd"] = Field("sgd", description="The optimizer.")
@@ -34,7 +39,7 @@ class SGDSpec(Table):
     weight_decay: Number = Field(0.0, ge=0, description=_WEIGHT_DECAY)
 
 
-class _Adam(Table):
+class _Adam(OptimizerTable):
     lr: Number = Field(1e-3, gt=0, description=_LR)
     beta1: Number = Field(0.9, ge=0, lt=1, description="Decay of the running mean of gradients.")
     beta2: Number = Field(0.999, ge=0, lt=1, description="Decay of the running mean of squared gradients.")
@@ -55,7 +60,9 @@ class AdamWSpec(_Adam):
     weight_decay: Number = Field(0.01, ge=0, description=_WEIGHT_DECAY)
 
 
-class _Schedule(Table):
+class ScheduleTable(EntryTable):
+    """The keys that all learning-rate schedules share."""
+
     warmup: Number = Field(
         0.0,
         ge=0,
@@ -63,13 +70,13 @@ class _Schedule(Table):
     )
 
 
-class ConstantSpec(_Schedule):
+class ConstantSpec(ScheduleTable):
     """The same learning rate all the time."""
 
     name: Literal["constant"] = Field("constant", description="The schedule.")
 
 
-class StepSpec(_Schedule):
+class StepSpec(ScheduleTable):
     """The learning rate is multiplied by gamma at each milestone."""
 
     name: Literal["step"] = Field("step", description="The schedule.")
@@ -80,29 +87,23 @@ class StepSpec(_Schedule):
     gamma: Number = Field(0.1, gt=0, le=1, description="Factor at each milestone.")
 
 
-class CosineSpec(_Schedule):
+class CosineSpec(ScheduleTable):
     """Half a cosine from the highest learning rate down (Loshchilov & Hutter 2017, arXiv:1608.03983)."""
 
     name: Literal["cosine"] = Field("cosine", description="The schedule.")
     final: Number = Field(0.0, ge=0, le=1, description="Learning rate at the end, as a fraction of lr.")
 
 
-def _named(default: str) -> BeforeValidator:
-    """Lets a table leave out `name`, so that `optimizer = { lr = 0.05 }` is what it looks like."""
-
-    def fill(raw: Any) -> Any:
-        return {"name": default, **raw} if isinstance(raw, dict) else raw
-
-    return BeforeValidator(fill)
-
-
-OptimizerSpec = Annotated[SGDSpec | AdamSpec | AdamWSpec, Field(discriminator="name"), _named("sgd")]
-"""Any of the optimizers; which one is said by `name`, SGD if nothing is said."""
+OptimizerSpec = Annotated[
+    OptimizerTable, TableByName({"sgd": SGDSpec, "adam": AdamSpec, "adamw": AdamWSpec}, default="sgd")
+]
+"""The table of any optimizer; `name` selects which."""
 
 ScheduleSpec = Annotated[
-    ConstantSpec | StepSpec | CosineSpec, Field(discriminator="name"), _named("constant")
+    ScheduleTable,
+    TableByName({"constant": ConstantSpec, "step": StepSpec, "cosine": CosineSpec}, default="constant"),
 ]
-"""Any of the learning-rate schedules; which one is said by `name`, constant if nothing is said."""
+"""The table of any learning-rate schedule; `name` selects which."""
 
 
 class TrainSpec(Table):

@@ -37,7 +37,7 @@ def test_controls_join_a_sweep_that_is_done_and_only_they_are_trained(finished, 
     assert all(record.audit["ok"] for record in found.values())
     rows = asked(sweep, cache, "--table", "controls")
     assert len(rows) == 2 * 2 * 6
-    assert {(row["n"], row["finding"]) for row in rows} == {(1, "undecided")}
+    assert {(row["n"], row["verdict"]) for row in rows} == {(1, "undecided")}
     for row in rows:
         assert row["difference"] == pytest.approx(row["ticket_accuracy"] - row["control_accuracy"])
     tickets = asked(sweep, cache)

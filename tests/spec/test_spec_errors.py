@@ -69,7 +69,10 @@ def test_an_unknown_key_is_named_with_the_nearest_right_one(changes, said):
             {"sweep__model": "lenet"},
             'did you mean { name = "lenet_300_100" }? it must be a table whose `name` is one of',
         ),
-        ({"sweep__data": None}, "sweep.data: is missing; it must be a table whose `name` is one of digits,"),
+        (
+            {"sweep__data": None},
+            'sweep.data: is missing; it must be a table whose `name` is one of "digits",',
+        ),
         (
             {"train__schedule": {"name": "step"}},
             "train.schedule.milestones: is missing; it must be a list of",

@@ -1,48 +1,30 @@
-"""Rows of /controls: each control of a grid point beside the ticket of that point, paired over seeds.
+"""Rows of /controls: each control of a grid point against the ticket of that point, paired over seeds.
 
-The table of tickets compares everything with the dense run. Whether a ticket is more than its mask, or more than its
-number of weights, is another question: ticket minus control, of the same seed. Its interval is Student's, as in
-`lthsweep.reduce.verdict`, and the margin is the same:
-
-    interval inside of ±margin    alike
-    lower end > 0                 ticket better
-    upper end < 0                 control better
-    else                          undecided
-
-One seed has no interval, two seeds that agree exactly are a coincidence of counting images, and a seed in which either
+`/tickets` compares everything with the dense run. Whether a ticket is more than its mask, or more than its number of
+weights, is another question: ticket minus control of the same seed, decided by `lthsweep.reduce.decision`. The verdict
+is about the ticket: better, equal (the interval lies within the margin), worse or undecided. A seed in which either
 run diverged has no difference: undecided.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lthsweep.plan.prune_step import TICKET
 from lthsweep.reduce.columns import Column, compound, text_array
+from lthsweep.reduce.decision import PairedDifference, Verdict, mean_and_sd
 from lthsweep.reduce.facts import Facts, FailureFacts
-from lthsweep.reduce.runs import CONTROL_AXIS, axis_names
-from lthsweep.reduce.tickets import inherited_states, weights_remaining
-from lthsweep.reduce.verdict import Interval, t_interval
+from lthsweep.reduce.run_rows import CONTROL_AXIS, axis_names
+from lthsweep.reduce.ticket_rows import inherited_states, weights_remaining
 
 if TYPE_CHECKING:
     from lthsweep.plan.run import Plan, Run
 
-__all__ = ["FINDINGS", "Finding", "control_rows", "finding_of"]
-
-Finding = Literal["ticket better", "control better", "alike", "undecided", "failed", "missing"]
-
-FINDINGS: tuple[Finding, ...] = (
-    "ticket better",
-    "control better",
-    "alike",
-    "undecided",
-    "failed",
-    "missing",
-)
+__all__ = ["control_rows", "control_verdict"]
 
 
 def control_rows(
@@ -54,28 +36,28 @@ def control_rows(
 
     Columns: the axes but for the seed and the control, `control`, n and n_planned (seeds with both accuracies, and
     all), weights_remaining of the control, ticket_accuracy, control_accuracy, difference (ticket − control), its
-    interval, `finding`.
+    interval, `verdict`.
     """
     axes = [axis for axis in axis_names(plan) if axis not in ("seed", CONTROL_AXIS)]
     points = _points(plan, axes)
     states = inherited_states(plan, facts, failures)
     margin, confidence = plan.spec.verdict.margin, plan.spec.verdict.confidence
-    n, tickets, controls, gaps, findings, remaining = [], [], [], [], [], []
+    n, tickets, controls, gaps, verdicts, remaining = [], [], [], [], [], []
     for pairs in points.values():
-        done = sorted(
+        done = [
             (facts[ticket.key].metrics.test_accuracy, facts[control.key].metrics.test_accuracy)
             for ticket, control in pairs
             if states[ticket.key] == states[control.key] == "done"
-        )
-        gap = t_interval(sorted(t - c for t, c in done), confidence)
-        n.append(len(done))
-        tickets.append(t_interval([t for t, _ in done], confidence).mean)
-        controls.append(t_interval(sorted(c for _, c in done), confidence).mean)
+        ]
+        gap = PairedDifference.of([ticket - control for ticket, control in done], confidence)
+        n.append(gap.n)
+        tickets.append(mean_and_sd([ticket for ticket, _ in done])[0])
+        controls.append(mean_and_sd([control for _, control in done])[0])
         gaps.append(gap)
-        seen = {states[run.key] for pair in pairs for run in pair}
-        findings.append(finding_of(gap, len(done), seen, margin))
+        found = {states[run.key] for pair in pairs for run in pair}
+        verdicts.append(control_verdict(gap, found, margin))
         left = [weights_remaining(facts[control.key]) for _, control in pairs if control.key in facts]
-        remaining.append(t_interval(sorted(left), confidence).mean)
+        remaining.append(mean_and_sd(left)[0])
     columns: dict[str, Column] = {axis: [point[i] for point in points] for i, axis in enumerate(axes)}
     columns["control"] = text_array([str(point[-1]) for point in points])
     columns["n"] = np.array(n, dtype="<i8")
@@ -86,28 +68,23 @@ def control_rows(
         "ci_low": [gap.low for gap in gaps],
         "ci_high": [gap.high for gap in gaps],
     }
-    columns["finding"] = text_array(findings)
+    columns["verdict"] = text_array(verdicts)
     return compound(columns)
 
 
-def finding_of(gap: Interval, n: int, states: set[str], margin: float) -> Finding:
-    """What the differences ticket − control of one grid point say.
+def control_verdict(gap: PairedDifference, states: set[str], margin: float) -> Verdict:
+    """Decide whether the ticket is better than, equal to or worse than its control.
 
     Args:
-        gap: their interval; NaN where undefined.
-        n: how many there are.
-        states: of all runs of the point, of tickets and controls.
-        margin: a difference within it is none, ≥ 0.
+        gap: ticket minus control.
+        states: of all runs of the point, tickets and controls.
+        margin: a difference within it counts as none, >= 0.
     """
-    if not n and "diverged" not in states:
-        return "failed" if "failed" in states else "missing"
-    if "diverged" in states or (n == 2 and gap.sd == 0):
-        return "undecided"
-    if -margin <= gap.low and gap.high <= margin:
-        return "alike"
-    if gap.low > 0:
-        return "ticket better"
-    return "control better" if gap.high < 0 else "undecided"
+    if "diverged" in states:
+        return Verdict.UNDECIDED
+    if not gap.n:
+        return Verdict.FAILED if "failed" in states else Verdict.MISSING
+    return gap.verdict(margin)
 
 
 def _points(plan: Plan, axes: Sequence[str]) -> dict[tuple[Any, ...], list[tuple[Run, Run]]]:

@@ -7,16 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from lthsweep.reduce.verdict import VERDICTS, Pair, compare, t_interval
+from lthsweep.reduce.decision import PairedDifference, Verdict
+from lthsweep.reduce.ticket_verdict import SeedPair, summarize_point
 
 
 def done(*gaps, dense=0.9):
     """Pairs of one dense accuracy and tickets that differ from it by `gaps`."""
-    return [Pair("done", dense, dense + gap) for gap in gaps]
+    return [SeedPair("done", dense, dense + gap) for gap in gaps]
 
 
 def verdict(pairs, margin=0.002, **options):
-    return compare(pairs, margin=margin, confidence=0.95, **options).verdict
+    return summarize_point(pairs, margin=margin, confidence=0.95, **options).verdict
 
 
 @pytest.mark.parametrize("confidence", [0.8, 0.95, 0.99])
@@ -25,7 +26,7 @@ def test_interval_is_students(values, confidence):
     """The interval is the one that scipy gives for the mean of a small sample."""
     low, high = stats.t.interval(confidence, len(values) - 1, stats.tmean(values), stats.sem(values))
 
-    interval = t_interval(values, confidence)
+    interval = PairedDifference.of(values, confidence)
 
     assert interval.mean == pytest.approx(stats.tmean(values), abs=1e-15)
     assert interval.sd == pytest.approx(stats.tstd(values), abs=1e-15)
@@ -34,7 +35,7 @@ def test_interval_is_students(values, confidence):
 
 def test_interval_of_three_seeds_by_hand():
     """Mean 0.002, sd 0.001, t(2, 97.5 %) = 4.30265: half width 0.00248414."""
-    interval = t_interval([0.001, 0.002, 0.003], 0.95)
+    interval = PairedDifference.of([0.001, 0.002, 0.003], 0.95)
 
     assert interval.low == pytest.approx(0.002 - 0.0024841377, abs=1e-9)
     assert interval.high == pytest.approx(0.002 + 0.0024841377, abs=1e-9)
@@ -42,10 +43,10 @@ def test_interval_of_three_seeds_by_hand():
 
 def test_one_value_has_a_mean_and_nothing_else():
     """One seed says nothing about spread."""
-    interval = t_interval([0.5], 0.95)
+    interval = PairedDifference.of([0.5], 0.95)
 
     assert interval.mean == 0.5
-    assert all(map(math.isnan, (interval.sd, interval.low, interval.high)))
+    assert all(map(math.isnan, (interval.sd, interval.low, interval.high, interval.p)))
 
 
 @pytest.mark.parametrize(
@@ -76,12 +77,12 @@ def test_difference_of_exactly_the_margin_matches_in_spite_of_rounding():
     """0.966 − 0.968 is below −0.002 in binary; accuracies are decimal fractions of a test set."""
     assert 0.966 - 0.968 < -0.002
 
-    assert verdict([Pair("done", 0.968, 0.966)] * 3) == "matching"
+    assert verdict([SeedPair("done", 0.968, 0.966)] * 3) == "matching"
 
 
 def test_seeds_are_paired():
     """Seeds that differ by 10 points do not hide a ticket that is 1 point better on each of them."""
-    pairs = [Pair("done", 0.70, 0.7100), Pair("done", 0.80, 0.8101), Pair("done", 0.90, 0.9099)]
+    pairs = [SeedPair("done", 0.70, 0.7100), SeedPair("done", 0.80, 0.8101), SeedPair("done", 0.90, 0.9099)]
 
     assert verdict(pairs) == "matching"
 
@@ -95,33 +96,35 @@ def test_matching_at_initialization_wins():
 
 def test_a_diverged_ticket_never_matches():
     """Divergence is a result: no accuracy of other seeds makes up for it, and more seeds cannot change it."""
-    assert verdict([*done(0.1, 0.1, 0.1), Pair("diverged")]) == "not matching"
-    assert verdict([Pair("diverged")]) == "not matching"
+    assert verdict([*done(0.1, 0.1, 0.1), SeedPair("diverged")]) == "not matching"
+    assert verdict([SeedPair("diverged")]) == "not matching"
 
 
 def test_a_diverged_trunk_leaves_nothing_to_compare_with():
     """A ticket is not worse for a trunk that failed to learn, nor better."""
-    assert verdict([*done(0.1, 0.1), Pair("trunk diverged")]) == "undecided"
-    assert verdict([Pair("trunk diverged"), Pair("diverged")]) == "not matching"
+    assert verdict([*done(0.1, 0.1), SeedPair("dense diverged")]) == "undecided"
+    assert verdict([SeedPair("dense diverged"), SeedPair("diverged")]) == "not matching"
 
 
 def test_failed_and_missing_are_said_only_where_there_is_no_result():
     """Failures are no results; with a result beside them, the counts tell of them."""
-    assert verdict([Pair("failed"), Pair("missing")]) == "failed"
-    assert verdict([Pair("missing"), Pair("missing")]) == "missing"
-    assert verdict([*done(0.01, 0.011), Pair("failed"), Pair("missing")]) == "matching"
+    assert verdict([SeedPair("failed"), SeedPair("missing")]) == "failed"
+    assert verdict([SeedPair("missing"), SeedPair("missing")]) == "missing"
+    assert verdict([*done(0.01, 0.011), SeedPair("failed"), SeedPair("missing")]) == "matching"
 
 
 def test_the_trunk_matches_itself_and_never_wins():
     """Sparsity 0 is the dense network: comparing it with itself is no statistic, also with one seed."""
-    assert verdict(done(0.0), is_trunk=True) == "matching"
-    assert verdict([Pair("missing")], is_trunk=True) == "missing"
+    assert verdict(done(0.0), is_dense=True) == "matching"
+    assert verdict([SeedPair("missing")], is_dense=True) == "missing"
 
 
 PAIRS = st.lists(
     st.one_of(
-        st.builds(Pair, st.just("done"), st.floats(0, 1), st.floats(0, 1)),
-        st.sampled_from([Pair("diverged"), Pair("trunk diverged"), Pair("failed"), Pair("missing")]),
+        st.builds(SeedPair, st.just("done"), st.floats(0, 1), st.floats(0, 1)),
+        st.sampled_from(
+            [SeedPair("diverged"), SeedPair("dense diverged"), SeedPair("failed"), SeedPair("missing")]
+        ),
     ),
     min_size=1,
     max_size=6,
@@ -134,7 +137,7 @@ def test_order_of_seeds_changes_nothing(pairs, margin, random):
     shuffled = list(pairs)
     random.shuffle(shuffled)
 
-    one, other = (compare(some, margin=margin, confidence=0.95) for some in (pairs, shuffled))
+    one, other = (summarize_point(some, margin=margin, confidence=0.95) for some in (pairs, shuffled))
 
     assert repr(one) == repr(other)  # NaN equals NaN in writing
 
@@ -142,10 +145,10 @@ def test_order_of_seeds_changes_nothing(pairs, margin, random):
 @given(PAIRS)
 def test_every_planned_seed_is_counted_once(pairs):
     """Nothing is silently absent: the counts add up to what was planned."""
-    result = compare(pairs, margin=0.002, confidence=0.95)
+    result = summarize_point(pairs, margin=0.002, confidence=0.95)
 
     assert result.n + result.n_failed + result.n_missing + result.n_diverged == result.n_planned == len(pairs)
-    assert result.verdict in VERDICTS
+    assert result.verdict in set(Verdict) - {Verdict.BEST, Verdict.BETTER, Verdict.EQUAL, Verdict.WORSE}
 
 
 @given(PAIRS, st.floats(0, 0.1), st.floats(0, 0.1))

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from lthsweep.errors import QueryError
-from lthsweep.reduce.contrast import COMPARABLE, LOWER_IS_BETTER, Outcome, contrast
+from lthsweep.reduce.axis_comparison import COMPARABLE, LOWER_IS_BETTER, RunScore, compare_axis
 from tests.reduce.reduce_cases import make_plan
 
 INITS = ["kaiming_normal", "xavier_normal"]
@@ -23,7 +23,7 @@ def a_plan(**grid):
 def outcomes_of(plan, noise=0.001):
     """Accuracies by scheme and seed; kaiming is two points ahead."""
     return {
-        key: Outcome("done", 0.9 + BONUS[run.recipe.model["init"]] + noise * run.seed * (1 + run.level % 2))
+        key: RunScore("done", 0.9 + BONUS[run.recipe.model["init"]] + noise * run.seed * (1 + run.level % 2))
         for key, run in plan.runs.items()
     }
 
@@ -35,7 +35,7 @@ def at(found, **values):
 def test_every_point_has_a_row_per_value_and_the_dense_runs_and_the_mean_of_all_come_too():
     plan = a_plan()
 
-    found = contrast(plan, outcomes_of(plan), "model.init")
+    found = compare_axis(plan, outcomes_of(plan), "model.init")
 
     assert [(row["at"], row["sparsity"], row["model.init"]) for row in found.rows] == [
         ("dense", 0.0, "kaiming_normal"),
@@ -56,7 +56,7 @@ def test_pairs_are_of_one_seed():
     """Seeds differ by more than schemes do; their differences do not differ at all."""
     plan = a_plan()
 
-    (row,) = at(contrast(plan, outcomes_of(plan, noise=0.2), "model.init"), sparsity=0.5, rank=2)
+    (row,) = at(compare_axis(plan, outcomes_of(plan, noise=0.2), "model.init"), sparsity=0.5, rank=2)
 
     assert row["difference"] == pytest.approx(-0.02)
     assert row["sd"] > 0.1
@@ -67,7 +67,7 @@ def test_any_axis_may_be_compared_at_the_points_of_the_others():
     """Whether a finding holds for another way of pruning is the same question along another axis."""
     plan = a_plan(**{"prune.method": ["magnitude", "random"]})
 
-    found = contrast(plan, outcomes_of(plan), "prune.method")
+    found = compare_axis(plan, outcomes_of(plan), "prune.method")
 
     assert {row["at"] for row in found.rows} == {"point", "overall"}  # both ways prune the same dense runs
     assert {(row["sparsity"], row["model.init"]) for row in at(found, at="point")} == {
@@ -80,7 +80,7 @@ def test_an_axis_may_be_called_as_in_the_file():
     """As the grid names it is as it is compared."""
     plan = a_plan(control=["ticket", "reinit"])
 
-    found = contrast(plan, outcomes_of(plan), "control")
+    found = compare_axis(plan, outcomes_of(plan), "control")
 
     assert found.axis == "prune.control"
     assert {row["prune.control"] for row in found.rows} == {"ticket", "reinit"}
@@ -89,7 +89,7 @@ def test_an_axis_may_be_called_as_in_the_file():
 def test_dense_runs_stand_once_however_their_tickets_are_pruned():
     plan = a_plan(**{"prune.scope": ["global", "layer"], "rewind_epoch": [0, 1]})
 
-    found = contrast(plan, outcomes_of(plan), "model.init")
+    found = compare_axis(plan, outcomes_of(plan), "model.init")
 
     assert [(row["prune.scope"], row["rewind_epoch"]) for row in at(found, at="dense")] == [("", "")] * 2
 
@@ -97,14 +97,14 @@ def test_dense_runs_stand_once_however_their_tickets_are_pruned():
 def test_a_grid_with_sparsity_zero_tells_of_its_dense_runs_itself():
     plan = a_plan(sparsity=[0.0, 0.5])
 
-    assert not at(contrast(plan, outcomes_of(plan), "model.init"), at="dense")
+    assert not at(compare_axis(plan, outcomes_of(plan), "model.init"), at="dense")
 
 
 def test_rewind_epochs_and_sparsities_may_be_compared_as_well():
     plan = a_plan(rewind_epoch=[0, 1])
 
     for axis in ("rewind_epoch", "sparsity"):
-        found = contrast(plan, outcomes_of(plan), axis)
+        found = compare_axis(plan, outcomes_of(plan), axis)
         assert {row["at"] for row in found.rows} == {"point", "overall"}
 
 
@@ -115,9 +115,9 @@ def test_runs_without_a_record_are_missing_and_diverged_ones_are_told():
         if cell["model.init"] == "xavier_normal" and cell["sparsity"] == 0.5:
             del outcomes[cell.run]
         if cell["model.init"] == "xavier_normal" and cell["sparsity"] == 0.9 and cell["seed"] == 1:
-            outcomes[cell.run] = Outcome("diverged", math.nan)
+            outcomes[cell.run] = RunScore("diverged", math.nan)
 
-    found = contrast(plan, outcomes, "model.init")
+    found = compare_axis(plan, outcomes, "model.init")
 
     (missing,) = at(found, at="point", sparsity=0.5, **{"model.init": "xavier_normal"})
     (wild,) = at(found, at="point", sparsity=0.9, **{"model.init": "xavier_normal"})
@@ -129,8 +129,8 @@ def test_runs_without_a_record_are_missing_and_diverged_ones_are_told():
 def test_defaults_are_the_files_and_an_accuracys_margin_is_no_other_metrics():
     plan = a_plan()
 
-    accuracy = contrast(plan, outcomes_of(plan), "model.init")
-    loss = contrast(plan, outcomes_of(plan), "model.init", metric="test_loss")
+    accuracy = compare_axis(plan, outcomes_of(plan), "model.init")
+    loss = compare_axis(plan, outcomes_of(plan), "model.init", metric="test_loss")
 
     assert (accuracy.margin, accuracy.confidence, accuracy.higher_is_better) == (0.002, 0.95, True)
     assert (loss.margin, loss.higher_is_better) == (0.0, False)
@@ -157,4 +157,4 @@ def test_what_cannot_be_compared_is_a_clear_error(axis, metric, said):
     plan = a_plan()
 
     with pytest.raises(QueryError, match=said.replace("?", r"\?")):
-        contrast(plan, outcomes_of(plan), axis, metric=metric)
+        compare_axis(plan, outcomes_of(plan), axis, metric=metric)

@@ -1,4 +1,4 @@
-"""From a sweep to a comparison along one axis: which cells belong to one point, and the rows of the answer."""
+"""Compare the values of one axis of a sweep: which cells belong to one point, and the rows of the result."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from lthsweep.errors import QueryError, nearest
-from lthsweep.reduce.compare import Family, Scores, compare_values, pairs_tested
+from lthsweep.reduce.ranking import Family, SeedScores, pairs_tested, rank_values
 from lthsweep.spec.grid import axis_name
 from lthsweep.store.metrics import METRICS
 
 if TYPE_CHECKING:
     from lthsweep.plan.run import Cell, Plan
 
-__all__ = ["COMPARABLE", "LOWER_IS_BETTER", "Contrast", "Outcome", "contrast"]
+__all__ = ["COMPARABLE", "LOWER_IS_BETTER", "AxisComparison", "RunScore", "compare_axis"]
 
 COMPARABLE = tuple(name for name, info in METRICS.items() if info.better is not None)
 """Metrics that have a better direction, so that values of an axis can be ranked by them."""
@@ -24,12 +24,12 @@ LOWER_IS_BETTER = frozenset(name for name, info in METRICS.items() if info.bette
 
 _OF_TICKETS = ("sparsity", "threshold", "rewind_epoch")
 
-Kind = Literal["dense", "point", "overall"]
-_Outcomes: TypeAlias = dict[tuple[Any, ...], dict[Any, dict[Any, "Outcome"]]]
+_At = Literal["dense", "point", "overall"]
+_ScoresByPoint: TypeAlias = dict[tuple[Any, ...], dict[Any, dict[Any, "RunScore"]]]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunScore:
     """What a run came to: its state as in /runs, and the metric that is compared."""
 
     state: str
@@ -37,7 +37,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Contrast:
+class AxisComparison:
     """The answer.
 
     Attributes:
@@ -45,7 +45,7 @@ class Contrast:
         tests: pairs of values tested, the size of Holm's family (of all families together, for "point").
         rows: one per point and value: `at` ("dense": the dense runs, "point": a point of the grid, "overall": the
             mean over all of its points, a family of its own), the other axes, the axis, then the fields of
-            `lthsweep.reduce.compare.Standing`.
+            `lthsweep.reduce.ranking.RankedValue`.
     """
 
     axis: str
@@ -58,28 +58,28 @@ class Contrast:
     rows: list[dict[str, Any]] = field(repr=False)
 
 
-def contrast(
+def compare_axis(
     plan: Plan,
-    outcomes: Mapping[str, Outcome],
+    scores_of_runs: Mapping[str, RunScore],
     axis: str,
     *,
     metric: str = "test_accuracy",
     confidence: float | None = None,
     margin: float | None = None,
     family: Family = "table",
-) -> Contrast:
+) -> AxisComparison:
     """Compare the values of an axis at every combination of the other axes, over the seeds.
 
     Dense runs are compared too, where each value has dense runs of its own.
 
     Args:
         plan: the grid.
-        outcomes: key of a run → what it came to; runs that are not there are missing.
+        scores_of_runs: key of a run → what it came to; runs that are not there are missing.
         axis: any axis of the grid but the seed, by any name that the file takes.
         metric: one of `COMPARABLE`, for the messages and the direction.
         confidence: None takes the file's.
         margin: None takes the file's for an accuracy, 0 for other metrics.
-        family: see `lthsweep.reduce.compare.Family`.
+        family: see `lthsweep.reduce.ranking.Family`.
 
     Raises:
         QueryError: if there is no such axis or metric, or the axis has one value only.
@@ -91,21 +91,21 @@ def contrast(
     confidence = verdict.confidence if confidence is None else confidence
     if margin is None:
         margin = verdict.margin if "accuracy" in metric else 0.0
-    points = _points(plan, outcomes, axis)
+    points = _points(plan, scores_of_runs, axis)
     overall = _overall([scores for kind, _, scores in points if kind == "point"])
     rows = []
     settings: dict[str, Any] = {"confidence": confidence, "margin": margin, "higher_is_better": higher}
-    compared = compare_values([scores for *_, scores in points], family=family, **settings)
-    whole = compare_values([overall], family="point", **settings)
+    compared = rank_values([scores for *_, scores in points], family=family, **settings)
+    whole = rank_values([overall], family="point", **settings)
     others = [name for name, _ in plan.cells[0].values if name not in (axis, "seed")]
     nowhere = dict.fromkeys(others, "")
-    for (kind, values, _), standings in zip(
+    for (kind, values, _), ranked in zip(
         [*points, ("overall", nowhere, overall)], [*compared, *whole], strict=True
     ):
-        for one in standings:
-            told = {name: getattr(one, name) for name in one.__dataclass_fields__ if name != "value"}
-            rows.append({"at": kind, **values, axis: one.value, **told})
-    return Contrast(
+        for one in ranked:
+            fields = {name: getattr(one, name) for name in one.__dataclass_fields__ if name != "value"}
+            rows.append({"at": kind, **values, axis: one.value, **fields})
+    return AxisComparison(
         axis=axis,
         metric=metric,
         confidence=confidence,
@@ -137,26 +137,26 @@ def _check(plan: Plan, axis: str, metric: str) -> None:
 
 
 def _points(
-    plan: Plan, outcomes: Mapping[str, Outcome], axis: str
-) -> list[tuple[Kind, dict[str, Any], list[Scores]]]:
+    plan: Plan, scores_of_runs: Mapping[str, RunScore], axis: str
+) -> list[tuple[_At, dict[str, Any], list[SeedScores]]]:
     """(kind, values of the other axes, scores of each value of the axis): dense runs first, then as in the plan."""
-    found: _Outcomes = {}
-    dense: _Outcomes = {}
+    found: _ScoresByPoint = {}
+    dense: _ScoresByPoint = {}
     names = [name for name, _ in plan.cells[0].values if name not in (axis, "seed")]
-    missing = Outcome("missing", math.nan)
+    missing = RunScore("missing", math.nan)
     trunks: dict[Any, set[str]] = {}
     for cell in plan.cells:
         value, seed = cell[axis], cell["seed"]
         trunk = plan.runs[cell.run].trunk
         trunks.setdefault(value, set()).add(trunk)
         point = tuple(cell[name] for name in names)
-        found.setdefault(point, {}).setdefault(value, {})[seed] = outcomes.get(cell.run, missing)
+        found.setdefault(point, {}).setdefault(value, {})[seed] = scores_of_runs.get(cell.run, missing)
         of_trunk = tuple(_of_trunk(cell, name) for name in names)
-        dense.setdefault(of_trunk, {}).setdefault(value, {})[seed] = outcomes.get(trunk, missing)
+        dense.setdefault(of_trunk, {}).setdefault(value, {})[seed] = scores_of_runs.get(trunk, missing)
     own_trunks = len(set.union(*trunks.values())) == sum(map(len, trunks.values()))
-    told_already = "sparsity" in names and any(cell["sparsity"] == 0 for cell in plan.cells)
-    kinds: list[tuple[Kind, _Outcomes]] = [("point", found)]
-    if own_trunks and not told_already:
+    is_a_point = "sparsity" in names and any(cell["sparsity"] == 0 for cell in plan.cells)
+    kinds: list[tuple[_At, _ScoresByPoint]] = [("point", found)]
+    if own_trunks and not is_a_point:
         kinds.insert(0, ("dense", dense))
     return [
         (
@@ -176,16 +176,16 @@ def _of_trunk(cell: Cell, name: str) -> Any:
     return "" if name in _OF_TICKETS or name.startswith("prune.") else cell[name]
 
 
-def _scores(value: Any, by_seed: Mapping[Any, Outcome]) -> Scores:
+def _scores(value: Any, by_seed: Mapping[Any, RunScore]) -> SeedScores:
     done = {
         seed: one.value for seed, one in by_seed.items() if one.state == "done" and math.isfinite(one.value)
     }
-    return Scores(value, done, sum(one.state == "diverged" for one in by_seed.values()))
+    return SeedScores(value, done, sum(one.state == "diverged" for one in by_seed.values()))
 
 
-def _overall(points: list[list[Scores]]) -> list[Scores]:
+def _overall(points: list[list[SeedScores]]) -> list[SeedScores]:
     """Mean over all points for each value and seed; a seed that lacks a point has none."""
-    by_value: dict[Any, list[Scores]] = {}
+    by_value: dict[Any, list[SeedScores]] = {}
     for scores in points:
         for one in scores:
             by_value.setdefault(one.value, []).append(one)
@@ -193,5 +193,5 @@ def _overall(points: list[list[Scores]]) -> list[Scores]:
     for value, parts in by_value.items():
         seeds: set[Hashable] = set.intersection(*(set(part.by_seed) for part in parts))
         means = {seed: math.fsum(part.by_seed[seed] for part in parts) / len(parts) for seed in seeds}
-        whole.append(Scores(value, means, max(part.diverged for part in parts)))
+        whole.append(SeedScores(value, means, max(part.diverged for part in parts)))
     return whole

@@ -7,7 +7,7 @@ from reduce_cases import LAYERS, all_facts, facts, make_plan, make_record
 
 from lthsweep.reduce.facts import FailureFacts
 from lthsweep.reduce.frames import frame_of
-from lthsweep.reduce.tickets import ticket_rows
+from lthsweep.reduce.ticket_rows import ticket_rows
 
 
 def table(plan, known=(), failures=None):

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from lthsweep.pruning.registry import criterion_of
 from lthsweep.reduce.columns import Column, compound, text_array
 from lthsweep.reduce.facts import Facts, FailureFacts, plain_text
-from lthsweep.reduce.runs import axis_names, method_of, role_of
-from lthsweep.reduce.tickets import inherited_states, weights_remaining
+from lthsweep.reduce.run_rows import axis_names, method_of, role_of
+from lthsweep.reduce.ticket_rows import inherited_states, weights_remaining
 
 if TYPE_CHECKING:
     from lthsweep.plan.run import Plan, Run

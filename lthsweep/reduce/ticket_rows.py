@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from lthsweep.plan.prune_step import TICKET
 from lthsweep.reduce.columns import Column, compound, tristate
 from lthsweep.reduce.facts import Facts, FailureFacts
-from lthsweep.reduce.runs import axis_names, method_of, role_of, state_of
-from lthsweep.reduce.verdict import Comparison, Pair, compare
+from lthsweep.reduce.run_rows import axis_names, method_of, role_of, state_of
+from lthsweep.reduce.ticket_verdict import PointSummary, SeedPair, summarize_point
 from lthsweep.store.metrics import METRICS
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def ticket_rows(
     """One row per grid point, in the order of the plan, whether or not anything is known of it.
 
     Columns: the axes but for the seed, then `kind` ("dense" where the trunk answers), `level`, `method` and
-    `control` (both "" for a trunk), the statistics of `lthsweep.reduce.verdict.Comparison`, and means over the
+    `control` (both "" for a trunk), the statistics of `lthsweep.reduce.ticket_verdict.PointSummary`, and means over the
     seeds that have a record, diverged ones included:
 
     - weights_remaining: fraction of the prunable weights;
@@ -47,13 +47,13 @@ def ticket_rows(
         points.setdefault(point, []).append(plan.runs[cell.run])
     states = inherited_states(plan, facts, failures)
     margin, confidence = plan.spec.verdict.margin, plan.spec.verdict.confidence
-    comparisons = [
-        compare(
+    summaries = [
+        summarize_point(
             [_pair(run, facts, states) for run in runs],
             margin=margin,
             confidence=confidence,
             at_initialization=_at_initialization(runs[0]),
-            is_trunk=runs[0].kind == "dense",
+            is_dense=runs[0].kind == "dense",
         )
         for runs in points.values()
     ]
@@ -62,8 +62,8 @@ def ticket_rows(
     columns["level"] = [runs[0].level for runs in points.values()]
     columns["method"] = [method_of(runs[0]) for runs in points.values()]
     columns["control"] = [role_of(runs[0]) for runs in points.values()]
-    for name in Comparison.__dataclass_fields__:
-        columns[name] = [getattr(one, name) for one in comparisons]
+    for name in PointSummary.__dataclass_fields__:
+        columns[name] = [getattr(one, name) for one in summaries]
     recorded = [[facts[run.key] for run in runs if run.key in facts] for runs in points.values()]
     return compound(columns | _means(recorded))
 
@@ -96,24 +96,24 @@ def inherited_states(
         states[key] = state_of(key, facts, failures)
         parent = states[run.parent] if run.parent else "done"
         if parent == "diverged" and key not in facts:
-            states[key] = "diverged"  # an attempt that failed on it, by an older version, is no other news
+            states[key] = "diverged"
         elif parent == "failed" and states[key] == "missing":
             states[key] = "failed"
     return states
 
 
-def _pair(run: Run, facts: Mapping[str, Facts], states: Mapping[str, str]) -> Pair:
+def _pair(run: Run, facts: Mapping[str, Facts], states: Mapping[str, str]) -> SeedPair:
     ticket, trunk = states[run.key], states[run.trunk]
     if trunk == "diverged":
-        return Pair("trunk diverged")
+        return SeedPair("dense diverged")
     if ticket == trunk == "done":
         dense = facts[run.trunk].metrics.test_accuracy
-        return Pair("done", dense, facts[run.key].metrics.test_accuracy)
+        return SeedPair("done", dense, facts[run.key].metrics.test_accuracy)
     if "failed" in (ticket, trunk):
-        return Pair("failed")
+        return SeedPair("failed")
     if "missing" in (ticket, trunk):
-        return Pair("missing")
-    return Pair("diverged")
+        return SeedPair("missing")
+    return SeedPair("diverged")
 
 
 def _at_initialization(run: Run) -> bool:

@@ -11,19 +11,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ttest_rel
 
-from lthsweep.reduce.compare import Scores, compare_values, pairs_tested
-from lthsweep.reduce.significance import holm, paired_p
+from lthsweep.reduce.decision import PairedDifference, holm
+from lthsweep.reduce.ranking import SeedScores, pairs_tested, rank_values
 
 accuracies = st.integers(0, 1000).map(lambda count: count / 1000)
 probabilities = st.floats(0, 1)
 
 
+def paired_p(differences):
+    return PairedDifference.of(differences, 0.95).p
+
+
 def scores(**by_value):
-    return [Scores(name, dict(enumerate(values))) for name, values in by_value.items()]
+    return [SeedScores(name, dict(enumerate(values))) for name, values in by_value.items()]
 
 
 def standings(*points, **settings):
-    return compare_values(list(points), **{"confidence": 0.95, "margin": 0.01, **settings})
+    return rank_values(list(points), **{"confidence": 0.95, "margin": 0.01, **settings})
 
 
 def verdicts(rows):
@@ -35,7 +39,7 @@ def a_point(draw):
     """Up to five values over the same few seeds."""
     n = draw(st.integers(1, 5))
     values = draw(st.lists(st.lists(accuracies, min_size=n, max_size=n), min_size=1, max_size=5))
-    return [Scores(f"v{i}", dict(enumerate(found))) for i, found in enumerate(values)]
+    return [SeedScores(f"v{i}", dict(enumerate(found))) for i, found in enumerate(values)]
 
 
 def test_the_p_value_is_that_of_a_paired_t_test():
@@ -82,7 +86,7 @@ def test_the_order_of_values_and_seeds_does_not_matter(points, random):
 
     def shuffled(point):
         return [
-            Scores(one.value, dict(random.sample(list(one.by_seed.items()), len(one.by_seed))))
+            SeedScores(one.value, dict(random.sample(list(one.by_seed.items()), len(one.by_seed))))
             for one in random.sample(point, len(point))
         ]
 
@@ -100,7 +104,7 @@ def test_the_order_of_values_and_seeds_does_not_matter(points, random):
 @given(a_point())
 def test_turning_the_metric_round_turns_nothing_else(point):
     """Errors instead of accuracies, lower is better: the same standings."""
-    errors = [Scores(one.value, {seed: -value for seed, value in one.by_seed.items()}) for one in point]
+    errors = [SeedScores(one.value, {seed: -value for seed, value in one.by_seed.items()}) for one in point]
 
     up, down = standings(point)[0], standings(errors, higher_is_better=False)[0]
 
@@ -137,7 +141,7 @@ def test_the_first_has_the_highest_mean(point):
     assert [row.rank for row in rows] == list(range(1, len(rows) + 1))
 
 
-def test_a_clear_difference_over_five_seeds_is_worse_and_a_small_one_tied():
+def test_a_clear_difference_over_five_seeds_is_worse_and_a_small_one_equal():
     point = scores(
         good=[0.970, 0.972, 0.969, 0.971, 0.970],
         near=[0.969, 0.970, 0.970, 0.970, 0.969],
@@ -146,7 +150,7 @@ def test_a_clear_difference_over_five_seeds_is_worse_and_a_small_one_tied():
 
     rows = standings(point)[0]
 
-    assert verdicts(rows) == {"good": "tied with best", "near": "tied with best", "bad": "worse"}
+    assert verdicts(rows) == {"good": "equal", "near": "equal", "bad": "worse"}
     assert rows[2].difference == pytest.approx(-0.04)
     assert rows[2].ci_low < -0.04 < rows[2].ci_high < 0
 
@@ -178,14 +182,14 @@ def test_one_seed_has_no_test():
 def test_two_seeds_that_agree_by_coincidence_are_undecided():
     """As for the verdict on a ticket: no claim rests on two equal differences."""
     assert verdicts(standings(scores(a=[0.97, 0.96], b=[0.97, 0.96]))[0])["b"] == "undecided"
-    assert verdicts(standings(scores(a=[0.97, 0.96, 0.95], b=[0.97, 0.96, 0.95]))[0])["b"] == "tied with best"
+    assert verdicts(standings(scores(a=[0.97, 0.96, 0.95], b=[0.97, 0.96, 0.95]))[0])["b"] == "equal"
 
 
 def test_only_seeds_that_all_have_are_compared():
     """A value that lacks the hard seed must not look better for it."""
     point = [
-        Scores("whole", {0: 0.97, 1: 0.97, 2: 0.50}),
-        Scores("lacking", {0: 0.96, 1: 0.96}),
+        SeedScores("whole", {0: 0.97, 1: 0.97, 2: 0.50}),
+        SeedScores("lacking", {0: 0.96, 1: 0.96}),
     ]
 
     rows = standings(point)[0]
@@ -194,7 +198,7 @@ def test_only_seeds_that_all_have_are_compared():
 
 
 def test_a_value_without_any_result_is_missing_and_keeps_the_first_from_being_best():
-    point = [*scores(good=[0.97, 0.972, 0.969], bad=[0.93, 0.933, 0.93]), Scores("late", {})]
+    point = [*scores(good=[0.97, 0.972, 0.969], bad=[0.93, 0.933, 0.93]), SeedScores("late", {})]
 
     assert verdicts(standings(point)[0]) == {"good": "undecided", "bad": "worse", "late": "missing"}
 
@@ -203,7 +207,7 @@ def test_a_value_that_diverged_is_worse_and_holds_nobody_up():
     """Its other seeds make up for nothing, and its lost seed is lost to nobody else."""
     point = [
         *scores(good=[0.97, 0.972, 0.969], bad=[0.93, 0.933, 0.93]),
-        Scores("wild", {0: 0.99, 1: 0.99}, diverged=1),
+        SeedScores("wild", {0: 0.99, 1: 0.99}, diverged=1),
     ]
 
     rows = standings(point)[0]
@@ -214,7 +218,10 @@ def test_a_value_that_diverged_is_worse_and_holds_nobody_up():
 
 
 def test_no_result_at_all_is_missing():
-    assert verdicts(standings([Scores("a", {}), Scores("b", {})])[0]) == {"a": "missing", "b": "missing"}
+    assert verdicts(standings([SeedScores("a", {}), SeedScores("b", {})])[0]) == {
+        "a": "missing",
+        "b": "missing",
+    }
 
 
 def test_noise_is_called_worse_no_more_often_than_promised():
@@ -227,7 +234,7 @@ def test_noise_is_called_worse_no_more_often_than_promised():
     for _ in range(400):
         common = random.normal(0, 0.02, (4, 1, 5))
         table = 0.9 + common + random.normal(0, 0.01, (4, 6, 5))
-        points = [[Scores(i, dict(enumerate(row))) for i, row in enumerate(point)] for point in table]
+        points = [[SeedScores(i, dict(enumerate(row))) for i, row in enumerate(point)] for point in table]
         found = standings(*points)
         wrong += any(row.verdict == "worse" for rows in found for row in rows)
 
