@@ -13,8 +13,8 @@ from pydantic_core import PydanticCustomError
 
 from lthsweep.spec.base import Allowed, Number, Table, Whole
 from lthsweep.spec.duration import in_seconds
-from lthsweep.spec.inline import inline
 from lthsweep.spec.registry_fields import pinned_axis
+from lthsweep.spec.toml_text import inline
 
 __all__ = [
     "AxisValue",

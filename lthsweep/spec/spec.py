@@ -14,10 +14,10 @@ from lthsweep.spec.problems import Origin, error_of
 from lthsweep.spec.pruning import PruneSpec
 from lthsweep.spec.rules import check_tables
 from lthsweep.spec.settings import with_settings
-from lthsweep.spec.site import LocalSpec, VerdictSpec
 from lthsweep.spec.slurm import SlurmSpec
 from lthsweep.spec.sweep import SweepSpec
 from lthsweep.spec.training import TrainSpec
+from lthsweep.spec.verdict_local import LocalSpec, VerdictSpec
 
 __all__ = ["Spec"]
 

@@ -10,10 +10,10 @@ from pydantic.fields import FieldInfo
 
 from lthsweep.spec.base import Table
 from lthsweep.spec.grid import GridSpec
-from lthsweep.spec.inline import inline, inline_key
 from lthsweep.spec.load import load_spec
 from lthsweep.spec.schema import TABLES, allowed, choices, keys_of, variants
 from lthsweep.spec.spec import Spec
+from lthsweep.spec.toml_text import inline, inline_key
 
 __all__ = ["commented_template"]
 

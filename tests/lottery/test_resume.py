@@ -1,4 +1,4 @@
-"""A ticket run that was stopped goes on from its checkpoint as if nobody had stopped it, whatever kind it is of."""
+"""A stopped ticket run resumes from its checkpoint and equals an uninterrupted run, for every kind of ticket."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ STEPS_OF = {
         *((kind, stop) for kind in ("weights+optimizer", "reinit") for stop in (START, BETWEEN_EPOCHS, END)),
     ],
 )
-def test_a_ticket_goes_on_from_its_checkpoint(packed, kind, stop):
+def test_ticket_resumes_from_its_checkpoint(packed, kind, stop):
     """Equal in all but the clock.
 
     Survivors are audited by where they started, not by where they went on; fresh weights and shuffled places are
