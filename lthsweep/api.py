@@ -217,7 +217,7 @@ def run(
         MissingDataError: if the data is not on this machine; the message names the command to get it.
         LaunchError: if workers cannot start.
     """
-    from lthsweep.launch.on_local import run_local
+    from lthsweep.launch.local import run_local
 
     spec = _spec(source, overrides)
     own = Path(source) if Path(source).is_dir() else Path("results") / spec.sweep.name

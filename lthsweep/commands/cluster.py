@@ -22,16 +22,16 @@ from lthsweep.commands.sources import (
     require_sweep,
 )
 from lthsweep.errors import ClusterSilentError, SpecError
-from lthsweep.launch.coordinate import work_left
-from lthsweep.launch.on_slurm import run_slurm
+from lthsweep.launch.disk_status import read_disk_status
 from lthsweep.launch.slurm.advance import Advance, advance
 from lthsweep.launch.slurm.canceling import cancel_runs, cancel_sweep
 from lthsweep.launch.slurm.halt import read_halt
 from lthsweep.launch.slurm.journal import Submission, come_alive, open_journal
 from lthsweep.launch.slurm.look import look
+from lthsweep.launch.slurm.run import run_slurm
 from lthsweep.launch.slurm.sites.site import Site, site_of
 from lthsweep.launch.slurm.traces import End, write_end
-from lthsweep.launch.survey import seconds_per_epoch, survey
+from lthsweep.launch.work import seconds_per_epoch, work_left
 from lthsweep.plan.estimate import estimate
 from lthsweep.plan.find import find_run
 
@@ -58,10 +58,10 @@ def submit(opened: Source, console: Console, *, retry_failed: bool, wait: bool, 
     if wait and step.view.halt is None:
         wait_for(opened, site)
     _merge(opened)
-    found = survey(opened.plan, opened.sweep)
+    found = read_disk_status(opened.plan, opened.sweep)
     if read_halt(opened.sweep) or (found.failures and (wait or step.view.is_over)):
         raise typer.Exit(EXIT_FAILED)
-    if wait and len(found.done) + found.count("cut off") < len(opened.plan.runs):
+    if wait and not found.is_complete:
         raise typer.Exit(EXIT_INCOMPLETE)
 
 
@@ -69,8 +69,8 @@ def wait_for(opened: Source, site: Site) -> None:
     """Wait until nothing is left to train, or the sweep is halted; looks at the disk, and seldom at SLURM."""
     asked = time.monotonic()
     while True:
-        found = survey(opened.plan, opened.sweep)
-        if read_halt(opened.sweep) or len(found.done) + found.count("cut off") == len(opened.plan.runs):
+        found = read_disk_status(opened.plan, opened.sweep)
+        if read_halt(opened.sweep) or found.is_complete:
             return
         if time.monotonic() - asked >= site.poll_seconds:
             asked = time.monotonic()

@@ -10,17 +10,27 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from lthsweep.commands.pace import Pace
-from lthsweep.launch.coordinate import Work
-from lthsweep.launch.pool import Heard
+from lthsweep.launch.events import (
+    Failed,
+    Finished,
+    Held,
+    Message,
+    Ready,
+    Requeued,
+    RunOutcome,
+    RunProgress,
+    Stopped,
+)
+from lthsweep.launch.work import Work
 from lthsweep.plan.run import Plan
 
 __all__ = ["Display", "duration", "plain_console"]
 
 
 _OUTCOMES = {
-    "diverged": "DIVERGED",
-    "present": "finished by another coordinator",
-    "walked": "snapshots made for the new rewind points",
+    RunOutcome.DIVERGED: "DIVERGED",
+    RunOutcome.PRESENT: "finished by another coordinator",
+    RunOutcome.REPLAYED: "snapshots made for the new rewind points",
 }
 
 
@@ -73,51 +83,47 @@ class Display:
             self._progress.remove_task(bar)
         self._progress.stop()
 
-    def __call__(self, heard: Heard) -> None:
-        """Take note of a message (a `Listener`)."""
-        message = heard.message
-        if message.kind == "ready":
+    def __call__(self, message: Message) -> None:
+        """Show a message of a worker (an `OnMessage`)."""
+        worker, event = message.worker, message.event
+        if isinstance(event, Ready):
             return
-        self._pace.hear(message)
-        if message.kind == "progress":
-            rate = message.values.get("images_per_second")
-            phase = f", {message.values['phase']}" if "phase" in message.values else ""
-            text = self._plan[message.key].describe() + phase
-            self._bar(heard, text, self._pace.part_of(message.key), f"{rate or '…'} samples/s")
+        self._pace.note(event)
+        if isinstance(event, RunProgress):
+            phase = "" if event.phase == "train" else f", {event.phase}"
+            text = self._plan[event.key].describe() + phase
+            note = f"{event.images_per_second or '…'} samples/s"
+            self._bar(worker, event.key, text, self._pace.part_of(event.key), note)
         else:
-            self._runs_of[heard.worker].discard(message.key)
-            if not self._runs_of[heard.worker] and heard.worker in self._bars:
-                self._progress.remove_task(self._bars.pop(heard.worker))
-            self._line(heard)
+            self._runs_of[worker].discard(event.key)
+            if not self._runs_of[worker] and worker in self._bars:
+                self._progress.remove_task(self._bars.pop(worker))
+            self._line(event)
         self._progress.update(self._overall, completed=self._pace.part(), note=self._eta())
 
-    def _bar(self, heard: Heard, text: str, fraction: float, note: str) -> None:
+    def _bar(self, worker: str, key: str, text: str, fraction: float, note: str) -> None:
         """One bar for each worker, however many runs it trains as one."""
-        worker = heard.worker
         runs = self._runs_of[worker]
-        runs.add(heard.message.key)
+        runs.add(key)
         if len(runs) > 1:
             text = f"{self._plan[min(runs)].describe()} and {len(runs) - 1} more"
         if worker not in self._bars:
             self._bars[worker] = self._progress.add_task(text, total=1.0, note=note)
         self._progress.update(self._bars[worker], description=f"  {text}", completed=fraction, note=note)
 
-    def _line(self, heard: Heard) -> None:
-        message = heard.message
-        text = self._plan[message.key].describe()
-        if message.kind == "finished":
-            self._done.add(message.key)
-            outcome = message.values.get("outcome")
-            accuracy = message.values.get("test_accuracy")
-            told = _OUTCOMES.get(str(outcome)) or f"test accuracy {accuracy:.4f}"
-            self._print(f"[{len(self._done)}/{self._runs}] {text}: {told}{self._eta(', ')}")
-        elif message.kind == "failed":
-            again = "will be tried again" if message.values.get("retry") else "failed"
-            self._print(f"{text}: {again}: {message.values.get('cause')}  (run {message.key})")
-        elif message.kind == "stopped":
+    def _line(self, event: Finished | Failed | Stopped | Held | Requeued) -> None:
+        text = self._plan[event.key].describe()
+        if isinstance(event, Finished):
+            self._done.add(event.key)
+            ended = _OUTCOMES.get(event.outcome) or f"test accuracy {event.test_accuracy:.4f}"
+            self._print(f"[{len(self._done)}/{self._runs}] {text}: {ended}{self._eta(', ')}")
+        elif isinstance(event, Failed):
+            again = "will be tried again" if event.retry else "failed"
+            self._print(f"{text}: {again}: {event.cause}  (run {event.key})")
+        elif isinstance(event, Stopped):
             self._print(f"{text}: stopped; it goes on from its checkpoint next time")
-        elif message.kind == "held" and message.key not in self._held:
-            self._held.add(message.key)
+        elif isinstance(event, Held) and event.key not in self._held:
+            self._held.add(event.key)
             self._print(f"{text}: a worker of another coordinator has it; waiting for its record")
 
     def _print(self, line: str) -> None:

@@ -18,7 +18,7 @@ import typer
 
 from lthsweep.commands.sources import JsonOption
 from lthsweep.errors import ClusterSilentError, SpecError, UnknownNameError
-from lthsweep.launch.machine import count_gpus, usable_cores
+from lthsweep.launch.slots import count_gpus, usable_cores
 from lthsweep.launch.slurm.cluster.queue import read_queue
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.verify import Finding, quarantine, verify

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lthsweep.launch.coordinate import Work
-from lthsweep.launch.outlook import part_done
-from lthsweep.launch.task import Message
+from lthsweep.launch.eta import fraction_done
+from lthsweep.launch.events import Failed, Finished, Held, Requeued, RunProgress, Stopped
+from lthsweep.launch.work import Work
 from lthsweep.plan.run import Plan
 
 __all__ = ["Pace"]
@@ -61,16 +61,16 @@ class Pace:
         self._under_way: dict[str, _UnderWay] = {}
         self._timed = _Amount()  # epochs, and the seconds that they took
 
-    def hear(self, message: Message) -> None:
-        """Take note of what a worker says of its run."""
-        if message.kind == "progress":
-            self._progress(message)
-        elif message.key in self._amounts:
-            self._under_way.pop(message.key, None)
-            if message.kind == "finished":
-                amount = self._amounts.pop(message.key)
+    def note(self, event: RunProgress | Finished | Failed | Stopped | Held | Requeued) -> None:
+        """Update the run of an event."""
+        if isinstance(event, RunProgress):
+            self._progress(event)
+        elif event.key in self._amounts:
+            self._under_way.pop(event.key, None)
+            if isinstance(event, Finished):
+                amount = self._amounts.pop(event.key)
                 self._done += amount
-                seconds = float(message.values.get("seconds_per_epoch") or 0.0)
+                seconds = event.seconds_per_epoch
                 if seconds and amount.epochs:  # a short run may be over before it is heard of twice
                     self._timed += _Amount(amount.epochs, amount.epochs * seconds)
 
@@ -106,16 +106,15 @@ class Pace:
     def _so_far(self) -> _Amount:
         return sum((self._amounts[key] * run.part for key, run in self._under_way.items()), self._done)
 
-    def _progress(self, message: Message) -> None:
-        key, epoch, now = message.key, float(message.values["epoch"]), self._clock()
+    def _progress(self, event: RunProgress) -> None:
+        key, epoch, now = event.key, event.epoch, self._clock()
         if key not in self._amounts:
             return
         run = self._under_way.setdefault(key, _UnderWay(now, now, epoch))
         if self._amounts[key].epochs:
             self._timed += _Amount(epoch - run.epoch, now - run.last)
         run.last, run.epoch = now, epoch
-        phase = str(message.values.get("phase", ""))
-        run.part = part_done(self._plan[key], epoch, float(message.values["epochs"]), phase, now - run.first)
+        run.part = fraction_done(self._plan[key], epoch, event.epochs, event.phase, now - run.first)
 
 
 def _amount(plan: Plan, key: str, epochs: float) -> _Amount:

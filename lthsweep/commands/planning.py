@@ -25,10 +25,9 @@ from lthsweep.commands.sources import (
     table_alone,
 )
 from lthsweep.errors import SpecError, UnknownNameError
-from lthsweep.launch.bundles import most_together
-from lthsweep.launch.coordinate import work_left
-from lthsweep.launch.on_local import profile_recipes, workers_of
-from lthsweep.launch.survey import seconds_per_epoch
+from lthsweep.launch.fused.groups import largest_ensemble
+from lthsweep.launch.local import profile_recipes, workers_of
+from lthsweep.launch.work import seconds_per_epoch, work_left
 from lthsweep.plan.estimate import Estimate, PlanCost, cost_json, cost_of, estimate
 from lthsweep.plan.steps import recipe_steps
 from lthsweep.spec import commented_template, load_spec, preset_names, preset_summary, preset_text
@@ -107,7 +106,7 @@ def plan(
         }
         typer.echo(json.dumps(told if jobs is None else told | {"slurm": jobs_json(jobs)}, indent=2))
         return
-    walked = sum(node.cost for node in work.nodes if node.key in work.walks)
+    walked = sum(node.cost for node in work.nodes if node.key in work.replays)
     warned = (*_fused(opened), *missing_data(opened, cache)) if cost.done < cost.runs else ()
     for line in (*_lines(opened, cost, expected, walked, here=jobs is None), *warned, *table_alone(opened)):
         typer.echo(line)
@@ -160,7 +159,7 @@ def _lines(
 def _fused(opened: Source) -> tuple[str, ...]:
     """A line if fewer runs than the file asks for can be trained as one."""
     asked = opened.spec.train.fuse
-    if asked in ("auto", 1) or (most := most_together(opened.plan)) >= int(asked):
+    if asked in ("auto", 1) or (most := largest_ensemble(opened.plan)) >= int(asked):
         return ()
     fact = f"at most {most} of these runs can" if most > 1 else "without effect, no two of these runs can"
     return (f"train.fuse = {asked}: {fact} be trained as one (docs/fusing.md says which may)",)

@@ -23,10 +23,11 @@ from lthsweep.commands.sources import (
 )
 from lthsweep.commands.tables import print_table
 from lthsweep.errors import UnknownNameError
-from lthsweep.launch.coordinate import work_left
-from lthsweep.launch.on_local import run_local, slots_of
-from lthsweep.launch.on_pool import Attended, SweepRun
-from lthsweep.launch.survey import Survey
+from lthsweep.launch.coordinator import RunHooks
+from lthsweep.launch.disk_status import DiskStatus
+from lthsweep.launch.dispatch import RunSummary
+from lthsweep.launch.local import run_local, slots_of
+from lthsweep.launch.work import work_left
 
 __all__ = ["run"]
 
@@ -95,7 +96,7 @@ def run(
         require_samples(opened, cache)
         submit(opened, plain_console(quiet=quiet), retry_failed=retry_failed, wait=wait, cache=cache)
         return
-    from lthsweep.launch.on_mpi import mpi_job, run_mpi
+    from lthsweep.launch.mpi.job import mpi_job, run_mpi
 
     with mpi_job() as wire:
         if wire is not None:  # any other rank has done its work by now, and rank 0 says how it went
@@ -108,7 +109,7 @@ def run(
 
 def _train(
     opened: Source,
-    launch: Callable[..., SweepRun],
+    launch: Callable[..., RunSummary],
     where: Callable[[int], str],
     cache: Path | None,
     console: Console,
@@ -117,23 +118,23 @@ def _train(
     _announce(opened, work.found, len(work.nodes), where(len(work.nodes)), console)
     interrupt = Interrupt(console)
     with interrupt.handled(), Display(opened.plan, work, console) as display:
-        attended = Attended(display, interrupt.asked, interrupt.watch)
-        ended = launch(opened.plan, opened.sweep, attended=attended, cache=cache)
+        hooks = RunHooks(display, interrupt.asked, interrupt.watch)
+        ended = launch(opened.plan, opened.sweep, hooks=hooks, cache=cache)
     from lthsweep.reduce.merge import merge  # pandas and scipy: not before the work is done
 
     merge(opened.sweep, opened.plan)
     if not console.quiet:
         print_table(opened.sweep.path, console)
     _report_end(opened, ended, console)
-    if ended.tally.failed:
+    if ended.failed:
         if console.quiet:  # quiet is for progress and tables, not for what went wrong
             _report_end(opened, ended, Console(stderr=True, width=120))
         raise typer.Exit(EXIT_FAILED)
-    if ended.tally.stopped:
+    if ended.stopped:
         raise typer.Exit(EXIT_INCOMPLETE)
 
 
-def _announce(opened: Source, found: Survey, left: int, where: str, console: Console) -> None:
+def _announce(opened: Source, found: DiskStatus, left: int, where: str, console: Console) -> None:
     console.print(
         f"{opened.spec.sweep.name}: {_runs(left)} left of {len(opened.plan.runs)}, "
         f"{where}, results in {opened.sweep.path}",
@@ -151,25 +152,24 @@ def _runs(number: int) -> str:
     return f"{number} run{'' if number == 1 else 's'}"
 
 
-def _report_end(opened: Source, ended: SweepRun, console: Console) -> None:
-    tally = ended.tally
+def _report_end(opened: Source, ended: RunSummary, console: Console) -> None:
     console.print(
-        f"{_runs(len(tally.finished))} finished in {duration(ended.seconds)}, {ended.found_done} were done before"
-        f"{f' and {len(tally.present)} by others meanwhile' if tally.present else ''}, "
-        f"{len(tally.failed)} failed, {len(tally.blocked)} wait for a failed one",
+        f"{_runs(len(ended.finished))} finished in {duration(ended.seconds)}, {ended.found_done} were done before"
+        f"{f' and {len(ended.present)} by others meanwhile' if ended.present else ''}, "
+        f"{len(ended.failed)} failed, {len(ended.blocked)} wait for a failed one",
         highlight=False,
     )
-    if tally.cut_off:
+    if ended.skipped:
         console.print(
-            f"{len(tally.cut_off)} tickets cannot be made: the run they descend from diverged",
+            f"{len(ended.skipped)} tickets cannot be made: the run they descend from diverged",
             highlight=False,
         )
-    for key, cause in tally.failed.items():
+    for key, cause in ended.failed.items():
         console.print(
             f"  {key} {opened.plan[key].describe()}: {cause}", highlight=False, markup=False, soft_wrap=True
         )
         console.print(f"    lthsweep logs {opened.sweep.path} {key[:8]}", highlight=False, soft_wrap=True)
-    if tally.stopped:
+    if ended.stopped:
         console.print(f"stopped; `lthsweep run {opened.sweep.path}` goes on", highlight=False, soft_wrap=True)
     console.print(
         f"table: {opened.sweep.table}   figures: lthsweep report {opened.sweep.path}",

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lthsweep.commands.sources import Source
-from lthsweep.launch.outlook import Outlook
-from lthsweep.launch.states import States
-from lthsweep.launch.survey import Survey
+from lthsweep.launch.disk_status import DiskStatus
+from lthsweep.launch.eta import Eta
+from lthsweep.launch.sweep_status import SweepStatus
 from lthsweep.plan.estimate import seconds_spared
 from lthsweep.reduce.spending import Spending
 
@@ -21,15 +21,15 @@ class Seen:
 
     Attributes:
         states: where every run stands.
-        found: the survey that they were made from.
+        found: the status by files, from which they follow.
         outlook: when it may be done; None if that is not known.
         spending: seconds of the finished runs.
         seconds_per_epoch: `recipe_id` → seconds, as measured.
     """
 
-    states: States
-    found: Survey
-    outlook: Outlook | None
+    states: SweepStatus
+    found: DiskStatus
+    outlook: Eta | None
     spending: Spending
     seconds_per_epoch: Mapping[str, float]
 

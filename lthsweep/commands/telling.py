@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from lthsweep.commands.display import duration
 from lthsweep.commands.seen import Seen, hours
 from lthsweep.commands.sources import Source, table_alone
+from lthsweep.launch.disk_status import RunStatus
 from lthsweep.launch.slurm.glance import AT_WORK
-from lthsweep.launch.states import RunState, States
+from lthsweep.launch.sweep_status import RunState, SweepStatus
 from lthsweep.plan.run import Run
 
 __all__ = ["as_text", "counts"]
@@ -21,16 +22,23 @@ _MOST = 20
 _OLD_SECONDS = 30.0
 """A look at the queue older than this is said to be old."""
 
-_ALWAYS = ("done", "running", "ready", "waiting", "failed", "blocked")
+_ALWAYS = (
+    RunStatus.DONE,
+    RunStatus.RUNNING,
+    RunStatus.READY,
+    RunStatus.WAITING,
+    RunStatus.FAILED,
+    RunStatus.BLOCKED,
+)
 """States that are counted aloud even if no run is in them."""
 
 
 def counts(opened: Source, seen: Seen) -> str:
     """The first line: how many runs are in each state."""
     numbers = seen.states.count()
-    parts = [f"{numbers['done']} of {len(opened.plan.runs)} runs done"]
+    parts = [f"{numbers[RunStatus.DONE]} of {len(opened.plan.runs)} runs done"]
     for state, number in numbers.items():
-        if state != "done" and (number or state in _ALWAYS):
+        if state is not RunStatus.DONE and (number or state in _ALWAYS):
             parts.append(f"{number} {_COUNTED.get(state, state)}")
     return f"{opened.spec.sweep.name}: {', '.join(parts)}"
 
@@ -47,18 +55,19 @@ def as_text(opened: Source, seen: Seen, *, all_runs: bool = False) -> str:
     if all_runs:
         lines += [_line(state) for state in seen.states.runs.values()]
     else:
-        lines += _some(map(_line, seen.states.those("running")), "running")
+        lines += _some(map(_line, seen.states.those(RunStatus.RUNNING)), "running")
         lines += _some(_pending(seen.states), "jobs that wait")
         lines += _unsubmitted(opened, seen.states)
-        for kind in ("unknown", "failed", "canceled", "blocked"):
+        for kind in (RunStatus.UNKNOWN, RunStatus.FAILED, RunStatus.CANCELED, RunStatus.BLOCKED):
             lines += _some(map(_line, seen.states.those(kind)), kind)
     return "\n".join([*lines, *_end(opened, seen)])
 
 
-_COUNTED = {"blocked": "blocked by a failed run", "cut off": "cut off by a diverged run"}
+_UNDER_WAY = (RunStatus.RUNNING, RunStatus.READY, RunStatus.PENDING, RunStatus.UNKNOWN)
+_COUNTED = {RunStatus.BLOCKED: "blocked by a failed run", RunStatus.SKIPPED: "skipped after a diverged run"}
 
 
-def _circumstances(opened: Source, states: States) -> Iterator[str]:
+def _circumstances(opened: Source, states: SweepStatus) -> Iterator[str]:
     """What is to be known before the numbers are believed."""
     glance, path = states.glance, opened.sweep.path
     yield from (f"  {line}" for line in table_alone(opened))
@@ -82,10 +91,10 @@ def _circumstances(opened: Source, states: States) -> Iterator[str]:
         yield "  no follow-up is in the queue; the last job steps in, or `lthsweep run` with --on slurm"
 
 
-def _pending(states: States) -> Iterator[str]:
+def _pending(states: SweepStatus) -> Iterator[str]:
     """Jobs that wait, those of one array with one reason on one line."""
     groups: dict[tuple[str, str], list[RunState]] = {}
-    for state in states.those("pending"):
+    for state in states.those(RunStatus.PENDING):
         assert state.place is not None
         queued = state.place.queued
         how = "just submitted" if queued is None else _waits(queued.state, queued.reason, queued.starts)
@@ -95,8 +104,8 @@ def _pending(states: States) -> Iterator[str]:
         yield f"  pending job {job}, {_number(elements, 'element')}, {_number(len(found), 'run')}: {how}"
 
 
-def _unsubmitted(opened: Source, states: States) -> Iterator[str]:
-    found = states.those("to be submitted")
+def _unsubmitted(opened: Source, states: SweepStatus) -> Iterator[str]:
+    found = states.those(RunStatus.TO_BE_SUBMITTED)
     if not found or states.glance.standing is None:
         return
     tick = states.glance.standing.tick()
@@ -104,7 +113,7 @@ def _unsubmitted(opened: Source, states: States) -> Iterator[str]:
         yield f"  {_number(len(found), 'run')} to be submitted by nobody: the sweep is halted"
     elif tick is not None:
         yield f"  {_number(len(found), 'run')} to be submitted by the follow-up, job {tick.job or '?'}"
-    elif not states.those("running", "ready", "pending", "unknown"):
+    elif not states.those(*_UNDER_WAY):
         yield f"  nothing is queued for {_number(len(found), 'run')}: `lthsweep run {opened.sweep.path} --on slurm`"
 
 
@@ -155,7 +164,7 @@ def _job(state: RunState) -> str:
     queued, submission = state.place.queued, state.place.submission
     if queued is None:
         job = f"job {submission.job}_{state.place.index}" if submission.job else submission.name
-        return f"{job}, {'just submitted' if state.state == 'pending' else 'which SLURM says nothing of'}"
+        return f"{job}, {'just submitted' if state.state is RunStatus.PENDING else 'which SLURM says nothing of'}"
     if queued.state in AT_WORK:
         return f"for {_named(state.waits_for) if state.waits_for else 'a worker'}, in job {queued.id}"
     return f"job {queued.id}, {_waits(queued.state, queued.reason, queued.starts)}"
@@ -174,16 +183,16 @@ def _again(state: RunState) -> str:
     return "; ".join(part for part in (waits, ended) if part)
 
 
-_TOLD: Mapping[str, Callable[[RunState], str]] = {
-    "running": _running,
-    "ready": _job,
-    "waiting": _job,
-    "pending": _job,
-    "unknown": _job,
-    "to be submitted": _again,
-    "failed": _failed,
-    "canceled": lambda state: "",
-    "blocked": lambda state: f"by {_named(state.blocked_by)}" if state.blocked_by else "",
+_TOLD: Mapping[RunStatus, Callable[[RunState], str]] = {
+    RunStatus.RUNNING: _running,
+    RunStatus.READY: _job,
+    RunStatus.WAITING: _job,
+    RunStatus.PENDING: _job,
+    RunStatus.UNKNOWN: _job,
+    RunStatus.TO_BE_SUBMITTED: _again,
+    RunStatus.FAILED: _failed,
+    RunStatus.CANCELED: lambda state: "",
+    RunStatus.BLOCKED: lambda state: f"by {_named(state.blocked_by)}" if state.blocked_by else "",
 }
 
 

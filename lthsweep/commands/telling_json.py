@@ -7,8 +7,9 @@ from typing import Any
 
 from lthsweep.commands.seen import Seen, hours
 from lthsweep.commands.sources import Source
+from lthsweep.launch.disk_status import RunStatus
 from lthsweep.launch.slurm.glance import Glance
-from lthsweep.launch.states import RunState
+from lthsweep.launch.sweep_status import RunState
 from lthsweep.plan.estimate import cost_of
 
 __all__ = ["as_json"]
@@ -18,7 +19,7 @@ def as_json(opened: Source, seen: Seen) -> dict[str, Any]:
     """Everything, under the names that `lthsweep status --json` promises."""
     cost = cost_of(opened.plan, seen.found.done)
     told, glance = hours(opened, seen), seen.states.glance
-    running = seen.states.those("running")
+    running = seen.states.those(RunStatus.RUNNING)
     return {
         "name": opened.spec.sweep.name,
         "directory": str(opened.sweep.path),
@@ -37,7 +38,9 @@ def as_json(opened: Source, seen: Seen) -> dict[str, Any]:
         "foreign_records": len(seen.found.foreign),
         "states": seen.states.count(),
         "running": [_facts(state) for state in running],
-        "failures": {state.run.key: _facts(state) for state in seen.states.those("failed", "canceled")},
+        "failures": {
+            state.run.key: _facts(state) for state in seen.states.those(RunStatus.FAILED, RunStatus.CANCELED)
+        },
         "slurm": None if glance.standing is None else _slurm(glance),
         "run_list": [_facts(state) for state in seen.states.runs.values()],
     }

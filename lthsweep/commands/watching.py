@@ -25,14 +25,15 @@ from lthsweep.commands.sources import (
 from lthsweep.commands.telling import as_text, counts
 from lthsweep.commands.telling_json import as_json
 from lthsweep.errors import SpecError, StoreError
-from lthsweep.launch.on_local import workers_of
-from lthsweep.launch.outlook import outlook
+from lthsweep.launch.disk_status import RunStatus, read_disk_status
+from lthsweep.launch.eta import estimate_eta
+from lthsweep.launch.local import workers_of
 from lthsweep.launch.slurm.glance import Glance, glance
 from lthsweep.launch.slurm.journal import Submission, read_journal
 from lthsweep.launch.slurm.sites.site import site_of
 from lthsweep.launch.slurm.traces import job_logs, last_words
-from lthsweep.launch.states import states_of
-from lthsweep.launch.survey import seconds_per_epoch, survey
+from lthsweep.launch.sweep_status import sweep_status
+from lthsweep.launch.work import seconds_per_epoch
 from lthsweep.plan.find import find_run
 from lthsweep.plan.run import Run
 from lthsweep.reduce.spending import spending
@@ -70,7 +71,7 @@ def status(
     else:
         seen = _look(opened)
         typer.echo(_said(opened, seen, runs, json_wanted))
-    if seen.states.those("failed"):
+    if seen.states.those(RunStatus.FAILED):
         raise typer.Exit(EXIT_FAILED)
     if not seen.states.is_finished:
         raise typer.Exit(EXIT_INCOMPLETE)
@@ -78,15 +79,14 @@ def status(
 
 def _look(opened: Source, before: Glance | None = None) -> Seen:
     plan, sweep = opened.plan, opened.sweep
-    found = survey(plan, sweep)
-    finished = len(found.done) + found.count("cut off") == len(plan.runs)
-    seen = Glance() if finished else glance(sweep, lambda: site_of(opened.spec), before)
-    states = states_of(plan, found, seen)
+    found = read_disk_status(plan, sweep)
+    seen = Glance() if found.is_complete else glance(sweep, lambda: site_of(opened.spec), before)
+    states = sweep_status(plan, found, seen)
     known = seconds_per_epoch(plan, sweep)
     return Seen(
         states=states,
         found=found,
-        outlook=outlook(plan, states, known, workers_of(opened.spec)),
+        outlook=estimate_eta(plan, states, known, workers_of(opened.spec)),
         spending=spending(sweep, found.done),
         seconds_per_epoch=known,
     )

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pytest
 
 from lthsweep.commands.pace import Pace
-from lthsweep.launch.coordinate import work_left
-from lthsweep.launch.task import Message
+from lthsweep.launch.events import Failed, Finished, RunProgress
+from lthsweep.launch.work import work_left
 from lthsweep.store.layout import SweepDir
 from tests.plan.cases import make_plan
 
@@ -33,11 +33,11 @@ def started(tmp_path, prune, **grid):
 
 def trained(pace, clock, run, *, seconds, to=1.0, epochs=EPOCHS):
     """A run is heard of from its first epoch to a part of its last."""
-    pace.hear(Message("progress", run.key, {"epoch": 0.0, "epochs": epochs}))
+    pace.note(RunProgress(run.key, 0.0, epochs))
     clock.now += seconds
-    pace.hear(Message("progress", run.key, {"epoch": to * epochs, "epochs": epochs}))
+    pace.note(RunProgress(run.key, to * epochs, epochs))
     if to == 1:
-        pace.hear(Message("finished", run.key))
+        pace.note(Finished(run.key))
 
 
 def test_the_rest_goes_as_fast_as_what_was_done(tmp_path):
@@ -77,7 +77,7 @@ def test_a_run_that_was_over_at_once_tells_how_long_its_epochs_took(tmp_path):
     plan, pace, clock = started(tmp_path, {"schedule": "budget", "time": "20m"})
 
     clock.now += 30
-    pace.hear(Message("finished", plan.dense[0].key, {"seconds_per_epoch": 1.0}))
+    pace.note(Finished(plan.dense[0].key, seconds_per_epoch=1.0))
 
     assert pace.seconds_left() == pytest.approx(2400)
 
@@ -88,7 +88,7 @@ def test_a_run_that_failed_is_to_be_made_again(tmp_path):
     trained(pace, clock, plan.tickets[0], seconds=30, to=0.75)
     before = pace.part()
 
-    pace.hear(Message("failed", plan.tickets[0].key, {"retry": True}))
+    pace.note(Failed(plan.tickets[0].key, retry=True))
 
     assert before == pytest.approx(7 / 12)
     assert pace.part() == pytest.approx(1 / 3)
