@@ -127,8 +127,8 @@ class TrainSpec(Table):
         Literal["auto"] | Annotated[Whole, Field(ge=1)], Allowed('"auto" or a whole number >= 1')
     ] = Field(
         "auto",
-        description="Largest number of tickets of one dense run and rewind point that are trained as one model; 1 trains "
-        "each alone. auto measures the best number on a GPU, and is 1 on a CPU. It is not part of a run's key.",
+        description="Largest number of tickets of one dense run and rewind point that are trained as one model; 1 "
+        "trains each alone. auto measures the best number on a GPU, and is 1 on a CPU. It is not part of a run's key.",
     )
     optimizer: OptimizerSpec = Field(default_factory=SGDSpec, description="How weights follow gradients.")
     schedule: ScheduleSpec = Field(
