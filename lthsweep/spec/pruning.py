@@ -75,8 +75,8 @@ class PruneSpec(Table):
     control: ControlName = Field(
         "ticket",
         description="ticket, or a control with the mask of the ticket: on fresh weights (reinit), on fresh weights "
-        "scaled to the remaining fan-in (reinit-masked), shuffled within or across layers (random, random-global), or on "
-        "the trained weights (fine-tune, lr-rewind).",
+        "scaled to the remaining fan-in (reinit-masked), shuffled within or across layers (random, random-global), "
+        "or on the trained weights (fine-tune, lr-rewind).",
     )
     exclude: Annotated[
         tuple[Annotated[Text, Field(min_length=1)], ...],
