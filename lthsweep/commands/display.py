@@ -1,4 +1,4 @@
-"""What a running sweep shows: bars on a terminal, plain lines elsewhere."""
+"""The display of a running sweep: bars on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from lthsweep.commands.pace import Pace
+from lthsweep.commands.live_progress import LiveProgress
 from lthsweep.launch.events import (
     Failed,
     Finished,
@@ -30,7 +30,7 @@ __all__ = ["Display", "duration", "plain_console"]
 _OUTCOMES = {
     RunOutcome.DIVERGED: "DIVERGED",
     RunOutcome.PRESENT: "finished by another coordinator",
-    RunOutcome.REPLAYED: "snapshots made for the new rewind points",
+    RunOutcome.REPLAYED: "snapshots written for the new rewind epochs",
 }
 
 
@@ -45,17 +45,17 @@ def duration(seconds: float) -> str:
 
 
 class Display:
-    """Listens to a sweep and shows how far it has come.
+    """Shows the events of a sweep's workers.
 
     Args:
-        plan: for the names of runs.
-        work: what is left to do.
-        console: where to print; bars only if it is a terminal.
+        plan: the plan, for descriptions of runs.
+        work: the runs left to train.
+        console: the output; bars need a terminal.
     """
 
     def __init__(self, plan: Plan, work: Work, console: Console) -> None:
         self._plan = plan
-        self._pace = Pace(plan, work)
+        self._live = LiveProgress(plan, work)
         self._runs = len(work.nodes)
         self._held: set[str] = set()
         self._console = console
@@ -88,21 +88,21 @@ class Display:
         worker, event = message.worker, message.event
         if isinstance(event, Ready):
             return
-        self._pace.note(event)
+        self._live.note(event)
         if isinstance(event, RunProgress):
             phase = "" if event.phase == "train" else f", {event.phase}"
             text = self._plan[event.key].describe() + phase
             note = f"{event.images_per_second or '…'} samples/s"
-            self._bar(worker, event.key, text, self._pace.part_of(event.key), note)
+            self._bar(worker, event.key, text, self._live.fraction_of(event.key), note)
         else:
             self._runs_of[worker].discard(event.key)
             if not self._runs_of[worker] and worker in self._bars:
                 self._progress.remove_task(self._bars.pop(worker))
             self._line(event)
-        self._progress.update(self._overall, completed=self._pace.part(), note=self._eta())
+        self._progress.update(self._overall, completed=self._live.fraction(), note=self._eta())
 
     def _bar(self, worker: str, key: str, text: str, fraction: float, note: str) -> None:
-        """One bar for each worker, however many runs it trains as one."""
+        """Update the bar of a worker, which can train several runs at once."""
         runs = self._runs_of[worker]
         runs.add(key)
         if len(runs) > 1:
@@ -118,32 +118,30 @@ class Display:
             ended = _OUTCOMES.get(event.outcome) or f"test accuracy {event.test_accuracy:.4f}"
             self._print(f"[{len(self._done)}/{self._runs}] {text}: {ended}{self._eta(', ')}")
         elif isinstance(event, Failed):
-            again = "will be tried again" if event.retry else "failed"
-            self._print(f"{text}: {again}: {event.cause}  (run {event.key})")
+            state = "failed, will be retried" if event.retry else "failed"
+            self._print(f"{text}: {state}: {event.cause}  (run {event.key})")
         elif isinstance(event, Stopped):
             self._print(f"{text}: stopped; it goes on from its checkpoint next time")
         elif isinstance(event, Held) and event.key not in self._held:
             self._held.add(event.key)
-            self._print(f"{text}: a worker of another coordinator has it; waiting for its record")
+            self._print(f"{text}: another coordinator trains it; waiting for its record")
 
     def _print(self, line: str) -> None:
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def _eta(self, before: str = "") -> str:
-        left = self._pace.seconds_left()
+        left = self._live.seconds_left()
         return "" if left is None else f"{before}about {duration(left)} left"
 
 
 def plain_console(*, quiet: bool = False, lines: bool = False) -> Console:
-    """Standard output; a pipe or a log file, which has no width, gets lines that hold the whole table.
+    """A console on standard output; a pipe or a file gets lines of 120 columns.
 
     Args:
         quiet: print nothing.
-        lines: lines in any case. Open MPI gives its ranks a terminal, whatever comes behind it.
+        lines: print lines even on a terminal. Open MPI gives its ranks one although their output is forwarded.
     """
     console = Console(quiet=quiet)
-    return (
-        console
-        if console.is_terminal and not lines
-        else Console(quiet=quiet, width=120, force_terminal=False)
-    )
+    if console.is_terminal and not lines:
+        return console
+    return Console(quiet=quiet, width=120, force_terminal=False)

@@ -147,7 +147,7 @@ def _cluster(*, needed: bool) -> Iterator[InstallationCheck]:
 
 
 def _open_permissions(sweep: SweepDir) -> Iterator[Finding]:
-    """Warn of folders that other users can write to: workers trust what they read there.
+    """Warn of directories that other users can write to: workers trust their content.
 
     `state/` must also be closed to the group, because it holds the scripts that jobs run.
     """

@@ -1,4 +1,4 @@
-"""The sweep that a command works on, and what it refuses before a run starts."""
+"""The sweep that a command works on, and the errors before a run starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A comparison along one axis on a terminal: how it was made, a line per point, the answer over all points."""
+"""The comparison of an axis's values, for a terminal: settings, a line per point, and the overall result."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from lthsweep.reduce.axis_comparison import AxisComparison
+from lthsweep.reduce.decision import Verdict
 from lthsweep.report.axes import canonical, labels
 from lthsweep.report.numbers import DASH, as_float, interval, percent, points
 from lthsweep.report.plain_table import plain_table
 from lthsweep.report.verdicts import points_of
 
-__all__ = ["answer_lines", "every_row", "how_lines", "standings_table"]
+__all__ = ["comparison_table", "full_comparison_table", "result_lines", "settings_lines"]
 
 _FIELDS = (
     "at",
@@ -30,25 +31,24 @@ _FIELDS = (
     "p",
     "p_holm",
 )
-_VERDICTS = ("equal", "worse", "undecided", "missing")
+_VERDICTS = (Verdict.EQUAL, Verdict.WORSE, Verdict.UNDECIDED, Verdict.MISSING)
 _HEADS = {"dense": "dense", "overall": "all points"}
 
 
-def how_lines(found: AxisComparison, name: str) -> list[str]:
-    """What was compared and how; two lines."""
+def settings_lines(found: AxisComparison, name: str) -> list[str]:
+    """Two lines: the metric and axis, and the tests."""
     seeds = sorted({row["n"] for row in found.rows if row["n"]})
     counted = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}" if seeds else "no"
     direction = "higher is better" if found.higher_is_better else "lower is better"
-    over = f"{found.tests} pairs" if found.family == "table" else "the pairs of each point"
     margin = f", margin {_size(found, found.margin)}" if found.margin else ""
     return [
         f"{name}: {found.metric} by {found.axis}, {direction}; {counted} common seeds",
-        f"paired t-tests, Holm's correction over {over}, confidence {100 * found.confidence:g} %{margin}",
+        f"paired t-tests, Holm's correction over {found.tests} pairs, confidence {100 * found.confidence:g} %{margin}",
     ]
 
 
-def standings_table(found: AxisComparison) -> Table:
-    """One line per point: the first value, its verdict, and the other values by verdict."""
+def comparison_table(found: AxisComparison) -> Table:
+    """One row per point: the first value, its verdict, and the other values by verdict."""
     others = _varied(found)
     table = plain_table()
     for heading in others:
@@ -81,8 +81,8 @@ def standings_table(found: AxisComparison) -> Table:
     return table
 
 
-def every_row(found: AxisComparison) -> Table:
-    """Every value at every point, with difference, interval and p."""
+def full_comparison_table(found: AxisComparison) -> Table:
+    """One row per value and point, with difference, interval, and p."""
     others = _varied(found)
     table = plain_table()
     headings = [*(axis.rpartition(".")[2] for axis in others), "rank", found.axis.rpartition(".")[2]]
@@ -110,16 +110,18 @@ def every_row(found: AxisComparison) -> Table:
     return table
 
 
-def answer_lines(found: AxisComparison) -> Iterator[str]:
-    """How often each value was what, and the comparison of the means over all points."""
+def result_lines(found: AxisComparison) -> Iterator[str]:
+    """How often each value had each verdict, and the result over all points."""
     at_points = [row for row in found.rows if row["at"] == "point"]
     number = len({tuple(canonical(row[axis]) for axis in _other_axes(found)) for row in at_points})
     for value in dict.fromkeys(canonical(row[found.axis]) for row in at_points):
         own = [row for row in at_points if canonical(row[found.axis]) == value]
-        counts = {verdict: sum(row["verdict"] == verdict for row in own) for verdict in ("best", *_VERDICTS)}
+        counts = {
+            verdict: sum(row["verdict"] == verdict for row in own) for verdict in (Verdict.BEST, *_VERDICTS)
+        }
         first = sum(row["rank"] == 1 for row in own)
-        told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
-        yield f"  {value}: first at {first} of {number} points; {told}"
+        listed = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+        yield f"  {value}: first at {first} of {number} points; {listed}"
     overall = [row for row in found.rows if row["at"] == "overall"]
     leader = next((row for row in overall if row["rank"] == 1), None)
     if leader is None:
@@ -133,8 +135,8 @@ def answer_lines(found: AxisComparison) -> Iterator[str]:
 
 
 def verdict_with_n(row: Mapping[str, Any]) -> str:
-    """The verdict; an undecided one says from how many seeds."""
-    return f"undecided (n={row['n']})" if row["verdict"] == "undecided" else str(row["verdict"])
+    """The verdict; if undecided, with the number of seeds."""
+    return f"undecided (n={row['n']})" if row["verdict"] == Verdict.UNDECIDED else str(row["verdict"])
 
 
 def _other_axes(found: AxisComparison) -> list[str]:
@@ -143,7 +145,7 @@ def _other_axes(found: AxisComparison) -> list[str]:
 
 
 def _varied(found: AxisComparison) -> list[str]:
-    """The other axes without those of one value; the first one is kept to say which rows are the dense runs."""
+    """The other axes with several values, at least one to mark the rows of the dense runs."""
     at_points = [row for row in found.rows if row["at"] == "point"]
     axes = _other_axes(found)
     varied = [axis for axis in axes if len({canonical(row[axis]) for row in at_points}) > 1]
@@ -167,7 +169,7 @@ def _labels(found: AxisComparison) -> Mapping[str, Mapping[str, str]]:
 
 
 def _named(found: AxisComparison, row: Mapping[str, Any]) -> str:
-    """A value with its difference to the first."""
+    """A value and its difference to the first."""
     name = canonical(row[found.axis])
     if row["n_diverged"]:
         return f"{name} (diverged)"

@@ -1,4 +1,4 @@
-"""A command asked in this very process: what it prints and how it leaves, without the second in which Python starts."""
+"""Runs a command in this process, which saves the start of Python."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.launch.sweeps import environment
 def lthsweep(
     *arguments: str | Path, cache: Path, environ: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """As the function of that name in `tests.launch.sweeps`, which starts a process; workers are processes here too."""
+    """Run the command line as `tests.launch.sweeps.lthsweep` does in a new process; workers are processes here too."""
     words = ["lthsweep", *map(str, arguments)]
     out, err = io.BytesIO(), io.BytesIO()
     with (
@@ -29,7 +29,7 @@ def lthsweep(
         try:
             main()
             code = 0
-        except SystemExit as left:
-            code = left.code or 0
-        told = [stream.getvalue().decode() for stream in (out, err)]  # while their wrappers keep them open
-    return subprocess.CompletedProcess(words, code, *told)
+        except SystemExit as error:
+            code = error.code or 0
+        texts = [stream.getvalue().decode() for stream in (out, err)]  # while their wrappers are open
+    return subprocess.CompletedProcess(words, code, *texts)
