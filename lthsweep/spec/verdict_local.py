@@ -1,4 +1,4 @@
-"""`[verdict]`, `[local]`: how tickets are judged, and the processes that make runs. Neither changes a run."""
+"""`[verdict]` and `[local]`: how tickets are judged, and the workers on this machine. Neither changes a run."""
 
 from __future__ import annotations
 
@@ -26,21 +26,28 @@ class VerdictSpec(Table):
 
 
 class LocalSpec(Table):
-    """The processes that make runs on this machine."""
+    """The worker processes on this machine."""
 
     workers: Annotated[
         Literal["auto"] | Annotated[Whole, Field(ge=1)], Allowed('"auto" or a whole number >= 1')
-    ] = Field("auto", description="Processes; auto is one per GPU, else one per `threads` cores.")
-    threads: Whole = Field(1, ge=1, description="Threads of each process.")
+    ] = Field(
+        "auto",
+        description="Worker processes; auto is one per GPU, or one per `threads` cores without GPUs.",
+    )
+    threads: Whole = Field(1, ge=1, description="Threads of each worker.")
     devices: Annotated[
         Literal["auto", "cpu"]
         | Annotated[tuple[Annotated[Text, Field(min_length=1)], ...], Field(min_length=1)],
         Allowed('"auto", "cpu" or a list such as ["cuda:0", "cuda:1"]', 'a device such as "cuda:0"'),
-    ] = Field("auto", description="Where to train; auto takes the GPUs if there are any.")
+    ] = Field("auto", description="Devices to train on; auto uses the GPUs if there are any.")
     checkpoint_seconds: Number = Field(
-        300.0, ge=0, description="Seconds between checkpoints, from which a killed run goes on."
+        300.0,
+        ge=0,
+        description="Seconds between checkpoints. A run that was killed resumes from the last one.",
     )
-    retries: Whole = Field(2, ge=0, description="Further attempts at a run that crashed or was killed.")
+    retries: Whole = Field(
+        2, ge=0, description="How often a run that crashed or was killed is started again."
+    )
     pin: Flag = Field(
-        True, description="Bind each process to its own cores, if together they fill all that there are."
+        True, description="Bind each worker to its own cores, if the workers together use all cores."
     )
