@@ -17,11 +17,12 @@ from lthsweep.commands import (
     comparing,
     datasets,
     doctor,
+    logs,
     planning,
     profiles,
     running,
+    status,
     tables,
-    watching,
 )
 from lthsweep.errors import LthsweepError
 
@@ -40,8 +41,8 @@ app.command()(planning.presets)
 app.command()(profiles.profiles)
 app.command()(planning.plan)
 app.command()(running.run)
-app.command()(watching.status)
-app.command()(watching.logs)
+app.command()(status.status)
+app.command()(logs.logs)
 app.command()(cluster.cancel)
 app.command()(tables.merge)
 app.command()(tables.query)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from lthsweep.lottery.material import Arrays, Material
+from lthsweep.lottery.context import Arrays, TrainingContext
 from lthsweep.plan.prune_step import CONTROLS, PruneStep
 from lthsweep.pruning.context import ScoringContext
 from lthsweep.pruning.make import make_masks
@@ -14,7 +14,7 @@ from lthsweep.pruning.prunable import prunable_weights
 from lthsweep.pruning.registry import criterion_of
 from lthsweep.pruning.shuffle import shuffled
 from lthsweep.randomness import stream
-from lthsweep.training.loop import TrainingData
+from lthsweep.training.training import TrainingData
 
 __all__ = ["mask_of"]
 
@@ -22,7 +22,7 @@ __all__ = ["mask_of"]
 def mask_of(
     step: PruneStep,
     *,
-    material: Material,
+    context: TrainingContext,
     data: TrainingData,
     seed: int,
     network: nn.Module,
@@ -33,7 +33,7 @@ def mask_of(
 
     Args:
         step: how and how much is pruned.
-        material: builds the network at initialization.
+        context: builds the network at initialization.
         data: its first training batch is the batch of the scoring context.
         seed: of the replicate.
         network: the trained network, on the device; not changed.
@@ -45,23 +45,23 @@ def mask_of(
     """
 
     def initial() -> nn.Module:
-        return material.build(seed)
+        return context.build(seed)
 
     ranked = initial() if criterion_of(step.method).at_initialization else network
     weights = prunable_weights(ranked, step.exclude)
-    context = ScoringContext(
+    scoring = ScoringContext(
         weights,
-        {name: torch.from_numpy(mask).to(material.device) for name, mask in masks.items()} or None,
+        {name: torch.from_numpy(mask).to(context.device) for name, mask in masks.items()} or None,
         seed=stream(seed, "prune"),
         network=ranked,
-        input_shape=material.input_shape,
+        input_shape=context.input_shape,
         batch=lambda: next(iter(data.train.epoch(0))),
         initial=lambda: prunable_weights(initial(), step.exclude),
         rewound=lambda: _at_rewind_point(snapshot, weights),
     )
     made = make_masks(
         step.method,
-        context,
+        scoring,
         scope=step.scope,
         sparsity=step.sparsity,
         threshold=step.threshold,

@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from lthsweep.lottery.material import Arrays, Material, to_arrays
+from lthsweep.lottery.context import Arrays, TrainingContext, to_arrays
 from lthsweep.models.cost import count
 from lthsweep.pruning.masks import LayerRow, dead_channels, dense_masks, layer_rows
 from lthsweep.store.metrics import Metrics
-from lthsweep.training.loop import Ending, Training
-from lthsweep.training.metrics import evaluate
+from lthsweep.training.evaluation import evaluate
 from lthsweep.training.progress import CurveRow
+from lthsweep.training.training import Ending, Training
 
 __all__ = [
     "Checkpoint",
@@ -48,8 +48,8 @@ class Result:
         masks: parameter name → bool array, True where kept; empty for a dense run.
         audit: the checks of docs/protocol.md with their outcome.
         weights: the final state of the model, by the names of its `state_dict`.
-        notes: what else is to be known of how it came about, plain values for the provenance.
-        shrunk: that of the smaller network that was trained in its place; None if there was none.
+        notes: additional plain values for the provenance.
+        shrunk: final state of the physically smaller network, if that was trained; else None.
     """
 
     ending: Ending
@@ -64,7 +64,7 @@ class Result:
 
 
 def measure(
-    material: Material,
+    context: TrainingContext,
     training: Training,
     ending: Ending,
     *,
@@ -80,7 +80,7 @@ def measure(
     more with the weights of the best validation epoch.
 
     Args:
-        material: data and model of the run.
+        context: data and model of the run.
         training: as it ended.
         ending: how it ended.
         masks: parameter name → bool tensor; empty for a dense run.
@@ -92,14 +92,14 @@ def measure(
     progress = training.progress
     last = progress.curves[-1]
     weights = {name: value.clone() for name, value in training.model.state_dict().items()}
-    test, seconds_test = material.score_test(training.model)
+    test, seconds_test = context.score_test(training.model)
     best = test
     if training.best_model and progress.best_epoch != last.epoch:
         training.model.load_state_dict(training.best_model)
-        best, _ = material.score_test(training.model)
+        best, _ = context.score_test(training.model)
         training.model.load_state_dict(weights)
-    counted = count(full or training.model, material.input_shape, masks or None)
-    own = counted if full is None else count(training.model, material.input_shape)
+    counted = count(full or training.model, context.input_shape, masks or None)
+    own = counted if full is None else count(training.model, context.input_shape)
     target = last.val_accuracy if dense_val_accuracy is None else dense_val_accuracy
     has_validation = not math.isnan(last.val_accuracy)
     prunable_total = sum(weight.numel() for weight in prunable.values())
@@ -137,11 +137,11 @@ def measure(
 
 
 def score_without_retraining(
-    material: Material, model: torch.nn.Module, validation: Callable[[], Any]
+    context: TrainingContext, model: torch.nn.Module, validation: Callable[[], Any]
 ) -> dict[str, float]:
     """Scores of a network that was pruned and not trained since."""
-    held_out = evaluate(model, validation(), precision=str(material.train["precision"]))
-    test, _ = material.score_test(model)
+    held_out = evaluate(model, validation(), precision=context.train.precision)
+    test, _ = context.score_test(model)
     return {
         "pruned_val_accuracy": held_out.accuracy,
         "pruned_test_loss": test.loss,

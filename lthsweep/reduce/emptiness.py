@@ -1,4 +1,4 @@
-"""Why a table of a sweep has no rows: what its grid would have to ask for. Two tables are of some sweeps only."""
+"""Explain why a table of a sweep has no rows: controls and structures exist only for some grids."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from lthsweep.plan.prune_step import CONTROLS, TICKET
-from lthsweep.pruning.registry import criterion_of
-from lthsweep.reduce.runs import CONTROL_AXIS, axis_names, method_of
+from lthsweep.reduce.run_rows import CONTROL_AXIS, axis_names
 
 if TYPE_CHECKING:
     from lthsweep.plan.run import Plan
@@ -15,13 +14,10 @@ if TYPE_CHECKING:
 __all__ = ["why_empty"]
 
 _OF_DENSE = "every point of this grid is answered by its dense run; add a sparsity above 0"
-_OF_AGE = (
-    "it was made by an older version of lthsweep, which had no such table; `lthsweep merge` makes it anew"
-)
 
 
 def why_empty(plan: Plan, table: str) -> str:
-    """What keeps a table without rows from having any, and what would give it some.
+    """Return why a table has no rows and which change of the grid would add some.
 
     Args:
         plan: the grid.
@@ -41,17 +37,13 @@ def _of_controls(plan: Plan) -> str:
     if values == {TICKET}:
         others = ", ".join(f'"{name}"' for name in CONTROLS if name != TICKET)
         return f"the axis control of [grid] has tickets only; add one of {others}"
-    return _OF_DENSE if not plan.tickets else _OF_AGE
+    return _OF_DENSE
 
 
 def _of_structures(plan: Plan) -> str:
-    if any(criterion_of(method_of(run)).structured for run in plan.tickets):
-        return _OF_AGE
     if not plan.tickets:
         return _OF_DENSE
-    return (
-        'this sweep takes no whole filters out; set prune.method = "filter", or add "prune.method" to [grid]'
-    )
+    return 'this sweep prunes no whole filters; set prune.method = "filter", or add "prune.method" to [grid]'
 
 
 def _nothing_yet(plan: Plan) -> str:

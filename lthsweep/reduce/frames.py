@@ -1,44 +1,48 @@
-"""Compound arrays → pandas frames."""
+"""Compound arrays of the table as pandas frames."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lthsweep.reduce.table import TABLES
-
 __all__ = ["Frames", "frame_of"]
 
 
 class Frames(Mapping[str, pd.DataFrame]):
-    """The frames by name, each made when it is first asked for."""
+    """The frames by name, each made at its first use.
 
-    def __init__(self, source: Callable[[str], NDArray[np.void]]) -> None:
+    Args:
+        names: of the tables.
+        source: returns the rows of a table.
+    """
+
+    def __init__(self, names: Sequence[str], source: Callable[[str], NDArray[np.void]]) -> None:
+        self._names = names
         self._source = source
         self._made: dict[str, pd.DataFrame] = {}
 
     def __getitem__(self, table: str) -> pd.DataFrame:
-        if table not in TABLES:
+        if table not in self._names:
             raise KeyError(table)
         if table not in self._made:
             self._made[table] = frame_of(self._source(table))
         return self._made[table]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(TABLES)
+        return iter(self._names)
 
     def __len__(self) -> int:
-        return len(TABLES)
+        return len(self._names)
 
 
 def frame_of(rows: NDArray[np.void]) -> pd.DataFrame:
-    """One frame from one compound array.
+    """Return one compound array as a frame.
 
-    Fixed-length texts become `str`, truth values that may be unknown become pandas' nullable `boolean`.
+    Fixed-length texts become `str`; truth values that can be unknown become pandas' nullable `boolean`.
     """
     names = rows.dtype.names or ()
     return pd.DataFrame({name: _series(rows[name]) for name in names})
@@ -53,7 +57,7 @@ def _series(column: NDArray[Any]) -> pd.Series[Any]:
 
 
 def _texts(column: NDArray[np.bytes_]) -> NDArray[np.object_]:
-    """Decode runs of equal texts once: in /curves a key repeats for every epoch of its run."""
+    """Decode equal neighbors once: in /curves a key repeats for every epoch of its run."""
     if len(column) == 0:
         return np.empty(0, dtype=object)
     starts = np.flatnonzero(np.concatenate([[True], column[1:] != column[:-1]]))

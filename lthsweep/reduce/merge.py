@@ -13,17 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lthsweep.errors import CorruptRecordError, StoreError
-from lthsweep.reduce.controls import control_rows
+from lthsweep.reduce.control_rows import control_rows
 from lthsweep.reduce.detail import curve_rows, layer_rows
 from lthsweep.reduce.facts import Facts, FailureFacts, facts_of
 from lthsweep.reduce.reuse import facts_in
-from lthsweep.reduce.runs import run_rows
-from lthsweep.reduce.structures import structure_rows
+from lthsweep.reduce.run_rows import run_rows
+from lthsweep.reduce.structure_rows import structure_rows
 from lthsweep.reduce.table import SCHEMA, TABLES, SweepRow, Table, TableFile, encode_table
-from lthsweep.reduce.tickets import ticket_rows
+from lthsweep.reduce.ticket_rows import ticket_rows
 from lthsweep.spec import dump_spec
 from lthsweep.store.commit import replace
 from lthsweep.store.failures import read_failures
+from lthsweep.store.metrics import METRICS
 from lthsweep.store.record import read_digest, read_summary
 
 if TYPE_CHECKING:
@@ -124,14 +125,13 @@ def _up_to_date(sweep: SweepDir, plan: Plan, old: TableFile | None) -> Table | T
 
 
 def _old_table(path: Path) -> TableFile | None:
-    """The table there is, if it is whole: every row is read once, so that checksums are compared."""
+    """Return the existing table if it is whole and has a column for every metric."""
     try:
         table = TableFile(path)
-        for name in TABLES:
-            table[name]
+        columns = {name: table[name].dtype.names or () for name in TABLES}  # reading compares the checksums
     except (FileNotFoundError, StoreError):
         return None
-    return table
+    return table if METRICS.keys() <= set(columns["runs"]) else None
 
 
 def _known(old: TableFile | None, digests: Mapping[str, str], plan: Plan) -> dict[str, Facts]:

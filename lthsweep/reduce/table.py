@@ -23,13 +23,10 @@ from lthsweep.store.commit import read_whole
 if TYPE_CHECKING:
     from lthsweep.reduce.frames import Frames
 
-__all__ = ["SCHEMA", "TABLES", "SweepRow", "Table", "TableFile", "encode_table", "read_table"]
+__all__ = ["SCHEMA", "TABLES", "SweepRow", "Table", "TableFile", "encode_table"]
 
-SCHEMA = 3
-"""Rises whenever a table or a column joins or changes its meaning; `merge` makes a table of another schema anew."""
-
-_READABLE = (1, 2, SCHEMA)
-_JOINED = {"controls": 2, "structures": 3}
+SCHEMA = 4
+"""Version of the layout. A new metric does not change it: `merge` remakes a table that lacks one."""
 
 TABLES = ("tickets", "controls", "structures", "runs", "curves", "layers")
 """The tables that a user may ask, in the order in which they are explained."""
@@ -105,16 +102,14 @@ class TableFile:
             raise StoreError(f"{path} is no table of lthsweep; give a sweep directory or its table.h5")
         row = self["sweep"]
         names = SweepRow.__dataclass_fields__
-        if len(row) != 1 or row.dtype.names != tuple(names) or row["schema"][0] not in _READABLE:
+        if len(row) != 1 or row.dtype.names != tuple(names) or row["schema"][0] != SCHEMA:
             raise StoreError(
                 f"{path} was made by another version of lthsweep; `lthsweep merge` makes it anew"
             )
         self.sweep = SweepRow(**{name: _plain(row[name][0]) for name in names})
 
     def __getitem__(self, table: str) -> NDArray[np.void]:
-        """The rows of one table, read anew at each call; none of a table that joined after this file was made."""
-        if table in _JOINED and self.sweep.schema < _JOINED[table]:
-            return np.zeros(0, dtype=[("method", "S1"), ("control", "S1")])
+        """Return the rows of one table, read from the image at each call."""
         try:
             dataset = _guarded(self._file, table)
             rows: NDArray[np.void] = dataset[()]
@@ -149,22 +144,10 @@ def encode_table(table: Table) -> bytes:
     return image
 
 
-def read_table(path: Path) -> Frames:
-    """The frames of a `table.h5`, wherever it was copied to.
-
-    Raises:
-        FileNotFoundError: if it is not there.
-        StoreError: if it is damaged, hostile, or of another schema.
-    """
-    return TableFile(path).frames
-
-
 def _frames(source: Callable[[str], NDArray[np.void]]) -> Frames:
-    from lthsweep.reduce.frames import (
-        Frames,
-    )  # here: pandas takes a third of a second, and merging needs none
+    from lthsweep.reduce.frames import Frames  # pandas takes 0.3 s to import, and merging does not need it
 
-    return Frames(source)
+    return Frames(TABLES, source)
 
 
 def _write(file: h5py.File, name: str, rows: NDArray[np.void]) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
 from lthsweep.spec.base import Allowed, Number, Table, Text, Whole
+from lthsweep.spec.registry_fields import EntryTable, TableByName
 
 __all__ = [
     "AudioSpec",
@@ -32,7 +33,12 @@ Validation = Annotated[Whole, Field(ge=0, description=_VALIDATION)]
 Size = Annotated[Whole, Field(ge=8, le=1024, description=_SIZE)]
 
 
-class _Samples(Table):
+class DataTable(EntryTable):
+    """The keys that all data sets share."""
+
+    gives: ClassVar[str] = "images"
+    """What a network has to read: "images" (sounds are packed as some) or "texts"."""
+
     train_images: Whole = Field(
         0,
         ge=0,
@@ -41,10 +47,7 @@ class _Samples(Table):
     )
 
 
-class _Data(_Samples):
-    gives: ClassVar[str] = "images"
-    """What a network has to read: "images" (sounds are packed as some) or "texts"."""
-
+class _Data(DataTable):
     padding: Whole = Field(4, ge=0, le=512, description="Pixels of border from which a random crop is cut.")
     normalize: Literal["dataset", "none"] = Field(
         "dataset",
@@ -115,7 +118,7 @@ class ImageFolderSpec(_Own, _Data):
     augment: Augment = Field("none", description=_AUGMENT)
 
 
-class TextSpec(_Own, _Samples):
+class TextSpec(_Own, DataTable):
     """Texts of your own: CSV files with the columns label and text, or a `.txt` file each in folders of classes; see
     [Text and audio](text-and-audio.md).
     """
@@ -171,8 +174,21 @@ class AudioSpec(_Own, _Data):
     )
 
 
-DataSpec = Annotated[
-    DigitsSpec | MnistSpec | CifarSpec | TinyImageNetSpec | ImageFolderSpec | TextSpec | AudioSpec,
-    Field(discriminator="name"),
-]
-"""Any of the data sets; which one is said by `name`."""
+DATA_SETS = TableByName(
+    {
+        name: table
+        for table in (
+            DigitsSpec,
+            MnistSpec,
+            CifarSpec,
+            TinyImageNetSpec,
+            ImageFolderSpec,
+            TextSpec,
+            AudioSpec,
+        )
+        for name in get_args(table.model_fields["name"].annotation)
+    }
+)
+
+DataSpec = Annotated[DataTable, DATA_SETS]
+"""The table of any data set; `name` selects which."""

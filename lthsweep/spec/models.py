@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from lthsweep.spec.base import Allowed, Number, Table, Text, Whole
-from lthsweep.spec.registered import INITIALIZERS_TEXT, initializer_name
+from lthsweep.models.registry import INITIALIZERS
+from lthsweep.spec.base import Number, Text, Whole
+from lthsweep.spec.registry_fields import EntryTable, NameOf, TableByName
 
 __all__ = [
     "AudioCNNSpec",
@@ -22,21 +23,19 @@ __all__ = [
 ]
 
 
-class _Model(Table):
+class NetworkTable(EntryTable):
+    """The keys that all networks share."""
+
     reads: ClassVar[str] = "images"
     """What data it is for: "images" or "texts"."""
 
-    init: Annotated[
-        Text,
-        AfterValidator(initializer_name),
-        Allowed(INITIALIZERS_TEXT),
-    ] = Field(
+    init: Annotated[Text, NameOf(INITIALIZERS)] = Field(
         "default",
         description="How convolution and linear weights are drawn; default is what PyTorch does.",
     )
 
 
-class MobileNetV2Spec(_Model):
+class MobileNetV2Spec(NetworkTable):
     """MobileNetV2 (Sandler et al. 2018, arXiv:1801.04381), torchvision's."""
 
     name: Literal["mobilenet_v2"] = Field("mobilenet_v2", description="The network.")
@@ -48,19 +47,19 @@ class MobileNetV2Spec(_Model):
     dropout: Number = Field(0.2, ge=0, lt=1, description="Dropout before the classifier.")
 
 
-class LeNetSpec(_Model):
+class LeNetSpec(NetworkTable):
     """LeNet-300-100, the fully connected network of the lottery-ticket paper (arXiv:1803.03635)."""
 
     name: Literal["lenet_300_100"] = Field("lenet_300_100", description="The network.")
 
 
-class ConvSpec(_Model):
+class ConvSpec(NetworkTable):
     """Conv-2, Conv-4 and Conv-6, convolutional networks of the lottery-ticket paper (arXiv:1803.03635)."""
 
     name: Literal["conv2", "conv4", "conv6"] = Field(description="The network, by number of convolutions.")
 
 
-class ResNetSpec(_Model):
+class ResNetSpec(NetworkTable):
     """The residual networks for CIFAR (He et al. 2016, arXiv:1512.03385, section 4.2) of depth 6n + 2."""
 
     name: Literal["resnet20", "resnet32", "resnet44", "resnet56", "resnet110"] = Field(
@@ -68,13 +67,13 @@ class ResNetSpec(_Model):
     )
 
 
-class VGGSpec(_Model):
+class VGGSpec(NetworkTable):
     """VGG for CIFAR: batch normalization, one linear layer (Simonyan & Zisserman 2015, arXiv:1409.1556)."""
 
     name: Literal["vgg11", "vgg13", "vgg16", "vgg19"] = Field(description="The network, by depth.")
 
 
-class AudioCNNSpec(_Model):
+class AudioCNNSpec(NetworkTable):
     """Four convolutions for log-mel pictures of sounds, after Kong et al. 2020, arXiv:1912.10211."""
 
     name: Literal["audio_cnn"] = Field("audio_cnn", description="The network.")
@@ -87,7 +86,7 @@ class AudioCNNSpec(_Model):
     dropout: Number = Field(0.2, ge=0, lt=1, description="Dropout before the last layer.")
 
 
-class TextCNNSpec(_Model):
+class TextCNNSpec(NetworkTable):
     """The convolutional network for sentences (Kim 2014, arXiv:1408.5882)."""
 
     reads: ClassVar[str] = "texts"
@@ -100,7 +99,7 @@ class TextCNNSpec(_Model):
     dropout: Number = Field(0.5, ge=0, lt=1, description="Dropout before the last layer.")
 
 
-class TextTransformerSpec(_Model):
+class TextTransformerSpec(NetworkTable):
     """A small Transformer encoder (Vaswani et al. 2017, arXiv:1706.03762) that classifies texts."""
 
     reads: ClassVar[str] = "texts"
@@ -117,15 +116,22 @@ class TextTransformerSpec(_Model):
     dropout: Number = Field(0.1, ge=0, lt=1, description="Dropout of the embeddings and within the layers.")
 
 
-ModelSpec = Annotated[
-    MobileNetV2Spec
-    | LeNetSpec
-    | ConvSpec
-    | ResNetSpec
-    | VGGSpec
-    | AudioCNNSpec
-    | TextCNNSpec
-    | TextTransformerSpec,
-    Field(discriminator="name"),
-]
-"""Any of the models; which one is said by `name`."""
+NETWORKS = TableByName(
+    {
+        name: table
+        for table in (
+            MobileNetV2Spec,
+            LeNetSpec,
+            ConvSpec,
+            ResNetSpec,
+            VGGSpec,
+            AudioCNNSpec,
+            TextCNNSpec,
+            TextTransformerSpec,
+        )
+        for name in get_args(table.model_fields["name"].annotation)
+    }
+)
+
+ModelSpec = Annotated[NetworkTable, NETWORKS]
+"""The table of any network; `name` selects which."""

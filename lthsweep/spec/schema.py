@@ -17,10 +17,11 @@ from lthsweep.errors import nearest
 from lthsweep.spec.base import Allowed, Table
 from lthsweep.spec.grid import GridSpec
 from lthsweep.spec.pruning import PruneSpec
-from lthsweep.spec.site import LocalSpec, VerdictSpec
+from lthsweep.spec.registry_fields import NameOf, TableByName
 from lthsweep.spec.slurm import SlurmSpec
 from lthsweep.spec.sweep import SweepSpec
 from lthsweep.spec.training import TrainSpec
+from lthsweep.spec.verdict_local import LocalSpec, VerdictSpec
 
 __all__ = [
     "TABLES",
@@ -64,13 +65,15 @@ class Key:
     field: FieldInfo
 
 
-def variants(field: FieldInfo) -> dict[str, type[Table]]:
+def variants(field: FieldInfo) -> Mapping[str, type[Table]]:
     """The tables among which `name` chooses in this field; empty where it is no such choice."""
-    if field.discriminator is None:
-        return {}
-    return {
-        name: table for table in get_args(field.annotation) for name in choices(table.model_fields["name"])
-    }
+    by_name = table_by_name(field)
+    return by_name.variants if by_name else {}
+
+
+def table_by_name(field: FieldInfo) -> TableByName | None:
+    """How `name` chooses the table of this field; None where it does not."""
+    return next((item for item in field.metadata if isinstance(item, TableByName)), None)
 
 
 def choices(field: FieldInfo) -> tuple[str, ...]:
@@ -82,7 +85,12 @@ def choices(field: FieldInfo) -> tuple[str, ...]:
 
 def marker(field: FieldInfo) -> Allowed | None:
     """What the field's type alone does not say."""
-    return next((item for item in field.metadata if isinstance(item, Allowed)), None)
+    for item in field.metadata:
+        if isinstance(item, NameOf):
+            return Allowed(item.text)
+        if isinstance(item, Allowed):
+            return item
+    return None
 
 
 def allowed(field: FieldInfo) -> str:
@@ -90,8 +98,8 @@ def allowed(field: FieldInfo) -> str:
     special = marker(field)
     if special:
         return special.text
-    if variants(field):
-        return "a table whose `name` is one of " + ", ".join(choices(field))
+    if by_name := table_by_name(field):
+        return f"a table whose `name` is {by_name.text}"
     if choices(field):
         return ("one of " if len(choices(field)) > 1 else "") + ", ".join(
             f'"{name}"' for name in choices(field)

@@ -16,7 +16,8 @@ from pydantic.fields import FieldInfo
 
 from lthsweep.spec.base import Table
 from lthsweep.spec.problems import Problem
-from lthsweep.spec.schema import TABLES, full_path, is_key, suggestion, variants
+from lthsweep.spec.registry_fields import TableByName
+from lthsweep.spec.schema import TABLES, full_path, is_key, suggestion, table_by_name
 from lthsweep.spec.translate import problems_of
 
 __all__ = ["names_first", "put", "with_settings"]
@@ -38,7 +39,7 @@ def put(tables: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
             return
     field = _field(path[:-1])
     if path[-1] == "name" and field is not None:
-        _rename(here, variants(field), value)
+        _rename(here, table_by_name(field), value)
     here[path[-1]] = value
 
 
@@ -47,9 +48,11 @@ def _field(path: tuple[str, ...]) -> FieldInfo | None:
     return TABLES[path[0]].model_fields.get(path[1]) if len(path) == 2 and path[0] in TABLES else None
 
 
-def _rename(table: dict[str, Any], known: Mapping[str, type[Table]], name: Any) -> None:
-    old = known.get(table.get("name", next(iter(known), "")))
-    new = known.get(name) if isinstance(name, str) else None
+def _rename(table: dict[str, Any], by_name: TableByName | None, name: Any) -> None:
+    if by_name is None:
+        return
+    old = by_name.variant(table.get("name", by_name.default or next(iter(by_name.tables))))
+    new = by_name.variant(name)
     if old is None or new is None or old is new:
         return
     for key in [key for key in table if key != "name"]:

@@ -1,19 +1,19 @@
-"""The file that `lthsweep init` writes: every key, with what it does and what it takes."""
+"""The file that `lthsweep init` writes: every key with its description and allowed values."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic.fields import FieldInfo
 
 from lthsweep.spec.base import Table
 from lthsweep.spec.grid import GridSpec
-from lthsweep.spec.inline import inline, inline_key
 from lthsweep.spec.load import load_spec
 from lthsweep.spec.schema import TABLES, allowed, choices, keys_of, variants
 from lthsweep.spec.spec import Spec
+from lthsweep.spec.toml_text import inline, inline_key
 
 __all__ = ["commented_template"]
 
@@ -23,8 +23,8 @@ _WIDTH = 100
 _HEAD = """\
 A sweep for lthsweep. Every key is here; those that you delete stand at their defaults.
 
-    lthsweep plan FILE     what it will cost
-    lthsweep run FILE      train what is missing
+    lthsweep plan FILE     show the cost
+    lthsweep run FILE      train the missing runs
     lthsweep query DIR     ask the table of tickets
 """
 
@@ -72,7 +72,7 @@ def _table(path: str, table: Table) -> Iterator[str]:
         yield from _table(inner_path, value)
 
 
-def _alternatives(known: dict[str, type[Table]]) -> Iterator[tuple[str, str]]:
+def _alternatives(known: Mapping[str, type[Table]]) -> Iterator[tuple[str, str]]:
     for table in dict.fromkeys(known.values()):
         names = ", ".join(name for name, other in known.items() if other is table)
         yield names, ", ".join(key for key in keys_of(table) if key != "name")

@@ -1,12 +1,13 @@
-"""`[train]`: the recipe that the dense run and its tickets share."""
+"""`[train]`: the training recipe, shared by the dense run and its tickets."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from lthsweep.spec.base import Allowed, Flag, Number, Table, Whole
+from lthsweep.spec.registry_fields import EntryTable, TableByName
 
 __all__ = [
     "AdamSpec",
@@ -20,11 +21,15 @@ __all__ = [
     "TrainSpec",
 ]
 
-_LR = "Learning rate at its highest, right after the warm-up."
-_WEIGHT_DECAY = "Weight decay, on every parameter."
+_LR = "The highest learning rate, right after the warm-up."
+_WEIGHT_DECAY = "Weight decay of every parameter."
 
 
-class SGDSpec(Table):
+class OptimizerTable(EntryTable):
+    """The keys that all optimizers share."""
+
+
+class SGDSpec(OptimizerTable):
     """Stochastic gradient descent; weight decay is added to the gradient."""
 
     name: Literal["sgd"] = Field("sgd", description="The optimizer.")
@@ -34,7 +39,7 @@ class SGDSpec(Table):
     weight_decay: Number = Field(0.0, ge=0, description=_WEIGHT_DECAY)
 
 
-class _Adam(Table):
+class _Adam(OptimizerTable):
     lr: Number = Field(1e-3, gt=0, description=_LR)
     beta1: Number = Field(0.9, ge=0, lt=1, description="Decay of the running mean of gradients.")
     beta2: Number = Field(0.999, ge=0, lt=1, description="Decay of the running mean of squared gradients.")
@@ -49,13 +54,15 @@ class AdamSpec(_Adam):
 
 
 class AdamWSpec(_Adam):
-    """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101): weight decay apart from the gradient."""
+    """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101): decoupled weight decay."""
 
     name: Literal["adamw"] = Field("adamw", description="The optimizer.")
     weight_decay: Number = Field(0.01, ge=0, description=_WEIGHT_DECAY)
 
 
-class _Schedule(Table):
+class ScheduleTable(EntryTable):
+    """The keys that all learning-rate schedules share."""
+
     warmup: Number = Field(
         0.0,
         ge=0,
@@ -63,13 +70,13 @@ class _Schedule(Table):
     )
 
 
-class ConstantSpec(_Schedule):
-    """The same learning rate all the time."""
+class ConstantSpec(ScheduleTable):
+    """A constant learning rate."""
 
     name: Literal["constant"] = Field("constant", description="The schedule.")
 
 
-class StepSpec(_Schedule):
+class StepSpec(ScheduleTable):
     """The learning rate is multiplied by gamma at each milestone."""
 
     name: Literal["step"] = Field("step", description="The schedule.")
@@ -80,33 +87,27 @@ class StepSpec(_Schedule):
     gamma: Number = Field(0.1, gt=0, le=1, description="Factor at each milestone.")
 
 
-class CosineSpec(_Schedule):
+class CosineSpec(ScheduleTable):
     """Half a cosine from the highest learning rate down (Loshchilov & Hutter 2017, arXiv:1608.03983)."""
 
     name: Literal["cosine"] = Field("cosine", description="The schedule.")
     final: Number = Field(0.0, ge=0, le=1, description="Learning rate at the end, as a fraction of lr.")
 
 
-def _named(default: str) -> BeforeValidator:
-    """Lets a table leave out `name`, so that `optimizer = { lr = 0.05 }` is what it looks like."""
-
-    def fill(raw: Any) -> Any:
-        return {"name": default, **raw} if isinstance(raw, dict) else raw
-
-    return BeforeValidator(fill)
-
-
-OptimizerSpec = Annotated[SGDSpec | AdamSpec | AdamWSpec, Field(discriminator="name"), _named("sgd")]
-"""Any of the optimizers; which one is said by `name`, SGD if nothing is said."""
+OptimizerSpec = Annotated[
+    OptimizerTable, TableByName({"sgd": SGDSpec, "adam": AdamSpec, "adamw": AdamWSpec}, default="sgd")
+]
+"""The table of any optimizer; `name` selects which."""
 
 ScheduleSpec = Annotated[
-    ConstantSpec | StepSpec | CosineSpec, Field(discriminator="name"), _named("constant")
+    ScheduleTable,
+    TableByName({"constant": ConstantSpec, "step": StepSpec, "cosine": CosineSpec}, default="constant"),
 ]
-"""Any of the learning-rate schedules; which one is said by `name`, constant if nothing is said."""
+"""The table of any learning-rate schedule; `name` selects which."""
 
 
 class TrainSpec(Table):
-    """The recipe that the dense run and its tickets share."""
+    """The training recipe, shared by the dense run and its tickets."""
 
     epochs: Whole = Field(
         10, ge=1, description="Length of the dense run. A ticket rewound to k trains epochs − k."
@@ -126,8 +127,8 @@ class TrainSpec(Table):
         Literal["auto"] | Annotated[Whole, Field(ge=1)], Allowed('"auto" or a whole number >= 1')
     ] = Field(
         "auto",
-        description="Tickets of one dense run and rewind point that are trained as one model, at most; 1 for each by "
-        "itself. auto measures on a GPU how many pay, and is 1 on a CPU, where it does not. No part of a run's key.",
+        description="Largest number of tickets of one dense run and rewind point that are trained as one model; 1 "
+        "trains each alone. auto measures the best number on a GPU, and is 1 on a CPU. It is not part of a run's key.",
     )
     optimizer: OptimizerSpec = Field(default_factory=SGDSpec, description="How weights follow gradients.")
     schedule: ScheduleSpec = Field(
@@ -135,5 +136,5 @@ class TrainSpec(Table):
     )
 
     def recipe(self) -> dict[str, Any]:
-        """What of this table is part of a run: all but how runs are trained beside each other."""
+        """The part of this table that a run depends on: all keys except `fuse`."""
         return self.model_dump(mode="json", exclude={"fuse"})

@@ -13,11 +13,11 @@ from pydantic_core import ErrorDetails
 from lthsweep.errors import nearest
 from lthsweep.spec.base import Table
 from lthsweep.spec.problems import NOTHING, Problem
-from lthsweep.spec.schema import TABLES, Path, allowed, choices, marker, suggestion, variants
+from lthsweep.spec.schema import TABLES, Path, allowed, choices, marker, suggestion, table_by_name, variants
 
 __all__ = ["problems_of"]
 
-_OWN = {"same_axis", "duplicate", "too_many_levels", "registered"}  # errors of ours whose message says it all
+_OWN = {"same_axis", "duplicate", "too_many_levels", "name"}  # errors of ours whose message says it all
 _SHAPES = {"model_type", "model_attributes_type", "dict_type"}
 
 
@@ -85,7 +85,8 @@ def _problem(details: ErrorDetails, place: _Place) -> Problem:
     if kind == "missing" and field:
         return Problem(place.path, f"is missing; it must be {allowed(field)}")
     if kind == "union_tag_not_found" and field:
-        return Problem((*place.path, "name"), f"is missing; it must be one of {_list(choices(field))}")
+        by_name = table_by_name(field)
+        return Problem((*place.path, "name"), f"is missing; it must be {by_name.text if by_name else ''}")
     if kind == "union_tag_invalid" and field:
         name = found.get("name") if isinstance(found, Mapping) else NOTHING
         return Problem((*place.path, "name"), _unknown(name, choices(field)), name)

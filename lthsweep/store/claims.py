@@ -31,7 +31,6 @@ from lthsweep.store.layout import SweepDir
 from lthsweep.store.owners import Owner, has_ended, is_here
 
 __all__ = [
-    "claimed_keys",
     "evict",
     "holder",
     "refresh",
@@ -146,15 +145,6 @@ def holder(sweep: SweepDir, key: str, stale_seconds: float) -> Owner | None:
     if generation < 0 or holding is None or _is_free(sweep.claim(key, generation), holding, stale_seconds):
         return None
     return holding
-
-
-def claimed_keys(sweep: SweepDir) -> list[str]:
-    """Keys of all runs with a claim, alive or not (ask `holder`), sorted."""
-    try:
-        names = os.listdir(sweep.claims)  # noqa: PTH208 (names, not paths, are wanted)
-    except (FileNotFoundError, PermissionError):  # state/ is its owner's; a reader sees the results
-        return []
-    return sorted(name.removesuffix(".json") for name in names if name.endswith(".json") and name[0] != ".")
 
 
 def _last(sweep: SweepDir, key: str, start: int = 0) -> tuple[int, Owner | None]:

@@ -1,186 +1,162 @@
-"""One training that may be stopped after any step and continued bit for bit.
+"""The training loop: one epoch and one step, from start to finish.
 
-Model, optimizer and `Progress` are all there is to save; `lthsweep.training.epochs` says why.
+`StepFunction` is the only seam of the loop. `plain_step` is the step that papers describe. A CUDA graph
+(`lthsweep.training.cuda_graph`) and the joint step of several tickets (`lthsweep.training.fused`) are other
+implementations of it, and the loop stays the same.
+
+The state of the loop is the model, the optimizer and `Progress`, nothing else: order and augmentation are functions of
+(seed, epoch, sample), the learning rate is a function of the step, and random layers are reseeded from (seed, step)
+before every step. A checkpoint between any two steps is therefore complete.
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
 
-import torch
-from torch import nn
+from torch import Tensor
+from torch.nn import functional
 
-from lthsweep.data.batching import TrainBatches
-from lthsweep.pruning.apply import apply_masks, mask_multipliers
-from lthsweep.training.epochs import BetweenSteps, Ending, train
-from lthsweep.training.group_lasso import GroupLasso
-from lthsweep.training.metrics import Score, evaluate
-from lthsweep.training.optimizers import build_optimizer, optimizer_state, restore_optimizer
-from lthsweep.training.pace import Pace
-from lthsweep.training.progress import Progress
-from lthsweep.training.schedule import learning_rate_factor
-from lthsweep.training.sums import Sums
-from lthsweep.training.team import Alone
+from lthsweep.pruning.apply import mask_gradients
+from lthsweep.randomness import torch_seed
+from lthsweep.training.devices import has_random_layers, isolated_generators, seed_generators
+from lthsweep.training.evaluation import autocast
+from lthsweep.training.sums import StepOutcome
+from lthsweep.training.training import Ending, Training
 
-__all__ = ["BetweenSteps", "Ending", "Training", "TrainingData", "copy_of"]
+__all__ = [
+    "BetweenSteps",
+    "GradientFunction",
+    "StepFunction",
+    "forward_and_loss",
+    "never_stop",
+    "optimizer_step",
+    "plain_gradients",
+    "plain_step",
+    "train",
+]
 
-Batches = Iterator[tuple[torch.Tensor, torch.Tensor]]
+StepFunction = Callable[[Tensor, Tensor, float], StepOutcome]
+"""(images, labels, learning rate) → loss and logits; updates the weights. Nothing in it waits for the device."""
 
+GradientFunction = Callable[[Tensor, Tensor], StepOutcome]
+"""(images, labels) → loss and logits in tensors that no later call changes; leaves the gradients in `.grad`."""
 
-@dataclass(frozen=True)
-class TrainingData:
-    """What a training reads: training batches, and a fresh pass over the validation data at each call."""
-
-    train: TrainBatches
-    validation: Callable[[], Batches]
-
-
-class Training:
-    """Model, optimizer and progress of one training.
-
-    Args:
-        model: on its device, in its memory format, holding the weights to start from.
-        data: training batches and validation passes.
-        options: the `train` table of the file with every default written out.
-        seed: the replicate's seed; random layers draw from its stream "layers".
-        start_step: steps already behind these weights: 0, or the ticket's rewind step.
-        masks: parameter name → bool tensor, True where kept; pruned weights stay exactly zero.
-        learning_rate: if given, the constant rate of every step (fine-tuning) in place of the schedule.
-        lasso: a penalty over the filters of this very model; its step follows each of the optimizer's.
-
-    Attributes:
-        pace: None walks through the schedule step by step, to its end. May be set between two steps.
-    """
-
-    pace: Pace | None = None
-
-    def __init__(
-        self,
-        model: nn.Module,
-        data: TrainingData,
-        options: Mapping[str, Any],
-        *,
-        seed: int,
-        start_step: int = 0,
-        masks: Mapping[str, torch.Tensor] | None = None,
-        learning_rate: float | None = None,
-        lasso: GroupLasso | None = None,
-    ) -> None:
-        self.model = model
-        self.data = data
-        self.options = options
-        self.precision = str(options["precision"])
-        self.smoothing = float(options["label_smoothing"])
-        self.seed = seed
-        self.optimizer = build_optimizer(model, options["optimizer"])
-        self.progress = Progress(start_step)
-        self.best_model: dict[str, torch.Tensor] = {}
-        self.steps_per_epoch = data.train.steps
-        self.epochs = int(options["epochs"])
-        self.constant_rate = learning_rate
-        self.lasso = lasso
-        self.sums = Sums([self.progress])
-        parameters = dict(model.named_parameters())
-        self.masked = {name: parameters[name] for name in masks or {}}
-        self.multipliers = mask_multipliers(masks, self.masked) if masks else {}
-        apply_masks(self.masked, self.multipliers)
-
-    @property
-    def total_steps(self) -> int:
-        """The step at which this training ends: the length of dense training, unless a pace says otherwise."""
-        return self.epochs * self.steps_per_epoch if self.pace is None else self.pace.stop
-
-    def run(self, between_steps: BetweenSteps = lambda training: False) -> Ending:
-        """Train to the end.
-
-        Args:
-            between_steps: called before every step and once after the last; a true result stops the training
-                there.
-
-        Returns:
-            "finished", "diverged" (the loss of an epoch, or a weight at its end, is not finite), "stopped".
-        """
-        return train(Alone(self), {self: between_steps})[self]
-
-    def rates(self, epoch: int) -> list[float]:
-        """The learning rates of the steps of an epoch, made at once, which is quicker than one by one."""
-        first = epoch * self.steps_per_epoch
-        return [self._rate(step) for step in range(first, first + self.steps_per_epoch)]
-
-    def _rate(self, step: int) -> float:
-        if self.constant_rate is not None:
-            return self.constant_rate
-        position = step if self.pace is None else self.pace.position(step)
-        factor = learning_rate_factor(
-            self.options["schedule"], position, steps_per_epoch=self.steps_per_epoch, epochs=self.epochs
-        )
-        return float(self.options["optimizer"]["lr"]) * factor
-
-    def finish_epoch(self, epoch: int, score: Score) -> None:
-        """Write the row of an epoch, counted from 1, and keep the weights if none before scored better."""
-        progress = self.progress
-        if score.accuracy > progress.best_accuracy:
-            progress.best_epoch, progress.best_accuracy = epoch, score.accuracy
-            self.best_model = {name: value.clone() for name, value in self.model.state_dict().items()}
-        progress.finish_epoch(epoch, score, self._rate(progress.step - 1))
-
-    def validate(self) -> Score:
-        """Score the model as it is on the validation data; NaN if there is none."""
-        return evaluate(self.model, self.data.validation(), precision=self.precision)
-
-    def standing(self) -> dict[str, Any]:
-        """What a progress display shows: epoch, epochs (of the whole schedule), step, val_accuracy (None at first)."""
-        progress = self.progress
-        return {
-            "epoch": round(progress.step / self.steps_per_epoch, 2),
-            "epochs": self.epochs,
-            "step": progress.step,
-            "val_accuracy": progress.curves[-1].val_accuracy if progress.curves else None,
-        }
-
-    def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-        """Everything a resumed training needs: tensors by name, and plain values.
-
-        Call it from `between_steps`, where progress and weights belong to the same step.
-        """
-        self.sums.read()
-        tensors = {f"model/{name}": value for name, value in self.model.state_dict().items()}
-        tensors |= {
-            f"optimizer/{name}": value for name, value in optimizer_state(self.optimizer, self.model).items()
-        }
-        tensors |= {f"best/{name}": value for name, value in self.best_model.items()}
-        return tensors, self.progress.to_dict()
-
-    def restore(self, tensors: Mapping[str, torch.Tensor], progress: Mapping[str, Any]) -> None:
-        """Go on from what `state` returned, in this or another process."""
-        self.model.load_state_dict(_under("model/", tensors))
-        restore_optimizer(self.optimizer, self.model, _under("optimizer/", tensors))
-        self.best_model = _under("best/", tensors)
-        self.progress = Progress.from_dict(progress)
-        self.sums = Sums([self.progress])
-        apply_masks(self.masked, self.multipliers)
+BetweenSteps = Callable[[Training], bool]
+"""Called before every step and once after the last, to take snapshots and checkpoints; True stops the training."""
 
 
-def copy_of(training: Training, **options: Any) -> Training:
-    """A network of its own at the same step, with the same weights and masks and nothing to show yet: to try with.
+def never_stop(training: Training) -> bool:
+    """The hook of a training that nothing interrupts."""
+    return False
+
+
+def train(
+    training: Training, between_steps: BetweenSteps = never_stop, step_function: StepFunction | None = None
+) -> Ending:
+    """Train from the current step to the end.
 
     Args:
-        training: without group lasso, which is of one network.
-        options: of the `train` table, where they are to differ.
+        training: continues where its `progress` is.
+        between_steps: called before every step and once after the last.
+        step_function: computes the steps; by default `plain_step`, on a GPU as a CUDA graph.
+
+    Returns:
+        How the training ended. It has diverged if the loss of an epoch, or a weight at its end, is not finite.
     """
-    return Training(
-        copy.deepcopy(training.model),
-        training.data,
-        {**training.options, **options},
-        seed=training.seed,
-        start_step=training.progress.step,
-        masks={name: factor != 0 for name, factor in training.multipliers.items()},
-        learning_rate=training.constant_rate,
-    )
+    images, labels = next(iter(training.data.train.epoch(0)))
+    with isolated_generators(images.device):
+        reseed = has_random_layers(training.model, images[:2])
+        training.model.train()
+        step = step_function or _step_function(training, images, labels)
+        while training.progress.step < training.total_steps:
+            if not _train_epoch(training, step, between_steps, reseed=reseed):
+                return Ending.STOPPED
+            if training.has_diverged():
+                return Ending.DIVERGED
+            training.check_pruned_weights()
+        return Ending.STOPPED if between_steps(training) else Ending.FINISHED
 
 
-def _under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+def _train_epoch(
+    training: Training, step_function: StepFunction, between_steps: BetweenSteps, *, reseed: bool
+) -> bool:
+    """Train the rest of the current epoch and validate; False if the hook stopped it before its end."""
+    epoch, offset = divmod(training.progress.step, training.steps_per_epoch)
+    training.start_clock()
+    for images, labels in training.data.train.epoch(epoch, offset):
+        training.count_time()  # before the hook: a checkpoint that it writes includes the time
+        if between_steps(training):
+            training.sums.read()
+            return False
+        step = training.progress.step
+        if reseed:
+            seed_generators(torch_seed(training.seed, "layers", step), images.device)
+        outcome = step_function(images, labels, training.learning_rate(step))
+        training.sums.add(outcome, labels)
+    training.sums.read()
+    training.release_gradients()
+    training.finish_epoch(epoch + 1)  # validate, keep the best weights, add a row to the curves
+    return True
+
+
+def _step_function(training: Training, images: Tensor, labels: Tensor) -> StepFunction:
+    """The step function for batches of this shape on this device."""
+    if images.device.type == "cuda":
+        from lthsweep.training.cuda_graph.graphed import graphed_step  # not imported by a run on a CPU
+
+        return graphed_step(training, plain_gradients(training), images, labels)
+    return plain_step(training)
+
+
+def plain_step(training: Training) -> StepFunction:
+    """One step of stochastic gradient descent on the surviving weights of one network."""
+    return optimizer_step(training, plain_gradients(training))
+
+
+def plain_gradients(training: Training) -> GradientFunction:
+    """Forward pass, loss, backward pass, masks.
+
+    Pruned weights and their momenta are zero at the start of a training. Every optimizer here leaves a weight at zero
+    if its momenta and its gradient are zero (weight decay of zero is zero), so the gradients are masked and the weights
+    are not: masking the weights would take a tenth of a step of LeNet. `check_pruned_weights` verifies it every epoch.
+    """
+    model, precision, smoothing = training.model, training.options.precision, training.options.label_smoothing
+    parameters, multipliers = list(training.parameters.values()), training.multipliers
+    masked = {name: training.parameters[name] for name in multipliers}
+
+    def gradients(images: Tensor, labels: Tensor) -> StepOutcome:
+        for parameter in parameters:  # zero_grad() without its hooks
+            parameter.grad = None
+        loss, logits = forward_and_loss(model, images, labels, precision, smoothing)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if masked:
+            mask_gradients(masked, multipliers)
+        return StepOutcome(loss.detach(), logits.detach())
+
+    return gradients
+
+
+def forward_and_loss(
+    network: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, precision: str, smoothing: float
+) -> tuple[Tensor, Tensor]:
+    """Mean smoothed cross-entropy of a batch, and its logits in float32."""
+    with autocast(images.device, precision):
+        logits = network(images)
+    logits = logits.float()
+    return functional.cross_entropy(logits, labels, label_smoothing=smoothing), logits
+
+
+def optimizer_step(training: Training, gradients: GradientFunction) -> StepFunction:
+    """The step function that computes gradients and lets the optimizer of a training follow them."""
+    optimizer, lasso = training.optimizer, training.lasso
+
+    def step(images: Tensor, labels: Tensor, rate: float) -> StepOutcome:
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        outcome = gradients(images, labels)
+        optimizer.step()
+        if lasso is not None:
+            lasso.step(rate)
+        return outcome
+
+    return step

@@ -1,4 +1,4 @@
-"""How far a training has come: everything that must survive an interruption, as plain numbers."""
+"""How far a training has come, as plain numbers that survive an interruption."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from lthsweep.training.metrics import Score
+from lthsweep.training.evaluation import Score
 
 __all__ = ["CurveRow", "Progress"]
 
 
 @dataclass(frozen=True, slots=True)
 class CurveRow:
-    """One epoch: losses are mean cross-entropy in nats, accuracies fractions, validation NaN if there is
-    none.
+    """One epoch: losses are mean cross-entropy in nats, accuracies are fractions; NaN without validation data.
 
     Attributes:
         epoch: epochs completed since initialization, so a ticket rewound to k starts at k + 1.
         step: optimizer steps made since initialization.
         lr: learning rate of the epoch's last step.
-        seconds: training and validation of this epoch; the wall clock, summed over interruptions.
+        seconds: wall time of training and validation, summed over interruptions.
     """
 
     epoch: int
@@ -40,13 +39,12 @@ class Progress:
 
     Attributes:
         step: optimizer steps made since initialization (a ticket starts at its rewind step).
-        curves: the epochs completed.
-        loss_sum, correct, seen: sums over the samples of the epoch that is under way.
-        best_epoch, best_accuracy: the first epoch of the best validation accuracy so far; 0 and -inf before
-            any.
-        seconds_epoch: spent on the epoch under way, before the last interruption.
-        seconds_train: spent in all completed epochs.
-        images: samples trained on.
+        curves: completed epochs.
+        loss_sum, correct, seen: sums over the samples of the current epoch.
+        best_epoch, best_accuracy: the first epoch of the best validation accuracy so far; 0 and -inf at first.
+        seconds_epoch: wall time of the current epoch so far.
+        seconds_train: wall time of all completed epochs.
+        images: number of samples trained on.
     """
 
     step: int
@@ -61,13 +59,13 @@ class Progress:
     images: int = 0
 
     def count(self, samples: int) -> None:
-        """One step over so many samples was made."""
+        """Count one step over a number of samples."""
         self.step += 1
         self.seen += samples
         self.images += samples
 
     def finish_epoch(self, epoch: int, score: Score, rate: float) -> None:
-        """Write the row of the epoch under way, counted from 1, and begin the next with sums of zero."""
+        """Add the row of the current epoch, counted from 1, and reset the sums."""
         self.curves.append(
             CurveRow(
                 epoch=epoch,
@@ -85,7 +83,7 @@ class Progress:
         self.correct = self.seen = 0
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; floats survive exactly through `repr`."""
+        """Plain values for JSON, which keeps floats exactly."""
         return asdict(self)
 
     @classmethod

@@ -12,6 +12,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -19,8 +20,8 @@ import torch
 from torch.nn import functional
 
 from lthsweep.data.cache import open_packed
-from lthsweep.launch.watch import Watch
-from lthsweep.lottery.material import Material
+from lthsweep.launch.checkpoint import CheckpointHook
+from lthsweep.lottery.context import TrainingContext
 from lthsweep.plan.expand import expand
 from lthsweep.plan.run import Plan
 from lthsweep.pruning.context import ScoringContext
@@ -28,8 +29,8 @@ from lthsweep.pruning.make import make_masks
 from lthsweep.pruning.masks import Masks
 from lthsweep.pruning.prunable import prunable_weights
 from lthsweep.spec import spec_of
-from lthsweep.training.loop import Training
-from lthsweep.training.optimizers import build_optimizer
+from lthsweep.training.loop import train
+from lthsweep.training.training import Training
 
 __all__ = ["bare", "compare", "main", "material_of"]
 
@@ -61,25 +62,27 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def material_of(plan: Plan, cache: Path) -> Material:
+def material_of(plan: Plan, cache: Path) -> TrainingContext:
     """The recipe of a plan's dense run with its packed data, on a CPU, without validation images."""
     recipe = plan.dense[0].recipe
     packed = open_packed(recipe.data, cache=cache)
     tables = recipe.to_dict() | {"data": {**recipe.data, "validation": 0}}
-    return Material(**tables, packed=packed, device=torch.device("cpu"))
+    return TrainingContext.of(tables, packed, torch.device("cpu"))
 
 
-def compare(material: Material, masks: Masks | None, rounds: int, steps: int) -> dict[str, list[Seconds]]:
+def compare(
+    material: TrainingContext, masks: Masks | None, rounds: int, steps: int
+) -> dict[str, list[Seconds]]:
     """Seconds of `steps` steps of each loop, one entry per round: "ours" and "bare".
 
     "ours" is a training as in a worker, with everything that happens between two steps. The loops take turns of `TURN`
     steps, so that other load on the machine affects both.
     """
     data = material.training_data(0)
-    train = dict(material.train) | {"epochs": 1_000_000}  # `between` ends the training
-    training = Training(material.build(0), data, train, seed=0, masks=masks)
+    options = replace(material.train, epochs=1_000_000)  # `between` ends the training
+    training = Training(material.build(0), data, options, seed=0, masks=masks)
     by_hand = bare(material, masks)
-    watch = Watch(None, 0.0, lambda: False, lambda values: None)
+    watch = CheckpointHook(None, 0.0, lambda: False, lambda **progress: None)
     turn = min(TURN, steps)
     warm_up = turn
     mark: list[Seconds] = []
@@ -94,7 +97,7 @@ def compare(material: Material, masks: Masks | None, rounds: int, steps: int) ->
             mark.append(_now())
         return watch(current) or len(turns["ours"]) * turn >= rounds * steps
 
-    training.run(between)
+    train(training, between)
     each = max(1, steps // turn)
     whole = {"ours": turns["ours"], "bare": turns["bare"][1:]}  # the first turn is warm-up
     return {
@@ -103,10 +106,10 @@ def compare(material: Material, masks: Masks | None, rounds: int, steps: int) ->
     }
 
 
-def bare(material: Material, masks: Masks | None) -> Steps:
+def bare(material: TrainingContext, masks: Masks | None) -> Steps:
     """The loop by hand; with masks it multiplies each weight by its mask after every step."""
     model = material.build(0).train()
-    optimizer = build_optimizer(model, material.train["optimizer"])
+    optimizer = material.train.optimizer.build(model.parameters())
     batches = _endless(material)
     weights = dict(model.named_parameters())
     pairs = [(weights[name], mask.to(torch.float32)) for name, mask in (masks or {}).items()]
@@ -138,7 +141,7 @@ def _sum(several: list[Seconds]) -> Seconds:
     return sum(one for one, _ in several), sum(other for _, other in several)
 
 
-def _endless(material: Material) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def _endless(material: TrainingContext) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     train = material.training_data(0).train
     epoch = 0
     while True:
@@ -146,7 +149,7 @@ def _endless(material: Material) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         epoch += 1
 
 
-def _masks(material: Material, sparsity: float | None) -> Masks | None:
+def _masks(material: TrainingContext, sparsity: float | None) -> Masks | None:
     if sparsity is None:
         return None
     weights = prunable_weights(material.build(0))

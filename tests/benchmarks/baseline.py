@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from lthsweep.data.batching import evaluation_batches
 from lthsweep.data.cache import open_packed
-from lthsweep.lottery.material import EVALUATION_BATCH, Material
+from lthsweep.lottery.context import EVALUATION_BATCH, TrainingContext
 from lthsweep.models.build import build_model
 from lthsweep.plan.expand import expand
 from lthsweep.plan.run import Cell, Plan, Run
@@ -31,6 +31,7 @@ from lthsweep.pruning.make import make_masks
 from lthsweep.pruning.masks import Masks
 from lthsweep.pruning.prunable import prunable_weights
 from lthsweep.spec import spec_of
+from lthsweep.training.optimizers import SGD
 from lthsweep.training.schedule import learning_rate_factor
 from tests.benchmarks.loaders import Loaders
 
@@ -82,7 +83,7 @@ class NestedLoop:
     """
 
     plan: Plan
-    material: Material
+    material: TrainingContext
     options: BaselineOptions
     epochs: int = 0
     images: int = 0
@@ -134,20 +135,20 @@ class NestedLoop:
     def _retrain(self, run: Run, model: nn.Module, start: int, masks: Masks, points: set[float]) -> Trained:
         train = self.material.train
         data = self._data(run.seed)
-        optimizer = _optimizer(model, train["optimizer"])
+        optimizer = _optimizer(model, train.optimizer)
         weights = dict(model.named_parameters())
         _multiply(weights, masks)
         snapshots: dict[float, State] = {}
-        for epoch in range(start, int(train["epochs"])):
+        for epoch in range(start, train.epochs):
             if epoch in points:
                 snapshots[epoch] = copy.deepcopy(model.state_dict())
             model.train()
             total_loss, correct, step = 0.0, 0, epoch * data.steps
             for images, labels in data.epoch(epoch):
                 factor = learning_rate_factor(
-                    train["schedule"], step, steps_per_epoch=data.steps, epochs=int(train["epochs"])
+                    train.schedule, step, steps_per_epoch=data.steps, epochs=train.epochs
                 )
-                optimizer.param_groups[0]["lr"] = float(train["optimizer"]["lr"]) * factor
+                optimizer.param_groups[0]["lr"] = train.optimizer.lr * factor
                 optimizer.zero_grad()
                 logits = model(images)
                 loss = functional.cross_entropy(logits, labels)
@@ -176,7 +177,7 @@ class NestedLoop:
 class _Resident:
     """Our batches, in the memory format of the network."""
 
-    def __init__(self, material: Material, seed: int, *, channels_last: bool) -> None:
+    def __init__(self, material: TrainingContext, seed: int, *, channels_last: bool) -> None:
         self._material = material
         self._data = material.training_data(seed)
         self._channels_last = channels_last
@@ -226,20 +227,20 @@ def _multiply(weights: State | dict[str, nn.Parameter], masks: Masks) -> None:
 
 def _optimizer(model: nn.Module, options: Any) -> torch.optim.Optimizer:
     """torch's optimizer with its defaults, as in a tutorial: not fused, not chosen for speed."""
-    if options["name"] == "sgd":
+    if isinstance(options, SGD):
         return torch.optim.SGD(
             model.parameters(),
-            lr=options["lr"],
-            momentum=options["momentum"],
-            nesterov=options["nesterov"],
-            weight_decay=options["weight_decay"],
+            lr=options.lr,
+            momentum=options.momentum,
+            nesterov=options.nesterov,
+            weight_decay=options.weight_decay,
         )
     return torch.optim.Adam(
         model.parameters(),
-        lr=options["lr"],
-        betas=(options["beta1"], options["beta2"]),
-        eps=options["eps"],
-        weight_decay=options["weight_decay"],
+        lr=options.lr,
+        betas=(options.beta1, options.beta2),
+        eps=options.eps,
+        weight_decay=options.weight_decay,
     )
 
 
@@ -255,7 +256,7 @@ def main(arguments: list[str] | None = None) -> int:
     plan = expand(spec_of(request["tables"]))
     recipe = plan.dense[0].recipe
     packed = open_packed(recipe.data, cache=Path(request["cache"]))
-    material = Material(**recipe.to_dict(), packed=packed, device=torch.device("cpu"))
+    material = TrainingContext.of(recipe.to_dict(), packed, torch.device("cpu"))
     loop = NestedLoop(plan, material, BaselineOptions(**request["options"]))
     first, last = request["cells"]
     accuracies = {cell.run: loop.answer(cell) for cell in plan.cells[first:last]}

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from lthsweep.launch.settle import ALLOCATOR_VARIABLES, thread_variables
+from lthsweep.launch.process_env import ALLOCATOR_VARIABLES, thread_variables
 from lthsweep.models.build import build_model
 from lthsweep.models.depthwise import DepthwiseConv2d
 from tests.benchmarks.figures import ratios, spread
@@ -29,7 +29,10 @@ Act = Callable[[], None]
 
 _IMPORTS = "import torch; from torch import nn; net = nn.Linear(2, 2); "
 _STEP = "net(torch.ones(1, 2)).sum().backward(); o.step()"
-_OURS = "from lthsweep.training.eager import eager; o = eager(torch.optim.SGD)(net.parameters(), lr=0.1); "
+_OURS = (
+    "from lthsweep.training.optimizers import without_compiler; "
+    "o = without_compiler(torch.optim.SGD)(net.parameters(), lr=0.1); "
+)
 _TORCHS = "o = torch.optim.SGD(net.parameters(), lr=0.1); "
 
 

@@ -15,7 +15,7 @@ from torchvision import transforms
 from lthsweep.data.order import epoch_order
 from lthsweep.data.packed import Packed
 from lthsweep.data.split import split_indices
-from lthsweep.lottery.material import EVALUATION_BATCH, Material
+from lthsweep.lottery.context import EVALUATION_BATCH, TrainingContext
 
 __all__ = ["Loaders"]
 
@@ -31,14 +31,14 @@ class Loaders:
         workers: number of loader processes; 0, DataLoader's default, loads in the training process.
     """
 
-    def __init__(self, material: Material, seed: int, workers: int = 0) -> None:
+    def __init__(self, material: TrainingContext, seed: int, workers: int = 0) -> None:
         packed, options = material.packed, material.data
         training, held_out = split_indices(packed.train_labels, int(options["validation"]))
         plain = _transforms(packed, options, augmented=False)
         self._order = _EpochOrder(seed, training)
         self._train: Batches = DataLoader(
             _Pictures(packed.train_images, packed.train_labels, _transforms(packed, options, augmented=True)),
-            batch_size=int(material.train["batch_size"]),
+            batch_size=material.train.batch_size,
             sampler=self._order,
             drop_last=True,
             num_workers=workers,
@@ -53,7 +53,7 @@ class Loaders:
             batch_size=EVALUATION_BATCH,
             num_workers=workers,
         )
-        self.steps = len(training) // int(material.train["batch_size"])
+        self.steps = len(training) // material.train.batch_size
 
     def epoch(self, epoch: int) -> Batches:
         """Training batches of an epoch."""

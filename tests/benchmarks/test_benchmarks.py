@@ -14,7 +14,7 @@ import torch
 
 from lthsweep.data.cache import open_packed, prepare
 from lthsweep.errors import LaunchError, UnknownNameError
-from lthsweep.lottery.material import Material
+from lthsweep.lottery.context import TrainingContext
 from lthsweep.plan.estimate import cost_of
 from lthsweep.plan.expand import expand
 from lthsweep.spec import load_spec, spec_of
@@ -53,7 +53,7 @@ def _loop_of(caches, name, options):
     plan = plan_of(case)
     recipe = plan.dense[0].recipe
     packed = open_packed(recipe.data, cache=caches[name][0])
-    material = Material(**recipe.to_dict(), packed=packed, device=torch.device("cpu"))
+    material = TrainingContext.of(recipe.to_dict(), packed, torch.device("cpu"))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # other tests run at the same time
     loop = NestedLoop(plan, material, options)

@@ -14,7 +14,7 @@ from typer.main import get_command
 
 from lthsweep.cli import app
 from lthsweep.store.layout import SweepDir
-from tests.commands.asked import lthsweep
+from tests.commands.in_process import lthsweep
 from tests.launch import sweeps
 from tests.launch.sweeps import write_tiny
 

@@ -20,9 +20,10 @@ from markdown.extensions.toc import slugify
 
 from lthsweep.cli import app
 from lthsweep.plan.expand import expand
-from lthsweep.reduce.frames import TABLES, Frames
+from lthsweep.reduce.frames import Frames
 from lthsweep.reduce.merge import reduce_records
 from lthsweep.reduce.query import query, sql
+from lthsweep.reduce.table import TABLES
 from lthsweep.spec import load_spec, spec_of
 
 ROOT = Path(__file__).parents[2]

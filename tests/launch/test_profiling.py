@@ -1,4 +1,4 @@
-"""An epoch's seconds from its first steps: every step and the validation counted once, whatever the epoch's length."""
+"""The seconds of an epoch from its first steps: every step and the validation count once."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from lthsweep.launch import profiling
-from lthsweep.training.loop import Training
-from lthsweep.training.team import Alone
-from tests.lottery.cases import SEED, material_of
+from lthsweep.training.sums import Sums
+from lthsweep.training.training import Training
+from tests.lottery.cases import SEED, context_of
 from tests.training.cases import small_digits
 
 STEP, VALIDATION = 1.0, 100.0
@@ -18,33 +18,33 @@ STEP, VALIDATION = 1.0, 100.0
 @pytest.fixture
 def clock(monkeypatch):
     """A clock that only steps and validations move."""
-    told = [0.0]
-    step, validate = Alone.step, Training.validate
+    now = [0.0]
+    add, validate = Sums.add, Training.validate
 
-    def slow_step(self, *batch):
-        told[0] += STEP
-        return step(self, *batch)
+    def slow_step(self, *outcome):
+        now[0] += STEP
+        add(self, *outcome)
 
     def slow_validation(self):
-        told[0] += VALIDATION
+        now[0] += VALIDATION
         return validate(self)
 
-    monkeypatch.setattr(Alone, "step", slow_step)
+    monkeypatch.setattr(Sums, "add", slow_step)
     monkeypatch.setattr(Training, "validate", slow_validation)
-    monkeypatch.setattr(profiling, "time", SimpleNamespace(perf_counter=lambda: told[0]))
-    return told
+    monkeypatch.setattr(profiling, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    return now
 
 
 @pytest.mark.parametrize(("batch", "steps"), [(2, 45), (16, 5), (40, 2), (90, 1)])
 @pytest.mark.parametrize("epochs", [1, 3])
 def test_an_epoch_is_its_steps_and_one_validation(clock, cache, batch, steps, epochs):
-    material = material_of(small_digits(cache), batch_size=batch, epochs=epochs)
+    material = context_of(small_digits(cache), batch_size=batch, epochs=epochs)
 
     assert profiling.profile(material, SEED) == steps * STEP + VALIDATION
 
 
 def test_of_a_long_epoch_only_the_first_seconds_are_trained(clock, cache):
-    material = material_of(small_digits(cache), batch_size=2)
+    material = context_of(small_digits(cache), batch_size=2)
 
     found = profiling.profile(material, SEED, seconds=0.0)
 

@@ -13,15 +13,15 @@ from torch import nn
 from torchvision.models import MobileNetV2
 
 from lthsweep.data.packed import Packed
+from lthsweep.lottery.context import Arrays, TrainingContext
 from lthsweep.lottery.dense import train_dense
-from lthsweep.lottery.material import Arrays, Material
 from lthsweep.lottery.result import Checkpoint, Result
-from lthsweep.lottery.ticket import Parent, conclude_ticket, prepare_ticket
+from lthsweep.lottery.ticket import Parent, prepare_ticket, retrain_ticket
 from lthsweep.plan.prune_step import PruneStep
 from lthsweep.plan.rewind import RewindPoint
 from lthsweep.randomness import torch_seed
 from lthsweep.store.metrics import TIMING_METRICS
-from tests.training.cases import state_of, train_table
+from tests.training.cases import state_of, train_options
 
 SEED = 3
 EPOCHS = 3
@@ -44,7 +44,7 @@ BY_THE_LAUNCHER = {"bytes_dense", "bytes_sparse", "bytes_model", "seconds_wall"}
 """Metrics that are measured when the record is written, after the training."""
 
 
-class _Short(Material):
+class _Short(TrainingContext):
     """Trains the first blocks of MobileNetV2, a tenth of the network, in a quarter of the time.
 
     All kinds of layers are there: depthwise, expanding and residual blocks, BatchNorm, dropout.
@@ -66,7 +66,7 @@ class _Short(Material):
 class Trunk:
     """A dense run and its snapshots at every step."""
 
-    material: Material
+    context: TrainingContext
     result: Result
     snapshots: Mapping[int, Arrays]
 
@@ -76,13 +76,15 @@ class Trunk:
         return parent_of(self.result)
 
 
-def material_of(packed: Packed, model: str = "lenet", optimizer: str = "sgd", **changes: Any) -> Material:
+def context_of(
+    packed: Packed, model: str = "lenet", optimizer: str = "sgd", **changes: Any
+) -> TrainingContext:
     """The recipe of a run, made concrete; `changes` go into the train table."""
-    kind = _Short if model == "short" else Material
+    kind = _Short if model == "short" else TrainingContext
     return kind(
         model=MODELS[model],
         data={"name": "digits", "validation": 60, "augment": "crop", "padding": 1, "normalize": "dataset"},
-        train=train_table(optimizer, **{"epochs": EPOCHS, **changes}),
+        train=train_options(optimizer, **{"epochs": EPOCHS, **changes}),
         packed=packed,
         device=torch.device("cpu"),
     )
@@ -90,13 +92,13 @@ def material_of(packed: Packed, model: str = "lenet", optimizer: str = "sgd", **
 
 @functools.cache
 def trunk_of(packed: Packed, model: str = "lenet", optimizer: str = "sgd") -> Trunk:
-    """A dense run, trained once for all tests of a process; nobody changes it."""
-    material = material_of(packed, model, optimizer)
+    """A dense run, trained once for all tests of a process; no test changes it."""
+    context = context_of(packed, model, optimizer)
     snapshots: dict[int, Arrays] = {}
     steps = range(EPOCHS * STEPS)
-    result = train_dense(material, SEED, snapshot_steps=steps, save_snapshot=snapshots.__setitem__)
+    result = train_dense(context, SEED, snapshot_steps=steps, save_snapshot=snapshots.__setitem__)
     assert result is not None
-    return Trunk(material, result, snapshots)
+    return Trunk(context, result, snapshots)
 
 
 def parent_of(result: Result) -> Parent:
@@ -128,11 +130,11 @@ def ticket_of(
     trunk: Trunk, step: PruneStep, *, parent: Parent | None = None, **options: Any
 ) -> Result | None:
     """The ticket run of a pruning step; None if it was stopped."""
-    material = options.pop("material", trunk.material)
+    context = options.pop("context", trunk.context)
     between_steps = options.pop("between_steps", lambda training: False)
     snapshot = trunk.snapshots.get(step.point.step(STEPS)) if step.returns_weights else None
     prepared = prepare_ticket(
-        material,
+        context,
         SEED,
         step,
         parent=parent or trunk.parent,
@@ -140,18 +142,17 @@ def ticket_of(
         dense_val_accuracy=trunk.result.metrics.val_accuracy,
         **options,
     )
-    ending = prepared.training.run(between_steps)
-    return None if ending == "stopped" else conclude_ticket(prepared, ending)
+    return retrain_ticket(prepared, between_steps)
 
 
 @functools.cache
 def undisturbed(trunk: Trunk, step: PruneStep) -> Result:
-    """The level-1 ticket that nobody stopped or spoilt, trained once for all tests of a process."""
+    """The uninterrupted level-1 ticket, trained once for all tests of a process."""
     return finished(ticket_of(trunk, step))
 
 
 def finished(result: Result | None) -> Result:
-    """The result of a run that nobody stopped."""
+    """The result of a run that was not stopped."""
     assert result is not None
     assert result.ending == "finished"
     return result

@@ -1,4 +1,4 @@
-"""Machines that are as slow as a test says: the real loop on real digits, and a clock that moves with the work."""
+"""Simulated machines: the real loop on real digits, with a clock that advances per step as a test defines."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 from lthsweep.data.batching import TrainBatches
 from lthsweep.data.packed import Packed
 from lthsweep.lottery.budget import train_budget
-from lthsweep.lottery.material import Material
+from lthsweep.lottery.context import TrainingContext
 from lthsweep.lottery.result import Result
 from lthsweep.plan.rounds import Budget
-from lthsweep.training.loop import TrainingData
-from tests.lottery.cases import SEED, STEPS, material_of, prune_step, trunk_of
+from lthsweep.training.training import TrainingData
+from tests.lottery.cases import SEED, STEPS, context_of, prune_step, trunk_of
 
 EVALUATION = 0.5
 """Seconds for the 60 validation images, and for the 60 test images too."""
@@ -63,7 +63,7 @@ class _Ticking:
 
 
 @dataclass(frozen=True)
-class _Simulated(Material):
+class _Simulated(TrainingContext):
     machine: Machine | None = None
 
     def training_data(self, seed: int) -> TrainingData:
@@ -101,15 +101,15 @@ def on(
     train: dict[str, Any] | None = None,
     **options: Any,
 ) -> Result | None:
-    """A budget run of LeNet on this machine; rounds are three epochs at most unless told otherwise."""
+    """A budget run of LeNet on this machine; rounds are three epochs at most by default."""
     trunk = trunk_of(packed, "lenet", optimizer)
-    material = material_of(packed, "lenet", optimizer)
+    context = context_of(packed, "lenet", optimizer)
     simulated = _Simulated(
-        material.model,
-        material.data,
-        {**material.train, "epochs": epochs, **(train or {})},
+        context.model,
+        context.data,
+        replace(context.train, epochs=epochs, **(train or {})),
         packed,
-        material.device,
+        context.device,
         machine,
     )
     step = prune_step(sparsity, point, rewind=rewind)

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from lthsweep.errors import TrainingError
+from lthsweep.lottery.context import to_arrays
 from lthsweep.lottery.dense import replay_snapshots, train_dense
-from lthsweep.lottery.material import to_arrays
 from lthsweep.store.metrics import METRICS
-from lthsweep.training.loop import Training
+from lthsweep.training.loop import train
+from lthsweep.training.training import Training
 from tests.lottery.cases import (
     BY_THE_LAUNCHER,
     EPOCHS,
@@ -22,8 +23,8 @@ from tests.lottery.cases import (
     Watch,
     assert_same_arrays,
     assert_same_result,
+    context_of,
     finished,
-    material_of,
     measured,
     trunk_of,
 )
@@ -35,11 +36,11 @@ CASES = [("lenet", "sgd"), ("lenet", "adam"), ("short", "sgd"), ("short", "adamw
 def test_snapshots_are_the_states_of_the_undisturbed_training(packed, model, optimizer):
     """Weights, BatchNorm statistics and optimizer state, in the middle of an epoch as well as at its end."""
     trunk = trunk_of(packed, model, optimizer)
-    material = material_of(packed, model, optimizer)
+    context = context_of(packed, model, optimizer)
     watch = Watch(0, 1, STEPS, STEPS + 2, 2 * STEPS)
-    training = Training(material.build(SEED), material.training_data(SEED), material.train, seed=SEED)
+    training = Training(context.build(SEED), context.training_data(SEED), context.train, seed=SEED)
 
-    training.run(watch)
+    train(training, watch)
 
     for step, (tensors, _) in watch.states.items():
         expected = {name: value for name, value in tensors.items() if not name.startswith("best/")}
@@ -47,11 +48,11 @@ def test_snapshots_are_the_states_of_the_undisturbed_training(packed, model, opt
     assert_same_arrays(trunk.result.weights, to_arrays(training.model.state_dict()))
 
 
-def test_the_snapshot_at_initialization_holds_the_initial_weights_and_no_momenta(packed):
+def test_snapshot_at_initialization_has_no_momenta(packed):
     """k = 0 is the winning ticket's point: what `build` makes from the seed, and a fresh optimizer."""
     trunk = trunk_of(packed)
 
-    initial = {f"model/{name}": value for name, value in trunk.material.build(SEED).state_dict().items()}
+    initial = {f"model/{name}": value for name, value in trunk.context.build(SEED).state_dict().items()}
     assert_same_arrays(trunk.snapshots[0], to_arrays(initial))
     assert any(name.startswith("optimizer/") for name in trunk.snapshots[1])
 
@@ -60,7 +61,7 @@ def test_only_the_asked_steps_are_kept(packed):
     """Snapshots are the heaviest part of a sweep."""
     kept: dict = {}
 
-    train_dense(material_of(packed), SEED, snapshot_steps=[0, 7], save_snapshot=kept.__setitem__)
+    train_dense(context_of(packed), SEED, snapshot_steps=[0, 7], save_snapshot=kept.__setitem__)
 
     assert sorted(kept) == [0, 7]
     assert_same_arrays(kept[7], trunk_of(packed).snapshots[7])
@@ -91,7 +92,7 @@ def test_the_result_of_a_dense_run_is_complete(packed):
     ]
 
 
-def test_scores_at_the_best_epoch_are_those_of_its_weights(packed):
+def test_best_epoch_scores_use_its_weights(packed):
     """The record keeps the last weights; the best epoch's are scored and let go."""
     trunk = trunk_of(packed, "lenet", "sgd")
     scripted = iter([0.2, 0.9, 0.4])
@@ -104,16 +105,16 @@ def test_scores_at_the_best_epoch_are_those_of_its_weights(packed):
 
     result = finished(
         train_dense(
-            trunk.material, SEED, snapshot_steps=[], save_snapshot=lambda *_: None, between_steps=script
+            trunk.context, SEED, snapshot_steps=[], save_snapshot=lambda *_: None, between_steps=script
         )
     )
 
-    model = trunk.material.build(SEED)
+    model = trunk.context.build(SEED)
     at_best = trunk.snapshots[2 * STEPS]
     model.load_state_dict(
         {n.removeprefix("model/"): torch.from_numpy(a) for n, a in at_best.items() if n.startswith("model/")}
     )
-    expected, _ = trunk.material.score_test(model)
+    expected, _ = trunk.context.score_test(model)
     assert result.metrics.best_epoch == 2
     assert result.metrics.test_loss_best == expected.loss
     assert result.metrics.test_accuracy_best == expected.accuracy
@@ -123,16 +124,16 @@ def test_scores_at_the_best_epoch_are_those_of_its_weights(packed):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stop", [0, 4, STEPS, 2 * STEPS + 3, EPOCHS * STEPS])
-def test_a_dense_run_goes_on_from_its_checkpoint(packed, stop):
-    """Result and snapshots equal those of a run that nobody stopped; the stopped one gave none."""
+def test_dense_run_resumes_from_its_checkpoint(packed, stop):
+    """Result and snapshots equal those of an uninterrupted run; the stopped run returned no result."""
     trunk = trunk_of(packed, "short", "sgd")
     kept: dict = {}
     options = {"snapshot_steps": range(EPOCHS * STEPS), "save_snapshot": kept.__setitem__}
     watch = Watch(stop=stop)
 
-    assert train_dense(trunk.material, SEED, **options, between_steps=watch) is None
+    assert train_dense(trunk.context, SEED, **options, between_steps=watch) is None
     assert sorted(kept) == list(range(min(stop + 1, EPOCHS * STEPS)))
-    result = train_dense(trunk.material, SEED, **options, resume=watch.checkpoint)
+    result = train_dense(trunk.context, SEED, **options, resume=watch.checkpoint)
 
     assert_same_result(finished(result), trunk.result)
     assert kept.keys() == trunk.snapshots.keys()
@@ -143,14 +144,14 @@ def test_a_dense_run_goes_on_from_its_checkpoint(packed, stop):
 @pytest.mark.slow
 @pytest.mark.parametrize(("model", "optimizer"), CASES)
 @pytest.mark.parametrize("nearest", [None, 0, 2, STEPS])
-def test_a_walk_passes_through_the_same_weights(packed, model, optimizer, nearest):
+def test_replay_passes_through_the_same_weights(packed, model, optimizer, nearest):
     """A grid that grows by rewind points gets their snapshots from the beginning or from the one before."""
     trunk = trunk_of(packed, model, optimizer)
     kept: dict = {}
     steps = [STEPS, 2 * STEPS + 1]
 
     reached = replay_snapshots(
-        trunk.material,
+        trunk.context,
         SEED,
         snapshot_steps=steps,
         save_snapshot=kept.__setitem__,
@@ -164,11 +165,11 @@ def test_a_walk_passes_through_the_same_weights(packed, model, optimizer, neares
 
 
 def test_a_walk_ends_at_its_last_point(packed):
-    """Nothing is trained that nobody asked for."""
+    """The replay ends at the last rewind point."""
     steps = []
 
     replay_snapshots(
-        material_of(packed),
+        context_of(packed),
         SEED,
         snapshot_steps=[2, 7],
         save_snapshot=lambda *_: None,
@@ -183,7 +184,7 @@ def test_a_walk_that_is_stopped_says_so(packed):
     kept: dict = {}
 
     reached = replay_snapshots(
-        material_of(packed),
+        context_of(packed),
         SEED,
         snapshot_steps=[2, 7],
         save_snapshot=kept.__setitem__,
@@ -196,9 +197,10 @@ def test_a_walk_that_is_stopped_says_so(packed):
 
 def exploding(packed):
     """A recipe whose weights overflow within some twenty steps: weight decay times 1e6 each."""
-    table = material_of(packed).train
-    optimizer = {**table["optimizer"], "lr": 1e6, "weight_decay": 1e-3}
-    return dataclasses.replace(material_of(packed), train={**table, "epochs": 20, "optimizer": optimizer})
+    context = context_of(packed)
+    optimizer = dataclasses.replace(context.train.optimizer, lr=1e6, weight_decay=1e-3)
+    options = dataclasses.replace(context.train, epochs=20, optimizer=optimizer)
+    return dataclasses.replace(context, train=options)
 
 
 def test_a_diverged_dense_run_is_a_result(packed):
@@ -212,7 +214,7 @@ def test_a_diverged_dense_run_is_a_result(packed):
     assert result.metrics.epochs_trained == len(result.curves) < 20
 
 
-def test_a_walk_that_diverges_before_its_point_says_what_to_change(packed):
+def test_replay_that_diverges_names_the_remedy(packed):
     """No ticket can return to where the trunk never was."""
     with pytest.raises(TrainingError, match=r"step 95.*train\.optimizer\.lr"):
         replay_snapshots(exploding(packed), SEED, snapshot_steps=[95], save_snapshot=lambda *_: None)
@@ -221,10 +223,10 @@ def test_a_walk_that_diverges_before_its_point_says_what_to_change(packed):
 def test_the_test_set_decides_nothing(packed):
     """With other test labels all is the same but the test scores."""
     shuffled = dataclasses.replace(packed, test_labels=np.roll(packed.test_labels, 7))
-    material = dataclasses.replace(material_of(packed), packed=shuffled)
+    context = dataclasses.replace(context_of(packed), packed=shuffled)
     trunk = trunk_of(packed)
 
-    result = finished(train_dense(material, SEED, snapshot_steps=[], save_snapshot=lambda *_: None))
+    result = finished(train_dense(context, SEED, snapshot_steps=[], save_snapshot=lambda *_: None))
 
     assert_same_arrays(result.weights, trunk.result.weights)
     differing = {
@@ -234,9 +236,9 @@ def test_the_test_set_decides_nothing(packed):
     assert all(name.startswith("test_") for name in differing)
 
 
-def test_training_on_a_part_makes_shorter_epochs_and_judges_on_the_same_images(packed):
+def test_fewer_training_images_keep_the_validation_images(packed):
     """A study on a part is cheaper, and its accuracies are of the same held-out and test images."""
-    whole = material_of(packed)
+    whole = context_of(packed)
     part = dataclasses.replace(whole, data={**whole.data, "train_images": 40})
 
     assert part.training_data(SEED).train.steps == 40 // 16

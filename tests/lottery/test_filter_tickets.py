@@ -1,4 +1,4 @@
-"""Filter tickets: trained small, told in full shape."""
+"""Filter tickets are trained small and recorded in full shape."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from lthsweep.errors import PruningError
+from lthsweep.lottery.context import to_tensors
 from lthsweep.lottery.dense import train_dense
-from lthsweep.lottery.material import to_tensors
 from lthsweep.models.cost import count
 from lthsweep.pruning.channels import cut, kept_in
 from lthsweep.pruning.coupling import families_of
 from lthsweep.pruning.shrink import shrink
-from lthsweep.training.metrics import evaluate
+from lthsweep.training.evaluation import evaluate
 from tests.lottery.cases import (
     MODELS,
     SEED,
@@ -23,8 +23,8 @@ from tests.lottery.cases import (
     Trunk,
     Watch,
     assert_same_result,
+    context_of,
     finished,
-    material_of,
     measured,
     parent_of,
     prune_step,
@@ -45,14 +45,14 @@ def masks_of(ticket):
 
 
 def small_of(trunk, ticket):
-    """The small network again, from what a record and the final weights hold."""
-    model = trunk.material.build(SEED)
+    """The small network, rebuilt from a record and the final weights."""
+    model = trunk.context.build(SEED)
     model.load_state_dict(to_tensors(ticket.weights))
-    return model, shrink(model, masks_of(ticket), trunk.material.input_shape)
+    return model, shrink(model, masks_of(ticket), trunk.context.input_shape)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_is_stored_is_the_network_that_was_trained(packed, name):
+def test_stored_network_is_the_trained_one(packed, name):
     """Its weights in their places, zeros elsewhere: shrinking gives it back bit for bit."""
     trunk = trunk_of(packed, name)
     ticket = undisturbed(trunk, filters())
@@ -61,7 +61,7 @@ def test_what_is_stored_is_the_network_that_was_trained(packed, name):
 
     for entry, value in small.state_dict().items():
         assert np.array_equal(value.numpy(), ticket.shrunk[entry]), entry
-    images, _ = next(trunk.material.training_data(SEED).validation())
+    images, _ = next(trunk.context.training_data(SEED).validation())
     with torch.no_grad():
         torch.testing.assert_close(small.eval()(images), full.eval()(images), rtol=1e-4, atol=1e-5)
 
@@ -71,7 +71,7 @@ def test_its_scores_are_those_of_either_network(packed, name):
     """Taken from the small one, true of both."""
     trunk = trunk_of(packed, name)
     ticket = undisturbed(trunk, filters())
-    validation = trunk.material.training_data(SEED).validation
+    validation = trunk.context.training_data(SEED).validation
 
     for model in small_of(trunk, ticket):
         score = evaluate(model, validation())
@@ -99,8 +99,8 @@ def test_training_it_small_is_training_it_masked(packed):
     trunk = trunk_of(packed)
     step = filters(0.5, 0)
     ticket = undisturbed(trunk, step)
-    model = trunk.material.build(SEED)
-    kept = kept_in(families_of(model, trunk.material.input_shape), masks_of(ticket))
+    model = trunk.context.build(SEED)
+    kept = kept_in(families_of(model, trunk.context.input_shape), masks_of(ticket))
     start = {name: array.copy() for name, array in trunk.snapshots[0].items()}
     for layer, alive in zip(("fc1", "fc2"), kept, strict=True):
         start[f"model/{layer}.bias"][~alive.numpy()] = 0
@@ -126,7 +126,7 @@ def test_the_network_that_is_run_is_counted(packed, name):
     ticket, masked = undisturbed(trunk, filters()), undisturbed(trunk, prune_step(0.6))
     _, small = small_of(trunk, ticket)
 
-    counted = count(small, trunk.material.input_shape)
+    counted = count(small, trunk.context.input_shape)
 
     assert ticket.metrics.params_model == counted.params_total < ticket.metrics.params_total
     assert ticket.metrics.macs_model == counted.macs_dense == ticket.metrics.macs_remaining
@@ -139,7 +139,7 @@ def test_the_network_that_is_run_is_counted(packed, name):
 @pytest.mark.slow
 @pytest.mark.parametrize("stop", [STEPS + 1, 2 * STEPS, 3 * STEPS - 1])
 @pytest.mark.parametrize(("name", "optimizer"), [("lenet", "adam"), ("short", "sgd")])
-def test_stopped_anywhere_it_goes_on_bit_for_bit(packed, name, optimizer, stop):
+def test_stopped_filter_ticket_resumes_exactly(packed, name, optimizer, stop):
     """The checkpoint is of the small network, which the parent's weights and masks tell again."""
     trunk = trunk_of(packed, name, optimizer)
     step = filters(rewind="weights+optimizer")
@@ -174,7 +174,7 @@ def test_momenta_of_survivors_are_rewound_with_them(packed):
     ticket = finished(ticket_of(trunk, step, between_steps=watch))
 
     tensors, _ = watch.states[STEPS]
-    families = families_of(trunk.material.build(SEED), trunk.material.input_shape)
+    families = families_of(trunk.context.build(SEED), trunk.context.input_shape)
     snapshot = to_tensors(trunk.snapshots[STEPS])
     kept = kept_in(families, masks_of(ticket))
     for section, entry in (("model/", ""), ("optimizer/", ":momentum_buffer")):
@@ -185,15 +185,15 @@ def test_momenta_of_survivors_are_rewound_with_them(packed):
             assert torch.equal(tensors[f"{section}{name}{entry}"], expected), name
 
 
-def test_the_score_before_retraining_is_that_of_the_network_without_the_filters(packed):
+def test_pruned_score_is_that_of_the_small_network(packed):
     """Biases of removed units are gone too."""
     trunk = trunk_of(packed)
     ticket = undisturbed(trunk, filters())
-    model = trunk.material.build(SEED)
+    model = trunk.context.build(SEED)
     model.load_state_dict(to_tensors(trunk.result.weights))
-    small = shrink(model, masks_of(ticket), trunk.material.input_shape)
+    small = shrink(model, masks_of(ticket), trunk.context.input_shape)
 
-    score, _ = trunk.material.score_test(small)
+    score, _ = trunk.context.score_test(small)
 
     assert ticket.metrics.pruned_test_accuracy == score.accuracy
     assert ticket.metrics.pruned_test_loss == pytest.approx(score.loss)
@@ -214,7 +214,7 @@ def test_controls_have_the_filters_of_their_ticket(packed, control):
     assert found.audit["ok"]
 
 
-def test_masks_of_single_weights_have_no_filter_level_after_them(packed):
+def test_filter_level_after_single_weights_is_refused(packed):
     """A chain is of one method; a parent of another is refused, not misread."""
     trunk = trunk_of(packed)
     weights = undisturbed(trunk, prune_step(0.3))
@@ -227,10 +227,10 @@ def test_masks_of_single_weights_have_no_filter_level_after_them(packed):
 
 
 def trunk_with_lasso(packed, strength, model="lenet"):
-    material = material_of(packed, model, group_lasso=strength)
+    context = context_of(packed, model, group_lasso=strength)
     snapshots = {}
-    result = train_dense(material, SEED, snapshot_steps=range(3 * STEPS), save_snapshot=snapshots.__setitem__)
-    return Trunk(material, finished(result), snapshots)
+    result = train_dense(context, SEED, snapshot_steps=range(3 * STEPS), save_snapshot=snapshots.__setitem__)
+    return Trunk(context, finished(result), snapshots)
 
 
 def test_strength_zero_is_training_without_it(packed):
@@ -241,7 +241,7 @@ def test_strength_zero_is_training_without_it(packed):
 
 
 @pytest.mark.parametrize("method", ["filter", "magnitude"])
-def test_tickets_are_trained_with_the_recipe_of_their_trunk(packed, method):
+def test_tickets_use_their_dense_runs_recipe(packed, method):
     """The penalty too: the ticket that prunes nothing walks its trunk, small or masked."""
     trunk = trunk_with_lasso(packed, 0.1)
 
@@ -252,7 +252,7 @@ def test_tickets_are_trained_with_the_recipe_of_their_trunk(packed, method):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_removing_what_the_lasso_brought_to_zero_changes_nothing(packed, name):
+def test_removing_zero_filters_changes_nothing(packed, name):
     """Filters at zero rank lowest, and their maps were zeros."""
     trunk = trunk_with_lasso(packed, 0.4 if name == "lenet" else 1.0, name)
     ticket = finished(ticket_of(trunk, filters(0.05, rewind="none")))
@@ -262,7 +262,7 @@ def test_removing_what_the_lasso_brought_to_zero_changes_nothing(packed, name):
     assert ticket.metrics.params_model < trunk.result.metrics.params_model
 
 
-def test_a_small_ticket_with_lasso_goes_on_bit_for_bit(packed):
+def test_small_ticket_with_lasso_resumes_exactly(packed):
     """Its groups are those that are left."""
     trunk = trunk_with_lasso(packed, 0.05, "short")
     watch = Watch(stop=2 * STEPS - 1)

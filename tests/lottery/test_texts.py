@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from lthsweep.data.cache import open_packed, prepare
+from lthsweep.lottery.context import TrainingContext
 from lthsweep.lottery.dense import train_dense
-from lthsweep.lottery.material import Material
 from lthsweep.models.shapes import TextShape
 from lthsweep.pruning.counts import kept_count
 from tests.lottery.cases import (
@@ -21,7 +21,7 @@ from tests.lottery.cases import (
     prune_step,
     ticket_of,
 )
-from tests.training.cases import train_table
+from tests.training.cases import train_options
 
 NETWORKS = {
     "text_cnn": {"name": "text_cnn", "embedding": 8, "filters": 4, "dropout": 0.3},
@@ -44,11 +44,11 @@ def texts(tmp_path_factory):
     return open_packed(options, cache=folder / "cache")
 
 
-def material(texts, network, **changes):
-    return Material(
+def context(texts, network, **changes):
+    return TrainingContext(
         model={**NETWORKS[network], "init": "default"},
         data={"name": "text_csv", "validation": 60},  # texts have no augmentation, padding or normalization
-        train=train_table("adam", **changes),
+        train=train_options("adam", **changes),
         packed=texts,
         device=torch.device("cpu"),
     )
@@ -60,15 +60,15 @@ def trunk_of(made):
     return Trunk(made, finished(result), snapshots)
 
 
-def test_the_shape_of_texts_is_their_length_and_vocabulary(texts):
-    """What a network for texts is built for: 13 words, the filling and the unknown."""
-    assert material(texts, "text_cnn").input_shape == TextShape(length=8, vocabulary=15)
+def test_text_shape_is_length_and_vocabulary(texts):
+    """The vocabulary of a text network: 13 words, padding, and unknown."""
+    assert context(texts, "text_cnn").input_shape == TextShape(length=8, vocabulary=15)
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_a_ticket_is_exact_audits_itself_and_resumes_bit_for_bit(texts, network):
+def test_ticket_is_exact_audited_and_resumable(texts, network):
     """Stopped within an epoch, with dropout: the same weights, masks and numbers."""
-    trunk = trunk_of(material(texts, network))
+    trunk = trunk_of(context(texts, network))
     step, watch = prune_step(0.8, 1), Watch(stop=STEPS + 7)
 
     whole = finished(ticket_of(trunk, step))
@@ -86,6 +86,6 @@ def test_a_ticket_is_exact_audits_itself_and_resumes_bit_for_bit(texts, network)
 @pytest.mark.parametrize("network", NETWORKS)
 def test_half_precision_trains_texts(texts, network):
     """bf16 is for all networks."""
-    result = trunk_of(material(texts, network, precision="bf16")).result
+    result = trunk_of(context(texts, network, precision="bf16")).result
 
     assert np.isfinite(result.metrics.test_loss)

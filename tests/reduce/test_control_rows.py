@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from reduce_cases import all_facts, facts, make_plan, make_record
 
-from lthsweep.reduce.controls import FINDINGS, control_rows, finding_of
+from lthsweep.reduce.control_rows import control_rows, control_verdict
+from lthsweep.reduce.decision import PairedDifference
 from lthsweep.reduce.facts import FailureFacts
 from lthsweep.reduce.frames import frame_of
 from lthsweep.reduce.merge import reduce_records
-from lthsweep.reduce.runs import run_rows
-from lthsweep.reduce.tickets import ticket_rows
-from lthsweep.reduce.verdict import t_interval
+from lthsweep.reduce.run_rows import run_rows
+from lthsweep.reduce.ticket_rows import ticket_rows
 
 CONTROLS = ["ticket", "reinit", "random", "fine-tune"]
 
@@ -64,7 +64,7 @@ def test_one_row_per_control_of_a_point_above_zero():
         (0.5, "random"),
         (0.5, "fine-tune"),
     ]
-    assert set(frame["finding"]) == {"missing"}
+    assert set(frame["verdict"]) == {"missing"}
     assert "prune.control" not in frame.columns
 
 
@@ -74,34 +74,33 @@ def test_differences_are_paired_by_seed():
 
     reinit, random, fine = rows(plan, known(plan, GOOD)).to_dict("records")
 
-    expected = t_interval([0.029, 0.030], 0.95)
+    expected = PairedDifference.of([0.029, 0.030], 0.95)
     assert reinit["difference"] == pytest.approx(0.0295)
     assert (reinit["ci_low"], reinit["ci_high"]) == pytest.approx((expected.low, expected.high))
     assert (reinit["n"], reinit["n_planned"]) == (2, 2)
     assert (reinit["ticket_accuracy"], reinit["control_accuracy"]) == pytest.approx((0.92, 0.8905))
     assert reinit["weights_remaining"] == 0.5
-    assert [one["finding"] for one in (reinit, random, fine)] == ["ticket better", "alike", "undecided"]
+    assert [one["verdict"] for one in (reinit, random, fine)] == ["better", "equal", "undecided"]
 
 
 @pytest.mark.parametrize(
-    ("values", "states", "finding"),
+    ("values", "states", "verdict"),
     [
         ([], {"missing"}, "missing"),
         ([], {"missing", "failed"}, "failed"),
         ([], {"diverged", "done"}, "undecided"),
         ([0.3], {"done", "missing"}, "undecided"),
         ([0.3, 0.3], {"done"}, "undecided"),
-        ([0.3, 0.3, 0.3], {"done"}, "ticket better"),
-        ([-0.3, -0.31, -0.29], {"done"}, "control better"),
-        ([0.001, 0.0011, 0.001], {"done"}, "alike"),
+        ([0.3, 0.3, 0.3], {"done"}, "better"),
+        ([-0.3, -0.31, -0.29], {"done"}, "worse"),
+        ([0.001, 0.0011, 0.001], {"done"}, "equal"),
         ([0.3, 0.31, 0.29], {"done", "diverged"}, "undecided"),
         ([0.3, -0.3, 0.0], {"done"}, "undecided"),
     ],
 )
-def test_findings(values, states, finding):
-    """Alike needs the whole interval inside of the margin, better the whole interval on one side."""
-    assert finding_of(t_interval(values, 0.95), len(values), states, 0.002) == finding
-    assert finding in FINDINGS
+def test_control_verdict_by_hand(values, states, verdict):
+    """Equal needs the whole interval within the margin, better the whole interval on one side."""
+    assert control_verdict(PairedDifference.of(values, 0.95), states, 0.002) == verdict
 
 
 def test_a_control_that_failed_is_said_to():
@@ -112,7 +111,7 @@ def test_a_control_that_failed_is_said_to():
 
     (row,) = rows(plan, found, dict.fromkeys(controls, FailureFacts("killed"))).to_dict("records")
 
-    assert (row["finding"], row["n"]) == ("failed", 0)
+    assert (row["verdict"], row["n"]) == ("failed", 0)
     assert np.isnan(row["difference"])
 
 

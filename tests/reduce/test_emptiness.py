@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from lthsweep.reduce.controls import control_rows
+from lthsweep.reduce.control_rows import control_rows
 from lthsweep.reduce.emptiness import why_empty
-from lthsweep.reduce.structures import structure_rows
+from lthsweep.reduce.structure_rows import structure_rows
 from tests.reduce.reduce_cases import make_plan
 
 
@@ -30,7 +30,7 @@ def test_a_sweep_without_controls_says_how_to_have_some(grid, said):
 @pytest.mark.parametrize(
     ("grid", "said"),
     [
-        ({}, 'takes no whole filters out; set prune.method = "filter"'),
+        ({}, 'prunes no whole filters; set prune.method = "filter"'),
         ({"prune.method": ["filter"], "sparsity": [0]}, "is answered by its dense run"),
     ],
 )
@@ -40,11 +40,3 @@ def test_a_sweep_without_structures_says_how_to_have_some(grid, said):
 
     assert len(structure_rows(plan, {}, {})) == 0
     assert said in why_empty(plan, "structures")
-
-
-def test_a_grid_that_asks_for_a_table_lacks_it_for_its_age_only():
-    """A table.h5 of an older version, copied without its records, cannot be made anew where it is."""
-    plan = make_plan(control=["ticket", "reinit"])
-
-    assert len(control_rows(plan, {}, {})) > 0
-    assert "older version" in why_empty(plan, "controls")

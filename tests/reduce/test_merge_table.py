@@ -19,7 +19,7 @@ from lthsweep.errors import StoreError
 from lthsweep.reduce import merge as merge_module
 from lthsweep.reduce.facts import FailureFacts
 from lthsweep.reduce.merge import current, merge, reduce_records
-from lthsweep.reduce.table import Table, TableFile, encode_table, read_table
+from lthsweep.reduce.table import Table, TableFile, encode_table
 from lthsweep.store.failures import Failure, record_failure
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.record import encode
@@ -166,7 +166,7 @@ def test_a_record_that_was_made_again_is_read_again(sweep, plan, reads):
     sweep.record(key).write_bytes(encode(make_record(plan.runs[key], accuracy=0.123)))
     reads.clear()
 
-    frames = read_table(merge(sweep, plan))
+    frames = TableFile(merge(sweep, plan)).frames
 
     assert reads == [key]
     assert frames["runs"].set_index("key").loc[key, "test_accuracy"] == 0.123
@@ -179,7 +179,7 @@ def test_a_grown_grid_uses_the_rows_of_the_small_one(sweep, reads):
     merge(sweep, small)
     reads.clear()
 
-    frames = read_table(merge(sweep, large))
+    frames = TableFile(merge(sweep, large)).frames
 
     assert reads == []
     assert frames["tickets"]["verdict"].tolist().count("missing") == 2
@@ -193,7 +193,7 @@ def test_a_changed_recipe_is_kept_apart(sweep):
     merge(sweep, old)
 
     first = merged(sweep, new)
-    frames = read_table(sweep.table)
+    frames = TableFile(sweep.table).frames
 
     assert set(frames["tickets"]["verdict"]) == {"missing"}
     assert frames["runs"]["in_plan"].tolist() == [True] * len(new.runs) + [False] * len(old.runs)
@@ -219,7 +219,7 @@ def test_failures_come_and_go(sweep, plan):
     key = list(plan.runs)[1]
     record_failure(sweep, key, Failure("killed by signal 9", host="node7", attempt=2, time=1.0))
 
-    failed = read_table(merge(sweep, plan))["runs"].set_index("key").loc[key]
+    failed = TableFile(merge(sweep, plan)).frames["runs"].set_index("key").loc[key]
     shutil.rmtree(sweep.state)
 
     assert (failed["state"], failed["cause"], failed["host"]) == ("failed", "killed by signal 9", "node7")
@@ -253,7 +253,7 @@ def test_a_damaged_record_is_a_failed_row_and_no_obstacle(sweep, plan, damage):
     }[damage]
     sweep.record(key).write_bytes(content)
 
-    frames = read_table(merge(sweep, plan))
+    frames = TableFile(merge(sweep, plan)).frames
 
     row = frames["runs"].set_index("key").loc[key]
     assert row["state"] == "failed"
@@ -288,7 +288,7 @@ def test_a_damaged_table_alone_is_a_clear_error(tmp_path):
     path.write_bytes(b"x" * 1000)
 
     with pytest.raises(StoreError, match="lthsweep merge"):
-        read_table(path)
+        TableFile(path)
 
 
 @pytest.mark.parametrize(
@@ -318,7 +318,7 @@ def test_a_hostile_table_is_refused(tmp_path, trick):
         else:
             file.create_group("runs")
 
-    frames = read_table(path)
+    frames = TableFile(path).frames
 
     assert len(frames["tickets"]) == 6
     with pytest.raises(StoreError, match="/runs"):
@@ -331,7 +331,7 @@ def test_the_table_survives_the_trip_through_the_file(tmp_path, plan):
     path = tmp_path / "copied anywhere.h5"
     path.write_bytes(encode_table(table))
 
-    frames = read_table(path)
+    frames = TableFile(path).frames
 
     for name in TABLES:
         assert frames[name].equals(table.frames[name])
@@ -341,7 +341,7 @@ def test_the_table_survives_the_trip_through_the_file(tmp_path, plan):
 
 def test_a_sweep_without_any_record_has_a_table(sweep, plan):
     """An empty table is a table: all rows missing, no curve."""
-    frames = read_table(merge(sweep.create(), plan))
+    frames = TableFile(merge(sweep.create(), plan)).frames
 
     assert set(frames["runs"]["state"]) == {"missing"}
     assert len(frames["curves"]) == len(frames["layers"]) == 0
@@ -425,7 +425,7 @@ def test_thousands_of_records_merge_in_little_memory(tmp_path, rewinds, megabyte
     cold, again, peak = json.loads(done.stdout)
     print(f"merge of {len(plan.runs)} records: {cold:.1f} s, again {again:.1f} s, peak {peak / 1e6:.0f} MB")
 
-    frames = read_table(sweep.table)
+    frames = TableFile(sweep.table).frames
     assert len(frames["runs"]) == runs
     assert len(frames["tickets"]) == 68 * rewinds
     assert len(frames["curves"]) == runs * 30

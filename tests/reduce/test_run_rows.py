@@ -6,7 +6,7 @@ from reduce_cases import LAYERS, all_facts, facts, make_plan, make_record
 from lthsweep.reduce.detail import curve_rows, layer_rows
 from lthsweep.reduce.facts import FailureFacts
 from lthsweep.reduce.frames import frame_of
-from lthsweep.reduce.runs import run_rows
+from lthsweep.reduce.run_rows import run_rows
 
 
 def table(plan, known=(), failures=None):

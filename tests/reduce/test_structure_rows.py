@@ -9,7 +9,7 @@ import pytest
 from reduce_cases import LAYERS, SIZES, facts, make_plan, make_record
 
 from lthsweep.reduce.frames import frame_of
-from lthsweep.reduce.structures import structure_rows
+from lthsweep.reduce.structure_rows import structure_rows
 
 METHODS = ["filter", "magnitude"]
 

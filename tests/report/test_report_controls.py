@@ -35,7 +35,7 @@ def with_controls(**options):
             "difference": 0.01,
             "ci_low": 0.005,
             "ci_high": 0.015,
-            "finding": "ticket better",
+            "verdict": "better",
         }
         for s in (0.5, 0.9)
         for k in (0, 2)
@@ -105,6 +105,6 @@ def test_the_terminal_table_counts_omitted_rows(limit):
     Console(file=out, width=100).print(control_table(frame, limit=limit))
 
     text = out.getvalue()
-    assert text.count("ticket better") == (limit or len(frame))
+    assert text.count("better") == (limit or len(frame))
     assert "+1.00 [+0.50, +1.50]" in text
     assert ("19 rows more" in text) == (limit is not None)

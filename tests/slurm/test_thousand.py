@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from lthsweep.reduce.table import read_table
+from lthsweep.reduce.table import TableFile
 from lthsweep.store import failures
 from lthsweep.store.layout import SweepDir
 from tests.slurm.chaos import Chaos
@@ -85,7 +85,7 @@ def test_a_thousand_runs_with_kills_throughout_give_a_thousand_records(ours, clu
     assert failures.read_failures(ours.sweep) == {}
     doctor = ours.lthsweep("doctor", ours.sweep.path)
     assert doctor.returncode == 0, doctor.stdout
-    table = read_table(ours.sweep.table)["runs"]
+    table = TableFile(ours.sweep.table).frames["runs"]
     assert sorted(table["key"]) == sorted(planned)
     assert table["test_accuracy"].notna().all()
 

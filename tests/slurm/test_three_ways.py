@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from lthsweep.reduce.table import read_table
+from lthsweep.reduce.table import TableFile
 from lthsweep.store.failures import read_failures
 from lthsweep.store.layout import SweepDir
 from tests.launch.sweeps import command, environment, write_tiny
@@ -39,7 +39,7 @@ def trained(ours):
 
 def rows(ours):
     """The tables without times and places: the winning tickets, and the runs."""
-    tables = read_table(ours.sweep.table)
+    tables = TableFile(ours.sweep.table).frames
     found = {}
     for name in ("tickets", "runs"):
         frame = tables[name]

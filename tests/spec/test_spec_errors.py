@@ -69,7 +69,10 @@ def test_an_unknown_key_is_named_with_the_nearest_right_one(changes, said):
             {"sweep__model": "lenet"},
             'did you mean { name = "lenet_300_100" }? it must be a table whose `name` is one of',
         ),
-        ({"sweep__data": None}, "sweep.data: is missing; it must be a table whose `name` is one of digits,"),
+        (
+            {"sweep__data": None},
+            'sweep.data: is missing; it must be a table whose `name` is one of "digits",',
+        ),
         (
             {"train__schedule": {"name": "step"}},
             "train.schedule.milestones: is missing; it must be a list of",
@@ -184,9 +187,9 @@ def test_a_wrong_value_is_shown_with_what_is_allowed(changes, said):
         ({"grid__threshold": [0.1]}, "grid.threshold = [0.1]: excludes grid.sparsity"),
         (
             {"grid__sparsity": None},
-            "grid: says nothing of how much to prune: it needs one of the axes sparsity",
+            "grid: does not set how much to prune: it needs one of the axes sparsity",
         ),
-        ({"grid": None}, "grid: says nothing of how much to prune: it needs one of the axes sparsity"),
+        ({"grid": None}, "grid: does not set how much to prune: it needs one of the axes sparsity"),
         (
             {"grid__sparsity": None, "grid__threshold": [0.1], "prune__method": "random"},
             'prune.method = "random": excludes grid.threshold',

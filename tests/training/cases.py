@@ -15,7 +15,8 @@ from torch import nn
 from lthsweep.data.batching import TrainBatches, evaluation_batches
 from lthsweep.data.cache import open_packed
 from lthsweep.data.packed import Packed
-from lthsweep.training.loop import Training, TrainingData
+from lthsweep.training.options import TrainOptions
+from lthsweep.training.training import Training, TrainingData
 
 BATCH = 16
 STEPS = 5
@@ -53,6 +54,17 @@ def train_table(optimizer: str = "sgd", **changes: Any) -> dict[str, Any]:
         "schedule": {"name": "cosine", "warmup": 0.5, "final": 0.0},
         **changes,
     }
+
+
+def train_options(optimizer: str = "sgd", **changes: Any) -> TrainOptions:
+    """The options of a `train_table`."""
+    return TrainOptions.of(train_table(optimizer, **changes))
+
+
+def optimizer_of(model: nn.Module, name: str, **changes: Any) -> torch.optim.Optimizer:
+    """A fresh optimizer over the parameters of a model."""
+    options = train_options(name).optimizer
+    return dataclasses.replace(options, **changes).build(model.parameters())
 
 
 def data_of(packed: Packed, *, seed: int = 0, augment: str = "none", train: int = 90) -> TrainingData:
@@ -131,7 +143,7 @@ State = tuple[dict[str, torch.Tensor], dict[str, Any]]
 
 
 def state_of(training: Training) -> State:
-    """What a checkpoint on disk would hold, taken apart from the training."""
+    """The contents of a checkpoint on disk, independent of the training."""
     tensors, progress = training.state()
     return {name: value.clone() for name, value in tensors.items()}, json.loads(json.dumps(progress))
 

@@ -1,9 +1,10 @@
-"""The step loop: what it computes, what it leaves alone, and how it ends."""
+"""The training loop: its results, its side effects, and its endings."""
 
 from __future__ import annotations
 
 import copy
 import math
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -13,11 +14,12 @@ from torch.nn import functional
 from lthsweep.errors import TrainingError
 from lthsweep.pruning.apply import apply_masks, mask_multipliers
 from lthsweep.pruning.audit import optimizer_momenta
-from lthsweep.training.loop import Training, TrainingData
-from lthsweep.training.metrics import Score
+from lthsweep.training.devices import has_random_layers
+from lthsweep.training.evaluation import Score
+from lthsweep.training.loop import train
 from lthsweep.training.optimizers import OPTIMIZERS as REGISTERED
-from lthsweep.training.random_layers import has_random_layers
 from lthsweep.training.schedule import learning_rate_factor
+from lthsweep.training.training import Training, TrainingData
 from tests.training.cases import (
     BATCH,
     OPTIMIZERS,
@@ -28,23 +30,22 @@ from tests.training.cases import (
     half_masks,
     perceptron,
     state_of,
-    train_table,
+    train_options,
 )
 
 
-def plain_loop(model, packed, table, *, seed, masks=None):
-    """What a reader of the paper would write: fresh optimizer, scheduled rate, mask after each step."""
-    options = {key: value for key, value in table["optimizer"].items() if key != "name"}
-    optimizer = torch.optim.SGD(model.parameters(), **options, foreach=False, fused=False)
+def plain_loop(model, packed, options, *, seed, masks=None):
+    """The loop as the paper describes it: fresh optimizer, scheduled rate, mask after each step."""
+    optimizer = torch.optim.SGD(model.parameters(), **asdict(options.optimizer), foreach=False, fused=False)
     data = data_of(packed, seed=seed)
     model.train()
-    for epoch in range(table["epochs"]):
+    for epoch in range(options.epochs):
         for number, (images, labels) in enumerate(data.train.epoch(epoch)):
             step = epoch * STEPS + number
             factor = learning_rate_factor(
-                table["schedule"], step, steps_per_epoch=STEPS, epochs=table["epochs"]
+                options.schedule, step, steps_per_epoch=STEPS, epochs=options.epochs
             )
-            optimizer.param_groups[0]["lr"] = table["optimizer"]["lr"] * factor
+            optimizer.param_groups[0]["lr"] = options.optimizer.lr * factor
             optimizer.zero_grad()
             functional.cross_entropy(model(images), labels).backward()
             optimizer.step()
@@ -57,18 +58,18 @@ def plain_loop(model, packed, table, *, seed, masks=None):
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("make", [perceptron, convolutional])
 def test_training_is_the_plain_loop(packed, make, masked):
-    """All the care for resumption, masks and speed may not change what is computed."""
-    table = train_table("sgd")
+    """Resumption, masks and speed must not change the result."""
+    options = train_options("sgd")
     model = make()
     masks = half_masks(model) if masked else None
     if masks:
         with torch.no_grad():
             for name, mask in masks.items():
                 model.get_parameter(name).mul_(mask)
-    expected = plain_loop(copy.deepcopy(model), packed, table, seed=2, masks=masks)
-    training = Training(model, data_of(packed, seed=2), table, seed=2, masks=masks)
+    expected = plain_loop(copy.deepcopy(model), packed, options, seed=2, masks=masks)
+    training = Training(model, data_of(packed, seed=2), options, seed=2, masks=masks)
 
-    assert training.run() == "finished"
+    assert train(training) == "finished"
 
     for (name, value), other in zip(model.state_dict().items(), expected.state_dict().values(), strict=True):
         torch.testing.assert_close(
@@ -76,10 +77,10 @@ def test_training_is_the_plain_loop(packed, make, masked):
         )
 
 
-def test_the_loss_of_a_step_is_smoothed_cross_entropy(packed):
+def test_training_loss_is_smoothed_cross_entropy(packed):
     """(1 − ε)·CE + ε·mean of −log p over the classes; the accuracy is that of the logits before the step."""
     model = perceptron()
-    table = train_table("sgd", epochs=1, label_smoothing=0.2)
+    options = train_options("sgd", epochs=1, label_smoothing=0.2)
     data = data_of(packed, train=BATCH)
     images, labels = next(iter(data.train.epoch(0)))
     log_p = functional.log_softmax(model(images), 1)
@@ -87,8 +88,8 @@ def test_the_loss_of_a_step_is_smoothed_cross_entropy(packed):
     expected = (0.8 * hit - 0.2 * log_p.mean(1)).mean().item()
     right = (log_p.argmax(1) == labels).sum().item()
 
-    training = Training(model, data, table, seed=0)
-    training.run()
+    training = Training(model, data, options, seed=0)
+    train(training)
 
     (row,) = training.progress.curves
     assert row.train_loss == pytest.approx(expected, rel=1e-6)
@@ -98,7 +99,7 @@ def test_the_loss_of_a_step_is_smoothed_cross_entropy(packed):
 def test_validation_loss_is_not_smoothed(packed):
     """It is compared between recipes."""
     model = perceptron()
-    training = Training(model, data_of(packed), train_table("sgd", label_smoothing=0.3), seed=0)
+    training = Training(model, data_of(packed), train_options("sgd", label_smoothing=0.3), seed=0)
 
     pairs = list(data_of(packed).validation())
     logits = model.eval()(torch.cat([images for images, _ in pairs]))
@@ -109,10 +110,12 @@ def test_validation_loss_is_not_smoothed(packed):
 
 def test_curves_count_from_initialization(packed):
     """Epochs completed and steps made, with the rate of each epoch's last step and means over its samples."""
-    table = train_table("sgd", schedule={"name": "step", "warmup": 0.0, "milestones": [1, 2], "gamma": 0.1})
-    training = Training(perceptron(), data_of(packed), table, seed=0)
+    options = train_options(
+        "sgd", schedule={"name": "step", "warmup": 0.0, "milestones": [1, 2], "gamma": 0.1}
+    )
+    training = Training(perceptron(), data_of(packed), options, seed=0)
 
-    training.run()
+    train(training)
 
     rows = training.progress.curves
     assert [(row.epoch, row.step) for row in rows] == [(1, 5), (2, 10), (3, 15)]
@@ -125,18 +128,18 @@ def test_curves_count_from_initialization(packed):
 
 def test_a_start_inside_an_epoch_finishes_that_epoch(packed):
     """A fractional rewind epoch: the rest of its epoch is the first row, over the samples that were left."""
-    table = train_table("sgd", schedule={"name": "constant", "warmup": 0.0})
+    options = train_options("sgd", schedule={"name": "constant", "warmup": 0.0})
     seen = []
-    training = Training(perceptron(), data_of(packed), table, seed=0, start_step=STEPS + 3)
+    training = Training(perceptron(), data_of(packed), options, seed=0, start_step=STEPS + 3)
 
-    training.run(lambda current: seen.append(current.progress.step))
+    train(training, lambda current: seen.append(current.progress.step))
 
     assert [(row.epoch, row.step) for row in training.progress.curves] == [(2, 10), (3, 15)]
     assert seen == list(range(8, 16))
     assert training.progress.images == 7 * BATCH
 
 
-def test_a_start_inside_an_epoch_sees_the_samples_that_were_left(packed):
+def test_start_inside_an_epoch_uses_remaining_samples(packed):
     """The first batch is the one that the trunk had at that step."""
     inputs = []
 
@@ -151,8 +154,9 @@ def test_a_start_inside_an_epoch_sees_the_samples_that_were_left(packed):
             return self.net(images)
 
     data = data_of(packed, seed=4, augment="crop")
-    Training(Watched(), data, train_table("sgd"), seed=4, start_step=STEPS + 3).run(
-        lambda current: current.progress.step == STEPS + 4
+    train(
+        Training(Watched(), data, train_options("sgd"), seed=4, start_step=STEPS + 3),
+        lambda current: current.progress.step == STEPS + 4,
     )
 
     expected = list(data_of(packed, seed=4, augment="crop").train.epoch(1))[3][0]
@@ -165,12 +169,12 @@ def test_global_generators_are_left_as_they_were(packed, dropout):
     torch.manual_seed(11)
     before = torch.get_rng_state()
 
-    Training(perceptron(dropout=dropout), data_of(packed), train_table("sgd"), seed=0).run()
+    train(Training(perceptron(dropout=dropout), data_of(packed), train_options("sgd"), seed=0))
 
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_generators_are_left_as_they_were_by_a_stop_and_by_an_error(packed):
+def test_stop_and_error_restore_generators(packed):
     """Both leave the loop in the middle."""
     torch.manual_seed(11)
     before = torch.get_rng_state()
@@ -181,17 +185,18 @@ def test_generators_are_left_as_they_were_by_a_stop_and_by_an_error(packed):
         return False
 
     model = perceptron(dropout=0.5)
-    Training(model, data_of(packed), train_table("sgd"), seed=0).run(
-        lambda current: current.progress.step == 2
+    train(
+        Training(model, data_of(packed), train_options("sgd"), seed=0),
+        lambda current: current.progress.step == 2,
     )
     with pytest.raises(KeyboardInterrupt):
-        Training(model, data_of(packed), train_table("sgd"), seed=0).run(fail)
+        train(Training(model, data_of(packed), train_options("sgd"), seed=0), fail)
 
     assert torch.equal(torch.get_rng_state(), before)
 
 
 class Drawing(nn.Module):
-    """A random layer of nobody's list: it writes down what it draws in training."""
+    """A random layer that no list knows; it records what it draws in training."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -210,12 +215,12 @@ class Drawing(nn.Module):
 def drawn_by(packed, seed, *, start=0, spoil=0):
     torch.manual_seed(spoil)
     model = Drawing()
-    Training(model, data_of(packed), train_table("sgd"), seed=seed, start_step=start).run()
+    train(Training(model, data_of(packed), train_options("sgd"), seed=seed, start_step=start))
     return model.drawn
 
 
 def test_random_layers_draw_by_seed_and_step_alone(packed):
-    """Not by what was drawn before, in this process or this training: a ticket draws as its trunk did."""
+    """Earlier draws do not matter: a ticket draws the same numbers as its dense run."""
     whole = drawn_by(packed, 0)
 
     assert len(set(whole)) == 3 * STEPS  # every step another number
@@ -225,7 +230,7 @@ def test_random_layers_draw_by_seed_and_step_alone(packed):
 
 
 def test_random_layers_are_found_by_trying():
-    """Any draw counts, from dropout or from a layer that nobody listed; the trial changes nothing."""
+    """Any draw counts, from dropout or from an unknown layer; the trial changes nothing."""
     example = torch.zeros(2, 1, 8, 8)
     for model, random in (
         (perceptron(), False),
@@ -248,18 +253,18 @@ def test_batch_norm_statistics_are_counted_once_a_step(packed):
     """Neither the trial for random layers nor validation moves them."""
     model = convolutional()
 
-    Training(model, data_of(packed), train_table("sgd"), seed=0).run()
+    train(Training(model, data_of(packed), train_options("sgd"), seed=0))
 
     assert model.get_buffer("1.num_batches_tracked").item() == 3 * STEPS
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("make", [perceptron, convolutional])
-def test_pruned_weights_and_momenta_are_zero_after_every_step(packed, make, optimizer):
+def test_pruned_weights_and_momenta_stay_zero(packed, make, optimizer):
     """Momentum, moments and weight decay all try to revive them."""
     model = make()
     masks = half_masks(model)
-    training = Training(model, data_of(packed), train_table(optimizer), seed=0, masks=masks)
+    training = Training(model, data_of(packed), train_options(optimizer), seed=0, masks=masks)
     checked = []
 
     def check(current):
@@ -270,7 +275,7 @@ def test_pruned_weights_and_momenta_are_zero_after_every_step(packed, make, opti
             checked.append(len(moments))
         return False
 
-    training.run(check)
+    train(training, check)
 
     expected = {"sgd": 1, "nesterov": 1, "plain": 0, "adam": 2, "adamw": 2}[optimizer]
     assert checked[-1] == expected
@@ -285,7 +290,7 @@ def test_multiplying_the_weights_too_would_change_no_bit(packed, make, optimizer
     models = make(), make()
     masks = half_masks(models[0])
     once, twice = (
-        Training(model, data_of(packed), train_table(optimizer), seed=0, masks=masks) for model in models
+        Training(model, data_of(packed), train_options(optimizer), seed=0, masks=masks) for model in models
     )
     weights = {name: models[1].get_parameter(name) for name in masks}
     multipliers = mask_multipliers(masks, weights)
@@ -294,8 +299,8 @@ def test_multiplying_the_weights_too_would_change_no_bit(packed, make, optimizer
         apply_masks(weights, multipliers)
         return False
 
-    once.run()
-    twice.run(multiply)
+    train(once)
+    train(twice, multiply)
 
     assert_same_state(state_of(once), state_of(twice))
 
@@ -306,10 +311,10 @@ def test_every_optimizer_is_tried_with_masks():
 
 
 def test_a_pruned_weight_that_moves_ends_the_training(packed):
-    """Nothing multiplies weights between two steps, so somebody has to look: at the end of each epoch."""
+    """Weights are not masked between two steps, so they are checked at the end of each epoch."""
     model = perceptron()
     masks = half_masks(model)
-    training = Training(model, data_of(packed), train_table("sgd"), seed=0, masks=masks)
+    training = Training(model, data_of(packed), train_options("sgd"), seed=0, masks=masks)
 
     def revive(current):
         if current.progress.step == 2:
@@ -318,41 +323,43 @@ def test_a_pruned_weight_that_moves_ends_the_training(packed):
         return False
 
     with pytest.raises(TrainingError, match=r"moved pruned weights of 1\.weight"):
-        training.run(revive)
+        train(training, revive)
     assert training.progress.step == STEPS
 
 
 def test_it_does_not_matter_when_sums_are_read(packed, monkeypatch):
     """Reading them waits for the device, so it is put off; the order of additions stays, and with it every bit."""
-    late, early = (Training(perceptron(), data_of(packed), train_table("sgd"), seed=0) for _ in range(2))
+    late, early = (Training(perceptron(), data_of(packed), train_options("sgd"), seed=0) for _ in range(2))
 
-    late.run()
-    monkeypatch.setattr("lthsweep.training.sums._MOST_UNREAD", 2)
-    early.run()
+    train(late)
+    monkeypatch.setattr("lthsweep.training.sums._MOST_LOSSES", 2)
+    train(early)
 
     assert_same_state(state_of(late), state_of(early))
 
 
 def test_masks_of_ones_change_no_bit(packed):
     """A ticket that prunes nothing is its trunk."""
-    plain, masked = (Training(convolutional(), data_of(packed), train_table("sgd"), seed=0) for _ in range(2))
+    plain, masked = (
+        Training(convolutional(), data_of(packed), train_options("sgd"), seed=0) for _ in range(2)
+    )
     model = masked.model
     ones = {name: torch.ones_like(mask) for name, mask in half_masks(model).items()}
-    masked = Training(model, data_of(packed), train_table("sgd"), seed=0, masks=ones)
+    masked = Training(model, data_of(packed), train_options("sgd"), seed=0, masks=ones)
 
-    plain.run()
-    masked.run()
+    train(plain)
+    train(masked)
 
     assert_same_state(state_of(plain), state_of(masked))
 
 
 def test_a_loss_that_explodes_ends_as_diverged(packed):
     """It ends at the epoch where numbers end, and not one sample counts as right."""
-    table = train_table("sgd", epochs=50)
-    table["optimizer"] = {**table["optimizer"], "lr": 1e6}
-    training = Training(perceptron(), data_of(packed), table, seed=0)
+    options = train_options("sgd", epochs=50)
+    options = replace(options, optimizer=replace(options.optimizer, lr=1e6))
+    training = Training(perceptron(), data_of(packed), options, seed=0)
 
-    assert training.run() == "diverged"
+    assert train(training) == "diverged"
 
     *before, last = training.progress.curves
     assert last.step < 50 * STEPS
@@ -362,17 +369,17 @@ def test_a_loss_that_explodes_ends_as_diverged(packed):
     assert all(math.isfinite(row.train_loss) for row in before)
 
 
-def test_weights_spoilt_by_the_very_last_step_count_as_diverged(packed):
+def test_divergence_in_the_last_step_is_found(packed):
     """Their loss has not been computed yet: the epoch's own loss is finite."""
     training = Training(
         perceptron(),
         data_of(packed, train=BATCH),
-        train_table("plain", epochs=1),
+        train_options("plain", epochs=1),
         seed=0,
         learning_rate=math.inf,
     )
 
-    assert training.run() == "diverged"
+    assert train(training) == "diverged"
 
     (row,) = training.progress.curves
     assert math.isfinite(row.train_loss)
@@ -382,17 +389,17 @@ def test_weights_spoilt_by_the_very_last_step_count_as_diverged(packed):
 
 def test_a_constant_learning_rate_replaces_the_schedule(packed):
     """Fine-tuning goes on at the last rate of the trunk."""
-    training = Training(perceptron(), data_of(packed), train_table("sgd"), seed=0, learning_rate=0.003)
+    training = Training(perceptron(), data_of(packed), train_options("sgd"), seed=0, learning_rate=0.003)
 
-    training.run()
+    train(training)
 
     assert [row.lr for row in training.progress.curves] == [0.003] * 3
     assert training.optimizer.param_groups[0]["lr"] == 0.003
 
 
-def test_the_best_epoch_is_the_first_of_the_best(packed):
-    """On ties the earlier weights are kept: whoever stops early would have taken those."""
-    training = Training(perceptron(), data_of(packed), train_table("sgd", epochs=5), seed=0)
+def test_first_of_equal_epochs_is_best(packed):
+    """On ties the earlier weights are kept, as early stopping would do."""
+    training = Training(perceptron(), data_of(packed), train_options("sgd", epochs=5), seed=0)
     accuracies = iter([0.5, 0.75, 0.75, 0.6, 0.75])
     training.validate = lambda: Score(1.0, next(accuracies))
     after_epoch = {}
@@ -402,7 +409,7 @@ def test_the_best_epoch_is_the_first_of_the_best(packed):
             after_epoch[current.progress.step // STEPS] = current.model.get_parameter("1.weight").clone()
         return False
 
-    training.run(keep)
+    train(training, keep)
 
     assert (training.progress.best_epoch, training.progress.best_accuracy) == (2, 0.75)
     assert torch.equal(training.best_model["1.weight"], after_epoch[2])
@@ -412,9 +419,9 @@ def test_the_best_epoch_is_the_first_of_the_best(packed):
 def test_without_validation_images_no_epoch_is_best(packed):
     """Then nothing may be chosen; the test set does not step in."""
     data = TrainingData(data_of(packed).train, lambda: iter(()))
-    training = Training(perceptron(), data, train_table("sgd"), seed=0)
+    training = Training(perceptron(), data, train_options("sgd"), seed=0)
 
-    assert training.run() == "finished"
+    assert train(training) == "finished"
 
     assert training.progress.best_epoch == 0
     assert training.best_model == {}
@@ -425,7 +432,7 @@ def test_bfloat16_computes_roughly_and_keeps_weights_exact(packed):
     """Autocast: forward passes in bfloat16, weights and optimizer in float32."""
     models = [convolutional(), convolutional()]
     for model, precision in zip(models, ("fp32", "bf16"), strict=True):
-        Training(model, data_of(packed), train_table("sgd", precision=precision), seed=0).run()
+        train(Training(model, data_of(packed), train_options("sgd", precision=precision), seed=0))
 
     exact, rough = (model.get_parameter("9.weight") for model in models)
     assert rough.dtype == torch.float32
@@ -438,9 +445,9 @@ def test_seeds_are_replicates(packed):
     found = []
     for seed in (0, 0, 1):
         training = Training(
-            perceptron(), data_of(packed, seed=seed, augment="crop"), train_table("sgd"), seed=seed
+            perceptron(), data_of(packed, seed=seed, augment="crop"), train_options("sgd"), seed=seed
         )
-        training.run()
+        train(training)
         found.append(training.progress.curves[-1].train_loss)
 
     assert found[0] == found[1] != found[2]

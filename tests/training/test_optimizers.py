@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
+import subprocess
+import sys
 
 import pytest
 import torch
 from torch import nn
 
-from lthsweep.errors import TrainingError, UnknownNameError
-from lthsweep.training.optimizers import build_optimizer, optimizer_state, restore_optimizer
-from tests.training.cases import OPTIMIZERS, convolutional, perceptron
+from lthsweep.errors import TrainingError
+from lthsweep.training.optimizers import optimizer_state, restore_optimizer, without_compiler
+from tests.training.cases import OPTIMIZERS, convolutional, optimizer_of, perceptron
 
 PLAIN = {"foreach": False, "fused": False}
 
@@ -39,7 +41,7 @@ def test_fused_steps_follow_the_reference(name, make):
     """The fused kernels are there for speed; over ten steps they may differ by rounding only."""
     model = make()
     plain = copy.deepcopy(model)
-    ours, theirs = build_optimizer(model, OPTIMIZERS[name]), reference(plain, OPTIMIZERS[name])
+    ours, theirs = optimizer_of(model, name), reference(plain, OPTIMIZERS[name])
 
     for step in range(10):
         set_gradients((model, plain), step)
@@ -59,7 +61,7 @@ def test_sgd_with_momentum_is_the_textbook_recurrence():
     layer = nn.Linear(1, 1, bias=False)
     with torch.no_grad():
         layer.weight.fill_(1.0)
-    optimizer = build_optimizer(layer, {**OPTIMIZERS["sgd"], "lr": 0.5, "weight_decay": 0.25})
+    optimizer = optimizer_of(layer, "sgd", lr=0.5, weight_decay=0.25)
 
     for _ in range(2):
         layer.weight.grad = torch.ones_like(layer.weight)
@@ -73,14 +75,14 @@ def test_sgd_with_momentum_is_the_textbook_recurrence():
 def test_state_survives_being_named_and_put_back(name):
     """A restored optimizer makes the same next steps, bit for bit, also over channels-last weights."""
     model = convolutional()
-    optimizer = build_optimizer(model, OPTIMIZERS[name])
+    optimizer = optimizer_of(model, name)
     for step in range(3):
         set_gradients((model,), step)
         optimizer.step()
     # Stored arrays are C-contiguous whatever the memory format was.
     stored = {name: value.clone().contiguous() for name, value in optimizer_state(optimizer, model).items()}
     again = copy.deepcopy(model)
-    restored = build_optimizer(again, OPTIMIZERS[name])
+    restored = optimizer_of(again, name)
     restore_optimizer(restored, again, stored)
 
     for step in range(3, 6):
@@ -100,7 +102,7 @@ def test_state_is_named_by_parameter_and_entry():
     model = perceptron()
     entries = {"sgd": {"momentum_buffer"}, "plain": set(), "adam": {"exp_avg", "exp_avg_sq", "step"}}
     for name, expected in entries.items():
-        optimizer = build_optimizer(model, OPTIMIZERS[name])
+        optimizer = optimizer_of(model, name)
         assert optimizer_state(optimizer, model) == {}
         set_gradients((model,), 0)
         optimizer.step()
@@ -112,7 +114,7 @@ def test_state_is_named_by_parameter_and_entry():
 def test_what_is_put_back_is_a_copy():
     """A snapshot is used by many tickets; training one may not change it for the next."""
     model = perceptron()
-    optimizer = build_optimizer(model, OPTIMIZERS["adam"])
+    optimizer = optimizer_of(model, "adam")
     set_gradients((model,), 0)
     optimizer.step()
     stored = {name: value.clone() for name, value in optimizer_state(optimizer, model).items()}
@@ -126,9 +128,9 @@ def test_what_is_put_back_is_a_copy():
 
 
 def test_restoring_nothing_is_a_fresh_optimizer():
-    """The snapshot at initialization holds no state; what was there before must go."""
+    """The snapshot at initialization has no optimizer state, so the existing state must be removed."""
     model = perceptron()
-    optimizer = build_optimizer(model, OPTIMIZERS["sgd"])
+    optimizer = optimizer_of(model, "sgd")
     set_gradients((model,), 0)
     optimizer.step()
 
@@ -140,13 +142,52 @@ def test_restoring_nothing_is_a_fresh_optimizer():
 def test_state_of_another_model_is_refused():
     """With the parameter that does not fit and what to do."""
     model = perceptron()
-    optimizer = build_optimizer(model, OPTIMIZERS["sgd"])
+    optimizer = optimizer_of(model, "sgd")
 
     with pytest.raises(TrainingError, match=r"'fc9\.weight'.*lthsweep doctor"):
         restore_optimizer(optimizer, model, {"fc9.weight:momentum_buffer": torch.zeros(2)})
 
 
-def test_an_unknown_optimizer_is_named_with_the_nearest():
-    """The file is checked before, but a record of another version may say anything."""
-    with pytest.raises(UnknownNameError, match="did you mean 'adamw'"):
-        build_optimizer(perceptron(), {"name": "adamww"})
+TORCHS = {
+    "sgd": (torch.optim.SGD, {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 1e-2}),
+    "adam": (torch.optim.Adam, {"lr": 0.01}),
+    "adamw": (torch.optim.AdamW, {"lr": 0.01, "weight_decay": 1e-2}),
+}
+
+
+@pytest.mark.parametrize("name", TORCHS)
+def test_steps_are_those_of_torch(name):
+    """To the last bit, weights and states; and each goes by the name of its class in messages."""
+    kind, options = TORCHS[name]
+    torch.manual_seed(0)
+    start, gradients = torch.randn(7, 5), torch.randn(4, 7, 5)
+    ends = {}
+    for each in (kind, without_compiler(kind)):
+        weight = torch.nn.Parameter(start.clone())
+        optimizer = each([weight], fused=True, **options)
+        for gradient in gradients:
+            weight.grad = gradient.clone()
+            optimizer.step()
+        ends[each] = [weight.detach(), *optimizer.state[weight].values()]
+        assert type(optimizer).__name__ == kind.__name__
+
+    theirs, ours = ends.values()
+    assert all(map(torch.equal, theirs, ours))
+
+
+@pytest.mark.slow
+def test_a_worker_does_not_import_the_compiler():
+    """The import takes a second at every worker's start. A fresh process, because this one can have imported it."""
+    program = """
+import sys, torch
+from lthsweep.training.optimizers import SGD, Adam, AdamW
+adam = {"lr": 0.1, "weight_decay": 0.0, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8}
+for options in (SGD(lr=0.1, momentum=0.9, nesterov=False, weight_decay=0.0), Adam(**adam), AdamW(**adam)):
+    weight = torch.nn.Parameter(torch.ones(3))
+    weight.grad = torch.ones(3)
+    options.build([weight]).step()
+print("torch._dynamo" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert done.stdout.split() == ["False"]

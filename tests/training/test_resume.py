@@ -9,7 +9,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lthsweep.training.loop import Training
+from lthsweep.training.loop import train
+from lthsweep.training.training import Training
 from tests.training.cases import (
     OPTIMIZERS,
     STEPS,
@@ -19,7 +20,7 @@ from tests.training.cases import (
     half_masks,
     perceptron,
     state_of,
-    train_table,
+    train_options,
 )
 
 EPOCHS = 3
@@ -34,7 +35,7 @@ def new_training(packed, case, *, weights=0):
     """A training of one case; `weights` chooses the initialization, which restoring must overwrite."""
     model_name, optimizer, masked, precision, start = case
     model = MODELS[model_name](weights, dropout=0.3)
-    table = train_table(optimizer, epochs=EPOCHS, precision=precision, label_smoothing=0.1)
+    table = train_options(optimizer, epochs=EPOCHS, precision=precision, label_smoothing=0.1)
     masks = half_masks(model) if masked else None
     data = data_of(packed, seed=5, augment="crop-flip")
     return Training(model, data, table, seed=5, start_step=start, masks=masks)
@@ -44,21 +45,21 @@ def interrupted(packed, case, stops):
     """Stop at each of `stops`, each time going on in a new training with other weights and a spoilt generator."""
     training = new_training(packed, case)
     for number, stop in enumerate(stops, start=1):
-        ending = training.run(lambda current, stop=stop: current.progress.step >= stop)
+        ending = train(training, lambda current, stop=stop: current.progress.step >= stop)
         assert ending == "stopped"
         saved = state_of(training)
         training = new_training(packed, case, weights=number)
         training.restore(*saved)
         assert_same_state(state_of(training), saved)
         torch.rand(number)
-    assert training.run() == "finished"
+    assert train(training) == "finished"
     return state_of(training)
 
 
 @functools.cache
 def uninterrupted(packed, case):
     training = new_training(packed, case)
-    assert training.run() == "finished"
+    assert train(training) == "finished"
     return state_of(training)
 
 
@@ -79,7 +80,7 @@ def test_a_stop_at_any_step_changes_no_bit(packed, model, optimizer, masked, sto
 @pytest.mark.parametrize("start", [1, STEPS, STEPS + 2])
 @given(offset=st.integers(0, 2 * STEPS - 2))
 @SETTINGS
-def test_a_ticket_that_starts_late_is_resumed_as_well(packed, start, offset):
+def test_late_ticket_is_resumed_exactly(packed, start, offset):
     """Its steps are counted from initialization, in the middle of an epoch or not."""
     case = ("convolutional", "sgd", True, "fp32", start)
 
@@ -99,16 +100,16 @@ def test_stopping_does_not_depend_on_being_watched(packed):
     case = ("convolutional", "adam", True, "fp32", 0)
     training = new_training(packed, case)
 
-    training.run(lambda current: state_of(current) == ())
+    train(training, lambda current: state_of(current) == ())
 
     assert_same_state(state_of(training), uninterrupted(packed, case))
 
 
-def test_a_finished_training_that_is_run_again_is_finished(packed):
+def test_finished_training_stays_finished(packed):
     """A worker may die after the last step and before the record."""
     case = ("perceptron", "sgd", False, "fp32", 0)
     training = new_training(packed, case, weights=3)
     training.restore(*uninterrupted(packed, case))
 
-    assert training.run() == "finished"
+    assert train(training) == "finished"
     assert_same_state(state_of(training), uninterrupted(packed, case))

@@ -23,7 +23,8 @@ from lthsweep.data.cache import open_packed
 from lthsweep.data.packed import Packed, channel_moments
 from lthsweep.models.build import build_model
 from lthsweep.pruning.prunable import prunable_weights
-from lthsweep.training.loop import Training, TrainingData
+from lthsweep.training.options import TrainOptions
+from lthsweep.training.training import Training, TrainingData
 from tests.benchmarks.cases import case_of
 from tests.benchmarks.images import generated, pack_images
 
@@ -151,7 +152,7 @@ class Rig:
             "schedule": {"name": "constant", "warmup": 0.0},
         }
         return [
-            Training(model, self._data, options, seed=0, masks=_masks(model, number))
+            Training(model, self._data, TrainOptions.of(options), seed=0, masks=_masks(model, number))
             for number, model in enumerate(models[:width])
         ]
 

@@ -11,11 +11,12 @@ from typing import Any
 
 import torch
 
-from lthsweep.training import team
-from lthsweep.training.bundle import run_together
+from lthsweep.training.cuda_graph import graphed as cuda_graph
+from lthsweep.training.cuda_graph.graphed import relative_difference
 from lthsweep.training.devices import synchronize
-from lthsweep.training.graphed import deviation
-from lthsweep.training.loop import Training
+from lthsweep.training.fused.ensemble import train_ensemble
+from lthsweep.training.loop import train
+from lthsweep.training.training import Training
 from tests.benchmarks.gpu.cases import Rig
 
 WARM_UP, PILOT, MOST = 3, 3, 2_000
@@ -94,9 +95,9 @@ def speed_of(rig: Rig, way: Way, seconds: float) -> Speed:
 def take(tickets: Sequence[Training], hook: Hook) -> None:
     """Train one ticket, or several as an ensemble, until the hook returns True."""
     if len(tickets) == 1:
-        tickets[0].run(hook)
+        train(tickets[0], hook)
     else:
-        run_together(tickets, [hook, *[lambda training: False] * (len(tickets) - 1)])
+        train_ensemble(tickets, [hook, *[lambda training: False] * (len(tickets) - 1)])
 
 
 class _Timer:
@@ -146,7 +147,10 @@ def agreement(rig: Rig, steps: int, width: int) -> dict[str, dict[str, float]]:
             other_loss, other = _trained(rig, way, steps)
             other_moved = [after - before for after, before in zip(other, start, strict=True)]
             name = f"the same again, {precision}" if way == alone else str(way)
-            found[name] = {"loss": abs(other_loss - loss) / loss, "weights": deviation(other_moved, moved)}
+            found[name] = {
+                "loss": abs(other_loss - loss) / loss,
+                "weights": relative_difference(other_moved, moved),
+            }
     return found
 
 
@@ -168,7 +172,7 @@ def _weights(training: Training) -> list[torch.Tensor]:
 @contextmanager
 def settings(way: Way) -> Iterator[list[bool]]:
     """Force training with or without graphs; yields a list with one entry per start, True if a graph was captured."""
-    graphed, captured = team.graphed, []
+    graphed, captured = cuda_graph.graphed, []
 
     def as_wanted(gradients: Any, *batch: Any, **tensors: Any) -> Any:
         found = graphed(gradients, *batch, **tensors) if way.graph else gradients
@@ -176,11 +180,11 @@ def settings(way: Way) -> Iterator[list[bool]]:
         return found
 
     searched, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, way.search
-    team.graphed = as_wanted
+    cuda_graph.graphed = as_wanted
     try:
         yield captured
     finally:
-        team.graphed = graphed
+        cuda_graph.graphed = graphed
         torch.backends.cudnn.benchmark = searched
 
 

@@ -1,0 +1,193 @@
+"""Compare the values of one axis of a sweep: which cells belong to one point, and the rows of the result."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from lthsweep.errors import QueryError, nearest
+from lthsweep.reduce.ranking import SeedScores, pairs_tested, rank_values
+from lthsweep.spec.grid import axis_name
+from lthsweep.store.metrics import METRICS
+
+if TYPE_CHECKING:
+    from lthsweep.plan.run import Cell, Plan
+
+__all__ = ["COMPARABLE", "LOWER_IS_BETTER", "AxisComparison", "RunScore", "compare_axis"]
+
+COMPARABLE = tuple(name for name, info in METRICS.items() if info.better is not None)
+"""Metrics that have a better direction, so that values of an axis can be ranked by them."""
+
+LOWER_IS_BETTER = frozenset(name for name, info in METRICS.items() if info.better == "lower")
+
+_OF_TICKETS = ("sparsity", "threshold", "rewind_epoch")
+
+_At = Literal["dense", "point", "overall"]
+_ScoresByPoint: TypeAlias = dict[tuple[Any, ...], dict[Any, dict[Any, "RunScore"]]]
+
+
+@dataclass(frozen=True)
+class RunScore:
+    """What a run came to: its state as in /runs, and the metric that is compared."""
+
+    state: str
+    value: float
+
+
+@dataclass(frozen=True)
+class AxisComparison:
+    """The answer.
+
+    Attributes:
+        axis, metric, confidence, margin, higher_is_better: as given, or by default.
+        tests: pairs of values tested, the size of Holm's family.
+        rows: one per point and value: `at` ("dense": the dense runs, "point": a point of the grid, "overall": the
+            mean over all points, a separate family), the other axes, the axis, then the fields of
+            `lthsweep.reduce.ranking.RankedValue`.
+    """
+
+    axis: str
+    metric: str
+    confidence: float
+    margin: float
+    higher_is_better: bool
+    tests: int
+    rows: list[dict[str, Any]] = field(repr=False)
+
+
+def compare_axis(
+    plan: Plan,
+    scores_of_runs: Mapping[str, RunScore],
+    axis: str,
+    *,
+    metric: str = "test_accuracy",
+    confidence: float | None = None,
+    margin: float | None = None,
+) -> AxisComparison:
+    """Compare the values of an axis at every combination of the other axes, over the seeds.
+
+    Dense runs are compared too, where each value has dense runs of its own.
+
+    Args:
+        plan: the grid.
+        scores_of_runs: key of a run → what it came to; runs that are not there are missing.
+        axis: any axis of the grid but the seed, by any name that the file takes.
+        metric: one of `COMPARABLE`, for the messages and the direction.
+        confidence: None takes the file's.
+        margin: None takes the file's for an accuracy, 0 for other metrics.
+
+    Raises:
+        QueryError: if there is no such axis or metric, or the axis has one value only.
+    """
+    axis = axis_name(axis)
+    _check(plan, axis, metric)
+    higher = metric not in LOWER_IS_BETTER
+    verdict = plan.spec.verdict
+    confidence = verdict.confidence if confidence is None else confidence
+    if margin is None:
+        margin = verdict.margin if "accuracy" in metric else 0.0
+    points = _points(plan, scores_of_runs, axis)
+    overall = _overall([scores for kind, _, scores in points if kind == "point"])
+    rows = []
+    settings: dict[str, Any] = {"confidence": confidence, "margin": margin, "higher_is_better": higher}
+    compared = rank_values([scores for *_, scores in points], family="table", **settings)
+    whole = rank_values([overall], family="point", **settings)
+    others = [name for name, _ in plan.cells[0].values if name not in (axis, "seed")]
+    nowhere = dict.fromkeys(others, "")
+    for (kind, values, _), ranked in zip(
+        [*points, ("overall", nowhere, overall)], [*compared, *whole], strict=True
+    ):
+        for one in ranked:
+            fields = {name: getattr(one, name) for name in one.__dataclass_fields__ if name != "value"}
+            rows.append({"at": kind, **values, axis: one.value, **fields})
+    return AxisComparison(
+        axis=axis,
+        metric=metric,
+        confidence=confidence,
+        margin=margin,
+        higher_is_better=higher,
+        tests=pairs_tested([scores for *_, scores in points]),
+        rows=rows,
+    )
+
+
+def _check(plan: Plan, axis: str, metric: str) -> None:
+    axes = {name: len(values) for name, values in plan.spec.grid.axes.items() if name != "seed"}
+    several = [name for name, number in axes.items() if number > 1]
+    there = f"axes of this sweep with several values: {', '.join(several) or 'none'}"
+    if axis == "seed":
+        raise QueryError(f"seeds are what values are compared over, not what is compared; {there}")
+    if axis not in axes:
+        hint = nearest(axis, axes)
+        raise QueryError(f"no axis {axis!r};{f' did you mean {hint}?' if hint else ''} {there}")
+    if axes[axis] < 2:
+        raise QueryError(f"the axis {axis} has one value, so there is nothing to compare; {there}")
+    if metric not in COMPARABLE:
+        hint = nearest(metric, COMPARABLE)
+        raise QueryError(
+            f"no metric {metric!r} to compare;{f' did you mean {hint}?' if hint else ''} there are: "
+            f"{', '.join(COMPARABLE)}"
+        )
+
+
+def _points(
+    plan: Plan, scores_of_runs: Mapping[str, RunScore], axis: str
+) -> list[tuple[_At, dict[str, Any], list[SeedScores]]]:
+    """(kind, values of the other axes, scores of each value of the axis): dense runs first, then as in the plan."""
+    found: _ScoresByPoint = {}
+    dense: _ScoresByPoint = {}
+    names = [name for name, _ in plan.cells[0].values if name not in (axis, "seed")]
+    missing = RunScore("missing", math.nan)
+    trunks: dict[Any, set[str]] = {}
+    for cell in plan.cells:
+        value, seed = cell[axis], cell["seed"]
+        trunk = plan.runs[cell.run].trunk
+        trunks.setdefault(value, set()).add(trunk)
+        point = tuple(cell[name] for name in names)
+        found.setdefault(point, {}).setdefault(value, {})[seed] = scores_of_runs.get(cell.run, missing)
+        of_trunk = tuple(_of_trunk(cell, name) for name in names)
+        dense.setdefault(of_trunk, {}).setdefault(value, {})[seed] = scores_of_runs.get(trunk, missing)
+    own_trunks = len(set.union(*trunks.values())) == sum(map(len, trunks.values()))
+    is_a_point = "sparsity" in names and any(cell["sparsity"] == 0 for cell in plan.cells)
+    kinds: list[tuple[_At, _ScoresByPoint]] = [("point", found)]
+    if own_trunks and not is_a_point:
+        kinds.insert(0, ("dense", dense))
+    return [
+        (
+            kind,
+            dict(zip(names, point, strict=True)),
+            [_scores(value, by_seed) for value, by_seed in by_value.items()],
+        )
+        for kind, points in kinds
+        for point, by_value in points.items()
+    ]
+
+
+def _of_trunk(cell: Cell, name: str) -> Any:
+    """The value of an axis for the dense run: it knows nothing of pruning."""
+    if name == "sparsity":
+        return 0.0
+    return "" if name in _OF_TICKETS or name.startswith("prune.") else cell[name]
+
+
+def _scores(value: Any, by_seed: Mapping[Any, RunScore]) -> SeedScores:
+    done = {
+        seed: one.value for seed, one in by_seed.items() if one.state == "done" and math.isfinite(one.value)
+    }
+    return SeedScores(value, done, sum(one.state == "diverged" for one in by_seed.values()))
+
+
+def _overall(points: list[list[SeedScores]]) -> list[SeedScores]:
+    """Mean over all points for each value and seed; a seed that lacks a point has none."""
+    by_value: dict[Any, list[SeedScores]] = {}
+    for scores in points:
+        for one in scores:
+            by_value.setdefault(one.value, []).append(one)
+    whole = []
+    for value, parts in by_value.items():
+        seeds: set[Hashable] = set.intersection(*(set(part.by_seed) for part in parts))
+        means = {seed: math.fsum(part.by_seed[seed] for part in parts) / len(parts) for seed in seeds}
+        whole.append(SeedScores(value, means, max(part.diverged for part in parts)))
+    return whole

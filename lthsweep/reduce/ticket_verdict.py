@@ -1,0 +1,118 @@
+"""The verdict on one grid point: do its tickets match their dense runs?
+
+Ticket and dense run share initialization and data order, so their difference varies less over seeds than either
+accuracy. The difference is decided against the margin (`lthsweep.reduce.decision`):
+
+    at most the margin behind      matching (winning if the survivors returned to initialization)
+    more than the margin behind    not matching
+    neither                        undecided
+
+Outside of the statistic:
+
+- A ticket that diverged next to a finished dense run is a result that the accuracy of other seeds cannot offset: not
+  matching, also with one seed.
+- A seed whose dense run diverged has nothing to be compared with; the point is then at most undecided.
+- Sparsity 0 is the dense run compared with itself: matching by identity, also with one seed, and never winning.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal
+
+from lthsweep.reduce.decision import PairedDifference, Verdict, mean_and_sd
+
+__all__ = ["PointSummary", "SeedPair", "summarize_point"]
+
+
+@dataclass(frozen=True, slots=True)
+class SeedPair:
+    """One seed of a grid point.
+
+    Attributes:
+        state: "done": ticket and dense run have finite accuracies; "diverged": the training of the ticket, or of
+            the level before it, became non-finite while the dense run finished; "dense diverged"; "failed": no
+            result because the run or an ancestor crashed; "missing": no result yet.
+        dense: test accuracy of the dense run, 0..1; NaN unless done.
+        ticket: test accuracy of the ticket, 0..1; NaN unless done.
+    """
+
+    state: Literal["done", "diverged", "dense diverged", "failed", "missing"]
+    dense: float = math.nan
+    ticket: float = math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class PointSummary:
+    """A grid point over its seeds; n + n_failed + n_missing + n_diverged = n_planned.
+
+    The fields are columns of `/tickets`.
+    """
+
+    n: int
+    n_planned: int
+    n_failed: int
+    n_missing: int
+    n_diverged: int
+    dense_accuracy: float
+    ticket_accuracy: float
+    ticket_sd: float
+    difference: float
+    ci_low: float
+    ci_high: float
+    verdict: Verdict
+
+
+def summarize_point(
+    pairs: Collection[SeedPair],
+    *,
+    margin: float,
+    confidence: float,
+    at_initialization: bool = False,
+    is_dense: bool = False,
+) -> PointSummary:
+    """Compare the tickets of one grid point with their dense runs; the order of the pairs does not matter.
+
+    Args:
+        pairs: one per planned seed.
+        margin: accuracy (0..1) that a ticket may lose and still match, >= 0.
+        confidence: coverage of the interval, in (0, 1).
+        at_initialization: the survivors returned to step 0, so that matching means winning.
+        is_dense: the point is sparsity 0, answered by the dense runs themselves.
+    """
+    states = [pair.state for pair in pairs]
+    done = [pair for pair in pairs if pair.state == "done"]
+    dense_accuracy, _ = mean_and_sd([pair.dense for pair in done])
+    ticket_accuracy, ticket_sd = mean_and_sd([pair.ticket for pair in done])
+    difference = PairedDifference.of([pair.ticket - pair.dense for pair in done], confidence)
+    n_diverged = states.count("diverged") + states.count("dense diverged")
+    if not done and not n_diverged:
+        verdict = Verdict.FAILED if "failed" in states else Verdict.MISSING
+    elif "diverged" in states:
+        verdict = Verdict.NOT_MATCHING
+    elif "dense diverged" in states:
+        verdict = Verdict.UNDECIDED
+    elif is_dense:
+        verdict = Verdict.MATCHING
+    elif difference.loses_at_most(margin):
+        verdict = Verdict.WINNING if at_initialization else Verdict.MATCHING
+    elif difference.loses_more_than(margin):
+        verdict = Verdict.NOT_MATCHING
+    else:
+        verdict = Verdict.UNDECIDED
+    return PointSummary(
+        n=len(done),
+        n_planned=len(states),
+        n_failed=states.count("failed"),
+        n_missing=states.count("missing"),
+        n_diverged=n_diverged,
+        dense_accuracy=dense_accuracy,
+        ticket_accuracy=ticket_accuracy,
+        ticket_sd=ticket_sd,
+        difference=difference.mean,
+        ci_low=difference.low,
+        ci_high=difference.high,
+        verdict=verdict,
+    )

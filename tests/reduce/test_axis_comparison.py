@@ -1,0 +1,160 @@
+"""From the cells of a plan to a comparison along one axis."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from lthsweep.errors import QueryError
+from lthsweep.reduce.axis_comparison import COMPARABLE, LOWER_IS_BETTER, RunScore, compare_axis
+from tests.reduce.reduce_cases import make_plan
+
+INITS = ["kaiming_normal", "xavier_normal"]
+BONUS = {"kaiming_normal": 0.02, "xavier_normal": 0.0}
+
+
+def a_plan(**grid):
+    return make_plan(
+        **{"sparsity": [0.5, 0.9], "rewind_epoch": [0], "seed": [0, 1, 2], "model.init": INITS, **grid}
+    )
+
+
+def outcomes_of(plan, noise=0.001):
+    """Accuracies by scheme and seed; kaiming is two points ahead."""
+    return {
+        key: RunScore("done", 0.9 + BONUS[run.recipe.model["init"]] + noise * run.seed * (1 + run.level % 2))
+        for key, run in plan.runs.items()
+    }
+
+
+def at(found, **values):
+    return [row for row in found.rows if all(row[name] == value for name, value in values.items())]
+
+
+def test_every_point_has_a_row_per_value_and_the_dense_runs_and_the_mean_of_all_come_too():
+    plan = a_plan()
+
+    found = compare_axis(plan, outcomes_of(plan), "model.init")
+
+    assert [(row["at"], row["sparsity"], row["model.init"]) for row in found.rows] == [
+        ("dense", 0.0, "kaiming_normal"),
+        ("dense", 0.0, "xavier_normal"),
+        ("point", 0.5, "kaiming_normal"),
+        ("point", 0.5, "xavier_normal"),
+        ("point", 0.9, "kaiming_normal"),
+        ("point", 0.9, "xavier_normal"),
+        ("overall", "", "kaiming_normal"),
+        ("overall", "", "xavier_normal"),
+    ]
+    assert {row["first"] for row in found.rows} == {"kaiming_normal"}
+    assert {row["n"] for row in found.rows} == {3}
+    assert found.tests == 3
+
+
+def test_pairs_are_of_one_seed():
+    """Seeds differ by more than schemes do; their differences do not differ at all."""
+    plan = a_plan()
+
+    (row,) = at(compare_axis(plan, outcomes_of(plan, noise=0.2), "model.init"), sparsity=0.5, rank=2)
+
+    assert row["difference"] == pytest.approx(-0.02)
+    assert row["sd"] > 0.1
+    assert row["ci_high"] - row["ci_low"] < 1e-9
+
+
+def test_any_axis_may_be_compared_at_the_points_of_the_others():
+    """Whether a finding holds for another way of pruning is the same question along another axis."""
+    plan = a_plan(**{"prune.method": ["magnitude", "random"]})
+
+    found = compare_axis(plan, outcomes_of(plan), "prune.method")
+
+    assert {row["at"] for row in found.rows} == {"point", "overall"}  # both ways prune the same dense runs
+    assert {(row["sparsity"], row["model.init"]) for row in at(found, at="point")} == {
+        (s, init) for s in (0.5, 0.9) for init in INITS
+    }
+    assert {row["prune.method"] for row in found.rows} == {"magnitude", "random"}
+
+
+def test_an_axis_may_be_called_as_in_the_file():
+    """As the grid names it is as it is compared."""
+    plan = a_plan(control=["ticket", "reinit"])
+
+    found = compare_axis(plan, outcomes_of(plan), "control")
+
+    assert found.axis == "prune.control"
+    assert {row["prune.control"] for row in found.rows} == {"ticket", "reinit"}
+
+
+def test_dense_runs_stand_once_however_their_tickets_are_pruned():
+    plan = a_plan(**{"prune.scope": ["global", "layer"], "rewind_epoch": [0, 1]})
+
+    found = compare_axis(plan, outcomes_of(plan), "model.init")
+
+    assert [(row["prune.scope"], row["rewind_epoch"]) for row in at(found, at="dense")] == [("", "")] * 2
+
+
+def test_a_grid_with_sparsity_zero_tells_of_its_dense_runs_itself():
+    plan = a_plan(sparsity=[0.0, 0.5])
+
+    assert not at(compare_axis(plan, outcomes_of(plan), "model.init"), at="dense")
+
+
+def test_rewind_epochs_and_sparsities_may_be_compared_as_well():
+    plan = a_plan(rewind_epoch=[0, 1])
+
+    for axis in ("rewind_epoch", "sparsity"):
+        found = compare_axis(plan, outcomes_of(plan), axis)
+        assert {row["at"] for row in found.rows} == {"point", "overall"}
+
+
+def test_runs_without_a_record_are_missing_and_diverged_ones_are_told():
+    plan = a_plan()
+    outcomes = outcomes_of(plan)
+    for cell in plan.cells:
+        if cell["model.init"] == "xavier_normal" and cell["sparsity"] == 0.5:
+            del outcomes[cell.run]
+        if cell["model.init"] == "xavier_normal" and cell["sparsity"] == 0.9 and cell["seed"] == 1:
+            outcomes[cell.run] = RunScore("diverged", math.nan)
+
+    found = compare_axis(plan, outcomes, "model.init")
+
+    (missing,) = at(found, at="point", sparsity=0.5, **{"model.init": "xavier_normal"})
+    (wild,) = at(found, at="point", sparsity=0.9, **{"model.init": "xavier_normal"})
+    assert (missing["verdict"], missing["n"]) == ("missing", 0)
+    assert (wild["verdict"], wild["n_diverged"]) == ("worse", 1)
+    assert at(found, at="overall", rank=1)[0]["verdict"] == "best"
+
+
+def test_defaults_are_the_files_and_an_accuracys_margin_is_no_other_metrics():
+    plan = a_plan()
+
+    accuracy = compare_axis(plan, outcomes_of(plan), "model.init")
+    loss = compare_axis(plan, outcomes_of(plan), "model.init", metric="test_loss")
+
+    assert (accuracy.margin, accuracy.confidence, accuracy.higher_is_better) == (0.002, 0.95, True)
+    assert (loss.margin, loss.higher_is_better) == (0.0, False)
+    assert at(loss, at="overall", rank=1)[0]["model.init"] == "xavier_normal"
+
+
+def test_less_is_better_of_losses_costs_and_sizes_alone():
+    assert {"test_loss", "val_loss", "test_loss_best", "macs_remaining", "bytes_sparse"} <= LOWER_IS_BETTER
+    assert not {"test_accuracy", "val_accuracy", "images_per_second", "sparsity_achieved"} & LOWER_IS_BETTER
+    assert "steps_to_dense" not in COMPARABLE
+
+
+@pytest.mark.parametrize(
+    ("axis", "metric", "said"),
+    [
+        ("seed", "test_accuracy", "seeds are what values are compared over"),
+        ("model.int", "test_accuracy", "did you mean model.init?"),
+        ("rewind_epoch", "test_accuracy", "has one value"),
+        ("model.init", "test_acuracy", "did you mean test_accuracy?"),
+        ("model.init", "steps_to_dense", "no metric 'steps_to_dense'"),
+    ],
+)
+def test_what_cannot_be_compared_is_a_clear_error(axis, metric, said):
+    plan = a_plan()
+
+    with pytest.raises(QueryError, match=said.replace("?", r"\?")):
+        compare_axis(plan, outcomes_of(plan), axis, metric=metric)
