@@ -15,7 +15,7 @@ import typer
 from lthsweep.commands import (
     cluster,
     comparing,
-    datasets,
+    data_command,
     doctor,
     logs,
     planning,
@@ -48,7 +48,7 @@ app.command()(tables.merge)
 app.command()(tables.query)
 app.command()(comparing.compare)
 app.command()(tables.report)
-app.add_typer(datasets.app, name="data")
+app.add_typer(data_command.app, name="data")
 app.command()(doctor.doctor)
 app.command(hidden=True)(cluster.tick)
 

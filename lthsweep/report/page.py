@@ -35,7 +35,7 @@ _SHORT = {"rewind_epoch": "k"}
 
 
 @dataclass(frozen=True)
-class Problem:
+class NoticeEntry:
     """One entry of a notice.
 
     Attributes:
@@ -124,7 +124,7 @@ def _swept(report: ReportInput) -> str:
     return " × ".join(parts)
 
 
-def _notices(report: ReportInput, rows: Sequence[FrameRow]) -> dict[str, list[Problem]]:
+def _notices(report: ReportInput, rows: Sequence[FrameRow]) -> dict[str, list[NoticeEntry]]:
     """Kind of notice → its entries."""
 
     def place(row: FrameRow) -> str:
@@ -133,13 +133,13 @@ def _notices(report: ReportInput, rows: Sequence[FrameRow]) -> dict[str, list[Pr
         )
 
     with_verdict = {
-        name: [Problem(place(row)) for row in rows if row["verdict"] == name]
+        name: [NoticeEntry(place(row)) for row in rows if row["verdict"] == name]
         for name in ("failed", "missing")
     }
     return {
-        "audit": [Problem(place(row)) for row in rows if numbers.flag(row.get("audit_ok")) is False],
+        "audit": [NoticeEntry(place(row)) for row in rows if numbers.flag(row.get("audit_ok")) is False],
         "dead": [
-            Problem(place(row), detail=", ".join(layers))
+            NoticeEntry(place(row), detail=", ".join(layers))
             for row in rows
             if (layers := dead_layers(row.get("dead_layers")))
         ],
@@ -148,12 +148,12 @@ def _notices(report: ReportInput, rows: Sequence[FrameRow]) -> dict[str, list[Pr
     }
 
 
-def _failed_runs(report: ReportInput, place: Callable[[FrameRow], str]) -> list[Problem]:
+def _failed_runs(report: ReportInput, place: Callable[[FrameRow], str]) -> list[NoticeEntry]:
     runs = report.runs
     if "state" not in runs or "key" not in runs:
         return []
     return [
-        Problem(
+        NoticeEntry(
             where=f"{place(row)}, seed {row.get('seed', numbers.DASH)}",
             run=str(row["key"]),
             kind=str(row.get("kind", "run")),

@@ -68,7 +68,7 @@ class Program(subprocess.Popen[str]):
 
 
 def wait_until(condition: Callable[[], object], program: Program | None = None, seconds: float = 300) -> None:
-    """Wait for a condition. Fails as soon as the program that should fulfil it has ended."""
+    """Wait for a condition. Fails as soon as the program that should fulfill it has ended."""
     deadline = time.monotonic() + seconds
     while not condition():
         if program is not None and program.poll() is not None:

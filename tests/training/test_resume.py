@@ -42,7 +42,7 @@ def new_training(packed, case, *, weights=0):
 
 
 def interrupted(packed, case, stops):
-    """Stop at each of `stops`, each time going on in a new training with other weights and a spoilt generator."""
+    """Stop at each of `stops`, each time going on in a new training with other weights and a spoiled generator."""
     training = new_training(packed, case)
     for number, stop in enumerate(stops, start=1):
         ending = train(training, lambda current, stop=stop: current.progress.step >= stop)

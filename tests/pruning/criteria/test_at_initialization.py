@@ -175,6 +175,7 @@ def hourglass():
     return nn.Sequential(*layers[:-1])
 
 
+@pytest.mark.slow
 def test_synflow_spares_layers_that_others_empty():
     """At 99.5 % the other two cut the network in half; without a layer it cannot learn."""
     net = hourglass()
@@ -198,6 +199,7 @@ def test_synflow_needs_many_rounds(monkeypatch):
     assert dead(net, one)
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(
     st.sampled_from(["snip", "synflow"]),

@@ -313,8 +313,8 @@ def test_members_share_the_time_that_they_take_together(packed):
 def test_diverged_member_leaves_others_unchanged(packed):
     """It ends with its epoch, as alone; not a digit beyond rounding changes for its neighbors."""
     together = [member(packed, number, dropout=0.0) for number in range(3)]
-    spoilt = member(packed, 1, dropout=0.0)
-    for training in (together[1], spoilt):
+    spoiled = member(packed, 1, dropout=0.0)
+    for training in (together[1], spoiled):
         with torch.no_grad():
             training.model.get_parameter("9.weight").fill_(1e38)
     alone = [member(packed, number, dropout=0.0) for number in (0, 2)]
@@ -322,10 +322,10 @@ def test_diverged_member_leaves_others_unchanged(packed):
     endings = train_ensemble(together, no_hooks(*together))
 
     assert endings == ["finished", "diverged", "finished"]
-    assert train(spoilt) == "diverged"
+    assert train(spoiled) == "diverged"
     assert [row.step for row in together[1].progress.curves] == [STEPS]
     assert not math.isfinite(together[1].progress.curves[-1].train_loss)
-    assert together[1].progress.curves[-1].val_accuracy == spoilt.progress.curves[-1].val_accuracy
+    assert together[1].progress.curves[-1].val_accuracy == spoiled.progress.curves[-1].val_accuracy
     for training, other in zip((together[0], together[2]), alone, strict=True):
         train(other)
         assert_close(state_of(training), state_of(other))
