@@ -69,7 +69,7 @@ class PruneSpec(Table):
     )
     rewind: Rewind = Field(
         "weights",
-        description="What is rewound: the weights, the weights and the optimizer state, only the learning-rate "
+        description="The part that is rewound: the weights, the weights and the optimizer state, only the learning-rate "
         "schedule, or nothing (fine-tuning).",
     )
     control: ControlName = Field(
