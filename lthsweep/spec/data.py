@@ -134,7 +134,8 @@ class TextSpec(_Own, DataTable):
         20_000,
         ge=3,
         le=65_536,
-        description="Number of tokens: the most frequent ones of the training texts, one for padding, and one for all others.",
+        description="Number of tokens: the most frequent ones of the training texts, one for padding, and one for all "
+        "others.",
     )
     length: Whole = Field(
         64, ge=8, le=4096, description="Tokens of a text; longer texts are cut, shorter ones are padded."

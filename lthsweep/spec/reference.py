@@ -17,7 +17,7 @@ __all__ = ["reference_markdown"]
 
 
 def reference_markdown() -> str:
-    """Return the reference page: a section per table and variant with allowed values, default and effect of each key."""
+    """Return the reference page: a section per table and variant, with allowed values and default of each key."""
     lines: list[str] = []
     for name, table in TABLES.items():
         lines += [f"## `[{name}]`", "", Spec.model_fields[name].description or "", ""]
