@@ -18,7 +18,7 @@ from lthsweep.errors import CanceledError, DataError, LthsweepError, PruningErro
 from lthsweep.launch.line import Line
 from lthsweep.launch.outcome import Outcome
 from lthsweep.launch.task import Message, Task
-from lthsweep.store import claims, failures, progress
+from lthsweep.store import claims, failures, heartbeats
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.owners import Owner
 
@@ -153,9 +153,9 @@ class Attempt:
         rate = values.get("images_per_second")
         nan = float("nan")
         with contextlib.suppress(StoreError):  # advice only
-            progress.write_heartbeat(
+            heartbeats.write_heartbeat(
                 self._sweep,
-                progress.Heartbeat(
+                heartbeats.Heartbeat(
                     worker=self._worker,
                     host=socket.gethostname(),
                     pid=os.getpid(),

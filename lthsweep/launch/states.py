@@ -16,7 +16,7 @@ from lthsweep.launch.slurm.standing import Place
 from lthsweep.launch.survey import Survey
 from lthsweep.plan.run import Plan, Run
 from lthsweep.store.failures import CANCELLED, Failure
-from lthsweep.store.progress import Heartbeat
+from lthsweep.store.heartbeats import Heartbeat
 
 __all__ = ["STATES", "RunState", "State", "States", "states_of"]
 

@@ -14,7 +14,8 @@ from lthsweep.errors import StoreError
 from lthsweep.launch.task import STALE_SECONDS
 from lthsweep.plan.estimate import recipe_id
 from lthsweep.plan.run import Plan
-from lthsweep.store import claims, commit, failures, progress
+from lthsweep.store import claims, commit, failures
+from lthsweep.store.heartbeats import read_heartbeats
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.record import read_summary
 
@@ -38,7 +39,7 @@ class Survey:
 
     states: Mapping[str, RunState]
     failures: Mapping[str, failures.Failure]
-    heartbeats: Mapping[str, progress.Heartbeat]
+    heartbeats: Mapping[str, heartbeats.Heartbeat]
     foreign: frozenset[str]
     jobs: Mapping[str, str] = field(default_factory=dict)
 
@@ -57,7 +58,7 @@ def survey(plan: Plan, sweep: SweepDir) -> Survey:
     recorded = set(sweep.record_keys())
     failed = failures.read_failures(sweep)
     heartbeats, jobs = {}, {}
-    for beat in (one for worker in progress.read_heartbeats(sweep) for one in worker.of_each()):
+    for beat in (one for worker in read_heartbeats(sweep) for one in worker.of_each()):
         if beat.key in plan.runs and (owner := claims.holder(sweep, beat.key, STALE_SECONDS)):
             heartbeats[beat.key] = beat
             jobs[beat.key] = owner.job

@@ -26,7 +26,7 @@ from lthsweep.launch.attempt import Attempt, attempts_before, failure_of
 from lthsweep.launch.line import Line, PipeLine
 from lthsweep.launch.settle import log_to, settle_cores
 from lthsweep.launch.task import LEAVING, STALE_SECONDS, Message, Task
-from lthsweep.store import claims, progress
+from lthsweep.store import claims, heartbeats
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.owners import Owner, this_process
 
@@ -98,7 +98,7 @@ class Worker:
         except BrokenPipeError:  # the coordinator is gone; the checkpoint is written, there is nobody to tell
             return 1
         finally:
-            progress.remove_heartbeat(self.sweep, self.name)
+            heartbeats.remove_heartbeat(self.sweep, self.name)
         return 0
 
     def _profile(self, task: Task, device: Any, measure_epoch: Any) -> None:

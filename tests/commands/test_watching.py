@@ -16,7 +16,7 @@ from lthsweep.launch.slurm.halt import halt
 from lthsweep.launch.slurm.journal import Submission, note_id, open_journal, publish_intent
 from lthsweep.plan.expand import expand
 from lthsweep.spec import dump_spec, load_spec
-from lthsweep.store import claims, failures, plainjson, progress
+from lthsweep.store import claims, failures, heartbeats, plainjson
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.owners import this_process
 from lthsweep.store.record import decode
@@ -86,8 +86,8 @@ def test_status_says_what_waits_for_what_and_writes_nothing(sweep, keys, ask):
 
 
 def test_status_says_how_a_run_is_trained(sweep, keys, ask):
-    beat = progress.Heartbeat("w", "node7", 3, keys[0], "train", 1.5, 2, rate=5120, time=time.time())
-    progress.write_heartbeat(sweep, beat)
+    beat = heartbeats.Heartbeat("w", "node7", 3, keys[0], "train", 1.5, 2, rate=5120, time=time.time())
+    heartbeats.write_heartbeat(sweep, beat)
     assert claims.take(sweep, keys[0], this_process(), 60)
 
     said = ask("status", sweep.path).stdout
@@ -100,8 +100,8 @@ def test_status_says_how_a_run_is_trained(sweep, keys, ask):
 def test_status_lists_every_run_that_is_trained_as_one(sweep, keys, ask):
     """One worker says so of all of them."""
     others = {keys[2]: 0.5}
-    beat = progress.Heartbeat("w", "node7", 3, keys[1], "train", 1.5, 2, time=time.time(), others=others)
-    progress.write_heartbeat(sweep, beat)
+    beat = heartbeats.Heartbeat("w", "node7", 3, keys[1], "train", 1.5, 2, time=time.time(), others=others)
+    heartbeats.write_heartbeat(sweep, beat)
     assert all(claims.take(sweep, key, this_process(), 60) for key in keys[1:3])
 
     told = json.loads(ask("status", sweep.path, "--json").stdout)
