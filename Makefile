@@ -51,7 +51,7 @@ docs: $(STAMP)  ## Build the documentation into site/.
 
 check: lint types docs test test-faults test-heavy  ## Run everything that CI runs.
 
-# h5dump, strace, chromium, SLURM and Open MPI let more tests run. The script reports what it cannot install and which
+# h5dump, strace, chromium, SLURM and Open MPI let more tests run. The script reports missing programs and which
 # tests are skipped.
 system-tools:
 	@bash tests/system_tools.sh

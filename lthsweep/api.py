@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from lthsweep.plan.run import Plan
     from lthsweep.reduce.axis_comparison import AxisComparison
     from lthsweep.reduce.frames import Frames
-    from lthsweep.reduce.ranking import Family
     from lthsweep.spec import Spec
 
 __all__ = ["Sweep", "load", "load_plan", "run"]
@@ -110,28 +109,25 @@ class Sweep:
 
         return sql(self.frames, statement)
 
-    def contrast(
+    def axis_comparison(
         self,
         axis: str,
         *,
         metric: str = "test_accuracy",
         confidence: float | None = None,
         margin: float | None = None,
-        family: Family = "table",
     ) -> AxisComparison:
         """Compare the values of an axis at each point, see `lthsweep.reduce.axis_comparison.compare_axis`."""
         from lthsweep.reduce.axis_comparison import COMPARABLE, RunScore, compare_axis
 
         runs = self.runs
-        known = metric in COMPARABLE and metric in runs  # a table of an older version has fewer
+        known = metric in COMPARABLE and metric in runs
         values = runs[metric] if known else [float("nan")] * len(runs)
         scores = {
             key: RunScore(state, float(value))
             for key, state, value in zip(runs["key"], runs["state"], values, strict=True)
         }
-        return compare_axis(
-            self.plan, scores, axis, metric=metric, confidence=confidence, margin=margin, family=family
-        )
+        return compare_axis(self.plan, scores, axis, metric=metric, confidence=confidence, margin=margin)
 
     def compare(
         self,
@@ -140,12 +136,11 @@ class Sweep:
         metric: str = "test_accuracy",
         confidence: float | None = None,
         margin: float | None = None,
-        family: Family = "table",
     ) -> pd.DataFrame:
-        """The rows of `contrast` as a frame: one per grid point and value, with a verdict."""
+        """The rows of `axis_comparison` as a frame: one per grid point and value, with a verdict."""
         import pandas as pd
 
-        found = self.contrast(axis, metric=metric, confidence=confidence, margin=margin, family=family)
+        found = self.axis_comparison(axis, metric=metric, confidence=confidence, margin=margin)
         return pd.DataFrame(found.rows).astype({"rank": "Int64"})
 
     def __repr__(self) -> str:
@@ -217,7 +212,7 @@ def run(
         MissingDataError: if the data is not on this machine; the message names the command to get it.
         LaunchError: if workers cannot start.
     """
-    from lthsweep.launch.on_local import run_local
+    from lthsweep.launch.local import run_local
 
     spec = _spec(source, overrides)
     own = Path(source) if Path(source).is_dir() else Path("results") / spec.sweep.name

@@ -15,13 +15,14 @@ import typer
 from lthsweep.commands import (
     cluster,
     comparing,
-    datasets,
+    data_command,
     doctor,
+    logs,
     planning,
     profiles,
     running,
+    status,
     tables,
-    watching,
 )
 from lthsweep.errors import LthsweepError
 
@@ -40,14 +41,14 @@ app.command()(planning.presets)
 app.command()(profiles.profiles)
 app.command()(planning.plan)
 app.command()(running.run)
-app.command()(watching.status)
-app.command()(watching.logs)
+app.command()(status.status)
+app.command()(logs.logs)
 app.command()(cluster.cancel)
 app.command()(tables.merge)
 app.command()(tables.query)
 app.command()(comparing.compare)
 app.command()(tables.report)
-app.add_typer(datasets.app, name="data")
+app.add_typer(data_command.app, name="data")
 app.command()(doctor.doctor)
 app.command(hidden=True)(cluster.tick)
 

@@ -1,6 +1,6 @@
 """Every error that lthsweep raises on purpose, under one base.
 
-A message says what was wrong, where, and what to do next. It is the only constructor argument, so that an error
+A message states the problem, its place, and the remedy. It is the only constructor argument, so that an error
 survives the trip between processes. Only `lthsweep.cli.main` catches the base: it prints the message and leaves with
 the class's `exit_code`.
 """
@@ -64,7 +64,7 @@ class UnknownNameError(SpecError):
 
 
 class CodeError(LthsweepError, ValueError):
-    """Code of the user's own, named in a file, is not there, not allowed, not what it was, or does not fit."""
+    """Code of the user that a file names is missing, not allowed, changed, or unsuitable."""
 
     exit_code = 2
 
@@ -76,7 +76,7 @@ class QueryError(LthsweepError, ValueError):
 
 
 class DataError(LthsweepError):
-    """A data set's files are unreadable, damaged or not what they should be."""
+    """The files of a data set are unreadable, damaged, or of the wrong kind."""
 
     exit_code = 2
 
@@ -120,7 +120,7 @@ class LaunchError(LthsweepError):
 
 
 class CanceledError(LthsweepError):
-    """Somebody does not want this run any more."""
+    """The run was canceled by the user."""
 
 
 class ClusterSilentError(LaunchError):
@@ -149,7 +149,7 @@ def look_up(what: str, name: str, registry: Mapping[str, _Entry]) -> _Entry:
     """The entry of a registry.
 
     Args:
-        what: what it is a registry of, for the message.
+        what: what the registry contains, for the message.
         name: as written in the sweep's file.
         registry: name → entry.
 

@@ -1,12 +1,12 @@
-"""Code of the user's own by name: `module:function`, in full `module:function@HASH`.
+"""Code of the user by name: `module:function`, in full `module:function@HASH`.
 
-A file may name code, and a sweep directory may come from somebody else. So three things are kept apart:
+A file can name code, and a sweep directory can come from another person. Therefore:
 
-- Reading a file runs nothing. It finds the module's source and writes the beginning of its sha256 behind the name.
-  The name is part of a run's key: changed code makes other runs.
-- Running needs the user's word: `LTHSWEEP_ALLOW_CODE` in the environment lists the modules that may be run. No
-  file can give it, and workers inherit it from the command.
-- What is run are the very bytes that were hashed. If they are no longer those of the name, nothing is run.
+- Reading a file runs no code. The module's source is found, and the first digits of its sha256 are appended to the
+  name. The name is part of a run's key, so changed code makes new runs.
+- Running needs permission: `LTHSWEEP_ALLOW_CODE` in the environment lists the modules that may be run. No file can
+  set it, and workers inherit it from the command.
+- Exactly the bytes that were hashed are run. If the source has changed, nothing is run.
 
 The hash is that of one source file. What the module imports is not in it.
 """
@@ -130,7 +130,7 @@ def _source(code: Code) -> tuple[Path, bytes]:
     allowed = {module.strip() for module in os.environ.get(ALLOW_VARIABLE, "").split(",")}
     if code.module not in allowed:
         raise CodeError(
-            f"{str(code)!r} is code of your own, or of whoever wrote the file, and is not run unasked; look at the "
+            f"{str(code)!r} is code from outside lthsweep, and is not run without permission; check the "
             f"module, then allow it: {ALLOW_VARIABLE}={code.module} lthsweep run …"
         )
     path = _find(code)

@@ -230,6 +230,7 @@ def run(here: Path, cache: Path, allow: str, *arguments: str) -> subprocess.Comp
     )
 
 
+@pytest.mark.slow
 def test_a_sweep_with_user_code_runs_if_allowed(here, cache):
     """Through the command line and the workers: the environment reaches them, the file could not."""
     (here / "own.toml").write_text(FILE)

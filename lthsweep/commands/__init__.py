@@ -1,1 +1,4 @@
-"""The verbs of the command line, grouped by what they are about; each a few lines over the public API."""
+"""The commands of `lthsweep`: options, output, and exit codes, a few lines each over the other packages."""
+
+EXIT_FAILED = 1
+EXIT_INCOMPLETE = 3

@@ -1,4 +1,4 @@
-"""`run --on slurm`, `tick`, `cancel`: hand a sweep to a cluster, see to it, take it back."""
+"""`run --on slurm`, `tick`, `cancel`: submit a sweep to SLURM, continue it, and cancel it."""
 
 from __future__ import annotations
 
@@ -12,114 +12,113 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from lthsweep.commands import EXIT_FAILED, EXIT_INCOMPLETE
 from lthsweep.commands.display import duration
 from lthsweep.commands.sources import (
     JsonOption,
+    OpenedSweep,
     OutOption,
-    Source,
     SourceArgument,
     open_source,
     require_sweep,
 )
 from lthsweep.errors import ClusterSilentError, SpecError
-from lthsweep.launch.coordinate import work_left
-from lthsweep.launch.on_slurm import run_slurm
+from lthsweep.launch.disk_status import read_disk_status
 from lthsweep.launch.slurm.advance import Advance, advance
 from lthsweep.launch.slurm.canceling import cancel_runs, cancel_sweep
 from lthsweep.launch.slurm.halt import read_halt
 from lthsweep.launch.slurm.journal import Submission, come_alive, open_journal
 from lthsweep.launch.slurm.look import look
+from lthsweep.launch.slurm.run import run_slurm
 from lthsweep.launch.slurm.sites.site import Site, site_of
 from lthsweep.launch.slurm.traces import End, write_end
-from lthsweep.launch.survey import seconds_per_epoch, survey
+from lthsweep.launch.work import seconds_per_epoch, work_left
 from lthsweep.plan.estimate import estimate
 from lthsweep.plan.find import find_run
+from lthsweep.report.numbers import plural
 
 __all__ = ["cancel", "submit", "tick"]
 
-EXIT_FAILED = 1
-EXIT_INCOMPLETE = 3
 
-
-def submit(opened: Source, console: Console, *, retry_failed: bool, wait: bool, cache: Path | None) -> None:
-    """What `run --on slurm` does: submit, say what was submitted, leave; or stay and wait for the records."""
+def submit(
+    opened: OpenedSweep, console: Console, *, retry_failed: bool, wait: bool, cache: Path | None
+) -> None:
+    """Submit a sweep and print what was submitted; with `wait`, stay until its records exist."""
     site = site_of(opened.spec)
     left = len(work_left(opened.plan, opened.sweep).nodes)
-    _say(
+    _print(
         console,
         f"{opened.spec.sweep.name}: {left} of {len(opened.plan.runs)} runs left, profile {site.profile}, "
         f"{f'partition {site.partition}, ' if site.partition else ''}results in {opened.sweep.path}",
     )
     for line in (*site.warnings, *site.advice.splitlines()):
-        _say(console, f"note: {line}")
+        _print(console, f"note: {line}")
     step = run_slurm(opened.plan, opened.sweep, site, retry_failed=retry_failed, cache=cache)
     for line in describe_step(opened, site, step):
-        _say(console, line)
+        _print(console, line)
     if wait and step.view.halt is None:
         wait_for(opened, site)
     _merge(opened)
-    found = survey(opened.plan, opened.sweep)
+    found = read_disk_status(opened.plan, opened.sweep)
     if read_halt(opened.sweep) or (found.failures and (wait or step.view.is_over)):
         raise typer.Exit(EXIT_FAILED)
-    if wait and len(found.done) + found.count("cut off") < len(opened.plan.runs):
+    if wait and not found.is_complete:
         raise typer.Exit(EXIT_INCOMPLETE)
 
 
-def wait_for(opened: Source, site: Site) -> None:
-    """Wait until nothing is left to train, or the sweep is halted; looks at the disk, and seldom at SLURM."""
-    asked = time.monotonic()
+def wait_for(opened: OpenedSweep, site: Site) -> None:
+    """Wait until nothing is left to train or the sweep is halted; reads the disk, and SLURM rarely."""
+    queried = time.monotonic()
     while True:
-        found = survey(opened.plan, opened.sweep)
-        if read_halt(opened.sweep) or len(found.done) + found.count("cut off") == len(opened.plan.runs):
+        found = read_disk_status(opened.plan, opened.sweep)
+        if read_halt(opened.sweep) or found.is_complete:
             return
-        if time.monotonic() - asked >= site.poll_seconds:
-            asked = time.monotonic()
-            with contextlib.suppress(ClusterSilentError):  # nothing follows from silence
+        if time.monotonic() - queried >= site.poll_seconds:
+            queried = time.monotonic()
+            with contextlib.suppress(ClusterSilentError):  # no answer means no information
                 if look(opened.plan, opened.sweep, site).is_over:
                     return
         time.sleep(min(5.0, site.poll_seconds))
 
 
-def describe_step(opened: Source, site: Site, step: Advance) -> list[str]:
-    """What a step did, in a few lines."""
+def describe_step(opened: OpenedSweep, site: Site, step: Advance) -> list[str]:
+    """Lines about what one step of the coordinator did."""
     path = opened.sweep.path
     if step.view.halt is not None:
         return [
             f"halted: {step.view.halt.why}",
-            f"mend the cause, then `lthsweep run {path} --on slurm --retry-failed`",
+            f"fix the cause, then `lthsweep run {path} --on slurm --retry-failed`",
         ]
     lines = [_describe(submission) for submission in step.submitted]
     running = step.view.standing.live
     if running:
         lines.append(
-            f"in the queue before: {count(len(running), 'array')} with {count(len(step.view.standing.covered), 'run')}"
+            f"queued before: {plural(len(running), 'array')} with {plural(len(step.view.standing.covered), 'run')}"
         )
     if step.guessed:
         lines.append(
-            "how long an epoch takes is not known yet: the dense runs go first and will tell, "
-            "the follow-up packs the tickets by it"
+            "the time of an epoch is not known yet: the dense runs go first, "
+            "the follow-up packs the tickets by the measured times"
         )
     if step.refusal:
-        lines.append(f"SLURM takes no more for now ({step.refusal})")
+        lines.append(f"SLURM accepts no more jobs for now ({step.refusal})")
     if step.later:
         lines.append(f"{step.later} runs are submitted later, by the follow-up")
     if step.tick is not None:
         lines.append(
-            f"follow-up: job {step.tick.job or '?'} {step.tick.name}; it merges the table and goes on"
+            f"follow-up: job {step.tick.job or '?'} {step.tick.name}; it merges the table and continues"
         )
     if step.view.bad_nodes:
-        lines.append(
-            f"nodes left out, because everything fails there: {', '.join(sorted(step.view.bad_nodes))}"
-        )
+        lines.append(f"nodes excluded, because all runs fail there: {', '.join(sorted(step.view.bad_nodes))}")
     for key, cause in step.view.given_up.items():
         lines.append(f"  failed {key[:8]} {opened.plan[key].describe()}: {cause}")
     if step.view.given_up:
-        lines.append(f"`lthsweep run {path} --on slurm --retry-failed` tries these again")
+        lines.append(f"`lthsweep run {path} --on slurm --retry-failed` retries these")
     if step.view.is_over:
         lines.append("nothing is left to submit")
     else:
         lines += _when(opened, site, step)
-        lines.append(f"how it goes: lthsweep status {shlex.quote(str(path))} --watch")
+        lines.append(f"progress: lthsweep status {shlex.quote(str(path))} --watch")
     return lines
 
 
@@ -127,14 +126,14 @@ def _describe(submission: Submission) -> str:
     runs = sum(len(keys) for keys in submission.parcels)
     after = f", after {', '.join(submission.after)}" if submission.after else ""
     return (
-        f"submitted {submission.name}: job {submission.job}, {submission.elements} "
-        f"element{'' if submission.elements == 1 else 's'}, {runs} run{'' if runs == 1 else 's'}, "
+        f"submitted {submission.name}: job {submission.job}, {plural(submission.elements, 'element')}, "
+        f"{plural(runs, 'run')}, "
         f"at most {duration(60 * submission.minutes)} each{after}"
     )
 
 
-def _when(opened: Source, site: Site, step: Advance) -> list[str]:
-    """When the sweep may be done, if somebody measured an epoch before."""
+def _when(opened: OpenedSweep, site: Site, step: Advance) -> list[str]:
+    """The earliest end of the sweep, if an epoch was measured before."""
     arrays = {submission.name: submission for submission in (*step.view.standing.live, *step.submitted)}
     jobs = sum(submission.elements for submission in arrays.values())
     known = seconds_per_epoch(opened.plan, opened.sweep)
@@ -143,12 +142,7 @@ def _when(opened: Source, site: Site, step: Advance) -> list[str]:
         return []
     end = time.strftime("%Y-%m-%d %H:%M", time.localtime(time.time() + expected.wall))
     which = "the job" if jobs == 1 else f"all {jobs} jobs"
-    return [f"done not before {end}, if {which} started now ({duration(expected.wall)} of training)"]
-
-
-def count(number: int, word: str) -> str:
-    """ "1 job", "2 jobs"."""
-    return f"{number} {word}{'' if number == 1 else 's'}"
+    return [f"done at {end} at the earliest, if {which} started now ({duration(expected.wall)} of training)"]
 
 
 def tick(
@@ -158,17 +152,17 @@ def tick(
         str | None, typer.Option("--as", metavar="NAME", help="The submission whose job this is.")
     ] = None,
     patience: Annotated[
-        float, typer.Option(min=0, help="Minutes to go on asking a SLURM that does not answer.")
+        float, typer.Option(min=0, help="Minutes to keep querying a SLURM that does not answer.")
     ] = 45.0,
 ) -> None:
-    """Take the next step of a sweep on SLURM: settle, submit what fits, merge. The sweep submits this itself."""
+    """Take the next step of a sweep on SLURM: reconcile, submit, merge. The sweep submits this command itself."""
     import os
 
     opened = open_source(source, out=out)
     require_sweep(opened)
     open_journal(opened.sweep)
     if submission and not come_alive(opened.sweep, submission, os.environ.get("SLURM_JOB_ID", "")):
-        typer.echo(f"{submission} was given up before this job started; there is nothing to do")
+        typer.echo(f"{submission} was given up before this job started; nothing to do")
         return
     site = site_of(opened.spec)
     until = time.monotonic() + 60 * patience
@@ -195,42 +189,44 @@ def cancel(
         list[str] | None,
         typer.Argument(
             metavar="[CELL]...",
-            help="Beginnings of keys, or cells such as sparsity=0.8,rewind_epoch=1,seed=0; all if left out.",
+            help="Beginnings of keys, or cells such as sparsity=0.8,rewind_epoch=1,seed=0; default: all.",
         ),
     ] = None,
     out: OutOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take runs back, or the whole sweep: jobs leave the queue, workers write checkpoints. Records stay."""
+    """Cancel runs or the whole sweep: jobs leave the queue, workers write checkpoints. Records stay."""
     opened = open_source(source, out=out)
     require_sweep(opened)
     if not runs:
         if not opened.sweep.slurm.is_dir():
             raise SpecError(
-                f"{opened.sweep.path} was never handed to SLURM; Ctrl-C stops what runs here, and single runs are "
-                f"canceled by their keys, which `lthsweep status {opened.sweep.path} --runs` lists"
+                f"{opened.sweep.path} was never submitted to SLURM; Ctrl-C stops local workers; give the keys "
+                f"of single runs, which `lthsweep status {opened.sweep.path} --runs` lists"
             )
         found = cancel_sweep(opened.sweep)
-        said = f"canceled: {count(len(found), 'job')}; `lthsweep run {opened.sweep.path} --on slurm` goes on"
+        text = (
+            f"canceled: {plural(len(found), 'job')}; `lthsweep run {opened.sweep.path} --on slurm` continues"
+        )
     else:
         keys = [find_run(opened.plan, key).key for key in runs]
-        there = set(opened.sweep.record_keys())
-        if done := [key for key in keys if key in there]:
-            raise SpecError(f"{', '.join(done)}: finished already; a record is never taken back")
+        recorded = set(opened.sweep.record_keys())
+        if done := [key for key in keys if key in recorded]:
+            raise SpecError(f"{', '.join(done)}: already finished; records cannot be canceled")
         found = cancel_runs(opened.plan, opened.sweep, keys)
         where = "--on slurm " if opened.sweep.slurm.is_dir() else ""
-        said = (
-            f"canceled: {count(len(keys), 'run')}, and what descends from them; workers stop within seconds; "
-            f"`lthsweep run {opened.sweep.path} {where}--retry-failed` goes on with them"
+        text = (
+            f"canceled: {plural(len(keys), 'run')} and their descendants; workers stop within seconds; "
+            f"`lthsweep run {opened.sweep.path} {where}--retry-failed` resumes them"
         )
-    typer.echo(json.dumps({"jobs": found, "runs": runs or []}) if as_json else said)
+    typer.echo(json.dumps({"jobs": found, "runs": runs or []}) if as_json else text)
 
 
-def _merge(opened: Source) -> None:
-    from lthsweep.reduce.merge import merge  # pandas and scipy: not before they are needed
+def _merge(opened: OpenedSweep) -> None:
+    from lthsweep.reduce.merge import merge  # pandas and scipy: only when needed
 
     merge(opened.sweep, opened.plan)
 
 
-def _say(console: Console, line: str) -> None:
+def _print(console: Console, line: str) -> None:
     console.print(line, highlight=False, markup=False, soft_wrap=True)

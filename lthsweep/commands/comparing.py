@@ -1,4 +1,4 @@
-"""`compare`: which value of an axis is best at each point of the grid, and is the difference more than noise."""
+"""`compare`: rank the values of an axis at each point of the grid, with tests of their differences."""
 
 from __future__ import annotations
 
@@ -13,75 +13,66 @@ from rich.console import Console
 
 from lthsweep.commands.display import plain_console
 from lthsweep.commands.sources import JsonOption
-from lthsweep.errors import QueryError, UnknownNameError
+from lthsweep.errors import QueryError
 
 __all__ = ["compare"]
-
-_FAMILIES = ("table", "point")
 
 
 def compare(
     directory: Annotated[Path, typer.Argument(metavar="SWEEP", help="A sweep directory or a table.h5.")],
-    axis: Annotated[
-        str, typer.Option(help="The axis whose values are compared, e.g. model.init or prune.method.")
-    ],
-    metric: Annotated[str, typer.Option(help="A metric of a run, e.g. test_loss.")] = "test_accuracy",
+    axis: Annotated[str, typer.Option(help="The axis whose values are compared, for example model.init.")],
+    metric: Annotated[str, typer.Option(help="A metric of a run, for example test_loss.")] = "test_accuracy",
     confidence: Annotated[
-        float | None, typer.Option(help="Of the intervals and of the verdicts; default the file's.")
+        float | None, typer.Option(help="Confidence of intervals and verdicts; default: as in the file.")
     ] = None,
     margin: Annotated[
         float | None,
         typer.Option(
-            min=0.0, help="A difference that does not matter; default the file's for accuracies, else 0."
+            min=0.0, help="Differences up to this are ignored; default: the file's for accuracies, else 0."
         ),
     ] = None,
-    family: Annotated[
-        str, typer.Option(help="Correct for all pairs of the table, or of each point alone: table or point.")
-    ] = "table",
-    every: Annotated[bool, typer.Option("--all", help="Show every value with interval and p.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Show all values with intervals and p.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Compare the values of one axis at every point of the grid, paired over seeds."""
     from lthsweep.api import load
-    from lthsweep.report.standings import answer_lines, every_row, how_lines, standings_table
+    from lthsweep.report.comparison_table import (
+        comparison_table,
+        full_comparison_table,
+        result_lines,
+        settings_lines,
+    )
 
     if as_csv and as_json:
         raise QueryError("--csv and --json cannot be combined; choose one")
-    if family not in _FAMILIES:
-        raise UnknownNameError.of("--family", family, known=_FAMILIES)
     if confidence is not None and not 0 < confidence < 1:
-        raise QueryError(f"--confidence {confidence:g} is no confidence; write 0.95 for 95 %")
+        raise QueryError(f"--confidence must be in (0, 1), for example 0.95, not {confidence:g}")
     sweep = load(directory)
-    asked: dict[str, Any] = {"metric": metric, "confidence": confidence, "margin": margin, "family": family}
+    asked: dict[str, Any] = {"metric": metric, "confidence": confidence, "margin": margin}
     if as_csv:
         sweep.compare(axis, **asked).to_csv(sys.stdout, index=False)
         return
-    found = sweep.contrast(axis, **asked)
+    found = sweep.axis_comparison(axis, **asked)
     if as_json:
-        told = {name: value for name, value in vars(found).items() if name != "rows"}
-        typer.echo(
-            json.dumps({**told, "test": "paired t, two-sided, Holm", "rows": _plain(found.rows)}, indent=2)
-        )
+        settings = {name: value for name, value in vars(found).items() if name != "rows"}
+        rows = [_without_nan(row) for row in found.rows]
+        typer.echo(json.dumps({**settings, "test": "paired t, two-sided, Holm", "rows": rows}, indent=2))
         return
     console = plain_console()
-    for line in how_lines(found, sweep.spec.sweep.name):
+    for line in settings_lines(found, sweep.spec.sweep.name):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    table = every_row(found) if every else standings_table(found)
+    table = full_comparison_table(found) if every else comparison_table(found)
     if console.is_terminal:
         console.print(table)
-    else:  # a pipe has no width
+    else:  # a pipe has no width to wrap at
         Console(width=100_000).print(table)
-    for line in answer_lines(found):
+    for line in result_lines(found):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _plain(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """JSON has no NaN."""
-    return [
-        {
-            name: None if isinstance(value, float) and math.isnan(value) else value
-            for name, value in row.items()
-        }
-        for row in rows
-    ]
+def _without_nan(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with None in place of NaN, which JSON does not have."""
+    return {
+        name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()
+    }

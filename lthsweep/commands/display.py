@@ -1,4 +1,4 @@
-"""What a running sweep shows: bars on a terminal, plain lines elsewhere."""
+"""The display of a running sweep: bars on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -9,18 +9,28 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from lthsweep.commands.pace import Pace
-from lthsweep.launch.coordinate import Work
-from lthsweep.launch.pool import Heard
+from lthsweep.commands.live_progress import LiveProgress
+from lthsweep.launch.events import (
+    Failed,
+    Finished,
+    Held,
+    Message,
+    Ready,
+    Requeued,
+    RunOutcome,
+    RunProgress,
+    Stopped,
+)
+from lthsweep.launch.work import Work
 from lthsweep.plan.run import Plan
 
 __all__ = ["Display", "duration", "plain_console"]
 
 
 _OUTCOMES = {
-    "diverged": "DIVERGED",
-    "present": "finished by another coordinator",
-    "walked": "snapshots made for the new rewind points",
+    RunOutcome.DIVERGED: "DIVERGED",
+    RunOutcome.PRESENT: "finished by another coordinator",
+    RunOutcome.REPLAYED: "snapshots written for the new rewind epochs",
 }
 
 
@@ -35,17 +45,17 @@ def duration(seconds: float) -> str:
 
 
 class Display:
-    """Listens to a sweep and shows how far it has come.
+    """Shows the events of a sweep's workers.
 
     Args:
-        plan: for the names of runs.
-        work: what is left to do.
-        console: where to print; bars only if it is a terminal.
+        plan: the plan, for descriptions of runs.
+        work: the runs left to train.
+        console: the output; bars need a terminal.
     """
 
     def __init__(self, plan: Plan, work: Work, console: Console) -> None:
         self._plan = plan
-        self._pace = Pace(plan, work)
+        self._live = LiveProgress(plan, work)
         self._runs = len(work.nodes)
         self._held: set[str] = set()
         self._console = console
@@ -73,71 +83,65 @@ class Display:
             self._progress.remove_task(bar)
         self._progress.stop()
 
-    def __call__(self, heard: Heard) -> None:
-        """Take note of a message (a `Listener`)."""
-        message = heard.message
-        if message.kind == "ready":
+    def __call__(self, message: Message) -> None:
+        """Show a message of a worker (an `OnMessage`)."""
+        worker, event = message.worker, message.event
+        if isinstance(event, Ready):
             return
-        self._pace.hear(message)
-        if message.kind == "progress":
-            rate = message.values.get("images_per_second")
-            phase = f", {message.values['phase']}" if "phase" in message.values else ""
-            text = self._plan[message.key].describe() + phase
-            self._bar(heard, text, self._pace.part_of(message.key), f"{rate or '…'} samples/s")
+        self._live.note(event)
+        if isinstance(event, RunProgress):
+            phase = "" if event.phase == "train" else f", {event.phase}"
+            text = self._plan[event.key].describe() + phase
+            note = f"{event.images_per_second or '…'} samples/s"
+            self._bar(worker, event.key, text, self._live.fraction_of(event.key), note)
         else:
-            self._runs_of[heard.worker].discard(message.key)
-            if not self._runs_of[heard.worker] and heard.worker in self._bars:
-                self._progress.remove_task(self._bars.pop(heard.worker))
-            self._line(heard)
-        self._progress.update(self._overall, completed=self._pace.part(), note=self._eta())
+            self._runs_of[worker].discard(event.key)
+            if not self._runs_of[worker] and worker in self._bars:
+                self._progress.remove_task(self._bars.pop(worker))
+            self._line(event)
+        self._progress.update(self._overall, completed=self._live.fraction(), note=self._eta())
 
-    def _bar(self, heard: Heard, text: str, fraction: float, note: str) -> None:
-        """One bar for each worker, however many runs it trains as one."""
-        worker = heard.worker
+    def _bar(self, worker: str, key: str, text: str, fraction: float, note: str) -> None:
+        """Update the bar of a worker, which can train several runs at once."""
         runs = self._runs_of[worker]
-        runs.add(heard.message.key)
+        runs.add(key)
         if len(runs) > 1:
             text = f"{self._plan[min(runs)].describe()} and {len(runs) - 1} more"
         if worker not in self._bars:
             self._bars[worker] = self._progress.add_task(text, total=1.0, note=note)
         self._progress.update(self._bars[worker], description=f"  {text}", completed=fraction, note=note)
 
-    def _line(self, heard: Heard) -> None:
-        message = heard.message
-        text = self._plan[message.key].describe()
-        if message.kind == "finished":
-            self._done.add(message.key)
-            outcome = message.values.get("outcome")
-            accuracy = message.values.get("test_accuracy")
-            told = _OUTCOMES.get(str(outcome)) or f"test accuracy {accuracy:.4f}"
-            self._print(f"[{len(self._done)}/{self._runs}] {text}: {told}{self._eta(', ')}")
-        elif message.kind == "failed":
-            again = "will be tried again" if message.values.get("retry") else "failed"
-            self._print(f"{text}: {again}: {message.values.get('cause')}  (run {message.key})")
-        elif message.kind == "stopped":
+    def _line(self, event: Finished | Failed | Stopped | Held | Requeued) -> None:
+        text = self._plan[event.key].describe()
+        if isinstance(event, Finished):
+            self._done.add(event.key)
+            ended = _OUTCOMES.get(event.outcome) or f"test accuracy {event.test_accuracy:.4f}"
+            self._print(f"[{len(self._done)}/{self._runs}] {text}: {ended}{self._eta(', ')}")
+        elif isinstance(event, Failed):
+            state = "failed, will be retried" if event.retry else "failed"
+            self._print(f"{text}: {state}: {event.cause}  (run {event.key})")
+        elif isinstance(event, Stopped):
             self._print(f"{text}: stopped; it goes on from its checkpoint next time")
-        elif message.kind == "held" and message.key not in self._held:
-            self._held.add(message.key)
-            self._print(f"{text}: a worker of another coordinator has it; waiting for its record")
+        elif isinstance(event, Held) and event.key not in self._held:
+            self._held.add(event.key)
+            self._print(f"{text}: another coordinator trains it; waiting for its record")
 
     def _print(self, line: str) -> None:
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def _eta(self, before: str = "") -> str:
-        left = self._pace.seconds_left()
+        left = self._live.seconds_left()
         return "" if left is None else f"{before}about {duration(left)} left"
 
 
 def plain_console(*, quiet: bool = False, lines: bool = False) -> Console:
-    """Standard output; a pipe or a log file, which has no width, gets lines that hold the whole table.
+    """A console on standard output; a pipe or a file gets lines of 120 columns.
 
     Args:
         quiet: print nothing.
-        lines: lines in any case. Open MPI gives its ranks a terminal, whatever comes behind it.
+        lines: print lines even on a terminal. Open MPI gives its ranks one although their output is forwarded.
     """
     console = Console(quiet=quiet)
-    return (
-        console
-        if console.is_terminal and not lines
-        else Console(quiet=quiet, width=120, force_terminal=False)
-    )
+    if console.is_terminal and not lines:
+        return console
+    return Console(quiet=quiet, width=120, force_terminal=False)

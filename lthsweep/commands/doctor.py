@@ -18,7 +18,7 @@ import typer
 
 from lthsweep.commands.sources import JsonOption
 from lthsweep.errors import ClusterSilentError, SpecError, UnknownNameError
-from lthsweep.launch.machine import count_gpus, usable_cores
+from lthsweep.launch.slots import count_gpus, usable_cores
 from lthsweep.launch.slurm.cluster.queue import read_queue
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.verify import Finding, quarantine, verify
@@ -147,7 +147,7 @@ def _cluster(*, needed: bool) -> Iterator[InstallationCheck]:
 
 
 def _open_permissions(sweep: SweepDir) -> Iterator[Finding]:
-    """Warn of folders that other users can write to: workers trust what they read there.
+    """Warn of directories that other users can write to: workers trust their content.
 
     `state/` must also be closed to the group, because it holds the scripts that jobs run.
     """

@@ -9,7 +9,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from lthsweep.launch.pool import Pool
+from lthsweep.launch.dispatch import Pool
 
 __all__ = ["Interrupt"]
 

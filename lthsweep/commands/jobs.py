@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from lthsweep.commands.display import duration
-from lthsweep.commands.sources import Source
-from lthsweep.launch.coordinate import Work
+from lthsweep.commands.sources import OpenedSweep
 from lthsweep.launch.slurm.packing.batches import Batch
 from lthsweep.launch.slurm.preview import Planned, Preview, preview
 from lthsweep.launch.slurm.sites.site import site_of
+from lthsweep.launch.work import Work
 from lthsweep.report.numbers import plural
 
 __all__ = ["jobs_json", "jobs_lines", "jobs_of"]
@@ -19,7 +18,7 @@ _MOST = 40
 """Number of batches listed; the others are counted."""
 
 
-def jobs_of(opened: Source, work: Work) -> Preview:
+def jobs_of(opened: OpenedSweep, work: Work) -> Preview:
     """The jobs that would be submitted now; errors as in `lthsweep.launch.slurm.preview`."""
     return preview(opened.plan, opened.sweep, site_of(opened.spec), work)
 
@@ -53,7 +52,7 @@ def jobs_lines(found: Preview, *, all_texts: bool = False) -> Iterator[str]:
         yield f"\n--- {len(texts) - len(shown)} more like the first: --sbatch prints all"
 
 
-def jobs_json(found: Preview) -> dict[str, Any]:
+def jobs_json(found: Preview) -> dict[str, object]:
     """The same as JSON; the names are part of the interface of `lthsweep plan --on slurm --json`."""
     hours = found.device_hours
     return {
@@ -154,7 +153,7 @@ def _follow(found: Preview) -> Iterator[str]:
         yield f"follow-up: {when}; it merges the table and submits what is left"
 
 
-def _batch_json(batch: Batch) -> dict[str, Any]:
+def _batch_json(batch: Batch) -> dict[str, object]:
     return {
         "stage": batch.stage,
         "jobs": batch.elements,
@@ -168,7 +167,7 @@ def _batch_json(batch: Batch) -> dict[str, Any]:
     }
 
 
-def _planned_json(planned: Planned) -> dict[str, Any]:
+def _planned_json(planned: Planned) -> dict[str, object]:
     intent = planned.intent
     return {
         "name": intent.name,

@@ -1,10 +1,10 @@
-"""`init`, `presets`, `plan`: from a question to a costed grid. Starts without torch."""
+"""`init`, `presets`, `plan`: write a file, list the presets, and show the runs and the cost of a sweep."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -15,9 +15,9 @@ from lthsweep.commands.jobs import jobs_json, jobs_lines, jobs_of
 from lthsweep.commands.sources import (
     CacheOption,
     JsonOption,
+    OpenedSweep,
     OutOption,
     SetOption,
-    Source,
     SourceArgument,
     missing_data,
     open_source,
@@ -25,10 +25,9 @@ from lthsweep.commands.sources import (
     table_alone,
 )
 from lthsweep.errors import SpecError, UnknownNameError
-from lthsweep.launch.bundles import most_together
-from lthsweep.launch.coordinate import work_left
-from lthsweep.launch.on_local import profile_recipes, workers_of
-from lthsweep.launch.survey import seconds_per_epoch
+from lthsweep.launch.fused.groups import largest_ensemble
+from lthsweep.launch.local import profile_recipes, workers_of
+from lthsweep.launch.work import seconds_per_epoch, work_left
 from lthsweep.plan.estimate import Estimate, PlanCost, cost_json, cost_of, estimate
 from lthsweep.plan.steps import recipe_steps
 from lthsweep.spec import commented_template, load_spec, preset_names, preset_summary, preset_text
@@ -41,14 +40,14 @@ PLACES = ("local", "slurm")
 def init(
     file: Annotated[Path, typer.Argument(help="The file to write.")] = Path("sweep.toml"),
     preset: Annotated[str | None, typer.Option(help="Start from this preset's values.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
-    """Write a commented TOML file with every key explained."""
+    """Write a TOML file in which every key is explained."""
     text = commented_template(load_spec(preset) if preset else None)
     if file.exists() and not force:
-        raise SpecError(f"{file} is there already; choose another name, or add --force to overwrite it")
+        raise SpecError(f"{file} exists; choose another name, or add --force to overwrite it")
     if not file.parent.is_dir():
-        raise SpecError(f"{file.parent} is no folder; make it first, or write elsewhere")
+        raise SpecError(f"{file.parent} is not a directory; create it, or choose another path")
     file.write_text(text)
     typer.echo(f"wrote {file}; next: lthsweep plan {file}")
 
@@ -57,7 +56,7 @@ def presets(
     name: Annotated[str | None, typer.Argument(help="Print this preset's file.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the studies that come with lthsweep, or print the file of one."""
+    """List the included studies, or print the file of one."""
     if name is not None:
         typer.echo(preset_text(name), nl=False)
         return
@@ -77,20 +76,22 @@ def plan(
     overrides: SetOption = None,
     out: OutOption = None,
     as_json: JsonOption = False,
-    runs: Annotated[bool, typer.Option("--runs", help="One line per run.")] = False,
+    runs: Annotated[bool, typer.Option("--runs", help="Print one line per run.")] = False,
     profile: Annotated[
-        bool, typer.Option("--profile", help="Train for a few seconds to learn how long an epoch takes.")
+        bool, typer.Option("--profile", help="Train for a few seconds to measure the time of an epoch.")
     ] = False,
     on: Annotated[
         str,
-        typer.Option("--on", metavar="PLACE", help="local; or slurm: the jobs that would be submitted now."),
+        typer.Option(
+            "--on", metavar="PLACE", help="local, or slurm to show the jobs that would be submitted now."
+        ),
     ] = "local",
     sbatch: Annotated[
-        bool, typer.Option("--sbatch", help="With --on slurm: the text of every batch script.")
+        bool, typer.Option("--sbatch", help="With --on slurm: print every batch script.")
     ] = False,
     cache: CacheOption = None,
 ) -> None:
-    """Say what a file will train, what that costs, and what is done already. Trains nothing, writes nothing."""
+    """Show the runs of a sweep, their cost, and how many are done. Trains and writes nothing."""
     if on not in PLACES:
         raise UnknownNameError.of("--on", on, known=PLACES)
     opened = open_source(source, overrides=overrides, out=out)
@@ -102,19 +103,24 @@ def plan(
     known = profile_recipes(opened.plan, cache) if profile else seconds_per_epoch(opened.plan, opened.sweep)
     expected = estimate(opened.plan, done, known, workers=workers_of(opened.spec))
     if as_json:
-        told = _as_json(opened, cost, expected, known, done, runs) | {
-            "missing_data": missing_data(opened, cache)
-        }
-        typer.echo(json.dumps(told if jobs is None else told | {"slurm": jobs_json(jobs)}, indent=2))
+        output = _plan_json(opened, cost, expected, known, done, runs)
+        output["missing_data"] = missing_data(opened, cache)
+        if jobs is not None:
+            output["slurm"] = jobs_json(jobs)
+        typer.echo(json.dumps(output, indent=2))
         return
-    walked = sum(node.cost for node in work.nodes if node.key in work.walks)
-    warned = (*_fused(opened), *missing_data(opened, cache)) if cost.done < cost.runs else ()
-    for line in (*_lines(opened, cost, expected, walked, here=jobs is None), *warned, *table_alone(opened)):
+    replayed = sum(node.cost for node in work.nodes if node.key in work.replays)
+    warnings = (*_fused(opened), *missing_data(opened, cache)) if cost.done < cost.runs else ()
+    for line in (
+        *_lines(opened, cost, expected, replayed, here=jobs is None),
+        *warnings,
+        *table_alone(opened),
+    ):
         typer.echo(line)
     if work.found.foreign:
         typer.echo(
             f"{len(work.found.foreign)} records in {opened.sweep.path} belong to another grid or recipe; "
-            f"they stay, and do not enter this table"
+            f"they stay and are not merged"
         )
     for line in () if jobs is None else jobs_lines(jobs, all_texts=sbatch):
         typer.echo(line)
@@ -126,7 +132,7 @@ def plan(
 
 
 def _lines(
-    opened: Source, cost: PlanCost, expected: Estimate | None, walked: float, *, here: bool
+    opened: OpenedSweep, cost: PlanCost, expected: Estimate | None, replayed: float, *, here: bool
 ) -> list[str]:
     axes = ", ".join(f"{name} × {len(values)}" for name, values in opened.spec.grid.axes.items())
     lines = [
@@ -137,13 +143,13 @@ def _lines(
     ]
     if cost.budget_runs:
         lines.append(
-            f"and {cost.budget_runs:,} runs with a time of their own, {duration(cost.seconds_budgeted)} in all; "
+            f"and {cost.budget_runs:,} runs with a time budget, {duration(cost.seconds_budgeted)} in all; "
             f"{duration(cost.seconds_budgeted_left)} left"
         )
-    if walked:
-        lines.append(f"and {walked:g} epochs to walk again, for rewind points that joined the grid later")
+    if replayed:
+        lines.append(f"and {replayed:g} epochs to replay, for rewind epochs added to the grid later")
     if expected is None:
-        which = "time of all others" if cost.budget_runs else "time"
+        which = "time of the others" if cost.budget_runs else "time"
         lines.append(f"{which}: not known yet; --profile measures an epoch, and so does the first run")
     elif cost.done < cost.runs:
         lines.append(
@@ -157,24 +163,24 @@ def _lines(
     return lines
 
 
-def _fused(opened: Source) -> tuple[str, ...]:
-    """A line if fewer runs than the file asks for can be trained as one."""
+def _fused(opened: OpenedSweep) -> tuple[str, ...]:
+    """A warning if `train.fuse` is larger than the number of runs that can be fused."""
     asked = opened.spec.train.fuse
-    if asked in ("auto", 1) or (most := most_together(opened.plan)) >= int(asked):
+    if asked in ("auto", 1) or (most := largest_ensemble(opened.plan)) >= int(asked):
         return ()
-    fact = f"at most {most} of these runs can" if most > 1 else "without effect, no two of these runs can"
-    return (f"train.fuse = {asked}: {fact} be trained as one (docs/fusing.md says which may)",)
+    fact = f"at most {most} of these runs" if most > 1 else "no two of these runs"
+    return (f"train.fuse = {asked}: {fact} can be fused (see docs/fusing.md)",)
 
 
-def _as_json(
-    opened: Source,
+def _plan_json(
+    opened: OpenedSweep,
     cost: PlanCost,
     expected: Estimate | None,
     known: dict[str, float],
     done: frozenset[str],
     with_runs: bool,
-) -> dict[str, Any]:
-    told: dict[str, Any] = {
+) -> dict[str, object]:
+    output: dict[str, object] = {
         "name": opened.spec.sweep.name,
         "directory": str(opened.sweep.path),
         "axes": {name: list(values) for name, values in opened.spec.grid.axes.items()},
@@ -190,7 +196,7 @@ def _as_json(
         },
     }
     if with_runs:
-        told["run_list"] = [
+        output["run_list"] = [
             {
                 "key": run.key,
                 "kind": run.kind,
@@ -207,4 +213,4 @@ def _as_json(
             }
             for run in opened.plan.runs.values()
         ]
-    return told
+    return output

@@ -1,4 +1,4 @@
-"""`run`: train what is missing."""
+"""`run`: train the missing runs on this machine, on MPI ranks, or with SLURM, and merge the table."""
 
 from __future__ import annotations
 
@@ -10,28 +10,29 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from lthsweep.commands import EXIT_FAILED, EXIT_INCOMPLETE
 from lthsweep.commands.display import Display, duration, plain_console
 from lthsweep.commands.interrupt import Interrupt
 from lthsweep.commands.sources import (
     CacheOption,
+    OpenedSweep,
     OutOption,
     SetOption,
-    Source,
     SourceArgument,
     open_source,
     require_samples,
 )
 from lthsweep.commands.tables import print_table
 from lthsweep.errors import UnknownNameError
-from lthsweep.launch.coordinate import work_left
-from lthsweep.launch.on_local import run_local, slots_of
-from lthsweep.launch.on_pool import Attended, SweepRun
-from lthsweep.launch.survey import Survey
+from lthsweep.launch.coordinator import RunHooks
+from lthsweep.launch.disk_status import DiskStatus
+from lthsweep.launch.dispatch import RunSummary
+from lthsweep.launch.local import run_local, slots_of
+from lthsweep.launch.work import work_left
+from lthsweep.report.numbers import plural
 
 __all__ = ["run"]
 
-EXIT_FAILED = 1
-EXIT_INCOMPLETE = 3
 PLACES = ("local", "mpi", "slurm")
 
 
@@ -44,37 +45,37 @@ def run(
         typer.Option(
             "--on",
             metavar="PLACE",
-            help="Where the runs are trained: local processes, mpi for mpirun's ranks, slurm for jobs of a cluster.",
+            help="Where to train: local (processes of this machine), mpi (ranks of mpirun), or slurm (jobs).",
         ),
     ] = "local",
     retry_failed: Annotated[
         bool,
         typer.Option(
             "--retry-failed",
-            help="With --on slurm: also runs that failed or were canceled. Elsewhere they are always tried again.",
+            help="With --on slurm: also failed and canceled runs. Elsewhere these are always retried.",
         ),
     ] = False,
     wait: Annotated[
-        bool, typer.Option("--wait", help="With --on slurm: stay until the sweep is done.")
+        bool, typer.Option("--wait", help="With --on slurm: wait until the sweep is done.")
     ] = False,
     rank0_trains: Annotated[
         bool | None,
         typer.Option(
             "--rank0-trains/--rank0-coordinates",
-            help="With --on mpi: rank 0 trains too, in a process of its own; default if there are 2 ranks.",
+            help="With --on mpi: rank 0 also trains, in a separate process; default with 2 ranks.",
             show_default=False,
         ),
     ] = None,
     silence: Annotated[
         float,
         typer.Option(
-            min=1.0, help="With --on mpi: seconds after which a rank that says nothing is given up."
+            min=1.0, help="With --on mpi: seconds without a message after which a rank counts as lost."
         ),
     ] = 900.0,
     cache: CacheOption = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print neither progress nor table.")] = False,
 ) -> None:
-    """Train whatever the file asks for and is not done yet, then merge the table. Safe to repeat at any time."""
+    """Train the missing runs of a sweep, then merge the table. Safe to repeat at any time."""
     if on not in PLACES:
         raise UnknownNameError.of("--on", on, known=PLACES)
     if on == "local":
@@ -95,10 +96,10 @@ def run(
         require_samples(opened, cache)
         submit(opened, plain_console(quiet=quiet), retry_failed=retry_failed, wait=wait, cache=cache)
         return
-    from lthsweep.launch.on_mpi import mpi_job, run_mpi
+    from lthsweep.launch.mpi.job import mpi_job, run_mpi
 
     with mpi_job() as wire:
-        if wire is not None:  # any other rank has done its work by now, and rank 0 says how it went
+        if wire is not None:  # the other ranks have finished; only rank 0 reports
             opened = open_source(source, overrides=overrides, out=out)
             require_samples(opened, cache)
             launch = partial(run_mpi, wire=wire, rank0_trains=rank0_trains, silence=silence)
@@ -107,8 +108,8 @@ def run(
 
 
 def _train(
-    opened: Source,
-    launch: Callable[..., SweepRun],
+    opened: OpenedSweep,
+    launch: Callable[..., RunSummary],
     where: Callable[[int], str],
     cache: Path | None,
     console: Console,
@@ -117,59 +118,55 @@ def _train(
     _announce(opened, work.found, len(work.nodes), where(len(work.nodes)), console)
     interrupt = Interrupt(console)
     with interrupt.handled(), Display(opened.plan, work, console) as display:
-        attended = Attended(display, interrupt.asked, interrupt.watch)
-        ended = launch(opened.plan, opened.sweep, attended=attended, cache=cache)
-    from lthsweep.reduce.merge import merge  # pandas and scipy: not before the work is done
+        hooks = RunHooks(display, interrupt.asked, interrupt.watch)
+        ended = launch(opened.plan, opened.sweep, hooks=hooks, cache=cache)
+    from lthsweep.reduce.merge import merge  # pandas and scipy: only after the training
 
     merge(opened.sweep, opened.plan)
     if not console.quiet:
         print_table(opened.sweep.path, console)
     _report_end(opened, ended, console)
-    if ended.tally.failed:
-        if console.quiet:  # quiet is for progress and tables, not for what went wrong
+    if ended.failed:
+        if console.quiet:  # --quiet does not hide failures
             _report_end(opened, ended, Console(stderr=True, width=120))
         raise typer.Exit(EXIT_FAILED)
-    if ended.tally.stopped:
+    if ended.stopped:
         raise typer.Exit(EXIT_INCOMPLETE)
 
 
-def _announce(opened: Source, found: Survey, left: int, where: str, console: Console) -> None:
+def _announce(opened: OpenedSweep, found: DiskStatus, left: int, where: str, console: Console) -> None:
     console.print(
-        f"{opened.spec.sweep.name}: {_runs(left)} left of {len(opened.plan.runs)}, "
+        f"{opened.spec.sweep.name}: {plural(left, 'run')} left of {len(opened.plan.runs)}, "
         f"{where}, results in {opened.sweep.path}",
         highlight=False,
         soft_wrap=True,
     )
     if found.foreign:
         console.print(
-            f"{len(found.foreign)} records there belong to another grid or recipe; they stay, and are kept apart",
+            f"{len(found.foreign)} records there belong to another grid or recipe; they stay and are not merged",
             highlight=False,
         )
 
 
-def _runs(number: int) -> str:
-    return f"{number} run{'' if number == 1 else 's'}"
-
-
-def _report_end(opened: Source, ended: SweepRun, console: Console) -> None:
-    tally = ended.tally
+def _report_end(opened: OpenedSweep, ended: RunSummary, console: Console) -> None:
     console.print(
-        f"{_runs(len(tally.finished))} finished in {duration(ended.seconds)}, {ended.found_done} were done before"
-        f"{f' and {len(tally.present)} by others meanwhile' if tally.present else ''}, "
-        f"{len(tally.failed)} failed, {len(tally.blocked)} wait for a failed one",
+        f"{plural(len(ended.finished), 'run')} finished in {duration(ended.seconds)}, "
+        f"{ended.found_done} were done before"
+        f"{f' and {len(ended.present)} by other coordinators' if ended.present else ''}, "
+        f"{len(ended.failed)} failed, {len(ended.blocked)} blocked by a failed run",
         highlight=False,
     )
-    if tally.cut_off:
+    if ended.skipped:
         console.print(
-            f"{len(tally.cut_off)} tickets cannot be made: the run they descend from diverged",
+            f"{len(ended.skipped)} tickets skipped: their dense run or an earlier level diverged",
             highlight=False,
         )
-    for key, cause in tally.failed.items():
+    for key, cause in ended.failed.items():
         console.print(
             f"  {key} {opened.plan[key].describe()}: {cause}", highlight=False, markup=False, soft_wrap=True
         )
         console.print(f"    lthsweep logs {opened.sweep.path} {key[:8]}", highlight=False, soft_wrap=True)
-    if tally.stopped:
+    if ended.stopped:
         console.print(f"stopped; `lthsweep run {opened.sweep.path}` goes on", highlight=False, soft_wrap=True)
     console.print(
         f"table: {opened.sweep.table}   figures: lthsweep report {opened.sweep.path}",

@@ -22,9 +22,9 @@ from lthsweep.store.layout import SweepDir
 __all__ = [
     "CacheOption",
     "JsonOption",
+    "OpenedSweep",
     "OutOption",
     "SetOption",
-    "Source",
     "SourceArgument",
     "missing_data",
     "open_source",
@@ -57,7 +57,7 @@ CacheOption = Annotated[
 
 
 @dataclass(frozen=True)
-class Source:
+class OpenedSweep:
     """A file, its plan, and its sweep directory, which might not exist yet."""
 
     spec: Spec
@@ -65,7 +65,9 @@ class Source:
     sweep: SweepDir
 
 
-def open_source(given: str, *, overrides: Sequence[str] | None = None, out: Path | None = None) -> Source:
+def open_source(
+    given: str, *, overrides: Sequence[str] | None = None, out: Path | None = None
+) -> OpenedSweep:
     """Read a file, a preset, or a directory, and expand its grid.
 
     Raises:
@@ -83,9 +85,9 @@ def open_source(given: str, *, overrides: Sequence[str] | None = None, out: Path
         if out is not None and out.resolve() != path.resolve():
             raise SpecError(f"{path} is itself a sweep directory; omit --out {out}, or give the TOML file")
         spec = load_spec(sweep.sweep_toml, overrides or ())
-        return Source(spec, expand(spec), sweep)
+        return OpenedSweep(spec, expand(spec), sweep)
     spec = load_spec(given, overrides or ())
-    return Source(spec, expand(spec), SweepDir(out or Path("results") / spec.sweep.name))
+    return OpenedSweep(spec, expand(spec), SweepDir(out or Path("results") / spec.sweep.name))
 
 
 def _check_out(out: Path) -> None:
@@ -96,48 +98,48 @@ def _check_out(out: Path) -> None:
         raise SpecError(f"--out {out} is not empty and not a sweep directory; give a new or an empty one")
 
 
-def require_samples(source: Source, cache: Path | None = None) -> None:
+def require_samples(opened: OpenedSweep, cache: Path | None = None) -> None:
     """Check that own data has enough samples to hold out and to train on, if it is packed on this machine.
 
     Data sets of known size are checked with the file; data that is not packed here is checked by the run.
 
     Args:
-        source: the sweep.
+        opened: the sweep.
         cache: directory of packed data, None for the default.
 
     Raises:
         SpecError: if no samples are left to train on.
     """
-    points = [RewindPoint.parse(written) for written in source.spec.grid.rewind_epoch]
-    for recipe in _recipes(source):
+    points = [RewindPoint.parse(written) for written in opened.spec.grid.rewind_epoch]
+    for recipe in _recipes(opened):
         if dataset(recipe.data["name"]).n_train is None:
             check_lengths(recipe, points, packed_samples(recipe.data, cache=cache))
 
 
-def missing_data(source: Source, cache: Path | None = None) -> tuple[str, ...]:
+def missing_data(opened: OpenedSweep, cache: Path | None = None) -> tuple[str, ...]:
     """A line for each data set of the sweep that is not on this machine."""
-    missing = [unavailable_reason(recipe.data, cache=cache) for recipe in _recipes(source)]
+    missing = [unavailable_reason(recipe.data, cache=cache) for recipe in _recipes(opened)]
     return tuple(f"data: {what}" for what in dict.fromkeys(missing) if what)
 
 
-def _recipes(source: Source) -> list[Recipe]:
+def _recipes(opened: OpenedSweep) -> list[Recipe]:
     """Each recipe once; seeds share it."""
-    return list({id(run.recipe): run.recipe for run in source.plan.dense}.values())
+    return list({id(run.recipe): run.recipe for run in opened.plan.dense}.values())
 
 
-def table_alone(source: Source) -> tuple[str, ...]:
+def table_alone(opened: OpenedSweep) -> tuple[str, ...]:
     """A line for a directory that holds a copied table without its records; runs then count as missing."""
-    if not source.sweep.is_table_alone():
+    if not opened.sweep.is_table_alone():
         return ()
-    path = source.sweep.path
+    path = opened.sweep.path
     return (f"{path} holds a table but no records: `lthsweep query {path}` reads its results",)
 
 
-def require_sweep(source: Source) -> None:
+def require_sweep(opened: OpenedSweep) -> None:
     """Check that the sweep was run before.
 
     Raises:
         SpecError: if it has no directory yet.
     """
-    if not source.sweep.exists() and not source.sweep.table.is_file():
-        raise SpecError(f"there is no sweep at {source.sweep.path}; start it with `lthsweep run`")
+    if not opened.sweep.exists() and not opened.sweep.table.is_file():
+        raise SpecError(f"there is no sweep at {opened.sweep.path}; start it with `lthsweep run`")

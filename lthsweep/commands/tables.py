@@ -24,7 +24,7 @@ from lthsweep.commands.sources import (
     require_sweep,
 )
 from lthsweep.errors import QueryError
-from lthsweep.launch.survey import survey
+from lthsweep.launch.disk_status import read_disk_status
 from lthsweep.spec import dump_spec
 
 if TYPE_CHECKING:
@@ -56,8 +56,8 @@ def merge(
     if not quiet:
         print_table(opened.sweep.path, plain_console())
     typer.echo(str(path))
-    found = survey(opened.plan, opened.sweep)
-    if len(found.done) + found.count("cut off") < len(opened.plan.runs):
+    found = read_disk_status(opened.plan, opened.sweep)
+    if not found.is_complete:
         typer.echo(f"incomplete: {len(found.done)} of {len(opened.plan.runs)} runs have a record", err=True)
         raise typer.Exit(3)
 

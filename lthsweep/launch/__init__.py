@@ -1,1 +1,1 @@
-"""Running a plan: one scheduling loop, pools of workers, and the worker itself. Only what trains imports torch."""
+"""Run a plan: a scheduling loop, pools of workers, and the worker. Only modules that train import torch."""

@@ -1,7 +1,7 @@
-"""Do one task: read what it needs from the sweep directory, train, write weights, commit the record.
+"""Train the run of one task: read its inputs from the sweep directory, train, write weights, commit the record.
 
-This is the edge where the experiment, which returns values, meets the disk. Workers import it, and with it torch,
-after they have set their threads and cores.
+The experiment (`lthsweep.lottery`) returns values; this module does the input and output. A worker imports it, and
+torch with it, after it has set its threads and cores.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ import torch
 
 from lthsweep.data.order import steps_per_epoch
 from lthsweep.errors import BudgetError
-from lthsweep.launch.inputs import Inputs
-from lthsweep.launch.outcome import Outcome
-from lthsweep.launch.outputs import store_result
-from lthsweep.launch.prepare import ancestors_of, material_of, prepared_of
+from lthsweep.launch.checkpoint import CheckpointHook, ReportProgress, load_checkpoint
+from lthsweep.launch.events import Finished, RunOutcome
+from lthsweep.launch.inputs import Inputs, ancestors_of, context_of, prepared_of
+from lthsweep.launch.outputs import finished_event, store_result
 from lthsweep.launch.profiling import profile
-from lthsweep.launch.task import Task
-from lthsweep.launch.watch import Report, Watch, load_checkpoint
+from lthsweep.launch.task import Operation, Task
 from lthsweep.lottery.budget import train_budget
 from lthsweep.lottery.context import Arrays, TrainingContext
 from lthsweep.lottery.dense import replay_snapshots, train_dense
@@ -35,141 +34,141 @@ __all__ = ["execute", "measure_epoch"]
 
 
 def execute(
-    task: Task, sweep: SweepDir, device: torch.device, *, stop: Callable[[], bool], report: Report
-) -> Outcome:
-    """Train one run and commit its record.
+    task: Task, sweep: SweepDir, device: torch.device, *, stop: Callable[[], bool], report: ReportProgress
+) -> Finished | None:
+    """Train one run and commit its record; return None if it was stopped.
 
     Args:
-        task: what to train.
-        sweep: where its inputs and its record live.
-        device: where it trains.
-        stop: asked before every step; true makes the run write a checkpoint and end.
-        report: hears progress, see `lthsweep.launch.watch.Watch`.
+        task: the run.
+        sweep: directory of its inputs and its record.
+        device: device to train on.
+        stop: called before every step; if it returns True, the run writes a checkpoint and ends.
+        report: receives progress about once a second.
 
     Raises:
-        MissingDataError, MissingRecordError, CorruptRecordError: an input is not there or damaged.
-        PruningError, TrainingError: the run cannot be made as asked; another attempt would fail the same way.
-        StoreError: the disk refused.
+        MissingDataError, MissingRecordError, CorruptRecordError: an input is missing or damaged.
+        PruningError, TrainingError: the run is impossible as specified; another attempt would fail in the same way.
+        StoreError: writing failed.
     """
-    if task.operation == "sleep":
-        return _sleep(float(task.recipe["seconds"]), stop)
+    if task.operation is Operation.SLEEP:
+        return _sleep(task, stop)
     started = time.time()
-    material = material_of(task, device)
+    context = context_of(task, device)
     inputs = Inputs(sweep)
     if sweep.has_record(task.key):
-        return _walk_again(task, sweep, material, stop, report)
-    train = _train_trunk if task.kind == "dense" else _train_descendant
-    watch = Watch(sweep.checkpoint(task.key), task.checkpoint_seconds, stop, report)
-    result = train(task, sweep, material, inputs, watch)
+        return _replay(task, sweep, context, stop, report)
+    train = _train_dense if task.run.prune is None else _train_ticket
+    hook = CheckpointHook(sweep.checkpoint(task.key), task.checkpoint_seconds, stop, report)
+    result = train(task, sweep, context, inputs, hook)
     if result is None:
-        return Outcome("stopped")
-    store_result(sweep, task, material, result, started=started, weights_read=inputs.weights_read)
-    return Outcome.of(result)
-
-
-def _sleep(seconds: float, stop: Callable[[], bool]) -> Outcome:
-    """A training of known length. What surrounds it (claim, log, heartbeat, messages) is that of any other."""
-    end = time.monotonic() + seconds
-    while (left := end - time.monotonic()) > 0:
-        if stop():
-            return Outcome("stopped")
-        time.sleep(min(left, 0.1))
-    return Outcome("slept")
+        return None
+    store_result(sweep, task, context, result, started=started, weights_read=inputs.weights_read)
+    return finished_event(task.key, result)
 
 
 def measure_epoch(task: Task, device: torch.device) -> float:
-    """Seconds of one epoch of a task's recipe; stores nothing."""
-    return profile(material_of(task, device), task.seed)
+    """Return the seconds of one epoch of a task's recipe; stores nothing."""
+    return profile(context_of(task, device), task.run.seed)
 
 
-def _train_trunk(
-    task: Task, sweep: SweepDir, material: TrainingContext, inputs: Inputs, watch: Watch
+def _train_dense(
+    task: Task, sweep: SweepDir, context: TrainingContext, inputs: Inputs, hook: CheckpointHook
 ) -> Result | None:
-    # A typo is to be found now, not by the first ticket, when the trunk is trained.
-    for exclude, rates in task.layer_rules:
+    # Find a layer pattern that matches nothing now, not in the first ticket, after the dense run was paid for.
+    for rules in task.layer_rules:
         sizes = {
             name: weight.numel()
-            for name, weight in prunable_weights(material.build(task.seed), exclude).items()
+            for name, weight in prunable_weights(context.build(task.run.seed), rules.exclude).items()
         }
-        kept_by_rates(sizes, sizes, 0.0, [(pattern, rate) for pattern, rate in rates])
-    steps = _snapshot_steps(task, material)
+        kept_by_rates(sizes, sizes, 0.0, list(rules.rates))
+    steps = _snapshot_steps(task, context)
     resume = load_checkpoint(sweep.checkpoint(task.key))
-    if resume and any(step < resume.progress["step"] for step in _absent(sweep, task.key, steps)):
-        resume = None  # it is past a snapshot that is gone, and only the beginning leads there again
+    if resume and any(step < resume.progress["step"] for step in _missing(sweep, task.key, steps)):
+        resume = None  # the checkpoint is past a snapshot that is missing: start over to write it
     return train_dense(
-        material,
-        task.seed,
+        context,
+        task.run.seed,
         snapshot_steps=steps,
-        save_snapshot=_snapshot_saver(sweep, task.key),
+        save_snapshot=_snapshot_writer(sweep, task.key),
         resume=resume,
-        between_steps=watch,
+        between_steps=hook,
     )
 
 
-def _train_descendant(
-    task: Task, sweep: SweepDir, material: TrainingContext, inputs: Inputs, watch: Watch
+def _train_ticket(
+    task: Task, sweep: SweepDir, context: TrainingContext, inputs: Inputs, hook: CheckpointHook
 ) -> Result | None:
-    if task.prune_step.budget is not None:
-        return _train_in_time(task, sweep, material, inputs, watch)
-    return retrain_ticket(prepared_of(task, sweep, material, inputs), watch)
+    if task.prune.budget is not None:
+        return _train_within_budget(task, sweep, context, inputs, hook)
+    return retrain_ticket(prepared_of(task, sweep, context, inputs), hook)
 
 
-def _train_in_time(
-    task: Task, sweep: SweepDir, material: TrainingContext, inputs: Inputs, watch: Watch
+def _train_within_budget(
+    task: Task, sweep: SweepDir, context: TrainingContext, inputs: Inputs, hook: CheckpointHook
 ) -> Result | None:
-    step = task.prune_step
-    trunk, _ = ancestors_of(task, material, inputs)
+    trunk, _ = ancestors_of(task, context, inputs)
     checkpoint = sweep.checkpoint(task.key)
     try:
         return train_budget(
-            material,
-            task.seed,
-            step,
-            snapshot=inputs.snapshot(trunk, step.point),
+            context,
+            task.run.seed,
+            task.prune,
+            snapshot=inputs.snapshot(trunk, task.prune.point),
             dense_val_accuracy=trunk.measured.val_accuracy,
             resume=load_checkpoint(checkpoint),
-            between_steps=watch,
-            save=watch.save,
+            between_steps=hook,
+            save=hook.save,
         )
-    except BudgetError:  # the next attempt, perhaps on a faster machine, begins with all of its time
+    except BudgetError:  # the next attempt, perhaps on a faster machine, starts with the whole budget
         checkpoint.unlink(missing_ok=True)
         raise
 
 
-def _walk_again(
-    task: Task, sweep: SweepDir, material: TrainingContext, stop: Callable[[], bool], report: Report
-) -> Outcome:
-    """The run is finished. A trunk may lack snapshots that a grown grid asks for: walk its trajectory again."""
+def _replay(
+    task: Task, sweep: SweepDir, context: TrainingContext, stop: Callable[[], bool], report: ReportProgress
+) -> Finished | None:
+    """Train a finished dense run again, to write snapshots for rewind points that joined the grid later."""
     if read_summary(sweep.record(task.key)).outcome == "diverged":
-        return Outcome("diverged")
-    missing = _absent(sweep, task.key, _snapshot_steps(task, material)) if task.kind == "dense" else []
+        return Finished(task.key, RunOutcome.DIVERGED)
+    is_dense = task.run.prune is None
+    missing = _missing(sweep, task.key, _snapshot_steps(task, context)) if is_dense else []
     if not missing:
-        return Outcome("present")
+        return Finished(task.key, RunOutcome.PRESENT)
     before = [step for step in sweep.snapshot_steps(task.key) if step <= min(missing)]
     reached = replay_snapshots(
-        material,
-        task.seed,
+        context,
+        task.run.seed,
         snapshot_steps=missing,
-        save_snapshot=_snapshot_saver(sweep, task.key),
+        save_snapshot=_snapshot_writer(sweep, task.key),
         nearest=(max(before), load_arrays(sweep.snapshot(task.key, max(before)))) if before else None,
-        between_steps=Watch(None, 0.0, stop, report),
+        between_steps=CheckpointHook(None, 0.0, stop, report),
     )
-    return Outcome("walked" if reached else "stopped")
+    return Finished(task.key, RunOutcome.REPLAYED) if reached else None
 
 
-def _snapshot_steps(task: Task, material: TrainingContext) -> list[int]:
-    training, _ = material.split()
-    length = steps_per_epoch(len(training), material.train.batch_size)
-    return sorted({point.step(length) for point in task.snapshot_points})
+def _snapshot_steps(task: Task, context: TrainingContext) -> list[int]:
+    training, _ = context.split()
+    length = steps_per_epoch(len(training), context.train.batch_size)
+    return sorted({point.step(length) for point in task.rewind_points})
 
 
-def _absent(sweep: SweepDir, key: str, steps: Collection[int]) -> list[int]:
-    there = set(sweep.snapshot_steps(key))
-    return [step for step in steps if step not in there]
+def _missing(sweep: SweepDir, key: str, steps: Collection[int]) -> list[int]:
+    present = set(sweep.snapshot_steps(key))
+    return [step for step in steps if step not in present]
 
 
-def _snapshot_saver(sweep: SweepDir, key: str) -> Callable[[int, Arrays], None]:
+def _snapshot_writer(sweep: SweepDir, key: str) -> Callable[[int, Arrays], None]:
     def save(step: int, arrays: Arrays) -> None:
         save_arrays(sweep.snapshot(key, step), arrays, {"step": str(step)})
 
     return save
+
+
+def _sleep(task: Task, stop: Callable[[], bool]) -> Finished | None:
+    """Take a known time. Claim, log, heartbeat and events are those of any other run."""
+    end = time.monotonic() + task.sleep_seconds
+    while (left := end - time.monotonic()) > 0:
+        if stop():
+            return None
+        time.sleep(min(left, 0.1))
+    return Finished(task.key, RunOutcome.SLEPT)

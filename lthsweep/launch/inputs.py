@@ -1,50 +1,56 @@
-"""What a ticket run reads of the runs before it: records, final weights, snapshots. Every file by its hash."""
+"""The inputs of a run: its data, and records, weights and snapshots of earlier runs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar, cast
 
+import torch
+
+from lthsweep.data.cache import open_packed
 from lthsweep.errors import MissingRecordError, PruningError, TrainingError
-from lthsweep.lottery.context import Arrays
-from lthsweep.lottery.ticket import Parent
+from lthsweep.launch.checkpoint import load_checkpoint
+from lthsweep.launch.task import Task
+from lthsweep.lottery.context import Arrays, TrainingContext
+from lthsweep.lottery.ticket import Parent, PreparedTicket, prepare_ticket
 from lthsweep.plan.rewind import RewindPoint
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.record import Record, decode
 from lthsweep.store.weights import load_arrays, unpack_sparse
+from lthsweep.training.training import TrainingData
 
-__all__ = ["Inputs", "check_same_data"]
+__all__ = ["Inputs", "ancestors_of", "context_of", "prepared_of"]
 
 _Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Reads for one run, and remembers what it read.
+    """Reads files for one run and remembers their hashes.
 
     Attributes:
-        sweep: where from.
-        weights_read: "KEY/FILE" → sha256, for the provenance.
-        shelf: what other runs of the same trunk have read already and this one need not; None reads everything itself.
+        sweep: the sweep directory.
+        weights_read: "KEY/FILE" → sha256, for the provenance of the record.
+        cache: files that other runs of an ensemble have read already; None to read everything.
     """
 
     sweep: SweepDir
     weights_read: dict[str, str] = field(default_factory=dict)
-    shelf: dict[Path, Any] | None = None
+    cache: dict[Path, object] | None = None
 
     def record(self, key: str) -> Record:
-        """The record of a run that this one descends from.
+        """Return the record of a run from which this one descends.
 
         Raises:
-            MissingRecordError: if it is not there.
+            MissingRecordError: if there is no record.
             PruningError: if that run diverged.
         """
         path = self.sweep.record(key)
         if not path.exists():
             raise MissingRecordError(
-                f"the record of its parent {key} is needed, and {path} is not there; "
+                f"the record of its parent {key} is needed, and {path} is missing; "
                 f"`lthsweep run SWEEP` trains parents first"
             )
         record = self._once(path, lambda: decode(path))
@@ -56,7 +62,7 @@ class Inputs:
         return record
 
     def parent(self, record: Record) -> Parent:
-        """What pruning needs of the run whose final weights are ranked."""
+        """Return what pruning needs of the run whose final weights are ranked."""
         path = self.sweep.final(record.key)
         packed = self._load(path, record.weights.get(path.name))
         return self._once(
@@ -70,14 +76,17 @@ class Inputs:
         )
 
     def snapshot(self, trunk: Record, point: RewindPoint) -> Arrays:
-        """The trunk at a rewind point. One that was made later, for a grown grid, has no hash in the record."""
+        """Return the weights of a dense run at a rewind point.
+
+        The record has no hash of a snapshot that a replay wrote later.
+        """
         path = self.sweep.snapshot(trunk.key, point.step(int(trunk.measured.steps_per_epoch)))
         return self._load(path, trunk.weights.get(path.name))
 
     def _load(self, path: Path, sha256: str | None) -> Arrays:
         if not path.exists():
             raise MissingRecordError(
-                f"{path} is missing though its record is there; move the record of run {path.parent.name} away "
+                f"{path} is missing, but its run has a record; move the record of run {path.parent.name} away "
                 f"and run `lthsweep run SWEEP` to train it again"
             )
         arrays = self._once(path, lambda: load_arrays(path, expect_sha256=sha256))
@@ -86,23 +95,63 @@ class Inputs:
         return arrays
 
     def _once(self, path: Path, read: Callable[[], _Read]) -> _Read:
-        if self.shelf is None:
+        if self.cache is None:
             return read()
-        if path not in self.shelf:
-            self.shelf[path] = read()
-        found: _Read = self.shelf[path]
-        return found
+        if path not in self.cache:
+            self.cache[path] = read()
+        return cast(_Read, self.cache[path])
 
 
-def check_same_data(trunk: Record, fingerprint: str) -> None:
-    """Make sure that a ticket trains on the data of its trunk: the key holds the data's name, not its content.
+def context_of(task: Task, device: torch.device) -> TrainingContext:
+    """Return data and model of a task's recipe on a device."""
+    recipe = task.run.recipe
+    cache = None if task.cache is None else Path(task.cache)
+    return TrainingContext.of(recipe.to_dict(), open_packed(recipe.data, cache=cache), device)
+
+
+def prepared_of(
+    task: Task, sweep: SweepDir, context: TrainingContext, inputs: Inputs, data: TrainingData | None = None
+) -> PreparedTicket:
+    """Return the pruned and rewound ticket of a task, at the step of its last checkpoint.
+
+    Args:
+        task: of a ticket.
+        sweep: directory of its inputs.
+        context: of its recipe.
+        inputs: reads files and remembers their hashes.
+        data: batches that the tickets of an ensemble share; None to make them.
 
     Raises:
-        TrainingError: if the fingerprints differ.
+        MissingRecordError, CorruptRecordError: an input is missing or damaged.
+        PruningError, TrainingError: the ticket is impossible as specified.
     """
-    theirs = str(trunk.provenance.get("data_fingerprint"))
-    if theirs != fingerprint:
+    step = task.prune
+    trunk, parent = ancestors_of(task, context, inputs)
+    return prepare_ticket(
+        context,
+        task.run.seed,
+        step,
+        parent=inputs.parent(parent),
+        snapshot=inputs.snapshot(trunk, step.point) if step.returns_weights else None,
+        dense_val_accuracy=trunk.measured.val_accuracy,
+        resume=load_checkpoint(sweep.checkpoint(task.key)),
+        data=data,
+    )
+
+
+def ancestors_of(task: Task, context: TrainingContext, inputs: Inputs) -> tuple[Record, Record]:
+    """Return the records of the dense run and of the parent, which can be the same run.
+
+    Raises:
+        TrainingError: if the dense run was trained on other data. The key holds the name of the data, not its content.
+    """
+    run = task.run
+    trunk = inputs.record(run.trunk)
+    theirs, ours = str(trunk.provenance.get("data_fingerprint")), context.packed.fingerprint
+    parent = trunk if run.parent in (None, run.trunk) else inputs.record(str(run.parent))
+    if theirs != ours:
         raise TrainingError(
-            f"the trunk {trunk.key} was trained on other data (fingerprint {theirs[:12]}) than is packed here "
-            f"({fingerprint[:12]}); give the changed data another data.label, or restore the old data"
+            f"the dense run {trunk.key} was trained on other data (fingerprint {theirs[:12]}) than is packed here "
+            f"({ours[:12]}); give the changed data another data.label, or restore the old data"
         )
+    return trunk, parent

@@ -1,4 +1,4 @@
-"""What a finished run leaves: its final weights, then its record."""
+"""The outputs of a run: its final weights, its record, and the event for its coordinator."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import time
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from statistics import median
 
 import numpy as np
 
+from lthsweep.launch.events import Finished, RunOutcome
 from lthsweep.launch.provenance import provenance
 from lthsweep.launch.task import Task
 from lthsweep.lottery.context import TrainingContext
@@ -19,36 +21,37 @@ from lthsweep.store.publish import commit_record
 from lthsweep.store.record import Record, curve_table, layer_table
 from lthsweep.store.weights import pack_sparse, packed_size, save_arrays
 
-__all__ = ["store_result"]
+__all__ = ["finished_event", "store_result"]
 
 
 def store_result(
     sweep: SweepDir,
     task: Task,
-    material: TrainingContext,
+    context: TrainingContext,
     result: Result,
     *,
     started: float,
     weights_read: dict[str, str],
     fused_with: Sequence[str] = (),
 ) -> None:
-    """Write weights, then commit the record: where there is a record, everything it names is there.
+    """Write weights, then commit the record, so that everything that a record names exists.
 
-    If another worker finished the run meanwhile (this one was thought dead), its weights stay as they are, and the
-    two records are compared.
+    If another worker finished the run in the meantime (this one was taken for dead), its weights stay unchanged and
+    the two records are compared.
 
     Args:
-        sweep: where to.
-        task: what was trained.
-        material: with what.
-        result: what came out.
-        started: seconds since the epoch when this attempt began.
+        sweep: the sweep directory.
+        task: the run that was trained.
+        context: its data and model.
+        result: of the training.
+        started: when this attempt began, in seconds since the epoch.
         weights_read: "KEY/FILE" → sha256 of the inputs.
-        fused_with: keys of the runs that were trained as one with it. Seconds of the wall are shared among them.
+        fused_with: keys of the other runs of its ensemble, which share its wall time.
 
     Raises:
-        StoreError: if the disk refused; the run has then no record, and is trained again from its last checkpoint.
+        StoreError: if writing fails; the run then has no record and is trained again from its last checkpoint.
     """
+    run = task.run
     path = sweep.final(task.key)
     weights = {}
     if not sweep.has_record(task.key):
@@ -66,15 +69,15 @@ def store_result(
     )
     record = Record(
         key=task.key,
-        kind=task.kind,  # type: ignore[arg-type]
-        manifest=task.manifest,
+        kind=run.kind,
+        manifest=run.manifest,
         resolved={
-            **task.recipe,
-            "seed": task.seed,
-            "prune": task.prune,
-            "level": task.level,
-            "trunk": task.trunk,
-            "parent": task.parent,
+            **run.recipe.to_dict(),
+            "seed": run.seed,
+            "prune": None if run.prune is None else run.prune.manifest() | {"scope": run.prune.scope},
+            "level": run.level,
+            "trunk": run.trunk,
+            "parent": run.parent,
         },
         outcome="finished" if result.ending == "finished" else "diverged",
         metrics=metrics.to_dict(),
@@ -86,11 +89,11 @@ def store_result(
         ),
         masks=result.masks,
         provenance=provenance(
-            material.device,
+            context.device,
             attempt=task.attempt,
-            precision=material.train.precision,
+            precision=context.train.precision,
             started=started,
-            data_fingerprint=material.packed.fingerprint,
+            data_fingerprint=context.packed.fingerprint,
             weights_read=weights_read,
         )
         | ({"fused": 1 + len(fused_with), "fused_with": list(fused_with)} if fused_with else {})
@@ -100,13 +103,19 @@ def store_result(
     )
     committed = commit_record(sweep, record)
     if committed.verdict != "first":
-        print(f"another worker was first, and its record is the {committed.verdict}: {committed.differences}")
+        print(f"another worker committed first; comparison: {committed.verdict} {committed.differences}")
     sweep.checkpoint(task.key).unlink(missing_ok=True)
 
 
+def finished_event(key: str, result: Result) -> Finished:
+    """Return the event of a training that came to its end."""
+    seconds = median(row.seconds for row in result.curves)
+    return Finished(key, RunOutcome(result.ending), seconds, result.metrics.test_accuracy)
+
+
 def _snapshot_hashes(sweep: SweepDir, task: Task) -> dict[str, str]:
-    """Hashes of all snapshots that a trunk has; one that diverged early never reached its later rewind points."""
-    if task.kind != "dense":
+    """Return hashes of the snapshots of a dense run; one that diverged early never reached its later rewind points."""
+    if task.run.prune is not None:
         return {}
     paths = [sweep.snapshot(task.key, step) for step in sweep.snapshot_steps(task.key)]
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}

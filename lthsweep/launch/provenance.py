@@ -1,4 +1,4 @@
-"""Where, when and with what a run was trained. None of it is in the key; all of it is in the record."""
+"""The provenance of a record: place, time, versions and inputs. The key depends on none of them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def provenance(
     data_fingerprint: str,
     weights_read: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Versions, commit, machine, device, threads, attempt, times (seconds since the epoch), inputs by hash."""
+    """Return versions, commit, machine, device, threads, attempt, times (seconds since the epoch), hashes of inputs."""
     return {
         "lthsweep": _package_version(),
         "commit": _commit(),
@@ -76,7 +76,7 @@ def _package_version() -> str:
 
 @cache
 def _commit() -> str:
-    """The commit of a source checkout, with `+` if files were changed since; empty for an installed package."""
+    """Return the commit of a source checkout, with `+` if files have changed; empty for an installed package."""
     here = Path(__file__).resolve().parents[2]
     if not (here / ".git").exists():
         return ""

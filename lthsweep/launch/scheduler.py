@@ -1,7 +1,7 @@
-"""Which run next: dependencies respected, longest remaining chain first. Pure: no clock, no disk, no processes.
+"""Choose the next run: dependencies first, then the longest remaining chain. Pure: no clock, no disk, no processes.
 
-With dependent runs the makespan cannot fall below max(work / workers, longest chain). Starting the run that heads the
-longest remaining chain keeps both terms in view (Graham 1969, list scheduling; critical-path priority).
+With dependent runs the makespan is at least max(work / workers, longest chain). Starting the run at the head of the
+longest remaining chain keeps both terms small (Graham 1969, list scheduling with critical-path priority).
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ __all__ = ["Node", "Scheduler"]
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One thing to do.
+    """One run of the graph.
 
     Attributes:
-        key: its name.
-        parent: key of the node that must be finished before; None if it may start at once.
-        cost: expected length, in any unit common to all nodes.
-        group: nodes of one group may be done as one; None for one that is done alone.
+        key: of the run.
+        parent: key of the node that must finish first; None if there is none.
+        cost: expected length, in a unit common to all nodes.
+        group: nodes of one group can be trained as one; None for a node that is trained alone.
     """
 
     key: str
@@ -31,11 +31,11 @@ class Node:
 
 
 class Scheduler:
-    """The state of a graph of runs while it is worked off.
+    """The state of a graph of runs while they are trained.
 
     Args:
-        nodes: parents before children. A parent that is not among the nodes counts as finished.
-        retries: how many more attempts a failed node gets.
+        nodes: parents before children. A parent that is not among the nodes is finished.
+        retries: number of further attempts for a failed node.
     """
 
     def __init__(self, nodes: Iterable[Node], retries: int = 0) -> None:
@@ -48,8 +48,8 @@ class Scheduler:
                 self._children.setdefault(node.parent or "", []).append(node.key)
         self._chain = self._remaining_chains()
         self._order = {key: position for position, key in enumerate(self._nodes)}
-        # Every ready node is in the first heap, and in that of its group unless it is done alone. Who is taken from one
-        # stays in the other, and is passed over there because it does not wait any more.
+        # Every ready node is in the first heap, and in the heap of its group unless it is trained alone. A node that is
+        # taken from one heap stays in the other, where it is skipped because it is no longer in `_waiting`.
         self._heap: list[tuple[float, int, str]] = []
         self._heaps: dict[Hashable, list[tuple[float, int, str]]] = {}
         self._waiting: set[str] = set()
@@ -57,23 +57,23 @@ class Scheduler:
         self.finished: set[str] = set()
         self.failed: set[str] = set()
         self.blocked: set[str] = set()
-        self.cut_off: set[str] = set()
+        self.skipped: set[str] = set()
         for node in self._nodes.values():
             if node.parent not in self._nodes:
                 self._push(node.key)
 
     def take(self) -> str | None:
-        """The next node to start, or None if nothing is ready now."""
+        """Return the next node to start; None if no node is ready."""
         return self._next(self._heap)
 
     def take_with(self, key: str, most: int) -> list[str]:
-        """More nodes to start together with one that was just taken: ready ones of its group, in the order of `take`.
+        """Return more ready nodes of the same group to start together with a node, in the order of `take`.
 
-        What failed once is done alone, so that it cannot take others with it again.
+        A node that failed once is trained alone, so that it cannot fail others again.
 
         Args:
-            key: the node that was taken.
-            most: how many more at most.
+            key: the node that `take` returned.
+            most: largest number of further nodes.
         """
         group = self._nodes[key].group
         if group is None or key in self._alone:
@@ -85,7 +85,7 @@ class Scheduler:
         return taken
 
     def finish(self, key: str) -> list[str]:
-        """Mark a node as done; returns the nodes this made ready."""
+        """Mark a node as finished; return the nodes that are ready because of it."""
         self.running.discard(key)
         self.finished.add(key)
         ready = self._children.get(key, [])
@@ -94,17 +94,17 @@ class Scheduler:
         return list(ready)
 
     def finish_without_children(self, key: str) -> None:
-        """Mark a node as done, with a result that nothing can be built on; all that depends on it is cut off."""
+        """Mark a node as finished with a result that has no use for its descendants, which are skipped."""
         self.running.discard(key)
         self.finished.add(key)
-        self.cut_off.update(self._descendants(key))
+        self.skipped.update(self._descendants(key))
 
-    def put_back(self, key: str, *, alone: bool = False) -> None:
-        """Return a node that was taken and not worked on, e.g. because another coordinator holds it.
+    def requeue(self, key: str, *, alone: bool = False) -> None:
+        """Return a node that was taken but not trained, for example because another coordinator holds it.
 
         Args:
             key: the node.
-            alone: it is to be done alone from now on.
+            alone: whether it must be trained alone from now on.
         """
         self.running.discard(key)
         if alone:
@@ -116,10 +116,10 @@ class Scheduler:
 
         Args:
             key: the node.
-            retry: False if another attempt would fail the same way.
+            retry: False if another attempt would fail in the same way.
 
         Returns:
-            Whether the node is tried again; if not, all that depends on it is blocked.
+            Whether the node is tried again. If not, its descendants are blocked.
         """
         self.running.discard(key)
         self._alone.add(key)
@@ -133,19 +133,19 @@ class Scheduler:
 
     @property
     def ready(self) -> int:
-        """How many may be started now."""
+        """Number of nodes that can start now."""
         return len(self._waiting)
 
     @property
     def idle(self) -> bool:
-        """Nothing is running and nothing is ready: this is the end."""
+        """True at the end: no node is running and none is ready."""
         return not self.running and not self._waiting
 
     def __len__(self) -> int:
         return len(self._nodes)
 
     def remaining_chain(self, key: str) -> float:
-        """Cost of the node and of the longest chain that waits for it."""
+        """Return the cost of a node and of the longest chain of its descendants."""
         return self._chain[key]
 
     def _push(self, key: str) -> None:

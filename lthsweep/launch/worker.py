@@ -1,12 +1,12 @@
-"""A worker process: `python -m lthsweep.launch.worker SWEEP --name NAME [--device cpu] [--core N …]`.
+"""A worker process: `python -m lthsweep.launch.worker SWEEP --name NAME --events FD [--device cpu] [--core N …]`.
 
-Tasks come as JSON lines on standard input; messages leave as JSON lines on the file descriptor `--events`. Closing
-standard input, SIGTERM and SIGUSR2 all mean: write a checkpoint before the next step and leave. A worker whose
-coordinator was killed sees its input close and does the same, so no orphan trains on.
+Tasks arrive as lines of JSON on standard input; events leave as lines of JSON on the file descriptor `--events`.
+When standard input closes, or on SIGTERM or SIGUSR2, the worker writes a checkpoint before the next step and leaves.
+Standard input also closes when the coordinator is killed, so no worker is left behind.
 
-Cores and threads are settled before torch is imported, because its thread pools are made on import.
+Cores and threads are set before torch is imported, because torch makes its thread pools on import.
 
-The `Worker` itself does not know how it is spoken to: an MPI rank hands it another `Line`.
+`Worker` is the same for every pool; only its `Channel` differs.
 """
 
 from __future__ import annotations
@@ -17,24 +17,30 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lthsweep.errors import StoreError
-from lthsweep.launch.attempt import Attempt, attempts_before, failure_of
-from lthsweep.launch.line import Line, PipeLine
-from lthsweep.launch.settle import log_to, settle_cores
-from lthsweep.launch.task import LEAVING, STALE_SECONDS, Message, Task
-from lthsweep.store import claims, heartbeats
+from lthsweep.launch.channel import Channel, PipeChannel
+from lthsweep.launch.events import Finished, Held, Ready, RunOutcome, Stopped
+from lthsweep.launch.process_env import EXIT_DEVICE_LOST, bind_cores, redirect_output
+from lthsweep.launch.reporter import RunReporter, attempts_before, failure_event
+from lthsweep.launch.task import STALE_SECONDS, Operation, Task
+from lthsweep.store import claims
+from lthsweep.store.heartbeats import remove_heartbeat
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.owners import Owner, this_process
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["Worker", "main"]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Work until standard input closes; returns what `Worker.serve` returns."""
+    """Work until standard input closes; return the exit status of `Worker.serve`."""
     parser = argparse.ArgumentParser(prog="lthsweep.launch.worker")
     parser.add_argument("sweep", type=Path)
     parser.add_argument("--name", required=True)
@@ -43,123 +49,137 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--events", type=int, required=True)
     options = parser.parse_args(arguments)
-    settle_cores(options.core)
+    bind_cores(options.core)
     with os.fdopen(options.events, "w", buffering=1) as events:
-        worker = Worker(SweepDir(options.sweep), options.name, PipeLine(sys.stdin, events))
+        worker = Worker(SweepDir(options.sweep), options.name, PipeChannel(sys.stdin, events))
         return worker.serve(options.device, options.threads)
 
 
 @dataclass
 class Worker:
-    """One process that trains one run at a time, or several as one.
+    """Trains the runs that it receives, one task after the other.
 
     Attributes:
-        sweep: the sweep directory it works on.
-        name: its own, unique in the sweep, fit to name a file.
-        line: to its coordinator.
+        sweep: the sweep directory.
+        name: unique in the sweep, and valid as a file name.
+        channel: to its coordinator.
     """
 
     sweep: SweepDir
     name: str
-    line: Line
+    channel: Channel
 
     def serve(self, device_name: str, threads: int) -> int:
-        """Take tasks until the line is closed; a signal closes it.
+        """Work on tasks until the channel closes; a signal closes it.
 
         Returns:
-            0; 1 if messages can no longer be delivered; `LEAVING` if the device is of no use any more.
+            0; 1 if the coordinator is gone; `EXIT_DEVICE_LOST` if the device can no longer be used.
         """
         for number in (signal.SIGTERM, signal.SIGUSR2):
-            signal.signal(number, lambda *_: self.line.close())
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the coordinator, which asks us to stop
+            signal.signal(number, lambda *_: self.channel.close())
+        signal.signal(
+            signal.SIGINT, signal.SIG_IGN
+        )  # the coordinator handles Ctrl-C and asks workers to leave
 
         import torch
 
-        from lthsweep.launch.execute import measure_epoch
-        from lthsweep.launch.fused import train
-
         torch.set_num_threads(threads)
-        # fp32 is to mean fp32: by default GPUs convolve it in TF32, with 10 bits of mantissa.
+        # By default GPUs convolve fp32 in TF32, with a mantissa of 10 bits.
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         device = torch.device(device_name)
         if device.type == "cuda":
-            # Else streams and pinned memory would be the first GPU's. What is wrong with a GPU, its first run will say.
+            # Otherwise streams and pinned memory belong to the first GPU. A broken GPU fails its first run.
             with contextlib.suppress(RuntimeError, AssertionError):
                 torch.cuda.set_device(device.index or 0)
         try:
-            self.line.say(Message("ready", values={"device": device_name}))
-            while (task := self.line.take()) is not None:
-                if task.operation == "profile":
-                    self._profile(task, device, measure_epoch)
+            self.channel.send(Ready(device_name))
+            while (task := self.channel.receive()) is not None:
+                if task.operation is Operation.PROFILE:
+                    self._profile(task, device)
                 else:
-                    self.work(task, device, train)
+                    self.work(task, device)
                 if not _is_usable(device):
-                    return LEAVING
-        except BrokenPipeError:  # the coordinator is gone; the checkpoint is written, there is nobody to tell
+                    return EXIT_DEVICE_LOST
+        except BrokenPipeError:  # the coordinator is gone; the checkpoint is already written
             return 1
         finally:
-            heartbeats.remove_heartbeat(self.sweep, self.name)
+            remove_heartbeat(self.sweep, self.name)
         return 0
 
-    def _profile(self, task: Task, device: Any, measure_epoch: Any) -> None:
+    def work(self, task: Task, device: torch.device) -> None:
+        """Claim the run of a task and train it; with companions, train all that could be claimed in one ensemble."""
+        owner = this_process()
+        claimed = [reporter for one in task.each if (reporter := self._claim(one, owner, device)) is not None]
+        if len(claimed) > 1:
+            from lthsweep.launch.fused.train import train_fused
+
+            with self._reported(claimed):
+                train_fused(claimed, self.sweep, device)
+        elif claimed:
+            self._train(claimed[0], device)
+
+    def _claim(self, task: Task, owner: Owner, device: torch.device) -> RunReporter | None:
+        """Return the reporter of a run that this worker has claimed; None if its end is reported already."""
+        task = replace(task, attempt=1 + attempts_before(self.sweep, task.key))
+        try:
+            if self.channel.is_closed():
+                self.channel.send(Stopped(task.key))
+            elif self.sweep.has_record(task.key):
+                # At most snapshots are missing. They need no claim: every worker writes the same ones.
+                self._train(RunReporter(self.sweep, self.name, self.channel, task, owner=None), device)
+            elif claims.take(self.sweep, task.key, owner, stale_seconds=STALE_SECONDS):
+                return RunReporter(self.sweep, self.name, self.channel, task, owner)
+            else:
+                self.channel.send(Held(task.key))
+        except StoreError as error:  # the claim could not be written
+            traceback.print_exc()
+            self.channel.send(failure_event(task.key, error))
+        return None
+
+    def _train(self, reporter: RunReporter, device: torch.device) -> None:
+        from lthsweep.launch.execute import execute
+
+        with self._reported([reporter]):
+            reporter.begin()
+            finished = execute(
+                reporter.task, self.sweep, device, stop=reporter.should_stop, report=reporter.progress
+            )
+            if finished is None:
+                reporter.stop()
+            else:
+                reporter.finish(finished)
+
+    @contextlib.contextmanager
+    def _reported(self, reporters: Sequence[RunReporter]) -> Iterator[None]:
+        """Write output to the log of the first run, report an exception, and release claims that are left."""
+        try:
+            with redirect_output(self.sweep.log(reporters[0].task.key)):
+                yield
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            for reporter in reporters:
+                if reporter.is_open:
+                    reporter.fail(error)
+        finally:
+            for reporter in reporters:
+                reporter.close()
+
+    def _profile(self, task: Task, device: torch.device) -> None:
+        from lthsweep.launch.execute import measure_epoch
+
         try:
             seconds = measure_epoch(task, device)
-            values = {"outcome": "profiled", "seconds_per_epoch": seconds}
-            self.line.say(Message("finished", task.key, values))
+            self.channel.send(Finished(task.key, RunOutcome.PROFILED, seconds))
         except BrokenPipeError:
             raise
         except Exception as error:
             traceback.print_exc()
-            self.line.say(Message("failed", task.key, failure_of(error)))
-
-    def work(self, task: Task, device: Any, train: Any) -> None:
-        """Train a run, or several as one; those that have a record or another's claim go their own way.
-
-        Args:
-            task: what to train.
-            device: a `torch.device`.
-            train: `lthsweep.launch.fused.train`, which brings torch with it.
-        """
-        tasks = [
-            replace(one, attempt=1 + attempts_before(self.sweep, one.key), companions=[])
-            for one in task.together
-        ]
-        owner = this_process()
-        mine = []
-        for one in tasks:
-            try:
-                if self.line.is_closed():
-                    self.line.say(Message("stopped", one.key))
-                elif self.sweep.has_record(one.key):
-                    # At most snapshots are missing; who makes them first does not matter.
-                    self._train([one], device, train, owner=None)
-                elif claims.take(self.sweep, one.key, owner, stale_seconds=STALE_SECONDS):
-                    mine.append(one)
-                else:
-                    self.line.say(Message("held", one.key))
-            except StoreError as error:  # a claim that cannot be written
-                traceback.print_exc()
-                self.line.say(Message("failed", one.key, failure_of(error)))
-        if mine:
-            self._train(mine, device, train, owner)
-
-    def _train(self, tasks: list[Task], device: Any, train: Any, owner: Owner | None) -> None:
-        attempt = Attempt(self.sweep, self.name, self.line, tasks, owner)
-        try:
-            with log_to(self.sweep.log(tasks[0].key)):
-                attempt.begin()
-                train(tasks, self.sweep, device, attempt)
-        except BrokenPipeError:
-            raise
-        except Exception as error:
-            for task in attempt.untold:
-                attempt.fail(task.key, error)
-        finally:
-            attempt.close()
+            self.channel.send(failure_event(task.key, error))
 
 
-def _is_usable(device: Any) -> bool:
-    """A GPU on which something went badly wrong refuses its process everything until it ends; so let it end."""
+def _is_usable(device: torch.device) -> bool:
+    """Return whether the device still works. After some errors CUDA refuses everything until the process ends."""
     from lthsweep.training.devices import synchronize
 
     try:
@@ -174,5 +194,5 @@ if __name__ == "__main__":
     code = main()
     sys.stdout.flush()
     sys.stderr.flush()
-    # Everything is on the disk and told. To take torch apart again would take each worker half a second.
+    # Everything is on disk and reported. A normal exit would spend half a second on taking torch apart.
     os._exit(code)

@@ -1,7 +1,7 @@
 """The network that a ticket trains: of full shape under its mask, or physically smaller without the pruned filters.
 
-A filter ticket is trained small, so that its training time is what it costs. Results are converted back to full shapes
-with zeros and masks, as of any other ticket, so no other module knows the small network.
+A filter ticket is trained small, so that its training is as fast as the small network allows. Results are converted
+back to full shapes with zeros and masks, like those of any other ticket, so no other module knows the small network.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What a plan costs: epochs with sharing, epochs of the naive nested loop, and the time it will take.
+"""Cost of a plan: epochs with sharing, epochs of the naive nested loop, and estimated time.
 
-The naive loop is what a student writes first: for every cell, train dense, prune, rewind, retrain, and for
-iterative pruning rebuild the whole chain. With T epochs, S seeds, R rewind points of mean k and P sparsities
+The naive loop shares nothing: for every cell, it trains dense, prunes, rewinds and retrains, and for iterative
+pruning rebuilds the whole chain. With T epochs, S seeds, R rewind points of mean k and P sparsities
 above zero:
 
     one-shot, shared     S · [T + R·P·(T − k)]          naive   S·R·P·(2T − k)
@@ -9,7 +9,7 @@ above zero:
 
 A cell of sparsity 0 is the trunk: nothing more with sharing, another S·R·T in the naive loop.
 
-A budget run is counted in the seconds that it may take, not in epochs: how many of these fit is found out by training.
+A budget run is counted in seconds, not in epochs: the number of epochs that fit is only known after training.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class PlanCost:
     """Counts of a plan; epochs are epochs of training, without those of budget runs.
 
     Attributes:
-        budget_runs, seconds_budgeted, seconds_budgeted_left: how many there are, what they may take in all, and those
-            that are not done yet.
+        budget_runs, seconds_budgeted, seconds_budgeted_left: their number, the sum of their budgets, and the same for
+            those that are not done.
     """
 
     cells: int
@@ -111,7 +111,7 @@ def estimate(
     workers: int,
     begun: Mapping[str, float] = MappingProxyType({}),
 ) -> Estimate | None:
-    """Time for what is left, or None if the seconds per epoch of some recipe are not known.
+    """Time for the remaining runs, or None if the seconds per epoch of some recipe are unknown.
 
     Args:
         plan: the expanded grid.
@@ -185,7 +185,7 @@ class _Lengths:
 def _seconds(
     run: Run, lengths: _Lengths, ids: dict[int, str], seconds_per_epoch: Mapping[str, float]
 ) -> float | None:
-    """What a run takes, a budget run all of its budget; None where nobody knows."""
+    """Seconds of a run, for a budget run its whole budget; None if unknown."""
     if run.budget is not None:
         return run.budget.seconds
     seconds = seconds_per_epoch.get(ids.setdefault(id(run.recipe), recipe_id(run.recipe)))

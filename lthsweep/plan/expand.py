@@ -1,10 +1,10 @@
 """Grid → cells and runs.
 
-The work is shared as the protocol allows and no further (see docs/protocol.md): all cells of one (model,
-data, recipe, init, seed) descend from one trunk; levels of iterative pruning share their prefix; what two
-grids have in common has one key and is trained once. A cell of sparsity 0 is answered by its trunk. A control
-hangs beside its ticket, on the same parent. The chain is the sorted sparsity axis, or with `prune.rounds` one of its
-own for every sparsity. A budget run shares nothing but its trunk: the time is its own.
+Runs are shared as far as the protocol allows (see docs/protocol.md): all cells of one (model, data, recipe, init,
+seed) descend from one dense run, the trunk; chains of iterative pruning share their prefix; equal runs of two grids
+have one key and are trained once. A cell of sparsity 0 is answered by its trunk. A control has the same parent as its
+ticket. The chain is the sorted sparsity axis, or with `prune.rounds` a separate chain for every sparsity. A budget
+run shares only its trunk.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ __all__ = ["AMOUNT_AXES", "expand"]
 
 SCHEMA = 1
 MOST_CELLS = 1_000_000
-"""A plan takes about 3 kB and 30 microseconds per cell; beyond this many it is a mistake."""
+"""A plan takes about 3 kB and 30 microseconds per cell; a larger grid is a mistake."""
 
-_SAID = ("prune.control", "prune.time")
-"""Axes whose value is part of a run's description anyway."""
+_IN_DESCRIPTION = ("prune.control", "prune.time")
+"""Axes whose values `Run.describe` includes."""
 
 AMOUNT_AXES = ("sparsity", "threshold")
-"""The two axes that say how much is pruned; a grid has exactly one of them."""
+"""The two axes that set how much is pruned; a grid has exactly one of them."""
 
 
 def expand(spec: Spec) -> Plan:
@@ -104,15 +104,15 @@ class _Chains:
         runs: dict[str, Run],
         chosen: Mapping[str, Any],
     ) -> None:
-        told = {name: f"{name}={value}" for name, value in chosen.items()}
-        # A run says itself what control it is, and its time; levels of a chain are tickets, whatever hangs on them.
-        self._label = " ".join(text for name, text in told.items() if name not in _SAID)
-        # Trunks are shared by all ways of pruning, so how one is pruned is no part of its description.
-        self._trunk_label = " ".join(text for name, text in told.items() if not name.startswith("prune."))
+        texts = {name: f"{name}={value}" for name, value in chosen.items()}
+        # `Run.describe` includes control and time; levels of a chain are tickets even where controls descend from them.
+        self._label = " ".join(text for name, text in texts.items() if name not in _IN_DESCRIPTION)
+        # Trunks are shared by all ways of pruning, so their descriptions do not mention one.
+        self._trunk_label = " ".join(text for name, text in texts.items() if not name.startswith("prune."))
         self._axis = axis
         self._amounts = sorted(amounts)
         self._prune = spec.prune
-        # What is read off the initial weights is the same at every level, so there is nothing to iterate.
+        # Scores of the initial weights are the same at every level, so there is nothing to iterate.
         self._chained = spec.prune.schedule == "iterative" and criterion_of(spec.prune.method).supports_chains
         self._rounds = spec.prune.rounds
         self._step = _step_of(spec.prune)
@@ -142,7 +142,7 @@ class _Chains:
                 parent = run if ticket else self._ticket(trunk, parent, amount, point, TICKET)
 
     def _level_before(self, trunk: Run, amount: float, point: RewindPoint) -> Run:
-        """The last level but one of the chain that reaches an amount in rounds of its own; the trunk for one round."""
+        """The second to last level of the chain that reaches an amount in rounds; the trunk for one round."""
         parent = trunk
         for sparsity in round_sparsities(amount, self._rounds)[:-1] if self._chained else ():
             parent = self._ticket(trunk, parent, sparsity, point, TICKET)
@@ -200,8 +200,8 @@ def _step_of(prune: PruneSpec) -> PruneStep:
 def _identity(recipe: Recipe) -> dict[str, Any]:
     """The parts of a recipe that change the result.
 
-    Where a folder of images lies changes nothing; what is in it does, and is checked by its fingerprint when
-    a ticket meets its trunk. Padding does nothing where nothing is cropped.
+    The path of a folder of images changes nothing. Its content does, and is checked by its fingerprint when a ticket
+    starts from its trunk. Padding has no effect without crops.
     """
     data = {name: value for name, value in recipe.data.items() if name != "path"}
     if data.get("augment") == "none":

@@ -1,4 +1,4 @@
-"""Which run does somebody mean: the beginning of a key, or a cell such as `sparsity=0.8,rewind_epoch=1,seed=0`."""
+"""Find a run by the beginning of its key, or by a cell such as `sparsity=0.8,rewind_epoch=1,seed=0`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST = 10
 
 
 def find_run(plan: Plan, given: str) -> Run:
-    """The one run that is meant.
+    """The one run that matches.
 
     Args:
         plan: all runs.

@@ -1,11 +1,10 @@
 """A run's key: a hash of everything that changes its result, and of nothing else.
 
-The manifest says what a run computes. Where it runs, on how many threads, from which path and how it was
-launched are no part of it, so a laptop and a cluster give the same run the same name.
+The manifest describes what a run computes. The machine, the number of threads, paths, and the way of launching are not
+in it, so a run has the same key on a laptop and on a cluster.
 
-A new option must not rename the runs of everybody's old sweeps. So an option that joins after the first
-release enters `NEUTRAL` with the value at which training is what it was before; at that value it is left out
-of the hash.
+A new option must not change the keys of existing sweeps. So an option that is added after the first release enters
+`NEUTRAL` with the value at which training is as before; at that value the hash leaves it out.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ def canonical(manifest: Mapping[str, Any], neutral: Mapping[str, Any] = NEUTRAL)
 def normalize(value: Any, neutral: Mapping[str, Any] = NEUTRAL, path: str = "") -> Any:
     """The manifest with neutral options dropped, and every integral float turned into an integer.
 
-    TOML tells `1` from `1.0`; nobody who writes `lr = 1` means another training than by `lr = 1.0`.
+    TOML distinguishes `1` from `1.0`, but `lr = 1` and `lr = 1.0` mean the same training.
     """
     if isinstance(value, str | int):  # most values; 100,000 manifests pass here
         return value

@@ -1,10 +1,10 @@
-"""A ticket within a given time: how many rounds fit, how long they are, and how much each of them prunes. Pure.
+"""A ticket within a given time: number and length of the rounds that fit, and how much each of them prunes. Pure.
 
-A budget run trains, prunes and resets in rounds, the last of which trains the ticket (docs/budget.md). From what one
-epoch, one pruning and the end were found to take, `plan_rounds` says what to do with the time that is left. It is asked
-again after every epoch, so a machine that turns out slower or faster changes the plan and not the deadline.
+A budget run trains, prunes and rewinds in rounds, the last of which trains the ticket (docs/budget.md). From the
+measured seconds of an epoch, a pruning and the final scores, `plan_rounds` plans the remaining time. It is called
+again after every epoch, so a slower or faster machine changes the plan and not the deadline.
 
-With S to be reached in n rounds, each removes p = 1 − (1 − S)^(1/n) of what is left. Budgets of epochs: Zimmer, Spiegel
+To reach S in n rounds, each removes p = 1 − (1 − S)^(1/n) of the remaining weights. Budgets of epochs: Zimmer, Spiegel
 & Pokutta, ICLR 2023, arXiv:2111.00843; here the budget is the clock.
 """
 
@@ -29,19 +29,19 @@ __all__ = [
 
 _DIGITS = 12
 _MARGIN = 1.05
-"""The budget that a refusal names is larger by this than what was measured: the next epoch may be a slower one."""
+"""A refusal suggests a budget larger than measured by this factor, because later epochs can be slower."""
 _EPSILON = 1e-9
-"""Relative; a sum of seconds is not to fail by its last bit."""
+"""Relative; rounding of a sum of seconds must not change a decision."""
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What is asked.
+    """The time limit of a budget run.
 
     Attributes:
         seconds: of wall clock, from the start of training to the end of the last scores and of saving.
-        min_round_epochs: no round is planned shorter.
-        max_rounds: prunings at most.
+        min_round_epochs: the shortest round that is planned.
+        max_rounds: largest number of prunings.
     """
 
     seconds: float
@@ -90,7 +90,7 @@ class BudgetProgress:
 
 @dataclass(frozen=True, slots=True)
 class RoundPlan:
-    """What to do with the time that is left.
+    """A plan for the remaining time.
 
     Attributes:
         current: epochs of the round under way, those that are done included.
@@ -110,13 +110,13 @@ class RoundPlan:
 def plan_rounds(
     budget: Budget,
     target: float,
-    standing: BudgetProgress,
+    progress: BudgetProgress,
     costs: BudgetCosts,
     full: int,
     *,
     may_refuse: bool = False,
 ) -> RoundPlan:
-    """Plan what is left of a budget run.
+    """Plan the remaining time of a budget run.
 
     As many rounds of full length as fit. If not even one pruning leaves room for full rounds, there is one pruning,
     and the round before it and the one after it are shortened alike. The first plan is a promise: it keeps
@@ -124,55 +124,55 @@ def plan_rounds(
     that if they must, down to a single epoch for the ticket.
 
     Args:
-        budget: what is asked.
+        budget: the time limit.
         target: the sparsity to reach, in (0, 1).
-        standing: how far the run has come.
-        costs: what things take.
+        progress: how far the run has come.
+        costs: measured seconds.
         full: epochs of a whole round after a pruning, at least 1.
         may_refuse: whether this is the first plan.
 
     Raises:
         BudgetError: if `may_refuse` and the budget is too small; names the smallest that would do.
     """
-    left = budget.seconds * (1 + _EPSILON) - standing.spent
-    if standing.sparsity >= target:
+    left = budget.seconds * (1 + _EPSILON) - progress.spent
+    if progress.sparsity >= target:
         room = max(0, _floor((left - costs.finish) / costs.epoch))
-        current = min(standing.length, max(standing.done + room, 1))
-        return _rounds(current, 0, 0, target, standing, costs)
-    for prunings in range(max(1, budget.max_rounds - standing.made), 0, -1):
-        if _seconds(standing.length, prunings, full, standing, costs) <= left:
-            return _rounds(standing.length, prunings, full, target, standing, costs)
+        current = min(progress.length, max(progress.done + room, 1))
+        return _rounds(current, 0, 0, target, progress, costs)
+    for prunings in range(max(1, budget.max_rounds - progress.made), 0, -1):
+        if _seconds(progress.length, prunings, full, progress, costs) <= left:
+            return _rounds(progress.length, prunings, full, target, progress, costs)
     least = min(budget.min_round_epochs, full)
-    for epochs in range(max(standing.length, full) - 1, 0, -1):
+    for epochs in range(max(progress.length, full) - 1, 0, -1):
         if epochs < least and may_refuse:
             break
-        current = min(standing.length, max(epochs, standing.done))
+        current = min(progress.length, max(epochs, progress.done))
         after = min(epochs, full)
-        if _seconds(current, 1, after, standing, costs) <= left:
-            return _rounds(current, 1, after, target, standing, costs)
+        if _seconds(current, 1, after, progress, costs) <= left:
+            return _rounds(current, 1, after, target, progress, costs)
     if may_refuse:
-        raise BudgetError(_refusal(budget, standing, costs, full))
-    return _rounds(standing.done, 1, 1, target, standing, costs)
+        raise BudgetError(_refusal(budget, progress, costs, full))
+    return _rounds(progress.done, 1, 1, target, progress, costs)
 
 
-def smallest_budget(budget: Budget, standing: BudgetProgress, costs: BudgetCosts, full: int) -> float:
+def smallest_budget(budget: Budget, progress: BudgetProgress, costs: BudgetCosts, full: int) -> float:
     """Seconds of the smallest budget that would not have been refused, with a margin of 5 %, rounded up.
 
     Args:
         budget: for its `min_round_epochs`.
-        standing: after the profiled epoch.
+        progress: after the profiled epoch.
         costs: as profiled.
         full: as for `plan_rounds`.
     """
     least = min(budget.min_round_epochs, full)
-    current = max(min(least, standing.length), standing.done)
-    needed = _MARGIN * (standing.spent + _seconds(current, 1, least, standing, costs))
+    current = max(min(least, progress.length), progress.done)
+    needed = _MARGIN * (progress.spent + _seconds(current, 1, least, progress, costs))
     step = 1 if needed < 600 else 60
     return float(step * math.ceil(needed / step))
 
 
 def next_sparsity(sparsity: float, target: float, prunings: int) -> float:
-    """The sparsity after the next of some prunings that each remove the same share of what is left.
+    """The sparsity after the next pruning, if each removes the same share of the remaining weights.
 
     Returns:
         In (sparsity, target]; the target itself, to the last bit, if it is the last pruning.
@@ -188,21 +188,21 @@ def rate_of(sparsity: float, target: float, prunings: int) -> float:
     return 1 - ((1 - target) / (1 - sparsity)) ** (1 / prunings) if prunings else 0.0
 
 
-def _seconds(current: int, prunings: int, epochs: int, standing: BudgetProgress, costs: BudgetCosts) -> float:
-    """What a plan takes from now on."""
-    now = (current - standing.done) * costs.epoch
+def _seconds(current: int, prunings: int, epochs: int, progress: BudgetProgress, costs: BudgetCosts) -> float:
+    """Seconds that a plan takes from now on."""
+    now = (current - progress.done) * costs.epoch
     return now + prunings * (costs.prune + epochs * costs.epoch) + bool(prunings) * costs.score + costs.finish
 
 
 def _rounds(
-    current: int, prunings: int, epochs: int, target: float, standing: BudgetProgress, costs: BudgetCosts
+    current: int, prunings: int, epochs: int, target: float, progress: BudgetProgress, costs: BudgetCosts
 ) -> RoundPlan:
     return RoundPlan(
         current,
         prunings,
         epochs,
-        rate_of(standing.sparsity, target, prunings),
-        standing.spent + _seconds(current, prunings, epochs, standing, costs),
+        rate_of(progress.sparsity, target, prunings),
+        progress.spent + _seconds(current, prunings, epochs, progress, costs),
     )
 
 
@@ -210,11 +210,11 @@ def _floor(epochs: float) -> int:
     return math.floor(epochs + _EPSILON)
 
 
-def _refusal(budget: Budget, standing: BudgetProgress, costs: BudgetCosts, full: int) -> str:
+def _refusal(budget: Budget, progress: BudgetProgress, costs: BudgetCosts, full: int) -> str:
     least = min(budget.min_round_epochs, full)
     rounds = "round of at least one epoch" if least == 1 else f"round of at least {least} epochs"
     return (
         f"prune.time = {budget} is too short here: an epoch takes {costs.epoch:.3g} s, and it takes a dense {rounds}, "
         f"a pruning, and a ticket's {rounds}; the smallest time that would do is "
-        f"{as_duration(smallest_budget(budget, standing, costs, full))}"
+        f"{as_duration(smallest_budget(budget, progress, costs, full))}"
     )

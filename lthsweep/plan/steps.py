@@ -1,4 +1,4 @@
-"""Whether there are enough samples for what a recipe holds out, trains on and rewinds to."""
+"""Samples and optimizer steps of an epoch, and checks that a recipe leaves something to train on."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def recipe_samples(recipe: Recipe) -> int | None:
 
 
 def check_lengths(recipe: Recipe, points: Iterable[RewindPoint], samples: int | None) -> None:
-    """Refuse what the file alone cannot know to be wrong: how many samples, and so steps, there are.
+    """Check the settings that depend on the number of samples, and so of steps.
 
     Args:
         recipe: of a variant.
         points: to which its tickets rewind.
-        samples: training samples, those held out among them; None if nobody knows.
+        samples: training samples, including those held out; None if unknown.
 
     Raises:
         SpecError: if nothing is left to train on, or to train.
@@ -54,7 +54,7 @@ def check_lengths(recipe: Recipe, points: Iterable[RewindPoint], samples: int | 
         )
     if samples is not None and wanted > samples - held_out:
         raise SpecError(
-            f"data.train_images = {wanted}: {name} has {samples - held_out} training samples besides "
+            f"data.train_images = {wanted}: {name} has {samples - held_out} training samples in addition to "
             f"the {held_out} held out (data.validation); lower one of the two, or set it to 0 for all of them"
         )
     trained = wanted or (None if samples is None else samples - held_out)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from lthsweep.errors import QueryError, nearest
-from lthsweep.reduce.ranking import Family, SeedScores, pairs_tested, rank_values
+from lthsweep.reduce.ranking import SeedScores, pairs_tested, rank_values
 from lthsweep.spec.grid import axis_name
 from lthsweep.store.metrics import METRICS
 
@@ -41,10 +41,10 @@ class AxisComparison:
     """The answer.
 
     Attributes:
-        axis, metric, confidence, margin, family, higher_is_better: as asked, or by default.
-        tests: pairs of values tested, the size of Holm's family (of all families together, for "point").
+        axis, metric, confidence, margin, higher_is_better: as given, or by default.
+        tests: pairs of values tested, the size of Holm's family.
         rows: one per point and value: `at` ("dense": the dense runs, "point": a point of the grid, "overall": the
-            mean over all of its points, a family of its own), the other axes, the axis, then the fields of
+            mean over all points, a separate family), the other axes, the axis, then the fields of
             `lthsweep.reduce.ranking.RankedValue`.
     """
 
@@ -52,7 +52,6 @@ class AxisComparison:
     metric: str
     confidence: float
     margin: float
-    family: Family
     higher_is_better: bool
     tests: int
     rows: list[dict[str, Any]] = field(repr=False)
@@ -66,7 +65,6 @@ def compare_axis(
     metric: str = "test_accuracy",
     confidence: float | None = None,
     margin: float | None = None,
-    family: Family = "table",
 ) -> AxisComparison:
     """Compare the values of an axis at every combination of the other axes, over the seeds.
 
@@ -79,7 +77,6 @@ def compare_axis(
         metric: one of `COMPARABLE`, for the messages and the direction.
         confidence: None takes the file's.
         margin: None takes the file's for an accuracy, 0 for other metrics.
-        family: see `lthsweep.reduce.ranking.Family`.
 
     Raises:
         QueryError: if there is no such axis or metric, or the axis has one value only.
@@ -95,7 +92,7 @@ def compare_axis(
     overall = _overall([scores for kind, _, scores in points if kind == "point"])
     rows = []
     settings: dict[str, Any] = {"confidence": confidence, "margin": margin, "higher_is_better": higher}
-    compared = rank_values([scores for *_, scores in points], family=family, **settings)
+    compared = rank_values([scores for *_, scores in points], family="table", **settings)
     whole = rank_values([overall], family="point", **settings)
     others = [name for name, _ in plan.cells[0].values if name not in (axis, "seed")]
     nowhere = dict.fromkeys(others, "")
@@ -110,7 +107,6 @@ def compare_axis(
         metric=metric,
         confidence=confidence,
         margin=margin,
-        family=family,
         higher_is_better=higher,
         tests=pairs_tested([scores for *_, scores in points]),
         rows=rows,

@@ -40,7 +40,7 @@ def query(
     columns: str | Sequence[str] | None = None,
     table: str = "tickets",
 ) -> pd.DataFrame:
-    """Rows of one table that fulfil a condition, e.g. `query(frames, "sparsity >= 0.8 and verdict =
+    """Rows of one table that fulfill a condition, e.g. `query(frames, "sparsity >= 0.8 and verdict =
     'matching'")`.
 
     Args:
@@ -102,7 +102,7 @@ def sql(frames: Mapping[str, pd.DataFrame], statement: str) -> pd.DataFrame:
 
 
 def _matching_rows(frame: pd.DataFrame, table: str, where: str) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Positions of the rows that fulfil the condition; the frame keeps its own types."""
+    """Positions of the rows that fulfill the condition; the frame keeps its own types."""
     with duckdb.connect(":memory:") as connection:
         connection.register(table, frame.assign(**{_ROW: np.arange(len(frame))}))
         _lock(connection)

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 
-__all__ = ["Axes", "canonical", "labels", "ordered", "spread_pick"]
+__all__ = ["Axes", "FrameRow", "canonical", "labels", "ordered", "spread_pick"]
+
+FrameRow: TypeAlias = Mapping[Hashable, Any]
+"""A row of a frame as a mapping; pandas does not know the types of its cells."""
 
 _ITERATIONS = re.compile(r"(\d+)it")
 
@@ -60,14 +63,14 @@ class Axes:
         return list(dict.fromkeys(rows.itertuples(index=False, name=None)))
 
 
-def canonical(value: Any) -> str:
+def canonical(value: object) -> str:
     """One text per value: 1, 1.0 and "1" give "1"; None and NaN give ""."""
     if isinstance(value, str):
         # XML, and so SVG, has no control characters.
         text = "".join(c if c.isprintable() else "\ufffd" for c in value.strip())
     elif isinstance(value, bool):
         return str(value).lower()
-    elif value is None or pd.isna(value):
+    elif value is None or value is pd.NA or value != value:
         return ""
     else:
         text = str(value)

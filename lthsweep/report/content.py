@@ -1,4 +1,4 @@
-"""What a report is made from: the frames of a merged sweep, and how its figures divide them."""
+"""The input of a report: the frames of a merged sweep, and how its figures divide them."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from lthsweep.report.numbers import as_float, plural, points
 from lthsweep.report.panels import empty_figure
 from lthsweep.report.style import DARK, FAILED, INK, LIGHT, MUTED, PAPER, diverging, glyph, new_figure
 from lthsweep.report.summary import dead_layers, verdict_of
-from lthsweep.report.verdicts import MATCHING, VERDICTS
+from lthsweep.report.verdicts import MATCHING, TICKET_VERDICTS
 
 __all__ = ["heatmap"]
 
@@ -160,8 +160,8 @@ def _add_legend(figure: Figure, found: set[str], tickets: pd.DataFrame, *, with_
 
     entries: list[Patch | Line2D] = []
     if with_text:
-        shown = [name for name in VERDICTS if name in found and name not in _PATCHES]
-        entries += [mark(VERDICTS[name].mark, name, 6) for name in shown]
+        shown = [name for name in TICKET_VERDICTS if name in found and name not in _PATCHES]
+        entries += [mark(TICKET_VERDICTS[name].mark, name, 6) for name in shown]
     elif found & set(MATCHING):
         entries.append(Patch(**{**_PATCHES["matches"], "zorder": 1}, label="winning or matching"))
     for name in ("missing", "failed"):

@@ -8,10 +8,11 @@ from typing import Any
 
 from matplotlib.axes import Axes as Plot
 
+from lthsweep.report.axes import FrameRow
 from lthsweep.report.numbers import as_float, percent
 from lthsweep.report.style import DARK, FAILED, INK, LIGHT, PAPER
 from lthsweep.report.summary import dead_layers, verdict_of
-from lthsweep.report.verdicts import VERDICTS
+from lthsweep.report.verdicts import TICKET_VERDICTS
 
 __all__ = ["CellSize", "readable_ink", "write_accuracy", "write_state"]
 
@@ -43,9 +44,9 @@ def write_state(plot: Plot, x: int, y: int, state: str) -> None:
     plot.text(x, y, state, **_CENTERED, fontsize=6.6, color=ink, bbox=background)
 
 
-def write_accuracy(plot: Plot, x: int, y: int, row: Mapping[Any, Any], cell: CellSize, ink: str) -> None:
+def write_accuracy(plot: Plot, x: int, y: int, row: FrameRow, cell: CellSize, ink: str) -> None:
     """Write accuracy (percent), the mark of the verdict, and remarks, as far as they fit."""
-    mark = VERDICTS[verdict_of(row.get("verdict"))].mark
+    mark = TICKET_VERDICTS[verdict_of(row.get("verdict"))].mark
     if not cell.fits_text:
         plot.text(x, y, mark, **_CENTERED, color=ink, fontsize=6)
         return
@@ -56,7 +57,7 @@ def write_accuracy(plot: Plot, x: int, y: int, row: Mapping[Any, Any], cell: Cel
         plot.annotate(text, (x, y), place, textcoords="offset points", **_CENTERED, color=ink, fontsize=size)
 
 
-def _remarks(row: Mapping[Any, Any]) -> str:
+def _remarks(row: FrameRow) -> str:
     """Dead layers, diverged runs, and missing seeds in short form; a cell has room for two."""
     found = []
     if dead := dead_layers(row.get("dead_layers")):

@@ -38,7 +38,7 @@ def layer_sparsity(one: Combination, report: ReportInput) -> Figure:
     left = found.pivot_table(index="layer", columns="cut", values="left", aggfunc="mean").reindex(layers)
     alive = left.to_numpy(float)[left.to_numpy(float) > 0]
     # A dead layer has no logarithm; it is drawn below all layers that live.
-    floor = 100 * float(alive.min()) / 2.5 if alive.size else 1.0
+    lowest = 100 * float(alive.min()) / 2.5 if alive.size else 1.0
     dead = [place for place, layer in enumerate(layers) if found["dead"][found["layer"] == layer].any()]
     figure = new_figure(min(max(0.135 * len(layers) + 2.2, 5.4), 10.5), 4.0)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
@@ -47,16 +47,16 @@ def layer_sparsity(one: Combination, report: ReportInput) -> Figure:
     legend = []
     for cut, style in line_styles(cuts, LineStyle("", width=1.1, size=2.6)).items():
         percent = 100 * left[cut].to_numpy(float)
-        style.draw_line(upper, places, np.where(percent > 0, percent, floor))
+        style.draw_line(upper, places, np.where(percent > 0, percent, lowest))
         legend.append(style.entry(f"{report.axes.cut} {label[cut]}"))
     if dead:
         for place in dead:
             upper.axvline(place, color=RULE, linewidth=2.5, zorder=0.5)
-        _DEAD.draw_points(upper, dead, [floor] * len(dead))
+        _DEAD.draw_points(upper, dead, [lowest] * len(dead))
         legend.append(_DEAD.entry("died in a ticket"))
     _log_axis(upper, "weights remaining (%)", lambda value: f"{value:.3g}")
-    upper.set_ylim(floor * (0.77 if dead else 1.7), 130)
-    if floor > 1:  # over one or two decades, powers of ten alone are too few ticks
+    upper.set_ylim(lowest * (0.77 if dead else 1.7), 130)
+    if lowest > 1:  # over one or two decades, powers of ten alone are too few ticks
         upper.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     upper.grid(axis="y")
     upper.tick_params(labelbottom=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import SupportsFloat, cast
 
 __all__ = [
     "DASH",
@@ -23,15 +23,15 @@ DASH = "–"
 _MINUS = "−"
 
 
-def as_float(value: Any) -> float:
+def as_float(value: object) -> float:
     """`value` as a float; NaN for anything else (None, pandas' NA, text)."""
     try:
-        return float(value)
+        return float(cast("SupportsFloat", value))
     except (TypeError, ValueError):
         return math.nan
 
 
-def flag(value: Any) -> bool | None:
+def flag(value: object) -> bool | None:
     """A cell of a boolean column, None if empty; h5py and CSV store 0/1 or text."""
     if isinstance(value, str):
         return {"true": True, "1": True, "false": False, "0": False}.get(value.strip().lower())
@@ -39,13 +39,13 @@ def flag(value: Any) -> bool | None:
     return None if math.isnan(number) else bool(number)
 
 
-def percent(fraction: Any, digits: int = 2) -> str:
+def percent(fraction: object, digits: int = 2) -> str:
     """A fraction as percent without the sign: 0.96432 → "96.43"."""
     number = as_float(fraction)
     return f"{100 * number:.{digits}f}" if math.isfinite(number) else DASH
 
 
-def points(fraction: Any, digits: int = 2) -> str:
+def points(fraction: object, digits: int = 2) -> str:
     """A signed difference of fractions in percentage points: -0.0043 → "−0.43"; zero has no sign."""
     number = as_float(fraction)
     if not math.isfinite(number):
@@ -56,14 +56,14 @@ def points(fraction: Any, digits: int = 2) -> str:
     return f"{_MINUS if number < 0 else '+'}{text}"
 
 
-def interval(low: Any, high: Any, digits: int = 2) -> str:
+def interval(low: object, high: object, digits: int = 2) -> str:
     """An interval of differences in percentage points, "" if either end is unknown."""
     if not (math.isfinite(as_float(low)) and math.isfinite(as_float(high))):
         return ""
     return f"[{points(low, digits)}, {points(high, digits)}]"
 
 
-def times(ratio: Any) -> str:
+def times(ratio: object) -> str:
     """A compression ratio: 2.5 → "2.5×", 50 → "50×"."""
     number = as_float(ratio)
     if not math.isfinite(number):
@@ -71,17 +71,17 @@ def times(ratio: Any) -> str:
     return f"{number:.0f}×" if number >= 9.95 else f"{number:.1f}×"
 
 
-def count(number: Any) -> str:
+def count(number: object) -> str:
     """A count with three digits and a decimal prefix: 2236682 → "2.24 M"."""
     return _scaled(as_float(number), 1000.0, ("", " k", " M", " G", " T"))
 
 
-def size(number: Any) -> str:
+def size(number: object) -> str:
     """Bytes with binary prefixes: 8946728 → "8.53 MiB"."""
     return _scaled(as_float(number), 1024.0, (" B", " KiB", " MiB", " GiB", " TiB"))
 
 
-def seconds(number: Any) -> str:
+def seconds(number: object) -> str:
     """A duration: 4.25 → "4.2 s", 150 → "2.5 min", 9000 → "2.5 h"."""
     value = as_float(number)
     if not math.isfinite(value):

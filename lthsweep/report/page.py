@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from operator import itemgetter
@@ -17,13 +17,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from lthsweep.report import numbers
-from lthsweep.report.axes import canonical, labels, ordered
+from lthsweep.report.axes import FrameRow, canonical, labels, ordered
 from lthsweep.report.content import ReportInput
 from lthsweep.report.figures import Drawing
 from lthsweep.report.inline_svg import inline_svg
 from lthsweep.report.page_table import columns, filters, table_rows
 from lthsweep.report.summary import dead_layers, ready_rows, sparsest_matching, totals
-from lthsweep.report.verdicts import VERDICTS, definitions, points_of
+from lthsweep.report.verdicts import TICKET_VERDICTS, definitions, points_of
 
 __all__ = ["MAX_ROWS", "page"]
 
@@ -35,7 +35,7 @@ _SHORT = {"rewind_epoch": "k"}
 
 
 @dataclass(frozen=True)
-class Problem:
+class NoticeEntry:
     """One entry of a notice.
 
     Attributes:
@@ -102,7 +102,7 @@ def _environment() -> Environment:
     )
     for form in (numbers.percent, numbers.points, numbers.interval, numbers.times, numbers.plural):
         environment.filters[form.__name__] = form
-    environment.globals["VERDICTS"] = VERDICTS
+    environment.globals["TICKET_VERDICTS"] = TICKET_VERDICTS
     environment.globals["asset"] = _asset
     return environment
 
@@ -124,22 +124,22 @@ def _swept(report: ReportInput) -> str:
     return " × ".join(parts)
 
 
-def _notices(report: ReportInput, rows: Sequence[Mapping[Any, Any]]) -> dict[str, list[Problem]]:
+def _notices(report: ReportInput, rows: Sequence[FrameRow]) -> dict[str, list[NoticeEntry]]:
     """Kind of notice → its entries."""
 
-    def place(row: Mapping[Any, Any]) -> str:
+    def place(row: FrameRow) -> str:
         return ", ".join(
             f"{_SHORT.get(axis, axis)} = {row[axis]}" for axis in report.axes.names if row.get(axis)
         )
 
     with_verdict = {
-        name: [Problem(place(row)) for row in rows if row["verdict"] == name]
+        name: [NoticeEntry(place(row)) for row in rows if row["verdict"] == name]
         for name in ("failed", "missing")
     }
     return {
-        "audit": [Problem(place(row)) for row in rows if numbers.flag(row.get("audit_ok")) is False],
+        "audit": [NoticeEntry(place(row)) for row in rows if numbers.flag(row.get("audit_ok")) is False],
         "dead": [
-            Problem(place(row), detail=", ".join(layers))
+            NoticeEntry(place(row), detail=", ".join(layers))
             for row in rows
             if (layers := dead_layers(row.get("dead_layers")))
         ],
@@ -148,12 +148,12 @@ def _notices(report: ReportInput, rows: Sequence[Mapping[Any, Any]]) -> dict[str
     }
 
 
-def _failed_runs(report: ReportInput, place: Callable[[Mapping[Any, Any]], str]) -> list[Problem]:
+def _failed_runs(report: ReportInput, place: Callable[[FrameRow], str]) -> list[NoticeEntry]:
     runs = report.runs
     if "state" not in runs or "key" not in runs:
         return []
     return [
-        Problem(
+        NoticeEntry(
             where=f"{place(row)}, seed {row.get('seed', numbers.DASH)}",
             run=str(row["key"]),
             kind=str(row.get("kind", "run")),

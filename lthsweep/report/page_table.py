@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from lthsweep.report.axes import FrameRow
 from lthsweep.report.numbers import (
     DASH,
     as_float,
@@ -20,14 +20,11 @@ from lthsweep.report.numbers import (
     times,
 )
 from lthsweep.report.summary import dead_layers
-from lthsweep.report.verdicts import VERDICTS
+from lthsweep.report.verdicts import TICKET_VERDICTS
 
 __all__ = ["AxisFilter", "PageColumn", "PageFilters", "PageRow", "columns", "filters", "table_rows"]
 
 _MOST_OPTIONS = 200
-
-TicketRow = Mapping[Any, Any]
-"""A row of the tickets as `summary.ready_rows` returns it."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +40,9 @@ class PageColumn:
 
     heading: str
     meaning: str
-    text: Callable[[TicketRow], str]
+    text: Callable[[FrameRow], str]
     sort: str
-    detail: Callable[[TicketRow], str] = lambda row: ""
+    detail: Callable[[FrameRow], str] = lambda row: ""
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,7 @@ class PageRow:
         audit_failed: whether the ticket failed its audit.
     """
 
-    values: TicketRow
+    values: FrameRow
     order: int
     main: list[PageCell]
     further: list[PageCell]
@@ -101,9 +98,9 @@ def columns() -> tuple[tuple[PageColumn, ...], tuple[PageColumn, ...]]:
     return _MAIN, _FURTHER
 
 
-def table_rows(rows: Sequence[TicketRow]) -> list[PageRow]:
+def table_rows(rows: Sequence[FrameRow]) -> list[PageRow]:
     """The grid points, in the order of `rows`."""
-    verdicts = list(VERDICTS)
+    verdicts = list(TICKET_VERDICTS)
     return [
         PageRow(
             values=row,
@@ -126,7 +123,7 @@ def table_rows(rows: Sequence[TicketRow]) -> list[PageRow]:
     ]
 
 
-def filters(rows: Sequence[TicketRow], short: Mapping[str, Mapping[str, str]]) -> PageFilters:
+def filters(rows: Sequence[FrameRow], short: Mapping[str, Mapping[str, str]]) -> PageFilters:
     """The filters: verdicts that occur, and axes with several values.
 
     Args:
@@ -135,7 +132,7 @@ def filters(rows: Sequence[TicketRow], short: Mapping[str, Mapping[str, str]]) -
     """
     occurring = {row["verdict"] for row in rows}
     return PageFilters(
-        verdicts=[name for name in VERDICTS if name in occurring],
+        verdicts=[name for name in TICKET_VERDICTS if name in occurring],
         axes=[
             AxisFilter(column, axis, options)
             for column, (axis, options) in enumerate(short.items())
@@ -144,26 +141,26 @@ def filters(rows: Sequence[TicketRow], short: Mapping[str, Mapping[str, str]]) -
     )
 
 
-def _cell(row: TicketRow, column: PageColumn) -> PageCell:
+def _cell(row: FrameRow, column: PageColumn) -> PageCell:
     number = as_float(row.get(column.sort))
     sort = "" if math.isnan(number) else f"{number:.10g}"
     return PageCell(column.text(row), column.detail(row), sort)
 
 
-def _with_sd(row: TicketRow) -> str:
+def _with_sd(row: FrameRow) -> str:
     accuracy, sd = percent(row.get("ticket_accuracy")), percent(row.get("ticket_sd"))
     return accuracy if sd == DASH else f"{accuracy} ± {sd}"
 
 
-def _share(part: str, whole: str) -> Callable[[TicketRow], str]:
-    def text(row: TicketRow) -> str:
+def _share(part: str, whole: str) -> Callable[[FrameRow], str]:
+    def text(row: FrameRow) -> str:
         share = percent(as_float(row.get(part)) / (as_float(row.get(whole)) or math.nan), 0)
         return "" if share == DASH else f"({share} %)"
 
     return text
 
 
-def _steps(row: TicketRow) -> str:
+def _steps(row: FrameRow) -> str:
     steps = as_float(row.get("steps_to_dense"))
     return "never" if steps < 0 else f"{steps:,.0f}" if steps >= 0 else DASH
 

@@ -155,7 +155,7 @@ class LineStyle:
 
 
 def line_styles(names: Sequence[str], look: LineStyle | None = None) -> dict[str, LineStyle]:
-    """Name → a style of its own color and marker; the rest as in `look`."""
+    """Name → a style with a distinct color and marker; the rest as in `look`."""
     base = look or LineStyle(color="")
     return {
         name: replace(base, color=color, marker=MARKERS[i % len(MARKERS)])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 from rich import box
@@ -11,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from lthsweep.report.axes import canonical, labels
+from lthsweep.report.axes import FrameRow, canonical, labels
 from lthsweep.report.numbers import plural
 
 __all__ = ["add_axes", "axis_cells", "heading_of", "plain_table"]
@@ -49,7 +48,7 @@ def add_axes(table: Table, axes: Sequence[str]) -> None:
         table.add_column(heading_of(axis), justify="right", overflow="fold")
 
 
-def axis_cells(frame: pd.DataFrame, axes: Sequence[str]) -> Callable[[Mapping[Any, Any]], list[Text]]:
+def axis_cells(frame: pd.DataFrame, axes: Sequence[str]) -> Callable[[FrameRow], list[Text]]:
     """A function from a row of `frame` to the cells of its axes, as short as all rows allow."""
     short = {axis: labels(canonical(value) for value in frame[axis]) for axis in axes}
     return lambda row: [Text(short[axis][canonical(row[axis])]) for axis in axes]

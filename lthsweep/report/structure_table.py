@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
+from lthsweep.report.axes import FrameRow
 from lthsweep.report.numbers import DASH, as_float, count, percent, size
 from lthsweep.report.plain_table import add_axes, axis_cells, plain_table
 
@@ -59,7 +59,7 @@ def structure_table(structures: pd.DataFrame, *, limit: int | None = None) -> Ta
     return table
 
 
-def _seconds(value: Any) -> str:
+def _seconds(value: object) -> str:
     """A duration with three digits, in seconds or milliseconds."""
     number = as_float(value)
     if not math.isfinite(number):
@@ -67,21 +67,21 @@ def _seconds(value: Any) -> str:
     return f"{number:.3g} s" if number >= 1 else f"{1000 * number:.3g} ms"
 
 
-def _reader(column: str, text: Callable[[Any], str]) -> Callable[[Mapping[Any, Any], str], str]:
+def _reader(column: str, text: Callable[[object], str]) -> Callable[[FrameRow, str], str]:
     return lambda row, suffix: text(row[column + suffix])
 
 
-def _loss(value: Any) -> str:
+def _loss(value: object) -> str:
     return DASH if math.isnan(as_float(value)) else f"{as_float(value):.3f}"
 
 
-def _span(layers: Any) -> str:
+def _span(layers: object) -> str:
     """The range of the layers' sparsities in percent, from their JSON text."""
     found: Sequence[float] = list(json.loads(layers).values()) if isinstance(layers, str) and layers else []
     return f"{100 * min(found):.0f}–{100 * max(found):.0f}" if found else DASH
 
 
-_MEASURES: Mapping[str, Callable[[Mapping[Any, Any], str], str]] = {
+_MEASURES: Mapping[str, Callable[[FrameRow, str], str]] = {
     "accuracy": _reader("accuracy", percent),
     "loss": _reader("loss", _loss),
     "params": _reader("params", count),

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
-from lthsweep.report.axes import Axes, canonical, labels, ordered
+from lthsweep.report.axes import Axes, FrameRow, canonical, labels, ordered
 from lthsweep.report.numbers import flag
-from lthsweep.report.verdicts import MATCHING, VERDICTS
+from lthsweep.report.verdicts import MATCHING, TICKET_VERDICTS
 
 __all__ = [
     "SparsestTicket",
@@ -63,7 +61,7 @@ class SparsestTicket:
 
     combination: tuple[str, ...]
     rewind: str
-    row: Mapping[Any, Any] | None
+    row: FrameRow | None
     undecided: int
 
 
@@ -81,7 +79,7 @@ def totals(tickets: pd.DataFrame) -> Totals:
         missing=missing,
         failed=failed,
         diverged=diverged,
-        verdicts={name: found.count(name) for name in VERDICTS},
+        verdicts={name: found.count(name) for name in TICKET_VERDICTS},
         dead=sum(bool(dead_layers(v)) for v in tickets.get("dead_layers", [])),
         audit=audits.count(False),
     )
@@ -142,7 +140,7 @@ def dead_layers(value: object) -> list[str]:
 def verdict_of(value: object) -> str:
     """A verdict as one of the known words; "missing" for any other text and for NaN."""
     text = canonical(value)
-    return text if text in VERDICTS else "missing"
+    return text if text in TICKET_VERDICTS else "missing"
 
 
 def _sum(tickets: pd.DataFrame, column: str) -> int:

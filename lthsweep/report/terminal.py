@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from lthsweep.report.axes import Axes, labels
+from lthsweep.report.axes import Axes, FrameRow, labels
 from lthsweep.report.numbers import DASH, as_float, flag, interval, percent, plural, points, times
 from lthsweep.report.plain_table import add_axes, axis_cells, heading_of, plain_table
 from lthsweep.report.summary import dead_layers, ready_rows, sparsest_matching, totals
-from lthsweep.report.verdicts import VERDICTS, points_of
+from lthsweep.report.verdicts import TICKET_VERDICTS, points_of
 
 __all__ = ["control_table", "headline", "remarks", "ticket_table"]
 
@@ -76,7 +75,7 @@ def ticket_table(tickets: pd.DataFrame, *, title: str = "", limit: int | None = 
     Args:
         tickets: one row per grid point, shown in this order.
         title: above the table.
-        limit: rows to show; a caption says how many were left out.
+        limit: rows to show; a caption counts the others.
     """
     axes = Axes.of(tickets)
     table = plain_table(title, rows=len(tickets), limit=limit, shown_by="lthsweep query")
@@ -98,7 +97,7 @@ def ticket_table(tickets: pd.DataFrame, *, title: str = "", limit: int | None = 
             short["rewind_epoch"][row["rewind_epoch"]],
             *(Text(str(row[axis])) for axis in axes.further),
             *(column.text(row) for column in columns),
-            Text(row["verdict"], style=VERDICTS[row["verdict"]].terminal),
+            Text(row["verdict"], style=TICKET_VERDICTS[row["verdict"]].terminal),
             Text("; ".join(remarks(row)), style="yellow"),
         )
     return table
@@ -138,7 +137,7 @@ def control_table(controls: pd.DataFrame, *, limit: int | None = None) -> Table:
     return table
 
 
-def remarks(row: Mapping[Any, Any]) -> list[str]:
+def remarks(row: FrameRow) -> list[str]:
     """Problems of a grid point in addition to its verdict, the most serious first."""
     found = []
     if flag(row.get("audit_ok")) is False:
@@ -152,7 +151,7 @@ def remarks(row: Mapping[Any, Any]) -> list[str]:
     return found
 
 
-def _describe(row: Mapping[Any, Any], cut: str) -> str:
+def _describe(row: FrameRow, cut: str) -> str:
     gone = f"{cut} {labels([row[cut]])[row[cut]]}"
     return (
         f"{gone}, {percent(row['weights_remaining'], 1)} % of weights left ({times(row.get('compression'))}), "
@@ -160,12 +159,12 @@ def _describe(row: Mapping[Any, Any], cut: str) -> str:
     )
 
 
-def _with_sd(row: Mapping[Any, Any]) -> str:
+def _with_sd(row: FrameRow) -> str:
     accuracy, sd = percent(row.get("ticket_accuracy")), percent(row.get("ticket_sd"))
     return accuracy if sd == DASH else f"{accuracy} ±{sd}"
 
 
-def _difference(row: Mapping[Any, Any]) -> str:
+def _difference(row: FrameRow) -> str:
     """The difference and its interval; wide intervals without hundredths, to keep the column narrow."""
     difference = row.get("difference")
     widest = max(abs(as_float(row.get(name))) for name in ("difference", "ci_low", "ci_high"))
@@ -174,7 +173,7 @@ def _difference(row: Mapping[Any, Any]) -> str:
     return f"{points(difference, digits)} {bounds}".strip()
 
 
-def _seeds(row: Mapping[Any, Any]) -> str:
+def _seeds(row: FrameRow) -> str:
     done, planned = as_float(row.get("n")), as_float(row.get("n_planned"))
     return "/".join(f"{v:.0f}" if math.isfinite(v) else DASH for v in (done, planned))
 
@@ -184,7 +183,7 @@ class TerminalColumn:
     """A column of numbers; `shown` is true for the axes that leave room for it."""
 
     heading: str
-    text: Callable[[Mapping[Any, Any]], str]
+    text: Callable[[FrameRow], str]
     shown: Callable[[Axes], bool] = lambda axes: True
 
 

@@ -1,20 +1,25 @@
-"""The six verdicts of a grid point: what each means, its mark, its colors; one place for all renderings."""
+"""The verdicts of tickets as the report shows them: mark, terminal style, and meaning.
+
+The words and the rule behind them are in `lthsweep.reduce.decision`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["MATCHING", "VERDICTS", "Verdict", "definitions", "points_of"]
+from lthsweep.reduce.decision import Verdict
+
+__all__ = ["MATCHING", "TICKET_VERDICTS", "VerdictStyle", "definitions", "points_of"]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class VerdictStyle:
     """How one verdict is shown.
 
     Attributes:
-        mark: one character that DejaVu Sans has, so that a figure needs no other font.
-        terminal: a rich style; the word is always printed too, so nothing hangs on color.
+        mark: one character of DejaVu Sans, so that figures need no other font.
+        terminal: a rich style; the word is always printed too, so color is never the only sign.
         meaning: a sentence with `{margin}` and `{confidence}` to fill in.
     """
 
@@ -23,47 +28,45 @@ class Verdict:
     meaning: str
 
 
-VERDICTS: Mapping[str, Verdict] = {
-    "winning": Verdict(
+TICKET_VERDICTS: Mapping[str, VerdictStyle] = {
+    Verdict.WINNING: VerdictStyle(
         "★",
         "bold green",
-        "Matching, and its surviving weights went back to initialization (k = 0): a winning ticket in the "
+        "Matching, and its remaining weights were rewound to initialization (k = 0): a winning ticket in the "
         "sense of Frankle & Carbin (2019).",
     ),
-    "matching": Verdict(
+    Verdict.MATCHING: VerdictStyle(
         "✓",
         "green",
-        "The whole {confidence} interval of the difference lies at or above −{margin}: the ticket is not "
+        "The whole {confidence} interval of the difference is at or above −{margin}: the ticket is not "
         "worse than its dense run by more than the margin.",
     ),
-    "not matching": Verdict(
+    Verdict.NOT_MATCHING: VerdictStyle(
         "✗",
         "red",
-        "The whole {confidence} interval lies below −{margin}, or a ticket diverged where its dense run "
-        "did not.",
+        "The whole {confidence} interval is below −{margin}, or a ticket diverged where its dense run did not.",
     ),
-    "undecided": Verdict(
+    Verdict.UNDECIDED: VerdictStyle(
         "?",
         "yellow",
-        "The interval contains −{margin}, or one seed alone gives no interval. More seeds may decide it.",
+        "The interval contains −{margin}, or a single seed gives no interval. More seeds can decide it.",
     ),
-    "failed": Verdict(
+    Verdict.FAILED: VerdictStyle(
         "!",
         "bold magenta",
-        "No result, because training crashed as often as it may: a fact about machines, not about tickets.",
+        "No result, because training crashed until its attempts were used up.",
     ),
-    "missing": Verdict("·", "dim", "No result yet: planned, and not trained so far."),
+    Verdict.MISSING: VerdictStyle("·", "dim", "No result yet: planned, and not trained so far."),
 }
-"""In the order in which they are listed everywhere."""
+"""The verdicts of a ticket, in the order of every list."""
 
-MATCHING = ("winning", "matching")
-"""The verdicts that say yes."""
+MATCHING = (Verdict.WINNING, Verdict.MATCHING)
 
 
 def definitions(margin: float, confidence: float) -> dict[str, str]:
-    """Verdict → its meaning, with the sweep's margin and confidence (both fractions) written in."""
+    """Verdict → its meaning for a margin and a confidence (fractions)."""
     filled = {"margin": points_of(margin), "confidence": f"{100 * confidence:g} %"}
-    return {name: verdict.meaning.format(**filled) for name, verdict in VERDICTS.items()}
+    return {name: style.meaning.format(**filled) for name, style in TICKET_VERDICTS.items()}
 
 
 def points_of(margin: float) -> str:

@@ -1,8 +1,7 @@
 """What all tables of the file share: frozen, no unknown keys, no NaN, and types that do not guess.
 
-YAML taught everybody what a guessing reader costs (`1e-4` a string, `no` a boolean). TOML says what it means,
-so a boolean is never taken for a number here, and 10.0 is no number of epochs. Only an integer where a number
-is wanted is accepted, because `lr = 1` is what people write.
+A boolean is not accepted as a number, and 10.0 is not accepted as a whole number. An integer is accepted as a number,
+because people write `lr = 1`.
 """
 
 from __future__ import annotations

@@ -55,12 +55,12 @@ def _amounts(grid: GridSpec) -> Iterator[Problem]:
         )
         yield Problem(("grid", "threshold"), text, grid.threshold, _AMOUNTS)
     if grid.sparsity is None and grid.threshold is None:
-        text = "says nothing of how much to prune: it needs one of the axes sparsity and threshold"
+        text = "does not set how much to prune: it needs one of the axes sparsity and threshold"
         yield Problem(("grid",), text, involved=_AMOUNTS)
 
 
 def _combinations(tables: Tables, axes: Mapping[str, tuple[AxisValue, ...]]) -> list[Problem]:
-    """What is wrong with the values of dotted axes that share a unit, each combination of them tried."""
+    """Problems with the values of dotted axes that share a unit, for each of their combinations."""
     if any(axis_names()[name][0] not in tables for name in axes):
         return []
     problems: dict[tuple[Path, str], Problem] = {}

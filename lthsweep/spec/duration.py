@@ -14,7 +14,7 @@ _UNITS = {"h": 3600, "m": 60, "s": 1}
 
 
 def in_seconds(written: str) -> float | None:
-    """1200 for `20m`; None for what is no time, or no time at all."""
+    """1200 for `20m`; None if the text is not a duration above zero."""
     found = _FORM.fullmatch(written)
     seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
     return seconds or None

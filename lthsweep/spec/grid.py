@@ -13,8 +13,8 @@ from pydantic_core import PydanticCustomError
 
 from lthsweep.spec.base import Allowed, Number, Table, Whole
 from lthsweep.spec.duration import in_seconds
-from lthsweep.spec.inline import inline
 from lthsweep.spec.registry_fields import pinned_axis
+from lthsweep.spec.toml_text import inline
 
 __all__ = [
     "AxisValue",
@@ -40,7 +40,7 @@ _DIGITS = 12  # 1 - 0.8**1 is 0.19999999999999996; the file's reader means 0.2
 
 
 class LevelsSpec(Table):
-    """`sparsity = { levels = 12, rate = 0.2 }`: each level removes the same share of what is left."""
+    """`sparsity = { levels = 12, rate = 0.2 }`: each level removes the same share of the remaining weights."""
 
     levels: Whole = Field(ge=1, le=1000, description="Number of levels.")
     rate: Number = Field(gt=0, lt=1, description="Share of the remaining weights that each level removes.")
@@ -51,7 +51,8 @@ class LevelsSpec(Table):
 
 
 def round_sparsities(sparsity: float, rounds: int) -> tuple[float, ...]:
-    """The levels of a chain that reaches `sparsity` in `rounds`, each removing the same share of what is left.
+    """The levels of a chain that reaches `sparsity` in `rounds`, each of which removes the same share of the
+    remaining weights.
 
     After round i it is 1 − (1 − sparsity)^(i / rounds), rounded to 12 digits; the last is `sparsity` as given. So level
     i is the end of a chain of i rounds, whatever chain it stands in.
@@ -153,7 +154,7 @@ _AXIS = (Field(min_length=1), AfterValidator(_distinct))
 class GridSpec(Table):
     """Every list is an axis, and the grid is their product.
 
-    Besides the axes below, any single value of [sweep.model], [sweep.data], [train] and [prune] may be an
+    In addition to the axes below, any single value of [sweep.model], [sweep.data], [train] and [prune] can be an
     axis under its dotted name, in quotes: `"model.init" = ["kaiming_normal", "xavier_normal"]`,
     `"train.optimizer.lr" = [0.05, 0.1]`. `control` is short for `"prune.control"`, `rounds` for `"prune.rounds"`,
     `time` for `"prune.time"`.
@@ -193,16 +194,14 @@ class GridSpec(Table):
         ),
     ] = Field(
         (0,),
-        description="Where in the dense run the surviving weights return to; 0 is initialization. "
+        description="Point of the dense run to which the surviving weights are rewound; 0 is initialization. "
         "Below train.epochs.",
     )
     seed: Annotated[
         tuple[Annotated[Whole, Field(ge=0, lt=2**63)], ...],
         *_AXIS,
         Allowed("a list of whole numbers >= 0 and < 2^63", "a whole number >= 0 and < 2^63"),
-    ] = Field(
-        (0,), description="Replicates: each seed is a dense run with initialization and order of its own."
-    )
+    ] = Field((0,), description="Replicates: each seed is a dense run with another initialization and order.")
 
     @model_validator(mode="before")
     @classmethod

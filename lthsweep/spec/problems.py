@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lthsweep.errors import SpecError
-from lthsweep.spec.inline import inline, inline_key
 from lthsweep.spec.lines import Mark, locate
 from lthsweep.spec.schema import Path
+from lthsweep.spec.toml_text import inline, inline_key
 
 __all__ = ["NOTHING", "Origin", "Problem", "dotted", "error_of", "excerpt", "written"]
 

@@ -1,4 +1,4 @@
-"""`[prune]`: which weights go, and to what the others return."""
+"""`[prune]`: which weights are removed, and how the others are rewound."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _time(written: str) -> str:
 
 
 class PruneSpec(Table):
-    """Which weights go, and to what the others return."""
+    """Which weights are removed, and how the others are rewound."""
 
     method: Annotated[Text, NameOf(CRITERIA, entry_of=criterion_of)] = Field(
         "magnitude",
@@ -43,48 +43,47 @@ class PruneSpec(Table):
     schedule: Literal["one-shot", "iterative", "budget"] = Field(
         "one-shot",
         description="one-shot prunes once; iterative makes the sorted sparsity axis a chain of levels of "
-        "train, prune, rewind; budget makes a chain of its own for each cell, as long as `time` allows.",
+        "train, prune, rewind; budget makes a separate chain for each cell, as long as `time` allows.",
     )
     time: Annotated[Text, AfterValidator(_time), Allowed(DURATION_TEXT)] = Field(
         "",
         examples=["20m"],
-        description='Wall-clock time for a ticket with schedule = "budget", its first dense training included.',
+        description='Wall-clock time of a ticket with schedule = "budget", including its first dense training.',
     )
     min_round_epochs: Whole = Field(
         1,
         ge=1,
-        description="A round of a budget is never planned shorter than so many epochs; a time that is too short "
-        "for that is refused.",
+        description="Shortest round of a budget, in epochs. A time that does not allow it is refused.",
     )
     max_rounds: Whole = Field(
         10,
         ge=1,
-        description="A budget prunes in so many rounds at most, however much time there is.",
+        description="Largest number of rounds of a budget.",
     )
     rounds: Whole = Field(
         0,
         ge=0,
         le=1000,
-        description="0: under schedule iterative, the sorted sparsity axis is the chain. n: every sparsity is reached "
-        "by a chain of its own of n levels, each removing the same share of what is left; 1 is one-shot.",
+        description="0: under schedule iterative, the sorted sparsity axis is the chain. n: every sparsity has its own "
+        "chain of n levels, each of which removes the same share of the remaining weights; 1 is one-shot.",
     )
     rewind: Rewind = Field(
         "weights",
-        description="What returns to the rewind epoch: the weights, the optimizer's state with them, only "
-        "the learning-rate schedule, or nothing (fine-tuning).",
+        description="What is rewound: the weights, the weights and the optimizer state, only the learning-rate "
+        "schedule, or nothing (fine-tuning).",
     )
     control: ControlName = Field(
         "ticket",
-        description="ticket, or what it is compared with: its mask on fresh weights (reinit), on fresh "
-        "weights scaled to the fan-in that it leaves (reinit-masked), its mask shuffled within or across layers "
-        "(random, random-global), its mask on the trained weights (fine-tune, lr-rewind).",
+        description="ticket, or a control with the mask of the ticket: on fresh weights (reinit), on fresh weights "
+        "scaled to the remaining fan-in (reinit-masked), shuffled within or across layers (random, random-global), "
+        "or on the trained weights (fine-tune, lr-rewind).",
     )
     exclude: Annotated[
         tuple[Annotated[Text, Field(min_length=1)], ...],
         Allowed("a list of texts, each a pattern such as `classifier.*`", "a pattern such as `classifier.*`"),
     ] = Field(
         (),
-        description="Layers that are never pruned: patterns (* and ?) over the names of modules.",
+        description="Layers that are never pruned, as patterns (* and ?) of module names.",
     )
     rates: Annotated[
         Mapping[Text, Annotated[Number, Field(gt=0, le=1)]],
@@ -95,5 +94,5 @@ class PruneSpec(Table):
         ),
     ] = Field(
         {},
-        description='Layers that are pruned at a share of the others\' rate, by pattern; needs scope = "layer".',
+        description='Share of the pruning rate that applies to some layers, by pattern; needs scope = "layer".',
     )

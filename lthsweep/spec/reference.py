@@ -9,9 +9,9 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from lthsweep.spec.base import Table
-from lthsweep.spec.inline import inline
 from lthsweep.spec.schema import TABLES, allowed, axis_names, keys_of, marker, variants
 from lthsweep.spec.spec import Spec
+from lthsweep.spec.toml_text import inline
 
 __all__ = ["reference_markdown"]
 

@@ -38,7 +38,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from lthsweep.errors import CodeError, nearest
 from lthsweep.registry import Option
 from lthsweep.spec.base import Flag, Number, Table, Text, Whole
-from lthsweep.spec.inline import inline
+from lthsweep.spec.toml_text import inline
 from lthsweep.usercode import is_code, pinned
 
 __all__ = ["OWN_CODE", "EntryTable", "NameOf", "TableByName", "pinned_axis", "tables_of"]

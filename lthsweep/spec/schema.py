@@ -18,10 +18,10 @@ from lthsweep.spec.base import Allowed, Table
 from lthsweep.spec.grid import GridSpec
 from lthsweep.spec.pruning import PruneSpec
 from lthsweep.spec.registry_fields import NameOf, TableByName
-from lthsweep.spec.site import LocalSpec, VerdictSpec
 from lthsweep.spec.slurm import SlurmSpec
 from lthsweep.spec.sweep import SweepSpec
 from lthsweep.spec.training import TrainSpec
+from lthsweep.spec.verdict_local import LocalSpec, VerdictSpec
 
 __all__ = [
     "TABLES",

@@ -1,11 +1,10 @@
-"""`[slurm]`: what a sweep asks of a cluster. None of it changes a run.
+"""`[slurm]`: the resources that a sweep requests from a cluster. No key changes a run.
 
-Nothing has a value here that the file does not give: what is left out is the site profile's to say
+Keys have no defaults here: the site profile decides those that the file leaves out
 (`lthsweep.launch.slurm.sites.profile`). A profile has the same keys, read by the same fields.
 
-Values go into `#SBATCH` lines. They are made of letters, digits and a few signs, without any that a shell or sbatch
-takes for more than itself, so that a file from somebody else cannot start anything. `setup` is the exception: it is
-shell by intent.
+Values are written to `#SBATCH` lines. They contain only letters, digits and a few signs that have no special meaning
+for a shell or sbatch, so a file from another person cannot start a program. `setup` is the exception: it is shell code.
 """
 
 from __future__ import annotations
@@ -46,19 +45,19 @@ def _absolute(profile: str) -> str:
     if "/" not in profile and not profile.endswith(".toml"):
         return profile
     path = Path(profile)
-    with contextlib.suppress(RuntimeError):  # ~nobody; there is no such file then
+    with contextlib.suppress(RuntimeError):  # an unknown user after ~; the missing file is reported later
         path = path.expanduser()
     return str(path.absolute())
 
 
 class JobSettings(Table):
-    """What may be said of a cluster, of one partition of it, and by a sweep."""
+    """Settings of jobs, which a cluster, one of its partitions, and a sweep can give."""
 
     account: Annotated[Text | None, Allowed(f"an account: text {PLAIN_TEXT}")] = Field(
         None,
         pattern=PLAIN,
         examples=["my_lab"],
-        description="The account that is charged; SLURM's default for you if left out.",
+        description="The account that is charged; defaults to your default account in SLURM.",
     )
     qos: Annotated[Text | None, Allowed(f"a quality of service: text {PLAIN_TEXT}")] = Field(
         None, pattern=PLAIN, examples=["normal"], description="The quality of service."
@@ -74,7 +73,7 @@ class JobSettings(Table):
         Allowed(
             'a list of nodes such as ["node07", "node[10-12]"]', 'a node or several, such as "node[10-12]"'
         ),
-    ] = Field(None, examples=[["node07"]], description="Nodes that are not to be used.")
+    ] = Field(None, examples=[["node07"]], description="Nodes that jobs avoid.")
     time: Annotated[
         Text | Annotated[Whole, Field(ge=1)] | None,
         AfterValidator(lambda value: value if value is None else _is_time(value)),
@@ -82,15 +81,15 @@ class JobSettings(Table):
     ] = Field(
         None,
         examples=["8:00:00"],
-        description="The longest walltime that a job may ask for; the partition's limit, read from SLURM, if "
-        "neither this nor the profile says. Jobs ask for what they need and not for more.",
+        description="The longest walltime of a job; defaults to the partition's limit, read from SLURM. Jobs request "
+        "only the time that they need.",
     )
     cpus: Annotated[Whole | None, Allowed("a whole number >= 1")] = Field(
         None,
         ge=1,
         le=100_000,
         examples=[8],
-        description="Cores of a job. If neither this nor the profile says, as many as its workers need.",
+        description="Cores of a job; defaults to the number that its workers need.",
     )
     cpus_per_gpu: Annotated[Whole | None, Allowed("a whole number >= 1")] = Field(
         None,
@@ -104,7 +103,7 @@ class JobSettings(Table):
         ge=0,
         le=64,
         examples=[1],
-        description="GPUs of a job, all on one node. The profile knows on which partitions it takes one.",
+        description="GPUs of a job, all on one node. The profile lists the partitions that need one.",
     )
     gpu_type: Annotated[Text | None, Allowed('a type of GPU as the cluster calls it, such as "a100"')] = (
         Field(
@@ -118,7 +117,7 @@ class JobSettings(Table):
         Field(
             None,
             examples=["gres"],
-            description="How GPUs are asked for: `--gres=gpu:1` or `--gpus-per-node=1`; gres if nobody says.",
+            description="How GPUs are requested: `--gres=gpu:1` or `--gpus-per-node=1`; defaults to gres.",
         )
     )
     memory: Annotated[
@@ -129,7 +128,7 @@ class JobSettings(Table):
         None,
         pattern=f"{SIZE}|^0$",
         examples=["16G"],
-        description="Memory of a job; the cluster's default if nobody says.",
+        description="Memory of a job; defaults to the cluster's setting.",
     )
     memory_per_cpu: Annotated[
         Text | None, BeforeValidator(_size), Allowed('a size such as "4G" (K, M, G, T; megabytes without)')
@@ -144,7 +143,7 @@ class JobSettings(Table):
         ge=1,
         le=10_000,
         examples=[8],
-        description="Runs that a job trains side by side. If nobody says: one per core (per local.threads cores), "
+        description="Runs that a job trains at the same time; defaults to one per core (per local.threads cores), "
         "or workers_per_gpu per GPU.",
     )
     workers_per_gpu: Annotated[Whole | None, Allowed("a whole number >= 1")] = Field(
@@ -152,27 +151,27 @@ class JobSettings(Table):
         ge=1,
         le=64,
         examples=[2],
-        description="Runs that share a GPU; 1 if nobody says. Small networks leave most of a GPU idle.",
+        description="Runs that share a GPU; defaults to 1. Small networks leave most of a GPU idle.",
     )
     target_minutes: Annotated[Number | None, Allowed("a number > 0")] = Field(
         None,
         gt=0,
         examples=[30],
-        description="How long a job should take: so many runs are packed into it. 30 if nobody says.",
+        description="How long a job should take; defaults to 30. Short runs are packed into one job.",
     )
     floor_minutes: Annotated[Number | None, Allowed("a number >= 0")] = Field(
         None,
         ge=0,
         examples=[10],
-        description="No job is shorter than this where there is anything to put into it; 10 if nobody says.",
+        description="The shortest job, if there are enough runs to fill it; defaults to 10.",
     )
     grace_seconds: Annotated[Whole | None, Allowed("a whole number >= 0 and <= 3600")] = Field(
         None,
         ge=0,
         le=3600,
         examples=[120],
-        description="This long before its time is over a job writes checkpoints and queues itself again; "
-        "120 if nobody says.",
+        description="A job writes checkpoints and requeues itself this long before its time limit; "
+        "defaults to 120.",
     )
     setup: Annotated[
         tuple[Line, ...] | None,
@@ -180,24 +179,24 @@ class JobSettings(Table):
     ] = Field(
         None,
         examples=[["module load python"]],
-        description="Lines of shell that jobs run before anything else: modules, environments, variables.",
+        description="Shell lines that jobs run first: modules, environments, variables.",
     )
     python: Annotated[Text | None, Allowed(f"the path of an interpreter: text {PLAIN_TEXT}")] = Field(
         None,
         pattern=PLAIN,
         examples=["/home/me/envs/lthsweep/bin/python"],
-        description="The Python of jobs; the one that submits them if left out.",
+        description="The Python interpreter of jobs; defaults to the one that submits them.",
     )
     tick_partition: PartitionName = Field(
         None,
         examples=["shared"],
-        description="Where the follow-up jobs run (one core, no GPU, minutes); the sweep's partition if nobody says.",
+        description="Partition of the controller jobs (one core, no GPU, minutes); defaults to the sweep's partition.",
     )
     tick_minutes: Annotated[Number | None, Allowed("a number > 0")] = Field(
         None,
         gt=0,
         examples=[10],
-        description="Minutes between follow-up jobs where not everything could be submitted; 10 if nobody says.",
+        description="Minutes between controller jobs while runs are left to submit; defaults to 10.",
     )
     tick_memory: Annotated[
         Text | None, BeforeValidator(_size), Allowed('a size such as "4G" (K, M, G, T; megabytes without)')
@@ -205,34 +204,34 @@ class JobSettings(Table):
         None,
         pattern=SIZE,
         examples=["4G"],
-        description="Memory of a follow-up job, which merges the table; the cluster's default if nobody says.",
+        description="Memory of a controller job, which merges the table; defaults to the cluster's setting.",
     )
     poll_seconds: Annotated[Number | None, Allowed("a number >= 1")] = Field(
         None,
         ge=1,
         examples=[60],
-        description="SLURM is asked for the queue at most once in this time; 60 if nobody says.",
+        description="Shortest time between two queries of the queue; defaults to 60.",
     )
     lag_seconds: Annotated[Number | None, Allowed("a number >= 1")] = Field(
         None,
         ge=1,
         examples=[300],
-        description="A submission whose fate is unknown counts as lost when SLURM does not know its name this long "
-        "after; 300 if nobody says.",
+        description="A submission without a confirmed job id counts as lost if SLURM does not list its name after "
+        "this time; defaults to 300.",
     )
     max_elements: Annotated[Whole | None, Allowed("a whole number >= 1")] = Field(
         None,
         ge=1,
         examples=[1000],
-        description="Jobs that the sweep has in the queue at most; the cluster's own limits hold anyway.",
+        description="Largest number of jobs of the sweep in the queue. The cluster's own limits apply in any case.",
     )
     attempts: Annotated[Whole | None, Allowed("a whole number >= 1")] = Field(
         None,
         ge=1,
         le=1000,
         examples=[3],
-        description="Jobs in a row that may end without any progress of a run before it counts as failed; 3 if "
-        "nobody says. Preempted jobs do not count.",
+        description="A run counts as failed after this many consecutive jobs without progress; defaults to 3. "
+        "Preempted jobs do not count.",
     )
     options: Annotated[
         Mapping[str, Any] | None,
@@ -242,13 +241,13 @@ class JobSettings(Table):
     ] = Field(
         None,
         examples=[{"mail-user": "me@example.org", "mail-type": "FAIL"}],
-        description="Other options of sbatch by their long names without dashes; true for one without a value, false "
-        "to take one of the profile's away.",
+        description="Other options of sbatch by their long names without dashes; true for an option without a value, "
+        "false to remove an option of the profile.",
     )
 
 
 class SlurmSpec(JobSettings):
-    """The cluster. What is left out is as the site profile says."""
+    """The cluster. Keys that are left out have the values of the site profile."""
 
     profile: Annotated[
         Text,
@@ -258,11 +257,11 @@ class SlurmSpec(JobSettings):
         "generic",
         pattern=LINE,
         max_length=4096,
-        description="The site profile: what the cluster is like. generic, cannon, or the path of your own, which "
-        "counts from the directory where the command is typed.",
+        description="The site profile, which describes the cluster: generic, cannon, or the path of a file, relative "
+        "to the current directory.",
     )
     partition: PartitionName = Field(
         None,
         examples=["gpu"],
-        description="The partition to submit to, or several with commas; the profile's if left out.",
+        description="The partition, or several with commas; defaults to the profile's.",
     )

@@ -2,18 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 
 from lthsweep.spec.problems import Problem
-from lthsweep.spec.sbatch_options import option_problem
 from lthsweep.spec.schema import Path
 from lthsweep.spec.slurm import JobSettings
-from lthsweep.spec.slurm_forms import minutes_of
+from lthsweep.spec.slurm_forms import PLAIN_TEXT, is_plain, minutes_of
 
-__all__ = ["RIVALS", "slurm_problems"]
+__all__ = ["OPTION_KEYS", "RESERVED_OPTIONS", "RIVALS", "slurm_problems"]
 
 RIVALS = {"cpus": "cpus_per_gpu", "memory": "memory_per_cpu", "workers": "workers_per_gpu"}
-"""Key → another way to say the same."""
+"""Key → the key for the same quantity in another unit."""
+
+OPTION_KEYS: Mapping[str, str] = {
+    **{
+        name: name
+        for name in ("account", "constraint", "exclude", "gpus", "partition", "qos", "reservation", "time")
+    },
+    "cpus-per-gpu": "cpus_per_gpu",
+    "cpus-per-task": "cpus",
+    "gpus-per-node": "gpus",
+    "gpus-per-socket": "gpus",
+    "gpus-per-task": "gpus",
+    "mem": "memory",
+    "mem-per-cpu": "memory_per_cpu",
+    "mem-per-gpu": "memory",
+    "tres-per-task": "gpus",
+}
+"""Option of sbatch → the key of `[slurm]` that sets it."""
+
+RESERVED_OPTIONS = frozenset(
+    (
+        *("array", "begin", "chdir", "clusters", "dependency", "error", "export", "hold", "job-name"),
+        *("kill-on-invalid-dep", "no-requeue", "nodes", "ntasks", "ntasks-per-node", "open-mode", "output"),
+        *("parsable", "requeue", "signal", "test-only", "time-min", "wait", "wrap"),
+    )
+)
+"""Options of sbatch that lthsweep sets, or whose defaults it depends on. sbatch checks all others."""
+
+_OPTION_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_GPU = re.compile(r"(^|[,/])gpu\b")
 
 
 def slurm_problems(settings: JobSettings, start: Path = ("slurm",)) -> Iterator[Problem]:
@@ -24,7 +53,7 @@ def slurm_problems(settings: JobSettings, start: Path = ("slurm",)) -> Iterator[
         start: where it stands in its file.
     """
     for name, value in (settings.options or {}).items():
-        if text := option_problem(name, value):
+        if text := _option_problem(name, value):
             yield Problem((*start, "options", name), text, value)
     for total, each in RIVALS.items():
         if getattr(settings, total) is not None and getattr(settings, each) is not None:
@@ -46,3 +75,22 @@ def _times(settings: JobSettings, start: Path) -> Iterator[Problem]:
             text = f"must be at most {limit} minutes, the longest walltime (time = {settings.time})"
             yield Problem((*start, name), text, minutes, ((*start, "time"),))
             return
+
+
+def _option_problem(name: str, value: object) -> str | None:
+    """What is wrong with an option of sbatch; None if nothing is."""
+    if name in OPTION_KEYS:
+        return f"is set by another key: write slurm.{OPTION_KEYS[name]}"
+    if name in RESERVED_OPTIONS:
+        return "cannot be set: lthsweep sets this option, or depends on its default"
+    if not _OPTION_NAME.fullmatch(name):
+        return "is not an option of sbatch; write its long name without dashes in front, as in mail-user"
+    if isinstance(value, bool):
+        return None
+    if not isinstance(value, int | str):
+        return "must be text, a whole number, true or false"
+    if not is_plain(str(value)):
+        return f"must be text {PLAIN_TEXT}, without spaces, quotes, $ or a dash in front"
+    if name == "gres" and _GPU.search(str(value)):
+        return "asks for GPUs: write slurm.gpus and slurm.gpu_type"
+    return None

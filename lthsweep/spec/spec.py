@@ -1,4 +1,4 @@
-"""The whole file as one frozen noun."""
+"""The whole file as one immutable object."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from lthsweep.spec.problems import Origin, error_of
 from lthsweep.spec.pruning import PruneSpec
 from lthsweep.spec.rules import check_tables
 from lthsweep.spec.settings import with_settings
-from lthsweep.spec.site import LocalSpec, VerdictSpec
 from lthsweep.spec.slurm import SlurmSpec
 from lthsweep.spec.sweep import SweepSpec
 from lthsweep.spec.training import TrainSpec
+from lthsweep.spec.verdict_local import LocalSpec, VerdictSpec
 
 __all__ = ["Spec"]
 
@@ -25,22 +25,21 @@ __all__ = ["Spec"]
 class Spec(Table):
     """A sweep's file, checked, with every default filled in; attributes are named as the file's keys."""
 
-    sweep: SweepSpec = Field(description="What is trained on what, and what the sweep is called.")
+    sweep: SweepSpec = Field(description="The network, the data, and the name of the sweep.")
     train: TrainSpec = Field(
-        default_factory=TrainSpec, description="The recipe that the dense run and its tickets share."
+        default_factory=TrainSpec, description="The training recipe, shared by the dense run and its tickets."
     )
     prune: PruneSpec = Field(
-        default_factory=PruneSpec, description="Which weights go, and to what the others return."
+        default_factory=PruneSpec, description="Which weights are removed, and how the others are rewound."
     )
     grid: GridSpec = Field(description="Every list is an axis, and the grid is their product.")
     verdict: VerdictSpec = Field(
         default_factory=VerdictSpec, description="When a ticket counts as matching its dense run."
     )
-    local: LocalSpec = Field(
-        default_factory=LocalSpec, description="The processes that make runs on this machine."
-    )
+    local: LocalSpec = Field(default_factory=LocalSpec, description="The worker processes on this machine.")
     slurm: SlurmSpec = Field(
-        default_factory=SlurmSpec, description="The cluster. What is left out is as the site profile says."
+        default_factory=SlurmSpec,
+        description="The cluster. Keys that are left out have the values of the site profile.",
     )
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""`[sweep]`: what is trained on what, and what the sweep is called."""
+"""`[sweep]`: the network, the data, and the name of the sweep."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["SweepSpec"]
 
 
 class SweepSpec(Table):
-    """What is trained on what, and what the sweep is called."""
+    """The network, the data, and the name of the sweep."""
 
     name: Annotated[
         Text,
@@ -22,8 +22,8 @@ class SweepSpec(Table):
     ] = Field(
         "sweep",
         pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$",
-        description="Names the directory of results; the file's own name if left out.",
+        description="Name of the results directory; defaults to the file name.",
     )
-    description: Text = Field("", description="A line for the reader of the results.")
+    description: Text = Field("", description="One line about the study, shown with the results.")
     model: ModelSpec = Field(description="The network.")
     data: DataSpec = Field(description="The images, texts or sounds.")

@@ -1,4 +1,4 @@
-"""The file that `lthsweep init` writes: every key, with what it does and what it takes."""
+"""The file that `lthsweep init` writes: every key with its description and allowed values."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pydantic.fields import FieldInfo
 
 from lthsweep.spec.base import Table
 from lthsweep.spec.grid import GridSpec
-from lthsweep.spec.inline import inline, inline_key
 from lthsweep.spec.load import load_spec
 from lthsweep.spec.schema import TABLES, allowed, choices, keys_of, variants
 from lthsweep.spec.spec import Spec
+from lthsweep.spec.toml_text import inline, inline_key
 
 __all__ = ["commented_template"]
 
@@ -23,8 +23,8 @@ _WIDTH = 100
 _HEAD = """\
 A sweep for lthsweep. Every key is here; those that you delete stand at their defaults.
 
-    lthsweep plan FILE     what it will cost
-    lthsweep run FILE      train what is missing
+    lthsweep plan FILE     show the cost
+    lthsweep run FILE      train the missing runs
     lthsweep query DIR     ask the table of tickets
 """
 

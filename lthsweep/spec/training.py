@@ -1,4 +1,4 @@
-"""`[train]`: the recipe that the dense run and its tickets share."""
+"""`[train]`: the training recipe, shared by the dense run and its tickets."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ __all__ = [
     "TrainSpec",
 ]
 
-_LR = "Learning rate at its highest, right after the warm-up."
-_WEIGHT_DECAY = "Weight decay, on every parameter."
+_LR = "The highest learning rate, right after the warm-up."
+_WEIGHT_DECAY = "Weight decay of every parameter."
 
 
 class OptimizerTable(EntryTable):
@@ -54,7 +54,7 @@ class AdamSpec(_Adam):
 
 
 class AdamWSpec(_Adam):
-    """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101): weight decay apart from the gradient."""
+    """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101): decoupled weight decay."""
 
     name: Literal["adamw"] = Field("adamw", description="The optimizer.")
     weight_decay: Number = Field(0.01, ge=0, description=_WEIGHT_DECAY)
@@ -71,7 +71,7 @@ class ScheduleTable(EntryTable):
 
 
 class ConstantSpec(ScheduleTable):
-    """The same learning rate all the time."""
+    """A constant learning rate."""
 
     name: Literal["constant"] = Field("constant", description="The schedule.")
 
@@ -107,7 +107,7 @@ ScheduleSpec = Annotated[
 
 
 class TrainSpec(Table):
-    """The recipe that the dense run and its tickets share."""
+    """The training recipe, shared by the dense run and its tickets."""
 
     epochs: Whole = Field(
         10, ge=1, description="Length of the dense run. A ticket rewound to k trains epochs − k."
@@ -127,8 +127,8 @@ class TrainSpec(Table):
         Literal["auto"] | Annotated[Whole, Field(ge=1)], Allowed('"auto" or a whole number >= 1')
     ] = Field(
         "auto",
-        description="Tickets of one dense run and rewind point that are trained as one model, at most; 1 for each by "
-        "itself. auto measures on a GPU how many pay, and is 1 on a CPU, where it does not. No part of a run's key.",
+        description="Largest number of tickets of one dense run and rewind point that are trained as one model; 1 "
+        "trains each alone. auto measures the best number on a GPU, and is 1 on a CPU. It is not part of a run's key.",
     )
     optimizer: OptimizerSpec = Field(default_factory=SGDSpec, description="How weights follow gradients.")
     schedule: ScheduleSpec = Field(
@@ -136,5 +136,5 @@ class TrainSpec(Table):
     )
 
     def recipe(self) -> dict[str, Any]:
-        """What of this table is part of a run: all but how runs are trained beside each other."""
+        """The part of this table that a run depends on: all keys except `fuse`."""
         return self.model_dump(mode="json", exclude={"fuse"})

@@ -1,16 +1,16 @@
-"""Group lasso over filters: λ Σ_g √|g| ‖w_g‖₂ joins the loss, as a proximal step after each step of the optimizer.
+"""Group lasso over filters: the penalty λ Σ_g √|g| ‖w_g‖₂, as a proximal step after each optimizer step.
 
 Yuan & Lin, J. R. Stat. Soc. B 68 (2006), equation 2.1; over the filters of a network Wen et al., NeurIPS 2016,
-arXiv:1608.03665, equation 4. A group is all that makes one feature map: rows of the layers that a shortcut couples,
-their biases, depthwise filters, scale and shift of BatchNorm. Groups share no weight, so the proximal operator is
-exact:
+arXiv:1608.03665, equation 4. A group consists of all weights that make one feature map: rows of the layers that a
+shortcut couples, their biases, depthwise filters, scale and shift of BatchNorm. Groups share no weight, so the proximal
+operator is exact:
 
     w_g ← w_g · max(0, 1 − t / ‖w_g‖₂),    t = learning rate · λ · √|g|
 
-The norm of a group falls by exactly min(‖w_g‖₂, t), and a group at zero makes a map of zeros: taking it out changes
-nothing. A subgradient would only hover around zero, and the squared norm that some libraries call group lasso shrinks
-weights by a share and brings none to zero. With Adam, too, the step is taken in the plain metric, as AdamW takes its
-weight decay.
+The norm of a group falls by exactly min(‖w_g‖₂, t), and a group at zero makes a map of zeros, so removing it changes
+nothing. A subgradient would oscillate around zero, and the squared norm that some libraries call group lasso shrinks
+weights by a factor and brings none to zero. With Adam the step uses the Euclidean metric as well, as weight decay of
+AdamW does.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class GroupLasso:
     """The proximal step over the filters of one model.
 
     Args:
-        model: whose parameters are shrunk in place.
+        model: its parameters are shrunk in place.
         families: of the full network.
         strength: λ > 0.
-        kept: the channels that the model has, if it was shrunk; None: it is the full network.
-        masks: parameter name → bool tensor, where the model is masked: |g| counts weights that are kept, so that a
-            masked network and the same network shrunk have the same penalty.
+        kept: the channels of a physically smaller model; None for the full network.
+        masks: parameter name → bool tensor of a masked model: |g| counts kept weights, so that a masked network and
+            the physically smaller one have the same penalty.
     """
 
     def __init__(
@@ -78,31 +78,31 @@ class GroupLasso:
         strength: float,
         masks: Mapping[str, Tensor] | None = None,
     ) -> GroupLasso | None:
-        """The penalty of a full network, masked or not; None without one (λ = 0)."""
+        """The penalty of a full network, masked or not; None for λ = 0."""
         return cls(model, families_of(model, input_shape), strength, masks=masks) if strength else None
 
     @torch.no_grad()
     def step(self, rate: float) -> None:
-        """Shrink every group, after an optimizer step at this learning rate."""
+        """Shrink every group after an optimizer step at this learning rate."""
         for members, root_sizes in self._families:
             soft_threshold(members, rate * self._strength * root_sizes)
 
     @torch.no_grad()
     def penalty(self) -> float:
-        """λ Σ_g √|g| ‖w_g‖₂, as it is now."""
+        """The current value of λ Σ_g √|g| ‖w_g‖₂."""
         terms = (float((root * _norms(members)).sum()) for members, root in self._families)
         return self._strength * math.fsum(terms)
 
 
 @torch.no_grad()
 def soft_threshold(members: Sequence[Tensor], threshold: Tensor) -> None:
-    """Bring the joint norm of the i-th rows of some tensors down by `threshold[i]`, at most to zero; in place.
+    """Reduce the joint norm of the i-th rows of some tensors by `threshold[i]`, at most to zero, in place.
 
     Args:
-        members: tensors of equal first dimension; a group is the i-th row of each of them together.
+        members: tensors of equal first dimension; a group consists of the i-th row of each.
         threshold: one dimension, ≥ 0.
     """
-    # 0/0 where a group is at zero already: clamped away, and 0 · anything finite stays 0
+    # Clamped against 0/0 in a group that is zero already; it stays zero.
     factors = (1 - threshold / _norms(members).clamp(min=torch.finfo(threshold.dtype).tiny)).clamp(min=0)
     for member in members:
         member.mul_(factors.view(-1, *[1] * (member.dim() - 1)))

@@ -20,7 +20,7 @@ import torch
 from torch.nn import functional
 
 from lthsweep.data.cache import open_packed
-from lthsweep.launch.watch import Watch
+from lthsweep.launch.checkpoint import CheckpointHook
 from lthsweep.lottery.context import TrainingContext
 from lthsweep.plan.expand import expand
 from lthsweep.plan.run import Plan
@@ -82,7 +82,7 @@ def compare(
     options = replace(material.train, epochs=1_000_000)  # `between` ends the training
     training = Training(material.build(0), data, options, seed=0, masks=masks)
     by_hand = bare(material, masks)
-    watch = Watch(None, 0.0, lambda: False, lambda values: None)
+    watch = CheckpointHook(None, 0.0, lambda: False, lambda **progress: None)
     turn = min(TURN, steps)
     warm_up = turn
     mark: list[Seconds] = []

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lthsweep.launch.on_local import run_local, slots_of
+from lthsweep.launch.local import run_local, slots_of
 from lthsweep.plan.expand import expand
 from lthsweep.plan.run import Plan
 from lthsweep.spec import spec_of

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from lthsweep.launch.settle import ALLOCATOR_VARIABLES, thread_variables
+from lthsweep.launch.process_env import ALLOCATOR_VARIABLES, thread_variables
 from lthsweep.models.build import build_model
 from lthsweep.models.depthwise import DepthwiseConv2d
 from tests.benchmarks.figures import ratios, spread

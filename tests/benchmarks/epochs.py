@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lthsweep.launch.machine import usable_cores
-from lthsweep.launch.settle import ALLOCATOR_VARIABLES, thread_variables
+from lthsweep.launch.process_env import ALLOCATOR_VARIABLES, thread_variables
+from lthsweep.launch.slots import usable_cores
 from tests.benchmarks.cases import Case, tables_of
 from tests.benchmarks.figures import ratios, spread
 from tests.benchmarks.programs import Program

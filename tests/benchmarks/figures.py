@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from lthsweep.launch.machine import usable_cores
+from lthsweep.launch.slots import usable_cores
 
 __all__ = ["Busy", "conditions", "ratios", "spread"]
 

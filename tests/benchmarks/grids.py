@@ -11,8 +11,8 @@ from typing import Any
 
 import tomli_w
 
-from lthsweep.launch.machine import usable_cores
-from lthsweep.launch.settle import ALLOCATOR_VARIABLES
+from lthsweep.launch.process_env import ALLOCATOR_VARIABLES
+from lthsweep.launch.slots import usable_cores
 from lthsweep.plan.estimate import cost_of
 from lthsweep.plan.expand import expand
 from lthsweep.plan.run import Plan

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lthsweep.launch.settle import ALLOCATOR_VARIABLES, thread_variables
+from lthsweep.launch.process_env import ALLOCATOR_VARIABLES, thread_variables
 from tests.benchmarks.bound import measure_bound
 from tests.benchmarks.cases import CASES, EPOCH, LOOP, MEMORY, POOL, Case, tables_of
 from tests.benchmarks.epochs import measure_epochs

@@ -7,7 +7,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from lthsweep.launch.settle import ALLOCATOR_VARIABLES, thread_variables
+from lthsweep.launch.process_env import ALLOCATOR_VARIABLES, thread_variables
 from tests.benchmarks.cases import Case, tables_of
 from tests.benchmarks.figures import ratios
 from tests.benchmarks.programs import Program, answer_of

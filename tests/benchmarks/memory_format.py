@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 
-from lthsweep.launch.settle import ALLOCATOR_VARIABLES
+from lthsweep.launch.process_env import ALLOCATOR_VARIABLES
 
 BATCH = 128
 STEPS = 6

@@ -18,16 +18,17 @@ import tempfile
 import time
 from pathlib import Path
 
-from lthsweep.launch.local import LocalPool
-from lthsweep.launch.mpi import MpiPool, gather_hellos
-from lthsweep.launch.on_mpi import mpi_job
-from lthsweep.launch.pool import Heard, work_off
-from lthsweep.launch.ranks import say_hello, slots_of_ranks
+from lthsweep.launch.dispatch import dispatch
+from lthsweep.launch.events import Finished, Message
+from lthsweep.launch.local_pool import LocalPool
+from lthsweep.launch.mpi.job import mpi_job
+from lthsweep.launch.mpi.pool import CombinedPool, MpiPool, gather_ranks
+from lthsweep.launch.mpi.ranks import slots_of_ranks, this_rank
 from lthsweep.launch.scheduler import Node, Scheduler
-from lthsweep.launch.task import Message, Task
-from lthsweep.launch.together import Together
+from lthsweep.launch.task import Task
 from lthsweep.spec.load import spec_of
 from lthsweep.store.layout import SweepDir
+from tests.launch.cases import make_task
 
 SPEC = {
     "sweep": {"name": "bench", "model": {"name": "lenet_300_100"}, "data": {"name": "digits"}},
@@ -66,24 +67,27 @@ class SimulatedPool:
         self._idle = dict.fromkeys(f"w{number}" for number in range(workers))
         self._ends: list[tuple[float, str, str]] = []
 
+    def devices(self) -> set[str]:
+        return {"cpu"}
+
     def idle(self) -> list[str]:
         return list(self._idle)
 
     def starting(self) -> int:
         return 0
 
-    def give(self, worker: str, task: str) -> None:
+    def give(self, worker: str, task: Task) -> None:
         del self._idle[worker]
-        heapq.heappush(self._ends, (self.now + self._costs[task], worker, task))
+        heapq.heappush(self._ends, (self.now + self._costs[task.key], worker, task.key))
 
-    def wait(self, seconds: float) -> list[Heard]:
+    def wait(self, seconds: float) -> list[Message]:
         if not self._ends:
             return []
-        self.now, worker, task = heapq.heappop(self._ends)
+        self.now, worker, key = heapq.heappop(self._ends)
         self._idle[worker] = None
-        return [Heard(worker, Message("finished", task))]
+        return [Message(worker, Finished(key))]
 
-    def stop(self) -> list[Heard]:
+    def stop(self) -> list[Message]:
         return []
 
     def kill(self) -> None:
@@ -95,9 +99,9 @@ def simulate(count: int, workers: int, levels: int) -> tuple[float, float, float
     nodes = sweep_of(count, levels, (0.2, 2.0))
     pool = SimulatedPool(workers, {node.key: node.cost for node in nodes})
     started = time.perf_counter()
-    tally = work_off(Scheduler(nodes), pool, lambda key: key, clock=lambda: pool.now)  # type: ignore[arg-type,return-value]
+    summary = dispatch(Scheduler(nodes), pool, make_task, clock=lambda: pool.now)
     seconds = time.perf_counter() - started
-    assert len(tally.finished) == count
+    assert len(summary.finished) == count
     return pool.now, bound(nodes, workers), seconds
 
 
@@ -118,13 +122,7 @@ def simulations() -> None:
 
 def sleepers(nodes: list[Node]) -> dict[str, Task]:
     """Tasks that sleep for their node's cost and leave no record; claim, log and heartbeat are real."""
-    return {
-        node.key: Task(
-            node.key, "dense", {}, node.key, None, 0, 0, "sleep",
-            {"seconds": node.cost, "train": {"epochs": 1}}, None, operation="sleep",
-        )
-        for node in nodes
-    }  # fmt: skip
+    return {node.key: make_task(node.key, sleep_seconds=node.cost) for node in nodes}
 
 
 def on_ranks(count: int, seconds: tuple[float, float], rank0_trains: bool) -> None:
@@ -134,10 +132,10 @@ def on_ranks(count: int, seconds: tuple[float, float], rank0_trains: bool) -> No
         if wire is None:
             return
         sweep = SweepDir(Path(folder)).create()
-        hellos = gather_hellos(wire)
-        slots = slots_of_ranks([say_hello(0), *hellos], spec_of(SPEC))
+        ranks = gather_ranks(wire)
+        slots = slots_of_ranks([this_rank(0), *ranks], spec_of(SPEC))
         local = [LocalPool(sweep, [slots[0]])] if rank0_trains else []
-        pool = Together(MpiPool(sweep, wire, hellos, slots, sole=False), *local)
+        pool = CombinedPool(MpiPool(sweep, wire, ranks, slots, sole=False), *local)
         workers = wire.size - 1 + len(local)
         while len(pool.idle()) < workers:
             pool.wait(0.1)
@@ -147,21 +145,21 @@ def on_ranks(count: int, seconds: tuple[float, float], rank0_trains: bool) -> No
         report(nodes, pool, workers)
 
 
-def report(nodes: list[Node], pool: Together, workers: int) -> None:
+def report(nodes: list[Node], pool: CombinedPool, workers: int) -> None:
     """Run all nodes and print the wall time until the last one is reported as finished."""
     tasks = sleepers(nodes)
     ended = 0.0
 
-    def listen(heard: Heard) -> None:
+    def on_message(message: Message) -> None:
         nonlocal ended
-        if heard.message.kind == "finished":
+        if isinstance(message.event, Finished):
             ended = time.perf_counter()
 
     busy = time.process_time()
     started = time.perf_counter()
-    tally = work_off(Scheduler(nodes), pool, tasks.__getitem__, listen=listen)
+    summary = dispatch(Scheduler(nodes), pool, tasks.__getitem__, on_message=on_message)
     wall, busy = ended - started, time.process_time() - busy
-    assert len(tally.finished) == len(nodes), tally
+    assert len(summary.finished) == len(nodes), summary
     total, least = sum(node.cost for node in nodes), bound(nodes, workers)
     print(
         f"{len(nodes)} tasks: wall {wall:.2f} s, bound {least:.2f} s"

@@ -73,7 +73,7 @@ def test_every_network_is_measured(tmp_path):
 
     assert list(found["steps"]) == ["lenet", "resnet20", "mobilenet_v2"]
     assert all(not case["failed"] for case in found["steps"].values())
-    assert found["epoch"]["floor_seconds"] == 0.72
+    assert found["epoch"]["bound_seconds"] == 0.72
     assert found["conditions"]["size"] == "tiny"
 
 

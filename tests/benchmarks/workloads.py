@@ -17,8 +17,8 @@ from typing import Any
 import torch
 
 from lthsweep.launch.execute import execute
-from lthsweep.launch.settle import settle_cores
-from lthsweep.launch.task import task_for
+from lthsweep.launch.process_env import bind_cores
+from lthsweep.launch.task import Task
 from lthsweep.plan.expand import expand
 from lthsweep.plan.run import Plan
 from lthsweep.spec import spec_of
@@ -59,7 +59,7 @@ def _peak(request: Request, plan: Plan) -> Answer:
     cache = Path(request["cache"])
     if request["loop"] == "ours":
         (run,) = plan.dense
-        task = task_for(run, plan.rewind_points()[run.key], cache=str(cache))
+        task = Task(run, plan.rewind_points()[run.key], cache=str(cache))
         sweep = SweepDir(Path(request["folder"]) / "peak").create()
         execute(task, sweep, torch.device("cpu"), stop=lambda: False, report=lambda values: None)
     else:
@@ -73,7 +73,7 @@ def _epoch(request: Request, plan: Plan) -> Callable[[], Answer]:
 
     `loop`: "ours" or "naive". `threads`: 0 for torch's default. `cores`: to bind the process to; empty for all.
     """
-    settle_cores(request["cores"])
+    bind_cores(request["cores"])
     if request["threads"]:
         torch.set_num_threads(request["threads"])
     material = material_of(plan, Path(request["cache"]))

@@ -14,7 +14,7 @@ from typer.main import get_command
 
 from lthsweep.cli import app
 from lthsweep.store.layout import SweepDir
-from tests.commands.asked import lthsweep
+from tests.commands.in_process import lthsweep
 from tests.launch import sweeps
 from tests.launch.sweeps import write_tiny
 
@@ -43,6 +43,7 @@ def test_help_lists_all_visible_commands(cache):
     assert all((f" {name} " in text) != command.hidden for name, command in commands)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["presets"], ["presets", "digit-lenet"]])
 def test_a_separate_process_behaves_the_same(cache, arguments):
     """The other tests run commands in this process, where they start faster."""
@@ -114,6 +115,7 @@ def test_plan_of_a_finished_sweep_knows_times(finished, cache):
     assert all(run["done"] for run in planned["run_list"])
 
 
+@pytest.mark.slow
 def test_plan_profile_leaves_no_files(cache, tmp_path):
     file = write_tiny(tmp_path)
 
@@ -239,6 +241,7 @@ def test_an_empty_result_gives_a_reason(finished, cache):
     assert json.loads(for_programs.stdout) == []
 
 
+@pytest.mark.slow
 def test_doctor_quarantines_a_flipped_bit_for_retraining(own, cache):
     assert lthsweep("doctor", own.path, cache=cache).returncode == 0
     victim = own.record(own.record_keys()[0])
@@ -262,6 +265,7 @@ def test_doctor_checks_the_installation(installation):
     assert installation["import torch, torchvision"]["ok"]
 
 
+@pytest.mark.slow
 def test_doctor_passes_without_slurm(installation):
     """Local runs do not need it."""
     assert installation["SLURM"] == {"name": "SLURM", "found": "not installed", "ok": True, "needed": True}
@@ -307,6 +311,7 @@ def test_data_list_prepare_and_verify(cache, tmp_path):
     assert "good" in verified.stdout
 
 
+@pytest.mark.slow
 def test_the_same_sweep_from_python(finished):
     """`lthsweep.load` reads the files that the command line wrote."""
     import lthsweep as package
@@ -318,6 +323,7 @@ def test_the_same_sweep_from_python(finished):
     assert len(sweep.plan.runs) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -356,6 +362,7 @@ def test_usage_errors_have_no_traceback(finished, cache, tmp_path, arguments, me
     assert message in ended.stderr
 
 
+@pytest.mark.slow
 def test_an_unmatched_exclude_pattern_fails_before_training(cache, tmp_path):
     sweep = tmp_path / "sweep"
     changes = ["--set", "prune.exclude=['fc9']", "--set", "local.workers=1"]

@@ -1,4 +1,4 @@
-"""`compare` as a user meets it: on a sweep with made-up numbers, and on the table alone."""
+"""`compare` on a sweep with synthetic numbers, and on its table alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lthsweep.spec import dump_spec
 from lthsweep.store.commit import replace
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.record import encode
-from tests.commands.asked import lthsweep
+from tests.commands.in_process import lthsweep
 from tests.reduce.reduce_cases import make_plan, make_record
 
 LEAD = {"kaiming_normal": 0.02, "xavier_normal": 0.0}
@@ -22,7 +22,7 @@ LEAD = {"kaiming_normal": 0.02, "xavier_normal": 0.0}
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory):
-    """Four seeds of two initializations; kaiming is two points ahead, but for noise of a tenth of a point."""
+    """Four seeds of two initializations; kaiming leads by two points, with noise of a tenth of a point."""
     plan = make_plan(sparsity=[0.5, 0.9], rewind_epoch=[0], seed=[0, 1, 2, 3], **{"model.init": list(LEAD)})
     sweep = SweepDir(tmp_path_factory.mktemp("compared") / "small").create()
     replace(sweep.sweep_toml, dump_spec(plan.spec).encode())
@@ -33,7 +33,8 @@ def sweep(tmp_path_factory):
     return sweep
 
 
-def test_compare_prints_how_it_was_made_a_line_per_point_and_the_answer(sweep, cache):
+def test_compare_prints_settings_points_and_result(sweep, cache):
+    """A reader must see which tests the verdicts come from."""
     ended = lthsweep("compare", sweep.path, "--axis", "model.init", cache=cache)
 
     assert ended.returncode == 0, ended.stderr
@@ -50,38 +51,36 @@ def test_compare_prints_how_it_was_made_a_line_per_point_and_the_answer(sweep, c
     ]
 
 
-def test_every_value_is_shown_with_its_interval_when_asked(sweep, cache):
+def test_all_values_are_shown_on_request(sweep, cache):
+    """With difference, interval, and p."""
     shown = lthsweep("compare", sweep.path, "--axis", "model.init", "--all", cache=cache).stdout
 
     assert shown.count("xavier_normal") >= 4
     assert "difference [CI]" in shown
 
 
-def test_json_csv_and_python_say_the_same(sweep, cache):
+def test_json_csv_and_python_agree(sweep, cache):
+    """All three come from the same rows."""
     ask = ["compare", sweep.path, "--axis", "model.init"]
 
-    told = json.loads(lthsweep(*ask, "--json", cache=cache).stdout)
+    output = json.loads(lthsweep(*ask, "--json", cache=cache).stdout)
     as_csv = list(csv.DictReader(io.StringIO(lthsweep(*ask, "--csv", cache=cache).stdout)))
     frame = package.load(sweep.path).compare("model.init")
 
-    assert (told["axis"], told["metric"], told["tests"], told["family"]) == (
-        "model.init",
-        "test_accuracy",
-        3,
-        "table",
-    )
+    assert (output["axis"], output["metric"], output["tests"]) == ("model.init", "test_accuracy", 3)
     assert (
-        [row["verdict"] for row in told["rows"]]
+        [row["verdict"] for row in output["rows"]]
         == frame["verdict"].tolist()
         == [row["verdict"] for row in as_csv]
     )
-    assert [row["p_holm"] for row in told["rows"] if row["rank"] == 2] == pytest.approx(
+    assert [row["p_holm"] for row in output["rows"] if row["rank"] == 2] == pytest.approx(
         frame["p_holm"][frame["rank"] == 2].tolist()
     )
-    assert told["rows"][0]["p"] is None
+    assert output["rows"][0]["p"] is None
 
 
-def test_a_table_that_was_copied_out_is_enough(sweep, cache, tmp_path):
+def test_a_copied_table_is_enough(sweep, cache, tmp_path):
+    """Results can be shared as one file."""
     alone = tmp_path / "table.h5"
     alone.write_bytes(sweep.table.read_bytes())
 
@@ -92,31 +91,31 @@ def test_a_table_that_was_copied_out_is_enough(sweep, cache, tmp_path):
     )
 
 
-def test_another_metric_has_its_own_direction_and_no_margin(sweep, cache):
-    told = json.loads(
+def test_other_metrics_have_no_margin(sweep, cache):
+    """The margin of the file is one of accuracies; the direction comes with the metric."""
+    output = json.loads(
         lthsweep(
             "compare", sweep.path, "--axis", "sparsity", "--metric", "params_remaining", "--json", cache=cache
         ).stdout
     )
 
-    assert (told["higher_is_better"], told["margin"]) == (False, 0.0)
-    assert {row["first"] for row in told["rows"]} == {0.9}
+    assert (output["higher_is_better"], output["margin"]) == (False, 0.0)
+    assert {row["first"] for row in output["rows"]} == {0.9}
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--axis", "model.int"], "did you mean model.init?"),
         (["--axis", "seed"], "seeds are what values are compared over"),
         (["--axis", "model.init", "--metric", "accuracy"], "no metric 'accuracy'"),
-        (["--axis", "model.init", "--family", "tabel"], "did you mean 'table'?"),
-        (["--axis", "model.init", "--confidence", "95"], "write 0.95 for 95 %"),
+        (["--axis", "model.init", "--confidence", "95"], "for example 0.95"),
         (["--axis", "model.init", "--json", "--csv"], "cannot be combined"),
     ],
 )
-def test_what_cannot_be_answered_is_one_clear_message(sweep, cache, arguments, said):
+def test_wrong_options_are_one_message(sweep, cache, arguments, message):
     ended = lthsweep("compare", sweep.path, *arguments, cache=cache)
 
     assert ended.returncode == 2
-    assert said in ended.stderr
+    assert message in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -1,4 +1,4 @@
-"""The sweep that a command works on, and what it refuses before a run starts."""
+"""The sweep that a command works on, and the errors before a run starts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def opened(tmp_path):
         ({"validation": 16}, "data.validation = 16 holds out all 16 training samples of text_csv"),
         (
             {"validation": 6, "part": 11},
-            "data.train_images = 11: text_csv has 10 training samples besides the 6 held out",
+            "data.train_images = 11: text_csv has 10 training samples in addition to the 6 held out",
         ),
         ({"batch": 17}, "train.batch_size = 17: 16 training samples of text_csv make no batch"),
         ({"rewind": '"8it"'}, "8it is step 8 of the 8 in 2 epochs of 4: nothing is left to train"),

@@ -142,7 +142,7 @@ def test_file_that_is_neither_folder_nor_zip_is_refused(tmp_path):
 
 
 def test_picture_is_cut_to_its_center(make_picture):
-    """The largest centred square is what remains of a wide image."""
+    """The largest centered square is what remains of a wide image."""
     wide = Image.new("RGB", (30, 10), (255, 0, 0))
     wide.paste((0, 255, 0), (10, 0, 20, 10))
     stream = io.BytesIO()

@@ -14,7 +14,7 @@ from lthsweep.errors import DataError
 
 RATE, WINDOW, HOP, MELS = 16_000, 400, 160, 64
 BANDS = mel_bands(MELS, RATE, WINDOW)
-CENTRES = band_centers(MELS, RATE)[1:-1]
+CENTERS = band_centers(MELS, RATE)[1:-1]
 
 
 def tone(frequency, amplitude=1.0, seconds=0.2):
@@ -63,16 +63,16 @@ def test_a_thousand_hertz_are_a_thousand_mels():
     assert band_centers(9, 16_000)[-1] == pytest.approx(8000)
 
 
-@given(st.floats(CENTRES[4], CENTRES[-4]))
+@given(st.floats(CENTERS[4], CENTERS[-4]))
 def test_a_tone_is_brightest_in_the_band_whose_tip_is_next(frequency):
     """Energy lies where the pitch is, in every frame."""
     brightest = picture(tone(frequency)).argmax(axis=0)
 
-    gap = np.abs(np.log(CENTRES / frequency))
+    gap = np.abs(np.log(CENTERS / frequency))
     assert all(gap[band] <= np.sort(gap)[1] + 1e-9 for band in brightest)  # between two tips either may win
 
 
-@given(st.floats(CENTRES[4], CENTRES[-4]), st.floats(0.01, 1.0))
+@given(st.floats(CENTERS[4], CENTERS[-4]), st.floats(0.01, 1.0))
 def test_bands_add_up_to_the_power_of_a_tone(frequency, amplitude):
     """Triangles that overlap by halves lose nothing; a sine at full scale is 0 dB."""
     taper = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)

@@ -1,6 +1,6 @@
-"""Programs that a test starts: awaited with patience, met at work, and gone when the test is over.
+"""Programs that a test starts, interrupts, waits for, and removes when it is over.
 
-Times here are none that anything should take: after them something hangs, on however slow and busy a machine.
+The time limits are no expectations: after them a program hangs, even on a slow and busy machine.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from pathlib import Path
 from tests.slurm.faults.interrupted import ODOMETER
 
 PATIENCE = 900.0
-"""Seconds until a program hangs."""
+"""Seconds after which a program hangs."""
 
 MARK = "LTH_STARTED_BY"
-"""A variable by which processes are known that a program has started, in whatever group or session they are."""
+"""Environment variable that marks all processes of a program, in any process group or session."""
 
 
 class Program(subprocess.Popen[str]):
-    """A program of which nothing has to stay when a test is over.
+    """A program that leaves no process when a test is over.
 
     Args:
-        command: what to run, in a session of its own.
+        command: started in a new session.
         env: its environment.
     """
 
@@ -45,22 +45,22 @@ class Program(subprocess.Popen[str]):
         )
 
     def end(self) -> str:
-        """Wait for its end; returns what it said."""
+        """Wait for its end; return its output."""
         try:
             return self.communicate(timeout=PATIENCE)[0]
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"hangs; it said:\n{self.put_down()}") from None
+            raise AssertionError(f"hangs; its output:\n{self.put_down()}") from None
 
     def put_down(self) -> str:
-        """SIGKILL to it and to all that it has started, be they stopped or orphans; returns what it said."""
+        """Kill it and all processes that it started, stopped ones and orphans too; return its output."""
         wait_until(lambda: not self._kill_all())
         return self.communicate(timeout=60)[0]
 
     def _kill_all(self) -> bool:
-        """Whether any was left; who ends late still has files open."""
+        """Kill them; return whether any was left. A process can hold files open while it ends."""
         mark, found = f"{MARK}={self._mark}".encode(), False
         for entry in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):  # it has just ended, or is somebody else's
+            with contextlib.suppress(OSError):  # it has just ended, or belongs to another user
                 if mark in (entry / "environ").read_bytes().split(b"\0"):
                     found = True
                     os.kill(int(entry.name), signal.SIGKILL)
@@ -68,37 +68,37 @@ class Program(subprocess.Popen[str]):
 
 
 def wait_until(condition: Callable[[], object], program: Program | None = None, seconds: float = 300) -> None:
-    """Wait until something is so. If a program is to make it so, that fails as soon as the program has ended."""
+    """Wait for a condition. Fails as soon as the program that should fulfill it has ended."""
     deadline = time.monotonic() + seconds
     while not condition():
         if program is not None and program.poll() is not None:
-            raise AssertionError(f"ended with {program.returncode} too early; it said:\n{program.put_down()}")
+            raise AssertionError(
+                f"ended with {program.returncode} too early; its output:\n{program.put_down()}"
+            )
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.01)
 
 
 @dataclass(frozen=True)
 class Held:
-    """Sweeps whose steps last long until they are let go: what happens to one until then happens while it trains.
-
-    The science does not change by it.
+    """Sweeps whose steps take long until `let_go`, so that a fault falls into the training. Results do not change.
 
     Attributes:
-        folder: of the odometer, which reads there how long a step is to last.
+        folder: of the step counter, which reads there how long a step has to take.
     """
 
     folder: Path
 
     @property
     def variables(self) -> dict[str, str]:
-        """What the environment of such a sweep has."""
+        """The environment of such a sweep."""
         path = os.pathsep.join(filter(None, [str(ODOMETER), os.environ.get("PYTHONPATH")]))
         return {"PYTHONPATH": path, "LTH_ODOMETER": str(self.folder)}
 
     def pace(self, seconds: float) -> None:
-        """Let every step last so much longer."""
+        """Make every step take so much longer."""
         (self.folder / "pace").write_text(str(seconds))
 
     def let_go(self) -> None:
-        """Full speed from now on."""
+        """Return to full speed."""
         self.pace(0)

@@ -53,8 +53,8 @@ def asked(sweep, cache, *words):
     return json.loads(lthsweep("query", sweep.path, *words, "--json", cache=cache).stdout)
 
 
-def test_a_budget_that_is_refused_fails_alone_and_says_what_would_do(finished, file, cache, tmp_path):
-    """The other cell of the sweep is trained; the exit code says that something failed, and the table why."""
+def test_a_budget_that_is_too_small_fails_alone(finished, file, cache, tmp_path):
+    """The message names the smallest budget. The other cell is trained, and exit code and table report the failure."""
     sweep = SweepDir(tmp_path / "sweep")
 
     ended = lthsweep(
@@ -83,8 +83,8 @@ def test_a_budget_that_is_refused_fails_alone_and_says_what_would_do(finished, f
 
 
 @pytest.mark.heavy  # twelve seconds by the clock
-def test_a_run_that_was_stopped_goes_on_with_the_time_it_has_left(finished, file, cache, tmp_path):
-    """Its status tells the round; what it had spent is not spent again."""
+def test_a_stopped_budget_run_resumes_with_its_rest(finished, file, cache, tmp_path):
+    """`status` shows the round; time is not spent twice."""
     sweep = SweepDir(tmp_path / "sweep")
     arguments = ("run", file, "--out", sweep.path, "--set", 'grid.time=["12s"]', "--set", "train.epochs=60")
     first = subprocess.Popen(

@@ -19,8 +19,8 @@ def asked(sweep, cache, *words):
     return json.loads(lthsweep("query", sweep.path, *words, "--json", cache=cache).stdout)
 
 
-def test_controls_join_a_sweep_that_is_done_and_only_they_are_trained(finished, cache, tmp_path):
-    """And every row of both tables is filled."""
+def test_controls_that_join_later_are_trained_alone(finished, cache, tmp_path):
+    """Every row of both tables is filled."""
     sweep = SweepDir(tmp_path / "sweep")
     file = write_tiny(tmp_path)
     lthsweep("run", file, "--out", sweep.path, cache=cache)
@@ -46,8 +46,8 @@ def test_controls_join_a_sweep_that_is_done_and_only_they_are_trained(finished, 
     assert {row["method"] for row in tickets} == {"magnitude"}
 
 
-def test_a_chain_with_controls_and_masks_from_initialization(cache, tmp_path):
-    """Levels, leaves and one-shot methods in one grid; the report draws them."""
+def test_chains_controls_and_one_shot_share_a_grid(cache, tmp_path):
+    """The report draws them."""
     sweep = SweepDir(tmp_path / "sweep")
     file = write_tiny(tmp_path, schedule="iterative")
 

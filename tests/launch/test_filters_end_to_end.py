@@ -46,7 +46,7 @@ def asked(sweep, cache, *arguments):
 
 
 def test_one_table_compares_filters_with_weights(both, cache):
-    """At the same share of weights, each beside the dense run that both share."""
+    """At the same share of remaining weights, against the dense run that both share."""
     rows = asked(both, cache, "--table", "structures")
 
     assert sorted((row["method"], row["sparsity"]) for row in rows) == [
@@ -64,22 +64,22 @@ def test_one_table_compares_filters_with_weights(both, cache):
         assert list(json.loads(row["layer_sparsity"])) == ["fc1.weight", "fc2.weight", "fc3.weight"]
 
 
-def test_every_audit_is_passed_and_the_store_is_sound(both, cache):
-    """Records of filter tickets are records like any other."""
+def test_records_of_filter_tickets_are_valid(both, cache):
+    """Audits and `doctor` pass."""
     assert all(row["audit_ok"] for row in asked(both, cache, "--table", "runs", "kind = 'ticket'"))
     assert lthsweep("doctor", both.path, cache=cache).returncode == 0
 
 
-def test_a_level_lies_inside_the_level_before(both, cache):
-    """Filters that went stay away."""
+def test_a_level_is_a_subset_of_the_last(both, cache):
+    """Removed filters do not return."""
     levels = asked(both, cache, "--table", "runs", "method = 'filter'", "--sort", "level")
     first, second = (decode(both.record(row["key"])).masks for row in levels)
 
     assert all(not (second[name] & ~first[name]).any() for name in first)
 
 
-def test_masks_and_weights_on_disk_give_the_small_network_again(both, cache):
-    """What the table says of it is true of it."""
+def test_files_reproduce_the_small_network(both, cache):
+    """Its parameters and accuracy equal the table."""
     row = next(row for row in asked(both, cache, "--table", "runs", "method = 'filter'") if row["level"] == 2)
     record = decode(both.record(row["key"]))
     weights = unpack_sparse(load_arrays(both.final(row["key"])), record.masks)
@@ -96,8 +96,8 @@ def test_masks_and_weights_on_disk_give_the_small_network_again(both, cache):
     assert packed_size(arrays) == row["bytes_model"]
 
 
-def test_the_table_is_printed_for_people(both, cache):
-    """With the dense network above."""
+def test_the_printed_table_starts_with_the_dense_run(both, cache):
+    """For comparison."""
     printed = lthsweep("query", both.path, "--table", "structures", cache=cache).stdout
 
     assert "dense" in printed

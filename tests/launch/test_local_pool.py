@@ -1,4 +1,4 @@
-"""Workers that end: whose fault it is, and what becomes of the run they had. The workers are small scripts."""
+"""Workers that end while they have a run. The workers are small scripts."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ import time
 
 import pytest
 
-from lthsweep.launch.local import LocalPool
-from lthsweep.launch.machine import Slot
-from lthsweep.launch.task import LEAVING, Task
+from lthsweep.launch.events import Failed, Requeued
+from lthsweep.launch.local_pool import LocalPool
+from lthsweep.launch.process_env import EXIT_DEVICE_LOST
+from lthsweep.launch.slots import Slot
 from lthsweep.store.layout import SweepDir
+from tests.launch.cases import make_task
 
 pytestmark = pytest.mark.slow
 
 WORKER = """#!{python}
 import os, sys
 events = int(sys.argv[sys.argv.index("--events") + 1])
-os.write(events, b'{{"kind": "ready", "key": "", "values": {{}}}}\\n')
+os.write(events, b'{{"kind": "ready"}}\\n')
 sys.stdin.readline()
 os._exit({status})
 """
@@ -25,7 +27,7 @@ os._exit({status})
 
 @pytest.fixture
 def pool_of(tmp_path, monkeypatch):
-    """A pool of one worker that takes a task and ends with this status."""
+    """A pool of one worker that takes a task and exits with a status."""
     pools = []
 
     def make(status):
@@ -41,32 +43,33 @@ def pool_of(tmp_path, monkeypatch):
         pool.stop()
 
 
-def heard_of(pool, key):
-    """Hand a run out, and wait for what is heard of it."""
+def events_of(pool, key):
+    """Hand out a run and wait for its events."""
     until = time.monotonic() + 300
     while not (idle := pool.idle()):
         assert time.monotonic() < until
         pool.wait(1.0)
-    pool.give(idle[0], Task(key, "dense", {}, key, None, 0, 0, key, {}, None))
+    pool.give(idle[0], make_task(key))
     found = []
     while not found:
         assert time.monotonic() < until
-        found = [heard.message for heard in pool.wait(1.0) if heard.message.key == key]
+        found = [message.event for message in pool.wait(1.0) if getattr(message.event, "key", None) == key]
     return found
 
 
 @pytest.mark.parametrize("status", [0, 1, 3])
-def test_a_worker_that_ends_over_a_run_has_failed_it(pool_of, status):
-    """Also with status 0, which code of somebody's in the training may have chosen."""
-    (message,) = heard_of(pool_of(status), "a")
+def test_a_worker_that_ends_during_a_run_fails_it(pool_of, status):
+    """With status 0 too, which user code can choose."""
+    (event,) = events_of(pool_of(status), "a")
 
-    assert (message.kind, message.values["retry"]) == ("failed", True)
-    assert f"exited with status {status}" in message.values["cause"]
+    assert isinstance(event, Failed)
+    assert event.retry
+    assert f"exited with status {status}" in event.cause
 
 
-def test_a_run_that_was_given_to_a_worker_about_to_leave_was_never_tried(pool_of):
-    """Its device is broken, and it says so with its status; the next worker gets the run, and no attempt is lost."""
-    (message,) = heard_of(pool_of(LEAVING), "a")
+def test_a_worker_without_its_device_requeues_its_run(pool_of):
+    """It has not begun the run, so no attempt is lost."""
+    (event,) = events_of(pool_of(EXIT_DEVICE_LOST), "a")
 
-    assert message.kind == "returned"
-    assert "alone" not in message.values
+    assert isinstance(event, Requeued)
+    assert not event.alone

@@ -42,11 +42,12 @@ def workers_of(pid):
 
 
 def heartbeats(sweep):
-    """Of workers that have begun."""
+    """Heartbeat files of workers that have started."""
     return list(sweep.workers.glob("*.json"))
 
 
-def test_every_cell_has_a_record_with_weights_log_and_a_clean_audit(finished):
+def test_every_run_has_record_weights_log_and_audit(finished):
+    """Finished means a valid record."""
     found = records(finished)
 
     assert sorted(record.kind for record in found.values()) == ["dense"] + ["ticket"] * 4
@@ -57,14 +58,15 @@ def test_every_cell_has_a_record_with_weights_log_and_a_clean_audit(finished):
             assert (finished.weights / key / name).is_file()
 
 
-def test_nothing_is_left_behind_but_results(finished):
-    """Claims, checkpoints and heartbeats go when their runs are done."""
+def test_only_results_are_left(finished):
+    """Claims, checkpoints and heartbeats are removed when their runs are done."""
     for folder in (finished.claims, finished.checkpoints, finished.workers, finished.failures):
         assert list(folder.iterdir()) == []
     assert not list(finished.logs.glob("worker-*"))
 
 
 def test_a_second_run_trains_nothing(finished, cache):
+    """`run` is idempotent."""
     before = {key: finished.record(key).read_bytes() for key in finished.record_keys()}
 
     again = lthsweep("run", finished.path, cache=cache)
@@ -74,19 +76,19 @@ def test_a_second_run_trains_nothing(finished, cache):
     assert {key: finished.record(key).read_bytes() for key in finished.record_keys()} == before
 
 
-def test_a_grown_grid_trains_only_what_is_new_and_walks_the_trunk_again(finished, cache, tmp_path):
-    """A rewind epoch that joins later needs a snapshot that the trunk did not leave."""
+def test_a_grown_grid_replays_the_dense_run(finished, cache, tmp_path):
+    """A rewind epoch that joins later needs a snapshot that the dense run did not write. Only new runs are trained."""
     grid = ["--set", "grid.rewind_epoch=[0, 1, 0.5]"]
     sweep = SweepDir(tmp_path / "sweep")
     lthsweep("run", write_tiny(tmp_path), "--out", sweep.path, cache=cache)
     trunk = next(key for key, record in records(sweep).items() if record.kind == "dense")
     before = sweep.snapshot_steps(trunk)
 
-    told = json.loads(lthsweep("plan", sweep.path, *grid, "--json", cache=cache).stdout)
+    planned = json.loads(lthsweep("plan", sweep.path, *grid, "--json", cache=cache).stdout)
     grown = lthsweep("run", sweep.path, *grid, cache=cache)
 
-    assert (told["runs"], told["done"]) == (7, 5)
-    assert "3 runs finished" in grown.stdout  # two tickets, one walk
+    assert (planned["runs"], planned["done"]) == (7, 5)
+    assert "3 runs finished" in grown.stdout  # two tickets, one replay
     assert len(sweep.record_keys()) == 7
     assert set(sweep.snapshot_steps(trunk)) - set(before) == {round(0.5 * (1437 - 100) // 32)}
     whole = SweepDir(tmp_path / "whole")
@@ -96,7 +98,8 @@ def test_a_grown_grid_trains_only_what_is_new_and_walks_the_trunk_again(finished
         assert differences(ours[key], theirs[key]) == ()
 
 
-def test_a_changed_recipe_keeps_both_apart_and_says_so(finished, cache, tmp_path):
+def test_records_of_another_recipe_are_kept_apart(finished, cache, tmp_path):
+    """`run` reports them."""
     sweep = SweepDir(tmp_path / "sweep")
     lthsweep("run", write_tiny(tmp_path), "--out", sweep.path, cache=cache)
 
@@ -109,20 +112,18 @@ def test_a_changed_recipe_keeps_both_apart_and_says_so(finished, cache, tmp_path
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_sweep_stops_with_exit_3_and_goes_on_to_the_same_bits(
-    finished, cache, tmp_path, start, held, number
-):
-    """Ctrl-C goes to the coordinator alone; workers write checkpoints."""
+def test_an_interrupted_sweep_resumes_to_the_same_bits(finished, cache, tmp_path, start, held, number):
+    """It exits with 3. The signal reaches only the coordinator; workers write checkpoints."""
     sweep = SweepDir(tmp_path / "sweep")
     arguments = command("run", write_tiny(tmp_path), "--out", sweep.path)
     running = start(arguments, env=environment(cache) | held.variables)
     wait_until(lambda: heartbeats(sweep), running)
     running.send_signal(number)
     held.let_go()
-    said = running.end()
+    output = running.end()
 
-    assert running.returncode == 3, said
-    assert "goes on" in said
+    assert running.returncode == 3, output
+    assert "goes on" in output
     assert len(sweep.record_keys()) < 5
     assert lthsweep("run", sweep.path, cache=cache).returncode == 0
     assert_same_science(records(sweep), records(finished))
@@ -130,8 +131,8 @@ def test_an_interrupted_sweep_stops_with_exit_3_and_goes_on_to_the_same_bits(
 
 @pytest.mark.chaos
 @pytest.mark.parametrize("trial", range(3))
-def test_workers_killed_at_random_moments_cost_attempts_and_no_bits(cache, tmp_path, start, trial):
-    """SIGKILL is what the kernel's out-of-memory killer sends; the run goes on from its last checkpoint."""
+def test_workers_killed_at_random_change_no_bits(cache, tmp_path, start, trial):
+    """The out-of-memory killer sends SIGKILL; the run resumes from its last checkpoint."""
     options = {"epochs": 60, "checkpoint_seconds": 0.02, "schedule": "iterative"}
     undisturbed = SweepDir(tmp_path / "undisturbed")
     assert (
@@ -147,21 +148,21 @@ def test_workers_killed_at_random_moments_cost_attempts_and_no_bits(cache, tmp_p
     wait_until(lambda: heartbeats(sweep), running)
     kills = 0
     while running.poll() is None and kills < 5:
-        # The first one strikes while the dense run trains, the others wherever they fall.
+        # The first kill falls into the dense run, the others anywhere.
         time.sleep(random.uniform(0.0, 0.2 if kills == 0 else 1.5))
-        with contextlib.suppress(IndexError, ProcessLookupError):  # none, or it has just left by itself
+        with contextlib.suppress(IndexError, ProcessLookupError):  # no worker, or it has just exited
             os.kill(random.permutation(workers_of(running.pid)).tolist()[0], signal.SIGKILL)
             kills += 1
-    said = running.end()
+    output = running.end()
 
-    assert running.returncode == 0, said
+    assert running.returncode == 0, output
     assert kills
     assert_same_science(records(sweep), records(undisturbed))
 
 
 @pytest.mark.chaos
-def test_a_killed_coordinator_leaves_no_orphans_and_loses_nothing(finished, cache, tmp_path, start, held):
-    """Workers see their input close, write checkpoints and leave."""
+def test_a_killed_coordinator_leaves_no_orphans(finished, cache, tmp_path, start, held):
+    """The input of its workers closes, so they write checkpoints and exit. No work is lost."""
     sweep = SweepDir(tmp_path / "sweep")
     arguments = command("run", write_tiny(tmp_path), "--out", sweep.path)
     running = start(arguments, env=environment(cache) | held.variables)
@@ -179,14 +180,14 @@ def test_a_killed_coordinator_leaves_no_orphans_and_loses_nothing(finished, cach
 
 @pytest.mark.chaos
 def test_two_coordinators_on_one_sweep_train_every_run_once(finished, cache, tmp_path, start):
-    """Claims on disk share the work between people who do not know of each other."""
+    """Claims on disk divide the runs between users who do not communicate."""
     sweep = SweepDir(tmp_path / "sweep")
     file = write_tiny(tmp_path)
     arguments = command("run", file, "--out", sweep.path)
     both = [start(arguments, env=environment(cache)) for _ in range(2)]
-    said = [process.end() for process in both]
+    output = [process.end() for process in both]
 
-    assert [process.returncode for process in both] == [0, 0], said
+    assert [process.returncode for process in both] == [0, 0], output
     assert_same_science(records(sweep), records(finished))
     for key in sweep.record_keys():
         trained = [
@@ -196,8 +197,8 @@ def test_two_coordinators_on_one_sweep_train_every_run_once(finished, cache, tmp
     assert not sweep.conflicts.exists()
 
 
-def test_a_diverged_trunk_is_a_result_and_cuts_off_its_tickets(cache, tmp_path):
-    """There are no weights to rank; that is an outcome, not a failure to be tried again for ever."""
+def test_tickets_of_a_diverged_dense_run_are_skipped(cache, tmp_path):
+    """There are no weights to rank. This is a result, not a failure to retry."""
     sweep = SweepDir(tmp_path / "sweep")
 
     ended = lthsweep("run", write_tiny(tmp_path, lr=1e9), "--out", sweep.path, cache=cache)
@@ -209,13 +210,13 @@ def test_a_diverged_trunk_is_a_result_and_cuts_off_its_tickets(cache, tmp_path):
     assert "DIVERGED" in ended.stdout
     assert "4 tickets cannot be made: the run they descend from diverged" in ended.stdout
     assert [record.outcome for record in records(sweep).values()] == ["diverged"]
-    assert (state["done"], state["cut off"], state["failed"]) == (1, 4, 0)
+    assert (state["done"], state["skipped"], state["failed"]) == (1, 4, 0)
     assert {(row["n_diverged"], row["verdict"]) for row in table} == {(1, "undecided")}
 
 
 @pytest.mark.parametrize("rule", ['exclude=["fc9"]', "rates={fc9=0.5}"])
-def test_a_pattern_of_no_layer_is_found_before_the_trunk_is_trained(cache, tmp_path, rule):
-    """Not by the first ticket, when the dense run has been paid for."""
+def test_a_pattern_without_layers_fails_before_training(cache, tmp_path, rule):
+    """The first ticket would find it after the dense run was paid for."""
     ended = lthsweep(
         *("run", write_tiny(tmp_path), "--out", tmp_path / "sweep"),
         *("--set", 'prune.scope="layer"', "--set", f"prune.{rule}"),
@@ -226,8 +227,8 @@ def test_a_pattern_of_no_layer_is_found_before_the_trunk_is_trained(cache, tmp_p
     assert "0 runs finished" in ended.stdout and "did you mean 'fc1'" in ended.stdout.replace("fc3", "fc1")
 
 
-def test_a_worker_that_cannot_start_is_reported_with_its_last_words(cache, tmp_path):
-    """Retrying for ever would hide a broken installation."""
+def test_a_worker_that_cannot_start_is_reported(cache, tmp_path):
+    """The message contains its output: endless retries would hide a broken installation."""
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "torch.py").write_text("raise ImportError('libtorch is not here')\n")
     surroundings = {**environment(cache), "PYTHONPATH": str(tmp_path / "broken")}
@@ -243,20 +244,18 @@ def test_a_worker_that_cannot_start_is_reported_with_its_last_words(cache, tmp_p
 
 
 @pytest.mark.chaos
-def test_a_full_disk_is_named_breaks_nothing_and_after_space_is_made_the_sweep_goes_on(
-    finished, cache, tmp_path, small_disk
-):
-    """The demo of promise 4: a record appears whole or not at all."""
+def test_a_full_disk_is_reported_and_the_sweep_resumes(finished, cache, tmp_path, small_disk):
+    """A record appears whole or not at all."""
     sweep = SweepDir(small_disk / "sweep")
     filler = small_disk / "filler"
 
     full = lthsweep("run", write_tiny(tmp_path), "--out", sweep.path, "--set", "local.retries=0", cache=cache)
-    held = records(sweep)  # every one of them decodes
+    held = records(sweep)  # decodes every record
     filler.unlink()
-    mended = lthsweep("run", sweep.path, cache=cache)
+    repaired = lthsweep("run", sweep.path, cache=cache)
 
     assert full.returncode == 1
     assert "no space for" in full.stdout + full.stderr
     assert len(held) < 5
-    assert mended.returncode == 0, mended.stdout + mended.stderr
+    assert repaired.returncode == 0, repaired.stdout + repaired.stderr
     assert_same_science(records(sweep), records(finished))

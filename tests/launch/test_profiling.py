@@ -1,4 +1,4 @@
-"""An epoch's seconds from its first steps: every step and the validation counted once, whatever the epoch's length."""
+"""The seconds of an epoch from its first steps: every step and the validation count once."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ STEP, VALIDATION = 1.0, 100.0
 @pytest.fixture
 def clock(monkeypatch):
     """A clock that only steps and validations move."""
-    told = [0.0]
+    now = [0.0]
     add, validate = Sums.add, Training.validate
 
     def slow_step(self, *outcome):
-        told[0] += STEP
+        now[0] += STEP
         add(self, *outcome)
 
     def slow_validation(self):
-        told[0] += VALIDATION
+        now[0] += VALIDATION
         return validate(self)
 
     monkeypatch.setattr(Sums, "add", slow_step)
     monkeypatch.setattr(Training, "validate", slow_validation)
-    monkeypatch.setattr(profiling, "time", SimpleNamespace(perf_counter=lambda: told[0]))
-    return told
+    monkeypatch.setattr(profiling, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    return now
 
 
 @pytest.mark.parametrize(("batch", "steps"), [(2, 45), (16, 5), (40, 2), (90, 1)])

@@ -29,7 +29,8 @@ def graphs(draw):
     return nodes
 
 
-def test_a_child_is_not_ready_before_its_parent_is_finished():
+def test_a_child_waits_for_its_parent():
+    """It ranks the final weights of its parent."""
     scheduler = Scheduler(TRUNK_AND_TICKETS)
 
     assert scheduler.take() == "trunk"
@@ -47,12 +48,13 @@ def test_the_head_of_the_longest_remaining_chain_goes_first():
     assert scheduler.remaining_chain("k2") == 12
 
 
-def test_a_parent_that_is_not_among_the_nodes_counts_as_finished():
-    """What has a record is not scheduled again."""
+def test_a_parent_outside_the_graph_is_finished():
+    """Runs that have a record are no nodes."""
     assert Scheduler([Node("ticket", "finished trunk", 1)]).take() == "ticket"
 
 
-def test_a_failed_run_is_tried_again_as_often_as_allowed_and_then_blocks_its_descendants():
+def test_the_last_failed_attempt_blocks_descendants():
+    """Earlier ones are repeated."""
     scheduler = Scheduler(TRUNK_AND_TICKETS, retries=1)
 
     scheduler.take()
@@ -65,27 +67,28 @@ def test_a_failed_run_is_tried_again_as_often_as_allowed_and_then_blocks_its_des
     assert scheduler.idle
 
 
-def test_a_failure_that_would_repeat_is_not_tried_again():
+def test_a_failure_that_would_repeat_is_final():
+    """Retries would waste time."""
     scheduler = Scheduler([Node("a", None, 1)], retries=5)
     scheduler.take()
 
     assert scheduler.fail("a", retry=False) is False
 
 
-def test_a_run_put_back_keeps_its_attempts():
+def test_a_requeued_run_keeps_its_attempts():
     """A run that another coordinator holds was not attempted."""
     scheduler = Scheduler([Node("a", None, 1)], retries=0)
     for _ in range(5):
         assert scheduler.take() == "a"
-        scheduler.put_back("a")
+        scheduler.requeue("a")
 
     scheduler.take()
     scheduler.finish("a")
     assert scheduler.idle
 
 
-def test_ready_nodes_of_one_group_may_be_taken_together_longest_chain_first():
-    """Those of other groups, of none, and those that wait for a parent are left."""
+def test_ready_nodes_of_a_group_are_taken_together():
+    """Longest chain first, without other groups and without nodes that wait for a parent."""
     others = [Node("other", None, 1, group="h"), Node("single", None, 1), Node("child", "t4", 7, group="g")]
     scheduler = Scheduler([*ALIKE, *others])
 
@@ -96,12 +99,12 @@ def test_ready_nodes_of_one_group_may_be_taken_together_longest_chain_first():
     assert [scheduler.take() for _ in range(3)] == ["other", "single", None]
 
 
-def test_what_failed_once_is_done_alone():
-    """One that takes its worker down takes the others with it once."""
+def test_a_failed_node_is_trained_alone():
+    """A node that kills its worker fails the others of its ensemble only once."""
     scheduler = Scheduler(ALIKE, retries=1)
     for key in (scheduler.take(), *scheduler.take_with("t0", 2)):
         scheduler.fail(key)
-    scheduler.put_back(scheduler.take(), alone=True)  # t0, which would have come first
+    scheduler.requeue(scheduler.take(), alone=True)  # t0, which would have come first
 
     taken = {(key := scheduler.take()): scheduler.take_with(key, 9) for _ in range(4)}
 
@@ -109,9 +112,8 @@ def test_what_failed_once_is_done_alone():
 
 
 @given(nodes=graphs(), data=st.data())
-def test_whatever_is_taken_together_every_node_is_handed_out_once_in_its_group_and_after_its_parent(
-    nodes, data
-):
+def test_every_node_is_handed_out_once(nodes, data):
+    """In its group and after its parent, however many nodes are taken together."""
     scheduler = Scheduler(nodes, retries=1)
     known = {node.key: node for node in nodes}
     attempts = dict.fromkeys(known, 0)
@@ -119,12 +121,12 @@ def test_whatever_is_taken_together_every_node_is_handed_out_once_in_its_group_a
     while not scheduler.idle:
         most = data.draw(st.integers(0, 4))
         lead = scheduler.take()
-        bundle = [lead, *scheduler.take_with(lead, most)]
+        taken = [lead, *scheduler.take_with(lead, most)]
 
-        assert len(bundle) <= 1 + most
-        assert {known[key].group for key in bundle} == {known[lead].group}
-        assert len(bundle) == 1 or (known[lead].group is not None and not alone & set(bundle))
-        for key in bundle:
+        assert len(taken) <= 1 + most
+        assert {known[key].group for key in taken} == {known[lead].group}
+        assert len(taken) == 1 or (known[lead].group is not None and not alone & set(taken))
+        for key in taken:
             assert known[key].parent is None or known[key].parent in scheduler.finished
             attempts[key] += 1
             if attempts[key] == 1 and data.draw(st.booleans()):

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from lthsweep.launch.pool import Heard
+from lthsweep.launch.events import Held, Message
 from lthsweep.launch.slurm.payload import _Evictor, slots_here
 from lthsweep.launch.slurm.sites.site import Site
-from lthsweep.launch.task import STALE_SECONDS, Message
+from lthsweep.launch.task import STALE_SECONDS
 from lthsweep.spec import load_spec
 from lthsweep.store import claims
 from lthsweep.store.layout import SweepDir
@@ -30,7 +30,7 @@ def test_who_had_the_id_of_this_job_on_another_node_is_gone(sweep, place, job, f
     owner = replace(this_process(), place=place, job=job)
     assert claims.take(sweep, "k", owner, STALE_SECONDS)
 
-    _Evictor(sweep, Site(poll_seconds=0))(Heard("worker", Message("held", "k")))
+    _Evictor(sweep, Site(poll_seconds=0))(Message("worker", Held("k")))
 
     assert (claims.holder(sweep, "k", STALE_SECONDS) is None) is freed
 
@@ -39,7 +39,7 @@ def test_a_run_of_this_very_job_is_left_alone(sweep):
     """Of a worker beside the one that asked."""
     assert claims.take(sweep, "k", this_process(), STALE_SECONDS)
 
-    _Evictor(sweep, Site(poll_seconds=0))(Heard("worker", Message("held", "k")))
+    _Evictor(sweep, Site(poll_seconds=0))(Message("worker", Held("k")))
 
     assert claims.holder(sweep, "k", STALE_SECONDS) is not None
 

@@ -17,7 +17,6 @@ from pathlib import Path
 import pytest
 
 from lthsweep.errors import RefusedError
-from lthsweep.launch.coordinate import work_left
 from lthsweep.launch.slurm import preview as module
 from lthsweep.launch.slurm.advance import Costed
 from lthsweep.launch.slurm.cluster.limits import Limits
@@ -26,6 +25,7 @@ from lthsweep.launch.slurm.halt import halt
 from lthsweep.launch.slurm.journal import Submission, note_id, open_journal, publish_intent
 from lthsweep.launch.slurm.preview import preview
 from lthsweep.launch.slurm.sites.site import Site, site_of
+from lthsweep.launch.work import work_left
 from lthsweep.plan.estimate import recipe_id
 from lthsweep.plan.expand import expand
 from lthsweep.spec import dump_spec, load_spec

@@ -27,7 +27,7 @@ SOUNDS = (
 
 @pytest.fixture(scope="module")
 def corpora(tmp_path_factory):
-    """The program on the page, run as it stands."""
+    """The program of the page, unchanged."""
     page = PAGE.read_text(encoding="utf-8")
     [program] = re.findall(r'^```python title="make_corpora.py"\n(.*?)^```', page, re.MULTILINE | re.DOTALL)
     folder = tmp_path_factory.mktemp("corpora")
@@ -50,7 +50,7 @@ def corpora(tmp_path_factory):
 def test_a_small_sweep_ends_with_a_table_of_tickets_that_learned(
     cache, corpora, tmp_path, preset, corpus, options, classes
 ):
-    """Packed by the run itself, trained, pruned exactly, and far above chance."""
+    """`run` packs the data; tickets are pruned exactly and are far above chance."""
     sweep = SweepDir(tmp_path / "sweep")
     path = ("--set", f"data.path={corpora / corpus}")
 
@@ -67,8 +67,8 @@ def test_a_small_sweep_ends_with_a_table_of_tickets_that_learned(
         assert not any("embedding" in name or "places" in name for name in record.masks)
 
 
-def test_prepare_verify_and_list_know_texts_and_sounds(corpora, tmp_path):
-    """What the page shows, and the command that the list gives."""
+def test_data_commands_handle_texts_and_sounds(corpora, tmp_path):
+    """With the output of the page and the command of the list."""
     given = ("--path", corpora / "toy-texts", "--set", "data.length=16")
 
     made = lthsweep("data", "prepare", "text_csv", *given, cache=tmp_path)
@@ -94,7 +94,7 @@ def test_prepare_verify_and_list_know_texts_and_sounds(corpora, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (
             ("prepare", "text_csv", "--path", ".", "--set", "data.length=3"),
@@ -108,19 +108,19 @@ def test_prepare_verify_and_list_know_texts_and_sounds(corpora, tmp_path):
         (("prepare", "text-cnn"), "data.path = 'my-texts': neither"),
     ],
 )
-def test_what_is_wrong_is_said_by_the_command(tmp_path, words, said):
-    """Exit code of bad input, and no trace of Python."""
-    told = lthsweep("data", *words, cache=tmp_path)
+def test_bad_data_is_reported(tmp_path, words, message):
+    """With the exit code of bad input and without a traceback."""
+    ended = lthsweep("data", *words, cache=tmp_path)
 
-    assert told.returncode == 2
-    assert said in " ".join(told.stderr.split())
-    assert "Traceback" not in told.stderr
+    assert ended.returncode == 2
+    assert message in " ".join(ended.stderr.split())
+    assert "Traceback" not in ended.stderr
 
 
-def test_a_run_on_a_preset_without_files_says_what_to_do_and_writes_nothing(tmp_path):
-    """The path of a template is to be set."""
-    told = lthsweep("run", "audio-cnn", "--out", tmp_path / "sweep", cache=tmp_path / "cache")
+def test_a_preset_without_its_files_writes_nothing(tmp_path):
+    """The message names the key of the path."""
+    ended = lthsweep("run", "audio-cnn", "--out", tmp_path / "sweep", cache=tmp_path / "cache")
 
-    assert told.returncode == 2
-    assert "my-sounds" in told.stderr
+    assert ended.returncode == 2
+    assert "my-sounds" in ended.stderr
     assert not (tmp_path / "sweep").exists()

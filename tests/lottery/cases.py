@@ -92,7 +92,7 @@ def context_of(
 
 @functools.cache
 def trunk_of(packed: Packed, model: str = "lenet", optimizer: str = "sgd") -> Trunk:
-    """A dense run, trained once for all tests of a process; nobody changes it."""
+    """A dense run, trained once for all tests of a process; no test changes it."""
     context = context_of(packed, model, optimizer)
     snapshots: dict[int, Arrays] = {}
     steps = range(EPOCHS * STEPS)
@@ -147,12 +147,12 @@ def ticket_of(
 
 @functools.cache
 def undisturbed(trunk: Trunk, step: PruneStep) -> Result:
-    """The level-1 ticket that nobody stopped or spoilt, trained once for all tests of a process."""
+    """The uninterrupted level-1 ticket, trained once for all tests of a process."""
     return finished(ticket_of(trunk, step))
 
 
 def finished(result: Result | None) -> Result:
-    """The result of a run that nobody stopped."""
+    """The result of a run that was not stopped."""
     assert result is not None
     assert result.ending == "finished"
     return result

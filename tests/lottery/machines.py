@@ -1,4 +1,4 @@
-"""Machines that are as slow as a test says: the real loop on real digits, and a clock that moves with the work."""
+"""Simulated machines: the real loop on real digits, with a clock that advances per step as a test defines."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def on(
     train: dict[str, Any] | None = None,
     **options: Any,
 ) -> Result | None:
-    """A budget run of LeNet on this machine; rounds are three epochs at most unless told otherwise."""
+    """A budget run of LeNet on this machine; rounds are three epochs at most by default."""
     trunk = trunk_of(packed, "lenet", optimizer)
     context = context_of(packed, "lenet", optimizer)
     simulated = _Simulated(

@@ -42,8 +42,8 @@ def lengths(result):
     return [one["epochs"] for one in account(result)["rounds"]]
 
 
-def test_with_time_to_spare_it_is_the_iterative_ticket_bit_for_bit(packed):
-    """Dense, then round after round from the trunk's snapshot: what a chain of levels does in runs of their own."""
+def test_ample_time_equals_the_iterative_ticket(packed):
+    """A dense round, then rounds from the snapshot of the dense run: the same as a chain of separate levels."""
     trunk = trunk_of(packed)
     first = undisturbed(trunk, prune_step(next_sparsity(0.0, 0.8, 2), 0))
     second = ticket_of(trunk, prune_step(0.8, 0), parent=parent_of(first))
@@ -58,7 +58,7 @@ def test_with_time_to_spare_it_is_the_iterative_ticket_bit_for_bit(packed):
 
 
 @pytest.mark.parametrize(("point", "rewind"), [(0, "weights"), (1, "weights+optimizer"), ("7it", "weights")])
-def test_with_a_single_round_it_is_the_one_shot_ticket_bit_for_bit(packed, point, rewind):
+def test_one_round_equals_the_one_shot_ticket(packed, point, rewind):
     """Also late in training, in the middle of an epoch, and with momenta."""
     one_shot = undisturbed(trunk_of(packed), prune_step(0.8, point, rewind=rewind))
 
@@ -83,36 +83,36 @@ def test_on_a_steady_machine_the_prediction_comes_true(packed, seconds):
     """To the second; within the budget, with the sparsity that was asked, as many rounds as fit."""
     ticket = finished(on(Machine(), packed, seconds))
 
-    told = account(ticket)
+    recorded = account(ticket)
     end = (
         3 * EVALUATION + SAVING
     )  # the scores after pruning and at the end; best epoch last: one test is spared
     rounds = int((seconds - end) / (3 * EPOCH)) - 1
-    assert ticket.metrics.rounds == told["rounds_planned"] == rounds
+    assert ticket.metrics.rounds == recorded["rounds_planned"] == rounds
     assert lengths(ticket) == [3] * (rounds + 1)
-    assert told["spent"] <= told["predicted"] <= seconds
-    assert told["predicted"] - told["spent"] <= 2 * EVALUATION + 1e-6
-    assert told["replanned"] == 0
+    assert recorded["spent"] <= recorded["predicted"] <= seconds
+    assert recorded["predicted"] - recorded["spent"] <= 2 * EVALUATION + 1e-6
+    assert recorded["replanned"] == 0
     kept = sum(int(mask.sum()) for mask in ticket.masks.values())
     assert kept == kept_count(int(ticket.metrics.params_prunable), 0.8)
     assert ticket.metrics.epochs_trained == 3 * (rounds + 1)
 
 
-def test_each_round_removes_the_same_share_of_what_is_left(packed):
-    """p = 1 − (1 − S)^(1/n), and the record says so of each round."""
+def test_rounds_prune_equal_shares(packed):
+    """p = 1 − (1 − S)^(1/n), recorded for each round."""
     ticket = finished(on(Machine(), packed, 100))
 
-    told = account(ticket)["rounds"]
-    count = len(told) - 1
+    recorded = account(ticket)["rounds"]
+    count = len(recorded) - 1
     assert count == 4
-    for before, after in pairwise(told):
+    for before, after in pairwise(recorded):
         assert after["rate"] == pytest.approx(1 - 0.2 ** (1 / count))
         assert 1 - after["sparsity"] == pytest.approx((1 - before["sparsity"]) * (1 - after["rate"]))
-    assert (told[0]["rate"], told[0]["sparsity"], told[-1]["sparsity"]) == (0, 0, 0.8)
-    assert all(one["seconds"] > 0 and 0 <= one["val_accuracy"] <= 1 for one in told)
+    assert (recorded[0]["rate"], recorded[0]["sparsity"], recorded[-1]["sparsity"]) == (0, 0, 0.8)
+    assert all(one["seconds"] > 0 and 0 <= one["val_accuracy"] <= 1 for one in recorded)
 
 
-def test_a_short_budget_shortens_the_rounds_and_still_ends_at_a_low_rate(packed):
+def test_shortened_rounds_end_at_a_low_rate(packed):
     """Twelve epochs would not fit, so the schedule of twelve is walked through in four."""
     ticket = finished(on(Machine(), packed, 50, epochs=12, min_round_epochs=3))
     whole = finished(on(Machine(), packed, 10_000, epochs=12, max_rounds=1))
@@ -126,8 +126,8 @@ def test_a_short_budget_shortens_the_rounds_and_still_ends_at_a_low_rate(packed)
     assert [row.epoch for row in whole.curves] == list(range(1, 13))
 
 
-def test_a_budget_that_is_too_short_is_refused_and_the_one_it_names_does(packed):
-    """The refusal comes after the profiled epoch, and says what to write instead."""
+def test_refusal_names_a_budget_that_suffices(packed):
+    """The run is refused after the profiled epoch, with a budget that suffices."""
     machine = Machine()
 
     with pytest.raises(
@@ -143,8 +143,8 @@ def test_a_budget_that_is_too_short_is_refused_and_the_one_it_names_does(packed)
     assert account(ticket)["spent"] <= in_seconds(named[1])
 
 
-def test_a_budget_below_one_epoch_is_refused_before_the_epoch_is_over(packed):
-    """Nobody waits for an epoch of an hour to hear that a minute is too short."""
+def test_budget_below_one_epoch_is_refused_early(packed):
+    """A budget of a minute is not refused only after an epoch of an hour."""
     machine = Machine()
 
     with pytest.raises(BudgetError, match="too short here: an epoch takes 5 s"):
@@ -153,17 +153,17 @@ def test_a_budget_below_one_epoch_is_refused_before_the_epoch_is_over(packed):
     assert machine.steps == 2
 
 
-def test_a_machine_that_becomes_slow_gets_fewer_rounds_and_ends_in_time(packed):
+def test_slow_machine_gets_fewer_rounds(packed):
     """Three times slower from the fourth epoch on: the plan changes, the deadline does not."""
     machine = Machine(lambda step: 1.0 if step < 15 else 3.0)
 
     ticket = finished(on(machine, packed, 120))
 
-    told = account(ticket)
-    assert told["replanned"] > 0
-    assert told["rounds_planned"] == 6
+    recorded = account(ticket)
+    assert recorded["replanned"] > 0
+    assert recorded["rounds_planned"] == 6
     assert ticket.metrics.rounds < 6
-    assert told["spent"] <= 120
+    assert recorded["spent"] <= 120
     assert ticket.audit["ok"]
 
 
@@ -173,14 +173,14 @@ def test_a_machine_that_becomes_fast_gets_more_rounds(packed):
 
     ticket = finished(on(machine, packed, 80))
 
-    told = account(ticket)
-    assert told["rounds_planned"] == 3
+    recorded = account(ticket)
+    assert recorded["rounds_planned"] == 3
     assert ticket.metrics.rounds > 3
-    assert told["spent"] <= 80
+    assert recorded["spent"] <= 80
     assert ticket.audit["ok"]
 
 
-def test_an_epoch_that_is_stuck_is_broken_off(packed):
+def test_stuck_epoch_is_stopped(packed):
     """The dense round stops in the middle of an epoch, while there is time for a ticket at this speed."""
     machine = Machine(lambda step: 1.0 if step < 12 else 20.0)
 
@@ -202,9 +202,7 @@ def test_an_epoch_that_is_stuck_is_broken_off(packed):
     until=st.integers(1, 100),
     epochs=st.integers(1, 6),
 )
-def test_whatever_the_machine_does_the_time_is_overrun_by_one_epoch_at_most(
-    packed, seconds, when, factor, until, epochs
-):
+def test_budget_is_exceeded_by_one_epoch_at_most(packed, seconds, when, factor, until, epochs):
     """It is slow or fast for a while. What comes out is a sound ticket of exactly the sparsity, or a refusal."""
     machine = Machine(lambda step: factor if when <= step < when + until else 1.0)
 
@@ -222,8 +220,8 @@ def test_whatever_the_machine_does_the_time_is_overrun_by_one_epoch_at_most(
 
 
 @pytest.mark.parametrize("stop", [1, 5, 8, 15, 17, 22, 30, 31, 44])
-def test_a_run_that_was_interrupted_equals_one_that_never_was(packed, stop):
-    """In any round; the time it waited for another turn does not count, what it had spent before does."""
+def test_interrupted_run_equals_uninterrupted_run(packed, stop):
+    """In any round; time between two attempts does not count, time before the stop does."""
     undisturbed = finished(on(Machine(), packed, 60, epochs=4, min_round_epochs=2))
     assert lengths(undisturbed) == [4, 4]
     machine, calls = Machine(), 0
@@ -254,8 +252,8 @@ def test_a_run_that_was_interrupted_equals_one_that_never_was(packed, stop):
     assert lengths(resumed) == lengths(undisturbed)
 
 
-def test_progress_is_told_over_all_rounds(packed):
-    """What a display shows: the round, and epochs of all rounds together, which never fall."""
+def test_progress_spans_all_rounds(packed):
+    """A display shows the round and the epochs of all rounds together, which never decrease."""
     seen = []
 
     finished(

@@ -65,7 +65,7 @@ def test_reinit_has_the_tickets_mask_on_fresh_weights(packed):
         assert not began[name][~mask].any()
 
 
-def test_fresh_weights_are_a_function_of_the_seed_and_of_nothing_else(packed):
+def test_fresh_weights_depend_only_on_the_seed(packed):
     """Its own stream: initial weights as another seed's trunk would have them, the same for every sparsity."""
     trunk = trunk_of(packed)
     fresh = to_arrays(trunk.context.build(fresh_seed(SEED)).state_dict())
@@ -78,7 +78,7 @@ def test_fresh_weights_are_a_function_of_the_seed_and_of_nothing_else(packed):
     assert fresh_seed(SEED) != fresh_seed(SEED + 1)
 
 
-def test_reinit_trains_the_whole_schedule_whatever_the_rewind_epoch(packed):
+def test_reinit_trains_the_whole_schedule(packed):
     """From step 0 to T; for k > 0 that is k epochs more than its ticket."""
     control = undisturbed(trunk_of(packed), step_of("reinit", point=2))
 
@@ -86,7 +86,7 @@ def test_reinit_trains_the_whole_schedule_whatever_the_rewind_epoch(packed):
     assert len(control.curves) == EPOCHS
 
 
-def test_reinit_masked_is_reinit_with_each_neuron_scaled_to_the_inputs_it_keeps(packed):
+def test_reinit_masked_scales_neurons_to_kept_inputs(packed):
     """The same mask and the same draw: variance c / fan_in becomes c / kept, and the audit finds it as it started."""
     trunk = trunk_of(packed)
     plain, masked = start_of(trunk, step_of("reinit")), start_of(trunk, step_of("reinit-masked"))
@@ -102,7 +102,7 @@ def test_reinit_masked_is_reinit_with_each_neuron_scaled_to_the_inputs_it_keeps(
     assert (control.metrics.rewind_step, control.metrics.epochs_trained) == (0, EPOCHS)
 
 
-def test_what_keeps_all_of_its_inputs_is_drawn_as_in_a_dense_network(packed):
+def test_neurons_with_all_inputs_are_drawn_as_dense(packed):
     """With an empty threshold nothing is scaled, and both controls are one training."""
     trunk = trunk_of(packed)
 
@@ -115,7 +115,7 @@ def test_what_keeps_all_of_its_inputs_is_drawn_as_in_a_dense_network(packed):
 
 
 @pytest.mark.parametrize("scope", ["global", "layer"])
-def test_random_keeps_each_layers_count_and_not_the_places(packed, scope):
+def test_random_keeps_counts_not_places(packed, scope):
     """How many weights each layer has is left of the ticket, and nothing else."""
     trunk = trunk_of(packed)
     ticket = undisturbed(trunk, prune_step(0.8, scope=scope))
@@ -176,7 +176,7 @@ def test_trained_weights_stay_under_the_tickets_mask(packed, control):
     assert result.audit["ok"]
 
 
-def test_fine_tuning_has_the_last_rate_and_learning_rate_rewinding_the_schedule(packed):
+def test_fine_tuning_keeps_the_last_rate(packed):
     """Renda et al. 2020, section 2."""
     trunk = trunk_of(packed)
     train = trunk.context.train
@@ -198,7 +198,7 @@ def test_fine_tuning_has_the_last_rate_and_learning_rate_rewinding_the_schedule(
 
 
 @pytest.mark.parametrize("control", CONTROLLED)
-def test_a_control_of_level_two_has_the_mask_of_the_ticket_of_level_two(packed, control):
+def test_level_two_controls_have_their_tickets_mask(packed, control):
     """Made from the same parent, without waiting for the ticket."""
     trunk = trunk_of(packed)
     parent = parent_of(undisturbed(trunk, prune_step(0.5, 1)))

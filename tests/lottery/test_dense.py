@@ -48,7 +48,7 @@ def test_snapshots_are_the_states_of_the_undisturbed_training(packed, model, opt
     assert_same_arrays(trunk.result.weights, to_arrays(training.model.state_dict()))
 
 
-def test_the_snapshot_at_initialization_holds_the_initial_weights_and_no_momenta(packed):
+def test_snapshot_at_initialization_has_no_momenta(packed):
     """k = 0 is the winning ticket's point: what `build` makes from the seed, and a fresh optimizer."""
     trunk = trunk_of(packed)
 
@@ -92,7 +92,7 @@ def test_the_result_of_a_dense_run_is_complete(packed):
     ]
 
 
-def test_scores_at_the_best_epoch_are_those_of_its_weights(packed):
+def test_best_epoch_scores_use_its_weights(packed):
     """The record keeps the last weights; the best epoch's are scored and let go."""
     trunk = trunk_of(packed, "lenet", "sgd")
     scripted = iter([0.2, 0.9, 0.4])
@@ -124,8 +124,8 @@ def test_scores_at_the_best_epoch_are_those_of_its_weights(packed):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stop", [0, 4, STEPS, 2 * STEPS + 3, EPOCHS * STEPS])
-def test_a_dense_run_goes_on_from_its_checkpoint(packed, stop):
-    """Result and snapshots equal those of a run that nobody stopped; the stopped one gave none."""
+def test_dense_run_resumes_from_its_checkpoint(packed, stop):
+    """Result and snapshots equal those of an uninterrupted run; the stopped run returned no result."""
     trunk = trunk_of(packed, "short", "sgd")
     kept: dict = {}
     options = {"snapshot_steps": range(EPOCHS * STEPS), "save_snapshot": kept.__setitem__}
@@ -144,7 +144,7 @@ def test_a_dense_run_goes_on_from_its_checkpoint(packed, stop):
 @pytest.mark.slow
 @pytest.mark.parametrize(("model", "optimizer"), CASES)
 @pytest.mark.parametrize("nearest", [None, 0, 2, STEPS])
-def test_a_walk_passes_through_the_same_weights(packed, model, optimizer, nearest):
+def test_replay_passes_through_the_same_weights(packed, model, optimizer, nearest):
     """A grid that grows by rewind points gets their snapshots from the beginning or from the one before."""
     trunk = trunk_of(packed, model, optimizer)
     kept: dict = {}
@@ -165,7 +165,7 @@ def test_a_walk_passes_through_the_same_weights(packed, model, optimizer, neares
 
 
 def test_a_walk_ends_at_its_last_point(packed):
-    """Nothing is trained that nobody asked for."""
+    """The replay ends at the last rewind point."""
     steps = []
 
     replay_snapshots(
@@ -214,7 +214,7 @@ def test_a_diverged_dense_run_is_a_result(packed):
     assert result.metrics.epochs_trained == len(result.curves) < 20
 
 
-def test_a_walk_that_diverges_before_its_point_says_what_to_change(packed):
+def test_replay_that_diverges_names_the_remedy(packed):
     """No ticket can return to where the trunk never was."""
     with pytest.raises(TrainingError, match=r"step 95.*train\.optimizer\.lr"):
         replay_snapshots(exploding(packed), SEED, snapshot_steps=[95], save_snapshot=lambda *_: None)
@@ -236,7 +236,7 @@ def test_the_test_set_decides_nothing(packed):
     assert all(name.startswith("test_") for name in differing)
 
 
-def test_training_on_a_part_makes_shorter_epochs_and_judges_on_the_same_images(packed):
+def test_fewer_training_images_keep_the_validation_images(packed):
     """A study on a part is cheaper, and its accuracies are of the same held-out and test images."""
     whole = context_of(packed)
     part = dataclasses.replace(whole, data={**whole.data, "train_images": 40})

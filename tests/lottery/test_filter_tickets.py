@@ -1,4 +1,4 @@
-"""Filter tickets: trained small, told in full shape."""
+"""Filter tickets are trained small and recorded in full shape."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def masks_of(ticket):
 
 
 def small_of(trunk, ticket):
-    """The small network again, from what a record and the final weights hold."""
+    """The small network, rebuilt from a record and the final weights."""
     model = trunk.context.build(SEED)
     model.load_state_dict(to_tensors(ticket.weights))
     return model, shrink(model, masks_of(ticket), trunk.context.input_shape)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_is_stored_is_the_network_that_was_trained(packed, name):
+def test_stored_network_is_the_trained_one(packed, name):
     """Its weights in their places, zeros elsewhere: shrinking gives it back bit for bit."""
     trunk = trunk_of(packed, name)
     ticket = undisturbed(trunk, filters())
@@ -139,7 +139,7 @@ def test_the_network_that_is_run_is_counted(packed, name):
 @pytest.mark.slow
 @pytest.mark.parametrize("stop", [STEPS + 1, 2 * STEPS, 3 * STEPS - 1])
 @pytest.mark.parametrize(("name", "optimizer"), [("lenet", "adam"), ("short", "sgd")])
-def test_stopped_anywhere_it_goes_on_bit_for_bit(packed, name, optimizer, stop):
+def test_stopped_filter_ticket_resumes_exactly(packed, name, optimizer, stop):
     """The checkpoint is of the small network, which the parent's weights and masks tell again."""
     trunk = trunk_of(packed, name, optimizer)
     step = filters(rewind="weights+optimizer")
@@ -185,7 +185,7 @@ def test_momenta_of_survivors_are_rewound_with_them(packed):
             assert torch.equal(tensors[f"{section}{name}{entry}"], expected), name
 
 
-def test_the_score_before_retraining_is_that_of_the_network_without_the_filters(packed):
+def test_pruned_score_is_that_of_the_small_network(packed):
     """Biases of removed units are gone too."""
     trunk = trunk_of(packed)
     ticket = undisturbed(trunk, filters())
@@ -214,7 +214,7 @@ def test_controls_have_the_filters_of_their_ticket(packed, control):
     assert found.audit["ok"]
 
 
-def test_masks_of_single_weights_have_no_filter_level_after_them(packed):
+def test_filter_level_after_single_weights_is_refused(packed):
     """A chain is of one method; a parent of another is refused, not misread."""
     trunk = trunk_of(packed)
     weights = undisturbed(trunk, prune_step(0.3))
@@ -241,7 +241,7 @@ def test_strength_zero_is_training_without_it(packed):
 
 
 @pytest.mark.parametrize("method", ["filter", "magnitude"])
-def test_tickets_are_trained_with_the_recipe_of_their_trunk(packed, method):
+def test_tickets_use_their_dense_runs_recipe(packed, method):
     """The penalty too: the ticket that prunes nothing walks its trunk, small or masked."""
     trunk = trunk_with_lasso(packed, 0.1)
 
@@ -252,7 +252,7 @@ def test_tickets_are_trained_with_the_recipe_of_their_trunk(packed, method):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_removing_what_the_lasso_brought_to_zero_changes_nothing(packed, name):
+def test_removing_zero_filters_changes_nothing(packed, name):
     """Filters at zero rank lowest, and their maps were zeros."""
     trunk = trunk_with_lasso(packed, 0.4 if name == "lenet" else 1.0, name)
     ticket = finished(ticket_of(trunk, filters(0.05, rewind="none")))
@@ -262,7 +262,7 @@ def test_removing_what_the_lasso_brought_to_zero_changes_nothing(packed, name):
     assert ticket.metrics.params_model < trunk.result.metrics.params_model
 
 
-def test_a_small_ticket_with_lasso_goes_on_bit_for_bit(packed):
+def test_small_ticket_with_lasso_resumes_exactly(packed):
     """Its groups are those that are left."""
     trunk = trunk_with_lasso(packed, 0.05, "short")
     watch = Watch(stop=2 * STEPS - 1)

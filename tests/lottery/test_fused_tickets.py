@@ -57,7 +57,7 @@ def trained(prepared, watches=None):
 
 
 def assert_alike(result, expected):
-    """What is counted is equal; what is computed is close."""
+    """Counts are equal; computed numbers are close."""
     assert result.ending == expected.ending
     assert_same_arrays(result.masks, expected.masks)
     assert result.audit == expected.audit
@@ -77,7 +77,7 @@ def assert_alike(result, expected):
 @pytest.mark.slow
 @pytest.mark.parametrize("rewind", ["weights", "weights+optimizer", "lr", "none"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_tickets_of_one_trunk_are_what_they_are_alone(packed, optimizer, rewind):
+def test_fused_tickets_equal_single_tickets(packed, optimizer, rewind):
     """Sparsity by sparsity: masks to the bit, weights and scores up to rounding, audit passed."""
     trunk = trunk_of(packed, "lenet", optimizer)
     steps = [prune_step(sparsity, 1, rewind=rewind) for sparsity in (0.5, 0.8, 0.95)]
@@ -114,7 +114,7 @@ def test_fine_tuned_tickets_go_with_their_like_only(packed):
         trained(prepared)
 
 
-def test_a_stop_leaves_checkpoints_of_which_each_goes_on(packed):
+def test_every_checkpoint_of_a_stop_resumes(packed):
     """Together again to the very bit, alone up to rounding."""
     trunk = trunk_of(packed)
     steps = [prune_step(0.6, 1), prune_step(0.9, 1)]
@@ -148,7 +148,7 @@ def test_one_set_of_images_serves_all(packed):
 
 
 def test_whole_filters_and_group_lasso_go_alone(packed):
-    """The one has a shape of its own, the other a step of its own after each step."""
+    """The first has a different shape, the second an additional step after each step."""
     trunk = trunk_of(packed)
     filters = prepared_of(trunk, prune_step(0.5, 1, method="filter"))
     lasso = dataclasses.replace(
@@ -159,7 +159,7 @@ def test_whole_filters_and_group_lasso_go_alone(packed):
     assert "group_lasso" in (reason_not_fusible(prepared_of(trunk, prune_step(0.5, 1), context=lasso)) or "")
 
 
-def test_a_ticket_in_bfloat16_may_be_trained_together(packed):
+def test_bfloat16_tickets_can_be_fused(packed):
     """Audited like any."""
     trunk = trunk_of(packed)
     context = context_of(packed, precision="bf16")

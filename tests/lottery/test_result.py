@@ -21,7 +21,7 @@ def curve(*accuracies):
     ("target", "steps"),
     [(0.5, 10), (0.6, 20), (0.61, 30), (0.9, 30), (0.91, -1), (math.nan, -1)],
 )
-def test_steps_to_reach_is_the_end_of_the_first_epoch_at_or_above(target, steps):
+def test_steps_to_reach_end_at_first_sufficient_epoch(target, steps):
     """Counted from where retraining started (step 10 here), to the epoch; falling below again does not matter."""
     assert steps_to_reach(curve(0.5, 0.6, 0.9, 0.2), target, 10) == steps
 

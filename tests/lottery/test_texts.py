@@ -60,13 +60,13 @@ def trunk_of(made):
     return Trunk(made, finished(result), snapshots)
 
 
-def test_the_shape_of_texts_is_their_length_and_vocabulary(texts):
-    """What a network for texts is built for: 13 words, the filling and the unknown."""
+def test_text_shape_is_length_and_vocabulary(texts):
+    """The vocabulary of a text network: 13 words, padding, and unknown."""
     assert context(texts, "text_cnn").input_shape == TextShape(length=8, vocabulary=15)
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_a_ticket_is_exact_audits_itself_and_resumes_bit_for_bit(texts, network):
+def test_ticket_is_exact_audited_and_resumable(texts, network):
     """Stopped within an epoch, with dropout: the same weights, masks and numbers."""
     trunk = trunk_of(context(texts, network))
     step, watch = prune_step(0.8, 1), Watch(stop=STEPS + 7)

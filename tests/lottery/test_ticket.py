@@ -1,4 +1,4 @@
-"""The ticket run: what is pruned, to where survivors return, what retraining starts from, and what is told."""
+"""The ticket run: pruning, rewinding, the start of retraining, and the result."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ PRUNABLE = ["fc1.weight", "fc2.weight", "fc3.weight"]
 
 @pytest.mark.parametrize("point", [0, 1, 1.4, "1it", "14it"])
 @pytest.mark.parametrize(("model", "optimizer"), CASES)
-def test_a_ticket_of_all_weights_walks_its_trunk_bit_for_bit(packed, model, optimizer, point):
+def test_unpruned_ticket_equals_its_dense_run(packed, model, optimizer, point):
     """From k to T: same order, augmentation, dropout, statistics, momenta, schedule, so the same weights.
 
     If this holds, what sets a ticket apart from its trunk is its mask and nothing else.
@@ -84,7 +84,7 @@ def test_a_ticket_of_all_weights_walks_its_trunk_bit_for_bit(packed, model, opti
     assert ticket.audit["got"] == 0
 
 
-def test_at_initialization_the_optimizer_is_fresh_in_either_mode(packed):
+def test_optimizer_is_fresh_at_initialization(packed):
     """At k = 0 there are no momenta to rewind."""
     weights, both = (
         undisturbed(trunk_of(packed), prune_step(0.7, 0, rewind=rewind))
@@ -94,7 +94,7 @@ def test_at_initialization_the_optimizer_is_fresh_in_either_mode(packed):
     assert_same_result(weights, both)
 
 
-# What is pruned.
+# Pruning.
 
 
 def final_weights(trunk: Trunk) -> dict[str, torch.Tensor]:
@@ -102,7 +102,7 @@ def final_weights(trunk: Trunk) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("sparsity", [0.1, 0.5, 0.9, 0.999])
-def test_the_smallest_final_weights_go_exactly_as_many_as_asked(packed, sparsity):
+def test_exactly_the_smallest_final_weights_are_pruned(packed, sparsity):
     """Ranked by the trunk's last weights, never by the rewound ones."""
     trunk = trunk_of(packed)
 
@@ -137,8 +137,8 @@ def test_excluded_layers_are_not_touched_and_not_counted(packed):
     assert ticket.audit["ok"]
 
 
-def test_layers_with_a_rate_lose_that_share_at_every_level(packed):
-    """The output layer of the paper: 10 % where the others lose 20 %, of what is left at each level."""
+def test_layer_rates_hold_at_every_level(packed):
+    """The output layer of the paper loses 10 % at each level where the others lose 20 %."""
     trunk = trunk_of(packed)
     rules = {"scope": "layer", "rates": (("fc3", 0.5),)}
     first = finished(ticket_of(trunk, prune_step(0.2, **rules)))
@@ -148,7 +148,7 @@ def test_layers_with_a_rate_lose_that_share_at_every_level(packed):
     assert second.audit["ok"]
 
 
-def test_a_threshold_cuts_magnitudes_and_tells_the_sparsity_it_got(packed):
+def test_threshold_reports_the_achieved_sparsity(packed):
     """Not asked as a sparsity: the name `sparsity_asked` is absent, `threshold` is there."""
     trunk = trunk_of(packed)
 
@@ -163,7 +163,7 @@ def test_a_threshold_cuts_magnitudes_and_tells_the_sparsity_it_got(packed):
     assert ticket.audit["threshold"] == 0.05
 
 
-def test_a_threshold_above_everything_is_a_result_with_dead_layers(packed):
+def test_threshold_above_all_leaves_dead_layers(packed):
     """A finding, not a failure: the table shows chance and names the layers."""
     ticket = undisturbed(trunk_of(packed), prune_step(None, threshold=100.0))
 
@@ -174,7 +174,7 @@ def test_a_threshold_above_everything_is_a_result_with_dead_layers(packed):
     assert all(row.dead for row in ticket.layers)
 
 
-def test_random_pruning_depends_on_the_seed_and_not_on_the_weights(packed):
+def test_random_pruning_depends_only_on_the_seed(packed):
     """The control: as many weights, others."""
     trunk = trunk_of(packed)
     step = prune_step(0.8, method="random")
@@ -190,8 +190,8 @@ def test_random_pruning_depends_on_the_seed_and_not_on_the_weights(packed):
     assert any(not np.array_equal(ticket.masks[name], smallest.masks[name]) for name in PRUNABLE)
 
 
-def test_all_rewind_points_of_level_one_share_their_mask(packed):
-    """The mask is the trunk's; k only says where its survivors return."""
+def test_rewind_points_share_their_mask(packed):
+    """The mask comes from the dense run; k only determines where its survivors return to."""
     trunk = trunk_of(packed)
 
     first, *others = (
@@ -289,8 +289,8 @@ def test_the_modes_are_different_experiments(packed):
 
 
 @pytest.mark.parametrize("rewind", REWINDS)
-def test_level_two_is_nested_in_level_one_and_ranks_its_weights(packed, rewind):
-    """Iterative pruning: each level cuts what the level before has trained, among what it kept."""
+def test_level_two_is_nested_in_level_one(packed, rewind):
+    """Iterative pruning: each level prunes the weights that the level before kept and trained."""
     trunk = trunk_of(packed)
     first = undisturbed(trunk, prune_step(0.5, 1, rewind=rewind))
 
@@ -369,7 +369,7 @@ def test_the_audit_sees_weights_that_came_back(packed, broken):
     assert not ticket.audit["ok"]
 
 
-# What is told.
+# The result.
 
 
 def test_the_metrics_of_a_ticket_are_complete(packed):
@@ -422,7 +422,7 @@ def test_counts_agree_with_masks_and_layers(packed):
     assert metrics.macs_remaining == sum(kept[name] * positions[name] for name in sizes)
 
 
-def test_accuracy_without_retraining_is_that_of_the_masked_final_weights(packed):
+def test_pruned_accuracy_is_that_of_masked_weights(packed):
     """The parent's BatchNorm and biases, its weights where kept, zero elsewhere."""
     trunk = trunk_of(packed, "mobilenet", "sgd")
     ticket = undisturbed(trunk, prune_step(0.5, 0))
@@ -442,7 +442,7 @@ def test_accuracy_without_retraining_is_that_of_the_masked_final_weights(packed)
     assert ticket.metrics.before_test_accuracy == trunk.result.metrics.test_accuracy
 
 
-def test_steps_to_dense_are_counted_from_the_rewind_point(packed):
+def test_steps_to_dense_count_from_rewind_point(packed):
     """Steps of retraining until the trunk's last validation accuracy was reached."""
     trunk = trunk_of(packed)
 
@@ -456,7 +456,7 @@ def test_steps_to_dense_are_counted_from_the_rewind_point(packed):
 # Ends.
 
 
-def test_a_diverged_ticket_is_a_result_whose_pruned_weights_are_zero(packed):
+def test_diverged_ticket_has_zero_pruned_weights(packed):
     """Zero times NaN is NaN, and a ticket's holes may not fill up because its survivors exploded."""
     options = context_of(packed).train
     optimizer = dataclasses.replace(options.optimizer, lr=1e6)
@@ -478,7 +478,7 @@ def test_a_diverged_ticket_is_a_result_whose_pruned_weights_are_zero(packed):
 
 
 def test_a_parent_that_diverged_has_no_ticket(packed):
-    """NaN has no magnitude; the message says so."""
+    """NaN has no magnitude; the message gives the reason."""
     trunk = trunk_of(packed)
     weights = {**trunk.parent.weights, "fc2.weight": np.full((100, 300), np.nan, np.float32)}
 
@@ -522,7 +522,7 @@ def test_a_missing_snapshot_is_said(packed):
         ticket_of(trunk_of(packed), prune_step(0.5), snapshot=None)
 
 
-def test_an_unknown_mode_is_named_with_the_known_ones(packed):
+def test_unknown_mode_is_refused_with_known_ones(packed):
     """The file is checked before, but a task of another version may say anything."""
     with pytest.raises(UnknownNameError, match="lr, none, weights"):
         ticket_of(trunk_of(packed), prune_step(0.5, rewind="everything"))

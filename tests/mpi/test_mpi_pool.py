@@ -1,30 +1,42 @@
-"""The pool of MPI ranks and a rank's line, over a wire of this process and a clock that jumps: no MPI is needed."""
+"""The pool of MPI ranks and the channel of a rank, with a fake wire and a fake clock; no MPI is needed."""
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
 
 import pytest
 
 from lthsweep.errors import LaunchError
-from lthsweep.launch.machine import Slot
-from lthsweep.launch.mpi import START_SECONDS, MpiPool, gather_hellos
-from lthsweep.launch.mpi_worker import MpiLine
-from lthsweep.launch.pool import Heard, work_off
-from lthsweep.launch.ranks import Hello
+from lthsweep.launch.dispatch import dispatch
+from lthsweep.launch.events import (
+    Failed,
+    Finished,
+    Held,
+    Message,
+    Ready,
+    Requeued,
+    RunOutcome,
+    RunProgress,
+    Stopped,
+    event_to_json,
+)
+from lthsweep.launch.mpi.pool import START_SECONDS, MpiPool, gather_ranks
+from lthsweep.launch.mpi.ranks import DEPARTURE, RANK_INFO, RANK_SLOT, Departure, RankInfo, RankSlot
+from lthsweep.launch.mpi.wire import Envelope, Tag
+from lthsweep.launch.mpi.worker import MpiChannel
 from lthsweep.launch.scheduler import Node, Scheduler
-from lthsweep.launch.task import Message, Task
-from lthsweep.launch.wire import Parcel, Tag
+from lthsweep.launch.slots import Slot
+from lthsweep.launch.task import Task
 from lthsweep.store import claims
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.owners import Owner
+from tests.launch.cases import make_task
 
 pytestmark = pytest.mark.slow
 
 
 class FakeWire:
-    """Rank 0's wire: what was sent is kept, what is to be received is put in."""
+    """The wire of rank 0: it keeps what is sent, and returns what a test puts in."""
 
     rank, size = 0, 3
 
@@ -32,8 +44,8 @@ class FakeWire:
         self.sent = []
         self.coming = deque()
 
-    def send(self, to, tag, values):
-        self.sent.append((to, tag, values))
+    def send(self, to, tag, body=""):
+        self.sent.append((to, tag, body))
 
     def receive(self):
         return self.coming.popleft() if self.coming else None
@@ -41,19 +53,18 @@ class FakeWire:
     def abort(self, code):
         self.sent.append(("all", "abort", code))
 
-    def say(self, rank, kind, key="", **values):
-        self.coming.append(Parcel(rank, Tag.MESSAGE, {"kind": kind, "key": key, "values": values}))
+    def report(self, rank, event):
+        self.coming.append(Envelope(rank, Tag.EVENT, event_to_json(event)))
+
+    def depart(self, rank, **values):
+        self.coming.append(Envelope(rank, Tag.GONE, DEPARTURE.dump_json(Departure(**values)).decode()))
 
     def tags(self, rank):
         return [tag for to, tag, _ in self.sent if to == rank]
 
 
-HELLOS = [Hello(rank, "node", 100 + rank, (0, 1), "", 0) for rank in (1, 2)]
-ONE, TWO = (hello.name for hello in HELLOS)
-
-
-def a_task(key="k"):
-    return Task(key, "dense", {}, key, None, 0, 0, key, {"seconds": 0}, None, operation="sleep")
+RANKS = [RankInfo(rank, "node", 100 + rank, (0, 1), "", 0) for rank in (1, 2)]
+ONE, TWO = (info.name for info in RANKS)
 
 
 @pytest.fixture
@@ -74,23 +85,19 @@ def sweep(tmp_path):
 @pytest.fixture
 def pool(wire, sweep, now):
     slots = {1: Slot("cpu", (0,), 1), 2: Slot("cpu", (1,), 1)}
-    return MpiPool(sweep, wire, HELLOS, slots, silence=100, clock=lambda: now[0])
+    return MpiPool(sweep, wire, RANKS, slots, silence=100, clock=lambda: now[0])
 
 
 def ready(pool, wire, *ranks):
     for rank in ranks:
-        wire.say(rank, "ready")
+        wire.report(rank, Ready())
     pool.wait(0)
 
 
-def test_a_rank_is_told_its_place_and_is_idle_once_it_is_ready(pool, wire):
-    assert wire.sent[0][2] | {"sweep": ""} == {
-        "sweep": "",
-        "silence": 100,
-        "device": "cpu",
-        "cores": (0,),
-        "threads": 1,
-    }
+def test_a_rank_gets_a_slot_and_becomes_idle(pool, wire, sweep):
+    """Idle once it is ready."""
+    place = RankSlot(sweep.path.resolve(), Slot("cpu", (0,), 1), silence=100)
+    assert RANK_SLOT.validate_json(wire.sent[0][2]) == place
     assert pool.idle() == []
 
     ready(pool, wire, 2)
@@ -98,84 +105,83 @@ def test_a_rank_is_told_its_place_and_is_idle_once_it_is_ready(pool, wire):
     assert pool.idle() == [TWO]
 
 
-def test_a_rank_with_a_task_is_not_idle_until_it_says_how_it_ended(pool, wire):
+def test_a_rank_with_make_task_is_not_idle_until_it_says_how_it_ended(pool, wire):
     ready(pool, wire, 1)
-    pool.give(ONE, a_task())
-    wire.say(1, "progress", "k")
+    pool.give(ONE, make_task("k"))
+    wire.report(1, RunProgress("k"))
     pool.wait(0)
     assert pool.idle() == []
 
-    wire.say(1, "finished", "k", outcome="slept")
+    wire.report(1, Finished("k", RunOutcome.SLEPT))
 
-    assert pool.wait(0) == [Heard(ONE, Message("finished", "k", {"outcome": "slept"}))]
+    assert pool.wait(0) == [Message(ONE, Finished("k", RunOutcome.SLEPT))]
     assert pool.idle() == [ONE]
 
 
-def test_a_rank_that_hangs_loses_its_run_and_its_claim_and_gets_none_again(pool, wire, sweep, now):
-    """It lives, so its claim would be respected for ever on this machine."""
+def test_a_rank_that_hangs_loses_its_claim(pool, wire, sweep, now):
+    """Its process is alive, so the claim would never be stale on this machine. It gets no more runs."""
     holder = Owner("node", "elsewhere", 101, 1, "token")
     assert claims.take(sweep, "k", holder, stale_seconds=900)
     ready(pool, wire, 1, 2)
-    pool.give(ONE, a_task())
+    pool.give(ONE, make_task("k"))
     now[0] = 101
 
-    (heard,) = pool.wait(0)
-    wire.say(1, "finished", "k", outcome="slept")  # it woke up
+    (message,) = pool.wait(0)
+    wire.report(1, Finished("k", RunOutcome.SLEPT))  # it woke up
 
-    assert (heard.message.kind, heard.message.values["retry"]) == ("failed", True)
-    assert "rank 1 (node pid 101) said nothing for 101 s" in heard.message.values["cause"]
+    assert isinstance(message.event, Failed)
+    assert message.event.retry
+    assert "rank 1 (node pid 101) was silent for 101 s" in message.event.cause
     assert claims.holder(sweep, "k", 900) is None
     assert pool.wait(0) == []
     assert pool.idle() == [TWO]
 
 
-def a_bundle(*keys):
-    lead, *companions = map(a_task, keys)
-    return replace(lead, companions=companions)
-
-
-def test_a_rank_with_several_runs_is_idle_when_it_has_said_how_each_ended(pool, wire):
-    """A run that is returned is handed out again, and the rank stays."""
+def test_a_rank_is_busy_until_all_its_runs_end(pool, wire):
+    """A requeued run is one of them."""
     ready(pool, wire, 1)
-    pool.give(ONE, a_bundle("k", "l", "m"))
-    for kind, key in (("finished", "l"), ("progress", "m"), ("held", "k"), ("finished", "l")):
-        wire.say(1, kind, key)
+    pool.give(ONE, make_task("k", "l", "m"))
+    for event in (Finished("l"), RunProgress("m"), Held("k"), Finished("l")):
+        wire.report(1, event)
         pool.wait(0)
         assert pool.idle() == []
 
-    wire.say(1, "returned", "m", width=1)
+    wire.report(1, Requeued("m", fuse_width=1))
     pool.wait(0)
 
     assert pool.idle() == [ONE]
 
 
-def test_a_rank_that_hangs_loses_all_its_runs_but_those_that_it_has_finished(pool, wire, sweep, now):
+def test_a_rank_that_hangs_loses_unfinished_runs(pool, wire, sweep, now):
+    """A finished run of the ensemble has its record."""
     holder = Owner("node", "elsewhere", 101, 1, "token")
     assert all(claims.take(sweep, key, holder, stale_seconds=900) for key in "klm")
     ready(pool, wire, 1)
-    pool.give(ONE, a_bundle("k", "l", "m"))
-    wire.say(1, "finished", "l")
+    pool.give(ONE, make_task("k", "l", "m"))
+    wire.report(1, Finished("l"))
     pool.wait(0)
     now[0] = 101
 
-    heard = pool.wait(0)
+    messages = pool.wait(0)
 
-    assert [(one.message.kind, one.message.key) for one in heard] == [("failed", "k"), ("failed", "m")]
+    assert [(type(one.event), one.event.key) for one in messages] == [(Failed, "k"), (Failed, "m")]
     assert [claims.holder(sweep, key, 900) is None for key in "klm"] == [True, False, True]
 
 
-def test_progress_keeps_a_rank_from_being_given_up_and_idle_ranks_may_be_silent(pool, wire, now):
+def test_progress_and_idleness_are_no_hang(pool, wire, now):
+    """An idle rank has nothing to report."""
     ready(pool, wire, 1, 2)
-    pool.give(ONE, a_task())
+    pool.give(ONE, make_task("k"))
     for moment in range(0, 1000, 90):
         now[0] = moment
-        wire.say(1, "progress", "k")
-        assert [heard.message.kind for heard in pool.wait(0)] == ["progress"]
+        wire.report(1, RunProgress("k"))
+        assert [message.event for message in pool.wait(0)] == [RunProgress("k")]
 
     assert pool.idle() == [TWO]
 
 
-def test_a_rank_may_take_long_to_import_torch(pool, wire, now):
+def test_a_rank_can_take_long_to_start(pool, wire, now):
+    """Hundreds of ranks import torch from one file system."""
     now[0] = START_SECONDS - 1
     pool.wait(0)
     ready(pool, wire, 1)
@@ -183,42 +189,46 @@ def test_a_rank_may_take_long_to_import_torch(pool, wire, now):
     assert pool.idle() == [ONE]
 
 
-def test_without_any_rank_the_pool_says_why(pool, wire):
+def test_a_pool_without_ranks_raises(pool, wire):
+    """The message contains the last cause."""
     for rank in (1, 2):
-        wire.coming.append(Parcel(rank, Tag.GONE, {"cause": "ImportError: no libtorch", "signaled": False}))
+        wire.depart(rank, cause="ImportError: no libtorch")
     pool.wait(0)
 
     with pytest.raises(LaunchError, match=r"(?s)no rank is left to train on; .*no libtorch"):
         pool.wait(0)
 
 
-def test_a_rank_that_was_signaled_asks_for_the_end_of_all(pool, wire):
+def test_a_signal_to_one_rank_stops_all(pool, wire):
+    """`mpirun` can pass a signal on to some ranks only."""
     ready(pool, wire, 1, 2)
-    pool.give(ONE, a_task())
-    wire.say(1, "stopped", "k")
-    wire.coming.append(Parcel(1, Tag.GONE, {"cause": "", "signaled": True}))
+    pool.give(ONE, make_task("k"))
+    wire.report(1, Stopped("k"))
+    wire.depart(1, signaled=True)
 
-    heard = pool.wait(0)
+    messages = pool.wait(0)
 
-    assert [one.message.kind for one in heard] == ["stopped"]
+    assert [one.event for one in messages] == [Stopped("k")]
     assert pool.asked_to_stop
     assert pool.idle() == [TWO]
 
 
-def test_stopping_waits_for_the_last_messages(pool, wire):
+def test_stop_waits_for_the_last_messages(pool, wire):
+    """They tell which runs have checkpoints."""
     ready(pool, wire, 1, 2)
-    pool.give(ONE, a_task())
-    wire.say(1, "stopped", "k")
+    pool.give(ONE, make_task("k"))
+    wire.report(1, Stopped("k"))
     for rank in (1, 2):
-        wire.coming.append(Parcel(rank, Tag.GONE, {"cause": "", "signaled": False}))
+        wire.depart(rank)
 
-    heard = pool.stop()
+    messages = pool.stop()
 
-    assert [one.message.kind for one in heard] == ["stopped"]
+    assert [one.event for one in messages] == [Stopped("k")]
     assert wire.tags(1)[-1] == wire.tags(2)[-1] == Tag.LEAVE
 
 
-def test_rank_0_tells_the_others_that_it_is_there(pool, wire, now):
+def test_rank_0_sends_signs_of_life(pool, wire, now):
+    """Without them ranks take it for dead."""
     now[0] = 30
     pool.wait(0)
 
@@ -226,57 +236,61 @@ def test_rank_0_tells_the_others_that_it_is_there(pool, wire, now):
     assert Tag.ALIVE in wire.tags(2)
 
 
-def test_the_one_loop_drives_ranks(pool, wire):
-    """Every task is answered at once, by whom it was given to."""
+def test_the_scheduling_loop_drives_ranks(pool, wire):
+    """The fake ranks finish every task at once."""
     send = wire.send
 
-    def answer(to, tag, values):
-        send(to, tag, values)
+    def answer(to, tag, body=""):
+        send(to, tag, body)
         if tag == Tag.TASK:
-            wire.say(to, "finished", Task.from_json(values["task"]).key, outcome="slept")
+            wire.report(to, Finished(Task.from_json(body).key, RunOutcome.SLEPT))
         elif tag == Tag.LEAVE:
-            wire.coming.append(Parcel(to, Tag.GONE, {"cause": "", "signaled": False}))
+            wire.depart(to)
 
     wire.send = answer
     ready(pool, wire, 1, 2)
 
-    tally = work_off(Scheduler([Node("a", None, 1), Node("b", "a", 1), Node("c", None, 1)]), pool, a_task)
+    summary = dispatch(
+        Scheduler([Node("a", None, 1), Node("b", "a", 1), Node("c", None, 1)]), pool, make_task
+    )
 
-    assert sorted(tally.finished) == ["a", "b", "c"]
+    assert sorted(summary.finished) == ["a", "b", "c"]
 
 
 def test_ranks_that_do_not_start_are_named(wire):
-    wire.coming.append(Parcel(2, Tag.HELLO, HELLOS[1].to_dict()))
+    """The user can look for their hosts."""
+    wire.coming.append(Envelope(2, Tag.HELLO, RANK_INFO.dump_json(RANKS[1]).decode()))
 
     with pytest.raises(LaunchError, match="rank 1 of 3 did not start within 0 s"):
-        gather_hellos(wire, seconds=0)
+        gather_ranks(wire, seconds=0)
 
 
-def test_a_line_closes_when_rank_0_is_silent_for_too_long(wire, now):
-    """A network that is lost says nothing, for ever."""
-    line = MpiLine(wire, silence=100, clock=lambda: now[0])
-    wire.coming.append(Parcel(0, Tag.TASK, {"task": a_bundle("k", "l").to_json()}))
-    assert line.take() == a_bundle("k", "l")
+def test_a_channel_closes_when_rank_0_is_silent(wire, now):
+    """A lost network reports no error."""
+    channel = MpiChannel(wire, silence=100, clock=lambda: now[0])
+    wire.coming.append(Envelope(0, Tag.TASK, make_task("k", "l").to_json()))
+    assert channel.receive().to_json() == make_task("k", "l").to_json()
     now[0] = 99
-    assert not line.is_closed()
-    wire.coming.append(Parcel(0, Tag.ALIVE, {}))
-    assert not line.is_closed()
+    assert not channel.is_closed()
+    wire.coming.append(Envelope(0, Tag.ALIVE))
+    assert not channel.is_closed()
     now[0] = 198
-    assert not line.is_closed()
+    assert not channel.is_closed()
 
     now[0] = 200
 
-    assert line.is_closed()
-    assert line.deserted
-    assert line.take() is None
+    assert channel.is_closed()
+    assert channel.deserted
+    assert channel.receive() is None
 
 
-def test_a_line_closes_when_rank_0_or_a_signal_says_so(wire):
-    line, other = MpiLine(wire), MpiLine(wire)
+def test_a_channel_closes_on_request_or_signal(wire):
+    """`signaled` tells the two apart."""
+    channel, other = MpiChannel(wire), MpiChannel(wire)
     other.close()
     assert other.is_closed()
 
-    wire.coming.append(Parcel(0, Tag.LEAVE, {}))
+    wire.coming.append(Envelope(0, Tag.LEAVE))
 
-    assert line.is_closed()
-    assert (line.signaled, other.signaled) == (False, True)
+    assert channel.is_closed()
+    assert (channel.signaled, other.signaled) == (False, True)

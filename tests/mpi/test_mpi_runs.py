@@ -30,9 +30,9 @@ def segments():
 
 
 def in_use():
-    """What any process that may be looked at has open or in its memory; files that it opens later are not missed.
+    """Files that any readable process has open or mapped, without missing files that it opens later.
 
-    A file is open until it is in memory, so who is asked for the former first is not overlooked.
+    A file is open until it is mapped, so open files are listed first.
     """
     found = set()
     for process in Path("/proc").glob("[0-9]*"):
@@ -45,9 +45,9 @@ def in_use():
 
 @pytest.fixture
 def no_segments_left():
-    """Ranks that are killed leave theirs behind for ever, and /dev/shm is small in a container.
+    """Removes the segments of killed ranks: /dev/shm is small in a container.
 
-    As a mark it begins before `start`, so that no rank is left when it ends.
+    It is requested as a mark, so it begins before `start` and ends when no rank is left.
     """
     before = segments()
     yield
@@ -69,16 +69,16 @@ def busy_rank(sweep, job):
 
 
 @pytest.mark.parametrize(("name", "ranks"), [("mpich", 2), ("mpich", 3), ("openmpi", 3)])
-def test_ranks_make_the_records_that_local_processes_make(finished, cache, tmp_path, name, ranks, start):
-    """Same keys, same science, same weights, and nothing left behind; with two ranks, rank 0 trains too."""
+def test_ranks_make_the_records_of_local_processes(finished, cache, tmp_path, name, ranks, start):
+    """Same keys, results and weights, and no files left behind; with two ranks, rank 0 trains too."""
     sweep = SweepDir(tmp_path / "sweep")
     arguments = ("run", write_tiny(tmp_path), "--on", "mpi", "--out", sweep.path)
     job = start(mpi(name).line(ranks, *arguments), env=surroundings(cache))
 
-    said = job.end()
+    output = job.end()
 
-    assert job.returncode == 0, said
-    assert said.count("5 runs finished") == 1, "rank 0 alone speaks"
+    assert job.returncode == 0, output
+    assert output.count("5 runs finished") == 1, "only rank 0 prints"
     assert_same_science(records(sweep), records(finished))
     assert sweep.table.read_bytes() != b""
     for folder in (sweep.claims, sweep.checkpoints, sweep.workers, sweep.failures):
@@ -93,10 +93,10 @@ def test_ranks_make_the_records_that_local_processes_make(finished, cache, tmp_p
 @pytest.mark.parametrize(
     ("name", "number"), [("mpich", signal.SIGTERM), ("mpich", signal.SIGINT), ("openmpi", signal.SIGUSR2)]
 )
-def test_a_signal_to_mpirun_stops_with_exit_3_and_the_next_job_goes_on(
+def test_a_signal_to_mpirun_stops_and_the_next_job_resumes(
     finished, cache, tmp_path, name, number, start, held
 ):
-    """The end of a job's time. MPICH's mpirun hands SIGTERM on to its ranks, Open MPI's SIGUSR2."""
+    """At the time limit of a job. The mpirun of MPICH passes SIGTERM on, that of Open MPI SIGUSR2."""
     sweep = SweepDir(tmp_path / "sweep")
     arguments = ("run", write_tiny(tmp_path), "--on", "mpi", "--out", sweep.path)
     job = start(mpi(name).line(3, *arguments), env=surroundings(cache) | held.variables)
@@ -104,10 +104,10 @@ def test_a_signal_to_mpirun_stops_with_exit_3_and_the_next_job_goes_on(
     job.send_signal(number)
     held.let_go()
 
-    said = job.end()
+    output = job.end()
 
-    assert job.returncode == 3, said
-    assert "goes on" in said
+    assert job.returncode == 3, output
+    assert "goes on" in output
     assert len(sweep.record_keys()) < 5
     again = start(mpi(name).line(3, *arguments), env=surroundings(cache))
     assert "5 were done before" not in again.end()
@@ -117,8 +117,8 @@ def test_a_signal_to_mpirun_stops_with_exit_3_and_the_next_job_goes_on(
 
 @pytest.mark.chaos
 @pytest.mark.usefixtures("no_segments_left")
-def test_a_signal_to_one_rank_stops_the_job_in_good_order(finished, cache, tmp_path, start, held):
-    """Who signals ranks does not always signal all of them."""
+def test_a_signal_to_one_rank_stops_the_job(finished, cache, tmp_path, start, held):
+    """`mpirun` does not always signal all ranks."""
     sweep = SweepDir(tmp_path / "sweep")
     file = write_tiny(tmp_path, checkpoint_seconds=0.02)
     arguments = ("run", file, "--on", "mpi", "--out", sweep.path)
@@ -126,10 +126,10 @@ def test_a_signal_to_one_rank_stops_the_job_in_good_order(finished, cache, tmp_p
     os.kill(busy_rank(sweep, job).pid, signal.SIGUSR2)
     held.let_go()
 
-    said = job.end()
+    output = job.end()
 
-    assert job.returncode == 3, said
-    assert "stopped; it goes on from its checkpoint" in said
+    assert job.returncode == 3, output
+    assert "stopped; it goes on from its checkpoint" in output
     assert lthsweep("run", sweep.path, cache=cache).returncode == 0
     assert_same_science(records(sweep), records(finished))
 
@@ -137,10 +137,8 @@ def test_a_signal_to_one_rank_stops_the_job_in_good_order(finished, cache, tmp_p
 @pytest.mark.chaos
 @pytest.mark.usefixtures("no_segments_left")
 @pytest.mark.parametrize("name", ["mpich", "openmpi"])
-def test_a_killed_rank_ends_the_job_and_the_next_one_goes_on_to_the_same_bits(
-    finished, cache, tmp_path, name, start, held
-):
-    """MPI takes all ranks down with one; what was in flight goes on from its last checkpoint."""
+def test_after_a_killed_rank_the_next_job_has_the_same_bits(finished, cache, tmp_path, name, start, held):
+    """MPI ends all ranks with one; runs in flight resume from their last checkpoints."""
     sweep = SweepDir(tmp_path / "sweep")
     file = write_tiny(tmp_path, checkpoint_seconds=0.02)
     arguments = ("run", file, "--on", "mpi", "--out", sweep.path)
@@ -150,17 +148,17 @@ def test_a_killed_rank_ends_the_job_and_the_next_one_goes_on_to_the_same_bits(
     job.end()
 
     again = start(mpi(name).line(3, "run", sweep.path, "--on", "mpi"), env=surroundings(cache))
-    said = again.end()
+    output = again.end()
 
     assert job.returncode not in (0, 2, 3)
-    assert again.returncode == 0, said
+    assert again.returncode == 0, output
     assert_same_science(records(sweep), records(finished))
 
 
 @pytest.mark.chaos
 @pytest.mark.usefixtures("no_segments_left")
 def test_the_run_of_a_hung_rank_is_trained_elsewhere(finished, cache, tmp_path, start, held):
-    """It still lives and still holds the claim; it is given up, its claim is taken from it, the job ends with 0."""
+    """It is alive and holds the claim; the pool gives it up and evicts its claim, and the job exits with 0."""
     sweep = SweepDir(tmp_path / "sweep")
     file = write_tiny(tmp_path, checkpoint_seconds=0.02)
     arguments = ("run", file, "--on", "mpi", "--out", sweep.path, "--silence", "20")
@@ -169,24 +167,24 @@ def test_the_run_of_a_hung_rank_is_trained_elsewhere(finished, cache, tmp_path, 
     os.kill(hung.pid, signal.SIGSTOP)
     held.let_go()
 
-    said = job.end()
+    output = job.end()
 
-    assert job.returncode == 0, said
-    assert f"pid {hung.pid}) said nothing for" in said
+    assert job.returncode == 0, output
+    assert f"pid {hung.pid}) was silent for" in output
     assert_same_science(records(sweep), records(finished))
     assert not sweep.conflicts.exists()
 
 
 @pytest.mark.chaos
 def test_two_jobs_on_one_sweep_train_every_run_once(finished, cache, tmp_path, start):
-    """Claims on disk share the work between jobs that do not know of each other."""
+    """Claims on disk divide the runs between jobs that do not communicate."""
     sweep = SweepDir(tmp_path / "sweep")
     arguments = ("run", write_tiny(tmp_path), "--on", "mpi", "--out", sweep.path)
     both = [start(mpi().line(2, *arguments), env=surroundings(cache)) for _ in range(2)]
 
-    said = [job.end() for job in both]
+    output = [job.end() for job in both]
 
-    assert [job.returncode for job in both] == [0, 0], said
+    assert [job.returncode for job in both] == [0, 0], output
     assert_same_science(records(sweep), records(finished))
     for key in sweep.record_keys():
         trained = sweep.log(key).read_text().count("--- finished: test accuracy")
@@ -194,31 +192,33 @@ def test_two_jobs_on_one_sweep_train_every_run_once(finished, cache, tmp_path, s
 
 
 def test_a_run_that_raises_fails_alone_and_is_named(finished, cache, tmp_path, start):
-    """Its rank trains on; the exit code says that something failed."""
+    """Its rank continues, and the exit code reports the failure."""
     sweep = SweepDir(tmp_path / "sweep").create()
     victim = next(key for key, record in records(finished).items() if record.kind == "ticket")
     (sweep.weights / victim).write_text("a file where its folder should be")
     arguments = ("run", write_tiny(tmp_path), "--on", "mpi", "--out", sweep.path, "--set", "local.retries=1")
 
     job = start(mpi().line(3, *arguments), env=surroundings(cache))
-    said = job.end()
+    output = job.end()
 
-    assert job.returncode == 1, said
-    assert "1 failed" in said
-    assert f"  {victim} ticket" in said
+    assert job.returncode == 1, output
+    assert "1 failed" in output
+    assert f"  {victim} ticket" in output
     assert sorted(sweep.record_keys()) == sorted(set(finished.record_keys()) - {victim})
 
 
-def test_bad_input_is_said_once_and_ends_all_ranks_with_exit_2(cache, tmp_path, start):
+def test_bad_input_ends_all_ranks_with_exit_2(cache, tmp_path, start):
+    """Only rank 0 prints the message."""
     job = start(mpi().line(3, "run", tmp_path / "none.toml", "--on", "mpi"), env=surroundings(cache))
 
-    said = job.end()
+    output = job.end()
 
     assert job.returncode == 2
-    assert said.count("lthsweep: there is no file") == 1
+    assert output.count("lthsweep: there is no file") == 1
 
 
-def test_without_mpirun_the_message_shows_the_line_to_type(cache, tmp_path):
+def test_without_mpirun_the_message_shows_the_command(cache, tmp_path):
+    """With the number of cores as ranks."""
     mpi()
     file = write_tiny(tmp_path)
 
@@ -230,8 +230,8 @@ def test_without_mpirun_the_message_shows_the_line_to_type(cache, tmp_path):
     assert not (tmp_path / "sweep").exists()
 
 
-def test_without_mpi4py_the_message_says_how_to_get_it(cache, tmp_path):
-    """mpi4py is an extra; who does not use MPI need not have it."""
+def test_without_mpi4py_the_message_names_the_extra(cache, tmp_path):
+    """mpi4py is optional."""
     (tmp_path / "hidden" / "mpi4py").mkdir(parents=True)
     (tmp_path / "hidden" / "mpi4py" / "__init__.py").write_text("raise ModuleNotFoundError('mpi4py')\n")
     path = os.pathsep.join([str(tmp_path / "hidden"), os.environ.get("PYTHONPATH", "")])

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from lthsweep.errors import LaunchError
-from lthsweep.launch.machine import Slot
-from lthsweep.launch.ranks import Hello, say_hello, slots_of_ranks
+from lthsweep.launch.mpi.ranks import RANK_INFO, RankInfo, slots_of_ranks, this_rank
+from lthsweep.launch.slots import Slot
 from lthsweep.spec.load import spec_of
 
 
@@ -22,13 +20,13 @@ def spec(**local):
     )
 
 
-def hello(rank, host="a", cores=(0, 1, 2, 3), visible="", gpus=0):
-    return Hello(rank, host, 100 + rank, tuple(cores), visible, gpus)
+def info(rank, host="a", cores=(0, 1, 2, 3), visible="", gpus=0):
+    return RankInfo(rank, host, 100 + rank, tuple(cores), visible, gpus)
 
 
 def test_ranks_share_the_cores_of_their_host():
-    """mpich's mpirun binds nobody."""
-    placed = slots_of_ranks([hello(1), hello(2), hello(3, "b"), hello(4, "b")], spec(threads=2))
+    """The mpirun of MPICH binds no rank."""
+    placed = slots_of_ranks([info(1), info(2), info(3, "b"), info(4, "b")], spec(threads=2))
 
     assert placed == {
         1: Slot("cpu", (0, 1), 2),
@@ -39,22 +37,24 @@ def test_ranks_share_the_cores_of_their_host():
 
 
 def test_more_ranks_than_cores_are_not_pinned():
-    placed = slots_of_ranks([hello(rank, cores=(0, 1)) for rank in range(1, 4)], spec())
+    """The kernel balances them."""
+    placed = slots_of_ranks([info(rank, cores=(0, 1)) for rank in range(1, 4)], spec())
 
     assert {slot.cores for slot in placed.values()} == {()}
 
 
 def test_a_rank_that_mpirun_bound_keeps_its_cores():
     """Open MPI binds by default, SLURM with --cpu-bind."""
-    placed = slots_of_ranks([hello(1, cores=(4,)), hello(2, cores=(6,))], spec())
+    placed = slots_of_ranks([info(1, cores=(4,)), info(2, cores=(6,))], spec())
 
     assert [placed[1].cores, placed[2].cores] == [(4,), (6,)]
 
 
-def test_gpus_go_by_the_order_of_ranks_on_each_host():
-    hellos = [hello(rank, host, gpus=2) for rank, host in ((1, "a"), (2, "a"), (3, "b"), (4, "b"), (5, "b"))]
+def test_ranks_of_a_host_take_gpus_in_turn():
+    """In order of their numbers."""
+    ranks = [info(rank, host, gpus=2) for rank, host in ((1, "a"), (2, "a"), (3, "b"), (4, "b"), (5, "b"))]
 
-    placed = slots_of_ranks(reversed(hellos), spec())
+    placed = slots_of_ranks(reversed(ranks), spec())
 
     assert [placed[rank].device for rank in (1, 2, 3, 4, 5)] == [
         "cuda:0",
@@ -65,26 +65,29 @@ def test_gpus_go_by_the_order_of_ranks_on_each_host():
     ]
 
 
-def test_ranks_bound_to_cores_of_their_own_still_take_the_gpus_of_their_host_in_turn():
-    placed = slots_of_ranks([hello(1, cores=(0,), gpus=2), hello(2, cores=(1,), gpus=2)], spec())
+def test_bound_ranks_take_gpus_in_turn():
+    """Cores and GPUs are shared independently."""
+    placed = slots_of_ranks([info(1, cores=(0,), gpus=2), info(2, cores=(1,), gpus=2)], spec())
 
     assert [placed[1], placed[2]] == [Slot("cuda:0", (0,), 1), Slot("cuda:1", (1,), 1)]
 
 
-def test_ranks_that_were_given_a_gpu_each_use_their_own():
+def test_ranks_with_one_visible_gpu_use_it():
     """`srun --gpus-per-task=1`: every rank sees one GPU, and its number is 0."""
-    placed = slots_of_ranks([hello(1, visible="0", gpus=1), hello(2, visible="3", gpus=1)], spec())
+    placed = slots_of_ranks([info(1, visible="0", gpus=1), info(2, visible="3", gpus=1)], spec())
 
     assert {slot.device for slot in placed.values()} == {"cuda:0"}
 
 
-def test_a_gpu_that_a_rank_does_not_see_is_refused():
+def test_an_invisible_gpu_is_refused():
+    """The message names it."""
     with pytest.raises(LaunchError, match="cuda:1, but 1 GPUs are visible"):
-        slots_of_ranks([hello(1, gpus=1)], spec(devices=["cuda:1"]))
+        slots_of_ranks([info(1, gpus=1)], spec(devices=["cuda:1"]))
 
 
-def test_a_hello_survives_its_json():
-    said = say_hello(3)
+def test_rank_info_survives_its_json():
+    """Ranks send it to rank 0."""
+    info = this_rank(3)
 
-    assert Hello.from_dict(json.loads(json.dumps(said.to_dict()))) == said
-    assert said.name.endswith("-rank3")
+    assert RANK_INFO.validate_json(RANK_INFO.dump_json(info)) == info
+    assert info.name.endswith("-rank3")

@@ -224,7 +224,7 @@ def test_a_folder_of_images_is_not_measured_beforehand(tmp_path):
     [
         (
             {"name": "mnist", "train_images": 55_001},
-            "mnist has 55000 training samples besides the 5000 held out",
+            "mnist has 55000 training samples in addition to the 5000 held out",
         ),
         ({"name": "digits", "train_images": 100}, "100 training samples of digits make no batch"),
         ({"name": "image_folder", "path": "x", "train_images": 100}, "make no batch; lower it"),

@@ -176,10 +176,10 @@ def test_a_weight_that_is_no_number_is_refused():
     """It has no rank."""
     model, shape = network("lenet_300_100")
     model.fc1.bias.data.fill_(math.nan)
-    spoilt = ScoringContext(prunable_weights(model), network=model, input_shape=shape)
+    spoiled = ScoringContext(prunable_weights(model), network=model, input_shape=shape)
 
     with pytest.raises(PruningError, match="NaN"):
-        make_masks("filter", spoilt, scope="global", sparsity=0.5)
+        make_masks("filter", spoiled, scope="global", sparsity=0.5)
 
 
 def test_an_unknown_scope_is_refused():

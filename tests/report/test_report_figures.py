@@ -1,4 +1,4 @@
-"""Figures of every shape of sweep, by what they draw."""
+"""Figures of every shape of sweep, by their content."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_missing_and_failed_cells_are_labeled():
 
 
 def test_missing_and_failed_cells_differ_in_hatching():
-    """In a dense grid there is no room for words."""
+    """Cells of a large grid are too small for words."""
     report = sweep(**_SMALL, missing=[(0.5, 0)], failed=[(0.9, 2)])
 
     plot = heatmap(report.combinations()[0], report).axes[0]

@@ -217,6 +217,7 @@ def test_the_answer_separates_winning_from_matching():
     assert "From initialization, the sparsest winning ticket keeps <strong>50.0 %</strong>" in both
 
 
+@pytest.mark.slow
 def test_write_report_writes_page_and_figures(tmp_path):
     """Each figure as PNG for slides and SVG for a paper."""
     paths = write_report(SweepDir(tmp_path), sweep(**{**_SMALL, "sparsities": (0.5,), "rewinds": (0,)}))
@@ -228,6 +229,7 @@ def test_write_report_writes_page_and_figures(tmp_path):
     assert all(path.stat().st_size > 0 for path in paths)
 
 
+@pytest.mark.slow
 def test_write_report_names_the_unwritable_path(tmp_path):
     """Reports into directories of other users are a common mistake."""
     (tmp_path / "figures").write_text("a file where the folder should be")

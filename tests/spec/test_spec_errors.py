@@ -187,9 +187,9 @@ def test_a_wrong_value_is_shown_with_what_is_allowed(changes, said):
         ({"grid__threshold": [0.1]}, "grid.threshold = [0.1]: excludes grid.sparsity"),
         (
             {"grid__sparsity": None},
-            "grid: says nothing of how much to prune: it needs one of the axes sparsity",
+            "grid: does not set how much to prune: it needs one of the axes sparsity",
         ),
-        ({"grid": None}, "grid: says nothing of how much to prune: it needs one of the axes sparsity"),
+        ({"grid": None}, "grid: does not set how much to prune: it needs one of the axes sparsity"),
         (
             {"grid__sparsity": None, "grid__threshold": [0.1], "prune__method": "random"},
             'prune.method = "random": excludes grid.threshold',

@@ -143,7 +143,7 @@ State = tuple[dict[str, torch.Tensor], dict[str, Any]]
 
 
 def state_of(training: Training) -> State:
-    """What a checkpoint on disk would hold, taken apart from the training."""
+    """The contents of a checkpoint on disk, independent of the training."""
     tensors, progress = training.state()
     return {name: value.clone() for name, value in tensors.items()}, json.loads(json.dumps(progress))
 

@@ -45,7 +45,7 @@ class Saying(nn.Module):
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("place", [0, 1])
 def test_logits_that_are_not_finite_are_wrong(bad, place):
-    """`argmax` over NaN says class 0, and a test set of zeros would praise a dead network."""
+    """`argmax` over NaN is class 0, so a test set of zeros would score a dead network as perfect."""
     logits = [3.0, 1.0]
     logits[place] = bad
     labels = torch.tensor([0, 0, 1])

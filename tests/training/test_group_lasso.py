@@ -39,7 +39,7 @@ def norms(members):
     threshold=st.floats(0, 10),
     zeros=st.integers(0, 9),
 )
-def test_the_norm_of_a_group_falls_by_exactly_the_threshold_or_to_zero(seed, channels, threshold, zeros):
+def test_group_norm_falls_by_the_threshold(seed, channels, threshold, zeros):
     """The law of the proximal operator of a norm; the direction stays."""
     generator = torch.Generator().manual_seed(seed)
     members = [
@@ -58,7 +58,7 @@ def test_the_norm_of_a_group_falls_by_exactly_the_threshold_or_to_zero(seed, cha
 
 
 def test_a_group_below_the_threshold_is_zero_exactly():
-    """Not nearly: what is removed later must change nothing."""
+    """Exactly zero, so that removing the group later changes nothing."""
     members = [torch.tensor([[1e-3, -2e-3], [3.0, 4.0]]), torch.tensor([1e-3, 0.0])]
 
     soft_threshold(members, torch.tensor([1.0, 1.0]))
@@ -67,8 +67,8 @@ def test_a_group_below_the_threshold_is_zero_exactly():
     torch.testing.assert_close(members[0][1], torch.tensor([2.4, 3.2]))
 
 
-def test_it_is_the_step_that_lowers_the_penalty_most_for_its_way():
-    """prox(w) = argmin ½‖x − w‖² + t‖x‖: no neighbor is better."""
+def test_proximal_step_minimizes_penalty_plus_distance():
+    """prox(w) = argmin ½‖x − w‖² + t‖x‖: no nearby point is better."""
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(1, 12, generator=generator, dtype=torch.float64)
     found = weight.clone()
@@ -82,7 +82,7 @@ def test_it_is_the_step_that_lowers_the_penalty_most_for_its_way():
         assert cost(other) >= cost(found)
 
 
-def test_the_threshold_is_rate_times_strength_times_the_root_of_the_size():
+def test_threshold_is_rate_times_strength_times_root_size():
     """Groups of different sizes are penalized alike (Yuan & Lin)."""
     model = lenet()
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
@@ -97,7 +97,7 @@ def test_the_threshold_is_rate_times_strength_times_the_root_of_the_size():
     assert torch.equal(model.fc3.weight, before["fc3.weight"]), "the outputs are no group"
 
 
-def test_the_penalty_is_the_sum_of_norms_by_root_of_size():
+def test_penalty_sums_norms_times_root_size():
     """λ Σ_g √|g| ‖w_g‖₂, no square."""
     model = lenet()
     first = norms([model.fc1.weight.detach(), model.fc1.bias.detach()]).sum() * math.sqrt(65)
@@ -111,8 +111,8 @@ def test_no_strength_is_no_penalty():
     assert GroupLasso.of(lenet(), SHAPE, 0.0) is None
 
 
-def test_a_masked_network_is_penalized_as_the_shrunk_one():
-    """|g| counts what is there, so that it does not matter how a ticket is trained."""
+def test_masked_and_small_network_have_equal_penalty():
+    """|g| counts remaining weights, so that masked and small training agree."""
     model = lenet()
     families = families_of(model, SHAPE)
     kept = all_kept(families)
@@ -128,8 +128,8 @@ def test_a_masked_network_is_penalized_as_the_shrunk_one():
     torch.testing.assert_close(small.fc1.bias.detach(), model.fc1.bias.detach()[kept[0]])
 
 
-def test_strong_training_leaves_filters_at_zero_and_weak_none(packed):
-    """That is what a squared norm cannot do."""
+def test_strong_lasso_zeroes_filters(packed):
+    """A squared norm cannot do this."""
     counts = []
     for strength in (0.0, 0.3):
         model = lenet()
@@ -143,8 +143,8 @@ def test_strong_training_leaves_filters_at_zero_and_weak_none(packed):
     assert counts[1] > 10
 
 
-def test_a_stopped_training_goes_on_bit_for_bit(packed):
-    """The penalty has no state of its own."""
+def test_stopped_training_resumes_exactly(packed):
+    """The penalty has no state."""
 
     def training():
         model = lenet()
@@ -166,7 +166,7 @@ def test_a_stopped_training_goes_on_bit_for_bit(packed):
     assert all(torch.equal(left[name], right[name]) for name in left)
 
 
-def test_a_network_whose_rows_are_not_channels_is_refused():
+def test_network_without_channel_rows_is_refused():
     """A bias shared by halves would stand in two groups."""
     model = lenet()
     families = families_of(model, SHAPE)

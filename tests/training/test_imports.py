@@ -23,7 +23,7 @@ print([name for name in sys.modules if name.startswith(("lthsweep.training.fused
 
 
 @pytest.mark.slow
-def test_a_single_run_imports_neither_fused_nor_cuda_graph(tmp_path):
+def test_single_run_imports_no_fused_or_cuda_graph(tmp_path):
     """A dense run and a ticket, in a fresh process: both packages are loaded where they are needed."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(tmp_path)],

@@ -1,4 +1,4 @@
-"""The step loop: what it computes, what it leaves alone, and how it ends."""
+"""The training loop: its results, its side effects, and its endings."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from tests.training.cases import (
 
 
 def plain_loop(model, packed, options, *, seed, masks=None):
-    """What a reader of the paper would write: fresh optimizer, scheduled rate, mask after each step."""
+    """The loop as the paper describes it: fresh optimizer, scheduled rate, mask after each step."""
     optimizer = torch.optim.SGD(model.parameters(), **asdict(options.optimizer), foreach=False, fused=False)
     data = data_of(packed, seed=seed)
     model.train()
@@ -58,7 +58,7 @@ def plain_loop(model, packed, options, *, seed, masks=None):
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("make", [perceptron, convolutional])
 def test_training_is_the_plain_loop(packed, make, masked):
-    """All the care for resumption, masks and speed may not change what is computed."""
+    """Resumption, masks and speed must not change the result."""
     options = train_options("sgd")
     model = make()
     masks = half_masks(model) if masked else None
@@ -77,7 +77,7 @@ def test_training_is_the_plain_loop(packed, make, masked):
         )
 
 
-def test_the_loss_of_a_step_is_smoothed_cross_entropy(packed):
+def test_training_loss_is_smoothed_cross_entropy(packed):
     """(1 − ε)·CE + ε·mean of −log p over the classes; the accuracy is that of the logits before the step."""
     model = perceptron()
     options = train_options("sgd", epochs=1, label_smoothing=0.2)
@@ -139,7 +139,7 @@ def test_a_start_inside_an_epoch_finishes_that_epoch(packed):
     assert training.progress.images == 7 * BATCH
 
 
-def test_a_start_inside_an_epoch_sees_the_samples_that_were_left(packed):
+def test_start_inside_an_epoch_uses_remaining_samples(packed):
     """The first batch is the one that the trunk had at that step."""
     inputs = []
 
@@ -174,7 +174,7 @@ def test_global_generators_are_left_as_they_were(packed, dropout):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_generators_are_left_as_they_were_by_a_stop_and_by_an_error(packed):
+def test_stop_and_error_restore_generators(packed):
     """Both leave the loop in the middle."""
     torch.manual_seed(11)
     before = torch.get_rng_state()
@@ -196,7 +196,7 @@ def test_generators_are_left_as_they_were_by_a_stop_and_by_an_error(packed):
 
 
 class Drawing(nn.Module):
-    """A random layer of nobody's list: it writes down what it draws in training."""
+    """A random layer that no list knows; it records what it draws in training."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -220,7 +220,7 @@ def drawn_by(packed, seed, *, start=0, spoil=0):
 
 
 def test_random_layers_draw_by_seed_and_step_alone(packed):
-    """Not by what was drawn before, in this process or this training: a ticket draws as its trunk did."""
+    """Earlier draws do not matter: a ticket draws the same numbers as its dense run."""
     whole = drawn_by(packed, 0)
 
     assert len(set(whole)) == 3 * STEPS  # every step another number
@@ -230,7 +230,7 @@ def test_random_layers_draw_by_seed_and_step_alone(packed):
 
 
 def test_random_layers_are_found_by_trying():
-    """Any draw counts, from dropout or from a layer that nobody listed; the trial changes nothing."""
+    """Any draw counts, from dropout or from an unknown layer; the trial changes nothing."""
     example = torch.zeros(2, 1, 8, 8)
     for model, random in (
         (perceptron(), False),
@@ -260,7 +260,7 @@ def test_batch_norm_statistics_are_counted_once_a_step(packed):
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("make", [perceptron, convolutional])
-def test_pruned_weights_and_momenta_are_zero_after_every_step(packed, make, optimizer):
+def test_pruned_weights_and_momenta_stay_zero(packed, make, optimizer):
     """Momentum, moments and weight decay all try to revive them."""
     model = make()
     masks = half_masks(model)
@@ -311,7 +311,7 @@ def test_every_optimizer_is_tried_with_masks():
 
 
 def test_a_pruned_weight_that_moves_ends_the_training(packed):
-    """Nothing multiplies weights between two steps, so somebody has to look: at the end of each epoch."""
+    """Weights are not masked between two steps, so they are checked at the end of each epoch."""
     model = perceptron()
     masks = half_masks(model)
     training = Training(model, data_of(packed), train_options("sgd"), seed=0, masks=masks)
@@ -369,7 +369,7 @@ def test_a_loss_that_explodes_ends_as_diverged(packed):
     assert all(math.isfinite(row.train_loss) for row in before)
 
 
-def test_weights_spoilt_by_the_very_last_step_count_as_diverged(packed):
+def test_divergence_in_the_last_step_is_found(packed):
     """Their loss has not been computed yet: the epoch's own loss is finite."""
     training = Training(
         perceptron(),
@@ -397,8 +397,8 @@ def test_a_constant_learning_rate_replaces_the_schedule(packed):
     assert training.optimizer.param_groups[0]["lr"] == 0.003
 
 
-def test_the_best_epoch_is_the_first_of_the_best(packed):
-    """On ties the earlier weights are kept: whoever stops early would have taken those."""
+def test_first_of_equal_epochs_is_best(packed):
+    """On ties the earlier weights are kept, as early stopping would do."""
     training = Training(perceptron(), data_of(packed), train_options("sgd", epochs=5), seed=0)
     accuracies = iter([0.5, 0.75, 0.75, 0.6, 0.75])
     training.validate = lambda: Score(1.0, next(accuracies))

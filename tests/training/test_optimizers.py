@@ -128,7 +128,7 @@ def test_what_is_put_back_is_a_copy():
 
 
 def test_restoring_nothing_is_a_fresh_optimizer():
-    """The snapshot at initialization holds no state; what was there before must go."""
+    """The snapshot at initialization has no optimizer state, so the existing state must be removed."""
     model = perceptron()
     optimizer = optimizer_of(model, "sgd")
     set_gradients((model,), 0)
@@ -177,7 +177,7 @@ def test_steps_are_those_of_torch(name):
 
 @pytest.mark.slow
 def test_a_worker_does_not_import_the_compiler():
-    """Its import is a second of every worker's start. A process of its own, as this one may have imported it before."""
+    """The import takes a second at every worker's start. A fresh process, because this one can have imported it."""
     program = """
 import sys, torch
 from lthsweep.training.optimizers import SGD, Adam, AdamW

@@ -19,7 +19,7 @@ def test_optimizer_and_schedule_become_their_types():
     assert options.schedule == Cosine(warmup=0.5, final=0.0)
 
 
-def test_the_last_rate_is_that_of_the_last_step():
+def test_last_rate_is_that_of_last_step():
     """Fine-tuning continues with it."""
     options = train_options(schedule={"name": "step", "warmup": 0.0, "milestones": [1, 2], "gamma": 0.1})
 
@@ -30,7 +30,7 @@ def test_the_last_rate_is_that_of_the_last_step():
     ("key", "name", "known"),
     [("optimizer", "adamww", "did you mean 'adamw'"), ("schedule", "cosin", "constant, cosine, step")],
 )
-def test_an_unknown_name_is_refused_with_the_known_ones(key, name, known):
+def test_unknown_name_is_refused_with_known_ones(key, name, known):
     """The file is checked before, but a record of another version can contain anything."""
     with pytest.raises(UnknownNameError, match=known):
         TrainOptions.of({**train_table(), key: {"name": name}})

@@ -42,7 +42,7 @@ def new_training(packed, case, *, weights=0):
 
 
 def interrupted(packed, case, stops):
-    """Stop at each of `stops`, each time going on in a new training with other weights and a spoilt generator."""
+    """Stop at each of `stops`, each time going on in a new training with other weights and a spoiled generator."""
     training = new_training(packed, case)
     for number, stop in enumerate(stops, start=1):
         ending = train(training, lambda current, stop=stop: current.progress.step >= stop)
@@ -80,7 +80,7 @@ def test_a_stop_at_any_step_changes_no_bit(packed, model, optimizer, masked, sto
 @pytest.mark.parametrize("start", [1, STEPS, STEPS + 2])
 @given(offset=st.integers(0, 2 * STEPS - 2))
 @SETTINGS
-def test_a_ticket_that_starts_late_is_resumed_as_well(packed, start, offset):
+def test_late_ticket_is_resumed_exactly(packed, start, offset):
     """Its steps are counted from initialization, in the middle of an epoch or not."""
     case = ("convolutional", "sgd", True, "fp32", start)
 
@@ -105,7 +105,7 @@ def test_stopping_does_not_depend_on_being_watched(packed):
     assert_same_state(state_of(training), uninterrupted(packed, case))
 
 
-def test_a_finished_training_that_is_run_again_is_finished(packed):
+def test_finished_training_stays_finished(packed):
     """A worker may die after the last step and before the record."""
     case = ("perceptron", "sgd", False, "fp32", 0)
     training = new_training(packed, case, weights=3)

@@ -33,21 +33,21 @@ def test_constant_is_the_full_rate_all_the_time():
 
 
 @pytest.mark.parametrize("name", ["constant", "step", "cosine"])
-def test_warm_up_rises_linearly_and_ends_at_the_full_rate(name):
+def test_warm_up_rises_linearly_to_full_rate(name):
     """W steps: 1/W for the first, 1 for the last, so no step is lost to a rate of zero."""
     schedule = schedule_of(name, 1.0, milestones=(2,))
 
     assert factors(schedule)[:5] == [0.25, 0.5, 0.75, 1.0, 1.0]
 
 
-def test_step_decay_multiplies_at_the_first_step_of_each_milestone():
+def test_step_decay_begins_at_each_milestone():
     """A milestone of 1 means that one epoch was made at the full rate."""
     found = factors(StepDecay(warmup=0.0, milestones=[1, 2], gamma=0.5))
 
     assert found == [1.0] * 4 + [0.5] * 4 + [0.25] * 4
 
 
-def test_a_milestone_inside_the_warm_up_waits_for_its_end():
+def test_milestone_inside_warm_up_is_delayed():
     """Warm-up goes to the full rate whatever else is written."""
     found = factors(StepDecay(warmup=2.0, milestones=[1], gamma=0.1))
 
@@ -55,7 +55,7 @@ def test_a_milestone_inside_the_warm_up_waits_for_its_end():
 
 
 def test_cosine_falls_from_one_to_the_final_fraction():
-    """Half a cosine over 4 epochs: 1, then (1 + cos 45°)/2, one half, … of what is above the final value."""
+    """Half a cosine over 4 epochs: 1, then (1 + cos 45°)/2, one half, … of the range above the final value."""
     schedule = Cosine(warmup=0.0, final=0.2)
 
     found = factors(schedule, steps_per_epoch=1, epochs=4)
@@ -65,7 +65,7 @@ def test_cosine_falls_from_one_to_the_final_fraction():
     assert learning_rate_factor(schedule, 4, steps_per_epoch=1, epochs=4) == pytest.approx(0.2, abs=1e-15)
 
 
-def test_cosine_after_warm_up_spends_the_rest_on_the_whole_half_wave():
+def test_cosine_follows_the_warm_up():
     """One epoch of warm-up, two of cosine: halfway is the end of epoch 2."""
     found = factors(Cosine(warmup=1.0, final=0.0))
 
@@ -81,7 +81,7 @@ def test_cosine_after_warm_up_spends_the_rest_on_the_whole_half_wave():
     st.integers(0, 100),
     st.floats(0, 1),
 )
-def test_a_factor_is_never_outside_of_zero_to_one_and_has_no_memory(name, warmup, steps, step, final):
+def test_factor_is_stateless_and_between_zero_and_one(name, warmup, steps, step, final):
     """A ticket that starts at step k continues the trunk's schedule: asking twice, or late, changes nothing."""
     schedule = schedule_of(name, warmup, final=final)
 
@@ -93,7 +93,7 @@ def test_a_factor_is_never_outside_of_zero_to_one_and_has_no_memory(name, warmup
         assert found == (1 if step < 3 * steps else final)
 
 
-def test_a_warm_up_that_ends_between_steps_is_followed_by_the_full_rate():
+def test_warm_up_between_steps_ends_at_full_rate():
     """Half an epoch and a bit is rounded to a step, down or up, and the cosine begins where that ends."""
     for warmup in (0.7, 0.3):
         found = factors(Cosine(warmup=warmup, final=0.0), steps_per_epoch=2, epochs=3)
@@ -103,16 +103,16 @@ def test_a_warm_up_that_ends_between_steps_is_followed_by_the_full_rate():
 
 
 @given(st.integers(0, 10**6), st.integers(1, 10**6))
-def test_at_the_pace_of_the_schedule_its_place_is_the_step(start, length):
-    """Exactly: what is not shortened trains as without a stretch, bit for bit."""
+def test_unshortened_stretch_equals_the_step(start, length):
+    """Exactly, so that an unshortened training equals one without a stretch bit for bit."""
     stretch = ScheduleStretch(start, start, start + length, start + length)
 
     assert all(stretch.position(step) == step for step in (start, start + length // 2, start + length))
 
 
 @given(st.integers(0, 1000), st.floats(0, 1000), st.integers(1, 1000), st.integers(0, 1000))
-def test_it_goes_on_from_where_it_is_and_comes_to_the_end(start, place, steps, left):
-    """In a straight line, whatever came before."""
+def test_stretch_leads_from_current_position_to_end(start, place, steps, left):
+    """In a straight line."""
     end = int(place) + 1 + left
     stretch = ScheduleStretch(start, place, start + steps, end)
     places = [stretch.position(step) for step in range(start, start + steps + 1)]
@@ -122,7 +122,7 @@ def test_it_goes_on_from_where_it_is_and_comes_to_the_end(start, place, steps, l
     assert places == sorted(places)
 
 
-def test_a_warm_up_that_is_walked_through_faster_never_exceeds_the_full_rate():
+def test_stretched_warm_up_never_exceeds_the_full_rate():
     """Between two steps of the schedule its last one may be passed."""
     schedule = Constant(warmup=1.0)
     stretch = ScheduleStretch(0, 0, 7, 40)

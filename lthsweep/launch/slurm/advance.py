@@ -18,7 +18,7 @@ from lthsweep.launch.slurm.look import View, look
 from lthsweep.launch.slurm.packing.pack import Batch, fit, pack
 from lthsweep.launch.slurm.sites.site import Site
 from lthsweep.launch.slurm.submitting import Overtaken, submit_batch, submit_tick
-from lthsweep.launch.survey import seconds_per_epoch
+from lthsweep.launch.work import seconds_per_epoch
 from lthsweep.plan.estimate import recipe_id
 from lthsweep.plan.run import Plan
 from lthsweep.store.layout import SweepDir

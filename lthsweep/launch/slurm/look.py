@@ -7,7 +7,6 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from lthsweep.launch.coordinate import Work, work_left
 from lthsweep.launch.scheduler import Node
 from lthsweep.launch.slurm.breaker import NodeEnd, bad_nodes, trips
 from lthsweep.launch.slurm.cluster.queue import Element, find_by_name, read_queue
@@ -18,6 +17,7 @@ from lthsweep.launch.slurm.journal import Submission, note_id, read_journal, rea
 from lthsweep.launch.slurm.sites.site import Site
 from lthsweep.launch.slurm.standing import YOUNG_SECONDS, Place, Standing, stand, strikes
 from lthsweep.launch.slurm.traces import has_ended, last_words, nodes_of, read_end, started
+from lthsweep.launch.work import Work, work_left
 from lthsweep.plan.run import Plan
 from lthsweep.store import failures
 from lthsweep.store.layout import SweepDir

@@ -20,13 +20,13 @@ import sys
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from lthsweep.errors import ClusterSilentError, LthsweepError
-from lthsweep.launch.coordinate import Work, coordinate, work_left
-from lthsweep.launch.local import LocalPool
-from lthsweep.launch.machine import Slot, core_limit, count_gpus, lay_out, usable_cores
-from lthsweep.launch.pool import Heard, Listener, Tally
+from lthsweep.launch.coordinator import RunHooks, coordinate
+from lthsweep.launch.dispatch import OnMessage, RunSummary
+from lthsweep.launch.events import Finished, Held, Message, RunProgress
+from lthsweep.launch.local_pool import LocalPool
+from lthsweep.launch.slots import Slot, core_limit, count_gpus, place_workers, usable_cores
 from lthsweep.launch.slurm.advance import advance
 from lthsweep.launch.slurm.breaker import trips
 from lthsweep.launch.slurm.cluster.queue import live_jobs
@@ -36,6 +36,7 @@ from lthsweep.launch.slurm.journal import come_alive, read_journal, read_submiss
 from lthsweep.launch.slurm.sites.site import Site, site_of
 from lthsweep.launch.slurm.traces import KILLED, End, forget_end, read_end, write_end
 from lthsweep.launch.task import STALE_SECONDS
+from lthsweep.launch.work import Work, work_left
 from lthsweep.plan.expand import expand
 from lthsweep.plan.run import Plan
 from lthsweep.spec import Spec, load_spec
@@ -115,26 +116,26 @@ class Clock:
 
 
 def work_parcel(
-    plan: Plan, sweep: SweepDir, site: Site, keys: tuple[str, ...], clock: Clock, will: Listener
+    plan: Plan, sweep: SweepDir, site: Site, keys: tuple[str, ...], clock: Clock, will: OnMessage
 ) -> End:
-    """Train what is left of some runs, as far as their parents are there; `will` hears what is heard of workers."""
+    """Train what is left of some runs, as far as their parents are there; `will` receives the messages of workers."""
     node = _node()
     work = _trainable(work_left(plan, sweep), keys, _given_up(sweep))
     if not work.nodes or clock():
         return End(stopped=clock.why, node=node)
     evict = _Evictor(sweep, site)
 
-    def listen(heard: Heard) -> None:
-        evict(heard)
-        will(heard)
+    def on_message(message: Message) -> None:
+        evict(message)
+        will(message)
 
     pool = LocalPool(sweep, slots_here(plan.spec, site)[: len(work.nodes)])
     try:
-        tally = coordinate(plan, sweep, work, pool, listen=listen, asked_to_stop=clock)
+        summary = coordinate(plan, sweep, work, pool, hooks=RunHooks(on_message, clock))
     except BaseException:
         pool.kill()
         raise
-    return _end_of(tally, sweep, clock, node)
+    return _end_of(summary, sweep, clock, node)
 
 
 def slots_here(spec: Spec, site: Site) -> list[Slot]:
@@ -148,7 +149,7 @@ def slots_here(spec: Spec, site: Site) -> list[Slot]:
     workers: int | str = "auto" if site.workers is None else site.workers
     if workers == "auto" and gpus:
         workers = site.workers_per_gpu * gpus
-    return lay_out(
+    return place_workers(
         workers=workers,
         threads=spec.local.threads,
         devices=spec.local.devices,
@@ -176,14 +177,14 @@ def _given_up(sweep: SweepDir) -> set[str]:
     return {key for key, failure in failures.read_failures(sweep).items() if failure.is_final}
 
 
-def _end_of(tally: Tally, sweep: SweepDir, clock: Clock, node: str) -> End:
+def _end_of(summary: RunSummary, sweep: SweepDir, clock: Clock, node: str) -> End:
     causes = failures.read_failures(sweep)
-    broke = {key for key in tally.failed if key in causes and causes[key].infrastructure}
+    broke = {key for key in summary.failed if key in causes and causes[key].infrastructure}
     return End(
-        worked=tuple(tally.finished),
+        worked=tuple(summary.finished),
         broke=tuple(sorted(broke)),
-        failed=tuple(sorted(tally.failed.keys() - broke)),
-        stopped=clock.why if tally.stopped else "",
+        failed=tuple(sorted(summary.failed.keys() - broke)),
+        stopped=clock.why if summary.stopped else "",
         node=node,
     )
 
@@ -200,12 +201,12 @@ class _Will:
         self._begun: dict[str, float] = {}
         self._is_written = False
 
-    def __call__(self, heard: Heard) -> None:
-        message: Any = heard.message
-        if self._is_written or message.kind not in ("progress", "finished"):
+    def __call__(self, message: Message) -> None:
+        event = message.event
+        if self._is_written or not isinstance(event, RunProgress | Finished):
             return
         now = time.monotonic()
-        if message.kind == "finished" or now - self._begun.setdefault(message.key, now) > self._seconds:
+        if isinstance(event, Finished) or now - self._begun.setdefault(event.key, now) > self._seconds:
             write_end(*self._place, End(stopped=KILLED, node=_node()))
             self._is_written = True
 
@@ -218,17 +219,17 @@ class _Evictor:
         self._seconds = site.poll_seconds
         self._next = 0.0
 
-    def __call__(self, heard: Heard) -> None:
-        message: Any = heard.message
-        if message.kind != "held" or time.monotonic() < self._next:
+    def __call__(self, message: Message) -> None:
+        event = message.event
+        if not isinstance(event, Held) or time.monotonic() < self._next:
             return
         self._next = time.monotonic() + self._seconds
-        owner = claims.holder(self._sweep, message.key, STALE_SECONDS)
+        owner = claims.holder(self._sweep, event.key, STALE_SECONDS)
         if owner is None or not owner.job:
             return
         try:
             if self._is_me(owner) or owner.job not in live_jobs([owner.job]):
-                claims.evict(self._sweep, message.key, owner.host, owner.pid)
+                claims.evict(self._sweep, event.key, owner.host, owner.pid)
         except ClusterSilentError:
             pass  # nothing is known; its heartbeat decides
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from lthsweep.errors import ClusterSilentError, StoreError
-from lthsweep.launch.coordinate import Work
 from lthsweep.launch.slurm.advance import Costed, batches_of, costed, room_for
 from lthsweep.launch.slurm.cluster.limits import Limits, read_limits
 from lthsweep.launch.slurm.cluster.sbatch import text_of
@@ -23,6 +22,7 @@ from lthsweep.launch.slurm.packing.pack import Batch, fit
 from lthsweep.launch.slurm.sites.site import Site
 from lthsweep.launch.slurm.standing import Standing
 from lthsweep.launch.slurm.submitting import TICK_MINUTES, batch_job, dependency_of, tick_job
+from lthsweep.launch.work import Work
 from lthsweep.plan.run import Plan
 from lthsweep.store import commit, plainjson
 from lthsweep.store.layout import SweepDir

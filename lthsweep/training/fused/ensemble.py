@@ -22,9 +22,9 @@ from lthsweep.pruning.apply import mask_gradients
 from lthsweep.training.evaluation import Score, batch_score, total_scores
 from lthsweep.training.fused.compatibility import check_can_fuse
 from lthsweep.training.fused.dropout import MemberwiseDropout, has_dropout
+from lthsweep.training.fused.members import MemberSums, is_elementwise, stack, stacked
 from lthsweep.training.loop import BetweenSteps, StepFunction, forward_and_loss, optimizer_step, train
-from lthsweep.training.progress import Progress
-from lthsweep.training.sums import StepOutcome, Sums, add_losses
+from lthsweep.training.sums import StepOutcome, Sums
 from lthsweep.training.training import Ending, Training
 
 __all__ = ["Ensemble", "train_ensemble"]
@@ -78,11 +78,11 @@ class Ensemble(Training):
         self.progress = leader.progress
         self.sums = MemberSums([member.progress for member in trainings])
         self._named = [member.parameters for member in trainings]
-        self.parameters = _stacked(self._named)
+        self.parameters = stacked(self._named)
         for name, parameter in self.parameters.items():
             parameter.requires_grad_(self._named[0][name].requires_grad)
-        self.buffers = _stacked([member.buffers for member in trainings])
-        self.multipliers = _stacked([member.multipliers for member in trainings])
+        self.buffers = stacked([member.buffers for member in trainings])
+        self.multipliers = stacked([member.multipliers for member in trainings])
         self.optimizer = self.options.optimizer.build(self.parameters.values())
         self._take_optimizer_states()
 
@@ -236,7 +236,7 @@ class Ensemble(Training):
             for entry in states[0] if states else ():
                 values = [state[entry] for state in states]
                 self.optimizer.state[parameter][entry] = (
-                    _stack(values) if _is_elementwise(entry, values[0]) else values[0]
+                    stack(values) if is_elementwise(entry, values[0]) else values[0]
                 )
         self._shared_states = -1
         self._share_optimizer_states()
@@ -252,53 +252,5 @@ class Ensemble(Training):
         for name, parameter in self.parameters.items():
             for entry, value in self.optimizer.state.get(parameter, {}).items():
                 for number, (member, named) in enumerate(zip(self.members, self._named, strict=True)):
-                    own = value[number] if _is_elementwise(entry, value) else value
+                    own = value[number] if is_elementwise(entry, value) else value
                     member.optimizer.state[named[name]][entry] = own
-
-
-class MemberSums(Sums):
-    """`Sums` of all members: every outcome has losses [K] and logits [K, B, classes]."""
-
-    def __init__(self, progress: Sequence[Progress]) -> None:
-        super().__init__(progress[0])
-        self._members = progress
-
-    def add(self, outcome: StepOutcome, labels: Tensor) -> None:
-        """Count one step of every member."""
-        for progress in self._members:
-            progress.count(len(labels))
-        self._keep(outcome, labels)
-
-    def _count_correct(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return (logits.argmax(-1) == labels[:, None]).sum((0, 2))
-
-    def _add_to_progress(self, losses: Tensor, correct: Tensor) -> None:
-        for progress, own, right in zip(self._members, losses.T.tolist(), correct.tolist(), strict=True):
-            add_losses(progress, own, self._sizes)
-            progress.correct += right
-
-
-def _stacked(members: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    return {name: _stack([tensors[name] for tensors in members]) for name in members[0]}
-
-
-@torch.no_grad()
-def _stack(tensors: Sequence[Tensor]) -> Tensor:
-    """One tensor [K, ...] of which the given ones become views; in the memory format of the first."""
-    first = tensors[0]
-    strides = torch.empty_like(first, device="meta").stride()
-    whole = torch.empty_strided(
-        (len(tensors), *first.shape),
-        (max(1, first.numel()), *strides),
-        dtype=first.dtype,
-        device=first.device,
-    )
-    for place, tensor in zip(whole, tensors, strict=True):
-        place.copy_(tensor)
-        tensor.data = place
-    return whole
-
-
-def _is_elementwise(entry: str, value: object) -> bool:
-    """True for momenta; False for the count of steps, which is one for all members."""
-    return isinstance(value, Tensor) and entry != "step"

@@ -31,7 +31,7 @@ Numbers = dict[str, Tensor]
 def reason_not_fusible(training: Training) -> str | None:
     """The reason why a training cannot be part of an ensemble; None if it can."""
     if type(training) is not Training or training.stretch is not None:
-        return "it plans its epochs by the clock, and no two do so alike"
+        return "it plans its epochs by its own clock"
     if training.lasso is not None:
         return "train.group_lasso shrinks filters of one network after each step"
     images, labels = next(iter(training.data.train.epoch(0)))

@@ -28,9 +28,9 @@ from typing import Any, TextIO
 import torch
 
 from lthsweep.errors import LthsweepError
-from lthsweep.launch.machine import Slot
-from lthsweep.launch.mps import CONTROL, Daemon, daemon_for
-from lthsweep.launch.settle import ALLOCATOR_VARIABLES, thread_variables
+from lthsweep.launch.fused.mps import CONTROL, MpsDaemon, daemon_for
+from lthsweep.launch.process_env import ALLOCATOR_VARIABLES, thread_variables
+from lthsweep.launch.slots import Slot
 from lthsweep.training.devices import synchronize
 from tests.benchmarks.gpu.cases import CASES, Rig, tiny
 from tests.benchmarks.gpu.steps import WARM_UP, Way, settings, take, tidy
@@ -140,7 +140,7 @@ def process_groups(
         {False: group without MPS, True: group with MPS or absent}, and the reason why there is no MPS, or "".
     """
     base = {**environment, **ALLOCATOR_VARIABLES, **thread_variables(1)}
-    daemon: Daemon | None = None
+    daemon: MpsDaemon | None = None
     if cuda:
         daemon = daemon_for([Slot("cuda:0", (), 1)] * 2)
     why = (

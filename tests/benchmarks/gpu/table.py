@@ -55,17 +55,17 @@ def _epoch(found: Figures) -> Iterator[str]:
         (
             name,
             _spread(seconds, ".2f"),
-            f"{seconds['median'] / epoch['floor_seconds']:.2f}",
-            f"{seconds['median'] / epoch['floor_seconds_here']:.2f}",
+            f"{seconds['median'] / epoch['bound_seconds']:.2f}",
+            f"{seconds['median'] / epoch['bound_seconds_here']:.2f}",
         )
         for name, seconds in epoch["seconds"].items()
     ]
     head = (
         f"**A dense epoch of MobileNetV2** ({epoch['images']:,} images, bf16). Aim: within 3 of "
-        f"{epoch['floor_seconds']} s. A large copy here moves {epoch['copy_bytes_per_second'] / 1e12:.2f} TB/s, so the "
-        f"floor here is {epoch['floor_seconds_here']:.2f} s."
+        f"{epoch['bound_seconds']} s. A large copy here moves {epoch['copy_bytes_per_second'] / 1e12:.2f} TB/s, so the "
+        f"lower bound here is {epoch['bound_seconds_here']:.2f} s."
     )
-    columns = ("way", "seconds", f"÷ {epoch['floor_seconds']} s", "÷ floor here")
+    columns = ("way", "seconds", f"÷ {epoch['bound_seconds']} s", "÷ bound here")
     yield f"{head}\n\n{_table(columns, rows)}"
 
 

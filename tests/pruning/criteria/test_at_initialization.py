@@ -175,6 +175,7 @@ def hourglass():
     return nn.Sequential(*layers[:-1])
 
 
+@pytest.mark.slow
 def test_synflow_spares_layers_where_magnitude_and_snip_empty_them():
     """At 99.5 % the other two cut the network in half; without a layer it cannot learn."""
     net = hourglass()
@@ -198,6 +199,7 @@ def test_synflow_in_one_round_empties_what_many_rounds_spare(monkeypatch):
     assert dead(net, one)
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(
     st.sampled_from(["snip", "synflow"]),

@@ -1,4 +1,4 @@
-"""A graph gives what the step gives. What surrounds it is tried on the CPU; the capture itself needs a GPU."""
+"""A graph gives the results of the eager step. Capture needs a GPU; the rest is tested on a CPU."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def held_in_place(model, masks):
     return Replay(launch, images, labels, loss, logits, held)
 
 
-def test_a_replay_reads_the_batch_it_is_given():
+def test_graph_reads_the_given_batch():
     """Loss, logits and masked gradients are those of this batch, not of the one that was captured."""
     model = perceptron()
     masks = half_masks(model)
@@ -83,7 +83,7 @@ def test_a_replay_reads_the_batch_it_is_given():
 
 
 def test_losses_of_a_replay_may_be_kept():
-    """The loop reads them hundreds of steps later, when the graph has overwritten its own many times."""
+    """The loop reads them hundreds of steps later, after many replays."""
     replay = held_in_place(perceptron(), {})
 
     first, _ = replay(*batch(1))
@@ -94,7 +94,7 @@ def test_losses_of_a_replay_may_be_kept():
 
 
 def test_a_replay_brings_its_gradients_back():
-    """An optimizer skips parameters without gradients, and nobody would notice."""
+    """An optimizer silently skips parameters without gradients."""
     model = perceptron()
     replay = held_in_place(model, {})
 
@@ -151,8 +151,8 @@ def test_a_graph_gives_what_the_step_gives(make, dropout, capfd):
 
 
 @NEEDS_GPU
-def test_a_model_that_reads_values_back_trains_without_a_graph(capfd):
-    """And the reason is said once."""
+def test_model_that_reads_values_is_not_captured(capfd):
+    """The reason is printed once."""
     model = perceptron().cuda()
     plain = gradients_of(model)
 

@@ -1,4 +1,4 @@
-"""Trainings as one: each member comes to what it would have come to alone, and its state is that of any training."""
+"""Ensembles: each member computes what it would compute alone, and its state is that of any training."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def member(packed, number, *, model="convolutional", optimizer="sgd", dropout=0.
     return Training(made, data, table, seed=5, masks=half_masks(made, number))
 
 
-def going_on(*trainings):
+def no_hooks(*trainings):
     return [lambda training: False for _ in trainings]
 
 
@@ -91,11 +91,11 @@ def assert_close(found, expected, tolerance=TOLERANCE):
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("model", MODELS)
-def test_each_member_is_what_it_would_be_alone(packed, model, optimizer):
-    """With dropout, BatchNorm, augmentation, smoothing, weight decay, momenta; only rounding differs."""
+def test_members_equal_single_trainings(packed, model, optimizer):
+    """With dropout, BatchNorm, augmentation, smoothing, weight decay and momenta; only rounding differs."""
     trainings = [member(packed, number, model=model, optimizer=optimizer) for number in range(3)]
 
-    assert train_ensemble(trainings, going_on(*trainings)) == ["finished"] * 3
+    assert train_ensemble(trainings, no_hooks(*trainings)) == ["finished"] * 3
 
     for number, training in enumerate(trainings):
         assert_close(state_of(training), by_itself(packed, number, model, optimizer))
@@ -163,7 +163,7 @@ def of_network(name, number, **changes):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
-def test_every_network_can_be_trained_so_with_no_change_to_it(name):
+def test_every_network_can_be_fused_unchanged(name):
     """One step, in which rounding has not grown yet: gradients (as momenta), weights, statistics of each member."""
     assert (
         name == "vgg11" or reason_not_fusible(of_network(name, 0)) is None
@@ -185,7 +185,7 @@ def test_every_network_can_be_trained_so_with_no_change_to_it(name):
         assert found[1]["correct"] == expected[1]["correct"]
 
 
-def test_bfloat16_is_as_rough_together_as_alone(packed):
+def test_bfloat16_ensemble_is_as_precise_as_single(packed):
     """Forward passes are rough, and no rougher than a training alone; weights stay float32."""
     exact, alone, fused = (
         [
@@ -211,7 +211,7 @@ def test_bfloat16_is_as_rough_together_as_alone(packed):
 @given(order=st.permutations(range(3)))
 @SETTINGS
 def test_the_order_of_members_permutes_their_results(packed, order):
-    """Nobody looks at a neighbor."""
+    """No member depends on another."""
     straight = [member(packed, number, model="perceptron") for number in range(3)]
     mixed = [member(packed, number, model="perceptron") for number in order]
 
@@ -228,24 +228,24 @@ def test_the_order_of_members_permutes_their_results(packed, order):
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["nesterov", "adam"])
 @pytest.mark.parametrize("stop", [0, 3, STEPS, 2 * STEPS + 1])
-def test_a_bundle_resumed_with_the_same_members_changes_no_bit(packed, optimizer, stop):
+def test_resumed_ensemble_equals_uninterrupted_one(packed, optimizer, stop):
     """Everything it needs is in the checkpoints of its members."""
     whole, first, second = (
         [member(packed, number, optimizer=optimizer) for number in range(2)] for _ in range(3)
     )
-    train_ensemble(whole, going_on(*whole))
+    train_ensemble(whole, no_hooks(*whole))
 
     assert train_ensemble(first, stopping_at(stop, first)) == ["stopped"] * 2
     for training, left in zip(second, first, strict=True):
         training.restore(*state_of(left))
-    assert train_ensemble(second, going_on(*second)) == ["finished"] * 2
+    assert train_ensemble(second, no_hooks(*second)) == ["finished"] * 2
 
     for training, other in zip(second, whole, strict=True):
         assert_same_state(state_of(training), state_of(other))
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_checkpoints_go_from_bundles_to_single_trainings_and_back(packed, optimizer):
+def test_checkpoints_move_between_ensemble_and_single_training(packed, optimizer):
     """A cell whose ensemble is gone is trained alone, and the reverse; the very object may go on, too."""
     together = [member(packed, number, optimizer=optimizer) for number in range(2)]
     alone, again = (member(packed, 0, optimizer=optimizer) for _ in range(2))
@@ -255,7 +255,7 @@ def test_checkpoints_go_from_bundles_to_single_trainings_and_back(packed, optimi
     train(alone, lambda current: current.progress.step == 2 * STEPS)
     again.restore(*state_of(alone))
     train(together[1], lambda current: current.progress.step == 2 * STEPS)
-    train_ensemble([together[1], again], going_on(alone, again))
+    train_ensemble([together[1], again], no_hooks(alone, again))
 
     assert_close(state_of(again), by_itself(packed, 0, "convolutional", optimizer))
     assert_close(state_of(together[1]), by_itself(packed, 1, "convolutional", optimizer))
@@ -281,8 +281,8 @@ def test_a_checkpoint_is_complete_between_any_two_steps(packed):
         assert seen[training][1]["correct"] == alone.progress.correct
 
 
-def test_if_one_is_to_stop_all_stop_at_its_step_and_hear_of_it(packed):
-    """One that was asked before is asked again, so that its checkpoint is of this step too."""
+def test_one_stop_stops_all_at_the_same_step(packed):
+    """Earlier members are asked again, so that their checkpoints are of this step too."""
     together = [member(packed, number) for number in range(3)]
     asked = [[], [], []]
 
@@ -297,10 +297,10 @@ def test_if_one_is_to_stop_all_stop_at_its_step_and_hear_of_it(packed):
 
 
 def test_members_share_the_time_that_they_take_together(packed):
-    """What tickets took adds up to what the device was busy with."""
+    """The times of the tickets add up to the time of the device."""
     together = [member(packed, number) for number in range(4)]
 
-    train_ensemble(together, going_on(*together))
+    train_ensemble(together, no_hooks(*together))
 
     rows = [[row.seconds for row in training.progress.curves] for training in together]
     assert rows[0] == pytest.approx(rows[3])
@@ -310,29 +310,29 @@ def test_members_share_the_time_that_they_take_together(packed):
 # Divergence.
 
 
-def test_a_member_that_diverges_leaves_and_the_others_do_not_notice(packed):
+def test_diverged_member_leaves_others_unchanged(packed):
     """It ends with its epoch, as alone; not a digit beyond rounding changes for its neighbors."""
     together = [member(packed, number, dropout=0.0) for number in range(3)]
-    spoilt = member(packed, 1, dropout=0.0)
-    for training in (together[1], spoilt):
+    spoiled = member(packed, 1, dropout=0.0)
+    for training in (together[1], spoiled):
         with torch.no_grad():
             training.model.get_parameter("9.weight").fill_(1e38)
     alone = [member(packed, number, dropout=0.0) for number in (0, 2)]
 
-    endings = train_ensemble(together, going_on(*together))
+    endings = train_ensemble(together, no_hooks(*together))
 
     assert endings == ["finished", "diverged", "finished"]
-    assert train(spoilt) == "diverged"
+    assert train(spoiled) == "diverged"
     assert [row.step for row in together[1].progress.curves] == [STEPS]
     assert not math.isfinite(together[1].progress.curves[-1].train_loss)
-    assert together[1].progress.curves[-1].val_accuracy == spoilt.progress.curves[-1].val_accuracy
+    assert together[1].progress.curves[-1].val_accuracy == spoiled.progress.curves[-1].val_accuracy
     for training, other in zip((together[0], together[2]), alone, strict=True):
         train(other)
         assert_close(state_of(training), state_of(other))
 
 
-def test_an_error_leaves_every_member_with_tensors_of_its_own(packed):
-    """Whoever catches it may go on with each of them, alone."""
+def test_error_gives_members_their_own_tensors(packed):
+    """Each of them can then be trained alone."""
     together = [member(packed, number) for number in range(2)]
 
     def fail(training):
@@ -349,7 +349,7 @@ def test_an_error_leaves_every_member_with_tensors_of_its_own(packed):
         assert_close(state_of(training), by_itself(packed, number, "convolutional", "sgd"))
 
 
-def test_in_a_bundle_members_are_views_of_what_is_trained(packed):
+def test_members_are_views_of_stacked_tensors(packed):
     """Nothing is copied between them: a step is seen at once, in the memory format of the networks."""
     together = [member(packed, number) for number in range(2)]
     (images, labels), *_ = together[0].data.train.epoch(0)
@@ -369,7 +369,7 @@ def test_in_a_bundle_members_are_views_of_what_is_trained(packed):
     )
 
 
-# Who may be one of an ensemble.
+# Which trainings can be fused.
 
 
 @pytest.mark.parametrize(
@@ -384,7 +384,7 @@ def test_in_a_bundle_members_are_views_of_what_is_trained(packed):
         ({"masks": None}, "masked layers"),
     ],
 )
-def test_trainings_that_differ_in_more_than_weights_and_masks_are_refused(packed, changes, what):
+def test_trainings_with_other_differences_are_refused(packed, changes, what):
     """By name, before anything is changed."""
     first = member(packed, 0)
     model = changes.get("model", convolutional)(0, dropout=0.3)
@@ -402,7 +402,7 @@ def test_trainings_that_differ_in_more_than_weights_and_masks_are_refused(packed
     before = state_of(first)
 
     with pytest.raises(TrainingError, match=f"differ in {what} cannot be fused"):
-        train_ensemble([first, other], going_on(first, other))
+        train_ensemble([first, other], no_hooks(first, other))
 
     assert_same_state(state_of(first), before)
 
@@ -413,27 +413,27 @@ def test_trainings_on_other_batches_are_refused(packed):
     other.data = data_of(packed, seed=5, augment="none")
 
     with pytest.raises(TrainingError, match="different batches"):
-        train_ensemble([first, other], going_on(first, other))
+        train_ensemble([first, other], no_hooks(first, other))
 
 
 def test_optimizers_that_counted_different_steps_are_refused(packed):
-    """Adam corrects its moments by the count, which is one for all."""
+    """Adam corrects its moments by the count of steps, which all members share."""
     first, other = member(packed, 0, optimizer="adam"), member(packed, 1, optimizer="adam")
     train(first, lambda current: current.progress.step == 2)
     other.progress.step = 2
 
     with pytest.raises(TrainingError, match="optimizer state"):
-        train_ensemble([first, other], going_on(first, other))
+        train_ensemble([first, other], no_hooks(first, other))
 
 
-def test_no_training_is_no_bundle():
-    """There is nobody to speak for all."""
+def test_empty_ensemble_is_refused():
+    """There is no leader."""
     with pytest.raises(TrainingError, match="at least one training"):
         Ensemble([])
 
 
 class Asking(nn.Module):
-    """Looks at values, which a batched network cannot."""
+    """Reads values, which a batched network cannot."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -448,8 +448,8 @@ class Asking(nn.Module):
     ("model", "reason"),
     [(Asking, "cannot be batched"), (perceptron, None), (functools.partial(perceptron, dropout=0.5), None)],
 )
-def test_networks_that_cannot_be_batched_are_found_by_trying(packed, model, reason):
-    """Any layer of anybody's; the network itself is not touched."""
+def test_networks_that_cannot_be_batched_are_found(packed, model, reason):
+    """Any user's layer can be the reason; the network itself is not changed."""
     training = Training(model(), data_of(packed), train_options(), seed=0)
     before, generator = state_of(training), torch.get_rng_state()
 
@@ -474,8 +474,8 @@ class DrawingByMember(nn.Module):
         return self.net(images) * (1.0 + DrawingByMember.calls % 3)
 
 
-def test_a_layer_that_draws_otherwise_when_batched_is_found_by_trying(packed):
-    """Its losses give it away."""
+def test_layer_with_other_draws_is_found_by_trial(packed):
+    """Its losses differ."""
     reason = reason_not_fusible(Training(DrawingByMember(), data_of(packed), train_options(), seed=0))
 
     assert reason is not None
@@ -498,15 +498,15 @@ class CountingOtherwise(nn.Module):
         return self.net(images)
 
 
-def test_statistics_that_are_others_when_batched_are_found_beside_large_counts(packed):
+def test_different_statistics_are_found_next_to_large_counts(packed):
     reason = reason_not_fusible(Training(CountingOtherwise(), data_of(packed), train_options(), seed=0))
 
     assert reason is not None
     assert "other statistics when it is batched" in reason
 
 
-def test_memory_that_ends_while_trying_says_nothing_about_the_network(packed, monkeypatch):
-    """Else a neighbor on the GPU could decide that nothing of this recipe is ever fused."""
+def test_out_of_memory_in_a_trial_is_raised(packed, monkeypatch):
+    """Another process on the GPU must not decide that a recipe is never fused."""
 
     def full(self):
         raise torch.OutOfMemoryError("40 GiB")
@@ -519,7 +519,7 @@ def test_memory_that_ends_while_trying_says_nothing_about_the_network(packed, mo
 
 
 def test_group_lasso_goes_alone(packed):
-    """Its proximal step is of one network."""
+    """Its proximal step belongs to one network."""
     model = convolutional()
     lasso = GroupLasso.of(model, (1, 8, 8), 1e-3)
     training = Training(model, data_of(packed), train_options(), seed=0, lasso=lasso)

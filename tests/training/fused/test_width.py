@@ -1,4 +1,4 @@
-"""How many trainings a device takes at a time: found by measuring, and stopped where it no longer pays."""
+"""How many trainings a device takes as one: measured until a wider ensemble no longer pays."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.training.cases import (
 
 
 def asked(seconds):
-    """A device by its seconds per step, and the widths that it was asked for."""
+    """A device by its seconds per step, and the widths that were measured."""
     widths = []
 
     def seconds_of(width):
@@ -33,7 +33,7 @@ def asked(seconds):
     return seconds_of, widths
 
 
-def test_a_device_that_is_busy_with_one_takes_one():
+def test_busy_device_takes_one():
     """Twice the time for two: as on a CPU."""
     seconds_of, widths = asked(lambda width: width * 0.1)
 
@@ -41,7 +41,7 @@ def test_a_device_that_is_busy_with_one_takes_one():
     assert widths == [1, 2]
 
 
-def test_an_idle_device_takes_as_many_as_keep_it_busy():
+def test_idle_device_is_filled():
     """A step takes as long as its launches, until there is more to compute than that."""
     seconds_of, widths = asked(lambda width: max(0.001, width * 0.001 / 16))
 
@@ -49,16 +49,16 @@ def test_an_idle_device_takes_as_many_as_keep_it_busy():
     assert widths == [1, 2, 4, 8, 16, 32]
 
 
-def test_who_is_asked_to_stop_tries_no_wider_ones(packed):
-    """Each takes seconds, and a worker that does not leave in time is killed."""
+def test_stop_request_ends_the_search(packed):
+    """Each measurement takes seconds, and a worker that does not stop in time is killed."""
     training = Training(convolutional(), data_of(packed), train_options(), seed=0)
     answers = iter([False, True])
 
     assert measured_width(training, stop=lambda: next(answers)) == 1
 
 
-def test_a_library_that_finds_no_memory_in_its_own_words_is_an_end_too(packed, monkeypatch, capfd):
-    """cuBLAS and cuDNN raise no OutOfMemoryError. Alone it is an error: nothing narrower is left."""
+def test_other_memory_errors_of_libraries_end_the_search(packed, monkeypatch, capfd):
+    """cuBLAS and cuDNN raise no OutOfMemoryError. For a single training it is an error."""
     training = Training(convolutional(), data_of(packed), train_options(), seed=0)
 
     def full(*batch):
@@ -72,8 +72,8 @@ def test_a_library_that_finds_no_memory_in_its_own_words_is_an_end_too(packed, m
         seconds_per_step(training, 1)
 
 
-def test_what_does_not_fit_an_evaluation_does_not_fit(packed, monkeypatch):
-    """An epoch would be lost before it was seen."""
+def test_evaluation_must_fit_into_memory(packed, monkeypatch):
+    """Otherwise the error would come after a whole epoch."""
     training = Training(convolutional(), data_of(packed), train_options(), seed=0)
 
     def full(*arguments):
@@ -93,7 +93,7 @@ def test_memory_is_an_end():
 
 
 def test_if_not_even_one_fits_it_is_one():
-    """Its training says what is wrong."""
+    """The training itself then reports the error."""
     assert best_width(lambda width: None) == 1
 
 
@@ -110,7 +110,7 @@ def test_no_more_than_the_most_are_tried(most):
     st.dictionaries(st.sampled_from([1, 2, 4, 8, 16]), st.floats(1e-4, 1.0), min_size=5, max_size=5),
     st.sampled_from([1, 2, 4, 8, 16]),
 )
-def test_what_is_taken_is_faster_than_every_narrower_one(seconds, most):
+def test_chosen_width_beats_every_narrower_one(seconds, most):
     """And each doubling on the way to it gave 5 %."""
     width = best_width(seconds.__getitem__, most)
 
@@ -119,7 +119,7 @@ def test_what_is_taken_is_faster_than_every_narrower_one(seconds, most):
 
 
 def test_measuring_touches_neither_the_training_nor_random_numbers(packed):
-    """It is measured in the middle of a sweep, on a ticket that is about to be trained."""
+    """It is measured during a sweep, on a ticket that is trained afterward."""
     model = convolutional(dropout=0.3)
     training = Training(model, data_of(packed), train_options("adam"), seed=0, masks=half_masks(model))
     before, generator = state_of(training), torch.get_rng_state()
@@ -147,7 +147,7 @@ def test_no_memory_is_no_time(packed, monkeypatch):
 
 
 @pytest.mark.parametrize("width", [1, 3])
-def test_the_width_need_not_be_a_power_of_two(packed, width):
+def test_width_can_be_any_number(packed, width):
     """A ensemble is as wide as there are tickets."""
     training = Training(convolutional(), data_of(packed), train_options(), seed=0)
 

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 FOLDER = os.environ.get("LTH_ODOMETER")
-NAME = "lthsweep.launch.watch"
+NAME = "lthsweep.launch.checkpoint"
 
 LAYOUT = "<qqqqd"
 """First step of the attempt, the last that it began, the step of its last checkpoint, that of the last one that it
@@ -46,7 +46,8 @@ def attach(module):
     import mmap
     import struct
 
-    begin, between, write = module.Watch.__init__, module.Watch.__call__, module.Watch.save
+    hook = module.CheckpointHook
+    begin, between, write = hook.__init__, hook.__call__, hook.save
 
     def __init__(self, checkpoint, seconds, stop, report):
         begin(self, checkpoint, seconds, stop, report)
@@ -79,7 +80,7 @@ def attach(module):
         write(self, training)
         self._saved = self._saving
 
-    module.Watch.__init__, module.Watch.__call__, module.Watch.save = __init__, __call__, save
+    hook.__init__, hook.__call__, hook.save = __init__, __call__, save
 
 
 def pause():

@@ -1,0 +1,105 @@
+"""The hook between the steps of a training: periodic checkpoints, progress reports, and early stops."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from lthsweep.errors import CorruptRecordError
+from lthsweep.lottery.context import to_arrays, to_tensors
+from lthsweep.lottery.result import Checkpoint
+from lthsweep.store.weights import load_arrays, load_metadata, save_arrays
+from lthsweep.training.training import Training
+
+__all__ = ["CheckpointHook", "ReportProgress", "load_checkpoint"]
+
+_REPORT_SECONDS = 1.0
+
+
+class ReportProgress(Protocol):
+    """Receives the progress of a run; see `lthsweep.launch.events.RunProgress` for the values."""
+
+    def __call__(
+        self,
+        *,
+        epoch: float,
+        epochs: float,
+        val_accuracy: float | None,
+        images_per_second: int | None,
+        phase: str = "train",
+    ) -> None:
+        """Take the progress."""
+
+
+class CheckpointHook:
+    """Called before every step of a training (a `BetweenSteps`).
+
+    Args:
+        checkpoint: file for checkpoints; None for a replay, which is too short for one.
+        seconds: time between two periodic checkpoints. A run that is asked to stop writes one as well.
+        stop: returns whether the training has to end here.
+        report: receives the progress about once a second.
+    """
+
+    def __init__(
+        self, checkpoint: Path | None, seconds: float, stop: Callable[[], bool], report: ReportProgress
+    ) -> None:
+        self._checkpoint = checkpoint
+        self._seconds = seconds
+        self._stop = stop
+        self._report = report
+        self._next_checkpoint = time.monotonic() + seconds
+        self._next_report = 0.0
+        self._first: tuple[int, float] | None = None
+
+    def __call__(self, training: Training) -> bool:
+        """Write a checkpoint and report progress when they are due; return whether the training has to stop."""
+        now = time.monotonic()
+        stopping = self._stop()
+        if stopping or now >= self._next_checkpoint:
+            self.save(training)
+        if now >= self._next_report:
+            self._next_report = now + _REPORT_SECONDS
+            self._report_progress(training, now)
+        return stopping
+
+    def save(self, training: Training) -> None:
+        """Write a checkpoint now. Call it between two steps only."""
+        if self._checkpoint is not None:
+            tensors, progress = training.state()
+            save_arrays(self._checkpoint, to_arrays(tensors), {"progress": json.dumps(progress)})
+        self._next_checkpoint = time.monotonic() + self._seconds
+
+    def _report_progress(self, training: Training, now: float) -> None:
+        progress = training.progress
+        if self._first is None:
+            self._first = progress.images, now
+        images, seconds = progress.images - self._first[0], now - self._first[1]
+        rate = round(images / seconds) if seconds > 0 else None
+        values = training.progress_values()
+        self._report(
+            epoch=values["epoch"],
+            epochs=values["epochs"],
+            val_accuracy=values["val_accuracy"],
+            images_per_second=rate,
+            phase=values.get("phase", "train"),
+        )
+
+
+def load_checkpoint(path: Path) -> Checkpoint | None:
+    """Return the checkpoint of an earlier attempt; None if there is none or it cannot be read.
+
+    A checkpoint is advisory: without it the run starts over and has the same result.
+    """
+    if not path.exists():
+        return None
+    try:
+        found = Checkpoint(to_tensors(load_arrays(path)), json.loads(load_metadata(path)["progress"]))
+        print(f"going on from step {found.progress['step']}", flush=True)
+        return found
+    except (CorruptRecordError, FileNotFoundError, KeyError, ValueError) as error:
+        print(f"the checkpoint cannot be used, starting over: {error}", flush=True)
+        return None

@@ -1,0 +1,175 @@
+"""The scheduling loop: idle workers receive ready runs until none is left.
+
+A pool is any set of workers that take one task at a time: processes of this machine, or MPI ranks. The loop does not
+know how a pool reaches its workers, and the scheduler does not know workers.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from lthsweep.launch.events import Failed, Finished, Held, Message, Ready, Requeued, RunOutcome, Stopped
+from lthsweep.launch.scheduler import Scheduler
+from lthsweep.launch.task import Task
+
+__all__ = ["HELD_SECONDS", "OnMessage", "Pool", "RunSummary", "dispatch"]
+
+HELD_SECONDS = 3.0
+"""How long to wait before a run that another coordinator's worker holds is handed out again."""
+
+OnMessage = Callable[[Message], None]
+
+
+class Pool(Protocol):
+    """Workers that take one task at a time."""
+
+    def devices(self) -> Collection[str]:
+        """Return the devices on which the workers train."""
+
+    def idle(self) -> Sequence[str]:
+        """Return the names of workers that wait for a task."""
+
+    def starting(self) -> int:
+        """Return how many workers are starting up."""
+
+    def give(self, worker: str, task: Task) -> None:
+        """Send a task to an idle worker."""
+
+    def wait(self, seconds: float) -> Sequence[Message]:
+        """Return messages of workers, after `seconds` at the latest. Workers that died are replaced.
+
+        The death of a worker appears as an event for each of its runs: `Failed` with `retry`, or `Requeued` if it had
+        not begun them.
+
+        Raises:
+            LaunchError: if no worker can be kept alive.
+        """
+
+    def stop(self) -> Sequence[Message]:
+        """Ask all workers to write checkpoints and leave, wait for them, and return their last messages."""
+
+    def kill(self) -> None:
+        """End all workers now. Their runs continue from their last checkpoints another time."""
+
+
+@dataclass
+class RunSummary:
+    """The end of a sweep: keys of runs by outcome.
+
+    Attributes:
+        finished: got a record, diverged runs included.
+        present: got their record from another coordinator in the meantime.
+        failed: key → cause, after the last attempt.
+        blocked: descend from a failed run.
+        skipped: descend from a run that diverged, and cannot be trained.
+        stopped: whether the sweep was asked to stop before its end.
+        seconds: wall time from the first worker to the last.
+        found_done: number of runs that had a record before.
+    """
+
+    finished: list[str] = field(default_factory=list)
+    present: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    blocked: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    stopped: bool = False
+    seconds: float = 0.0
+    found_done: int = 0
+
+
+def dispatch(
+    scheduler: Scheduler,
+    pool: Pool,
+    make_task: Callable[[str], Task],
+    *,
+    fuse_width: Callable[[str, str], int] | None = None,
+    on_message: OnMessage = lambda message: None,
+    should_stop: Callable[[], bool] = lambda: False,
+    clock: Callable[[], float] = time.monotonic,
+) -> RunSummary:
+    """Hand out all runs of a graph and return the summary.
+
+    Args:
+        scheduler: the runs that are left.
+        pool: the workers.
+        make_task: key → task; called once for each attempt.
+        fuse_width: (worker, key) → how many runs of the key's group the worker can train as one, the key's included;
+            None to hand out single runs.
+        on_message: called with every message, after the scheduler was updated.
+        should_stop: called a few times a second; True stops the workers.
+        clock: monotonic seconds.
+    """
+    summary = RunSummary()
+    held: dict[str, float] = {}
+    while not scheduler.idle:
+        if should_stop():
+            for message in pool.stop():
+                _note(message, scheduler, summary, held, clock())
+                on_message(message)
+            summary.stopped = True
+            break
+        for key in [key for key, since in held.items() if clock() - since >= HELD_SECONDS]:
+            del held[key]
+            scheduler.requeue(key)
+        if (
+            scheduler.ready
+        ):  # most messages of many workers are progress: do not list the idle workers for each
+            _hand_out(scheduler, pool, make_task, fuse_width)
+        for message in pool.wait(0.25):
+            _note(message, scheduler, summary, held, clock())
+            on_message(message)
+    else:
+        for message in pool.stop():
+            on_message(message)
+    summary.blocked = sorted(scheduler.blocked)
+    summary.skipped = sorted(scheduler.skipped)
+    return summary
+
+
+def _hand_out(
+    scheduler: Scheduler,
+    pool: Pool,
+    make_task: Callable[[str], Task],
+    fuse_width: Callable[[str, str], int] | None,
+) -> None:
+    idle = pool.idle()
+    free = len(idle) + pool.starting()
+    for number, worker in enumerate(idle):
+        share = math.ceil(scheduler.ready / (free - number))
+        key = scheduler.take()
+        if key is None:
+            break
+        task = make_task(key)
+        if fuse_width is not None:
+            companions = scheduler.take_with(key, min(share, fuse_width(worker, key)) - 1)
+            task = replace(task, companions=tuple(map(make_task, companions)))
+        pool.give(worker, task)
+
+
+def _note(
+    message: Message, scheduler: Scheduler, summary: RunSummary, held: dict[str, float], now: float
+) -> None:
+    event = message.event
+    if isinstance(event, Ready) or event.key not in scheduler.running:
+        return
+    match event:
+        case Finished():
+            if event.outcome is RunOutcome.DIVERGED:
+                scheduler.finish_without_children(event.key)
+            else:
+                scheduler.finish(event.key)
+            found = summary.present if event.outcome is RunOutcome.PRESENT else summary.finished
+            found.append(event.key)
+        case Failed():
+            if not scheduler.fail(event.key, retry=event.retry):
+                summary.failed[event.key] = event.cause
+        case Held():
+            held[event.key] = now
+        case Stopped():
+            scheduler.requeue(event.key)
+        case Requeued():
+            scheduler.requeue(event.key, alone=event.alone)

@@ -1,0 +1,1 @@
+"""Workers as ranks of an MPI job. Rank 0 coordinates, the others train."""

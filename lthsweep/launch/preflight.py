@@ -1,0 +1,74 @@
+"""Checks and preparations before a sweep is run: user code, data, and the sweep directory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from lthsweep.data.cache import open_packed, prepare
+from lthsweep.errors import MissingDataError, StoreError
+from lthsweep.plan.run import Plan
+from lthsweep.spec import Spec, dump_spec
+from lthsweep.store import commit
+from lthsweep.store.layout import SweepDir
+from lthsweep.usercode import is_code, require_allowed
+
+__all__ = ["open_sweep", "require_code", "require_data"]
+
+_TEMP_SECONDS = 3600.0
+"""The writer of a temporary file this old is dead."""
+
+
+def require_code(plan: Plan, sweep: SweepDir) -> None:
+    """Check that the user code that workers will run is allowed, present and unchanged.
+
+    Runs that have a record need no code, so old versions of it can be missing.
+
+    Raises:
+        CodeError: otherwise; the message names the way to allow it.
+    """
+    named = {
+        (name, key)
+        for key, run in plan.runs.items()
+        for name in (str(run.recipe.model["init"]), run.prune.method if run.prune else "")
+        if is_code(name)
+    }
+    for name in sorted({name for name, key in named if not sweep.has_record(key)}):
+        require_allowed(name)
+
+
+def require_data(plan: Plan, cache: Path | None = None) -> None:
+    """Check that every data set of a plan is packed, and pack those that are under the data root.
+
+    Raises:
+        MissingDataError: if a data set is not on this machine; the message names the command that gets it.
+    """
+    seen: set[str] = set()
+    for run in plan.dense:
+        name = repr(sorted(run.recipe.data.items()))
+        if name in seen:
+            continue
+        seen.add(name)
+        try:
+            open_packed(run.recipe.data, cache=cache)
+        except MissingDataError:
+            prepare(run.recipe.data, root=None, cache=cache)
+
+
+def open_sweep(spec: Spec, sweep: SweepDir) -> None:
+    """Make the sweep directory, write the resolved file into it, and delete what killed writers left.
+
+    Raises:
+        StoreError: if it belongs to another user or cannot be written.
+    """
+    if sweep.path.exists() and sweep.path.stat().st_uid != os.getuid() and os.getuid() != 0:
+        raise StoreError(f"{sweep.path} belongs to another user; choose another place with --out")
+    sweep.create()
+    text = dump_spec(spec).encode()
+    old = sweep.sweep_toml.read_bytes() if sweep.sweep_toml.exists() else text
+    if old != text:
+        commit.replace(sweep.previous_toml, old)
+    if old != text or not sweep.sweep_toml.exists():
+        commit.replace(sweep.sweep_toml, text)
+    for folder in (sweep.path, sweep.records, sweep.checkpoints, sweep.failures, sweep.workers):
+        commit.sweep_temps(folder, _TEMP_SECONDS)

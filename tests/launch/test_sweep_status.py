@@ -1,0 +1,370 @@
+"""The status of runs by disk and queue: a record means done, and no information from SLURM means unknown."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lthsweep.launch.disk_status import DiskStatus, RunStatus
+from lthsweep.launch.eta import estimate_eta
+from lthsweep.launch.slurm.cluster.queue import Element, Look
+from lthsweep.launch.slurm.glance import Glance, glance
+from lthsweep.launch.slurm.halt import Halt, halt
+from lthsweep.launch.slurm.journal import (
+    Submission,
+    note_id,
+    open_journal,
+    publish_intent,
+    read_journal,
+    void,
+)
+from lthsweep.launch.slurm.sites.site import Site
+from lthsweep.launch.slurm.standing import Standing, stand
+from lthsweep.launch.slurm.traces import End, write_end
+from lthsweep.launch.sweep_status import sweep_status
+from lthsweep.plan.estimate import recipe_id
+from lthsweep.store import plainjson
+from lthsweep.store.failures import CANCELLED, GAVE_UP, Failure
+from lthsweep.store.heartbeats import Heartbeat
+from lthsweep.store.layout import SweepDir
+from tests.plan.cases import make_plan
+
+PLAN = make_plan({"sparsity": [0.5, 0.8], "rewind_epoch": [0, 1], "seed": [0]}, train={"epochs": 4})
+DENSE, *TICKETS = PLAN.runs
+CHAIN = make_plan({"sparsity": [0.5, 0.8], "seed": [0]}, prune={"schedule": "iterative"})
+NOW = 1e9
+
+
+def surveyed(plan=PLAN, *, done=(), failures=None, beats=(), jobs=None):
+    failures, states = failures or {}, {}
+    beats = {beat.key: beat for beat in beats}
+    for key, run in plan.runs.items():
+        before = states.get(run.parent, "done")
+        states[key] = RunStatus(
+            "done"
+            if key in done
+            else "running"
+            if key in beats
+            else "failed"
+            if key in failures
+            else "ready"
+            if before == "done"
+            else "waiting"
+        )
+    return DiskStatus(states, failures, beats, frozenset(), {key: (jobs or {}).get(key, "") for key in beats})
+
+
+def submitted(*parcels, number=1, job="77", created=0.0):
+    return Submission(number, f"lth-0-000{number}", "train", parcels, created=created, job=job, fate="open")
+
+
+def element(index, state="PENDING", job="77", **more):
+    return Element(job, index, "lth-0-0001", state, raw=str(100 + index), **more)
+
+
+def seen(journal, queue, **more):
+    view = Glance(Standing(()), taken=NOW, lag_seconds=60, slots=2, seen=Look(tuple(queue), NOW), **more)
+    return replace(view, standing=stand(journal, queue, fresh=lambda one, index: view.is_young(one)))
+
+
+def silent(journal):
+    return Glance(stand(journal, (), fresh=lambda one, index: True), silence="down", taken=NOW)
+
+
+def names(states, *keys):
+    return [states.runs[key].state for key in keys]
+
+
+def test_without_slurm_runs_are_ready_or_waiting():
+    """Waiting for their parent."""
+    states = sweep_status(PLAN, surveyed(), Glance())
+
+    assert names(states, DENSE, *TICKETS) == ["ready", *["waiting"] * 4]
+    assert {states.runs[key].waits_for.key for key in TICKETS} == {DENSE}
+    assert sum(states.count().values()) == 5
+    assert tuple(states.count()) == tuple(RunStatus)
+
+
+def test_runs_of_a_queued_job_are_pending():
+    """With the reason that SLURM gives."""
+    states = sweep_status(
+        PLAN, surveyed(), seen([submitted((DENSE, *TICKETS))], [element(0, reason="Priority")])
+    )
+
+    assert names(states, DENSE, *TICKETS) == ["pending"] * 5
+    assert states.runs[DENSE].place.queued.reason == "Priority"
+
+
+def test_runs_of_a_running_job_are_ready_or_waiting():
+    """For a worker or for their parent."""
+    beat = Heartbeat("w", key=TICKETS[0], epoch=1, epochs=4, time=NOW)
+    journal, queue = [submitted((DENSE, *TICKETS))], [element(0, "RUNNING")]
+
+    before = sweep_status(PLAN, surveyed(), seen(journal, queue))
+    after = sweep_status(PLAN, surveyed(done=[DENSE], beats=[beat]), seen(journal, queue))
+
+    assert names(before, DENSE, TICKETS[0]) == ["ready", "waiting"]
+    assert names(after, *TICKETS[:2]) == ["running", "ready"]
+    assert after.runs[TICKETS[0]].place.index == 0
+
+
+def test_a_run_without_a_job_is_to_be_submitted():
+    """Its parent is named."""
+    states = sweep_status(PLAN, surveyed(), seen([submitted((DENSE,))], [element(0)]))
+
+    assert names(states, DENSE, TICKETS[0]) == ["pending", "to be submitted"]
+    assert states.runs[TICKETS[0]].waits_for.key == DENSE
+
+
+def test_a_job_outside_the_queue_covers_no_runs():
+    """It has ended."""
+    states = sweep_status(PLAN, surveyed(), seen([submitted((DENSE,), TICKETS)], [element(1)]))
+
+    assert names(states, DENSE, TICKETS[0]) == ["to be submitted", "pending"]
+
+
+def test_a_new_job_can_be_missing_from_the_queue():
+    """squeue lags behind sbatch."""
+    states = sweep_status(PLAN, surveyed(), seen([submitted((DENSE,), created=NOW - 30)], []))
+
+    assert names(states, DENSE) == ["pending"]
+
+
+def test_runs_of_an_unconfirmed_submission_are_unknown():
+    """It has no job id."""
+    states = sweep_status(PLAN, surveyed(), seen([submitted((DENSE,), job=None)], []))
+
+    assert names(states, DENSE) == ["unknown"]
+
+
+def test_without_an_answer_submitted_runs_are_unknown():
+    """Files still count."""
+    beat = Heartbeat("w", key=TICKETS[0], time=NOW)
+    failed = {TICKETS[1]: Failure("no")}
+    found = surveyed(done=[DENSE], beats=[beat], failures=failed, jobs={TICKETS[0]: "100"})
+
+    states = sweep_status(PLAN, found, silent([submitted((DENSE, *TICKETS[:3]))]))
+
+    assert names(states, DENSE, *TICKETS) == ["done", "running", "failed", "unknown", "to be submitted"]
+    assert not states.is_over
+
+
+def test_a_worker_of_an_ended_job_is_gone():
+    """A node without power sends no signal; its claim would hold for 15 minutes."""
+    found = surveyed(
+        done=[DENSE], beats=[Heartbeat("w", key=TICKETS[0], time=NOW - 5)], jobs={TICKETS[0]: "100"}
+    )
+    journal = [submitted(TICKETS)]
+
+    running, again, gone = (
+        sweep_status(PLAN, found, seen(journal, queue))
+        for queue in ([element(0, "RUNNING")], [element(0, "PENDING")], [])
+    )
+
+    assert names(running, TICKETS[0]) == ["running"]
+    assert names(again, TICKETS[0]) == ["pending"]
+    assert names(gone, TICKETS[0]) == ["to be submitted"]
+
+
+def test_a_heartbeat_newer_than_the_queue_counts():
+    """The job may have started in between."""
+    found = surveyed(
+        done=[DENSE], beats=[Heartbeat("w", key=TICKETS[0], time=NOW + 5)], jobs={TICKETS[0]: "100"}
+    )
+
+    assert names(sweep_status(PLAN, found, seen([submitted(TICKETS)], [])), TICKETS[0]) == ["running"]
+
+
+def test_an_infrastructure_failure_is_submitted_again():
+    """On a cluster it is not final."""
+    lost = Failure("killed", infrastructure=True)
+    found = surveyed(failures={DENSE: lost})
+
+    states = sweep_status(PLAN, found, seen([submitted((DENSE,))], []))
+
+    assert names(states, DENSE) == ["to be submitted"]
+    assert states.runs[DENSE].failure is lost
+    assert names(sweep_status(PLAN, found, Glance()), DENSE) == ["failed"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "state"), [("TrainingError", "failed"), (GAVE_UP, "failed"), (CANCELLED, "canceled")]
+)
+def test_descendants_of_a_final_failure_are_blocked(kind, state):
+    """The failed run is named."""
+    dense, first, second = CHAIN.runs
+    found = surveyed(CHAIN, done=[dense], failures={first: Failure("no", kind=kind)})
+
+    states = sweep_status(CHAIN, found, seen([submitted((first, second))], [element(0)]))
+
+    assert names(states, first, second) == [state, "blocked"]
+    assert states.runs[second].blocked_by.key == first
+    assert states.is_over
+
+
+def test_a_halted_sweep_is_over_once_drained():
+    """No job submits more."""
+    stopped = Halt("canceled by the user", "user", 0.0)
+    journal = [submitted((DENSE,))]
+
+    assert not sweep_status(PLAN, surveyed(), seen(journal, [element(0)], halt=stopped)).is_over
+    assert sweep_status(PLAN, surveyed(), seen(journal, [], halt=stopped)).is_over
+    assert not sweep_status(PLAN, surveyed(), seen(journal, [])).is_over
+
+
+keys = st.sets(st.sampled_from([DENSE, *TICKETS]))
+kinds = st.sampled_from(["TrainingError", GAVE_UP, CANCELLED])
+failures = st.builds(Failure, st.just("x"), kinds, infrastructure=st.booleans())
+slurms = st.sampled_from(["PENDING", "RUNNING", "COMPLETING", "SUSPENDED", "REQUEUED", "ODD", None])
+
+
+@given(
+    done=keys,
+    failed=st.dictionaries(st.sampled_from(TICKETS), failures),
+    queue=st.lists(slurms, min_size=3, max_size=3),
+    jobs=st.lists(st.sampled_from(["77", None]), min_size=3, max_size=3),
+    is_silent=st.booleans(),
+)
+def test_only_files_make_a_run_done_or_failed(done, failed, queue, jobs, is_silent):
+    """Whatever SLURM answers, or if it does not answer."""
+    parcels = [(DENSE,), tuple(TICKETS[:2]), tuple(TICKETS[2:])]
+    journal = [
+        submitted(keys, number=n, job=job) for n, (keys, job) in enumerate(zip(parcels, jobs, strict=True))
+    ]
+    listed = [element(0, state) for state in queue if state]
+    view = silent(journal) if is_silent else seen(journal, listed)
+
+    states = sweep_status(PLAN, surveyed(done=done, failures=failed), view)
+
+    for key, state in states.runs.items():
+        assert (state.state == "done") == (key in done)
+        assert state.state != "failed" or (key in failed and failed[key].is_final)
+        assert not is_silent or state.state not in ("pending", "ready")
+    assert states.is_finished == (done == set(PLAN.runs))
+
+
+def test_the_eta_counts_workers_of_running_jobs():
+    """Queued jobs count only if no job runs."""
+    known = {recipe_id(PLAN[DENSE].recipe): 10.0}
+    found = surveyed(done=[DENSE], beats=[Heartbeat("w", key=TICKETS[0], epoch=2, epochs=4, time=NOW)])
+    journal = [submitted(TICKETS[:3], TICKETS[3:])]
+
+    one = estimate_eta(
+        PLAN, sweep_status(PLAN, found, seen(journal, [element(0, "RUNNING"), element(1)])), known, 9
+    )
+    none = estimate_eta(
+        PLAN, sweep_status(PLAN, surveyed(), seen(journal, [element(0), element(1)])), known, 9
+    )
+    local = estimate_eta(PLAN, sweep_status(PLAN, surveyed(), Glance()), known, 9)
+
+    assert (one.jobs, one.at_work, one.estimate.workers) == (1, True, 2)
+    assert one.estimate.work == 20 + 40 + 30 + 30
+    assert (none.jobs, none.at_work, none.estimate.workers) == (2, False, 3)
+    assert (local.jobs, local.estimate.workers, local.estimate.wall) == (0, 9, 80)
+
+
+def test_the_eta_leaves_out_failed_runs():
+    """They will not be trained."""
+    known = {recipe_id(PLAN[DENSE].recipe): 10.0}
+    found = surveyed(done=[DENSE], failures={key: Failure("no") for key in TICKETS})
+
+    assert estimate_eta(PLAN, sweep_status(PLAN, found, Glance()), known, 1) is None
+
+
+def test_a_budget_run_takes_its_whole_budget():
+    """The number of its epochs can change; its time is fixed."""
+    plan = make_plan({"sparsity": [0.5], "seed": [0]}, prune={"schedule": "budget", "time": "20m"})
+    dense, ticket = plan.runs
+    beat = Heartbeat("w", key=ticket, phase="profile", epoch=0.9, epochs=1, started=NOW, time=NOW + 60)
+
+    def left(**found):
+        view = estimate_eta(plan, sweep_status(plan, surveyed(plan, **found), Glance()), {}, 1)
+        return view.estimate.wall
+
+    assert left() == 1200  # the length of an epoch is unknown
+    assert left(done=[dense]) == 1200
+    assert left(done=[dense], beats=[beat]) == 1140
+    assert left(done=[dense], beats=[replace(beat, phase="round 2 of 3", epoch=5, epochs=10)]) == 600
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    return SweepDir(tmp_path / "sweep").create()
+
+
+@pytest.fixture
+def no_slurm(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+
+def published(sweep, *parcels, number=1, job=None):
+    open_journal(sweep)
+    intent = publish_intent(sweep, Submission(number, "", "train", parcels))
+    if job is not None:
+        note_id(sweep, intent.name, job)
+    return intent.name
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_local_sweep_never_asks_slurm(sweep, no_slurm):
+    """Nor does it need a site profile."""
+
+    def never():
+        raise AssertionError
+
+    assert glance(sweep, never) == Glance()
+
+
+def test_a_silent_slurm_changes_nothing(sweep, no_slurm):
+    """It is reported, and no conclusion is drawn or written."""
+    name = published(sweep, ("a",), ("b",), ("c",), job="77")
+    given_up = published(sweep, ("d",), number=2)
+    void(sweep, given_up, "never arrived")
+    write_end(sweep, name, 1, End(worked=("b",)))
+    write_end(sweep, name, 2, End(stopped="time"))
+    before = contents(sweep.path)
+
+    view = glance(sweep, Site)
+
+    assert "no squeue" in view.silence
+    assert set(view.standing.covered) == {"a", "c"}
+    assert contents(sweep.path) == before
+
+
+def test_a_silent_slurm_is_not_asked_at_once(sweep, no_slurm):
+    """Each try takes up to 20 seconds."""
+    published(sweep, ("a",), job="77")
+    first = replace(glance(sweep, Site), silence="asked before")
+
+    assert glance(sweep, Site, first).silence == "asked before"
+    assert glance(sweep, Site, replace(first, taken=first.taken - 61)).silence != "asked before"
+
+
+def test_a_cached_queue_is_used(sweep, no_slurm):
+    """Another process wrote it. The journal lacks the id, so the job is found by its name."""
+    name = published(sweep, ("a",))
+    line = Element("77", 0, name, "RUNNING", raw="77")
+    (sweep.slurm / "queue.json").write_bytes(
+        plainjson.dump({"taken": time.time(), "elements": [asdict(line)]})
+    )
+
+    view = glance(sweep, Site)
+
+    assert view.silence == ""
+    assert view.standing.covered["a"].queued == line
+    assert read_journal(sweep)[0].job is None
+
+
+def test_the_reason_of_a_halt_is_shown(sweep, no_slurm):
+    """`status` prints it."""
+    published(sweep, ("a",), job="77")
+    halt(sweep, "all alike", "breaker")
+
+    assert glance(sweep, Site).halt.why == "all alike"

@@ -1,0 +1,302 @@
+"""The bugs: one wrong line each, in code that carries a promise of the project, and the tests that must notice it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["BUGS", "Bug"]
+
+
+@dataclass(frozen=True)
+class Bug:
+    """One wrong line.
+
+    Attributes:
+        name: what the bug does.
+        file: the module, relative to the package.
+        right: code that occurs exactly once in the module.
+        wrong: what replaces it.
+        tests: the tests that must fail, as arguments of pytest.
+    """
+
+    name: str
+    file: str
+    right: str
+    wrong: str
+    tests: str
+
+
+BUGS = (
+    # Exactly-once records
+    Bug(
+        "a file is not flushed to disk",
+        "store/commit.py",
+        "                os.fsync(handle)\n",
+        "                pass\n",
+        "tests/chaos/test_commit_faults.py",
+    ),
+    Bug(
+        "a folder is not flushed to disk",
+        "store/commit.py",
+        "        os.fsync(handle)\n    except",
+        "        pass\n    except",
+        "tests/chaos/test_commit_faults.py",
+    ),
+    Bug(
+        "the link count is not consulted",
+        "store/commit.py",
+        "if _links(temp) == 2:",
+        "if False:",
+        "tests/store/test_commit.py tests/chaos",
+    ),
+    Bug(
+        "the second writer replaces the first",
+        "store/commit.py",
+        "        os.link(temp, path)\n",
+        "        os.replace(temp, path)\n",
+        "tests/store/test_commit.py",
+    ),
+    Bug(
+        "a damaged record is accepted",
+        "store/seal.py",
+        "!= found.whole:",
+        "== '':",
+        "tests/store/test_damage.py",
+    ),
+    Bug(
+        "weights are not compared with their hash",
+        "store/weights.py",
+        "if expect_sha256 is not None and",
+        "if False and",
+        "tests/store/test_weights.py",
+    ),
+    Bug(
+        "a claim is never released",
+        "store/claims.py",
+        'replace(path, plainjson.dump({"released": True}), durable=False)',
+        "pass",
+        "tests/store/test_claims.py",
+    ),
+    Bug(
+        "a live owner loses its claim",
+        "store/claims.py",
+        "return not is_here(owner) and",
+        "return",
+        "tests/store/test_claims.py",
+    ),
+    Bug(
+        "the owner of a claim is never dead",
+        "store/claims.py",
+        "    if has_ended(owner):\n        return True\n",
+        "",
+        "tests/store/test_claims.py",
+    ),
+    Bug(
+        "a reused process id counts as the owner",
+        "store/owners.py",
+        "_start_of(owner.pid) != owner.start",
+        "_start_of(owner.pid) is None",
+        "tests/store/test_claims.py",
+    ),
+    # The lottery ticket
+    Bug(
+        "gradients of pruned weights are not masked",
+        "pruning/apply.py",
+        "        gradient.mul_(multiplier)\n",
+        "        pass\n",
+        "tests/lottery/test_ticket.py tests/training/test_loop.py",
+    ),
+    Bug(
+        "masks are not applied to the weights",
+        "pruning/apply.py",
+        "        torch._foreach_mul_(list(params.values()), [multipliers[name] for name in params])\n",
+        "        pass\n",
+        "tests/pruning/test_apply_masks.py",
+    ),
+    Bug(
+        "the momenta of pruned weights are not audited",
+        "pruning/audit.py",
+        "            and self.pruned_momenta_zero\n",
+        "",
+        "tests/pruning/test_audit.py",
+    ),
+    Bug(
+        "one weight too many is kept",
+        "pruning/counts.py",
+        "max(1, total - removed)",
+        "max(1, min(total, total - removed + 1))",
+        "tests/pruning",
+    ),
+    Bug(
+        "a binary fraction decides the count",
+        "pruning/counts.py",
+        "Fraction(repr(float(sparsity)))",
+        "Fraction(float(sparsity))",
+        "tests/pruning",
+    ),
+    Bug(
+        "tied scores break the count",
+        "pruning/selection.py",
+        "(tied & (tied.cumsum(0) <= room))",
+        "tied",
+        "tests/pruning",
+    ),
+    Bug(
+        "pruned weights come back",
+        "pruning/selection.py",
+        "scores.masked_fill(~kept, -1)",
+        "scores",
+        "tests/pruning",
+    ),
+    Bug(
+        "a random control shuffles nothing",
+        "pruning/shuffle.py",
+        "return mask.reshape(-1)[order]",
+        "return mask.reshape(-1)",
+        "tests/pruning/test_shuffle.py",
+    ),
+    Bug(
+        "momenta are not rewound",
+        "lottery/origin.py",
+        'Origin(_section(snapshot, "model/"), _section(snapshot, "optimizer/"))',
+        'Origin(_section(snapshot, "model/"), {})',
+        "tests/lottery/test_ticket.py",
+    ),
+    Bug(
+        "rewinding is off by one step",
+        "plan/rewind.py",
+        "else round(self.value * steps_per_epoch)",
+        "else round(self.value * steps_per_epoch) + 1",
+        "tests/plan/test_rewind_point.py tests/lottery/test_ticket.py",
+    ),
+    Bug(
+        "fresh weights are the initial weights",
+        "lottery/origin.py",
+        'return stream(seed, "reinit")',
+        "return seed",
+        "tests/lottery/test_controls.py",
+    ),
+    # Same seed, same bits
+    Bug(
+        "every epoch has the same order",
+        "data/order.py",
+        'permutation(stream(seed, "order"), epoch, len(indices))',
+        'permutation(stream(seed, "order"), 0, len(indices))',
+        "tests/data/test_order.py",
+    ),
+    Bug(
+        "every epoch has the same crops",
+        "data/augment.py",
+        'hash_counters(stream(seed, "augment"), epoch, samples)',
+        'hash_counters(stream(seed, "augment"), 0, samples)',
+        "tests/data/test_augment.py",
+    ),
+    Bug(
+        "the classes of a split are out of proportion",
+        "data/split.py",
+        "counts * wanted, total",
+        "np.ones_like(counts) * wanted, len(counts)",
+        "tests/data/test_split.py",
+    ),
+    Bug(
+        "random layers ignore the step",
+        "training/epochs.py",
+        'torch_seed(leader.seed, "layers", step)',
+        'torch_seed(leader.seed, "layers")',
+        "tests/training",
+    ),
+    Bug(
+        "a resumed training forgets its best weights",
+        "training/loop.py",
+        'self.best_model = _under("best/", tensors)',
+        "self.best_model = {}",
+        "tests/training/test_resume.py",
+    ),
+    Bug(
+        "a resumed training has a fresh optimizer",
+        "training/loop.py",
+        'restore_optimizer(self.optimizer, self.model, _under("optimizer/", tensors))',
+        "pass",
+        "tests/training/test_resume.py",
+    ),
+    Bug(
+        "the schedule starts again at the rewind point",
+        "training/loop.py",
+        "position = step if self.pace is None",
+        "position = step - first if self.pace is None",
+        "tests/training tests/lottery/test_ticket.py",
+    ),
+    # Keys and plan
+    Bug(
+        "the key ignores the seed",
+        "plan/keys.py",
+        "        for name, item in value.items():\n",
+        '        for name, item in value.items():\n            if name == "seed":\n                continue\n',
+        "tests/plan/test_keys.py",
+    ),
+    Bug(
+        "1 and 1.0 are two keys",
+        "plan/keys.py",
+        "return int(value) if value.is_integer() else value",
+        "return value",
+        "tests/plan/test_keys.py",
+    ),
+    # Scheduling
+    Bug(
+        "the shortest chain goes first",
+        "launch/scheduler.py",
+        "entry = (-self._chain[key],",
+        "entry = (self._chain[key],",
+        "tests/launch/test_scheduler.py",
+    ),
+    Bug(
+        "a child starts before its parent ends",
+        "launch/scheduler.py",
+        "            if node.parent not in self._nodes:\n",
+        "            if True:\n",
+        "tests/launch/test_scheduler.py",
+    ),
+    Bug(
+        "a failed attempt is retried for ever",
+        "launch/scheduler.py",
+        "self._attempts_left[key] -= 1",
+        "pass",
+        "tests/launch/test_scheduler.py",
+    ),
+    Bug(
+        "a claim is kept after its run",
+        "launch/attempt.py",
+        "                claims.release(self._sweep, key, self._owner)\n",
+        "                pass\n",
+        "tests/launch/test_local_runs.py",
+    ),
+    Bug(
+        "no intent is written before sbatch",
+        "launch/slurm/journal.py",
+        'return intent if commit.commit_new(folder / "intent.json", plainjson.dump(content)) else None',
+        "return intent",
+        "tests/launch/test_slurm_journal.py",
+    ),
+    Bug(
+        "an empty answer of squeue is believed",
+        "launch/slurm/cluster/listing.py",
+        "if not records and COMPLAINT.search(answer.err):",
+        "if False:",
+        "tests/launch/test_slurm_parsing.py tests/launch/test_slurm_ask.py",
+    ),
+    # The table
+    Bug(
+        "the margin has the wrong sign",
+        "reduce/verdict.py",
+        "if gap.low >= -margin - _TOLERANCE:",
+        "if gap.low >= margin - _TOLERANCE:",
+        "tests/reduce/test_verdict.py",
+    ),
+    Bug(
+        "a pair is compared with the dense run of another seed",
+        "reduce/tickets.py",
+        'dense = facts[run.trunk].metric("test_accuracy")',
+        'dense = next(one for one in facts.values() if one.kind == "dense").metric("test_accuracy")',
+        "tests/reduce/test_tickets.py",
+    ),
+)
