@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import indent
+
 from tests.docs.recipes import add_entry, command, copy_package, follow, titled_blocks
 
 SWEEP = """
@@ -49,12 +51,14 @@ def test_a_metric_is_one_field_and_one_line(tmp_path, cache):
     """Record, columns of two tables and the page follow from the field."""
     copy_package(tmp_path)
     blocks = titled_blocks("Add a metric")
-    for name, title, before in (
-        ("lthsweep/store/metrics.py", "field of Metrics", "    sparsity_achieved: float"),
-        ("lthsweep/lottery/result.py", "line of measure", "        sparsity_achieved="),
+    line = indent(blocks["line of measure"], "    ")
+    for name, before, added in (
+        ("store/metrics.py", "    sparsity_achieved: float", indent(blocks["field of Metrics"], "    ")),
+        ("lottery/result.py", "    return Metrics(\n", line),
+        ("lottery/result.py", "        sparsity_achieved=", "        weight_norm=weight_norm,\n"),
     ):
-        source = (tmp_path / name).read_text()
-        (tmp_path / name).write_text(source.replace(before, blocks[title] + before, 1))
+        path = tmp_path / "lthsweep" / name
+        path.write_text(path.read_text().replace(before, added + before, 1))
     (tmp_path / "recipe.toml").write_text(SWEEP)
 
     command("python docs/refresh.py", tmp_path, cache)
