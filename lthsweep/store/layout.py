@@ -179,13 +179,13 @@ class SweepDir:
         return self.state / "timings.json"
 
     @property
-    def duels(self) -> Path:
-        """Folder of losing attempts that differ from the record that came first."""
-        return self.state / "duel"
+    def conflicts(self) -> Path:
+        """Folder of later records that differ from the record that came first."""
+        return self.state / "conflicts"
 
-    def duel(self, key: str, attempt: str) -> Path:
-        """A losing attempt, kept aside."""
-        return self.duels / f"{checked_name(key)}-{checked_name(attempt)}{RECORD_SUFFIX}"
+    def conflict(self, key: str, attempt: str) -> Path:
+        """A later record that differs, kept for inspection."""
+        return self.conflicts / f"{checked_name(key)}-{checked_name(attempt)}{RECORD_SUFFIX}"
 
     @property
     def quarantine(self) -> Path:

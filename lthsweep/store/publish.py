@@ -87,12 +87,12 @@ def differences(first: Record, second: Record) -> tuple[str, ...]:
 
 def _keep(sweep: SweepDir, key: str, data: bytes, durable: bool) -> Path:
     try:
-        sweep.duels.mkdir(mode=0o700, parents=True, exist_ok=True)
+        sweep.conflicts.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(
-            f"cannot make {sweep.duels}: {error.strerror or error}; check its permissions"
+            f"cannot make {sweep.conflicts}: {error.strerror or error}; check its permissions"
         ) from error
-    path = sweep.duel(key, os.urandom(4).hex())
+    path = sweep.conflict(key, os.urandom(4).hex())
     commit_new(path, data, durable=durable)
     return path
 

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lthsweep.errors import StoreError
-from lthsweep.store import plainjson, schema
+from lthsweep.store import hdf5, plainjson
 from lthsweep.store.commit import read_whole
+from lthsweep.store.hdf5 import CURVE_DTYPE, LAYER_DTYPE, NAME_LENGTH
 from lthsweep.store.metrics import Metrics
 from lthsweep.store.packing import pack_masks, unpack_masks
-from lthsweep.store.schema import CURVE_DTYPE, LAYER_DTYPE, NAME_LENGTH
 from lthsweep.store.seal import SEAL_LENGTH, check_seal, damaged, read_seal, seal
 
 __all__ = [
@@ -112,13 +112,13 @@ def encode(record: Record) -> bytes:
         raise StoreError(f"record {record.key} cannot be written: {error}; use plain values") from error
     about = np.array([text])
     index, bits = pack_masks(record.masks)
-    image = schema.build_image(
+    image = hdf5.build_image(
         {
-            schema.ABOUT: about,
-            schema.CURVES: record.curves,
-            schema.LAYERS: record.layers,
-            schema.MASK_INDEX: index,
-            schema.MASK_BITS: bits,
+            hdf5.ABOUT: about,
+            hdf5.CURVES: record.curves,
+            hdf5.LAYERS: record.layers,
+            hdf5.MASK_INDEX: index,
+            hdf5.MASK_BITS: bits,
         }
     )
     return seal(image, _content_hash(text, record.curves, record.layers))
@@ -134,10 +134,10 @@ def decode(source: bytes | Path) -> Record:
     data = source if isinstance(source, bytes) else read_whole(source)
     where: object = "record in memory" if isinstance(source, bytes) else source
     sealed = check_seal(data, where)
-    with schema.opened_image(data[:-SEAL_LENGTH], where) as file:
+    with hdf5.opened_image(data[:-SEAL_LENGTH], where) as file:
         content = _read_content(file, sealed.summary, where)
-        index = schema.fetch(file, schema.MASK_INDEX, schema.MASK_DTYPE, where)
-        bits = schema.fetch(file, schema.MASK_BITS, np.dtype("u1"), where)
+        index = hdf5.fetch(file, hdf5.MASK_INDEX, hdf5.MASK_DTYPE, where)
+        bits = hdf5.fetch(file, hdf5.MASK_BITS, np.dtype("u1"), where)
     return Record(**content, sha256=sealed.whole, masks=unpack_masks(index, bits, where))
 
 
@@ -149,7 +149,7 @@ def read_summary(path: Path) -> Summary:
         CorruptRecordError: if it is damaged, hostile, or of another version.
     """
     sealed = read_seal(path)
-    with schema.opened(path) as file:
+    with hdf5.opened(path) as file:
         content = _read_content(file, sealed.summary, path)
     return Summary(**content, sha256=sealed.whole)
 
@@ -207,9 +207,9 @@ def layer_table(
 
 
 def _read_content(file: Any, digest: str, where: object) -> dict[str, Any]:
-    about = schema.fetch(file, schema.ABOUT, None, where)
-    curves = schema.fetch(file, schema.CURVES, CURVE_DTYPE, where)
-    layers = schema.fetch(file, schema.LAYERS, LAYER_DTYPE, where)
+    about = hdf5.fetch(file, hdf5.ABOUT, None, where)
+    curves = hdf5.fetch(file, hdf5.CURVES, CURVE_DTYPE, where)
+    layers = hdf5.fetch(file, hdf5.LAYERS, LAYER_DTYPE, where)
     text = about.tobytes()
     if _content_hash(text, curves, layers) != digest:
         raise damaged(where, "the sha256 of its summary is not the one it was sealed with")

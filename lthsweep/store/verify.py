@@ -74,7 +74,7 @@ def verify(sweep: SweepDir, *, temps_older_than: float = 3600.0, now: float | No
             "compare it with the run's record; on equal hardware and versions this is a "
             "defect, please report it",
         )
-        for path in _files(sweep.duels)
+        for path in _files(sweep.conflicts)
     ]
     return sorted(found, key=lambda finding: (str(finding.path), finding.what))
 
@@ -220,7 +220,7 @@ def _left_behind(sweep: SweepDir, before: float) -> Iterator[Finding]:
         sweep.claims,
         sweep.failures,
         sweep.workers,
-        sweep.duels,
+        sweep.conflicts,
     ]
     for folder in [*folders, *(entry for entry in _entries(sweep.weights) if entry.is_dir())]:
         for path in _entries(folder, hidden=True):

@@ -194,7 +194,7 @@ def test_two_coordinators_on_one_sweep_train_every_run_once(finished, cache, tmp
             line for line in sweep.log(key).read_text().splitlines() if "--- finished: test accuracy" in line
         ]
         assert len(trained) == 1, f"{key} was trained {len(trained)} times"
-    assert not sweep.duels.exists()
+    assert not sweep.conflicts.exists()
 
 
 def test_tickets_of_a_diverged_dense_run_are_skipped(cache, tmp_path):

@@ -29,8 +29,8 @@ from lthsweep.launch.sweep_status import sweep_status
 from lthsweep.plan.estimate import recipe_id
 from lthsweep.store import plainjson
 from lthsweep.store.failures import CANCELLED, GAVE_UP, Failure
+from lthsweep.store.heartbeats import Heartbeat
 from lthsweep.store.layout import SweepDir
-from lthsweep.store.progress import Heartbeat
 from tests.plan.cases import make_plan
 
 PLAN = make_plan({"sparsity": [0.5, 0.8], "rewind_epoch": [0, 1], "seed": [0]}, train={"epochs": 4})

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lthsweep.store import progress
+from lthsweep.store.heartbeats import read_heartbeats
 from lthsweep.store.layout import SweepDir
 from tests.launch.processes import PATIENCE, wait_until
 from tests.launch.sweeps import command, lthsweep, write_tiny
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 
 def heartbeats(sweep):
-    return progress.read_heartbeats(sweep) if sweep.workers.is_dir() else []
+    return read_heartbeats(sweep) if sweep.workers.is_dir() else []
 
 
 def segments():
@@ -172,7 +172,7 @@ def test_the_run_of_a_hung_rank_is_trained_elsewhere(finished, cache, tmp_path, 
     assert job.returncode == 0, output
     assert f"pid {hung.pid}) was silent for" in output
     assert_same_science(records(sweep), records(finished))
-    assert not sweep.duels.exists()
+    assert not sweep.conflicts.exists()
 
 
 @pytest.mark.chaos

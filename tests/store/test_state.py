@@ -9,8 +9,8 @@ import pytest
 
 from lthsweep.errors import StoreError
 from lthsweep.store.failures import Failure, clear_failure, read_failures, record_failure
+from lthsweep.store.heartbeats import Heartbeat, read_heartbeats, remove_heartbeat, write_heartbeat
 from lthsweep.store.layout import SweepDir
-from lthsweep.store.progress import Heartbeat, read_heartbeats, remove_heartbeat, write_heartbeat
 from tests.store.factory import names
 
 

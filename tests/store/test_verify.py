@@ -149,7 +149,7 @@ def test_what_nobody_needs_is_noted(sweep):
     assert quarantine(sweep, findings) == []
 
 
-def test_a_duel_is_a_warning(sweep):
+def test_a_conflict_is_a_warning(sweep):
     """Two results of one deterministic run: somebody should look."""
     record = make_record(1)
     commit_record(sweep, record)
@@ -158,7 +158,7 @@ def test_a_duel_is_a_warning(sweep):
     severity, path, _ = only(verify(sweep))
 
     assert severity == "warning"
-    assert path.parent == sweep.duels
+    assert path.parent == sweep.conflicts
 
 
 def test_a_record_of_another_version_is_left_alone(sweep):

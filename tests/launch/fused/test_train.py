@@ -18,10 +18,10 @@ from lthsweep.launch.worker import Worker
 from lthsweep.plan.expand import expand
 from lthsweep.spec import load_spec
 from lthsweep.store import claims, failures
+from lthsweep.store.heartbeats import read_heartbeats
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.metrics import TIMING_METRICS
 from lthsweep.store.owners import this_process
-from lthsweep.store.progress import read_heartbeats
 from lthsweep.store.record import decode
 from tests.launch.processes import wait_until
 from tests.launch.sweeps import command, environment, lthsweep, write_tiny
