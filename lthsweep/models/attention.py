@@ -38,7 +38,7 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, signal: Tensor, read: Tensor) -> Tensor:
-        """[B, L, width], and bool [B, L], False for tokens that nobody reads → [B, L, width]."""
+        """[B, L, width], and bool [B, L], False for tokens that attention ignores → [B, L, width]."""
         query, key, value = (self._split(layer(signal)) for layer in (self.query, self.key, self.value))
         mixed = self.products(query, key, value, read[:, None, None, :])
         joined: Tensor = self.out(mixed.transpose(1, 2).flatten(2))

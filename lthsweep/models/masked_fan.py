@@ -22,7 +22,7 @@ __all__ = ["scaled_to_mask"]
 
 
 def scaled_to_mask(weights: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Scale every neuron's weights by √(fan_in / inputs kept), and zero what is pruned.
+    """Scale every neuron's weights by √(fan_in / inputs kept), and set pruned weights to zero.
 
     Of weights drawn with variance c / fan_in this makes weights of variance c / (inputs kept), with the shape of
     their distribution and their signs as they were.

@@ -1,6 +1,6 @@
 """Columns of plain values → one compound array, with types that are a function of the values alone.
 
-The table must be byte-identical whoever makes it, so a column's type never depends on the order in which
+The table must be byte-identical on every machine, so a column's type never depends on the order in which
 values were found, and fixed-length strings are exactly as wide as the longest one.
 """
 
@@ -29,7 +29,7 @@ def compound(columns: Mapping[str, Column]) -> NDArray[np.void]:
     """Pack columns of equal length into one compound array.
 
     Args:
-        columns: name → numeric array, or list of plain values of one kind. None stands for what is not known:
+        columns: name → numeric array, or list of plain values of one kind. None stands for an unknown value:
             NaN among numbers, "" among texts, UNKNOWN among truth values. Numbers among texts are written
             out; lists and tables become JSON.
 

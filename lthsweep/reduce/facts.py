@@ -32,7 +32,7 @@ class Facts:
 
     Attributes:
         key, kind, outcome: as in the record.
-        digest: sha256 of the record file, which tells whether rows made from it earlier may be used again.
+        digest: sha256 of the record file, which decides whether rows made from it earlier can be reused.
         metrics: of the record; NaN where it has none.
         provenance: one text per name of `PROVENANCE`; "" where the record has none.
         audit_ok: whether the run passed its own audit; None if it had none (dense runs).

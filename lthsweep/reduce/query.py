@@ -1,7 +1,7 @@
 """Questions to the tables, answered by DuckDB in memory, without access to files, network or Python.
 
-`pandas.DataFrame.query` runs code of whoever writes the text; DuckDB with external access off and its
-configuration locked only sees the frames that it is given.
+`pandas.DataFrame.query` executes code in the condition; DuckDB with external access off and its
+configuration locked only sees the frames that are passed to it.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def spending(sweep: SweepDir, keys: Collection[str]) -> Spending:
     for key in later[:_MOST_OPENED]:
         try:
             found = read_summary(sweep.record(key))
-        except (StoreError, FileNotFoundError):  # damaged: `doctor` says so
+        except (StoreError, FileNotFoundError):  # damaged: `doctor` reports it
             continue
         known[key] = _seconds(found.metrics, str(found.provenance.get("device", "")))
     scale = len(keys) / len(known) if known else 0.0

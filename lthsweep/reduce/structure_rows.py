@@ -1,8 +1,8 @@
-"""Rows of /structures: what pruning made of the network, filters beside weights, before beside after.
+"""Rows of /structures: size, cost and accuracy of the network before and after pruning by filters or weights.
 
 A mask removes no parameter from the network that runs: it has the size, the operations and the time of the dense one,
-and only a file can leave its zeros out. Whole filters go from all of these. Each row sets one grid point beside its
-trunks.
+and only a file can leave its zeros out. Removing whole filters reduces all of these. Each row compares one grid
+point with its trunks.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ _COMPARED: Mapping[str, tuple[Callable[[Facts], float], Callable[[Iterable[float
     "epoch_seconds": (_epoch_seconds, _median),
     "test_seconds": (_of("seconds_test"), _median),
 }
-"""Column → (what it reads of a run, how seeds are put together)."""
+"""Column → (function that reads it from a run, function that combines the seeds)."""
 
 
 def _layer_sparsity(pairs: _Pairs) -> str:

@@ -46,7 +46,7 @@ class SweepRow:
         name: of the sweep.
         schema: see `SCHEMA`.
         records: number of records that were read.
-        records_sha256: over the sorted keys and sha256 of the records: cite it, and anybody can check the
+        records_sha256: over the sorted keys and sha256 of the records: cite it, and readers can check the
             table.
         failures_sha256: over the failures shown in the table.
         margin, confidence: of the verdicts.
@@ -65,7 +65,7 @@ class SweepRow:
 
 @dataclass(frozen=True)
 class Table:
-    """The reducer's answer: compound arrays by name of the table, and what they were made from."""
+    """The reducer's answer: compound arrays by name of the table, and the hash of their sources."""
 
     sweep: SweepRow
     tables: Mapping[str, NDArray[np.void]]
@@ -77,7 +77,7 @@ class Table:
 
 
 class TableFile:
-    """A `table.h5` in memory: what is read later belongs together, even if the file is replaced meanwhile."""
+    """A `table.h5` in memory: later reads stay consistent, even if the file is replaced meanwhile."""
 
     def __init__(self, path: Path) -> None:
         """Read the file and its /sweep.

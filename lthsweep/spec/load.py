@@ -40,8 +40,8 @@ def load_spec(source: str | Path, overrides: Sequence[str] = ()) -> Spec:
         overrides: settings such as `train.epochs=4` that stand above the file.
 
     Raises:
-        SpecError: if there is no such file, it is no TOML, or anything in it is wrong. All that is wrong is
-            said at once, each with file, line, key, the value found, what is allowed, and the nearest right
+        SpecError: if the file does not exist, is not TOML, or has an error. All errors are
+            reported at once, each with file, line, key, the value found, the allowed values, and the nearest valid
             name.
     """
     name, text, stem = _read(source)
@@ -69,7 +69,7 @@ def spec_of(
     raw: dict[str, Any] = copy.deepcopy(dict(tables))
     problems: list[Problem] = []
     if isinstance(raw.get("grid"), dict) and overrides:
-        with contextlib.suppress(PydanticCustomError):  # it is said when the table is read
+        with contextlib.suppress(PydanticCustomError):  # reported when the table is read
             raw["grid"] = flatten_axes(raw["grid"])
     given, unknown = apply_overrides(raw, overrides)
     problems += unknown
@@ -96,7 +96,7 @@ def spec_of(
 
 
 def _table(name: str, raw: Any) -> tuple[Table | None, list[Problem]]:
-    """A table, or what is left of it without what is wrong, so that the rest is checked as well."""
+    """A table without its invalid keys, so that the rest is checked as well, and the problems."""
     try:
         return TABLES[name].model_validate(raw), []
     except ValidationError as error:

@@ -1,7 +1,7 @@
 """One thing that is wrong in a file, and how all of them are shown at once.
 
-A reader should be able to mend the file from the message alone: where (file, line, key, with the line
-itself), what was found, what is allowed, and which right name looks most like the wrong one.
+The message alone must suffice to fix the file: it has the position (file, line, key, and the line
+itself), the value found, the allowed values, and the nearest valid name.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Problem:
 
     Attributes:
         path: the key to blame.
-        text: what is wrong and what is allowed.
+        text: the error and the allowed values.
         found: the value there; `NOTHING` if none.
         involved: other keys without which it would be right.
     """

@@ -133,7 +133,7 @@ def keys_of(owner: type[Table]) -> list[str]:
 
 
 def walk() -> Iterator[Key]:
-    """Every key of every table and variant, tables before what is in them."""
+    """Every key of every table and variant, tables before their keys."""
     for name, table in TABLES.items():
         yield from _walk((name,), table)
 

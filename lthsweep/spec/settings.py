@@ -72,7 +72,7 @@ def with_settings(
         settings: dotted name → value; `model.…`, `data.…` are short for `sweep.model.…`, `sweep.data.…`.
 
     Returns:
-        The tables that changed, and what is wrong (then a table may be lacking).
+        The tables that changed, and the problems (with a problem, a table can be missing).
     """
     problems, paths = [], {}
     for name, value in settings.items():

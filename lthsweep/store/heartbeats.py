@@ -19,7 +19,7 @@ __all__ = ["Heartbeat", "read_heartbeats", "remove_heartbeat", "write_heartbeat"
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """What a worker says of itself.
+    """A worker's report about its run.
 
     Attributes:
         worker: its name, unique in the sweep, fit to name a file.

@@ -33,7 +33,7 @@ class CommitOutcome:
 
     Attributes:
         verdict: "first" if it is the record of its run now, "same" if an equal one was there, "differs" if
-            the one that was there says something else.
+            the existing one has other contents.
         path: the record of the run.
         kept: where the losing attempt is, if it differs.
         differences: what differs, in words; empty unless `verdict` is "differs".

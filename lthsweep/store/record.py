@@ -44,7 +44,7 @@ Outcome = Literal["finished", "diverged"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Summary:
-    """What a record says without its masks.
+    """Contents of a record without its masks.
 
     Attributes:
         key: name of the run, the hash of `manifest`.
@@ -59,8 +59,8 @@ class Summary:
         audit: what the run found when it checked itself; `ok` is the verdict. Empty if it had nothing to
             check.
         weights: bare file name in the run's folder of weights → sha256 of that file, in hexadecimal.
-        sha256: hash of the record file up to where the hash stands in it; tells whether a record is a known
-            one.
+        sha256: hash of the record file up to the position of the hash; identifies a known
+            record.
     """
 
     key: str
@@ -142,7 +142,7 @@ def decode(source: bytes | Path) -> Record:
 
 
 def read_summary(path: Path) -> Summary:
-    """Read all but the masks, in about a third of a millisecond; what is read is checked by its own sha256.
+    """Read all but the masks, in about a third of a millisecond; this part has its own sha256, which is checked.
 
     Raises:
         FileNotFoundError: if the file is not there.

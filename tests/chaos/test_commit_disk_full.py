@@ -1,4 +1,4 @@
-"""A full disk gives a clear error, breaks nothing, and after room is made the same commands succeed."""
+"""A full disk gives a clear error, breaks nothing, and with free space again the same commands succeed."""
 
 from __future__ import annotations
 

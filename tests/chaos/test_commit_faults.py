@@ -1,4 +1,4 @@
-"""A commit that is killed at any of its system calls, or told that the disk failed at any of them."""
+"""A commit that is killed at any of its system calls, or gets a disk error from any of them."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_killed_at_any_system_call_the_file_is_old_whole_new_or_absent(tmp_path,
 
         found = content(folder / "file")
         assert found in (before, NEW), (name, nth)
-        # The allocator's calls (mmap, munmap, brk) come when they like, or not at all: their order says nothing.
+        # The allocator's calls (mmap, munmap, brk) come in any order, or not at all: their order is meaningless.
         if name in (*CHANGING, "fsync"):
             assert code == -9, (name, nth)
             states.append(found == NEW)

@@ -121,7 +121,7 @@ def test_sounds_that_cannot_be_read_are_named(content, name, message):
 
 
 def test_a_missing_soundfile_is_named(monkeypatch):
-    """The message says how to install it."""
+    """The message has the command that installs it."""
     monkeypatch.setitem(sys.modules, "soundfile", None)
 
     with pytest.raises(DataError, match=r"a\.wav needs the package soundfile.*pip install"):
@@ -215,7 +215,7 @@ def test_what_is_wrong_in_a_folder_is_named(tmp_path, write_tree, sounds, change
 
 
 def test_an_empty_folder_and_no_folder_are_told_apart(tmp_path):
-    """What was looked for is said."""
+    """The message names the file that is missing."""
     (tmp_path / "empty").mkdir()
 
     with pytest.raises(DataError, match=r"holds no sounds \(\.wav"):

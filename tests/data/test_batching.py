@@ -131,7 +131,7 @@ def test_an_epoch_can_be_taken_up_at_any_step(start_step, epoch):
     st.data(),
 )
 def test_batches_made_several_at_a_time_are_the_same(ahead, batch_size, epoch, augment, data):
-    """A GPU launches the kernels of many steps at once; whoever resumes may begin in the middle of them."""
+    """A GPU launches the kernels of many steps at once; a resumed run can start in the middle of them."""
     expected = batches(batch_size=batch_size, augment=augment)
     source = batches(batch_size=batch_size, augment=augment)
     source.ahead = ahead
@@ -176,7 +176,7 @@ print(digest.hexdigest())
 
 @pytest.mark.slow
 def test_another_process_makes_the_same_batches(digits_cache):
-    """Nothing of a batch depends on the process, its hash seed or what it did before."""
+    """A batch does not depend on the process, its hash seed or its earlier work."""
     packed = open_packed({"name": "digits", "size": 8}, cache=digits_cache)
     source = TrainBatches(
         packed,
@@ -287,7 +287,7 @@ def test_indices_that_make_no_batch_are_refused(indices):
 
 
 def test_mistaken_arguments_are_refused():
-    """Each names what is possible."""
+    """Each message names the allowed values."""
     with pytest.raises(DataError, match="another run"):
         batches().epoch(0, 6)
     with pytest.raises(UnknownNameError, match="dataset"):

@@ -74,7 +74,7 @@ def test_options_that_move_pixels_name_another_pack(tmp_path):
 
 
 def test_names_of_packs_are_pinned(tmp_path):
-    """A new kind of data must not make everybody pack everything again, nor move a fingerprint."""
+    """A new kind of data must neither invalidate existing packs nor change a fingerprint."""
     pets = {"name": "image_folder", "path": "/data/pets.zip", "size": 16}
     small = prepare({"name": "digits", "size": 8}, cache=tmp_path)
 
@@ -102,7 +102,7 @@ def test_digits_are_packed_on_the_spot(tmp_path):
 
 
 def test_unpacked_set_names_the_command(tmp_path):
-    """A missing data set says which command gets it."""
+    """The message for a missing data set has the command that gets it."""
     with pytest.raises(MissingDataError, match="run `lthsweep data prepare mnist`"):
         open_packed(MNIST, cache=tmp_path)
     with pytest.raises(MissingDataError, match="run `lthsweep data prepare cifar10`"):

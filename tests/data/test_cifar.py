@@ -41,7 +41,7 @@ def test_binary_version_is_read_packed_or_not(tmp_path, cifar_files, write_tar, 
 
 
 def test_pickled_version_is_named_but_not_read(tmp_path):
-    """A pickle can run code; who has only that one is told so."""
+    """A pickle can run code; if there is no other copy, the message explains this."""
     (tmp_path / "cifar-10-python.tar.gz").write_bytes(b"pickle")
 
     with pytest.raises(MissingDataError, match="can run code"):

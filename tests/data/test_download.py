@@ -19,7 +19,7 @@ CONTENT = bytes(range(256)) * 4000
 
 
 class Host(http.server.BaseHTTPRequestHandler):
-    """A host that serves `server.content`, with ranges, and can be told to misbehave."""
+    """A host that serves `server.content`, with ranges, and can be set to misbehave."""
 
     def do_GET(self):
         served = self.server

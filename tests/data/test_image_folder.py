@@ -20,7 +20,7 @@ def open_fully(path):
 
 @pytest.fixture
 def members(make_picture):
-    """Two classes, three training images and one test image each; an image's value tells which it is."""
+    """Two classes, three training images and one test image each; an image's value identifies it."""
     files = {f"train/cat/{n}.png": make_picture(10 + n) for n in range(3)}
     files |= {f"train/dog/{n}.png": make_picture(20 + n) for n in range(3)}
     return files | {"test/cat/9.png": make_picture(30), "test/dog/9.png": make_picture(40)}

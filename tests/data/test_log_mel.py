@@ -99,7 +99,7 @@ def test_frames_do_not_reach_over_the_end(samples):
 
 
 def test_silence_is_zero_and_noise_is_not():
-    """What fills a short sound up is the floor of the range."""
+    """The padding of a short sound has the lowest value of the range."""
     assert not picture(np.zeros(1000)).any()
     assert picture(np.random.default_rng(0).normal(0, 0.1, 1000)).min() > 0
 

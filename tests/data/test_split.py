@@ -65,7 +65,7 @@ def test_a_part_of_the_images_is_in_proportion_and_beside_those_held_out(labels,
 
 
 def test_zero_takes_all_images_that_are_not_held_out():
-    """The neutral value: what was trained before the option was there."""
+    """The neutral value trains on all images."""
     labels = np.arange(40) % 3
 
     assert [one.tolist() for one in training_split(labels, 10)] == [

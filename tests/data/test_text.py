@@ -28,7 +28,7 @@ def options(path, **more):
 @pytest.mark.parametrize("test", ["test", "val", "valid"])
 @pytest.mark.parametrize("wrapper", ["", "corpus-v1/"])
 def test_csv_files_are_read_by_the_names_of_their_columns(tmp_path, write_tree, target, test, wrapper):
-    """In any order, beside other columns, in a folder or a zip, with or without a byte order mark."""
+    """In any order, among other columns, in a folder or a zip, with or without a byte order mark."""
     files = {f"{wrapper}train.csv": b"\xef\xbb\xbf" + TRAIN.encode(), f"{wrapper}{test}.csv": TEST.encode()}
     path = write_tree(tmp_path / target, files)
 
@@ -134,7 +134,7 @@ def test_what_is_wrong_in_a_csv_is_named_with_its_file(tmp_path, write_tree, fil
 
 
 def test_what_is_wrong_in_a_lone_csv_is_named_with_its_path_once(tmp_path):
-    """It lies in no folder of its own name."""
+    """There is no folder with its name."""
     path = tmp_path / "reviews.csv"
     path.write_text("label,text\n")
 
@@ -216,7 +216,7 @@ def test_a_changed_vocabulary_is_found(corpus, tmp_path, damage):
 
 
 def test_the_fingerprint_knows_the_vocabulary(tmp_path, write_tree):
-    """Two corpora with equal numbers and other words are told apart."""
+    """Two corpora with equal numbers and other words have different fingerprints."""
     paths = [
         write_tree(
             tmp_path / word, {"train.csv": f"label,text\na,{word}\nb,{word} {word}\nb,{word}\n".encode()}
@@ -267,6 +267,6 @@ def test_a_packed_vocabulary_of_characters_survives_its_file(tmp_path, write_tre
 
 @pytest.mark.parametrize("length", [7, 4097])
 def test_lengths_out_of_range_are_refused(corpus, tmp_path, length):
-    """The file says so earlier; a caller of the reader gets the same answer."""
+    """The check of the file reports it earlier; a caller of the reader gets the same error."""
     with pytest.raises(DataError, match=f"data.length = {length}: must be"):
         decode(options(corpus, length=length), tmp_path)

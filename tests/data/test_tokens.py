@@ -28,7 +28,7 @@ names = st.sampled_from(["word", "char"])
     ],
 )
 def test_words_are_words_and_single_marks(text, tokens):
-    """As the page says; a text cannot write the two special tokens."""
+    """As documented; a text cannot contain the two special tokens."""
     assert list(words(text)) == tokens
 
 

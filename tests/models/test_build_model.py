@@ -87,7 +87,7 @@ def test_another_process_draws_the_same_bits():
 @pytest.mark.parametrize("init", INITIALIZERS)
 @pytest.mark.parametrize("options", [SMALL, {"name": "mobilenet_v2", "width": 0.25}], ids=itemgetter("name"))
 def test_building_leaves_the_global_random_state_alone(options, init):
-    """Building a second model in a process must not move anybody's dropout."""
+    """Building a second model in a process must not change the dropout of the first."""
     before = torch.get_rng_state()
 
     build_model({**options, "init": init}, input_shape=CIFAR, classes=10, seed=0)
@@ -96,7 +96,7 @@ def test_building_leaves_the_global_random_state_alone(options, init):
 
 
 def test_a_default_device_does_not_move_the_model():
-    """The caller moves the model; a meta or GPU default would change what is drawn."""
+    """The caller moves the model; a meta or GPU default would change the drawn numbers."""
     expected = digest(build_model(SMALL, input_shape=CIFAR, classes=10, seed=0))
 
     with torch.device("meta"):
@@ -201,7 +201,7 @@ def test_too_small_images_are_refused_and_the_smallest_work(name, smallest):
     ],
 )
 def test_wrong_option_is_refused_by_name(options, message):
-    """The message says what was wrong and what is allowed."""
+    """The message names the error and the allowed values."""
     with pytest.raises(LthsweepError, match=message):
         build_model(options, input_shape=CIFAR, classes=10, seed=0)
 

@@ -1,4 +1,4 @@
-"""Networks for texts and sounds: what they read, what is counted, and that masks reach every weight that multiplies."""
+"""Networks for texts and sounds: inputs, counts, and masks on every weight that multiplies."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_every_initialization_lets_gradients_reach_every_parameter(name, init):
 @settings(max_examples=20)
 @given(st.integers(1, 8))
 def test_what_fills_a_text_up_changes_nothing_for_the_transformer(words):
-    """A short text in a long row has the logits that it has in a row of its own length."""
+    """A short text in a long row has the same logits as in a row of its exact length."""
     tokens = some_tokens(SHORT, rows=1)
     tokens[:, words:] = 0
     model = network(ENCODER).eval()
@@ -181,7 +181,7 @@ def test_text_cnn_is_kims_figure_by_hand():
 
 @pytest.mark.parametrize("name", ["text_cnn", "text_transformer"])
 def test_networks_for_texts_refuse_images(name):
-    """The message says which kind of network is wanted."""
+    """The message names the kind of network that the data needs."""
     with pytest.raises(ModelError, match="reads texts, and the data are images"):
         network(name, (3, 32, 32))
 

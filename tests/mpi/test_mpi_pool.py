@@ -36,7 +36,7 @@ pytestmark = pytest.mark.slow
 
 
 class FakeWire:
-    """The wire of rank 0: it keeps what is sent, and returns what a test puts in."""
+    """The wire of rank 0: it keeps sent messages, and returns those that a test puts in."""
 
     rank, size = 0, 3
 
@@ -285,7 +285,7 @@ def test_a_channel_closes_when_rank_0_is_silent(wire, now):
 
 
 def test_a_channel_closes_on_request_or_signal(wire):
-    """`signaled` tells the two apart."""
+    """`signaled` distinguishes the two."""
     channel, other = MpiChannel(wire), MpiChannel(wire)
     other.close()
     assert other.is_closed()

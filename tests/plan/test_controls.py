@@ -1,4 +1,4 @@
-"""A control hangs beside its ticket, shares whatever it can, and moves no ticket's key."""
+"""A control has the parent of its ticket, shares its runs, and changes no ticket's key."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def run_at(plan, **values):
 
 
 def test_the_file_offers_every_control():
-    """A control that nobody can ask for, or that nobody makes, is a mistake."""
+    """A control that the file cannot name, or that has no implementation, is a mistake."""
     assert set(PruneSpec.model_fields["control"].annotation.__args__) == set(CONTROLS)
 
 

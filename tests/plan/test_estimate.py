@@ -197,7 +197,7 @@ def test_what_a_run_has_done_already_is_not_left():
 
 
 def test_a_budget_run_costs_its_budget():
-    """Not in epochs, of which nobody knows how many will fit; and it ends when its time is over, on any machine."""
+    """Not in epochs, because the number that fits is unknown; it ends when its time is over, on any machine."""
     grid = {"sparsity": [0.5, 0.9], "time": ["2m", "1h"], "seed": [0, 1]}
     plan = make_plan(grid, prune={"schedule": "budget"})
     hour = next(run for run in plan.tickets if str(run.budget) == "1h")
@@ -215,7 +215,7 @@ def test_a_budget_run_costs_its_budget():
 
 
 def test_a_part_of_the_images_makes_shorter_epochs():
-    """Steps of a part are known for a folder of images too; what was measured of the whole says nothing of a part."""
+    """Steps of a part are known for a folder of images too; a measurement of the whole does not apply to a part."""
     folder = {"name": "image_folder", "path": "x"}
     whole, part = (
         make_plan({"sparsity": [0.5]}, data={**folder, "train_images": images}).dense[0].recipe

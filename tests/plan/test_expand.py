@@ -141,7 +141,7 @@ def test_cells_of_variants_that_compute_the_same_share_a_run():
 
 
 def test_a_threshold_grid_has_thresholds_in_its_cells_and_no_sparsity():
-    """The two axes exclude each other; a threshold of 0 prunes what is exactly zero and is no trunk."""
+    """The two axes exclude each other; a threshold of 0 prunes weights that are exactly zero and is not a trunk."""
     plan = make_plan({"threshold": [0.0, 0.01]})
 
     assert [cell["threshold"] for cell in plan.cells] == [0.0, 0.01]
@@ -232,7 +232,7 @@ def test_a_folder_of_images_is_not_measured_beforehand(tmp_path):
     ids=str,
 )
 def test_a_part_of_the_images_that_makes_no_epoch_is_refused(data, said):
-    """As far as the size of the data set is known beforehand; else a worker says it."""
+    """If the size of the data set is known beforehand; otherwise a worker reports it."""
     with pytest.raises(SpecError, match=said):
         make_plan({"sparsity": [0.5]}, data=data)
 

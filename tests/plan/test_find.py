@@ -1,4 +1,4 @@
-"""People name a run by the beginning of its key or by its cell; what is wrong or short is said, never guessed."""
+"""A run is named by the start of its key or by its cell; wrong or ambiguous names are errors, never guesses."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_what_names_no_run_or_several_is_answered_with_what_would(said, answer):
 
 
 def test_an_axis_that_is_there_twice_names_nothing():
-    """`cancel` would else take back a run that nobody meant."""
+    """`cancel` would otherwise cancel an unintended run."""
     with pytest.raises(SpecError, match="sparsity is there twice"):
         find_run(PLAN, "sparsity=0.5,sparsity=0.8")
 

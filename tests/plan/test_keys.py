@@ -1,4 +1,4 @@
-"""A run is named by what it computes: by all of that, and by nothing else."""
+"""The key of a run hashes all settings that change its result, and nothing else."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_manifest_that_went_through_json_has_the_same_key(manifest):
 
 
 def test_one_and_one_point_zero_are_one_training_and_true_is_not():
-    """TOML tells 1 from 1.0; nobody who writes lr = 1 means another training than by 1.0."""
+    """TOML distinguishes 1 from 1.0; lr = 1 and lr = 1.0 mean the same training."""
     assert canonical({"lr": 1.0}) == canonical({"lr": 1}) == '{"lr":1}'
     assert canonical({"nesterov": True}) == '{"nesterov":true}'
     assert canonical({"decay": -0.0}) == canonical({"decay": 0})
@@ -59,7 +59,7 @@ def test_a_number_that_is_none_has_no_key():
 
 
 def test_an_option_at_its_neutral_value_moves_no_key():
-    """An option that joins later must not rename the runs of everybody's old sweeps."""
+    """An option that is added later must not rename the runs of old sweeps."""
     old = {"kind": "dense", "train": {"lr": 0.1}}
     neutral = {"train.ema": 0.0, "prune.kinds": (), "train.fast": False}
     new = {"kind": "dense", "train": {"lr": 0.1, "ema": 0, "fast": False}, "prune": {"kinds": []}}
@@ -104,7 +104,7 @@ def test_how_and_where_a_sweep_is_run_is_no_part_of_its_keys(tables):
 
 
 def test_the_order_of_axes_and_of_their_values_is_no_part_of_the_keys():
-    """Which grid a cell stands in changes nothing of what it computes."""
+    """The rest of the grid does not change the result of a cell."""
     order = random.Random(0)
     for schedule in ("one-shot", "iterative"):
         prune = {"schedule": schedule}
@@ -116,7 +116,7 @@ def test_the_order_of_axes_and_of_their_values_is_no_part_of_the_keys():
 
 
 def test_a_grid_that_grows_keeps_its_keys():
-    """Growing trains only what is new; an iterative chain keeps the prefix below the new level."""
+    """A larger grid trains only new runs; an iterative chain keeps the prefix below the new level."""
     bigger = {"sparsity": [0.5, 0.8, 0.9], "rewind_epoch": [0, 1, 2], "seed": [0, 1, 2]}
     for schedule in ("one-shot", "iterative"):
         old, new = (make_plan(grid, prune={"schedule": schedule}).runs.keys() for grid in (GRID, bigger))
@@ -222,7 +222,7 @@ def test_at_initialization_there_is_no_optimizer_to_rewind():
 
 
 def test_where_a_folder_of_images_lies_is_no_part_of_the_key_and_its_label_is():
-    """The same folder lies elsewhere on a cluster. What is in it is checked by its fingerprint."""
+    """The same folder has another path on a cluster. The fingerprint checks its contents."""
     here, there, other = (
         keys(data={"name": "image_folder", "path": path, "label": label})
         for path, label in (

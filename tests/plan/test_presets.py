@@ -1,4 +1,4 @@
-"""Every preset becomes a plan, and says beforehand how long that is."""
+"""Every preset becomes a plan with a known number of epochs."""
 
 from __future__ import annotations
 

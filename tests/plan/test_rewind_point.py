@@ -42,7 +42,7 @@ def test_iterations_count_for_no_epochs_where_the_epoch_has_no_known_length():
 
 @given(WRITTEN)
 def test_a_point_read_from_what_it_shows_is_the_same_step(written):
-    """What is printed can be typed, to the six digits that are shown."""
+    """The printed form can be parsed, to the six digits that are shown."""
     point = RewindPoint.parse(written)
     shown = str(point)
 

@@ -1,4 +1,4 @@
-"""With `prune.rounds` every sparsity is reached by a chain of its own, and chains share what they have in common."""
+"""With `prune.rounds` every sparsity has a separate chain, and chains share equal levels."""
 
 from __future__ import annotations
 

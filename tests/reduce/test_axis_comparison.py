@@ -146,7 +146,7 @@ def test_less_is_better_of_losses_costs_and_sizes_alone():
 @pytest.mark.parametrize(
     ("axis", "metric", "said"),
     [
-        ("seed", "test_accuracy", "seeds are what values are compared over"),
+        ("seed", "test_accuracy", "values are compared over seeds"),
         ("model.int", "test_accuracy", "did you mean model.init?"),
         ("rewind_epoch", "test_accuracy", "has one value"),
         ("model.init", "test_acuracy", "did you mean test_accuracy?"),

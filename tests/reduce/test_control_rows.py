@@ -56,7 +56,7 @@ def test_a_grid_without_controls_has_no_rows_and_all_columns():
 
 
 def test_one_row_per_control_of_a_point_above_zero():
-    """Missing ones are rows too; the trunk is beside no control."""
+    """Missing ones are rows too; the trunk is compared with no control."""
     frame = rows(plan_of())
 
     assert list(zip(frame["sparsity"], frame["control"], strict=True)) == [
@@ -129,7 +129,7 @@ def test_reinit_is_beside_the_ticket_of_every_rewind_epoch():
 
 
 def test_further_axes_stay_apart():
-    """A control is compared with the ticket of its own recipe."""
+    """A control is compared with the ticket of the same recipe."""
     plan = plan_of(control=["ticket", "random"], **{"model.init": ["default", "kaiming_normal"]})
 
     assert rows(plan)["model.init"].tolist() == ["default", "kaiming_normal"]
@@ -152,7 +152,7 @@ def test_roles_and_methods_are_columns_however_they_were_asked_for():
 
 
 def test_only_a_ticket_wins():
-    """A matching control at k = 0 matches; winning is said of the ticket's own weights under its own mask."""
+    """A matching control at k = 0 matches; winning applies only to the ticket's weights under the ticket's mask."""
     plan = plan_of(margin=0.5)
     good = dict.fromkeys(GOOD, (0.9, 0.91)) | {"ticket": (0.9, 0.92), "reinit": (0.9, 0.915)}
     good |= {"random": (0.9, 0.915), "fine-tune": (0.9, 0.915)}
@@ -164,7 +164,7 @@ def test_only_a_ticket_wins():
 
 
 def test_a_level_on_which_controls_hang_is_a_ticket():
-    """Its axis says so, although the cells of its children do not."""
+    """Its axis has the value, although the cells of its children do not."""
     plan = make_plan(
         sparsity=[0.5, 0.9], rewind_epoch=[0], seed=[0], control=["reinit"], prune={"schedule": "iterative"}
     )

@@ -1,4 +1,4 @@
-"""A table without rows says what the grid would have to ask for."""
+"""The message for a table without rows names the missing setting of the grid."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def test_the_same_records_elsewhere_give_the_same_bytes(sweep, plan, tmp_path):
 
 
 def test_the_time_of_day_is_not_in_the_table():
-    """HDF5 stamps objects with the second they were made in, unless told not to, the root group too."""
+    """HDF5 stamps objects with the second they were made in, by default, the root group too."""
     with h5py.File(h5f.open_file_image(encode_table(reduce_records(PLAN, FACTS)))) as file:
         times = {name: h5o.get_info(file[name].id).mtime for name in ("/", *file)}
 
@@ -145,7 +145,7 @@ def test_growing_a_sweep_reads_only_new_records(sweep, plan, reads):
 @given(st.lists(st.sets(st.sampled_from(range(len(FACTS)))), min_size=1, max_size=4))
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_history_of_merges_gives_the_bytes_of_one(tmp_path_factory, steps):
-    """Whatever came when, or was taken away again: the table is a function of what is there."""
+    """In any order, also after deletions: the table is a function of the records on disk."""
     sweep = SweepDir(tmp_path_factory.mktemp("history")).create()
     keys = list(PLAN.runs)
     for step in steps:
@@ -173,7 +173,7 @@ def test_a_record_that_was_made_again_is_read_again(sweep, plan, reads):
 
 
 def test_a_grown_grid_uses_the_rows_of_the_small_one(sweep, reads):
-    """A file that grows on an existing directory trains and reads only what is new."""
+    """A file that grows on an existing directory trains and reads only new runs."""
     small, large = make_plan(), make_plan(sparsity=[0.0, 0.5, 0.7, 0.9])
     write_records(sweep, small)
     merge(sweep, small)
@@ -326,7 +326,7 @@ def test_a_hostile_table_is_refused(tmp_path, trick):
 
 
 def test_the_table_survives_the_trip_through_the_file(tmp_path, plan):
-    """What is read from the file is what the reducer found, type for type."""
+    """The file returns the reducer's tables, type for type."""
     table = reduce_records(plan, all_facts(plan)[:-1], {})
     path = tmp_path / "copied anywhere.h5"
     path.write_bytes(encode_table(table))
@@ -349,7 +349,7 @@ def test_a_sweep_without_any_record_has_a_table(sweep, plan):
 
 
 def test_current_writes_nothing(sweep, plan):
-    """Reading somebody else's directory leaves it as it was."""
+    """Reading another user's directory does not change it."""
     write_records(sweep, plan)
 
     table = current(sweep, plan)
@@ -374,7 +374,7 @@ def test_what_the_table_was_made_from_is_in_it(sweep, plan):
 
 @pytest.mark.skipif(shutil.which("h5dump") is None, reason="h5dump is not installed")
 def test_h5dump_reads_the_table(sweep, plan):
-    """Anybody with HDF5 1.10 can read the results without this package."""
+    """HDF5 1.10 reads the results without this package."""
     write_records(sweep, plan)
     merge(sweep, plan)
 

@@ -82,7 +82,7 @@ def test_a_test_that_cannot_be_made_counts_for_nothing():
 
 @given(st.lists(a_point(), min_size=1, max_size=3), st.randoms(use_true_random=False))
 def test_the_order_of_values_and_seeds_does_not_matter(points, random):
-    """Only ties of the mean, which have no order of their own, may change places."""
+    """Only values with equal means, which have no order, can swap places."""
 
     def shuffled(point):
         return [
@@ -204,7 +204,7 @@ def test_a_value_without_any_result_is_missing_and_keeps_the_first_from_being_be
 
 
 def test_a_value_that_diverged_is_worse_and_holds_nobody_up():
-    """Its other seeds make up for nothing, and its lost seed is lost to nobody else."""
+    """Its other seeds do not compensate, and its lost seed does not affect other values."""
     point = [
         *scores(good=[0.97, 0.972, 0.969], bad=[0.93, 0.933, 0.93]),
         SeedScores("wild", {0: 0.99, 1: 0.99}, diverged=1),

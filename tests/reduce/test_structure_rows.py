@@ -1,4 +1,4 @@
-"""Rows of /structures: filters beside weights, each beside its dense run."""
+"""Rows of /structures: filters and weights, each compared with its dense run."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_a_grid_without_filters_has_no_rows_and_all_columns():
 
 
 def test_records_of_before_have_no_size_of_the_network():
-    """They do not say what was run, so the table does not either."""
+    """They lack these figures, so the table does too."""
     plan = plan_of()
     unknown = {"params_model": float("nan"), "bytes_model": float("nan")}
 

@@ -41,7 +41,7 @@ def test_it_is_written_in_the_largest_unit_that_is_whole():
 
 
 def test_time_is_an_axis_under_its_short_name():
-    """And says itself in what time a run is made."""
+    """And itself sets the time of a run."""
     prune = {"schedule": "budget"}
     plan = make_plan({"sparsity": [0.5], "time": ["5m", "90s"]}, prune=prune)
 

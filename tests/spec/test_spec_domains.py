@@ -84,7 +84,7 @@ def test_a_network_that_cannot_read_the_data_is_refused_before_anything_trains()
 
 
 def test_heads_must_divide_the_embedding():
-    """Said of the file, not by the worker."""
+    """Reported for the file, not by the worker."""
     model = {"name": "text_transformer", "embedding": 10, "heads": 4}
 
     assert "sweep.model.heads = 4: must divide sweep.model.embedding = 10" in message("text_csv", model=model)

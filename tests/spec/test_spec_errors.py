@@ -1,4 +1,4 @@
-"""Every way in which a file can be wrong, and what is said of it."""
+"""Every kind of error in a file, and its message."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_an_unknown_key_is_named_with_the_nearest_right_one(changes, said):
     ],
 )
 def test_an_unknown_or_missing_name_lists_the_known_ones(changes, said):
-    """The reader learns what there is where it is missing, without looking for the manual."""
+    """The message lists the possible values, so no manual is needed."""
     assert said in message(**changes)
 
 
@@ -307,7 +307,7 @@ def test_a_wrong_value_is_shown_with_what_is_allowed(changes, said):
     ],
 )
 def test_a_wrong_axis_is_refused(changes, said):
-    """An axis that is empty, doubled or out of range would cost days of training that nobody asked for."""
+    """An axis that is empty, doubled or out of range would cost days of unintended training."""
     assert said in message(**changes)
 
 
@@ -395,7 +395,7 @@ def test_what_is_wrong_whatever_the_axes_say_is_said_once():
 
 
 def test_all_errors_of_a_file_are_said_at_once_in_its_order(tmp_path):
-    """One round of mending, not one per error; rules between keys are checked beside misspelt keys."""
+    """One correction, not one per error; rules between keys are checked in addition to misspelled keys."""
     file = tmp_path / "bad.toml"
     file.write_text(
         GOOD.replace("epochs = 8", 'epochs = 2\nprecison = "bf16"')

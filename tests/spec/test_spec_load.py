@@ -88,7 +88,7 @@ def test_a_duplicate_key_is_shown_with_the_line_of_the_first(tmp_path):
     ],
 )
 def test_a_syntax_error_is_shown_with_its_line(tmp_path, text, line):
-    """`tomllib` says where at the end of a sentence; a reader looks for it in front."""
+    """`tomllib` puts the position at the end of its message; ours starts with it."""
     file = tmp_path / "syntax.toml"
     file.write_text(text)
 
@@ -96,7 +96,7 @@ def test_a_syntax_error_is_shown_with_its_line(tmp_path, text, line):
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path):
-    """Somebody will pass a record or an archive."""
+    """Users will pass a record or an archive."""
     file = tmp_path / "record.h5"
     file.write_bytes(b"\x89HDF\r\n\x1a\n")
 
@@ -104,7 +104,7 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
 
 
 def test_a_missing_file_is_said_to_be_missing_with_the_nearest_name(tmp_path):
-    """Presets, and files and sweep directories beside the missing one, are what may have been meant."""
+    """The message suggests presets, and files and sweep directories next to the missing one."""
     (tmp_path / "mobilenet.toml").write_text(GOOD)
     sweep = tmp_path / "digits-lenet-2"
     sweep.mkdir()
@@ -125,7 +125,7 @@ def test_a_sweep_is_named_after_its_file(tmp_path):
 
 
 def test_a_sweep_directory_is_read_by_its_file(tmp_path):
-    """A directory of results knows what was asked."""
+    """A directory of results contains its file."""
     (tmp_path / "sweep.toml").write_text(GOOD)
 
     assert load_spec(tmp_path).sweep.name == "small"

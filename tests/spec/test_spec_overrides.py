@@ -100,7 +100,7 @@ def test_another_optimizer_resets_what_it_does_not_know_and_what_stood_at_its_de
 
 
 def test_another_optimizer_keeps_what_was_chosen_and_it_knows():
-    """A learning rate that somebody wrote down was meant."""
+    """A learning rate in the file is intended."""
     assert spec("train.optimizer.name=adam").train.optimizer.lr == 0.05
 
 
@@ -137,7 +137,7 @@ def test_levels_can_be_set_alone():
 
 
 def test_a_variant_has_the_values_set_and_the_rest_unchanged():
-    """One combination of the dotted axes is a recipe of its own."""
+    """Each combination of the dotted axes is a separate recipe."""
     plain = spec()
     variant = plain.variant({"model.width": 1, "train.optimizer.lr": 0.2, "prune.scope": "global"})
 
@@ -219,7 +219,7 @@ def test_dotted_axes_of_different_tables_are_checked_apart(monkeypatch):
 
 
 def test_the_dump_is_readable_toml_with_names_first():
-    """The name says what the other keys of a table mean."""
+    """The name defines the meaning of the other keys of a table."""
     lines = dump_spec(spec()).splitlines()
 
     assert lines[lines.index("[train.optimizer]") + 1] == 'name = "sgd"'

@@ -1,4 +1,4 @@
-"""Dump, template, presets and reference: everything the room writes, it can read."""
+"""Dump, template, presets and reference: the package can read everything that it writes."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_a_template_of_any_spec_reads_back_as_that_spec(tables):
 
 
 def test_the_template_explains_every_key_of_its_tables():
-    """Nobody should need the manual to fill in a file."""
+    """A user should not need the manual to fill in a file."""
     text = commented_template()
 
     assert spec_of(tomllib.loads(text)).sweep.name == "my-sweep"

@@ -13,7 +13,7 @@ from tests.spec.files import spec, tables
 
 
 def test_defaults_are_those_of_the_protocol():
-    """A file that says only what is trained on what, and how much to prune, is a whole recipe."""
+    """A file with only a model, data and a sparsity is a complete recipe."""
     whole = spec_of(
         {
             "sweep": {"model": {"name": "mobilenet_v2"}, "data": {"name": "cifar10"}},
@@ -102,7 +102,7 @@ def test_defaults_of_data_depend_on_the_data_set(data, validation, augment):
 
 
 def test_an_image_folder_is_called_by_the_end_of_its_path():
-    """Where the data lie is no part of a result; what they are called is."""
+    """The path of the data is not part of a result; its label is."""
     data = {"name": "image_folder", "path": "/data/birds.zip"}
 
     assert spec(sweep__data=data).sweep.data.label == "birds"
@@ -189,7 +189,7 @@ def test_axes_are_amount_rewind_epoch_seed_then_dotted_as_written():
     ],
 )
 def test_a_dotted_axis_may_be_written_in_four_ways(changes):
-    """In TOML an unquoted `model.width` is a table in a table; nobody should have to know."""
+    """In TOML an unquoted `model.width` is a table in a table; users should not have to know."""
     assert spec(**changes).grid.axes["model.width"] == (0.5, 1)
 
 
@@ -201,7 +201,7 @@ def test_an_axis_of_epochs_replaces_the_files_epochs():
 
 
 def test_a_spec_is_immutable_and_survives_pickling():
-    """Workers get it from another process, and nobody may change it under them."""
+    """Workers get it from another process, and it must not change meanwhile."""
     whole = spec(**{"grid__model.width": [0.5, 1]})
 
     assert pickle.loads(pickle.dumps(whole)) == whole

@@ -111,7 +111,7 @@ def test_a_process_that_is_gone_loses_its_claim(sweep):
 
 
 def test_a_reused_pid_is_not_the_owner(sweep):
-    """Pids come round; the time at which the process started tells."""
+    """Pids are reused; the start time of the process distinguishes them."""
     me = this_process()
     assert take(sweep, KEY, dataclasses.replace(me, start=me.start - 1, token="old"), STALE)
 
@@ -157,7 +157,7 @@ def test_an_owner_elsewhere_is_judged_by_its_heartbeat(sweep):
 
 
 def test_a_heartbeat_keeps_a_claim_alive(sweep):
-    """The owner says that it is there, and learns that it still is the owner."""
+    """The owner renews its claim, and learns whether it is still the owner."""
     other = elsewhere()
     take(sweep, KEY, other, STALE)
     age(sweep, 2 * STALE)
@@ -208,7 +208,7 @@ def test_release_needs_no_space(sweep, monkeypatch):
 
 
 def test_a_finished_run_needs_no_claim(sweep):
-    """Its claims go with the release, and nobody gets a new one."""
+    """The release removes its claims, and no one gets a new one."""
     owner = this_process()
     take(sweep, KEY, dead_owner(), STALE)
     take(sweep, KEY, owner, STALE)
@@ -241,7 +241,7 @@ def test_a_claim_that_cannot_be_read_ages(sweep, content):
 
 
 def test_a_claim_needs_its_folder(sweep):
-    """Without state/ nothing can be claimed, and the error says where."""
+    """Without state/ nothing can be claimed, and the error has the path."""
     sweep.claims.rmdir()
 
     with pytest.raises(StoreError, match="claims"):

@@ -123,7 +123,7 @@ def test_a_failed_fsync_is_not_tried_again(tmp_path, monkeypatch):
 
 
 def test_a_link_that_says_eexist_but_happened_is_ours(tmp_path, monkeypatch):
-    """An NFS client that repeats a request whose answer was lost is told EEXIST by its own success."""
+    """An NFS client that repeats a request whose reply was lost gets EEXIST from its own success."""
     real = os.link
 
     def link(source, target):
@@ -172,7 +172,7 @@ def test_a_full_disk_is_told_with_size_path_and_remedy(tmp_path, monkeypatch, wr
 
 
 def test_a_missing_folder_is_told(tmp_path):
-    """Somebody deleted the sweep while it ran."""
+    """The sweep was deleted while it ran."""
     with pytest.raises(StoreError, match="No such file"):
         commit_new(tmp_path / "gone" / "r.h5", b"x")
 

@@ -25,7 +25,7 @@ DATA = encode(RECORD)
 
 
 def facts(summary):
-    """All that a summary says, comparable."""
+    """All values of a summary, comparable."""
     return {
         field.name: value.tobytes() if isinstance(value, np.ndarray) else repr(value)
         for field in dataclasses.fields(summary)

@@ -1,4 +1,4 @@
-"""What is written is read back, bit for bit, and by other programs too."""
+"""Records are read back bit for bit, and by other programs too."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_a_summary_says_what_the_record_says(tmp_path):
 
 
 def test_equal_records_give_equal_bytes_at_any_time_in_any_process():
-    """Whoever builds the record later, elsewhere, gets the same file; HDF5 likes to write the time."""
+    """A record built later, elsewhere, is the same file; HDF5 writes the time by default."""
     script = (
         "from tests.store.factory import make_record\n"
         "from lthsweep.store.record import encode\n"
@@ -175,7 +175,7 @@ def test_numpy_numbers_may_be_metrics():
     ],
 )
 def test_what_a_record_cannot_hold_is_refused(fields, word):
-    """Better an error in the worker than a record that nobody can read."""
+    """Better an error in the worker than an unreadable record."""
     metrics = fields.pop("metrics", None)
     record = dataclasses.replace(make_record(1, **fields), **({"metrics": metrics} if metrics else {}))
 
