@@ -17,7 +17,7 @@ def states(root, cache):
     return {row.name: row.state for row in list_datasets(root, cache)}
 
 
-def test_list_says_what_is_here_and_what_to_do(tmp_path, write_mnist, write_tar):
+def test_list_shows_available_data_and_the_command(tmp_path, write_mnist, write_tar):
     """Missing, found, packed: each with the command that comes next."""
     root, cache = tmp_path / "root", tmp_path / "cache"
     expected = {
@@ -112,7 +112,7 @@ def test_verify_of_nothing_is_missing_data(tmp_path):
         verify_dataset({"name": "cifar10"}, tmp_path, tmp_path / "cache")
 
 
-def test_verify_of_own_files_says_which_path_and_options_are_missing(tmp_path, write_tree):
+def test_verify_names_missing_path_and_options(tmp_path, write_tree):
     """No download is to blame, and no pack is damaged: the options name the pack."""
     path = write_tree(tmp_path / "my texts", {"train.csv": b"label,text\n" + b"a,one two\nb,three\n" * 9})
     cache = tmp_path / "cache"

@@ -115,7 +115,7 @@ def test_unpacked_set_names_the_command(tmp_path):
         open_packed({"name": "image_folder"}, cache=tmp_path)
 
 
-def test_writing_to_the_images_does_not_reach_the_file(packed, tmp_path):
+def test_writing_to_images_leaves_the_file(packed, tmp_path):
     """They are mapped copy-on-write, so a mistake in one worker harms no other."""
     packed.train_images[:] = 0
 
@@ -243,7 +243,7 @@ def test_full_disk_is_said_and_leaves_nothing(tmp_path, write_mnist):
     assert prepare(MNIST, root=tmp_path, cache=tmp_path / "cache").classes == 10
 
 
-def test_changed_image_folder_is_not_silently_the_old_pack(tmp_path, write_tree, make_picture):
+def test_a_changed_image_folder_is_refused(tmp_path, write_tree, make_picture):
     """A pack is named by its path, so a folder that grew must say so rather than be ignored."""
     files = {f"{label}/{n}.png": make_picture(n) for label in "ab" for n in range(5)}
     path = write_tree(tmp_path / "pets", files)

@@ -38,7 +38,7 @@ print(json.dumps({
 """
 
 
-def test_a_hundred_thousand_cells_expand_in_little_memory_and_without_torch():
+def test_100_000_cells_expand_in_little_memory():
     """`plan` is what people run to see whether a sweep is affordable; it may not be unaffordable itself."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=PATIENCE

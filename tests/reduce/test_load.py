@@ -51,7 +51,7 @@ def test_frames_are_made_when_asked_for_and_once(sweep, plan):
     assert set(loaded.frames._made) == {"tickets"}
 
 
-def test_load_shows_records_that_the_table_does_not_know(sweep, plan):
+def test_load_includes_records_missing_from_the_table(sweep, plan):
     """The loaded tables include all records; the table on disk is older until merge."""
     write_records(sweep, plan, list(plan.runs)[:3])
     before = merge(sweep, plan).read_bytes()

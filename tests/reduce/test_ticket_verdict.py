@@ -73,7 +73,7 @@ def test_verdict_by_hand(gaps, expected):
     assert verdict(done(*gaps)) == expected
 
 
-def test_difference_of_exactly_the_margin_matches_in_spite_of_rounding():
+def test_a_difference_equal_to_the_margin_matches():
     """0.966 − 0.968 is below −0.002 in binary; accuracies are decimal fractions of a test set."""
     assert 0.966 - 0.968 < -0.002
 
@@ -106,7 +106,7 @@ def test_a_diverged_trunk_leaves_nothing_to_compare_with():
     assert verdict([SeedPair("dense diverged"), SeedPair("diverged")]) == "not matching"
 
 
-def test_failed_and_missing_are_said_only_where_there_is_no_result():
+def test_failed_and_missing_need_all_seeds_without_result():
     """Failures are not results; if another seed has a result, the counts include them."""
     assert verdict([SeedPair("failed"), SeedPair("missing")]) == "failed"
     assert verdict([SeedPair("missing"), SeedPair("missing")]) == "missing"

@@ -29,7 +29,7 @@ def test_what_is_written_is_read_back(seconds):
     assert in_seconds(as_duration(seconds)) == pytest.approx(seconds)
 
 
-def test_it_is_written_in_the_largest_unit_that_is_whole():
+def test_durations_use_the_largest_whole_unit():
     """As people do."""
     assert [as_duration(seconds) for seconds in (90, 1200, 3600, 5400, 0.5)] == [
         "90s",

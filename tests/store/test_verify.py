@@ -76,7 +76,7 @@ def test_a_record_under_another_name_is_an_error(sweep):
     assert key in what
 
 
-def test_a_record_whose_manifest_is_another_runs_is_an_error(sweep):
+def test_a_manifest_of_another_run_is_an_error(sweep):
     """The key is a hash of the computation."""
     record = dataclasses.replace(make_record(1), manifest={"another": "run"})
     sweep.record(record.key).write_bytes(encode(record))
@@ -84,7 +84,7 @@ def test_a_record_whose_manifest_is_another_runs_is_an_error(sweep):
     assert "manifest" in only(verify(sweep))[2]
 
 
-def test_a_run_that_failed_its_own_audit_is_an_error(sweep):
+def test_a_failed_audit_is_an_error(sweep):
     """Its number contradicts the table."""
     record = make_record(1, audit={"ok": False, "exact": False, "pruned_weights_zero": True})
     commit_record(sweep, record)
