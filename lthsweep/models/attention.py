@@ -16,7 +16,7 @@ class AttentionProducts(nn.Module):
     """softmax(QKᵀ/√d) V, where no weight is: a module, so that `lthsweep.models.cost` sees and counts it."""
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, read: Tensor) -> Tensor:
-        """Each of [B, heads, L, d], and bool [B, 1, 1, L], False where nothing is to be read → [B, heads, L, d]."""
+        """Each of [B, heads, L, d], and bool [B, 1, 1, L], False at padding → [B, heads, L, d]."""
         return functional.scaled_dot_product_attention(query, key, value, attn_mask=read)
 
 

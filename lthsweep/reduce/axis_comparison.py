@@ -30,7 +30,7 @@ _ScoresByPoint: TypeAlias = dict[tuple[Any, ...], dict[Any, dict[Any, "RunScore"
 
 @dataclass(frozen=True)
 class RunScore:
-    """What a run came to: its state as in /runs, and the metric that is compared."""
+    """Score of a run: its state as in /runs, and the compared metric."""
 
     state: str
     value: float
@@ -166,7 +166,7 @@ def _points(
 
 
 def _of_trunk(cell: Cell, name: str) -> Any:
-    """The value of an axis for the dense run: it knows nothing of pruning."""
+    """The value of an axis for the dense run, which has none for pruning axes."""
     if name == "sparsity":
         return 0.0
     return "" if name in _OF_TICKETS or name.startswith("prune.") else cell[name]

@@ -53,7 +53,7 @@ def text_array(values: Sequence[str]) -> NDArray[np.bytes_]:
 
 
 def tristate(values: Sequence[bool | None]) -> NDArray[np.int8]:
-    """Truth values of which None is unknown; the type is the same if all are known."""
+    """Truth values, None if unknown; the type is the same if all are known."""
     return np.array([-1 if value is None else int(value) for value in values], dtype=TRISTATE)
 
 

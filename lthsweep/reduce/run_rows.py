@@ -53,7 +53,7 @@ def axis_names(plan: Plan) -> tuple[str, ...]:
 
 
 def role_of(run: Run) -> str:
-    """ "ticket" or the name of a control, however it was asked for; "" for a dense run."""
+    """ "ticket" or the name of a control, however the file requests it; "" for a dense run."""
     return "" if run.prune is None else run.prune.role
 
 

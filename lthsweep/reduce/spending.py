@@ -1,4 +1,4 @@
-"""How long the finished runs took. From the table as far as it goes, and from the records that came after it."""
+"""Time that the finished runs took, from the table and from the records that are newer than it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Spending:
     """Seconds of training in finished runs, interrupted attempts and evaluation included.
 
     Attributes:
-        cpu_seconds, gpu_seconds: by where they were trained; of a worker, several of which may share a GPU.
+        cpu_seconds, gpu_seconds: by the device of the training; seconds of a worker, several of which can share a GPU.
         runs: how many.
         exact: every run's own time was read; otherwise the rest was taken to be like these.
     """

@@ -34,9 +34,9 @@ _Pairs = Sequence[tuple[Facts, Facts]]
 def structure_rows(
     plan: Plan, facts: Mapping[str, Facts], failures: Mapping[str, FailureFacts]
 ) -> NDArray[np.void]:
-    """One row per grid point that is no trunk, in the order of the plan; none if the grid takes no whole filters.
+    """One row per grid point except trunks, in the order of the plan; none if the grid removes no whole filters.
 
-    Columns: the axes but for the seed, `method` and `control`, n and n_planned (seeds with both runs finished, and
+    Columns: the axes except the seed, `method` and `control`, n and n_planned (seeds with both runs finished, and
     all), weights_remaining; then for each of these the trunk's (`_dense`) and the point's: test accuracy and loss,
     parameters, multiply-accumulates, bytes of the network as it runs, seconds of an epoch and of the test; then
     bytes_sparse and layer_sparsity. Means over the seeds, and for seconds medians.

@@ -40,7 +40,7 @@ _MAX_BYTES = 1 << 34
 
 @dataclass(frozen=True)
 class SweepRow:
-    """The single row of /sweep: what the table was made from.
+    """The single row of /sweep: the sources of the table.
 
     Attributes:
         name: of the sweep.
@@ -99,7 +99,7 @@ class TableFile:
         except (OSError, ValueError, RuntimeError) as error:  # the last one for a damaged list of names
             raise self._damaged(str(error)) from error
         if not known:
-            raise StoreError(f"{path} is no table of lthsweep; give a sweep directory or its table.h5")
+            raise StoreError(f"{path} is not a table of lthsweep; give a sweep directory or its table.h5")
         row = self["sweep"]
         names = SweepRow.__dataclass_fields__
         if len(row) != 1 or row.dtype.names != tuple(names) or row["schema"][0] != SCHEMA:
@@ -168,12 +168,12 @@ def _write(file: h5py.File, name: str, rows: NDArray[np.void]) -> None:
 
 
 def _guarded(file: h5py.File, name: str) -> h5py.Dataset:
-    """A dataset that lies in this very file: no link, no external storage, no absurd size."""
+    """A dataset in this file itself: no link, no external storage, no absurd size."""
     if not isinstance(file.get(name, getlink=True), h5py.HardLink):
         raise ValueError("is a link to elsewhere, or missing")
     dataset = file[name]
     if not isinstance(dataset, h5py.Dataset) or dataset.dtype.names is None or dataset.ndim != 1:
-        raise ValueError("is no table")
+        raise ValueError("is not a table")
     if dataset.external or dataset.is_virtual:
         raise ValueError("keeps its data elsewhere")
     if dataset.size * dataset.dtype.itemsize > _MAX_BYTES:

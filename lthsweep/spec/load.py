@@ -131,7 +131,7 @@ def _read(source: str | Path) -> tuple[str, str, str]:
             return str(path), path.read_text("utf-8-sig"), path.stem
         except UnicodeDecodeError as error:
             raise SpecError(
-                f"{path} is no text in UTF-8 (byte {error.start}); a sweep's file is TOML"
+                f"{path} is not UTF-8 text (byte {error.start}); a sweep's file is TOML"
             ) from None
         except OSError as error:
             raise SpecError(f"{path} cannot be read: {error.strerror}") from None
@@ -167,7 +167,7 @@ def parse_toml(text: str, name: str) -> dict[str, Any]:
         name: the file, for messages.
 
     Raises:
-        SpecError: if it is no TOML; with the line, and both places of a key that is there twice.
+        SpecError: if it is not TOML; with the line, and both positions of a duplicate key.
     """
     try:
         return tomllib.loads(text)

@@ -64,7 +64,7 @@ def _starts(path: Path) -> Iterator[Path]:
 
 
 def _mark(marks: Mapping[Path, Mark], path: Path) -> Mark | None:
-    """Where the key stands, or the nearest table around it that is in the file."""
+    """Position of the key, or of the nearest enclosing table in the file."""
     for start in _starts(path):
         for form in _forms(start):
             if form in marks:

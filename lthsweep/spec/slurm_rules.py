@@ -50,7 +50,7 @@ def slurm_problems(settings: JobSettings, start: Path = ("slurm",)) -> Iterator[
 
     Args:
         settings: the table.
-        start: where it stands in its file.
+        start: its position in the file.
     """
     for name, value in (settings.options or {}).items():
         if text := _option_problem(name, value):

@@ -40,7 +40,7 @@ def problems_of(error: ValidationError, table: str, owner: type[Table] | None = 
     Args:
         error: pydantic's error.
         table: the table's name in the file.
-        owner: what read it, if it is no table of the file but one of a site profile.
+        owner: the source, if it is a site profile and not the file.
     """
     owner = owner or TABLES[table]
     problems = [_problem(details, _place(table, owner, details["loc"])) for details in error.errors()]

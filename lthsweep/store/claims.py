@@ -1,6 +1,6 @@
 """A worker's claim on a run, so that two workers do not train the same thing.
 
-A claim saves work; it does not guard results (`lthsweep.store.publish` does that, whatever happens here). It
+A claim saves work; it does not guard results (`lthsweep.store.publish` does that in any case). It
 is advisory, but right: of all who want a free run, or the run of a dead owner, exactly one gets it.
 
 The difficulty is the takeover. To remove a dead owner's claim and to put one's own in its place are two

@@ -86,7 +86,7 @@ def read_failures(sweep: SweepDir) -> dict[str, Failure]:
 
 
 def clear_failure(sweep: SweepDir, key: str) -> None:
-    """Forget the failure of a run, if it has one: it is to be tried again, or it finished."""
+    """Remove the failure of a run, if any: before a retry, or after success."""
     sweep.failure(key).unlink(missing_ok=True)
 
 

@@ -57,7 +57,7 @@ def write_heartbeat(sweep: SweepDir, heartbeat: Heartbeat) -> None:
     """Publish a worker's heartbeat in place of its last.
 
     Raises:
-        StoreError: if it cannot be written; a worker may well go on without.
+        StoreError: if it cannot be written; a worker can continue without it.
     """
     replace_file(sweep.worker(heartbeat.worker), plainjson.dump(asdict(heartbeat)), durable=False)
 

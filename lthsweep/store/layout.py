@@ -118,7 +118,7 @@ class SweepDir:
         return self.weights_of(key) / f"step-{step:08d}.safetensors"
 
     def snapshot_steps(self, key: str) -> list[int]:
-        """Iterations of which a dense run has snapshots, sorted, by one listing of its folder."""
+        """Iterations with a snapshot of a dense run, sorted, from one listing of its folder."""
         try:
             names = os.listdir(self.weights_of(key))  # noqa: PTH208 (names are enough)
         except FileNotFoundError:
@@ -143,7 +143,7 @@ class SweepDir:
         return self.state / "checkpoints"
 
     def checkpoint(self, key: str) -> Path:
-        """Where an interrupted run goes on from."""
+        """Checkpoint from which an interrupted run continues."""
         return self.checkpoints / f"{checked_name(key)}.safetensors"
 
     @property

@@ -93,7 +93,7 @@ def _place() -> str:
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:  # no /proc: pids cannot be asked, heartbeats decide
+    except OSError:  # no /proc: the state of pids is unknown, heartbeats decide
         return ""
 
 

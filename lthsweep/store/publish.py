@@ -1,7 +1,7 @@
 """Put a finished run's record on disk, once.
 
 The first finisher's record stays for ever. A second finisher (a worker that was thought dead, a job that the
-scheduler started twice) is compared with it: trainings are deterministic, so they agree but for their
+scheduler started twice) is compared with it: trainings are deterministic, so they agree except for their
 timings. If they do not, something is wrong with a machine or with this package, and the losing attempt is
 kept to find out what.
 """

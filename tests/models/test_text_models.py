@@ -195,7 +195,7 @@ def test_networks_for_images_refuse_texts(name):
 
 def test_heads_must_share_the_embedding():
     """Each head has a whole number of numbers."""
-    with pytest.raises(ModelError, match="embedding = 8 is no multiple of heads = 3"):
+    with pytest.raises(ModelError, match="embedding = 8 is not a multiple of heads = 3"):
         network({**ENCODER, "heads": 3})
 
 

@@ -100,7 +100,7 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
     file = tmp_path / "record.h5"
     file.write_bytes(b"\x89HDF\r\n\x1a\n")
 
-    assert refused(file) == f"{file} is no text in UTF-8 (byte 0); a sweep's file is TOML"
+    assert refused(file) == f"{file} is not UTF-8 text (byte 0); a sweep's file is TOML"
 
 
 def test_a_missing_file_gets_the_nearest_name(tmp_path):
