@@ -25,6 +25,7 @@ CLEAN = (
     "README.md",
     "docs",
     "lthsweep",
+    "lthsweep/launch/slurm/cluster",
     "lthsweep/launch/slurm/profiles",
     "lthsweep/launch/slurm/sites",
     "mkdocs.yml",
@@ -37,13 +38,11 @@ CLEAN = (
 
 PENDING = (
     "lthsweep/launch/slurm",
+    "lthsweep/launch/slurm/cluster/limits.py",
     "tests/launch/test_packing.py",
     "tests/launch/test_scheduler.py",
-    "tests/launch/test_slurm_ask.py",
     "tests/launch/test_slurm_endings.py",
-    "tests/launch/test_slurm_parsing.py",
     "tests/launch/test_slurm_payload.py",
-    "tests/launch/test_slurm_preview.py",
     "tests/launch/test_slurm_standing.py",
     "tests/slurm",
 )
