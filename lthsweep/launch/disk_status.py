@@ -12,7 +12,8 @@ from enum import StrEnum
 from lthsweep.errors import StoreError
 from lthsweep.launch.task import STALE_SECONDS
 from lthsweep.plan.run import Plan
-from lthsweep.store import claims, failures, progress
+from lthsweep.store import claims, failures
+from lthsweep.store.heartbeats import Heartbeat, read_heartbeats
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.record import read_summary
 
@@ -49,7 +50,7 @@ class DiskStatus:
 
     states: Mapping[str, RunStatus]
     failures: Mapping[str, failures.Failure]
-    heartbeats: Mapping[str, progress.Heartbeat]
+    heartbeats: Mapping[str, Heartbeat]
     foreign: frozenset[str]
     jobs: Mapping[str, str] = field(default_factory=dict)
 
@@ -69,7 +70,7 @@ def read_disk_status(plan: Plan, sweep: SweepDir) -> DiskStatus:
     recorded = set(sweep.record_keys())
     failed = failures.read_failures(sweep)
     heartbeats, jobs = {}, {}
-    for beat in (one for worker in progress.read_heartbeats(sweep) for one in worker.of_each()):
+    for beat in (one for worker in read_heartbeats(sweep) for one in worker.of_each()):
         if beat.key in plan.runs and (owner := claims.holder(sweep, beat.key, STALE_SECONDS)):
             heartbeats[beat.key] = beat
             jobs[beat.key] = owner.job

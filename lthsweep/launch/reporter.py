@@ -13,7 +13,8 @@ from lthsweep.errors import CanceledError, DataError, LthsweepError, StoreError
 from lthsweep.launch.channel import Channel
 from lthsweep.launch.events import Event, Failed, Finished, Requeued, RunProgress, Stopped
 from lthsweep.launch.task import Task
-from lthsweep.store import claims, failures, progress
+from lthsweep.store import claims, failures
+from lthsweep.store.heartbeats import Heartbeat, write_heartbeat
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.owners import Owner
 
@@ -144,9 +145,9 @@ class RunReporter:
         """
         rate = event.images_per_second
         with contextlib.suppress(StoreError):  # advisory: training goes on without a heartbeat
-            progress.write_heartbeat(
+            write_heartbeat(
                 self._sweep,
-                progress.Heartbeat(
+                Heartbeat(
                     worker=self._worker,
                     host=socket.gethostname(),
                     pid=os.getpid(),

@@ -15,7 +15,7 @@ from lthsweep.launch.slurm.glance import AT_WORK, Glance
 from lthsweep.launch.slurm.standing import Place
 from lthsweep.plan.run import Plan, Run
 from lthsweep.store.failures import CANCELLED, Failure
-from lthsweep.store.progress import Heartbeat
+from lthsweep.store.heartbeats import Heartbeat
 
 __all__ = ["RunState", "SweepStatus", "sweep_status"]
 

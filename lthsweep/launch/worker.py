@@ -28,7 +28,8 @@ from lthsweep.launch.events import Finished, Held, Ready, RunOutcome, Stopped
 from lthsweep.launch.process_env import EXIT_DEVICE_LOST, bind_cores, redirect_output
 from lthsweep.launch.reporter import RunReporter, attempts_before, failure_event
 from lthsweep.launch.task import STALE_SECONDS, Operation, Task
-from lthsweep.store import claims, progress
+from lthsweep.store import claims
+from lthsweep.store.heartbeats import remove_heartbeat
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.owners import Owner, this_process
 
@@ -102,7 +103,7 @@ class Worker:
         except BrokenPipeError:  # the coordinator is gone; the checkpoint is already written
             return 1
         finally:
-            progress.remove_heartbeat(self.sweep, self.name)
+            remove_heartbeat(self.sweep, self.name)
         return 0
 
     def work(self, task: Task, device: torch.device) -> None:

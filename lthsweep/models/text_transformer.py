@@ -53,7 +53,7 @@ class TextTransformer(nn.Module):
         self.fc = nn.Linear(width, classes)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Int64 [B, L] → logits [B, classes]; what stands where a text is filled up changes nothing."""
+        """Int64 [B, L] → logits [B, classes]; padding does not change them."""
         read = tokens != 0
         signal = self.dropout(self.embedding(tokens) + self.places.weight)
         for layer in self.layers:

@@ -11,7 +11,7 @@ __all__ = ["apply_masks", "mask_gradients", "mask_multipliers", "masked"]
 
 
 def masked(weights: Weights, masks: Weights) -> dict[str, Tensor]:
-    """Copies of the weights with +0.0 wherever they are pruned, also where they were NaN.
+    """Copies of the weights with +0.0 where they are pruned, even if they were NaN.
 
     Args:
         weights: by parameter name.
@@ -46,24 +46,24 @@ def mask_multipliers(masks: Weights, params: Weights) -> dict[str, Tensor]:
 def apply_masks(params: Weights, multipliers: Weights) -> None:
     """Multiply each tensor by its mask, in place.
 
-    Masked gradients hold pruned weights at zero if the weights, and all that the optimizer remembers of them, are zero
-    at the start: where there is a momentum already, it would move them. A pruned NaN or infinity becomes NaN, so a
-    diverged run stays visible; a pruned negative becomes -0.0, equal to zero.
+    Masked gradients hold pruned weights at zero if the weights and their optimizer state are zero at the start; an
+    existing momentum would move them. A pruned NaN or infinity becomes NaN, so a diverged run stays visible; a pruned
+    negative becomes -0.0, equal to zero.
 
     Args:
         params: parameters, gradients or momenta by parameter name.
-        multipliers: from `mask_multipliers`; names that `params` lacks are left out.
+        multipliers: from `mask_multipliers`; names that `params` lacks are ignored.
     """
     if params:
         torch._foreach_mul_(list(params.values()), [multipliers[name] for name in params])
 
 
 def mask_gradients(params: Weights, multipliers: Weights) -> None:
-    """Multiply the gradients of parameters by their masks, in place; a parameter without a gradient is left out.
+    """Multiply the gradients of parameters by their masks, in place; a parameter without a gradient is skipped.
 
     Args:
         params: parameters by name.
-        multipliers: from `mask_multipliers`, of the same names.
+        multipliers: from `mask_multipliers`, with the same names.
     """
     pairs = [(param.grad, multipliers[name]) for name, param in params.items() if param.grad is not None]
     if not pairs:
@@ -71,6 +71,6 @@ def mask_gradients(params: Weights, multipliers: Weights) -> None:
     if not pairs[0][0].is_cpu:  # one launch
         torch._foreach_mul_([gradient for gradient, _ in pairs], [multiplier for _, multiplier in pairs])
         return
-    # A CPU is through sooner so: there a list is a loop with more around it.
+    # Faster on a CPU, where the list version is a loop with overhead.
     for gradient, multiplier in pairs:
         gradient.mul_(multiplier)

@@ -1,4 +1,4 @@
-"""A ticket's proof: what was asked was pruned, stayed pruned, and the survivors began where they should."""
+"""The audit of a ticket: the requested weights were pruned, stayed pruned, and survivors started at the snapshot."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ __all__ = ["Audit", "audit", "optimizer_momenta"]
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found in one ticket.
+    """The findings of one ticket.
 
     Attributes:
-        asked: sparsity asked, None if a threshold was.
-        threshold: threshold asked, None if a sparsity was.
-        got: sparsity of the masks, over all prunable weights.
-        total: prunable weights.
-        asked_kept: weights that had to remain.
-        kept: weights that remain.
-        exact: the masks keep exactly what was asked: the count (in every layer, for scope "layer"), or every
-            magnitude above the threshold and no other; of a shuffled mask, as many as its ticket's; of whole
-            filters, as near to the count as these come.
+        asked: the requested sparsity; None with a threshold.
+        threshold: the requested threshold; None with a sparsity.
+        got: the sparsity of the masks, over all prunable weights.
+        total: number of prunable weights.
+        asked_kept: number of weights that had to remain.
+        kept: number of weights that remain.
+        exact: the masks keep exactly the requested weights: the count (in every layer, for scope "layer"), or every
+            magnitude above the threshold and no other. A shuffled mask keeps the counts of its ticket; whole filters
+            come as near to the count as possible.
         pruned_weights_zero: every pruned weight is zero at the start and at the end.
         pruned_momenta_zero: so is every optimizer momentum of a pruned weight at the end.
         survivors_equal_snapshot: at the start, each survivor equals the snapshot bit for bit.
-        finite: no weight is NaN or infinite at the end. A diverged run is a result, so this is no part of
+        finite: no weight is NaN or infinite at the end. A diverged run is a result, so this does not count in
             `ok`.
-        dead_layers: layers that keep no weight, by parameter name. A finding, not a fault: no part of `ok`.
-        dead_channels: layer → output channels that keep no weight.
-        ok: all the promises hold.
+        dead_layers: layers that keep no weight, by parameter name. A finding, not an error: does not count in `ok`.
+        dead_channels: layer → number of output channels that keep no weight.
+        ok: all promises hold.
     """
 
     asked: float | None
@@ -56,7 +56,7 @@ class Audit:
 
     @property
     def ok(self) -> bool:
-        """Whether all the promises hold."""
+        """True if all promises hold."""
         return (
             self.exact
             and self.pruned_weights_zero
@@ -65,7 +65,7 @@ class Audit:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, `ok` among them."""
+        """Plain values for JSON, including `ok`."""
         return {**asdict(self), "dead_layers": list(self.dead_layers), "ok": self.ok}
 
 
@@ -85,26 +85,26 @@ def audit(
     shuffle: str | None = None,
     miss: int | None = None,
 ) -> Audit:
-    """Compare a ticket with what was asked of it. Changes nothing.
+    """Compare a ticket with the request. Changes nothing.
 
     Args:
         masks: the ticket's masks, in layer order; all tensors on one device.
-        snapshot: the weights to which survivors were to return: the trunk's at the rewind epoch, or the
-            parent's last ones where nothing is rewound.
+        snapshot: the weights to which survivors return: those of the dense run at the rewind epoch, or the parent's
+            final ones if nothing is rewound.
         start: the ticket's weights before its first step.
         final: its weights after its last step.
         momenta: parameter name → the optimizer's tensors of the weight's shape at the end; see
-            `optimizer_momenta`. A name without momenta may be left out.
-        sparsity: as asked, a share of all prunable weights. Either this or `threshold`.
-        threshold: as asked.
-        scope: "global", or "layer" if the sparsity was asked of every layer.
-        rates: layers that were to lose less, see `kept_by_rates`; with scope "layer".
-        left: parameter name → weights that were left before this pruning; None: all of them. Needed with rates only.
-        parent: the weights that were cut by the threshold; needed with a threshold only.
-        shuffle: "layer" or "global" if the masks are a shuffled ticket's: then counts are what was asked of them, in
-            each layer or in total, and no places.
-        miss: where whole filters go, the weights by which the total may miss the sparsity: half of the largest filter.
-            Layers then have no counts of their own. None: counts are exact.
+            `optimizer_momenta`. A name without momenta can be missing.
+        sparsity: the requested share of all prunable weights. Give either this or `threshold`.
+        threshold: the requested threshold.
+        scope: "global", or "layer" if the sparsity applies to every layer.
+        rates: layers that lose less, see `kept_by_rates`; with scope "layer".
+        left: parameter name → number of weights before this pruning; None: all of them. Needed with rates only.
+        parent: the weights that the threshold cut; needed with a threshold only.
+        shuffle: "layer" or "global" if the masks are those of a ticket after shuffling: then only counts are
+            checked, in each layer or in total, and not positions.
+        miss: for whole filters, the number of weights by which the total can miss the sparsity: half of the largest
+            filter. The counts of single layers are then not checked. None: counts are exact.
 
     Raises:
         PruningError: if not exactly one of sparsity and threshold is given, a threshold comes without
@@ -178,9 +178,9 @@ def optimizer_momenta(
 def _above_threshold(
     masks: Weights, parent: Weights | None, threshold: float | None, shuffle: str | None
 ) -> tuple[int, bool]:
-    """Count the parent's weights above the threshold, and say whether the masks keep them and no other.
+    """Count the parent's weights above the threshold; True if the masks keep exactly these.
 
-    What an earlier level pruned is zero in the parent, so no earlier mask is needed.
+    Weights that an earlier level pruned are zero in the parent, so earlier masks are not needed.
     """
     if parent is None or threshold is None:
         raise PruningError("auditing a threshold needs the parent's weights that it cut; pass parent=…")
@@ -196,5 +196,5 @@ def _above_threshold(
 
 
 def _zero_where_pruned(masks: Weights, weights: Weights) -> bool:
-    # != and not a sum: NaN differs from zero too
+    # != and not a sum: NaN differs from zero, too
     return not any(bool(((weight != 0) & ~masks[name]).any()) for name, weight in weights.items())

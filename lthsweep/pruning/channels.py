@@ -1,7 +1,7 @@
-"""Channels that are kept, as masks of weights, and any tensor cut down to them and back.
+"""Kept channels: as masks of weights, and any tensor reduced to them and back.
 
-The masks of a network without some channels are products: a weight is kept if its row and its column are. So masks tell
-which channels are gone, and records, audits and levels need to know of masks only.
+If channels are removed, the masks are products: a weight is kept if its row and its column are. So the masks
+determine which channels are removed, and records, audits and levels only need masks.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lthsweep.pruning.masks import Masks, Weights
 __all__ = ["Kept", "all_kept", "cut", "expanded", "kept_in", "masks_of_kept"]
 
 Kept = tuple[Tensor, ...]
-"""One bool tensor [width] per family, True = the channel is there."""
+"""One bool tensor [width] per family, True = the channel is kept."""
 
 
 def all_kept(families: Families) -> Kept:
@@ -27,12 +27,12 @@ def all_kept(families: Families) -> Kept:
 
 
 def masks_of_kept(families: Families, kept: Kept, weights: Weights) -> Masks:
-    """The masks of some weights in a network that has only the kept channels.
+    """The masks of weights in a network that has only the kept channels.
 
     Args:
         families: of the network.
-        kept: which channels are there.
-        weights: by parameter name; what no family touches is kept.
+        kept: the channels that are kept.
+        weights: by parameter name; weights outside of all families are kept.
 
     Returns:
         On the weights' devices.
@@ -50,10 +50,10 @@ def masks_of_kept(families: Families, kept: Kept, weights: Weights) -> Masks:
 
 
 def kept_in(families: Families, masks: Weights) -> Kept:
-    """The channels that masks keep.
+    """The channels that the masks keep.
 
     Args:
-        families: of the network; one whose filters have no mask (they are excluded from pruning) is whole.
+        families: of the network; a family whose filters have no mask (excluded from pruning) keeps all channels.
         masks: parameter name → bool tensor, on any device.
 
     Raises:
@@ -71,19 +71,19 @@ def kept_in(families: Families, masks: Weights) -> Kept:
     odd = [name for name, mask in masks.items() if not torch.equal(again[name], mask)]
     if odd:
         raise PruningError(
-            f"the mask of {odd[0]!r} does not remove whole filters with all that is coupled to them, so the network "
-            f'cannot be made smaller by it; masks of prune.method = "filter" can'
+            f"the mask of {odd[0]!r} does not remove whole filters with everything coupled to them, so the network "
+            f'cannot be made smaller; use masks of prune.method = "filter"'
         )
     return tuple(kept)
 
 
 def cut(state: Mapping[str, Tensor], families: Families, kept: Kept) -> dict[str, Tensor]:
-    """Tensors without the rows and columns of channels that are gone; copies.
+    """Copies of tensors without the rows and columns of removed channels.
 
     Args:
         state: names as in the full network's `state_dict`.
         families: of the full network.
-        kept: which channels stay.
+        kept: the channels that stay.
     """
     lines = _lines(families, kept, {name: tuple(tensor.shape) for name, tensor in state.items()})
     out = {}
@@ -103,14 +103,14 @@ def expanded(
     *,
     fill: Mapping[str, float] | None = None,
 ) -> dict[str, Tensor]:
-    """Undo `cut`: every tensor in its full shape, zero where a channel is gone.
+    """Undo `cut`: every tensor in its full shape, zero where a channel was removed.
 
     Args:
         small: by name.
-        shapes: name → full shape; a name that is not here is left as it is.
+        shapes: name → full shape; tensors with other names are not changed.
         families: of the full network.
-        kept: which channels `small` has.
-        fill: name → what stands in place of zero.
+        kept: the channels of `small`.
+        fill: name → value in place of zero.
     """
     lines = _lines(families, kept, shapes)
     out = {}
@@ -133,7 +133,7 @@ def expanded(
 def _lines(
     families: Families, kept: Kept, shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, dict[int, Tensor]]:
-    """Name → dimension → indices that stay, ascending; only dimensions that a family owns."""
+    """Name → dimension → indices that stay, ascending; only dimensions that belong to a family."""
     lines: dict[str, dict[int, Tensor]] = {name: {} for name in shapes}
     for family, alive in zip(families, kept, strict=True):
         for part in family.parts:

@@ -1,9 +1,8 @@
-"""Which channels can only go together: families of coupled layers, read off the network by torch-pruning.
+"""Channels that can only be removed together: families of coupled layers, found by torch-pruning.
 
-A feature map is made by one filter, or, where a shortcut adds maps, by one filter of each layer that is added;
-BatchNorm and depthwise filters belong to it as well. What reads the map are input columns of the layers behind.
-torch-pruning follows the network's own graph (Fang et al., CVPR 2023, arXiv:2301.12900), so nothing here knows an
-architecture.
+A feature map is made by one filter or, where a shortcut adds maps, by one filter of each layer that is added; BatchNorm
+and depthwise filters belong to it as well. Input columns of the next layers read the map. torch-pruning follows the
+network's graph (Fang et al., CVPR 2023, arXiv:2301.12900), so nothing here depends on an architecture.
 """
 
 from __future__ import annotations
@@ -19,18 +18,18 @@ from torch import Tensor, nn
 from lthsweep.errors import PruningError
 from lthsweep.models.shapes import InputShape, TextShape
 
-__all__ = ["Families", "Family", "Part", "dependency_graph", "families_of"]
+__all__ = ["ChannelFamily", "ChannelSlice", "Families", "dependency_graph", "families_of"]
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
-    """What one family's channels own of one tensor.
+class ChannelSlice:
+    """The indices of one tensor that belong to the channels of one family.
 
     Attributes:
         name: of the parameter or buffer, as in the `state_dict`.
-        dim: along which its channels lie.
-        places: int64 [channels of the family, places per channel]: indices along `dim`. One place each, but where a
-            map is flattened: then a channel owns one column per pixel.
+        dim: the dimension of its channels.
+        places: int64 [channels of the family, indices per channel]: indices along `dim`. One index each, except after
+            flattening: then a channel has one column per pixel.
     """
 
     name: str
@@ -39,45 +38,44 @@ class Part:
 
 
 @dataclass(frozen=True, eq=False)
-class Family:
+class ChannelFamily:
     """Layers whose output channels are coupled.
 
     Attributes:
-        root: name of the module that torch-pruning starts from.
-        width: channels.
-        made_by: what makes the feature maps: rows of convolution and linear weights, depthwise filters, biases, scale,
-            shift and statistics of BatchNorm. No tensor is made by two families.
+        root: name of the module from which torch-pruning starts.
+        width: number of channels.
+        made_by: the slices that make the feature maps: rows of convolution and linear weights, depthwise filters,
+            biases, scale, shift and statistics of BatchNorm. No tensor is in two families.
         read_by: input columns of the layers that read the maps.
     """
 
     root: str
     width: int
-    made_by: tuple[Part, ...]
-    read_by: tuple[Part, ...]
+    made_by: tuple[ChannelSlice, ...]
+    read_by: tuple[ChannelSlice, ...]
 
     @property
-    def parts(self) -> tuple[Part, ...]:
-        """All that goes with a channel."""
+    def parts(self) -> tuple[ChannelSlice, ...]:
+        """Everything that is removed with a channel."""
         return (*self.made_by, *self.read_by)
 
 
-Families = tuple[Family, ...]
+Families = tuple[ChannelFamily, ...]
 
 
 def families_of(model: nn.Module, input_shape: InputShape, frozen: Iterable[str] = ()) -> Families:
-    """The families whose channels may go, in the order of the model's modules.
+    """The families whose channels can be removed, in the order of the model's modules.
 
-    Left out are the network's outputs, which nothing reads, and what touches a frozen weight. Input images are no
-    family: no filter makes them.
+    Excluded are the outputs of the network, which nothing reads, and families with a frozen weight. Input images are
+    not a family: no filter makes them.
 
     Args:
-        model: on any device; left as it is.
+        model: on any device; not changed.
         input_shape: (channels, height, width) of one image.
         frozen: names of weights that must keep their shape.
 
     Raises:
-        PruningError: if torch-pruning is not installed, or the network couples channels in a way that is not
-            understood here.
+        PruningError: if torch-pruning is not installed, or the network couples channels in an unsupported way.
     """
     trial = copy.deepcopy(model)
     graph = dependency_graph(trial, input_shape)
@@ -93,7 +91,7 @@ def families_of(model: nn.Module, input_shape: InputShape, frozen: Iterable[str]
 
 
 def dependency_graph(model: nn.Module, input_shape: InputShape) -> Any:
-    """torch-pruning's graph of a model, which it puts into evaluation mode.
+    """The dependency graph of a model, by torch-pruning; puts the model into evaluation mode.
 
     Raises:
         PruningError: if torch-pruning is not installed.
@@ -107,8 +105,8 @@ def dependency_graph(model: nn.Module, input_shape: InputShape) -> Any:
         ) from error
     if isinstance(input_shape, TextShape):
         raise PruningError(
-            'whole filters (prune.method = "filter", train.group_lasso) are those of networks for pictures and '
-            "sounds, and this one reads texts; use another method, and no group lasso"
+            'whole filters (prune.method = "filter", train.group_lasso) exist only in networks for images and '
+            "sounds, and this network reads texts; use another method, and no group lasso"
         )
     like = next(model.parameters())
     example = torch.zeros((1, *input_shape), device=like.device, dtype=like.dtype)
@@ -116,7 +114,7 @@ def dependency_graph(model: nn.Module, input_shape: InputShape) -> Any:
         return torch_pruning.DependencyGraph().build_dependency(model, example, verbose=False)
 
 
-def _family(group: Sequence[Any], names: dict[nn.Module, str], order: dict[str, int]) -> Family:
+def _family(group: Sequence[Any], names: dict[nn.Module, str], order: dict[str, int]) -> ChannelFamily:
     made, read = {}, {}
     width = len(group[0].idxs)
     for item in group:
@@ -128,17 +126,17 @@ def _family(group: Sequence[Any], names: dict[nn.Module, str], order: dict[str, 
         if depthwise and module.groups != module.out_channels:
             raise PruningError(
                 f"layer {names[module]!r} has {module.groups} groups and {module.out_channels} channels; whole filters "
-                f"of grouped convolutions can go only if every channel is a group of its own (depthwise)"
+                f"of grouped convolutions can be removed only if every group has one channel (depthwise)"
             )
         reads = "prune_in_channels" in item.dep.handler.__name__ and not depthwise
         if reads and isinstance(module, nn.Conv2d | nn.Linear):
-            read[names[module]] = Part(f"{names[module]}.weight", 1, places)
+            read[names[module]] = ChannelSlice(f"{names[module]}.weight", 1, places)
             continue
         for name, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
-            if tensor.dim():  # not the number of batches
-                made[f"{names[module]}.{name}"] = Part(f"{names[module]}.{name}", 0, places)
+            if tensor.dim():  # skips BatchNorm's number of batches
+                made[f"{names[module]}.{name}"] = ChannelSlice(f"{names[module]}.{name}", 0, places)
     by_module = sorted(made.values(), key=lambda part: order[_module(part)])
-    return Family(
+    return ChannelFamily(
         root=names[group[0].dep.target.module],
         width=width,
         made_by=tuple(by_module),
@@ -147,17 +145,17 @@ def _family(group: Sequence[Any], names: dict[nn.Module, str], order: dict[str, 
 
 
 def _places(places: Sequence[int], roots: Sequence[int], width: int, layer: str) -> Tensor:
-    """Which indices of a layer belong to which channel of the family."""
+    """The indices of a layer by channel of the family."""
     owned: list[list[int]] = [[] for _ in range(width)]
     for place, root in zip(places, roots, strict=True):
         owned[root].append(place)
     if len({len(own) for own in owned}) != 1 or not owned[0]:
         raise PruningError(
-            f"the channels that meet in layer {layer!r} share it unevenly, so whole filters cannot be told apart; "
+            f"the channels that meet in layer {layer!r} share it unevenly, so its filters cannot be separated; "
             f'use prune.method = "magnitude"'
         )
     return torch.tensor([sorted(own) for own in owned])
 
 
-def _module(part: Part) -> str:
+def _module(part: ChannelSlice) -> str:
     return part.name.rpartition(".")[0]

@@ -27,7 +27,7 @@ def select_filters(
     Args:
         scores: float64 [width] by the root of each family, at least 0, on the CPU.
         weights: the prunable weights by parameter name, which the sparsity counts.
-        masks: what is kept so far.
+        masks: the present ones.
         families: of the network, without those that touch a weight that cannot be pruned.
         scope: "global" ranks all filters by score over the root mean square of their family; "layer" ranks each
             family's filters separately and removes the same share of every family.

@@ -1,4 +1,4 @@
-"""Which parameters may be pruned: the weights of convolutions and linear layers, no BatchNorm, no bias."""
+"""The parameters that can be pruned: weights of convolutions and linear layers; no BatchNorm, no biases."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["prunable_weights"]
 def prunable_weights(model: nn.Module, exclude: Iterable[str] = ()) -> dict[str, nn.Parameter]:
     """The prunable parameters of a model by name, in the order in which its modules were registered.
 
-    Frankle & Carbin, ICLR 2019, arXiv:1803.03635, prune these weights alone.
+    Frankle & Carbin, ICLR 2019, arXiv:1803.03635, prune only these weights.
 
     Args:
         model: any model; a weight that two layers share appears once, under its first name.

@@ -22,7 +22,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Criterion:
-    """What a pruning criterion needs and allows.
+    """The needs and abilities of a pruning criterion.
 
     Attributes:
         scores: "module:function" of (ScoringContext) → scores by parameter name; the highest scores stay. A structured
@@ -55,7 +55,7 @@ class Criterion:
 
     @property
     def supports_rates(self) -> bool:
-        """True if `prune.rates` can give layers rates of their own: single weights of the trained network."""
+        """True if it works with `prune.rates`: it scores single weights of the trained network."""
         return self.supports_chains and not self.structured
 
     @property
@@ -149,7 +149,7 @@ def criterion(*, at_initialization: bool = False, rounds: int = 1) -> Callable[[
     """
 
     def mark(function: _Function) -> _Function:
-        function.__dict__["declared"] = (at_initialization, rounds)  # `custom` compares with what was read
+        function.__dict__["declared"] = (at_initialization, rounds)  # `custom` compares it with the source
         return function
 
     return mark

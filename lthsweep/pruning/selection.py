@@ -23,7 +23,7 @@ def select_global(scores: Weights, masks: Weights, sparsity: float) -> Masks:
 
     Args:
         scores: one tensor per layer, in layer order; on ties the earlier layer stays.
-        masks: what is kept so far, same names and shapes.
+        masks: the present ones, same names and shapes.
         sparsity: share of all weights to remove, in [0, 1).
 
     Raises:
@@ -37,7 +37,7 @@ def select_per_layer(scores: Weights, masks: Weights, sparsity: float) -> Masks:
 
     Args:
         scores: as in `select_global`; on ties the lower index stays.
-        masks: what is kept so far, same names and shapes.
+        masks: the present ones, same names and shapes.
         sparsity: share of each layer's weights to remove, in [0, 1).
 
     Raises:
@@ -108,8 +108,8 @@ def keep_highest(scores: Tensor, kept: Tensor, keep: int, *, where: str) -> Tens
     cut = torch.topk(ranked, keep, sorted=False).values.min()
     above = ranked > cut
     tied = (ranked == cut) & kept  # a survivor's score can be the lowest number, too
-    room = keep - int(above.sum())
-    return above | (tied & (tied.cumsum(0) <= room))
+    missing = keep - int(above.sum())
+    return above | (tied & (tied.cumsum(0) <= missing))
 
 
 def _flat(tensors: Weights) -> Tensor:

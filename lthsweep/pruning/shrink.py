@@ -1,4 +1,4 @@
-"""The small network that is left when the channels that masks remove are taken out of it."""
+"""The smaller network without the channels that the masks remove."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ __all__ = ["shrink", "without"]
 def shrink(model: nn.Module, masks: Weights, input_shape: InputShape) -> nn.Module:
     """A smaller network with the same outputs, for masks that remove whole filters.
 
-    Biases and BatchNorm of removed channels are taken to be zero in `model`, as they are in the final weights of a
-    filter ticket; whatever they are, the small network has none of them.
+    The outputs are the same if biases and BatchNorm of removed channels are zero in `model`, as in the final weights of
+    a filter ticket.
 
     Args:
-        model: of full shape; left as it is.
+        model: of full shape; not changed.
         masks: parameter name → bool tensor, such as those of a record.
         input_shape: (channels, height, width) of one image.
 
@@ -44,7 +44,7 @@ def without(model: nn.Module, families: Families, kept: Kept, input_shape: Input
         PruningError: if a family would lose its last channel.
     """
     small = copy.deepcopy(model)
-    # A copy without gradients: torch-pruning would prune these too.
+    # without gradients: torch-pruning would prune them, too
     small.zero_grad(set_to_none=True)
     modes = {name: module.training for name, module in small.named_modules()}
     graph = dependency_graph(small, input_shape)
@@ -63,11 +63,11 @@ def without(model: nn.Module, families: Families, kept: Kept, input_shape: Input
 
 
 def _check(small: nn.Module, expected: dict[str, torch.Tensor]) -> None:
-    """Two ways to the same weights: torch-pruning's and that of the masks. They must agree."""
+    """Compare the weights from torch-pruning with those from the masks; they must be equal."""
     for name, tensor in small.state_dict().items():
         if not torch.equal(tensor, expected[name]) and not bool(torch.isnan(tensor).any()):
             raise PruningError(
                 f"torch-pruning leaves other weights of {name!r} ({tuple(tensor.shape)}) than the masks "
-                f"({tuple(expected[name].shape)}); this is an error of lthsweep, or of a version of torch-pruning that "
-                f"it does not know"
+                f"({tuple(expected[name].shape)}); this is an error of lthsweep or of the installed version of "
+                f"torch-pruning; report it with the network"
             )

@@ -1,8 +1,8 @@
-"""A mask with its places shuffled: the same counts, and nothing left of which weights the ticket kept.
+"""A mask with its positions shuffled: the same counts at other weights.
 
 Frankle & Carbin, ICLR 2019, arXiv:1803.03635, compare with random sparse networks; Frankle, Dziugaite, Roy & Carbin,
-ICLR 2021, arXiv:2009.08576, shuffle a mask within its layers to ask whether the weights matter, or only how many each
-layer keeps.
+ICLR 2021, arXiv:2009.08576, shuffle a mask within its layers to test whether the weights matter, or only their number
+in each layer.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ __all__ = ["shuffled"]
 
 
 def shuffled(masks: Weights, seed: int, *, across_layers: bool = False) -> Masks:
-    """The masks with their truth values permuted uniformly.
+    """The masks with their values permuted uniformly.
 
-    The permutation depends on the seed and the layer's place alone, not on the masks: shuffled masks of rising
-    sparsity are nested in each other if the masks are.
+    The permutation depends only on the seed and the layer's position, not on the masks: shuffled masks of rising
+    sparsity are nested if the masks are.
 
     Args:
         masks: bool tensors by name, in layer order.
         seed: of the replicate.
-        across_layers: permute over all layers together, so that only the total stays; else within each layer, so
-            that each keeps its count.
+        across_layers: permute over all layers together, which preserves only the total; else within each layer, which
+            preserves the count of each.
 
     Returns:
         New bool tensors of the same names, shapes and devices.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lthsweep.errors import StoreError
-from lthsweep.store.schema import MASK_DTYPE, NAME_LENGTH
+from lthsweep.store.hdf5 import MASK_DTYPE, NAME_LENGTH
 from lthsweep.store.seal import damaged
 
 __all__ = ["pack_masks", "unpack_masks"]

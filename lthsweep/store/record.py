@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lthsweep.errors import StoreError
-from lthsweep.store import plainjson, schema
+from lthsweep.store import hdf5, plainjson
 from lthsweep.store.commit import read_whole
+from lthsweep.store.hdf5 import CURVE_DTYPE, LAYER_DTYPE, NAME_LENGTH
 from lthsweep.store.metrics import Metrics
 from lthsweep.store.packing import pack_masks, unpack_masks
-from lthsweep.store.schema import CURVE_DTYPE, LAYER_DTYPE, NAME_LENGTH
 from lthsweep.store.seal import SEAL_LENGTH, check_seal, damaged, read_seal, seal
 
 __all__ = [
@@ -44,23 +44,23 @@ Outcome = Literal["finished", "diverged"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Summary:
-    """What a record says without its masks.
+    """Contents of a record without its masks.
 
     Attributes:
         key: name of the run, the hash of `manifest`.
         kind: "dense" or "ticket".
-        manifest: what the key hashes.
+        manifest: the settings that the key hashes.
         resolved: the configuration, every default written out.
         outcome: "finished", or "diverged" if training became non-finite.
         metrics: name → number, as stored; see `measured`. A metric that was not measured is absent or NaN.
         curves: one row per epoch trained, dtype `CURVE_DTYPE`.
         layers: one row per prunable weight in the model's order, dtype `LAYER_DTYPE`.
         provenance: versions, commit, host, device, threads, precision, attempts.
-        audit: what the run found when it checked itself; `ok` is the verdict. Empty if it had nothing to
+        audit: results of the run's checks of itself; `ok` is the verdict. Empty if it had nothing to
             check.
         weights: bare file name in the run's folder of weights → sha256 of that file, in hexadecimal.
-        sha256: hash of the record file up to where the hash stands in it; tells whether a record is a known
-            one.
+        sha256: hash of the record file up to the position of the hash; identifies a known
+            record.
     """
 
     key: str
@@ -100,8 +100,8 @@ def encode(record: Record) -> bytes:
     """The record as bytes of an HDF5 file with its seal behind; equal bytes for equal records.
 
     Raises:
-        StoreError: if a field holds what a record cannot: another dtype, a mask that is not boolean, a name
-            longer than 128 bytes, a value that is no JSON.
+        StoreError: if a field has a value that a record cannot hold: another dtype, a mask that is not boolean, a name
+            longer than 128 bytes, a value that is not JSON.
     """
     problem = _problem(record)
     if problem:
@@ -112,13 +112,13 @@ def encode(record: Record) -> bytes:
         raise StoreError(f"record {record.key} cannot be written: {error}; use plain values") from error
     about = np.array([text])
     index, bits = pack_masks(record.masks)
-    image = schema.build_image(
+    image = hdf5.build_image(
         {
-            schema.ABOUT: about,
-            schema.CURVES: record.curves,
-            schema.LAYERS: record.layers,
-            schema.MASK_INDEX: index,
-            schema.MASK_BITS: bits,
+            hdf5.ABOUT: about,
+            hdf5.CURVES: record.curves,
+            hdf5.LAYERS: record.layers,
+            hdf5.MASK_INDEX: index,
+            hdf5.MASK_BITS: bits,
         }
     )
     return seal(image, _content_hash(text, record.curves, record.layers))
@@ -134,22 +134,22 @@ def decode(source: bytes | Path) -> Record:
     data = source if isinstance(source, bytes) else read_whole(source)
     where: object = "record in memory" if isinstance(source, bytes) else source
     sealed = check_seal(data, where)
-    with schema.opened_image(data[:-SEAL_LENGTH], where) as file:
+    with hdf5.opened_image(data[:-SEAL_LENGTH], where) as file:
         content = _read_content(file, sealed.summary, where)
-        index = schema.fetch(file, schema.MASK_INDEX, schema.MASK_DTYPE, where)
-        bits = schema.fetch(file, schema.MASK_BITS, np.dtype("u1"), where)
+        index = hdf5.fetch(file, hdf5.MASK_INDEX, hdf5.MASK_DTYPE, where)
+        bits = hdf5.fetch(file, hdf5.MASK_BITS, np.dtype("u1"), where)
     return Record(**content, sha256=sealed.whole, masks=unpack_masks(index, bits, where))
 
 
 def read_summary(path: Path) -> Summary:
-    """Read all but the masks, in about a third of a millisecond; what is read is checked by its own sha256.
+    """Read all but the masks, in about a third of a millisecond; this part has its own sha256, which is checked.
 
     Raises:
         FileNotFoundError: if the file is not there.
         CorruptRecordError: if it is damaged, hostile, or of another version.
     """
     sealed = read_seal(path)
-    with schema.opened(path) as file:
+    with hdf5.opened(path) as file:
         content = _read_content(file, sealed.summary, path)
     return Summary(**content, sha256=sealed.whole)
 
@@ -207,9 +207,9 @@ def layer_table(
 
 
 def _read_content(file: Any, digest: str, where: object) -> dict[str, Any]:
-    about = schema.fetch(file, schema.ABOUT, None, where)
-    curves = schema.fetch(file, schema.CURVES, CURVE_DTYPE, where)
-    layers = schema.fetch(file, schema.LAYERS, LAYER_DTYPE, where)
+    about = hdf5.fetch(file, hdf5.ABOUT, None, where)
+    curves = hdf5.fetch(file, hdf5.CURVES, CURVE_DTYPE, where)
+    layers = hdf5.fetch(file, hdf5.LAYERS, LAYER_DTYPE, where)
     text = about.tobytes()
     if _content_hash(text, curves, layers) != digest:
         raise damaged(where, "the sha256 of its summary is not the one it was sealed with")

@@ -16,7 +16,8 @@ from lthsweep.launch.slurm.halt import halt
 from lthsweep.launch.slurm.journal import Submission, note_id, open_journal, publish_intent
 from lthsweep.plan.expand import expand
 from lthsweep.spec import dump_spec, load_spec
-from lthsweep.store import claims, failures, plainjson, progress
+from lthsweep.store import claims, failures, plainjson
+from lthsweep.store.heartbeats import Heartbeat, write_heartbeat
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.owners import this_process
 from lthsweep.store.record import decode
@@ -89,8 +90,8 @@ def test_status_names_parents_and_writes_nothing(sweep, keys, run_command):
 
 def test_status_shows_progress_of_running_runs(sweep, keys, run_command):
     """From the last heartbeat of its worker."""
-    beat = progress.Heartbeat("w", "node7", 3, keys[0], "train", 1.5, 2, rate=5120, time=time.time())
-    progress.write_heartbeat(sweep, beat)
+    beat = Heartbeat("w", "node7", 3, keys[0], "train", 1.5, 2, rate=5120, time=time.time())
+    write_heartbeat(sweep, beat)
     assert claims.take(sweep, keys[0], this_process(), 60)
 
     result = run_command("status", sweep.path).stdout
@@ -103,8 +104,8 @@ def test_status_shows_progress_of_running_runs(sweep, keys, run_command):
 def test_status_lists_all_fused_runs(sweep, keys, run_command):
     """One heartbeat covers all runs of its worker."""
     others = {keys[2]: 0.5}
-    beat = progress.Heartbeat("w", "node7", 3, keys[1], "train", 1.5, 2, time=time.time(), others=others)
-    progress.write_heartbeat(sweep, beat)
+    beat = Heartbeat("w", "node7", 3, keys[1], "train", 1.5, 2, time=time.time(), others=others)
+    write_heartbeat(sweep, beat)
     assert all(claims.take(sweep, key, this_process(), 60) for key in keys[1:3])
 
     output = json.loads(run_command("status", sweep.path, "--json").stdout)
@@ -166,7 +167,7 @@ def test_status_shows_reasons_of_pending_jobs(sweep, keys, run_command):
     assert output["slurm"]["follow_up"] == {"job": "78", "submission": tick}
 
 
-def test_status_names_the_command_if_no_job_is_queued(sweep, keys, run_command):
+def test_status_suggests_a_command_without_queued_jobs(sweep, keys, run_command):
     """Such a sweep does not continue by itself."""
     submit(sweep, tuple(keys))
     queue(sweep)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import indent
+
 from tests.docs.recipes import add_entry, command, copy_package, follow, titled_blocks
 
 SWEEP = """
@@ -43,3 +45,28 @@ def test_a_criterion_added_to_the_package_runs(tmp_path, cache):
 
     assert "movement removes the weights that moved least" in (tmp_path / "docs/the-file.md").read_text()
     assert "movement" in table
+
+
+def test_a_metric_is_one_field_and_one_line(tmp_path, cache):
+    """Record, columns of two tables and the page follow from the field."""
+    copy_package(tmp_path)
+    blocks = titled_blocks("Add a metric")
+    line = indent(blocks["line of measure"], "    ")
+    for name, before, added in (
+        ("store/metrics.py", "    sparsity_achieved: float", indent(blocks["field of Metrics"], "    ")),
+        ("lottery/result.py", "    return Metrics(\n", line),
+        ("lottery/result.py", "        sparsity_achieved=", "        weight_norm=weight_norm,\n"),
+    ):
+        path = tmp_path / "lthsweep" / name
+        path.write_text(path.read_text().replace(before, added + before, 1))
+    (tmp_path / "recipe.toml").write_text(SWEEP)
+
+    command("python docs/refresh.py", tmp_path, cache)
+    command("lthsweep run recipe.toml", tmp_path, cache)
+    query = "lthsweep query results/recipe --columns weight_norm --csv"
+    (ticket,) = command(query, tmp_path, cache).splitlines()[1:]
+    runs = command(f"{query} --table runs", tmp_path, cache).splitlines()[1:]
+
+    assert float(ticket) > 0
+    assert len(runs) == 2 and ticket in runs
+    assert "Euclidean norm of the prunable weights" in (tmp_path / "docs/the-table.md").read_text()

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
+from lthsweep.store.heartbeats import read_heartbeats
 from lthsweep.store.layout import SweepDir
-from lthsweep.store.progress import read_heartbeats
 from lthsweep.store.record import decode
 from lthsweep.store.weights import load_metadata
 from tests.launch.sweeps import command, environment, lthsweep

@@ -20,7 +20,7 @@ from lthsweep.pruning.prunable import prunable_weights
 @given(
     st.lists(st.tuples(st.floats(width=32, allow_nan=False, allow_infinity=False), st.booleans()), min_size=1)
 )
-def test_multiplying_zeroes_the_pruned_and_keeps_survivors_to_the_bit(pairs):
+def test_multiplying_keeps_survivors_to_the_bit(pairs):
     """1 * w is w exactly; 0 * w is zero, of either sign."""
     weight = torch.tensor([value for value, _ in pairs])
     mask = torch.tensor([kept for _, kept in pairs])

@@ -1,4 +1,4 @@
-"""The audit finds every broken promise, one at a time, and names dead layers."""
+"""The audit finds every broken promise and names dead layers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SNAPSHOT = {name: torch.arange(1.0, mask.numel() + 1).reshape(mask.shape) for na
 
 
 def ticket():
-    """An honest ticket: 3 of 12 weights remain, layer b is dead."""
+    """A correct ticket: 3 of 12 weights remain, layer b is dead."""
     start = {name: weight * MASKS[name] for name, weight in SNAPSHOT.items()}
     return {
         "snapshot": SNAPSHOT,
@@ -32,7 +32,7 @@ def ticket():
     }
 
 
-def test_honest_ticket_passes_and_its_dead_layers_are_named():
+def test_correct_ticket_passes_and_names_dead_layers():
     """A dead layer is a finding that the table must show, not a broken promise."""
     found = audit(MASKS, **ticket())
 
@@ -101,7 +101,7 @@ def test_momentum_of_a_pruned_weight_is_found():
     assert (found.ok, found.pruned_momenta_zero, found.pruned_weights_zero) == (False, False, True)
 
 
-def test_survivor_that_did_not_return_to_the_snapshot_is_found():
+def test_survivor_that_differs_from_the_snapshot_is_found():
     """One bit is enough: the rewind state was aliased, or of another step."""
     parts = ticket()
     off = torch.nextafter(torch.tensor(1.0), torch.tensor(2.0)).item()
@@ -119,8 +119,8 @@ def test_wrong_count_is_found():
     assert (found.ok, found.exact, found.asked_kept, found.kept) == (False, False, 2, 3)
 
 
-def test_layer_scope_asks_each_layer_for_its_own_count():
-    """The right total in the wrong layers is not what was asked."""
+def test_layer_scope_checks_the_count_of_each_layer():
+    """The right total in the wrong layers is not exact."""
     found = audit(MASKS, **ticket(), scope="layer")
 
     assert (found.exact, found.asked_kept, found.kept) == (False, 1 + 2 + 1, 3)

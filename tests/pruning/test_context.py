@@ -1,4 +1,4 @@
-"""The scoring context: what it offers, from where, and that nothing it gives changes the network."""
+"""The scoring context: its values, their sources, and that the network is not changed."""
 
 from __future__ import annotations
 

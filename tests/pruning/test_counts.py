@@ -85,7 +85,7 @@ def test_patterns_match_layers_and_their_modules(pattern, matching):
     assert [name for name in names if matches(pattern, name)] == matching
 
 
-def test_the_output_layer_of_the_paper_keeps_ninety_percent_at_every_level():
+def test_output_layer_of_the_paper_loses_ten_percent():
     """Frankle & Carbin 2019, figure 2: 20 % per level, 10 % of the output layer."""
     left, kept = LENET, []
     for sparsity in levels(6):
@@ -109,7 +109,7 @@ def test_one_shot_takes_the_share_at_once():
     rate=st.floats(0.01, 1),
     sparsities=st.lists(st.floats(0, 0.999), min_size=1, max_size=5).map(sorted),
 )
-def test_a_slow_layer_keeps_more_and_never_gets_weights_back(sizes, rate, sparsities):
+def test_a_slow_layer_keeps_more_and_only_loses(sizes, rate, sparsities):
     """Along a chain counts only fall, no layer is emptied, and the slow layer keeps at least its share."""
     names = {f"layer{index}": size for index, size in enumerate(sizes)}
     left = dict(names)
@@ -122,7 +122,7 @@ def test_a_slow_layer_keeps_more_and_never_gets_weights_back(sizes, rate, sparsi
         left = now
 
 
-def test_a_rate_of_one_is_the_same_as_none():
+def test_a_rate_of_one_changes_nothing():
     assert kept_by_rates(LENET, LENET, 0.37, (("fc2", 1.0),)) == kept_by_rates(LENET, LENET, 0.37, ())
 
 
@@ -139,7 +139,7 @@ def test_patterns_that_fit_no_network_are_refused(rates, message):
         kept_by_rates(LENET, LENET, 0.5, rates)
 
 
-def test_masks_keep_the_largest_of_each_layer_and_pass_the_audit():
+def test_masks_by_rates_pass_the_audit():
     torch.manual_seed(0)
     weights = {"fc1.weight": torch.randn(40, 30), "fc3.weight": torch.randn(10, 10)}
     options = {"scope": "layer", "rates": HALF}

@@ -26,7 +26,7 @@ def names(parts):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
-def test_every_filter_but_the_outputs_belongs_to_one_family(name):
+def test_every_filter_except_outputs_has_one_family(name):
     """So groups share no weight, and the classes stay."""
     model, shape = network(name)
     families = families_of(model, shape)
@@ -37,7 +37,7 @@ def test_every_filter_but_the_outputs_belongs_to_one_family(name):
     assert set(weights) - set(made) == {weights[-1]}
 
 
-def test_layers_that_a_shortcut_adds_lose_the_same_channels():
+def test_layers_added_by_a_shortcut_share_channels():
     """A map that is added to another can only go with it."""
     model, shape = network("resnet20")
 
@@ -58,7 +58,7 @@ def test_layers_that_a_shortcut_adds_lose_the_same_channels():
     }
 
 
-def test_the_inside_of_a_block_is_a_family_of_its_own():
+def test_the_inside_of_a_block_is_separate():
     """Nothing is added to it."""
     model, shape = network("resnet20")
 
@@ -71,7 +71,7 @@ def test_the_inside_of_a_block_is_a_family_of_its_own():
     }
 
 
-def test_a_depthwise_filter_goes_with_the_channel_it_filters():
+def test_a_depthwise_filter_belongs_to_its_channel():
     """It reads one map and makes one map, so it is neither row nor column alone."""
     model, shape = network("mobilenet_v2")
 
@@ -101,7 +101,7 @@ def test_what_touches_a_frozen_weight_stays():
 
 
 def test_the_model_is_left_as_it_was():
-    """torch-pruning puts what it looks at into evaluation mode."""
+    """torch-pruning puts the model into evaluation mode."""
     model, shape = network("resnet20")
     model.train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -126,8 +126,8 @@ def test_grouped_convolutions_that_are_not_depthwise_are_refused():
         families_of(model, (3, 8, 8))
 
 
-def test_without_torch_pruning_the_error_says_what_to_install(monkeypatch):
-    """It is a dependency, and may be missing where somebody installed without."""
+def test_missing_torch_pruning_is_named(monkeypatch):
+    """It is a dependency that an installation without dependencies lacks."""
     monkeypatch.setitem(sys.modules, "torch_pruning", None)
     model, shape = network("lenet_300_100")
 

@@ -1,4 +1,4 @@
-"""Which filters go: the weakest, whole, as near to the sparsity as they come."""
+"""Filter pruning removes the weakest whole filters, as near to the sparsity as possible."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def kept_total(masks):
 @pytest.mark.parametrize("name", NAMES)
 @given(sparsity=st.floats(0, 0.95))
 @LAWS
-def test_the_share_that_goes_is_the_nearest_that_whole_filters_give(name, scope, sparsity):
-    """Off by no more than half of the largest filter, and made of whole filters with what is coupled to them."""
+def test_the_nearest_share_of_filters_is_removed(name, scope, sparsity):
+    """Off by at most half of the largest filter, and made of whole filters with everything coupled to them."""
     _, weights, families = coupled(name)
 
     masks = masks_of(name, sparsity, scope)
@@ -117,7 +117,7 @@ def test_filters_at_zero_go_first_wherever_they_are():
     assert all(torch.equal(masks[name], without_dead[name]) for name in weights)
 
 
-def test_the_norm_is_that_of_all_that_makes_a_map_per_root_of_its_size():
+def test_norm_covers_everything_that_makes_a_map():
     """Rows of every coupled layer, biases, scale and shift; no column that reads the map."""
     state, _, families = coupled("lenet_300_100")
 
@@ -127,7 +127,7 @@ def test_the_norm_is_that_of_all_that_makes_a_map_per_root_of_its_size():
     assert first[17].item() == pytest.approx((group.norm() / math.sqrt(len(group))).item())
 
 
-def test_scope_layer_takes_the_same_share_of_every_family():
+def test_scope_layer_removes_equal_shares_of_families():
     """To within one filter."""
     _, _, families = coupled("resnet20")
 
@@ -138,7 +138,7 @@ def test_scope_layer_takes_the_same_share_of_every_family():
 
 
 def test_layers_of_small_weights_are_not_emptied_first():
-    """A wide layer starts with smaller weights, which says nothing of its filters."""
+    """A wide layer starts with smaller weights, which does not make its filters weaker."""
     _, _, families = coupled("resnet20")
 
     kept = kept_in(families, masks_of("resnet20", 0.5))
@@ -147,8 +147,8 @@ def test_layers_of_small_weights_are_not_emptied_first():
 
 
 @pytest.mark.parametrize("scope", SCOPES)
-def test_a_sparsity_that_empties_layers_is_refused_with_the_highest_possible(scope):
-    """One filter of each layer stays; the message says how far one may go."""
+def test_refused_sparsity_names_the_highest_possible(scope):
+    """One filter of each layer stays, so there is a highest sparsity."""
     with pytest.raises(PruningError, match=r"a sparsity up to 0\.99") as caught:
         masks_of("lenet_300_100", 0.9999, scope)
 

@@ -28,7 +28,7 @@ def total(masks):
     return sum(int(mask.sum()) for mask in masks.values())
 
 
-def test_ties_keep_the_earlier_layer_and_the_lower_index():
+def test_ties_keep_earlier_layer_and_lower_index():
     """Equal magnitudes, of either sign, are cut by place, so that the mask is the same everywhere."""
     weights = {"a": torch.tensor([[1.0, -2.0], [2.0, 1.0]]), "b": torch.tensor([-2.0, 2.0, 1.0])}
 
@@ -38,7 +38,7 @@ def test_ties_keep_the_earlier_layer_and_the_lower_index():
     assert masks["b"].tolist() == [True, False, False]
 
 
-def test_layer_order_is_that_of_the_weights_not_of_their_names():
+def test_layer_order_is_not_alphabetical():
     """Sorting by name would put features.10 before features.2."""
     masks = keep({"z": torch.ones(3), "a": torch.ones(3)}, 4)
 
@@ -63,7 +63,7 @@ def test_every_floating_type_is_ranked_exactly():
         assert total(make({"w": weight.to(dtype)}, sparsity=0.9)) == 10
 
 
-def test_pruned_weights_stay_pruned_even_if_they_are_the_largest():
+def test_pruned_weights_stay_pruned_even_if_largest():
     """Momentum may have moved them; the mask is the truth."""
     weights = {"w": torch.tensor([9.0, 1.0, 2.0, 3.0])}
 
@@ -81,14 +81,14 @@ def test_infinite_weights_rank_highest():
     ]
 
 
-def test_all_layers_but_one_may_die_under_global_scope():
+def test_all_layers_but_one_can_die_globally():
     """A fact that the audit names, not an error here."""
     masks = make({"small": torch.full((5,), 0.1), "large": torch.ones(5)}, sparsity=0.5)
 
     assert (masks["small"].any().item(), masks["large"].all().item()) == (False, True)
 
 
-def test_layer_scope_keeps_one_weight_of_the_smallest_layer():
+def test_layer_scope_keeps_one_weight_per_layer():
     """Layer-wise pruning kills no layer, however sparse."""
     masks = make({"a": torch.ones(2), "b": torch.ones(1000)}, scope="layer", sparsity=0.99)
 
@@ -201,7 +201,7 @@ def test_unknown_names_point_to_the_nearest(options, message):
     ],
 )
 @pytest.mark.parametrize("method", ["magnitude", "random"])
-def test_masks_that_do_not_fit_the_weights_are_refused(method, masks, message):
+def test_masks_that_do_not_fit_are_refused(method, masks, message):
     """Masks of another model or level."""
     with pytest.raises(PruningError, match=message):
         make(ONES, masks, method=method, sparsity=0.5)

@@ -14,7 +14,7 @@ def build(name, **options):
     return build_model({"name": name, **options}, input_shape=(3, 32, 32), classes=10, seed=0)
 
 
-def test_weights_of_convolutions_and_linear_layers_and_no_other():
+def test_only_convolutions_and_linear_layers_are_prunable():
     """BatchNorm's weight is a scale, a bias is a shift: neither is pruned."""
     model = nn.Sequential(
         nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Sequential(nn.Linear(3, 4)), nn.Conv1d(1, 1, 1)
@@ -69,7 +69,7 @@ def test_name_excludes_no_layer_that_only_begins_alike():
     assert [name for name in weights if name.startswith("features.10.")]
 
 
-def test_pattern_that_excludes_nothing_is_an_error_that_names_the_layers():
+def test_pattern_without_match_is_refused_with_layers():
     """A mistyped exclusion would prune the layer that was to be spared."""
     with pytest.raises(PruningError, match=r"'fc4'.*did you mean 'fc\d'.*fc1, fc2, fc3"):
         prunable_weights(build("lenet_300_100"), ["fc1", "fc4"])

@@ -1,4 +1,4 @@
-"""Every entry can be loaded, and what it allows follows from its attributes."""
+"""Every entry can be loaded, and its attributes determine what the file allows."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_unknown_methods_point_to_the_nearest():
         criterion_of("synflw")
 
 
-def test_a_new_entry_is_a_value_of_the_file(monkeypatch):
+def test_a_new_entry_becomes_a_file_value(monkeypatch):
     """Nothing else has to be edited: value, rules and messages come from the entry."""
     new = dataclasses.replace(CRITERIA["snip"], undefined_for={"conv*": "it has no text"})
     monkeypatch.setitem(CRITERIA, "new", new)

@@ -24,7 +24,7 @@ VALUES = {
     "any": st.floats(width=32, allow_nan=False),
 }
 SPARSITIES = st.one_of(st.sampled_from([0.0, 0.2, 0.5, 0.7, 0.9, 0.999]), st.floats(0, 1, exclude_max=True))
-LAW = settings(deadline=None)  # how long an example takes says nothing about the law
+LAW = settings(deadline=None)  # the time of an example depends on the machine
 METHODS = st.sampled_from(["magnitude", "random"])
 SCOPES = st.sampled_from(["global", "layer"])
 
@@ -93,7 +93,7 @@ def inside(inner, outer):
 
 @LAW
 @given(pruned_nets(), st.data())
-def test_global_mask_is_the_oracles_for_any_shapes_and_ties(net, data):
+def test_global_mask_equals_the_oracle(net, data):
     """Exact count, larger magnitudes first, ties by layer order and then by index, nothing comes back."""
     weights, masks = net
     keep = data.draw(st.integers(0, kept_total(masks)))
@@ -105,7 +105,7 @@ def test_global_mask_is_the_oracles_for_any_shapes_and_ties(net, data):
 
 @LAW
 @given(nets(), SPARSITIES)
-def test_layer_mask_is_the_oracles_in_each_layer(weights, sparsity):
+def test_layer_mask_equals_the_oracle_per_layer(weights, sparsity):
     """Each layer is ranked alone and keeps its own exact count."""
     masks = make(weights, scope="layer", sparsity=sparsity)
 
@@ -170,7 +170,7 @@ def test_masks_of_a_chain_are_nested_and_exact(weights, values, method, scope, s
 
 @LAW
 @given(nets(), METHODS, SCOPES, st.lists(SPARSITIES, min_size=2, max_size=2), st.integers(0, 3))
-def test_one_shot_masks_of_the_same_weights_are_nested(weights, method, scope, sparsities, seed):
+def test_one_shot_masks_are_nested(weights, method, scope, sparsities, seed):
     """A sparser ticket of the same trunk is a part of the denser one."""
     dense, sparse = (
         make(weights, method=method, scope=scope, sparsity=sparsity, seed=seed)
@@ -182,8 +182,8 @@ def test_one_shot_masks_of_the_same_weights_are_nested(weights, method, scope, s
 
 @LAW
 @given(pruned_nets(), st.floats(0, width=32) | st.sampled_from([0.0, 1.0, 2.0]))
-def test_threshold_removes_magnitudes_up_to_it_and_no_other(net, threshold):
-    """abs(w) <= threshold goes, also at equality, and what was pruned stays pruned."""
+def test_threshold_removes_magnitudes_up_to_it(net, threshold):
+    """abs(w) <= threshold is removed, also at equality, and pruned weights stay pruned."""
     weights, masks = net
 
     cut = make(weights, masks, threshold=threshold)
@@ -198,7 +198,7 @@ def test_threshold_removes_magnitudes_up_to_it_and_no_other(net, threshold):
 
 @LAW
 @given(pruned_nets(), METHODS, SCOPES, SPARSITIES)
-def test_inputs_are_left_alone_and_outputs_share_no_memory(net, method, scope, sparsity):
+def test_inputs_are_unchanged_and_share_no_memory(net, method, scope, sparsity):
     """A mask that aliases its parent's would be cut twice."""
     weights, masks = net
     before = {name: mask.clone() for name, mask in masks.items()}
@@ -215,7 +215,7 @@ def test_inputs_are_left_alone_and_outputs_share_no_memory(net, method, scope, s
 
 @pytest.mark.parametrize("sparsity", [0.2, 0.5, 0.8, 0.95])
 @pytest.mark.parametrize("seed", range(5))
-def test_magnitude_masks_are_those_of_torch_on_random_nets(sparsity, seed):
+def test_magnitude_masks_equal_those_of_torch(sparsity, seed):
     """Without ties, torch's own pruning is an independent implementation of both scopes."""
     generator = torch.Generator().manual_seed(seed)
     layers = {"conv": torch.nn.Conv2d(4, 10, 3), "depthwise": torch.nn.Conv2d(10, 10, 3, groups=10)}

@@ -44,7 +44,7 @@ def in_full_shape(name, small, families, kept):
 
 @pytest.mark.parametrize("share", [0.5, 0.0])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_shrunk_network_has_the_outputs_of_the_masked_one(name, share):
+def test_shrunk_and_masked_networks_have_equal_outputs(name, share):
     """Also where one channel of each layer is left. All that is gone was zero."""
     model, shape, families = coupled(name)
     kept = some_kept(families, 1, share)
@@ -59,7 +59,7 @@ def test_the_shrunk_network_has_the_outputs_of_the_masked_one(name, share):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_what_is_counted_by_masks_is_what_the_small_network_has(name):
+def test_masks_count_the_parameters_of_the_small_network(name):
     """Weights and multiply-accumulates: the table's numbers of a mask are those of the network that is run."""
     model, shape, families = coupled(name)
     masks = masks_of_kept(families, some_kept(families, 3), prunable_weights(model))
@@ -74,7 +74,7 @@ def test_what_is_counted_by_masks_is_what_the_small_network_has(name):
 @given(seed=st.integers(0, 2**31), share=st.floats(0, 1))
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @pytest.mark.parametrize("name", ["conv2", "resnet20", "mobilenet_v2"])
-def test_masks_tell_which_channels_are_there_and_cutting_is_undone_by_expanding(name, seed, share):
+def test_expanding_undoes_cutting(name, seed, share):
     """Records hold masks only, so these must say everything."""
     model, _, families = coupled(name)
     kept = some_kept(families, seed, share)
@@ -116,7 +116,7 @@ def test_masks_of_single_weights_are_refused():
         shrink(model, masks, shape)
 
 
-def test_a_filter_without_what_is_coupled_to_it_is_refused():
+def test_a_filter_without_its_coupled_layers_is_refused():
     """One branch of a sum cannot lose a channel that the other keeps."""
     model, shape, _ = coupled("resnet20")
     masks = dense_masks(prunable_weights(model))
@@ -135,7 +135,7 @@ def test_the_last_channel_of_a_layer_cannot_go():
         without(model, families, (all_kept(families)[0], none), shape)
 
 
-def test_the_model_keeps_its_shape_and_the_copy_its_mode():
+def test_model_keeps_shape_and_copy_keeps_mode():
     """Shrinking makes a new network; training goes on in training mode."""
     model, shape, families = coupled("conv2")
     before = {name: tuple(value.shape) for name, value in model.state_dict().items()}

@@ -1,4 +1,4 @@
-"""A shuffled mask has the ticket's counts and forgets its places."""
+"""A shuffled mask has the counts of the ticket at other positions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def kept(masks):
 
 @given(MASKS, SEEDS)
 def test_every_layer_keeps_its_count(masks, seed):
-    """What is left of the ticket is how many weights each layer has."""
+    """Only the number of weights in each layer is the ticket's."""
     found = shuffled(masks, seed)
 
     assert list(found) == list(masks)
@@ -49,7 +49,7 @@ def test_nested_masks_stay_nested(masks, data, seed, across_layers):
     assert all(not bool((inner_found[name] & ~outer_found[name]).any()) for name in masks)
 
 
-def test_places_are_uniform_and_a_function_of_the_seed():
+def test_positions_are_uniform_and_seeded():
     """A block of survivors spreads over the whole layer; another seed spreads it otherwise."""
     masks = {"a": torch.arange(10_000) < 1000, "b": (torch.arange(10_000) < 1000).reshape(100, 100)}
 

@@ -102,7 +102,7 @@ def finish(tmp_path, cache):
         theirs = OnSlurm({}, ours.file, SweepDir(tmp_path / "local"))
         assert_same_science(ours.records(), theirs.records())
         assert ours.sweep.table.exists()
-        assert not ours.sweep.duels.exists()
+        assert not ours.sweep.conflicts.exists()
 
     return check
 

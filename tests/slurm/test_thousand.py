@@ -80,7 +80,7 @@ def test_a_thousand_runs_with_kills_throughout_give_a_thousand_records(ours, clu
     assert len(planned) >= CELLS
     assert set(ours.sweep.record_keys()) == planned
     assert chaos.twice == {}
-    assert not list(ours.sweep.duels.glob("*"))
+    assert not list(ours.sweep.conflicts.glob("*"))
     assert [key for key, count in ended(ours).items() if count > 1] == []
     assert failures.read_failures(ours.sweep) == {}
     doctor = ours.lthsweep("doctor", ours.sweep.path)

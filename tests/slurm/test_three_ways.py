@@ -85,7 +85,7 @@ def test_a_slurm_array_an_mpi_job_and_a_shell_share_one_directory(sweep_in, cach
 
     assert [process.returncode for process in said] == [0, 0], said.values()
     assert set(trained(ours).values()) == {1}
-    assert not ours.sweep.duels.exists()
+    assert not ours.sweep.conflicts.exists()
     assert ours.lthsweep("doctor", ours.sweep.path).returncode == 0
 
 

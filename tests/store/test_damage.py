@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lthsweep.errors import CorruptRecordError
-from lthsweep.store import schema
+from lthsweep.store import hdf5
 from lthsweep.store.packing import unpack_masks
 from lthsweep.store.record import decode, encode, read_summary
 from lthsweep.store.seal import SEAL_LENGTH, seal
@@ -25,7 +25,7 @@ DATA = encode(RECORD)
 
 
 def facts(summary):
-    """All that a summary says, comparable."""
+    """All values of a summary, comparable."""
     return {
         field.name: value.tobytes() if isinstance(value, np.ndarray) else repr(value)
         for field in dataclasses.fields(summary)
@@ -48,7 +48,7 @@ def test_one_flipped_bit_anywhere_is_noticed(bit):
         decode(bytes(data))
 
 
-def test_a_summary_is_right_or_refused_whichever_byte_is_wrong(tmp_path):
+def test_a_damaged_summary_is_never_read_wrongly(tmp_path):
     """`read_summary` hands unchecked bytes to libhdf5; the checksums inside must catch all of them."""
     path = tmp_path / "r.h5"
     for position in range(0, len(DATA), 3):
@@ -128,12 +128,12 @@ def soft_link(file):
 
 def external_storage(file):
     del file["mask_bits"], file["curves"]
-    file.create_dataset("curves", (2,), schema.CURVE_DTYPE, external=[("/etc/passwd", 0, h5py.h5f.UNLIMITED)])
+    file.create_dataset("curves", (2,), hdf5.CURVE_DTYPE, external=[("/etc/passwd", 0, h5py.h5f.UNLIMITED)])
 
 
 def virtual_dataset(file):
     del file["curves"]
-    layout = h5py.VirtualLayout((2,), schema.CURVE_DTYPE)
+    layout = h5py.VirtualLayout((2,), hdf5.CURVE_DTYPE)
     layout[:] = h5py.VirtualSource("/etc/passwd", "x", (2,))
     file.create_virtual_dataset("curves", layout)
 
@@ -141,7 +141,7 @@ def virtual_dataset(file):
 def a_tebibyte(file):
     del file["curves"]
     file.create_dataset(
-        "curves", (2**40 // 60,), schema.CURVE_DTYPE, chunks=(1000,), compression="gzip", fletcher32=True
+        "curves", (2**40 // 60,), hdf5.CURVE_DTYPE, chunks=(1000,), compression="gzip", fletcher32=True
     )
 
 
@@ -149,7 +149,7 @@ def a_bomb(file):
     del file["curves"]
     rows = 1_000_000
     file.create_dataset(
-        "curves", (rows,), schema.CURVE_DTYPE, chunks=(rows,), compression="gzip", fletcher32=True
+        "curves", (rows,), hdf5.CURVE_DTYPE, chunks=(rows,), compression="gzip", fletcher32=True
     )
 
 
@@ -170,7 +170,7 @@ def a_group(file):
 
 def two_dimensions(file):
     del file["curves"]
-    file["curves"] = np.zeros((2, 2), schema.CURVE_DTYPE)
+    file["curves"] = np.zeros((2, 2), hdf5.CURVE_DTYPE)
 
 
 def no_checksum(file):
@@ -200,7 +200,7 @@ def nothing_there(file):
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_a_hostile_file_is_refused_before_it_is_read(tmp_path, change, word):
+def test_hostile_files_are_refused_before_reading(tmp_path, change, word):
     """A 2 KB file can name the password file as its storage, or declare 1 TiB; its hash proves nothing."""
     path = tmp_path / "r.h5"
     path.write_bytes(hostile(change))
@@ -213,12 +213,12 @@ def test_a_hostile_file_is_refused_before_it_is_read(tmp_path, change, word):
 def resealed(text):
     """A record, well sealed inside and out, whose description is `text`."""
     empty = np.zeros(0, "u1")
-    image = schema.build_image(
+    image = hdf5.build_image(
         {
             "about": np.array([text]),
             "curves": RECORD.curves,
             "layers": RECORD.layers,
-            "mask_index": np.zeros(0, schema.MASK_DTYPE),
+            "mask_index": np.zeros(0, hdf5.MASK_DTYPE),
             "mask_bits": empty,
         }
     )
@@ -257,9 +257,9 @@ def test_a_description_that_is_none_is_refused(text):
         (1, (8, 0, 0, 0, 0, 0), 2),
     ],
 )
-def test_masks_that_do_not_fit_their_bits_are_refused(rank, shape, bits):
+def test_masks_of_the_wrong_size_are_refused(rank, shape, bits):
     """An index that lies must not become an allocation."""
-    index = np.array([(b"w", rank, shape)], schema.MASK_DTYPE)
+    index = np.array([(b"w", rank, shape)], hdf5.MASK_DTYPE)
 
     with pytest.raises(CorruptRecordError, match="mask"):
         unpack_masks(index, np.zeros(bits, np.uint8), "here")

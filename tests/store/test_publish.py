@@ -53,7 +53,7 @@ def test_a_second_finisher_with_other_timings_agrees(sweep):
 
     assert outcome.verdict == "same"
     assert sweep.record(record.key).read_bytes() == before
-    assert not sweep.duels.exists()
+    assert not sweep.conflicts.exists()
 
 
 def test_a_second_finisher_that_contradicts_is_kept_aside(sweep):
@@ -69,7 +69,7 @@ def test_a_second_finisher_that_contradicts_is_kept_aside(sweep):
     assert outcome.verdict == "differs"
     assert outcome.differences == ("metric test_accuracy",)
     assert sweep.record(record.key).read_bytes() == before
-    assert outcome.kept is not None and outcome.kept.parent == sweep.duels
+    assert outcome.kept is not None and outcome.kept.parent == sweep.conflicts
     assert decode(outcome.kept).metrics["test_accuracy"] == 0.125
 
 

@@ -86,7 +86,7 @@ def test_snip_is_gradient_times_weight_by_hand():
     assert torch.allclose(scores["0.weight"], (error.T @ x / 2 * weight).abs())
 
 
-def test_snip_is_the_sensitivity_of_the_loss_to_losing_a_connection():
+def test_snip_is_the_sensitivity_of_the_loss():
     """Lee et al. 2019, equation 4: the derivative by a factor on the weight, taken by finite differences."""
     model = network("lenet_300_100").double()
     x, labels = images()
@@ -103,7 +103,7 @@ def test_snip_is_the_sensitivity_of_the_loss_to_losing_a_connection():
     assert float(slope.abs()) == pytest.approx(float(scores[place]), rel=1e-2)
 
 
-def test_snip_draws_nothing_and_uses_the_batchs_own_statistics():
+def test_snip_is_deterministic_and_uses_batch_statistics():
     """Dropout would add noise; running statistics say nothing before training."""
     model = network("mobilenet_v2", width=0.1, dropout=0.5)
     names = list(prunable_weights(model))
@@ -120,7 +120,7 @@ def test_snip_draws_nothing_and_uses_the_batchs_own_statistics():
     assert torch.equal(snip_scores(context(shifted, images()))[names[0]], first[names[0]])
 
 
-def test_synflow_is_the_flow_through_a_weight_by_hand():
+def test_synflow_is_the_flow_by_hand():
     """Two layers without data: |w2| · |w1| summed over all paths through the weight; biases add nothing."""
     model = nn.Sequential(
         linear([[1.0, -2.0], [3.0, 0.5]], [7.0, -7.0]), nn.ReLU(), linear([[-0.5, 4.0]], [9.0])
@@ -176,7 +176,7 @@ def hourglass():
 
 
 @pytest.mark.slow
-def test_synflow_spares_layers_where_magnitude_and_snip_empty_them():
+def test_synflow_spares_layers_that_others_empty():
     """At 99.5 % the other two cut the network in half; without a layer it cannot learn."""
     net = hourglass()
 
@@ -186,7 +186,7 @@ def test_synflow_spares_layers_where_magnitude_and_snip_empty_them():
         assert dead(net, masks_of(net, "synflow", sparsity)) == []
 
 
-def test_synflow_in_one_round_empties_what_many_rounds_spare(monkeypatch):
+def test_synflow_needs_many_rounds(monkeypatch):
     """Conservation alone is not enough: the iterations are the method (theorem 3)."""
     net = hourglass()
     many = masks_of(net, "synflow", 0.999)
@@ -258,7 +258,7 @@ def test_a_threshold_is_refused():
         make_masks("snip", context(network("lenet_300_100"), images()), scope="global", threshold=0.1)
 
 
-def test_synflow_on_texts_is_the_flow_behind_the_table_of_tokens():
+def test_synflow_on_texts_starts_after_the_embedding():
     """An input of ones, as everywhere; which tokens there are and what their rows hold does not matter."""
     model = build_model({"name": "text_cnn"}, input_shape=TextShape(9, 20), classes=3, seed=0)
     names = list(prunable_weights(model))

@@ -76,7 +76,7 @@ def as_if_undisturbed(undisturbed):
         common = found.keys() & theirs.keys()
         assert common
         assert_same_science({key: found[key] for key in common}, {key: theirs[key] for key in common})
-        assert not list(ours.sweep.duels.glob("*"))
+        assert not list(ours.sweep.conflicts.glob("*"))
 
     return check
 

@@ -94,7 +94,7 @@ def test_a_full_disk(make, small_disk, cluster_of, cache, tmp_path, row):
     assert len([submission for submission in ours.training() if submission.fate == "alive"]) == 4
     assert local.returncode == 0, local.stderr
     assert_same_science(ours.records(), OnSlurm({}, ours.file, SweepDir(tmp_path / "local")).records())
-    assert not list(ours.sweep.duels.glob("*"))
+    assert not list(ours.sweep.conflicts.glob("*"))
     row("a full disk, room made later", ours, "stops and says why; `--retry-failed` finishes")
 
 
