@@ -19,7 +19,7 @@ from lthsweep.launch.slurm.journal import (
     publish_intent,
     read_submission,
 )
-from lthsweep.launch.slurm.traces import last_words, nodes_of
+from lthsweep.launch.slurm.traces import last_log_line, nodes_of
 from lthsweep.store.layout import SweepDir
 from tests.slurm.jobs import SITE, WAITS, job_in, logs, stopped
 
@@ -72,7 +72,7 @@ def test_the_traces_are_found_by_those_who_look_for_them(cluster, tmp_path):
     cluster.wait_empty()
 
     assert nodes_of(sweep, intent.name, 1)[0] in cluster.nodes
-    assert last_words(sweep, read_submission(sweep, intent.name), 1) == "last of 1"
+    assert last_log_line(sweep, read_submission(sweep, intent.name), 1) == "last of 1"
 
 
 @pytest.mark.parametrize("name", ["two words", "it's", "50%j", "ünï", "$HOME `id` ;#"])
