@@ -108,7 +108,7 @@ def test_other_errors_are_not_repeated(heavy, files, expected):
     assert (code, starts) == (expected, 1)
 
 
-def test_no_test_with_the_marker_faults_is_a_success(heavy):
+def test_no_fault_test_is_a_success(heavy):
     """The target exists before its tests."""
     code, _, starts = heavy(marker="faults", fine=PASSES)
 

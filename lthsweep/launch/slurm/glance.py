@@ -61,14 +61,14 @@ class Glance:
         """Return whether a submission is so recent that the queue may not list it yet."""
         return self.taken - submission.created < min(self.lag_seconds, YOUNG_SECONDS)
 
-    def is_gone(self, job: str, heard: float) -> bool:
+    def is_gone(self, job: str, heartbeat: float) -> bool:
         """Return whether a worker is known to be gone: its job did not run in a snapshot after its last heartbeat.
 
         Args:
             job: the raw id of its job; "" without a job.
-            heard: time of its last heartbeat, in seconds since the epoch.
+            heartbeat: time of its last heartbeat, in seconds since the epoch.
         """
-        return bool(job) and self.seen is not None and heard < self.seen.taken and job not in self._at_work
+        return bool(job) and self.seen is not None and heartbeat < self.seen.taken and job not in self._at_work
 
     @cached_property
     def _at_work(self) -> frozenset[str]:

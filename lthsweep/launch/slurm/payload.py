@@ -3,7 +3,7 @@
     python -m lthsweep.launch.slurm.payload SWEEP SUBMISSION
 
 Workers are started once and train one run after the other. All interruptions are handled in the same way: at a signal
-(preemption, cancellation, the notice before the time limit) or at the end of its own clock the job requests checkpoints
+(preemption, cancellation, the notice before the time limit) or when its clock runs out the job requests checkpoints
 from its workers and records its progress. If only its time is over, it requeues itself under the same id, so that its
 dependents keep waiting. A killed job leaves its last periodic checkpoints, and the next step of the sweep finds that it
 is gone.
