@@ -68,7 +68,9 @@ class Glance:
             job: the raw id of its job; "" without a job.
             heartbeat: time of its last heartbeat, in seconds since the epoch.
         """
-        return bool(job) and self.seen is not None and heartbeat < self.seen.taken and job not in self._at_work
+        return (
+            bool(job) and self.seen is not None and heartbeat < self.seen.taken and job not in self._at_work
+        )
 
     @cached_property
     def _at_work(self) -> frozenset[str]:
