@@ -110,7 +110,7 @@ class _Own(Table):
 
 
 class ImageFolderSpec(_Own, _Data):
-    """A folder of your own, or a zip of it, with one folder of images per class."""
+    """Your images: a folder, or a zip of it, with one folder per class."""
 
     name: Literal["image_folder"] = Field("image_folder", description="The data set.")
     size: Size = 32
@@ -119,7 +119,7 @@ class ImageFolderSpec(_Own, _Data):
 
 
 class TextSpec(_Own, DataTable):
-    """Texts of your own: CSV files with the columns label and text, or a `.txt` file each in folders of classes; see
+    """Your texts: CSV files with the columns label and text, or one `.txt` file per text in one folder per class; see
     [Text and audio](text-and-audio.md).
     """
 
@@ -128,23 +128,23 @@ class TextSpec(_Own, DataTable):
     name: Literal["text_csv", "text_folder"] = Field(description="The data set, by form.")
     tokens: Literal["word", "char"] = Field(
         "word",
-        description="What a text is cut into: words and punctuation, or single characters; in small letters.",
+        description="Units of a text: words and punctuation, or single characters; in lower case.",
     )
     vocabulary: Whole = Field(
         20_000,
         ge=3,
         le=65_536,
-        description="Tokens that are told apart: the most frequent ones of the training texts, and two for padding and "
-        "for all others.",
+        description="Number of tokens: the most frequent ones of the training texts, one for padding, and one for all "
+        "others.",
     )
     length: Whole = Field(
-        64, ge=8, le=4096, description="Tokens of a text; longer ones are cut, shorter ones filled up."
+        64, ge=8, le=4096, description="Tokens of a text; longer texts are cut, shorter ones are padded."
     )
     validation: Validation = 0
 
 
 class AudioSpec(_Own, _Data):
-    """Sounds of your own in one folder per class, read as log-mel pictures by every network for images; see
+    """Your sounds in one folder per class, as log-mel spectrograms, which every network for images reads; see
     [Text and audio](text-and-audio.md).
     """
 
@@ -156,16 +156,18 @@ class AudioSpec(_Own, _Data):
         1.0,
         ge=0.01,
         le=600,
-        description="Length; longer sounds are cut to their middle, shorter ones set in silence.",
+        description="Length; longer sounds are cut to their middle, shorter ones are padded with silence.",
     )
-    mels: Whole = Field(64, ge=8, le=512, description="Bands on the mel scale: the height of the picture.")
+    mels: Whole = Field(
+        64, ge=8, le=512, description="Bands on the mel scale: the height of the spectrogram."
+    )
     window: Whole = Field(400, ge=16, le=65_536, description="Samples of a frame.")
     hop: Whole = Field(160, ge=1, le=65_536, description="Samples from one frame to the next.")
     decibels: Whole = Field(
         80,
         ge=20,
         le=140,
-        description="Range below full scale that is told apart; what is quieter is silence.",
+        description="Range below full scale; quieter values count as silence.",
     )
     validation: Validation = 0
     augment: Literal["none", "shift", "crop"] = Field(

@@ -69,8 +69,8 @@ class PruneSpec(Table):
     )
     rewind: Rewind = Field(
         "weights",
-        description="What is rewound: the weights, the weights and the optimizer state, only the learning-rate "
-        "schedule, or nothing (fine-tuning).",
+        description="Rewinds the weights, the weights and the optimizer state, only the learning-rate schedule, or "
+        "nothing (fine-tuning).",
     )
     control: ControlName = Field(
         "ticket",

@@ -17,7 +17,7 @@ __all__ = ["reference_markdown"]
 
 
 def reference_markdown() -> str:
-    """A section per table and per variant: each key with what it takes, its default and what it does."""
+    """Return the reference page: a section per table and variant, with allowed values and default of each key."""
     lines: list[str] = []
     for name, table in TABLES.items():
         lines += [f"## `[{name}]`", "", Spec.model_fields[name].description or "", ""]
@@ -25,7 +25,7 @@ def reference_markdown() -> str:
     lines += [
         "## Axes of the grid",
         "",
-        "Each of these may be a key of `[grid]`, in quotes, with a list:",
+        "Each of these can be a key of `[grid]`, in quotes, with a list:",
         "",
     ]
     lines += [", ".join(f"`{name}`" for name in axis_names()) + ".", ""]
@@ -35,7 +35,7 @@ def reference_markdown() -> str:
 def _table(path: str, table: type[Table]) -> Iterator[str]:
     fields = table.model_fields
     names = keys_of(table)
-    yield "| key | must be | default | what it does |"
+    yield "| key | must be | default | description |"
     yield "|---|---|---|---|"
     for name in names:
         yield _row(name, fields[name])

@@ -46,7 +46,7 @@ __all__ = ["OWN_CODE", "EntryTable", "NameOf", "TableByName", "pinned_axis", "ta
 OWN_CODE = "module:function"
 """Stands for the name of any code of the user in lists of names and in the locations of pydantic's errors."""
 
-_OWN_CODE_TEXT = f'"{OWN_CODE}" of your own code'
+_OWN_CODE_TEXT = f'"{OWN_CODE}" of your code'
 
 _Table = TypeVar("_Table", bound="EntryTable")
 

@@ -1,4 +1,4 @@
-"""Site profiles, and what they make of a sweep's table: one job as this cluster takes it."""
+"""Site profiles, and the job settings that they give together with a sweep's table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import lthsweep
 from lthsweep.errors import SpecError
-from lthsweep.launch.slurm.sites.layers import DEFAULTS, overlay
+from lthsweep.launch.slurm.sites.merge import DEFAULTS, merge_settings
 from lthsweep.launch.slurm.sites.profile import About, Partition, SiteSettings, profile_text, read_profile
 from lthsweep.launch.slurm.sites.site import Site, profile_names, site_of
 from lthsweep.spec import SlurmSpec, Spec
@@ -33,7 +33,7 @@ def site(local: dict[str, object] | None = None, **slurm: object) -> Site:
 
 
 def wrong(local: dict[str, object] | None = None, **slurm: object) -> str:
-    """What is said of them."""
+    """The message of the error that these keys raise."""
     with pytest.raises(SpecError) as caught:
         site(local, **slurm)
     return str(caught.value)
@@ -41,7 +41,7 @@ def wrong(local: dict[str, object] | None = None, **slurm: object) -> str:
 
 @pytest.fixture
 def profile(tmp_path):
-    """Writes a profile, and gives its path."""
+    """Write a profile and return its path."""
 
     def write(text: str) -> str:
         file = tmp_path / "mine.toml"
@@ -51,40 +51,40 @@ def profile(tmp_path):
     return write
 
 
-# the profiles that come with the package
+# profiles in the package
 
 
-def test_the_profiles_are_these():
-    """A profile is part of the public face: it goes or comes on purpose."""
+def test_the_package_has_two_profiles():
+    """Users depend on profiles by name, so the list changes only on purpose."""
     assert profile_names() == ["cannon", "generic"]
 
 
 @pytest.mark.parametrize("name", profile_names())
-def test_every_profile_says_what_it_is(name):
-    """And reads without an error."""
+def test_every_profile_has_a_description(name):
+    """It also parses without errors."""
     assert read_profile(name).about.description
 
 
-def test_nothing_is_asked_of_a_cluster_that_nobody_described():
-    """One core, no GPU, the default partition: what any cluster grants."""
+def test_the_generic_profile_requests_the_minimum():
+    """Any cluster grants one core, no GPU, and the default partition."""
     assert site() == Site(about="generic (any SLURM cluster)")
     assert site().slots == 1
 
 
-def test_cannon_sends_jobs_to_idle_gpus_and_says_how_much_memory():
-    """A job that does not say gets 100 MB there."""
+def test_cannon_defaults_to_idle_gpus_and_sets_memory():
+    """Without a memory request a job there gets 100 MB."""
     cannon = site(profile="cannon")
 
     assert (cannon.partition, cannon.gpus, cannon.gpu_form) == ("gpu_requeue", 1, "gres")
     assert (cannon.cpus, cannon.memory, cannon.slots) == (2, "8G", 1)
     assert (cannon.tick_partition, cannon.tick_memory) == ("shared", "4G")
     assert cannon.poll_seconds == 300
-    assert cannon.minutes is None  # the live limit holds, whatever the profile says
+    assert cannon.minutes is None  # the live limit applies, whatever limit the profile has
     assert "/n/netscratch" in cannon.advice
 
 
-def test_cannon_knows_its_partitions_and_where_it_knows_that_from():
-    """Facts are dated, have sources, and what is not sure is said."""
+def test_cannon_lists_partitions_sources_and_uncertainties():
+    """Facts have a date and sources, and unverified facts are marked."""
     cannon = read_profile("cannon")
 
     assert set(cannon.partitions) >= {
@@ -97,8 +97,8 @@ def test_cannon_knows_its_partitions_and_where_it_knows_that_from():
     assert any("gpu_requeue" in doubt for doubt in cannon.about.unsure)
 
 
-def test_every_key_of_the_generic_profile_is_right_without_its_hash(profile):
-    """It is there to be copied."""
+def test_every_example_of_the_generic_profile_is_valid(profile):
+    """Users copy the file and uncomment its keys."""
     examples = re.findall(r"^# (\w+ = .*|\[[\w.]+\]|mail-\S+ = .*)$", profile_text("generic"), re.MULTILINE)
     text = "\n".join(line for line in examples if not line.startswith(("cpus_per_gpu", "memory_per_cpu")))
     written = tomllib.loads(text)
@@ -133,11 +133,11 @@ def test_a_package_without_a_checkout_has_its_profiles(tmp_path):
     assert done.stdout == "['cannon', 'generic'] gpu_requeue\n", done.stderr
 
 
-# a profile of one's own
+# a user's profile
 
 
-def test_a_profile_may_be_any_file(profile):
-    """Users copy one and change it."""
+def test_a_profile_can_be_any_file(profile):
+    """Users copy a profile and change it."""
     path = profile('partition = "long"\ncpus = 4\n[about]\ndescription = "the lab\'s"\ndate = 2026-11-01\n')
 
     mine = site(profile=path)
@@ -146,39 +146,41 @@ def test_a_profile_may_be_any_file(profile):
     assert mine.about == f"{path} (the lab's, as of 2026-11-01)"
 
 
-def test_an_unknown_profile_is_refused_with_the_nearest_and_the_list():
-    """As every unknown name."""
-    assert wrong(profile="canon") == (
-        "slurm.profile = 'canon': no such profile; did you mean 'cannon'? there are: cannon, generic, "
-        "and files of your own by their path, such as ./my-site.toml"
-    )
+def test_an_unknown_profile_is_refused_with_suggestions():
+    """The message has the closest name, all names, and the form of a path."""
+    message = wrong(profile="canon")
+
+    assert "slurm.profile = 'canon': no such profile" in message
+    assert "did you mean 'cannon'?" in message
+    assert "cannon, generic" in message
+    assert "./my-site.toml" in message
 
 
-def test_a_file_that_is_not_there_or_no_text_is_named(tmp_path):
-    """By the path that was tried."""
+def test_a_missing_or_binary_profile_is_refused_with_its_path(tmp_path):
+    """The message has the path as the file contains it."""
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
 
     assert f"slurm.profile = '{tmp_path}/no.toml': cannot be read: No such file" in wrong(
         profile=f"{tmp_path}/no.toml"
     )
-    assert "is no text in UTF-8 (byte 0)" in wrong(profile=f"{tmp_path}/bytes.toml")
+    assert "is not UTF-8 text (byte 0)" in wrong(profile=f"{tmp_path}/bytes.toml")
 
 
-def test_everything_wrong_in_a_profile_is_said_at_once_with_its_line(profile):
-    """It is as little trusted as a sweep's file, and checked by the same fields."""
+def test_all_errors_of_a_profile_are_listed_with_lines(profile):
+    """A profile is as untrusted as a sweep's file, and the same fields validate it."""
     path = profile(
         'partiton = "gpu"\naccount = "a b"\nfloor_minutes = 40\ntarget_minutes = 30\n'
         'setup = ["a\\nb"]\noptions = { array = "0-9" }\n'
-        '[partitions.gpu]\nhour = 3\nqos = "$(id)"\noptions = { mail-usr = "x" }\n'
+        '[partitions.gpu]\nhour = 3\nqos = "$(id)"\noptions = { --mail = "x" }\n'
         '[about]\ndate = "today"\nnotes = ["x"]\nadvice = ["\\u001b[2J"]\n'
     )
 
-    said = wrong(profile=path)
+    message = wrong(profile=path)
 
-    assert said.startswith(f"11 problems in {path}:\n")
+    assert message.startswith(f"11 problems in {path}:\n")
     places = [
         line.removeprefix(f"{path}:").split(" = ")[0]
-        for line in said.splitlines()
+        for line in message.splitlines()
         if line.startswith(f"{path}:")
     ]
     assert places == [
@@ -189,7 +191,7 @@ def test_everything_wrong_in_a_profile_is_said_at_once_with_its_line(profile):
         "6: options.array",
         "8: partitions.gpu.hour",
         "9: partitions.gpu.qos",
-        "10: partitions.gpu.options.mail-usr",
+        "10: partitions.gpu.options.--mail",
         "12: about.date",
         "13: about.notes",
         "14: about.advice[0]",
@@ -197,23 +199,23 @@ def test_everything_wrong_in_a_profile_is_said_at_once_with_its_line(profile):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("partition = ", ":1: no valid TOML"),
         ("cpus = 1\ncpus = 2\n", "cpus is there twice"),
         ("partitions = 3\n", "must be a table of tables"),
         ("[partitions]\ngpu = 3\n", "partitions.gpu = 3: must be a table"),
-        ("[partitions.'a b']\nhours = 3\n", "is no name of a partition"),
+        ("[partitions.'a b']\nhours = 3\n", "is not a valid partition name"),
         ("about = 3\n", "about = 3: must be a table"),
         ('profile = "generic"\n', "no such key"),
         ("cpus = 2\ncpus_per_gpu = 2\n", "excludes cpus_per_gpu"),
     ],
 )
-def test_a_profile_that_is_none_is_refused(profile, text, said):
-    """With the file and the place."""
+def test_an_invalid_profile_is_refused_with_its_path(profile, text, message):
+    """The message has the file and the place in it."""
     path = profile(text)
 
-    assert said in wrong(profile=path)
+    assert message in wrong(profile=path)
     assert path in wrong(profile=path)
 
 
@@ -232,22 +234,22 @@ _VALUES = {
 
 
 @given(st.lists(st.sets(_KEYS), max_size=4))
-def test_the_last_layer_that_says_something_holds(layers):
-    """And where none says anything, the default."""
+def test_the_last_layer_that_sets_a_key_wins(layers):
+    """Keys that no layer sets have the default."""
     layers = [keys - {"memory"} if "memory_per_cpu" in keys else keys for keys in layers]
     made = [JobSettings(**{key: _VALUES[key] for key in keys}) for keys in layers]
 
-    values = overlay(*made)
+    values = merge_settings(*made)
 
     for key in set(_VALUES) - {"memory", "memory_per_cpu"}:
-        said = any(key in keys for keys in layers)
-        assert values[key] == (_VALUES[key] if said else getattr(DEFAULTS, key))
+        is_set = any(key in keys for keys in layers)
+        assert values[key] == (_VALUES[key] if is_set else getattr(DEFAULTS, key))
     ways = [key for keys in layers for key in ("memory", "memory_per_cpu") if key in keys]
     assert [key for key in ("memory", "memory_per_cpu") if values[key] is not None] == ways[-1:]
 
 
-def test_the_partition_stands_above_the_profile_and_the_file_above_both(profile):
-    """What holds for a partition holds for jobs there only."""
+def test_the_file_overrides_the_partition_overrides_the_profile(profile):
+    """Settings of a partition apply only to jobs there."""
     path = profile(
         'partition = "day"\naccount = "lab"\nqos = "normal"\ncpus = 2\n'
         '[partitions.day]\ncpus = 8\n[partitions.week]\nqos = "long"\ncpus = 4\n'
@@ -264,8 +266,8 @@ def test_the_partition_stands_above_the_profile_and_the_file_above_both(profile)
     assert (mine.qos, mine.cpus) == ("x", 4)
 
 
-def test_options_are_joined_by_name_and_false_takes_one_away(profile):
-    """A profile's mail address need not be repeated to add a niceness."""
+def test_options_are_merged_and_false_removes_one(profile):
+    """A sweep can add a niceness without repeating the profile's mail address."""
     path = profile("[options]\nmail-user = 'lab@example.org'\nexclusive = true\ncomment = 'x'\n")
 
     extra = site(profile=path, options={"nice": 100, "comment": False}).extra
@@ -276,16 +278,16 @@ def test_options_are_joined_by_name_and_false_takes_one_away(profile):
 # GPUs, cores, workers
 
 
-def test_a_partition_with_gpus_gives_a_job_one_and_another_none():
-    """The name of the partition is all that has to change."""
+def test_the_partition_decides_whether_jobs_have_gpus():
+    """Users change only the name of the partition."""
     gpu, cpu = site(profile="cannon", partition="gpu"), site(profile="cannon", partition="sapphire")
 
     assert (gpu.gpus, gpu.cpus, gpu.slots) == (1, 2, 1)
     assert (cpu.gpus, cpu.cpus, cpu.slots, cpu.memory) == (0, 8, 8, "32G")
 
 
-def test_cores_and_memory_follow_the_gpus():
-    """Two per GPU and 4G per core on Cannon, unless the file says otherwise."""
+def test_cores_and_memory_scale_with_the_gpus():
+    """Cannon gives two cores per GPU and 4G per core, unless the file sets other values."""
     four = site(profile="cannon", partition="gpu", gpus=4)
 
     assert (four.cpus, four.memory, four.slots) == (8, "32G", 4)
@@ -294,32 +296,33 @@ def test_cores_and_memory_follow_the_gpus():
     assert site(profile="cannon", partition="gpu", memory_per_cpu="500").memory == "1000M"
 
 
-def test_workers_share_a_gpu_if_asked_to():
-    """And there are cores for them."""
+def test_workers_can_share_a_gpu():
+    """The job requests enough cores for them."""
     shared = site(profile="cannon", workers_per_gpu=4, gpus=2)
 
     assert (shared.slots, shared.workers, shared.cpus) == (8, None, 8)
 
 
-def test_there_is_a_worker_per_core_or_per_local_threads_cores():
-    """As on a laptop."""
+def test_a_cpu_job_has_one_worker_per_local_threads():
+    """The same rule applies on a local machine."""
     assert site(cpus=8).slots == 8
     assert site({"threads": 4}, cpus=9).slots == 2
     assert site({"threads": 4}).cpus == 4
 
 
-def test_a_job_has_as_many_cores_as_its_workers_need():
-    """Whoever names the workers need not count cores."""
+def test_a_job_requests_cores_for_all_its_workers():
+    """Users who set the number of workers do not have to count cores."""
     assert site(workers=6).cpus == 6
     assert site({"threads": 2}, workers=6, profile="cannon", partition="shared").cpus == 12
     assert site(workers=2, profile="cannon", partition="shared").cpus == 8
 
 
 def test_too_few_cores_for_the_workers_are_refused():
-    """They would share cores for the whole sweep, and nobody would notice."""
-    assert wrong({"threads": 2}, cpus=5, workers=3) == (
-        "slurm.cpus = 5: is too few for 3 workers of 2 threads each: make it 6, or slurm.workers or local.threads less"
-    )
+    """The workers would share cores during the whole sweep without any sign of it."""
+    message = wrong({"threads": 2}, cpus=5, workers=3)
+
+    assert "slurm.cpus = 5: is too few for 3 workers of 2 threads each: make it 6" in message
+    assert "slurm.workers or local.threads" in message
     assert "slurm.workers_per_gpu" in wrong(profile="cannon", cpus=1, workers_per_gpu=2)
 
 
@@ -331,7 +334,7 @@ def test_too_few_cores_for_the_workers_are_refused():
     st.none() | st.integers(1, 64),
 )
 def test_workers_never_outnumber_the_cores(threads, per_gpu, gpus, workers, cpus):
-    """Whatever combination is accepted."""
+    """Holds for any combination that is accepted."""
     ways = {"workers": workers} if workers else {"workers_per_gpu": per_gpu}
     given_ = {
         name: value for name, value in {"gpus": gpus, "cpus": cpus, **ways}.items() if value is not None
@@ -345,28 +348,28 @@ def test_workers_never_outnumber_the_cores(threads, per_gpu, gpus, workers, cpus
     assert made.slots * threads <= made.cpus or (made.slots == 1 and made.workers is None and not gpus)
 
 
-def test_runs_on_the_cpu_ask_for_no_gpu():
-    """Not even on a partition that has them."""
+def test_runs_on_the_cpu_request_no_gpu():
+    """This holds on partitions with GPUs, too."""
     cpu = site({"devices": "cpu"}, profile="cannon")
 
     assert (cpu.gpus, cpu.slots) == (0, 1)
     assert any("no GPU on gpu_requeue" in warning for warning in cpu.warnings)
-    assert "would stay idle" in wrong({"devices": "cpu"}, gpus=1)
+    assert "would be idle" in wrong({"devices": "cpu"}, gpus=1)
 
 
-def test_named_devices_are_gpus_of_the_job():
-    """Two of them are two GPUs."""
+def test_named_devices_count_as_gpus_of_the_job():
+    """Two CUDA devices are two GPUs."""
     assert site({"devices": ["cuda:0", "cuda:1"]}).gpus == 2
     assert "needs 2" in wrong({"devices": ["cuda:0", "cuda:1"]}, gpus=1)
 
 
-def test_a_type_of_gpu_asks_for_one():
-    """Without it the type would mean nothing."""
+def test_a_gpu_type_requests_one_gpu():
+    """Without a GPU the type would have no effect."""
     assert (site(gpu_type="a100").gpus, site(gpu_type="a100").gpu_type) == (1, "a100")
 
 
-def test_other_gres_go_with_the_other_form_of_gpus_only():
-    """Of two --gres the last holds, and the job would have no GPU."""
+def test_other_gres_require_the_gpus_per_node_form():
+    """sbatch uses only the last of two --gres options, and the job would have no GPU."""
     assert "gpus-per-node" in wrong(gpus=1, options={"gres": "lscratch:10"})
     assert site(gpus=1, gpu_form="gpus-per-node", options={"gres": "lscratch:10"}).extra == {
         "gres": "lscratch:10"
@@ -377,8 +380,8 @@ def test_other_gres_go_with_the_other_form_of_gpus_only():
 # lengths
 
 
-def test_target_and_floor_shrink_to_what_the_file_says():
-    """A trial with jobs of five minutes is one key."""
+def test_target_and_floor_shrink_to_the_files_values():
+    """A test with five-minute jobs needs one key."""
     trial, short = site(target_minutes=5), site(time="0:20:00")
 
     assert (trial.target_minutes, trial.floor_minutes) == (5, 5)
@@ -386,32 +389,32 @@ def test_target_and_floor_shrink_to_what_the_file_says():
 
 
 @given(st.none() | st.floats(0.1, 90), st.none() | st.floats(0, 90), st.none() | st.integers(1, 90))
-def test_floor_target_and_walltime_rise_in_this_order(target, floor, time):
-    """Whatever of them is given, if it is accepted; and what is given is not changed."""
-    said = {"target_minutes": target, "floor_minutes": floor, "time": time}
+def test_floor_is_below_target_is_below_walltime(target, floor, time):
+    """Holds for any accepted combination, and values from the file are never changed."""
+    settings = {"target_minutes": target, "floor_minutes": floor, "time": time}
     try:
-        made = site(**{name: value for name, value in said.items() if value is not None})
+        made = site(**{name: value for name, value in settings.items() if value is not None})
     except SpecError:
-        assert sum(value is not None for value in said.values()) >= 1
+        assert sum(value is not None for value in settings.values()) >= 1
         return
     assert made.floor_minutes <= made.target_minutes <= (made.minutes or made.target_minutes)
     assert target in (None, made.target_minutes)
     assert floor in (None, made.floor_minutes)
 
 
-def test_a_length_beyond_the_profiles_walltime_is_refused(profile):
-    """The file's target, the profile's time: neither is guessed away."""
+def test_a_target_beyond_the_profiles_walltime_is_refused(profile):
+    """The target is from the file and the time from the profile, so the user has to decide."""
     path = profile('time = "1:00:00"\n')
 
     assert "the profile's longest walltime, 60 min" in wrong(profile=path, target_minutes=90)
     assert site(profile=path, target_minutes=90, time="2:00:00").minutes == 120
 
 
-# doubts
+# warnings
 
 
 @pytest.mark.parametrize(
-    ("slurm", "said"),
+    ("slurm", "warning"),
     [
         ({"partition": "gpu_test"}, "gpu_test takes 2 jobs of a user at a time"),
         ({"partition": "test"}, "test takes 5 jobs"),
@@ -429,28 +432,28 @@ def test_a_length_beyond_the_profiles_walltime_is_refused(profile):
         ({"partition": "gpu,kempner"}, "has no partition kempner"),
     ],
 )
-def test_what_contradicts_the_profile_is_a_warning(slurm, said):
-    """Its facts are of yesterday: SLURM decides."""
-    doubtful = site(profile="cannon", **slurm)
+def test_a_job_that_contradicts_its_profile_gets_warnings(slurm, warning):
+    """The profile's facts can be out of date, so SLURM decides."""
+    contradicting = site(profile="cannon", **slurm)
 
-    assert any(said in warning for warning in doubtful.warnings)
-    assert any(line.startswith("warning: ") and said in line for line in doubtful.describe())
+    assert any(warning in text for text in contradicting.warnings)
+    assert any(line.startswith("warning: ") and warning in line for line in contradicting.describe())
 
 
-def test_a_partition_that_takes_few_jobs_gets_few_at_a_time():
-    """Unless the file knows better."""
+def test_a_partitions_job_limit_caps_the_elements():
+    """The file can override the cap."""
     assert site(profile="cannon", partition="gpu_test").max_elements == 2
     assert site(profile="cannon", partition="gpu_test", max_elements=4).max_elements == 4
     assert site(profile="cannon", partition="shared").max_elements == 1000
 
 
-def test_an_unknown_partition_is_no_doubt_where_the_profile_lists_none():
-    """The generic profile knows nothing of anybody's partitions."""
+def test_a_profile_without_partitions_gives_no_warning():
+    """The generic profile cannot know the partitions of a cluster."""
     assert site(partition="anything").warnings == ()
 
 
-def test_a_site_describes_itself_in_a_few_lines():
-    """For the plan, and for whoever wonders what will be asked of the cluster."""
+def test_a_site_describes_its_job_and_limits():
+    """The plan prints these lines, so that users see the resources that jobs request."""
     lines = site(
         {"threads": 2}, profile="cannon", partition="gpu", gpu_type="a100", account="lab", time="8:00:00"
     ).describe()
@@ -458,13 +461,13 @@ def test_a_site_describes_itself_in_a_few_lines():
     assert lines[:4] == [
         "site profile cannon (FAS Research Computing, Harvard, as of 2026-11-21)",
         "a job: 2 cores, 1 a100 GPU, 8G of memory, 1 worker of 2 threads; about 30 minutes, at most 8 hours",
-        "asked for: partition gpu, account lab",
-        "follow-ups: partition shared; at least 300 seconds between looks at the queue",
+        "requested: partition gpu, account lab",
+        "follow-ups: partition shared; at least 300 seconds between queries of the queue",
     ]
 
 
-def test_fields_of_a_site_are_named_as_the_keys():
-    """But for those that are counted out from several."""
+def test_fields_of_a_site_have_the_keys_names():
+    """Fields computed from several keys are the exception."""
     renamed = {"time": "minutes", "options": "extra", "cpus_per_gpu": "cpus", "memory_per_cpu": "memory"}
     fields = set(Site.__dataclass_fields__)
 
@@ -472,15 +475,15 @@ def test_fields_of_a_site_are_named_as_the_keys():
     assert replace(Site(), gpus=2).slots == 2
 
 
-def test_a_site_is_made_from_a_resolved_file_as_from_the_first():
-    """Jobs read the file in the sweep directory, and must come to the same site as whoever submitted them."""
+def test_a_resolved_file_gives_the_same_site():
+    """Jobs read the resolved file in the sweep directory and must get the site of the process that submitted them."""
     first: Spec = spec(slurm={"profile": "cannon", "partition": "gpu", "options": {"nice": 1}})
 
     assert site_of(Spec.model_validate(first.model_dump(exclude_none=True))) == site_of(first)
 
 
-def test_what_a_profile_may_hold_is_described():
-    """Here, and on the page for whoever writes one."""
+def test_every_key_of_a_profile_is_documented():
+    """The fields have descriptions, and the page for authors of profiles lists them."""
     page = (ROOT / "docs" / "site-profiles.md").read_text(encoding="utf-8")
     facts = {name for name in Partition.model_fields if name not in JobSettings.model_fields}
 
@@ -490,8 +493,8 @@ def test_what_a_profile_may_hold_is_described():
     assert [name for name in profile_names() if f"`{name}`" not in page] == []
 
 
-def test_the_profile_on_the_page_does_what_its_comments_say(profile):
-    """Whoever copies it gets a site."""
+def test_the_example_profile_on_the_page_works(profile):
+    """Users copy it."""
     page = (ROOT / "docs" / "site-profiles.md").read_text(encoding="utf-8")
     path = profile(re.findall(r'```ini title="my-site.toml"\n(.*?)```', page, re.DOTALL)[0])
 

@@ -95,6 +95,6 @@ def test_texts_list_the_entries():
     """Error messages and the reference page use them."""
     method, shape = (Drawing.model_fields[name] for name in ("method", "shape"))
 
-    assert allowed(method) == 'one of "magnitude", "random", or "module:function" of your own code'
+    assert allowed(method) == 'one of "magnitude", "random", or "module:function" of your code'
     assert '"square", "rhombus", "circle"' in allowed(shape)
     assert "module:function" in choices(shape)

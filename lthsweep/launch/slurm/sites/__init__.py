@@ -1,1 +1,1 @@
-"""What a job looks like on one cluster: profile, partition and file, laid over each other."""
+"""Job settings for one cluster, merged from profile, partition and sweep file."""

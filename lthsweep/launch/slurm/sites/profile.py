@@ -1,8 +1,8 @@
-"""Site profiles: TOML files that say what a cluster is like, so that the sweeps of its users need not.
+"""Site profiles: TOML files that describe a cluster, so that sweep files do not have to.
 
-A profile has the keys of `[slurm]`, which hold for the whole cluster; a table for each partition, with facts about it
-and keys of `[slurm]` that hold there; and a table that says where all this is from. It is data of somebody else, and is
-checked like a sweep's file.
+A profile contains keys of `[slurm]`, which apply to the whole cluster; one table per partition, with facts about the
+partition and keys of `[slurm]` that apply there; and a table `[about]` with the origin of the information. Profiles
+come from other people, so they are validated like a sweep's file.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ _Kind = TypeVar("_Kind", bound=Table)
 
 
 class About(Table):
-    """Where a profile is from, and how far it may be trusted."""
+    """Origin and reliability of a profile."""
 
     description: Annotated[Line, Allowed("a line of text")] = Field("", description="The cluster.")
     date: Annotated[datetime.date | None, Allowed("a date such as 2026-11-21")] = Field(
         None, description="When its facts were collected."
     )
     advice: Annotated[tuple[Line, ...], Allowed("a list of lines of text", "a line of text")] = Field(
-        (), description="Lines for whoever submits: where results belong, what gets purged."
+        (), description="Lines for users who submit: where results belong, which files are purged."
     )
     sources: Annotated[
         Mapping[str, Line], Allowed("a table of lines of text", "a line of text", free_names=True)
-    ] = Field({}, description="Source → what it says.")
+    ] = Field({}, description="Source → the facts taken from it.")
     unsure: Annotated[tuple[Line, ...], Allowed("a list of lines of text", "a line of text")] = Field(
-        (), description="What sources contradict each other in, or nobody checked."
+        (), description="Facts that are unverified, or on which sources contradict each other."
     )
 
     def title(self, name: str) -> str:
-        """The profile in a few words."""
+        """Return the profile's name, description and date in one line."""
         known = ", ".join(
             part for part in (self.description, f"as of {self.date}" if self.date else "") if part
         )
@@ -59,16 +59,16 @@ class About(Table):
 
 
 class SiteSettings(JobSettings):
-    """What holds for the whole cluster."""
+    """Settings for the whole cluster."""
 
-    partition: PartitionName = Field(None, description="Where jobs go unless the sweep says otherwise.")
+    partition: PartitionName = Field(None, description="Default partition; a sweep can name another.")
 
 
 class Partition(JobSettings):
-    """A partition: facts, which are used for defaults and warnings, and settings of jobs that run there."""
+    """A partition: facts, used for defaults and warnings, and settings of jobs that run there."""
 
     hours: Annotated[Number | None, Allowed("a number > 0")] = Field(
-        None, gt=0, description="The longest walltime. For warnings only: jobs go by what SLURM says."
+        None, gt=0, description="The longest walltime. For warnings only: SLURM's own limit decides."
     )
     node_cpus: Annotated[Whole | None, Allowed("a whole number >= 1")] = Field(
         None, ge=1, description="Cores of its largest nodes."
@@ -77,27 +77,27 @@ class Partition(JobSettings):
         None, ge=0, description="GPUs of its largest nodes."
     )
     gpu_types: Annotated[tuple[Line, ...], Allowed("a list of lines of text", "a line of text")] = Field(
-        (), description="The GPUs there are, as people call them."
+        (), description="The GPU types, by their common names."
     )
-    preemptible: Flag = Field(False, description="Jobs are ended and queued again when others need the node.")
+    preemptible: Flag = Field(False, description="SLURM can end jobs and queue them again to free the node.")
     max_jobs: Annotated[Whole | None, Allowed("a whole number >= 1")] = Field(
         None,
         ge=1,
-        description="Jobs that a user may have there; taken for max_elements if nobody gives that.",
+        description="Jobs that a user may have there; the default of max_elements.",
     )
     notes: Annotated[tuple[Line, ...], Allowed("a list of lines of text", "a line of text")] = Field(
-        (), description="Whatever else is worth knowing."
+        (), description="Other useful facts."
     )
 
 
 @dataclass(frozen=True)
 class Profile:
-    """A profile, checked.
+    """A validated profile.
 
     Attributes:
-        name: as the sweep's file calls it: a name, or the absolute path of a file.
-        about: where it is from.
-        settings: what holds for the whole cluster.
+        name: as in the sweep's file: a name, or the absolute path of a file.
+        about: origin of the profile.
+        settings: for the whole cluster.
         partitions: name → facts and settings.
     """
 
@@ -108,31 +108,31 @@ class Profile:
 
 
 def profile_names() -> list[str]:
-    """The profiles that come with the package, sorted."""
+    """Return the names of the profiles in the package, sorted."""
     names = (entry.name for entry in _folder().iterdir())
     return sorted(name.removesuffix(_ENDING) for name in names if name.endswith(_ENDING))
 
 
 def profile_text(name: str) -> str:
-    """A profile's file as it was written, comments and all.
+    """Return the text of a profile's file, including comments.
 
     Args:
-        name: of a profile that comes with the package, or the path of a file, with a / or .toml in it.
+        name: of a profile in the package, or the path of a file, with a / or .toml in it.
 
     Raises:
-        SpecError: if there is none.
+        SpecError: if the profile does not exist.
     """
     return _find(name)[1]
 
 
 def read_profile(name: str) -> Profile:
-    """Read and check a profile.
+    """Read and validate a profile.
 
     Args:
         name: as for `profile_text`.
 
     Raises:
-        SpecError: if there is none, or with everything that is wrong in it.
+        SpecError: if the profile does not exist, or with all problems in it.
     """
     shown, text = _find(name)
     tables = parse_toml(text, shown)
@@ -145,7 +145,7 @@ def read_profile(name: str) -> Profile:
     if isinstance(partitions, dict):
         for partition, raw in partitions.items():
             if not is_plain(partition):
-                problems.append(Problem(("partitions", partition), "is no name of a partition"))
+                problems.append(Problem(("partitions", partition), "is not a valid partition name"))
             read[partition] = _read(Partition, raw, ("partitions", partition), problems)
     else:
         problems.append(Problem(("partitions",), "must be a table of tables: [partitions.NAME]", partitions))
@@ -157,7 +157,7 @@ def read_profile(name: str) -> Profile:
 
 
 def _read(kind: type[_Kind], raw: Any, start: KeyPath, problems: list[Problem]) -> _Kind:
-    """A table, or what is left of it without what is wrong, so that the rest is checked as well."""
+    """Return a table without its invalid keys, so that the remaining keys are checked as well."""
     try:
         return kind.model_validate(raw)
     except ValidationError as error:
@@ -172,13 +172,13 @@ def _folder() -> Traversable:
 
 
 def _find(name: str) -> tuple[str, str]:
-    """The profile's name in messages, and its text."""
+    """Return the profile's name for messages, and its text."""
     if "/" in name or name.endswith(_ENDING):
         path = Path(name)
         try:
             return str(path), path.read_text("utf-8-sig")
         except UnicodeDecodeError as error:
-            raise SpecError(f"slurm.profile: {path} is no text in UTF-8 (byte {error.start})") from None
+            raise SpecError(f"slurm.profile: {path} is not UTF-8 text (byte {error.start})") from None
         except OSError as error:
             raise SpecError(
                 f"slurm.profile = {name!r}: cannot be read: {error.strerror}; {_there()}"
@@ -194,4 +194,4 @@ def _find(name: str) -> tuple[str, str]:
 
 
 def _there() -> str:
-    return f"there are: {', '.join(profile_names())}, and files of your own by their path, such as ./my-site.toml"
+    return f"available: {', '.join(profile_names())}; or give the path of your file, such as ./my-site.toml"

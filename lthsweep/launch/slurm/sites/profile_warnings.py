@@ -1,4 +1,4 @@
-"""Warnings about a job that does not fit its profile: profiles can be out of date, so SLURM decides."""
+"""Warnings about jobs that contradict their profile. Profiles can be out of date, so SLURM decides."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["profile_warnings"]
 def profile_warnings(
     profile: Profile, partition: str | None, *, minutes: int | None, cpus: int, gpus: int
 ) -> Iterator[str]:
-    """One sentence per contradiction between a job and its profile.
+    """Yield one sentence per contradiction between a job and its profile.
 
     Args:
         profile: of the site.
@@ -31,8 +31,8 @@ def profile_warnings(
             hint = nearest(name, profile.partitions)
             yield (
                 f"the profile has no partition {name}{f' (did you mean {hint}?)' if hint else ''}, "
-                f"so a job asks for the profile's usual size (GPUs: {gpus}, cores: {cpus}): "
-                "set slurm.gpus, slurm.cpus and slurm.memory if that is wrong"
+                f"so a job requests the profile's default size (GPUs: {gpus}, cores: {cpus}): "
+                "set slurm.gpus, slurm.cpus and slurm.memory to change it"
             )
 
 
@@ -41,15 +41,15 @@ def _of_partition(
 ) -> Iterator[str]:
     if facts.max_jobs is not None:
         yield (
-            f"{name} takes {facts.max_jobs} jobs of a user at a time: good for a trial, slow for a sweep"
+            f"{name} takes {facts.max_jobs} jobs of a user at a time: enough for a test, slow for a sweep"
             if alone
-            else f"{name} takes {facts.max_jobs} jobs of a user at a time, so all partitions get no more"
+            else f"{name} takes {facts.max_jobs} jobs of a user at a time; the limit applies to all partitions"
         )
     if facts.hours is not None and minutes is not None and minutes > 60 * facts.hours:
         yield f"slurm.time is {minutes / 60:g} hours, but the profile's limit of {name} is {facts.hours:g} hours"
     if facts.node_cpus is not None and cpus > facts.node_cpus:
-        yield f"a job asks for {cpus} cores, but by the profile no node of {name} has more than {facts.node_cpus}"
+        yield f"a job requests {cpus} cores, but by the profile no node of {name} has more than {facts.node_cpus}"
     if facts.node_gpus is not None and gpus > facts.node_gpus:
-        yield f"a job asks for {gpus} GPUs, but by the profile no node of {name} has more than {facts.node_gpus}"
+        yield f"a job requests {gpus} GPUs, but by the profile no node of {name} has more than {facts.node_gpus}"
     if facts.gpus and not gpus:
-        yield f"a job asks for no GPU on {name}, whose nodes have GPUs; the cluster can object"
+        yield f"a job requests no GPU on {name}, whose nodes have GPUs; the cluster can refuse it"

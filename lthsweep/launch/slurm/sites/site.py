@@ -1,4 +1,4 @@
-"""What one job looks like on this cluster: the site profile, overlaid with the sweep's `[slurm]` table."""
+"""Resources and settings of one job on a cluster: the site profile merged with the sweep's `[slurm]` table."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lthsweep.errors import SpecError
-from lthsweep.launch.slurm.sites.layers import overlay
+from lthsweep.launch.slurm.sites.merge import merge_settings
 from lthsweep.launch.slurm.sites.profile import Partition, Profile, profile_names, profile_text, read_profile
 from lthsweep.launch.slurm.sites.profile_warnings import profile_warnings
 from lthsweep.spec import Spec
@@ -20,34 +20,34 @@ __all__ = ["Site", "profile_names", "profile_text", "site_of"]
 
 @dataclass(frozen=True)
 class Site:
-    """What a job of a sweep asks for, and how the cluster is treated.
+    """Resources that a job of a sweep requests, and how the sweep uses the cluster.
 
     Attributes:
         profile: its name or path.
-        partition, account, qos, constraint, reservation: as sbatch takes them.
-        exclude: nodes that are not to be used.
-        minutes: the longest walltime a job may ask for; None is the partition's limit, read live.
+        partition, account, qos, constraint, reservation: in sbatch's syntax.
+        exclude: nodes to avoid.
+        minutes: the longest walltime a job may request; None for the partition's limit, read live.
         cpus, gpus: per job.
         gpu_form: "gres" (`--gres=gpu[:type]:N`) or "gpus-per-node".
-        gpu_type: as the cluster calls it.
-        memory: per job, in SLURM's form.
-        workers: in one job; None is workers_per_gpu per GPU, or one per `threads` cores.
-        threads: of each worker.
-        target_minutes, floor_minutes: how long a job should take, and at least.
-        grace_seconds: before its walltime is over, a job is warned.
-        setup: shell lines before the command.
-        python: interpreter on the compute nodes; None is the one that submits.
-        tick_partition: of follow-up jobs; None is `partition`.
-        tick_minutes: between follow-ups where not everything could be submitted.
-        tick_memory: of a follow-up, in SLURM's form.
-        poll_seconds: the queue is asked for at most once in this time.
-        lag_seconds: an intent whose job is not found by name this long after is void.
-        max_elements: own cap on jobs in the queue.
-        attempts: jobs in a row without progress before a run counts as failed.
-        extra: other options of sbatch, by long names without dashes; "" for one without a value.
-        advice: for people, a line each.
-        warnings: contradictions between the job and the profile, a sentence each.
-        about: the profile in a few words, with its date.
+        gpu_type: the cluster's name for it.
+        memory: per job, in SLURM's format.
+        workers: per job; None for workers_per_gpu per GPU, or one per `threads` cores.
+        threads: per worker.
+        target_minutes, floor_minutes: target and minimum length of a job.
+        grace_seconds: how long before the end of its walltime a job is notified.
+        setup: shell lines that run before the command.
+        python: interpreter on the compute nodes; None for the interpreter of the process that submits.
+        tick_partition: of follow-up jobs; None for `partition`.
+        tick_minutes: interval of follow-up jobs while some runs could not be submitted.
+        tick_memory: of a follow-up job, in SLURM's format.
+        poll_seconds: minimum interval between queries of the queue.
+        lag_seconds: an intent is void if its job is not found by name within this time.
+        max_elements: the site's own cap on jobs in the queue.
+        attempts: consecutive jobs without progress after which a run counts as failed.
+        extra: other options of sbatch, by long names without dashes; "" for an option without a value.
+        advice: for the user, one line each.
+        warnings: contradictions between the job and the profile, one sentence each.
+        about: the profile's name, description and date.
     """
 
     profile: str = "generic"
@@ -91,7 +91,7 @@ class Site:
         return self.workers_per_gpu * self.gpus if self.gpus else max(1, self.cpus // self.threads)
 
     def describe(self) -> list[str]:
-        """A few lines for people."""
+        """Return the job's resources, settings and warnings as lines for the user."""
         job = [_count(self.cpus, "core")]
         if self.gpus:
             job.append(_count(self.gpus, f"{self.gpu_type} GPU" if self.gpu_type else "GPU"))
@@ -110,31 +110,31 @@ class Site:
             f"site profile {self.about or self.profile}",
             f"a job: {', '.join(job)}, {_count(self.slots, 'worker')}{per}; about {self.target_minutes:g} minutes, "
             f"at most {limit}",
-            "asked for: "
+            "requested: "
             + (", ".join(f"{k} {v}" for k, v in where.items() if v) or "the cluster's defaults"),
             f"follow-ups: partition {self.tick_partition or self.partition or 'default'}; "
-            f"at least {self.poll_seconds:g} seconds between looks at the queue",
+            f"at least {self.poll_seconds:g} seconds between queries of the queue",
             *self.advice.splitlines(),
             *(f"warning: {warning}" for warning in self.warnings),
         ]
 
 
 def site_of(spec: Spec) -> Site:
-    """The site that a sweep's file names: the profile, above it what holds for the partition, above both the file.
+    """Return the site of a sweep's file: profile, then the partition's settings, then the file's `[slurm]` table.
 
-    GPUs: one on a partition that has them by the profile, none on another that the profile knows. Cores: as many as the
-    workers need, if nobody says. A floor or a target that the file leaves out shrinks to the target or the walltime
-    that it gives.
+    GPUs default to one on a partition that has GPUs by the profile, and to none on another partition of the profile.
+    Cores default to the number that the workers need. Without values in the file,
+    `target_minutes` shrinks to the file's walltime and `floor_minutes` to the target.
 
     Raises:
-        SpecError: if there is no such profile, anything in it is wrong, or profile and file do not fit together.
+        SpecError: if the profile does not exist, contains errors, or conflicts with the file.
     """
     table, threads = spec.slurm, spec.local.threads
     profile = read_profile(table.profile)
     partition = table.partition or profile.settings.partition
     names = partition.split(",") if partition else []
     facts = [profile.partitions[name] for name in names if name in profile.partitions]
-    settings = overlay(profile.settings, *facts[:1], table)
+    settings = merge_settings(profile.settings, *facts[:1], table)
     gpus = _gpus(spec, profile, facts)
     workers, per_gpu = settings["workers"], settings["workers_per_gpu"] or 1
     cpus = _cpus(spec, settings, gpus, workers or (per_gpu * gpus if gpus else 1))
@@ -194,7 +194,7 @@ def _gpus(spec: Spec, profile: Profile, facts: list[Partition]) -> int:
     if devices == "cpu" or (named and set(named) == {"cpu"}):
         if asked:
             raise _misfit(
-                "gpus", f"would stay idle, because local.devices = {devices!r}; change one of the two", asked
+                "gpus", f"would be idle because local.devices = {devices!r}; change one of the two", asked
             )
         return 0
     usual = (facts[0] if facts else profile.settings).gpus or 0
@@ -216,14 +216,14 @@ def _cpus(spec: Spec, settings: Mapping[str, Any], gpus: int, workers: int) -> i
         lower = "slurm.workers_per_gpu" if gpus and settings["workers"] is None else "slurm.workers"
         text = (
             f"is too few for {_count(workers, 'worker')} of {_count(threads, 'thread')} each: "
-            f"make it {needed}, or {lower} or local.threads less"
+            f"make it {needed}, or reduce {lower} or local.threads"
         )
         raise _misfit("cpus", text, spec.slurm.cpus)
     return spec.slurm.cpus
 
 
 def _lengths(spec: Spec, settings: Mapping[str, Any], limit: int | None) -> tuple[float, float]:
-    """Target and floor, in minutes."""
+    """Return target and minimum, in minutes."""
     target, floor = settings["target_minutes"], settings["floor_minutes"]
     if limit is not None and target > limit:
         if spec.slurm.target_minutes is not None:

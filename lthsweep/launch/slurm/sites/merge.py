@@ -1,4 +1,4 @@
-"""Settings from several places, the later ones above the earlier."""
+"""Merge the settings of a job: profile, partition and sweep file, where later sources override earlier ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from lthsweep.spec.slurm import JobSettings
 from lthsweep.spec.slurm_rules import RIVALS
 
-__all__ = ["DEFAULTS", "overlay"]
+__all__ = ["DEFAULTS", "merge_settings"]
 
 DEFAULTS = JobSettings(
     gpu_form="gres",
@@ -22,14 +22,14 @@ DEFAULTS = JobSettings(
     attempts=3,
     options={},
 )
-"""What holds where neither the sweep's file nor the profile says anything."""
+"""Values for keys that neither the sweep's file nor the profile sets."""
 
 
-def overlay(*layers: JobSettings) -> Mapping[str, Any]:
-    """Key → the value of the last layer that gives one, of `DEFAULTS` if none does.
+def merge_settings(*layers: JobSettings) -> Mapping[str, Any]:
+    """Return each key's value from the last layer that sets it, or from `DEFAULTS`.
 
-    Where two keys say the same in two ways (memory, memory_per_cpu), the later layer's way holds. Options of sbatch are
-    joined by name, and those that are false at the end left out.
+    Some settings have two alternative keys (memory, memory_per_cpu); setting one clears the other in earlier layers.
+    Options of sbatch are merged by name; options whose final value is false are removed.
     """
     values: dict[str, Any] = dict(DEFAULTS)
     for layer in layers:
