@@ -74,7 +74,7 @@ def test_a_cluster_without_limits(here):
     assert (partition.name, partition.preempt_mode, partition.state) == ("gpu_requeue", "REQUEUE", "UP")
 
 
-def test_the_largest_array_is_accepted_and_a_larger_refused(limited, folder):
+def test_only_arrays_of_max_array_size_are_accepted(limited, folder):
     """SLURM caps the index, so this holds for arrays that begin at 0."""
     most = read_limits(SITE).max_array
 
@@ -140,7 +140,7 @@ def test_a_limit_below_the_largest_array_counts(cluster_of, folder, monkeypatch)
         ({"partition": "short", "qos": "wide"}, 20),
     ],
 )
-def test_the_longest_walltime_is_that_of_partition_and_qos(limited, change, minutes):
+def test_partition_and_qos_limit_the_walltime(limited, change, minutes):
     assert read_limits(replace(SITE, **change)).minutes == minutes
 
 
@@ -192,7 +192,7 @@ def test_an_unknown_limit_is_enforced_by_sbatch_only(cluster_of, folder, monkeyp
         submit(job_in(folder, WAITS, elements=4), SITE)
 
 
-def test_a_cluster_without_accounting_has_no_limits_of_users(cluster_of, monkeypatch):
+def test_without_accounting_users_have_no_limits(cluster_of, monkeypatch):
     cluster = cluster_of(accounting=False, max_array=8)
     monkeypatch.setenv("SLURM_CONF", cluster.env["SLURM_CONF"])
 

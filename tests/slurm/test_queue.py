@@ -74,7 +74,7 @@ def test_an_array_on_one_line_has_all_elements(cluster, folder):
     assert {element.id for element in compressed} == {element.id for element in read_queue()}
 
 
-def test_the_queue_of_an_unknown_user_is_an_error(cluster):
+def test_an_unknown_user_is_an_error(cluster):
     """squeue prints no line and exits with 0."""
     assert cluster.run("squeue", "--user", "nosuchuser").returncode == 0
 
@@ -82,7 +82,7 @@ def test_the_queue_of_an_unknown_user_is_an_error(cluster):
         read_queue("nosuchuser")
 
 
-def test_a_job_is_found_by_name_after_its_end(cluster, folder):
+def test_a_job_is_found_after_its_end(cluster, folder):
     job = job_in(folder, WAITS, elements=2)
     number = submit(job, SITE)
     assert find_by_name(job.name) == number

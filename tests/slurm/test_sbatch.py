@@ -124,7 +124,7 @@ def is_ready(folder):
 
 
 @pytest.mark.slow
-def test_the_notice_before_the_time_limit_reaches_the_command(cluster, folder, tmp_path):
+def test_the_signal_before_the_limit_reaches_the_command(cluster, folder, tmp_path):
     """SLURM checks the time once a minute, and sends the signal up to a minute early."""
     submit(hearing(folder, tmp_path, minutes=2), replace(SITE, grace_seconds=30))
     cluster.wait_empty(seconds=400)
@@ -132,7 +132,7 @@ def test_the_notice_before_the_time_limit_reaches_the_command(cluster, folder, t
     assert "heard SIGUSR2" in "".join(logs(folder))
 
 
-def test_a_preempted_job_gets_a_signal_and_is_requeued(cluster, folder, tmp_path):
+def test_a_preempted_job_is_signaled_and_requeued(cluster, folder, tmp_path):
     number = submit(hearing(folder, tmp_path), replace(SITE, cpus=2, partition="gpu_requeue"))
     cluster.wait_until(lambda: is_ready(folder))
     urgent = cluster.sbatch("sleep 1", "--partition=gpu", "--nodes=2", "--exclusive")
@@ -237,12 +237,12 @@ def test_a_wrong_value_is_refused_with_slurms_message(folder, change, sentence, 
     assert read_queue() == ()
 
 
-def test_an_array_with_an_index_too_many_is_refused_by_limit(cluster, folder):
+def test_a_too_large_array_is_refused_by_limit(cluster, folder):
     with pytest.raises(JobLimitError, match="Invalid job array specification"):
         submit(job_in(folder, TELL, elements=cluster.max_array + 1), SITE)
 
 
-def test_sbatch_without_an_answer_can_have_queued_a_job(cluster, folder):
+def test_unanswered_sbatch_can_have_queued_a_job(cluster, folder):
     """The controller freezes before its answer, as under high load. The job is found by its name."""
     job = job_in(folder, WAITS)
     with stopped(cluster, "slurmctld"), pytest.raises(ClusterSilentError, match="may have been queued"):
@@ -251,7 +251,7 @@ def test_sbatch_without_an_answer_can_have_queued_a_job(cluster, folder):
     cluster.wait_until(lambda: find_by_name(job.name) is not None)
 
 
-def test_a_dead_controller_is_silence_and_not_a_refusal(cluster, folder):
+def test_a_dead_controller_is_not_a_refusal(cluster, folder):
     cluster.ctld_kill()
 
     job = job_in(folder, WAITS)

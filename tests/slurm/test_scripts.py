@@ -138,7 +138,7 @@ def test_a_preempted_job_writes_checkpoints_and_continues(by_hand, finish, optio
 
 
 @pytest.mark.parametrize("name", ["mpich", "openmpi"])
-def test_mpi_ranks_stop_at_the_time_limit_and_continue(by_hand, finish, name):
+def test_mpi_ranks_continue_after_the_time_limit(by_hand, finish, name):
     """Two ranks on each node; at the signal before the end all write checkpoints, and the job is requeued.
 
     Runs last some seconds, so that no node finishes all of them before the other begins.

@@ -66,7 +66,7 @@ def ours(tmp_path, cluster, cache):
 
 @pytest.mark.slow
 @pytest.mark.chaos
-def test_a_thousand_runs_under_faults_give_a_thousand_records(ours, cluster, record_property):
+def test_a_thousand_runs_under_faults(ours, cluster, record_property):
     """No record is missing or twice, no run was trained to its end twice, and no run was ever in two jobs."""
     begun = time.monotonic()
     planned = set(ours.plan.runs)

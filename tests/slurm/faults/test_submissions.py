@@ -47,7 +47,7 @@ def assert_once(ours, as_if_undisturbed):
     assert set(ours.starts().values()) == {1}
 
 
-def test_a_coordinator_killed_at_every_step_and_run_again(make, as_if_undisturbed, row):
+def test_run_after_a_kill_at_every_step(make, as_if_undisturbed, row):
     """One sweep per step, all at once; the second `run` starts before the fate of the submission can be known."""
     sweeps = [make() for _ in DEATHS]
     for ours, (kind, step) in zip(sweeps, DEATHS, strict=True):
