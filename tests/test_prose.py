@@ -35,7 +35,7 @@ def test_a_line_can_be_exempt(write):
     assert not list(avoided(write("a.md", "Nobody. <!-- prose: allow -->\n")))  # prose: allow
 
 
-def test_a_line_with_an_avoided_word_fails_the_check(write, capsys):
+def test_an_avoided_word_fails_the_check(write, capsys):
     path = write("a.md", "Fine.\nBeside it.\n")  # prose: allow
 
     assert main([str(path)]) == 1

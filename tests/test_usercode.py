@@ -175,7 +175,7 @@ def test_code_that_does_not_fit_is_an_error(here, body, message):
         build(pinned("my_inits:small"))
 
 
-def test_a_missing_module_is_an_error_of_the_file(here):
+def test_a_missing_module_is_a_file_error(here):
     with pytest.raises(SpecError, match=r"sweep\.model\.init.*no module 'no_inits'.*PYTHONPATH"):
         spec_of(tables("no_inits:small"))
     with pytest.raises(SpecError, match=r"no module 'no_inits'"):

@@ -43,7 +43,7 @@ __all__ = ["cancel", "submit", "tick"]
 def submit(
     opened: OpenedSweep, console: Console, *, retry_failed: bool, wait: bool, cache: Path | None
 ) -> None:
-    """Submit a sweep and print what was submitted; with `wait`, stay until its records exist."""
+    """Submit a sweep and print the submitted jobs; with `wait`, return when all records exist."""
     site = site_of(opened.spec)
     left = len(work_left(opened.plan, opened.sweep).nodes)
     _print(

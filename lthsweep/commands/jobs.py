@@ -80,7 +80,7 @@ def jobs_json(found: Preview) -> dict[str, object]:
 
 
 def _limits(found: Preview) -> Iterator[str]:
-    limits, room = found.limits, found.room
+    limits, free = found.limits, found.room
     if found.assumed:
         yield (
             f"limits: not read ({found.assumed.split(';')[0]}); assumed: arrays of at most {limits.max_array:,} jobs, "
@@ -91,10 +91,10 @@ def _limits(found: Preview) -> Iterator[str]:
         yield f"limits: arrays of at most {limits.max_array:,} jobs, {wall}"
     for line in limits.named:
         yield f"  {line}"
-    if room is not None:
+    if free is not None:
         own = found.site.max_elements
         cap = f" (the site's own limit is {own:,})" if own is not None else ""
-        yield f"room for {plural(room, 'job')} now, in addition to a follow-up{cap}"
+        yield f"capacity for {plural(free, 'job')} now, in addition to a follow-up{cap}"
 
 
 def _before(found: Preview) -> Iterator[str]:

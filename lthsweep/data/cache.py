@@ -1,7 +1,7 @@
 """Packing a data set once, in a cache that all workers of a machine share, and opening the pack.
 
-Only options that change what is packed name a pack, so that all validation splits, augmentations and normalizations
-share one. Any number of processes can start at once: each packs into a folder of its own, the first rename wins, and
+Only options that change the packed data name a pack, so all validation splits, augmentations and normalizations
+share one. Any number of processes can start at once: each packs into a separate folder, the first rename wins, and
 the others discard theirs and open the winner's.
 """
 
@@ -42,7 +42,7 @@ def cache_folder(cache: Path | None = None) -> Path:
 
 
 def packing_options(options: Mapping[str, Any], root: Path | None = None) -> dict[str, Any]:
-    """Return the options that change what is packed, defaults included, with an absolute path.
+    """Return the options that change the packed data, defaults included, with an absolute path.
 
     Raises:
         UnknownNameError: if there is no such data set.
@@ -172,7 +172,7 @@ def verify(options: Mapping[str, Any], *, cache: Path | None = None, root: Path 
 
     Raises:
         MissingDataError: if there is no pack.
-        DataError: if an image, label or class name differs from what was packed.
+        DataError: if an image, label or class name differs from the packed one.
     """
     folder = pack_folder(options, cache=cache, root=root)
     if not folder.exists():

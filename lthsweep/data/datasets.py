@@ -43,7 +43,7 @@ class PublishedFile:
 
 @dataclass(frozen=True)
 class Dataset:
-    """What is known about a data set before it is read.
+    """Properties of a data set that are known before it is read.
 
     Attributes:
         name: as written in a sweep's file.
@@ -54,7 +54,7 @@ class Dataset:
         shape: (channels, height, width) at the default options; None if the user's files decide.
         classes, n_train, n_test: counts; None if the user's files decide.
         class_names: one per label, where the files do not contain them.
-        options: the options that change what is packed. Each combination of values has a pack of its own.
+        options: the options that change the packed data. Each combination of values has a separate pack.
         validation: default number of training samples held out.
         augments: allowed values of `augment`, the default first; empty for texts.
         files: the published files; empty if nothing can be downloaded.

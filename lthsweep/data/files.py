@@ -1,4 +1,4 @@
-"""Where the files of a data set are, and what a message says when they are missing."""
+"""Find the files of a data set, or describe the missing ones in a message."""
 
 from __future__ import annotations
 

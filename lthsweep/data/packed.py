@@ -124,7 +124,7 @@ def write_pack(folder: Path, decoded: Decoded, *, name: str, options: Mapping[st
         folder: exists, is empty, and is not yet under its final name.
         decoded: what to pack.
         name: of the data set.
-        options: those that change what is packed; stored for `data list` and `data verify`.
+        options: those that change the packed data; stored for `data list` and `data verify`.
 
     Raises:
         OSError: from the operating system.

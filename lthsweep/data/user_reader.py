@@ -1,4 +1,4 @@
-"""Data sets of the user by a reader of their own, `data.name = "my_data:load"`.
+"""Data sets from the user's reader, `data.name = "my_data:load"`.
 
 The contract is that of every reader: `load(files, **options)` returns `Decoded`, or a tuple of its first five fields
 (training images, training labels, test images, test labels, class names). The options are the further keys of

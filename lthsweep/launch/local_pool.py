@@ -1,6 +1,6 @@
 """A pool of worker processes on this machine: fresh interpreters, one per core or GPU, connected through pipes.
 
-multiprocessing is not used: its spawn method needs a `__main__` guard in the user's script and pickles what it sends. A
+multiprocessing is not used: its spawn method needs a `__main__` guard in the user's script and pickles all messages. A
 worker here is an ordinary command with its own environment, so threads, allocator and device are set before it starts.
 """
 

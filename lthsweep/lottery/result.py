@@ -87,7 +87,7 @@ def measure(
         prunable: parameter name → weight, the weights that may be pruned.
         start_step: the step training started from.
         dense_val_accuracy: last validation accuracy of the trunk; None for the trunk itself.
-        full: the network of full shape, if what was trained is smaller.
+        full: the network of full shape, if the trained one is smaller.
     """
     progress = training.progress
     last = progress.curves[-1]

@@ -16,7 +16,7 @@ class AttentionProducts(nn.Module):
     """softmax(QKᵀ/√d) V, where no weight is: a module, so that `lthsweep.models.cost` sees and counts it."""
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, read: Tensor) -> Tensor:
-        """Each of [B, heads, L, d], and bool [B, 1, 1, L], False where nothing is to be read → [B, heads, L, d]."""
+        """Each of [B, heads, L, d], and bool [B, 1, 1, L], False at padding → [B, heads, L, d]."""
         return functional.scaled_dot_product_attention(query, key, value, attn_mask=read)
 
 
@@ -38,7 +38,7 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, signal: Tensor, read: Tensor) -> Tensor:
-        """[B, L, width], and bool [B, L], False for tokens that nobody reads → [B, L, width]."""
+        """[B, L, width], and bool [B, L], False for tokens that attention ignores → [B, L, width]."""
         query, key, value = (self._split(layer(signal)) for layer in (self.query, self.key, self.value))
         mixed = self.products(query, key, value, read[:, None, None, :])
         joined: Tensor = self.out(mixed.transpose(1, 2).flatten(2))

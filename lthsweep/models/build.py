@@ -50,7 +50,7 @@ def build_model(options: Mapping[str, Any], *, input_shape: InputShape, classes:
     start = torch_seed(seed, "init")
 
     def constructed() -> nn.Module:
-        # not torch.manual_seed, which would also reseed every GPU, with nobody to restore them
+        # not torch.manual_seed, which would also reseed every GPU, and nothing would restore those
         torch.default_generator.manual_seed(start)
         model: nn.Module = construct(input_shape, classes, **chosen)
         torch.default_generator.manual_seed(start)

@@ -17,7 +17,7 @@ _WIDTHS = (64, 128, 256)
 def conv2(input_shape: InputShape, classes: int) -> nn.Module:
     """Build Conv-2: 64, 64, pool, then 256, 256 and `classes` units; 4,301,642 parameters on CIFAR-10.
 
-    Frankle & Carbin, ICLR 2019, arXiv:1803.03635, figure 2, which says 4.3 M.
+    Frankle & Carbin, ICLR 2019, arXiv:1803.03635, figure 2, which gives 4.3 M.
 
     Raises:
         ModelError: if an image is smaller than 2x2.
@@ -28,7 +28,7 @@ def conv2(input_shape: InputShape, classes: int) -> nn.Module:
 def conv4(input_shape: InputShape, classes: int) -> nn.Module:
     """Build Conv-4: Conv-2 with 128, 128, pool added; 2,425,930 parameters on CIFAR-10.
 
-    Frankle & Carbin, ICLR 2019, arXiv:1803.03635, figure 2, which says 2.4 M.
+    Frankle & Carbin, ICLR 2019, arXiv:1803.03635, figure 2, which gives 2.4 M.
 
     Raises:
         ModelError: if an image is smaller than 4x4.
@@ -39,7 +39,7 @@ def conv4(input_shape: InputShape, classes: int) -> nn.Module:
 def conv6(input_shape: InputShape, classes: int) -> nn.Module:
     """Build Conv-6: Conv-4 with 256, 256, pool added; 2,262,602 parameters on CIFAR-10.
 
-    Frankle & Carbin, ICLR 2019, arXiv:1803.03635, figure 2. The figure says 1.7 M; the layers it lists count
+    Frankle & Carbin, ICLR 2019, arXiv:1803.03635, figure 2. The figure gives 1.7 M; the layers it lists count
     to 2.26 M, and those are built here.
 
     Raises:

@@ -1,6 +1,6 @@
-"""What a network costs: parameters and multiply-accumulates, dense and with the weights that a mask leaves.
+"""Cost of a network: parameters and multiply-accumulates, dense and with the weights that a mask keeps.
 
-A weight of a convolution is multiplied once per output position, whatever the groups: the weight tensor of a
+A weight of a convolution is multiplied once per output position, for any number of groups: the weight tensor of a
 grouped convolution has only `in_channels / groups` input channels. So multiply-accumulates = weights x output
 positions, and what remains after pruning = weights kept x output positions. Counted are convolutions and
 linear layers, on one image or text, padding as if it were data; biases, normalization and pooling are not. This is the

@@ -1,8 +1,8 @@
 """Initialization schemes of the user's own: the contract, and the checks that a scheme keeps it.
 
 A scheme is a function of the model alone, `def scheme(model: nn.Module) -> None`, that fills parameters in place.
-It draws from torch's default generator, which is seeded before it is called. Another source of chance would make
-runs that nobody can repeat, so the scheme is called twice, on two equal models, and must do the same.
+It draws from torch's default generator, which is seeded before it is called. Runs with another source of chance
+could not be repeated, so the scheme is called twice, on two equal models, and must do the same.
 """
 
 from __future__ import annotations

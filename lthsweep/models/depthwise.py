@@ -1,4 +1,4 @@
-"""Depthwise convolutions, in float32 on a CPU whatever the precision of the rest."""
+"""Depthwise convolutions, in float32 on a CPU for any precision of the rest."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def orthogonal(model: nn.Module) -> None:
     """Orthonormal rows or columns, whichever are fewer, times √2. Saxe et al., ICLR 2014, arXiv:1312.6120.
 
     A convolution's weight counts as a matrix of (output channels) × (fan_in). Each group of a grouped
-    convolution is a matrix of its own, as it sees channels of its own: a depthwise filter is a random direction
+    convolution is a separate matrix, because it reads separate channels: a depthwise filter is a random direction
     of length √2. Drawn through a QR decomposition, so that bits may differ between LAPACK libraries.
     """
     _fill(model, _draw_orthogonal)

@@ -4,7 +4,7 @@ Evci, Ioannou, Keskin & Dauphin, "Gradient flow in sparse neural networks and ho
 arXiv:2010.03533: Kaiming's variance 2 / fan_in keeps the signal of a dense layer; where a neuron keeps n of its inputs,
 2 / n does.
 
-The mask is known only when a ticket is made, so this is no scheme of a dense run: it is a step between fresh weights
+The mask is known only when a ticket is made, so this is not a scheme of a dense run but a step between fresh weights
 and a sparse training that starts from them, as in the control that draws weights anew. A ticket that is reset to its
 own initial weights must not pass through here: its survivors are to equal them bit for bit.
 """
@@ -22,7 +22,7 @@ __all__ = ["scaled_to_mask"]
 
 
 def scaled_to_mask(weights: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Scale every neuron's weights by √(fan_in / inputs kept), and zero what is pruned.
+    """Scale every neuron's weights by √(fan_in / inputs kept), and set pruned weights to zero.
 
     Of weights drawn with variance c / fan_in this makes weights of variance c / (inputs kept), with the shape of
     their distribution and their signs as they were.

@@ -79,7 +79,7 @@ def mobilenet_v2(
     )
     # The stem is changed in place, so that three-channel weights are torchvision's own for every stride.
     stem = network.get_submodule("features.0.0")
-    assert isinstance(stem, nn.Conv2d)  # tells the type checker what torchvision's block begins with
+    assert isinstance(stem, nn.Conv2d)  # for the type checker: the first layer of torchvision's block
     stem.stride = (stem_stride, stem_stride)
     if channels != stem.in_channels:
         network.set_submodule("features.0.0", _with_input_channels(stem, channels))

@@ -80,7 +80,7 @@ class _Block(nn.Module):
             )
 
     def forward(self, images: Tensor) -> Tensor:
-        # In place, where the backward pass needs nothing of what is overwritten: 4 % of a step on a CPU.
+        # In place, because the backward pass needs no overwritten value: saves 4 % of a step on a CPU.
         out = torch.relu_(self.bn1(self.conv1(images)))
         out = self.bn2(self.conv2(out))
         out += self.shortcut(images)

@@ -18,7 +18,7 @@ class TextShape:
     """A text as numbers of tokens.
 
     Attributes:
-        length: tokens of a text; 0 fills up what is shorter.
+        length: tokens of a text; shorter texts are padded with 0.
         vocabulary: how many numbers there are, 0 and that of unknown tokens among them.
     """
 

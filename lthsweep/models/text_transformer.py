@@ -54,7 +54,7 @@ class TextTransformer(nn.Module):
         self.fc = nn.Linear(width, classes)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Int64 [B, L] → logits [B, classes]; what stands where a text is filled up changes nothing."""
+        """Int64 [B, L] → logits [B, classes]; padding does not change them."""
         read = tokens != 0
         signal = self.dropout(self.embedding(tokens) + self.places.weight)
         for layer in self.layers:
@@ -93,6 +93,6 @@ def text_transformer(
     shape = check_text("text_transformer", input_shape)
     if embedding % heads:
         raise ModelError(
-            f"model 'text_transformer': embedding = {embedding} is no multiple of heads = {heads}; change one"
+            f"model 'text_transformer': embedding = {embedding} is not a multiple of heads = {heads}; change one"
         )
     return TextTransformer(shape, classes, embedding, layers, heads, dropout)

@@ -18,7 +18,7 @@ STAGES: Mapping[int, tuple[tuple[int, int], ...]] = {
     16: ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)),
     19: ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4)),
 }
-"""Depth → (channels, convolutions) of each stage; 2x2 max pooling stands between stages."""
+"""Depth → (channels, convolutions) of each stage; with 2x2 max pooling between stages."""
 
 
 def vgg(input_shape: InputShape, classes: int, *, depth: int) -> nn.Module:

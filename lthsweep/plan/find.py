@@ -57,7 +57,9 @@ def _parse(plan: Plan, given: str) -> dict[str, str]:
     for part in given.split(","):
         name, equals, value = (text.strip() for text in part.partition("="))
         if not equals or not value:
-            raise SpecError(f"{part!r} in {given!r} is no axis with a value; write e.g. {_example(plan)}")
+            raise SpecError(
+                f"{part!r} in {given!r} is not an axis with a value; write for example {_example(plan)}"
+            )
         name = axis_name(name)
         if name not in axes and name != "sparsity":
             raise UnknownNameError.of("axis", name, known=axes)

@@ -49,7 +49,7 @@ CONTROLS: Mapping[ControlName, Control] = {
     "fine-tune": Control(rewind="none", own_step=False),
     "lr-rewind": Control(rewind="lr", own_step=False),
 }
-"""Value of `prune.control` → what it changes."""
+"""Value of `prune.control` → the changes that it makes to the ticket."""
 
 _ROLES: Mapping[Rewind, ControlName] = {
     control.rewind: name for name, control in CONTROLS.items() if control.rewind and not control.own_step

@@ -118,7 +118,7 @@ def plan_rounds(
 ) -> RoundPlan:
     """Plan the remaining time of a budget run.
 
-    As many rounds of full length as fit. If not even one pruning leaves room for full rounds, there is one pruning,
+    As many rounds of full length as fit. If not even one pruning leaves time for full rounds, there is one pruning,
     and the round before it and the one after it are shortened alike. The first plan is a promise: it keeps
     `min_round_epochs` or refuses. Later ones keep the time as well as they can: rounds become shorter than
     that if they must, down to a single epoch for the ticket.

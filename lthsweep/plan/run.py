@@ -50,8 +50,8 @@ class Run:
     """One training.
 
     Attributes:
-        key: hash of what it computes, see `lthsweep.plan.keys`.
-        manifest: what the key hashes.
+        key: hash of the manifest, see `lthsweep.plan.keys`.
+        manifest: all settings that determine the result.
         trunk: key of the dense run it descends from; its own key if it is the dense run.
         parent: key of the run whose final weights are ranked: the trunk, or the level before. None for a dense run.
         level: 0 for a dense run, else 1, 2, … along the chain.

@@ -1,1 +1,1 @@
-"""The reducer: records → one table, and questions to it. A pure function of what is on disk; torch-free."""
+"""The reducer: records → one table, and questions to it. A pure function of the files on disk; torch-free."""

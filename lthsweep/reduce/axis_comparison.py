@@ -30,7 +30,7 @@ _ScoresByPoint: TypeAlias = dict[tuple[Any, ...], dict[Any, dict[Any, "RunScore"
 
 @dataclass(frozen=True)
 class RunScore:
-    """What a run came to: its state as in /runs, and the metric that is compared."""
+    """Score of a run: its state as in /runs, and the compared metric."""
 
     state: str
     value: float
@@ -68,11 +68,11 @@ def compare_axis(
 ) -> AxisComparison:
     """Compare the values of an axis at every combination of the other axes, over the seeds.
 
-    Dense runs are compared too, where each value has dense runs of its own.
+    Dense runs are compared too, if each value has separate dense runs.
 
     Args:
         plan: the grid.
-        scores_of_runs: key of a run → what it came to; runs that are not there are missing.
+        scores_of_runs: key of a run → its score; runs that are not listed are missing.
         axis: any axis of the grid but the seed, by any name that the file takes.
         metric: one of `COMPARABLE`, for the messages and the direction.
         confidence: None takes the file's.
@@ -118,7 +118,7 @@ def _check(plan: Plan, axis: str, metric: str) -> None:
     several = [name for name, number in axes.items() if number > 1]
     there = f"axes of this sweep with several values: {', '.join(several) or 'none'}"
     if axis == "seed":
-        raise QueryError(f"seeds are what values are compared over, not what is compared; {there}")
+        raise QueryError(f"seed is not a possible axis: values are compared over seeds; {there}")
     if axis not in axes:
         hint = nearest(axis, axes)
         raise QueryError(f"no axis {axis!r};{f' did you mean {hint}?' if hint else ''} {there}")
@@ -166,7 +166,7 @@ def _points(
 
 
 def _of_trunk(cell: Cell, name: str) -> Any:
-    """The value of an axis for the dense run: it knows nothing of pruning."""
+    """The value of an axis for the dense run, which has none for pruning axes."""
     if name == "sparsity":
         return 0.0
     return "" if name in _OF_TICKETS or name.startswith("prune.") else cell[name]

@@ -1,6 +1,6 @@
 """Columns of plain values → one compound array, with types that are a function of the values alone.
 
-The table must be byte-identical whoever makes it, so a column's type never depends on the order in which
+The table must be byte-identical on every machine, so a column's type never depends on the order in which
 values were found, and fixed-length strings are exactly as wide as the longest one.
 """
 
@@ -29,7 +29,7 @@ def compound(columns: Mapping[str, Column]) -> NDArray[np.void]:
     """Pack columns of equal length into one compound array.
 
     Args:
-        columns: name → numeric array, or list of plain values of one kind. None stands for what is not known:
+        columns: name → numeric array, or list of plain values of one kind. None stands for an unknown value:
             NaN among numbers, "" among texts, UNKNOWN among truth values. Numbers among texts are written
             out; lists and tables become JSON.
 
@@ -53,7 +53,7 @@ def text_array(values: Sequence[str]) -> NDArray[np.bytes_]:
 
 
 def tristate(values: Sequence[bool | None]) -> NDArray[np.int8]:
-    """Truth values of which None is unknown; the type is the same if all are known."""
+    """Truth values, None if unknown; the type is the same if all are known."""
     return np.array([-1 if value is None else int(value) for value in values], dtype=TRISTATE)
 
 

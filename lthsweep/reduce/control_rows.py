@@ -34,7 +34,7 @@ def control_rows(
 
     A point needs its ticket: "ticket" must be on the axis. Points that the trunk answers are left out.
 
-    Columns: the axes but for the seed and the control, `control`, n and n_planned (seeds with both accuracies, and
+    Columns: the axes except seed and control, `control`, n and n_planned (seeds with both accuracies, and
     all), weights_remaining of the control, ticket_accuracy, control_accuracy, difference (ticket − control), its
     interval, `verdict`.
     """

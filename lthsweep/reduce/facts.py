@@ -1,4 +1,4 @@
-"""What the reducer keeps of one record (everything but the masks) and of one failure."""
+"""The data that the reducer keeps of one record (everything except the masks) and of one failure."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ PROVENANCE = ("host", "device", "precision", "commit")
 
 @dataclass(frozen=True)
 class Facts:
-    """One record, as far as the tables need it.
+    """The data of one record that the tables need.
 
     Attributes:
         key, kind, outcome: as in the record.
-        digest: sha256 of the record file, which tells whether rows made from it earlier may be used again.
+        digest: sha256 of the record file, which decides whether rows made from it earlier can be reused.
         metrics: of the record; NaN where it has none.
         provenance: one text per name of `PROVENANCE`; "" where the record has none.
         audit_ok: whether the run passed its own audit; None if it had none (dense runs).
         curves, layers: as in the record.
-        manifest: what the key hashes; empty if the facts come from a table.
+        manifest: the settings that the key hashes; empty if the facts come from a table.
     """
 
     key: str
@@ -65,7 +65,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class FailureFacts:
-    """What the table shows of the last failure of a run that has no record."""
+    """The last failure of a run without a record, as the table shows it."""
 
     cause: str
     host: str = ""
@@ -73,7 +73,7 @@ class FailureFacts:
 
 
 def facts_of(summary: Summary) -> Facts:
-    """Reduce what the store read of a record."""
+    """Reduce a record to its facts."""
     ok = summary.audit.get("ok")
     return Facts(
         key=summary.key,

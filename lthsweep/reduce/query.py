@@ -1,7 +1,7 @@
 """Questions to the tables, answered by DuckDB in memory, without access to files, network or Python.
 
-`pandas.DataFrame.query` runs code of whoever writes the text; DuckDB with external access off and its
-configuration locked only sees the frames that it is given.
+`pandas.DataFrame.query` executes code in the condition; DuckDB with external access off and its
+configuration locked only sees the frames that are passed to it.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def query(
     keys = [(_column(name, frame), rising) for name, rising in map(_direction, _names(sort))]
     wanted = [_column(name, frame) for name in _names(columns)]
     if len(set(wanted)) < len(wanted):
-        raise QueryError(f"a column is asked for twice in {', '.join(wanted)}; name each once")
+        raise QueryError(f"a column is listed twice in {', '.join(wanted)}; name each once")
     for name in [*(name for name, _ in keys), *wanted]:
         if name not in frame.columns:
             raise QueryError(_unknown("column", name, frame.columns, f" of {table}"))
@@ -81,11 +81,11 @@ def sql(frames: Mapping[str, pd.DataFrame], statement: str) -> pd.DataFrame:
         statement: SQL in DuckDB's dialect.
 
     Raises:
-        QueryError: if it is no single SELECT, reaches for anything but the tables, or is wrong.
+        QueryError: if it is not a single SELECT, reads anything except the tables, or is invalid.
     """
     with duckdb.connect(":memory:") as connection:
         named = [table for table in frames if re.search(rf"\b{re.escape(table)}\b", statement, re.IGNORECASE)]
-        for table in named:  # frames are made when asked for, and curves may be large
+        for table in named:  # frames are built on demand, because curves can be large
             connection.register(table, frames[table])
         _lock(connection)
         known = {column for table in named for column in frames[table].columns}

@@ -22,7 +22,7 @@ def facts_in(table: TableFile, digests: Mapping[str, str], planned: Collection[s
         table: an older table of the same schema.
         digests: key → sha256 of the record now on disk; rows made from another record are not used.
         planned: keys of the present plan. A run outside it, now or then, is read from its record: the table
-            does not keep the manifest that tells what it is.
+            does not keep its manifest.
     """
     runs = table["runs"]
     curves, layers = table["curves"], table["layers"]

@@ -53,7 +53,7 @@ def axis_names(plan: Plan) -> tuple[str, ...]:
 
 
 def role_of(run: Run) -> str:
-    """ "ticket" or the name of a control, however it was asked for; "" for a dense run."""
+    """ "ticket" or the name of a control, however the file requests it; "" for a dense run."""
     return "" if run.prune is None else run.prune.role
 
 
@@ -63,7 +63,7 @@ def method_of(run: Run) -> str:
 
 
 def state_of(key: str, facts: Mapping[str, Facts], failures: Mapping[str, FailureFacts]) -> str:
-    """What is known of one run: "done", "diverged" (a result too), "failed" or "missing".
+    """State of one run: "done", "diverged" (a result too), "failed" or "missing".
 
     A run with a record is never failed: what failed was an earlier attempt.
     """
@@ -202,7 +202,7 @@ def _dotted_values(plan: Plan) -> dict[str, dict[str, Any]]:
 
 
 def _others(plan: Plan, axes: Sequence[str], facts: Mapping[str, Facts]) -> list[_Row]:
-    """Records outside the plan; their manifests tell what they are, as far as they can be followed."""
+    """Rows of records outside the plan, described by their manifests as far as these can be followed."""
     rows = []
     for key in sorted(facts.keys() - plan.runs.keys()):
         manifest = facts[key].manifest

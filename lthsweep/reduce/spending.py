@@ -1,4 +1,4 @@
-"""How long the finished runs took. From the table as far as it goes, and from the records that came after it."""
+"""Time that the finished runs took, from the table and from the records that are newer than it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Spending:
     """Seconds of training in finished runs, interrupted attempts and evaluation included.
 
     Attributes:
-        cpu_seconds, gpu_seconds: by where they were trained; of a worker, several of which may share a GPU.
+        cpu_seconds, gpu_seconds: by the device of the training; seconds of a worker, several of which can share a GPU.
         runs: how many.
         exact: every run's own time was read; otherwise the rest was taken to be like these.
     """
@@ -46,7 +46,7 @@ def spending(sweep: SweepDir, keys: Collection[str]) -> Spending:
     for key in later[:_MOST_OPENED]:
         try:
             found = read_summary(sweep.record(key))
-        except (StoreError, FileNotFoundError):  # damaged: `doctor` says so
+        except (StoreError, FileNotFoundError):  # damaged: `doctor` reports it
             continue
         known[key] = _seconds(found.metrics, str(found.provenance.get("device", "")))
     scale = len(keys) / len(known) if known else 0.0

@@ -1,8 +1,8 @@
-"""Rows of /structures: what pruning made of the network, filters beside weights, before beside after.
+"""Rows of /structures: size, cost and accuracy of the network before and after pruning by filters or weights.
 
 A mask removes no parameter from the network that runs: it has the size, the operations and the time of the dense one,
-and only a file can leave its zeros out. Whole filters go from all of these. Each row sets one grid point beside its
-trunks.
+and only a file can leave its zeros out. Removing whole filters reduces all of these. Each row compares one grid
+point with its trunks.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _Pairs = Sequence[tuple[Facts, Facts]]
 def structure_rows(
     plan: Plan, facts: Mapping[str, Facts], failures: Mapping[str, FailureFacts]
 ) -> NDArray[np.void]:
-    """One row per grid point that is no trunk, in the order of the plan; none if the grid takes no whole filters.
+    """One row per grid point except trunks, in the order of the plan; none if the grid removes no whole filters.
 
-    Columns: the axes but for the seed, `method` and `control`, n and n_planned (seeds with both runs finished, and
+    Columns: the axes except the seed, `method` and `control`, n and n_planned (seeds with both runs finished, and
     all), weights_remaining; then for each of these the trunk's (`_dense`) and the point's: test accuracy and loss,
     parameters, multiply-accumulates, bytes of the network as it runs, seconds of an epoch and of the test; then
     bytes_sparse and layer_sparsity. Means over the seeds, and for seconds medians.
@@ -102,7 +102,7 @@ _COMPARED: Mapping[str, tuple[Callable[[Facts], float], Callable[[Iterable[float
     "epoch_seconds": (_epoch_seconds, _median),
     "test_seconds": (_of("seconds_test"), _median),
 }
-"""Column → (what it reads of a run, how seeds are put together)."""
+"""Column → (function that reads it from a run, function that combines the seeds)."""
 
 
 def _layer_sparsity(pairs: _Pairs) -> str:

@@ -40,13 +40,13 @@ _MAX_BYTES = 1 << 34
 
 @dataclass(frozen=True)
 class SweepRow:
-    """The single row of /sweep: what the table was made from.
+    """The single row of /sweep: the sources of the table.
 
     Attributes:
         name: of the sweep.
         schema: see `SCHEMA`.
         records: number of records that were read.
-        records_sha256: over the sorted keys and sha256 of the records: cite it, and anybody can check the
+        records_sha256: over the sorted keys and sha256 of the records: cite it, and readers can check the
             table.
         failures_sha256: over the failures shown in the table.
         margin, confidence: of the verdicts.
@@ -65,7 +65,7 @@ class SweepRow:
 
 @dataclass(frozen=True)
 class Table:
-    """The reducer's answer: compound arrays by name of the table, and what they were made from."""
+    """The reducer's answer: compound arrays by name of the table, and the hash of their sources."""
 
     sweep: SweepRow
     tables: Mapping[str, NDArray[np.void]]
@@ -77,7 +77,7 @@ class Table:
 
 
 class TableFile:
-    """A `table.h5` in memory: what is read later belongs together, even if the file is replaced meanwhile."""
+    """A `table.h5` in memory: later reads stay consistent, even if the file is replaced meanwhile."""
 
     def __init__(self, path: Path) -> None:
         """Read the file and its /sweep.
@@ -99,7 +99,7 @@ class TableFile:
         except (OSError, ValueError, RuntimeError) as error:  # the last one for a damaged list of names
             raise self._damaged(str(error)) from error
         if not known:
-            raise StoreError(f"{path} is no table of lthsweep; give a sweep directory or its table.h5")
+            raise StoreError(f"{path} is not a table of lthsweep; give a sweep directory or its table.h5")
         row = self["sweep"]
         names = SweepRow.__dataclass_fields__
         if len(row) != 1 or row.dtype.names != tuple(names) or row["schema"][0] != SCHEMA:
@@ -168,12 +168,12 @@ def _write(file: h5py.File, name: str, rows: NDArray[np.void]) -> None:
 
 
 def _guarded(file: h5py.File, name: str) -> h5py.Dataset:
-    """A dataset that lies in this very file: no link, no external storage, no absurd size."""
+    """A dataset in this file itself: no link, no external storage, no absurd size."""
     if not isinstance(file.get(name, getlink=True), h5py.HardLink):
         raise ValueError("is a link to elsewhere, or missing")
     dataset = file[name]
     if not isinstance(dataset, h5py.Dataset) or dataset.dtype.names is None or dataset.ndim != 1:
-        raise ValueError("is no table")
+        raise ValueError("is not a table")
     if dataset.external or dataset.is_virtual:
         raise ValueError("keeps its data elsewhere")
     if dataset.size * dataset.dtype.itemsize > _MAX_BYTES:

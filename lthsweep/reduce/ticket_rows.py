@@ -28,7 +28,7 @@ def ticket_rows(
 ) -> NDArray[np.void]:
     """One row per grid point, in the order of the plan, whether or not anything is known of it.
 
-    Columns: the axes but for the seed, then `kind` ("dense" where the trunk answers), `level`, `method` and
+    Columns: the axes except the seed, then `kind` ("dense" if the trunk answers), `level`, `method` and
     `control` (both "" for a trunk), the statistics of `lthsweep.reduce.ticket_verdict.PointSummary`, and means over the
     seeds that have a record, diverged ones included:
 

@@ -58,7 +58,7 @@ def write_accuracy(plot: Plot, x: int, y: int, row: FrameRow, cell: CellSize, in
 
 
 def _remarks(row: FrameRow) -> str:
-    """Dead layers, diverged runs, and missing seeds in short form; a cell has room for two."""
+    """Dead layers, diverged runs, and missing seeds in short form; a cell has space for two."""
     found = []
     if dead := dead_layers(row.get("dead_layers")):
         found.append(f"{len(dead)} dead")

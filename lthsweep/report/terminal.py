@@ -180,7 +180,7 @@ def _seeds(row: FrameRow) -> str:
 
 @dataclass(frozen=True)
 class TerminalColumn:
-    """A column of numbers; `shown` is true for the axes that leave room for it."""
+    """A column of numbers; `shown` is true for the axes that leave space for it."""
 
     heading: str
     text: Callable[[FrameRow], str]

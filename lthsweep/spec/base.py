@@ -33,7 +33,7 @@ class Allowed:
         text: completes "must be …".
         item: the same for one element of a list or of a table of free names; "" where the field is none.
         inner: the table that may stand there instead of a list, if any.
-        free_names: a table stands there whose keys are not fixed.
+        free_names: the value is a table whose keys are not fixed.
     """
 
     text: str

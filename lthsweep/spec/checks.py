@@ -70,7 +70,7 @@ def _combinations(tables: Tables, axes: Mapping[str, tuple[AxisValue, ...]]) -> 
         changed, inner = with_settings(tables, settings)
         for problem in inner or check_tables({**tables, **changed}, changed):
             name = _to_blame(problem, axes)
-            if name is None:  # wrong whatever the axes say
+            if name is None:  # wrong for all values of the axes
                 problems[problem.path, problem.text] = problem
                 continue
             path: Path = ("grid", name, chosen[name])

@@ -55,7 +55,7 @@ def round_sparsities(sparsity: float, rounds: int) -> tuple[float, ...]:
     remaining weights.
 
     After round i it is 1 − (1 − sparsity)^(i / rounds), rounded to 12 digits; the last is `sparsity` as given. So level
-    i is the end of a chain of i rounds, whatever chain it stands in.
+    i is the end of a chain of i rounds, in any chain.
 
     Raises:
         ValueError: if the rounds are so many, or the sparsity so small, that 12 digits do not tell the levels apart.

@@ -1,6 +1,6 @@
-"""Where in a TOML text each key and each element of a list stands.
+"""Positions of keys and list elements in a TOML text.
 
-`tomllib` gives values without places. This small scanner gives places without values: it knows only as much
+`tomllib` gives values without positions. This small scanner gives positions without values: it parses only as much
 of TOML as it takes to step over values, and is right on texts that `tomllib` accepts. On others it goes as
 far as it can, which is enough to say where a duplicate was first written.
 """
@@ -38,7 +38,7 @@ class Marks:
     """The places in a text.
 
     Attributes:
-        places: path → where its key, table header or list element stands, the first time.
+        places: path → first position of its key, table header or list element.
         duplicates: (path, first place, second place) of keys and tables that are there twice.
     """
 
@@ -55,7 +55,7 @@ def locate(text: str) -> Marks:
 
 
 class _Lost(Exception):
-    """The text is no TOML from here on."""
+    """The text is not TOML from here on."""
 
 
 class _Scanner:

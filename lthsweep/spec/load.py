@@ -40,8 +40,8 @@ def load_spec(source: str | Path, overrides: Sequence[str] = ()) -> Spec:
         overrides: settings such as `train.epochs=4` that stand above the file.
 
     Raises:
-        SpecError: if there is no such file, it is no TOML, or anything in it is wrong. All that is wrong is
-            said at once, each with file, line, key, the value found, what is allowed, and the nearest right
+        SpecError: if the file does not exist, is not TOML, or has an error. All errors are
+            reported at once, each with file, line, key, the value found, the allowed values, and the nearest valid
             name.
     """
     name, text, stem = _read(source)
@@ -69,7 +69,7 @@ def spec_of(
     raw: dict[str, Any] = copy.deepcopy(dict(tables))
     problems: list[Problem] = []
     if isinstance(raw.get("grid"), dict) and overrides:
-        with contextlib.suppress(PydanticCustomError):  # it is said when the table is read
+        with contextlib.suppress(PydanticCustomError):  # reported when the table is read
             raw["grid"] = flatten_axes(raw["grid"])
     given, unknown = apply_overrides(raw, overrides)
     problems += unknown
@@ -96,7 +96,7 @@ def spec_of(
 
 
 def _table(name: str, raw: Any) -> tuple[Table | None, list[Problem]]:
-    """A table, or what is left of it without what is wrong, so that the rest is checked as well."""
+    """A table without its invalid keys, so that the rest is checked as well, and the problems."""
     try:
         return TABLES[name].model_validate(raw), []
     except ValidationError as error:
@@ -131,7 +131,7 @@ def _read(source: str | Path) -> tuple[str, str, str]:
             return str(path), path.read_text("utf-8-sig"), path.stem
         except UnicodeDecodeError as error:
             raise SpecError(
-                f"{path} is no text in UTF-8 (byte {error.start}); a sweep's file is TOML"
+                f"{path} is not UTF-8 text (byte {error.start}); a sweep's file is TOML"
             ) from None
         except OSError as error:
             raise SpecError(f"{path} cannot be read: {error.strerror}") from None
@@ -167,7 +167,7 @@ def parse_toml(text: str, name: str) -> dict[str, Any]:
         name: the file, for messages.
 
     Raises:
-        SpecError: if it is no TOML; with the line, and both places of a key that is there twice.
+        SpecError: if it is not TOML; with the line, and both positions of a duplicate key.
     """
     try:
         return tomllib.loads(text)

@@ -28,7 +28,7 @@ def apply_overrides(
     refused: who writes both takes them for two. Giving one of grid.sparsity and grid.threshold takes the other away.
 
     Returns:
-        Path → override, for messages; and what is wrong with overrides that cannot be followed.
+        Path → override, for messages; and the problems of invalid overrides.
     """
     settings: dict[tuple[str, ...], Any] = {}
     given: dict[Path, str] = {}

@@ -1,7 +1,7 @@
 """One thing that is wrong in a file, and how all of them are shown at once.
 
-A reader should be able to mend the file from the message alone: where (file, line, key, with the line
-itself), what was found, what is allowed, and which right name looks most like the wrong one.
+The message alone must suffice to fix the file: it has the position (file, line, key, and the line
+itself), the value found, the allowed values, and the nearest valid name.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Problem:
 
     Attributes:
         path: the key to blame.
-        text: what is wrong and what is allowed.
+        text: the error and the allowed values.
         found: the value there; `NOTHING` if none.
         involved: other keys without which it would be right.
     """
@@ -64,7 +64,7 @@ def _starts(path: Path) -> Iterator[Path]:
 
 
 def _mark(marks: Mapping[Path, Mark], path: Path) -> Mark | None:
-    """Where the key stands, or the nearest table around it that is in the file."""
+    """Position of the key, or of the nearest enclosing table in the file."""
     for start in _starts(path):
         for form in _forms(start):
             if form in marks:

@@ -44,7 +44,7 @@ from lthsweep.usercode import is_code, pinned
 __all__ = ["OWN_CODE", "EntryTable", "NameOf", "TableByName", "pinned_axis", "tables_of"]
 
 OWN_CODE = "module:function"
-"""Stands for the name of any code of the user in lists of names and in the locations of pydantic's errors."""
+"""Placeholder for the name of user code in lists of names and in the locations of pydantic's errors."""
 
 _OWN_CODE_TEXT = f'"{OWN_CODE}" of your code'
 

@@ -28,7 +28,7 @@ _SCHEDULE: Path = ("prune", "schedule")
 
 
 def check_tables(tables: Tables, changed: Iterable[str]) -> list[Problem]:
-    """What is wrong between keys of one combination, by the rules that belong to the tables in `changed`."""
+    """Problems between keys of one combination, by the rules that belong to the tables in `changed`."""
     return [
         problem
         for table in sorted(changed)
@@ -137,7 +137,7 @@ def _shuffling_needs_single_weights(tables: Tables) -> Iterator[Problem]:
 def _rounds_are_levels_of_sparsities(tables: Tables) -> Iterator[Problem]:
     grid, prune = tables.get("grid"), cast(PruneSpec, tables["prune"])
     path: Path = ("prune", "rounds")
-    if prune.schedule == "budget":  # a rule of its own says that it has none
+    if prune.schedule == "budget":  # another rule reports that it has no rounds
         return
     if prune.rounds > 1 and prune.schedule != "iterative":
         text = 'needs prune.schedule = "iterative"; one-shot is one round'
@@ -159,7 +159,7 @@ def _rates_are_of_layers(tables: Tables) -> Iterator[Problem]:
     if not prune.rates:
         return
     if prune.scope != "layer":
-        text = 'needs prune.scope = "layer": ranked all together, layers have no rates of their own'
+        text = 'needs prune.scope = "layer": global ranking has no rates per layer'
         yield Problem(("prune", "rates"), text, dict(prune.rates), (("prune", "scope"),))
     if not criterion_of(prune.method).supports_rates:
         text = f"needs prune.method = {_either(methods_that(lambda entry: entry.supports_rates))}"

@@ -1,6 +1,6 @@
-"""The shape of the file as data: which tables and keys there are, what each takes, what a slip meant.
+"""The schema of the file as data: tables, keys, allowed values, and the nearest name to a misspelled one.
 
-Read from the tables' own fields, so that errors, the template and the reference say what the file accepts.
+Read from the tables' own fields, so errors, the template and the reference agree with the file's checks.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Key:
 
 
 def variants(field: FieldInfo) -> Mapping[str, type[Table]]:
-    """The tables among which `name` chooses in this field; empty where it is no such choice."""
+    """The tables that `name` selects among in this field; empty for other fields."""
     by_name = table_by_name(field)
     return by_name.variants if by_name else {}
 
@@ -84,7 +84,7 @@ def choices(field: FieldInfo) -> tuple[str, ...]:
 
 
 def marker(field: FieldInfo) -> Allowed | None:
-    """What the field's type alone does not say."""
+    """Properties of the field that its type does not show."""
     for item in field.metadata:
         if isinstance(item, NameOf):
             return Allowed(item.text)
@@ -133,7 +133,7 @@ def keys_of(owner: type[Table]) -> list[str]:
 
 
 def walk() -> Iterator[Key]:
-    """Every key of every table and variant, tables before what is in them."""
+    """Every key of every table and variant, tables before their keys."""
     for name, table in TABLES.items():
         yield from _walk((name,), table)
 

@@ -29,7 +29,7 @@ def names_first(settings: Mapping[tuple[str, ...], Any]) -> list[tuple[tuple[str
 
 
 def put(tables: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
-    """Set a value in tables as read, in place; not where a parent is no table, which is an error itself."""
+    """Set a value in the raw tables, in place; skipped if a parent is not a table, which is reported elsewhere."""
     here: Any = tables
     for part in path[:-1]:
         if isinstance(here.get(part), list | tuple):  # levels and rate instead of a list of sparsities
@@ -72,7 +72,7 @@ def with_settings(
         settings: dotted name → value; `model.…`, `data.…` are short for `sweep.model.…`, `sweep.data.…`.
 
     Returns:
-        The tables that changed, and what is wrong (then a table may be lacking).
+        The tables that changed, and the problems (with a problem, a table can be missing).
     """
     problems, paths = [], {}
     for name, value in settings.items():

@@ -30,7 +30,7 @@ PartitionName = Annotated[
 
 
 def _size(value: Any) -> Any:
-    """A number alone as the text that it stands for: megabytes."""
+    """A number without unit as text, in megabytes."""
     return str(value) if type(value) is int else value
 
 

@@ -34,7 +34,7 @@ WORD = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 """A name without a colon or comma."""
 
 LINE = r"^[^\x00-\x08\x0a-\x1f\x7f-\x9f]+$"
-"""Text on one line, without anything that moves the cursor of a terminal; a tab is no harm."""
+"""Text on one line without terminal control characters; tabs are allowed."""
 
 SIZE = r"^[1-9][0-9]{0,8}[KMGTkmgt]?$"
 """Memory in SLURM's form."""

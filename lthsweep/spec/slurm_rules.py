@@ -46,11 +46,11 @@ _GPU = re.compile(r"(^|[,/])gpu\b")
 
 
 def slurm_problems(settings: JobSettings, start: Path = ("slurm",)) -> Iterator[Problem]:
-    """What is wrong between keys that are right one by one.
+    """Problems between keys that are valid separately.
 
     Args:
         settings: the table.
-        start: where it stands in its file.
+        start: its position in the file.
     """
     for name, value in (settings.options or {}).items():
         if text := _option_problem(name, value):
@@ -78,7 +78,7 @@ def _times(settings: JobSettings, start: Path) -> Iterator[Problem]:
 
 
 def _option_problem(name: str, value: object) -> str | None:
-    """What is wrong with an option of sbatch; None if nothing is."""
+    """Problem of an option of sbatch; None if it is valid."""
     if name in OPTION_KEYS:
         return f"is set by another key: write slurm.{OPTION_KEYS[name]}"
     if name in RESERVED_OPTIONS:

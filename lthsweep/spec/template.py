@@ -39,7 +39,7 @@ def commented_template(spec: Spec | None = None) -> str:
     """A file with every key explained, holding the values of `spec`; reading it gives an equal spec.
 
     Args:
-        spec: what to write; the demo's study, under the name my-sweep, if left out.
+        spec: the spec to write; by default the demo's study under the name my-sweep.
     """
     spec = spec or load_spec(_START, ["sweep.name=my-sweep"])
     lines = list(_comment(_HEAD))

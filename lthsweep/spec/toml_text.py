@@ -38,7 +38,7 @@ def inline_key(name: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Tables without empty values, `name` first because it decides what the other keys mean."""
+    """Tables without empty values, `name` first because it defines the meaning of the other keys."""
     if isinstance(value, dict):
         names = sorted(value, key=lambda key: key != "name")
         return {key: _plain(value[key]) for key in names if value[key] is not None}

@@ -17,7 +17,7 @@ from lthsweep.spec.schema import TABLES, Path, allowed, choices, marker, suggest
 
 __all__ = ["problems_of"]
 
-_OWN = {"same_axis", "duplicate", "too_many_levels", "name"}  # errors of ours whose message says it all
+_OWN = {"same_axis", "duplicate", "too_many_levels", "name"}  # our own errors, whose message is complete
 _SHAPES = {"model_type", "model_attributes_type", "dict_type"}
 
 
@@ -38,9 +38,9 @@ def problems_of(error: ValidationError, table: str, owner: type[Table] | None = 
     """The problems of one table of the file; where alternatives failed, only those that came furthest.
 
     Args:
-        error: what pydantic says.
+        error: pydantic's error.
         table: the table's name in the file.
-        owner: what read it, if it is no table of the file but one of a site profile.
+        owner: the source, if it is a site profile and not the file.
     """
     owner = owner or TABLES[table]
     problems = [_problem(details, _place(table, owner, details["loc"])) for details in error.errors()]

@@ -1,6 +1,6 @@
 """A worker's claim on a run, so that two workers do not train the same thing.
 
-A claim saves work; it does not guard results (`lthsweep.store.publish` does that, whatever happens here). It
+A claim saves work; it does not guard results (`lthsweep.store.publish` does that in any case). It
 is advisory, but right: of all who want a free run, or the run of a dead owner, exactly one gets it.
 
 The difficulty is the takeover. To remove a dead owner's claim and to put one's own in its place are two
@@ -10,7 +10,7 @@ owner of generation n dead, or released by its owner, links generation n + 1, an
 only. The last generation owns the run. The chain grows by a file per interruption and goes when the record is
 there, and only then: a straggler that starts a fresh chain afterward finds the record, and leaves.
 
-An owner is dead if it is known to have ended (`lthsweep.store.owners`), or, where that cannot be told, if its
+An owner is dead if it is known to have ended (`lthsweep.store.owners`), or, if this is unknown, if its
 heartbeat, the time of modification of its claim, is too old. Ages are taken between times that the same file server
 gave, never from the clocks of two hosts.
 """
@@ -83,7 +83,7 @@ def refresh(sweep: SweepDir, key: str, owner: Owner) -> bool:
 
     Returns:
         Whether `owner` still holds the claim. If not, another took it over (this worker was stopped too long)
-        or somebody cleared `state/`; going on is harmless, and a waste.
+        or `state/` was cleared; continuing is harmless but wasteful.
     """
     generation, holding = _last(sweep, key)
     if holding is None or holding.token != owner.token:
@@ -105,7 +105,7 @@ def release(sweep: SweepDir, key: str, owner: Owner) -> None:
         return
     generation, holding = _last(sweep, key)
     if holding is not None and holding.token == owner.token:
-        # Its own generation is written by its owner only, so nothing of anybody else can be lost here.
+        # A generation is written by its owner only, so no other process can lose anything here.
         path = sweep.claim(key, generation)
         try:
             replace(path, plainjson.dump({"released": True}), durable=False)

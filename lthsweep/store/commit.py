@@ -1,6 +1,6 @@
 """Publish a file whole or not at all.
 
-libhdf5 must never touch the destination: a full disk makes it crash, and what it leaves behind may open. So
+libhdf5 must never touch the destination: a full disk makes it crash, and the partial file may open. So
 files are built in memory and published here: unique temporary file, fsync, then `link` (first one wins,
 nothing is overwritten) or `rename` (old or new, nothing between), then fsync of the folder. Killed at any
 system call, the destination is absent, old, or the whole new file; what may stay behind is a temporary file
@@ -100,7 +100,7 @@ def read_whole(path: Path) -> bytes:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn what goes wrong with reading a file into a StoreError; a FileNotFoundError stays what it is."""
+    """Turn errors in reading a file into a StoreError, except FileNotFoundError."""
     try:
         yield
     except FileNotFoundError:
@@ -121,7 +121,7 @@ def sweep_temps(folder: Path, older_than_seconds: float, *, now: float | None = 
         now: seconds since the epoch; the present if None.
 
     Returns:
-        What was removed, sorted.
+        The removed paths, sorted.
     """
     moment = time.time() if now is None else now
     removed = []
@@ -171,7 +171,7 @@ def _link(temp: Path, path: Path) -> bool | None:
     try:
         os.link(temp, path)
     except OSError as error:
-        # An NFS client that repeats a lost request is told EEXIST by its own success; open(2): ask the link
+        # An NFS client that repeats a lost request gets EEXIST from its own success; open(2): check the link
         # count.
         if _links(temp) == 2:
             return True
@@ -243,7 +243,7 @@ def _unlink_quietly(path: Path) -> None:
 
 
 def _explained(error: OSError, path: Path, size: int) -> StoreError:
-    """The error as a message that says what to do."""
+    """Return the error as a StoreError with a remedy."""
     reason = error.strerror or str(error)
     if error.errno in _FULL:
         return StoreError(

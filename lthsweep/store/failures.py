@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 CANCELLED = "CanceledError"
-"""Kind of the failure of a run that somebody does not want any more."""
+"""Kind of the failure of a run that the user canceled."""
 
 GAVE_UP = "GaveUp"
 """Kind of the failure of a run whose jobs ended time and again before they got anywhere with it."""
@@ -56,7 +56,7 @@ class Failure:
 
     @property
     def is_final(self) -> bool:
-        """Whether nobody tries again before somebody asks for it."""
+        """True if final: retried only with `--retry-failed`."""
         return not self.infrastructure or self.kind == GAVE_UP
 
 
@@ -70,7 +70,7 @@ def record_failure(sweep: SweepDir, key: str, failure: Failure) -> None:
 
 
 def read_failures(sweep: SweepDir) -> dict[str, Failure]:
-    """The last failure of each run that has one, by key; an unreadable file is a failure that says so."""
+    """The last failure of each run that has one, by key; an unreadable file counts as a failure with that cause."""
     try:
         names = sorted(os.listdir(sweep.failures))  # noqa: PTH208 (names, not paths, are wanted)
     except (FileNotFoundError, PermissionError):  # state/ is its owner's; a reader sees the results
@@ -86,12 +86,12 @@ def read_failures(sweep: SweepDir) -> dict[str, Failure]:
 
 
 def clear_failure(sweep: SweepDir, key: str) -> None:
-    """Forget the failure of a run, if it has one: it is to be tried again, or it finished."""
+    """Remove the failure of a run, if any: before a retry, or after success."""
     sweep.failure(key).unlink(missing_ok=True)
 
 
 def is_canceled(sweep: SweepDir, key: str) -> bool:
-    """Whether somebody canceled a run; costs a look at one file."""
+    """Whether the user canceled a run; reads one file."""
     path = sweep.failure(key)
     failure = _read(path) if path.exists() else None
     return failure is not None and failure.kind == CANCELLED

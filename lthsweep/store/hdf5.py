@@ -3,7 +3,7 @@
 A record is one flat group of five datasets, each one gzip chunk with a fletcher32 checksum, in the file
 format of HDF5 1.10 (readable by the h5dump of every cluster, metadata with checksums):
 
-    about        JSON: what the run was, its metrics, provenance, audit
+    about        JSON: the run, its metrics, provenance, audit
     curves       one row per epoch
     layers       one row per prunable weight
     mask_index   one row per mask: name, shape
@@ -132,12 +132,12 @@ def opened_image(image: bytes, where: object) -> Iterator[h5f.FileID]:
 
 
 def fetch(file: h5f.FileID, name: str, dtype: np.dtype[Any] | None, where: object) -> NDArray[Any]:
-    """Read one dataset, after finding that it is what a record's writer makes.
+    """Read one dataset, after checking that it has the form of a record's dataset.
 
     Args:
         file: from `opened` or `opened_image`.
         name: one of the names of this module.
-        dtype: what the dataset must be; None for one fixed-length string of any length.
+        dtype: required type of the dataset; None for one fixed-length string of any length.
         where: named in errors.
 
     Returns:

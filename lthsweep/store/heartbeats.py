@@ -19,7 +19,7 @@ __all__ = ["Heartbeat", "read_heartbeats", "remove_heartbeat", "write_heartbeat"
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """What a worker says of itself.
+    """A worker's report about its run.
 
     Attributes:
         worker: its name, unique in the sweep, fit to name a file.
@@ -57,7 +57,7 @@ def write_heartbeat(sweep: SweepDir, heartbeat: Heartbeat) -> None:
     """Publish a worker's heartbeat in place of its last.
 
     Raises:
-        StoreError: if it cannot be written; a worker may well go on without.
+        StoreError: if it cannot be written; a worker can continue without it.
     """
     replace_file(sweep.worker(heartbeat.worker), plainjson.dump(asdict(heartbeat)), durable=False)
 

@@ -1,7 +1,7 @@
 """Every file name of a sweep directory, in one place.
 
-`records/` holds what is true, `weights/` what is heavy, `state/` what is advisory: it may be deleted whole
-while no worker runs, and nothing is lost but progress. Names are checked before they become paths, so no name
+`records/` holds the results, `weights/` large files, `state/` advisory data: it can be deleted
+while no worker runs, and only progress is lost. Names are checked before they become paths, so no name
 that comes from a file on disk can point outside the directory.
 """
 
@@ -35,7 +35,7 @@ class SweepDir:
         object.__setattr__(self, "path", Path(self.path))
 
     def create(self) -> SweepDir:
-        """Make the directory and its rooms, as far as they are missing; `state/` is readable by its owner
+        """Create the missing folders; `state/` is readable by its owner
         only.
 
         Raises:
@@ -62,7 +62,7 @@ class SweepDir:
         """Whether results lie here that were copied without their records, to be read and not to be merged again."""
         return self.table.is_file() and not self.records.is_dir()
 
-    # What is true
+    # Results
     # --------------------------------------------------------------------------------------------------
 
     @property
@@ -97,7 +97,7 @@ class SweepDir:
         end = -len(RECORD_SUFFIX)
         return sorted(n[:end] for n in names if n.endswith(RECORD_SUFFIX) and _NAME.fullmatch(n))
 
-    # What is heavy
+    # Large files
     # -------------------------------------------------------------------------------------------------
 
     @property
@@ -118,7 +118,7 @@ class SweepDir:
         return self.weights_of(key) / f"step-{step:08d}.safetensors"
 
     def snapshot_steps(self, key: str) -> list[int]:
-        """Iterations of which a dense run has snapshots, sorted, by one listing of its folder."""
+        """Iterations with a snapshot of a dense run, sorted, from one listing of its folder."""
         try:
             names = os.listdir(self.weights_of(key))  # noqa: PTH208 (names are enough)
         except FileNotFoundError:
@@ -129,7 +129,7 @@ class SweepDir:
         """Weights of a run at the end of its training."""
         return self.weights_of(key) / "final.safetensors"
 
-    # What is advisory
+    # Advisory files
     # ----------------------------------------------------------------------------------------------
 
     @property
@@ -143,7 +143,7 @@ class SweepDir:
         return self.state / "checkpoints"
 
     def checkpoint(self, key: str) -> Path:
-        """Where an interrupted run goes on from."""
+        """Checkpoint from which an interrupted run continues."""
         return self.checkpoints / f"{checked_name(key)}.safetensors"
 
     @property
@@ -194,14 +194,14 @@ class SweepDir:
 
     @property
     def slurm(self) -> Path:
-        """Folder of what was handed to SLURM: one folder per submission inside."""
+        """Folder of the submissions to SLURM, one folder each."""
         return self.state / "slurm"
 
     def submission(self, name: str) -> Path:
         """Folder of one submission: its intent, its fate, its job's id, scripts and logs."""
         return self.slurm / checked_name(name)
 
-    # What is for people
+    # Files for the user
     # --------------------------------------------------------------------------------------------
 
     @property

@@ -16,7 +16,7 @@ __all__ = ["METRICS", "TIMING_METRICS", "MetricInfo", "Metrics"]
 
 @dataclass(frozen=True, kw_only=True)
 class MetricInfo:
-    """What the program knows about one metric.
+    """Properties of one metric.
 
     Attributes:
         description: one line for docs/the-table.md, with the unit.

@@ -1,7 +1,7 @@
-"""Who holds a claim: a process, told from any other by its machine, its start and, on SLURM, its job.
+"""The owner of a claim: a process, identified by its machine, its start and, on SLURM, its job.
 
 An owner has ended if the SLURM job it ran in was started again since, or if its process on this machine is gone, or its
-pid belongs to a process started at another time. Of owners elsewhere nothing can be told from here.
+pid belongs to a process started at another time. The state of owners on other machines is unknown.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Owner:
         host: its name, for people.
         place: boot id and pid namespace: where `pid` means something; "" if unknown.
         pid: process id.
-        start: when that process started, in the kernel's ticks since boot; tells a reused pid from the old
-            one.
+        start: when that process started, in the kernel's ticks since boot; distinguishes a reused pid from
+            the old one.
         token: unique per owner, so that two owners in one process are two.
         job: the SLURM job it runs in; "" outside of one.
         restarts: how often SLURM had started that job again by then. A job runs once at a time, so an owner of
@@ -76,7 +76,7 @@ def this_process() -> Owner:
 def has_ended(owner: Owner) -> bool:
     """Whether an owner is known to have ended: by its job if that was started again, by its process if that was here.
 
-    False means that this cannot be told from here.
+    False means that this is unknown here.
     """
     here = this_process()
     if owner.job and owner.job == here.job and owner.restarts < here.restarts:
@@ -93,7 +93,7 @@ def _place() -> str:
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:  # no /proc: pids cannot be asked, heartbeats decide
+    except OSError:  # no /proc: the state of pids is unknown, heartbeats decide
         return ""
 
 

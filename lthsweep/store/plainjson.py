@@ -1,6 +1,6 @@
 """JSON that any reader understands, also of numbers that JSON does not know.
 
-Python would write a diverged loss as `NaN`, which is no JSON. Here it becomes `{"$float": "nan"}`, and comes
+Python would write a diverged loss as `NaN`, which is not JSON. Here it becomes `{"$float": "nan"}`, and comes
 back.
 """
 

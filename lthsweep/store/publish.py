@@ -1,7 +1,7 @@
 """Put a finished run's record on disk, once.
 
 The first finisher's record stays for ever. A second finisher (a worker that was thought dead, a job that the
-scheduler started twice) is compared with it: trainings are deterministic, so they agree but for their
+scheduler started twice) is compared with it: trainings are deterministic, so they agree except for their
 timings. If they do not, something is wrong with a machine or with this package, and the losing attempt is
 kept to find out what.
 """
@@ -33,7 +33,7 @@ class CommitOutcome:
 
     Attributes:
         verdict: "first" if it is the record of its run now, "same" if an equal one was there, "differs" if
-            the one that was there says something else.
+            the existing one has other contents.
         path: the record of the run.
         kept: where the losing attempt is, if it differs.
         differences: what differs, in words; empty unless `verdict` is "differs".

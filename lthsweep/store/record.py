@@ -44,23 +44,23 @@ Outcome = Literal["finished", "diverged"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Summary:
-    """What a record says without its masks.
+    """Contents of a record without its masks.
 
     Attributes:
         key: name of the run, the hash of `manifest`.
         kind: "dense" or "ticket".
-        manifest: what the key hashes.
+        manifest: the settings that the key hashes.
         resolved: the configuration, every default written out.
         outcome: "finished", or "diverged" if training became non-finite.
         metrics: name → number, as stored; see `measured`. A metric that was not measured is absent or NaN.
         curves: one row per epoch trained, dtype `CURVE_DTYPE`.
         layers: one row per prunable weight in the model's order, dtype `LAYER_DTYPE`.
         provenance: versions, commit, host, device, threads, precision, attempts.
-        audit: what the run found when it checked itself; `ok` is the verdict. Empty if it had nothing to
+        audit: results of the run's checks of itself; `ok` is the verdict. Empty if it had nothing to
             check.
         weights: bare file name in the run's folder of weights → sha256 of that file, in hexadecimal.
-        sha256: hash of the record file up to where the hash stands in it; tells whether a record is a known
-            one.
+        sha256: hash of the record file up to the position of the hash; identifies a known
+            record.
     """
 
     key: str
@@ -100,8 +100,8 @@ def encode(record: Record) -> bytes:
     """The record as bytes of an HDF5 file with its seal behind; equal bytes for equal records.
 
     Raises:
-        StoreError: if a field holds what a record cannot: another dtype, a mask that is not boolean, a name
-            longer than 128 bytes, a value that is no JSON.
+        StoreError: if a field has a value that a record cannot hold: another dtype, a mask that is not boolean, a name
+            longer than 128 bytes, a value that is not JSON.
     """
     problem = _problem(record)
     if problem:
@@ -142,7 +142,7 @@ def decode(source: bytes | Path) -> Record:
 
 
 def read_summary(path: Path) -> Summary:
-    """Read all but the masks, in about a third of a millisecond; what is read is checked by its own sha256.
+    """Read all but the masks, in about a third of a millisecond; this part has its own sha256, which is checked.
 
     Raises:
         FileNotFoundError: if the file is not there.

@@ -40,7 +40,7 @@ SEAL_LENGTH = len(f"\nlthsweep-record 0001 summary-sha256 {'0' * 64} sha256 {'0'
 
 @dataclass(frozen=True)
 class Seal:
-    """What the line says.
+    """Contents of the line.
 
     Attributes:
         schema: version of the record.

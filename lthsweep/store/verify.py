@@ -1,4 +1,4 @@
-"""Check everything that a sweep has on disk, and take out what is not right.
+"""Check all files of a sweep, and move damaged ones away.
 
 Findings of severity "error" make a result wrong or doubtful; `quarantine` moves their files away, so that
 `run` trains those runs again. "warning" and "note" change no result.
@@ -34,8 +34,8 @@ class Finding:
     Attributes:
         severity: "error", "warning" or "note".
         path: the file or folder.
-        what: what is wrong with it.
-        remedy: what to do about it.
+        what: the problem.
+        remedy: the action to take.
     """
 
     severity: Severity
@@ -45,7 +45,7 @@ class Finding:
 
 
 def verify(sweep: SweepDir, *, temps_older_than: float = 3600.0, now: float | None = None) -> list[Finding]:
-    """Read every record and every file of weights, and compare them with what they claim to be.
+    """Read every record and every file of weights, and compare them with their hashes and keys.
 
     Args:
         sweep: to check; missing folders are empty ones.
@@ -102,7 +102,7 @@ def quarantine(sweep: SweepDir, findings: Iterable[Finding]) -> list[Path]:
             origin = path.relative_to(sweep.path)
             target = sweep.quarantine / f"{os.urandom(4).hex()}-{'-'.join(origin.parts)}"
             path.rename(target)
-        except FileNotFoundError:  # gone already: that is what was wanted
+        except FileNotFoundError:  # already gone, as intended
             continue
         except OSError as error:
             raise StoreError(
@@ -178,7 +178,7 @@ def _check_weights(sweep: SweepDir, record: Record) -> Iterator[Finding]:
             yield Finding(
                 "error",
                 path,
-                f"its sha256 is {found[:12]}…, the record says {digest[:12]}…",
+                f"its sha256 is {found[:12]}…, in the record it is {digest[:12]}…",
                 "`lthsweep doctor --quarantine` moves it and its record away, "
                 "then `lthsweep run` trains the run again",
             )

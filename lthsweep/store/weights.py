@@ -1,7 +1,7 @@
 """Weights on disk: safetensors (no code inside), published whole, known by their sha256.
 
-A ticket needs no room for what was pruned: `pack_sparse` keeps the survivors of masked weights, and the mask
-in the record says where they go.
+A ticket does not store pruned weights: `pack_sparse` keeps the survivors of masked weights, and the mask
+in the record has their positions.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def pack_sparse(arrays: Mapping[str, NDArray[Any]], masks: Mapping[str, NDArray[
     """Replace each masked array by its survivors, one-dimensional, in C order.
 
     Args:
-        arrays: weights by name; what has no mask stays as it is.
+        arrays: weights by name; arrays without a mask are unchanged.
         masks: True = kept, of the shape of the array of that name.
 
     Raises:

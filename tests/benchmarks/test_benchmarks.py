@@ -165,7 +165,7 @@ def test_the_baseline_computes_a_part_of_the_cells(caches, tmp_path, capsys):
     assert answer["epochs"] == 3  # dense from 0 to 2, ticket from 1 to 2
 
 
-def test_the_bound_is_the_larger_of_work_and_chain():
+def test_the_bound_is_work_or_longest_chain():
     """With two workers: half of the work, or the longest chain."""
     plan = plan_of(dataclasses.replace(case_of("tiny", "lenet"), sparsities=(0.5, 0.8), rewinds=(0,)))
     trunk, first, second = plan.runs

@@ -77,7 +77,7 @@ def test_every_network_is_measured(tmp_path):
     assert found["conditions"]["size"] == "tiny"
 
 
-def test_the_best_way_has_the_most_cells_per_hour():
+def test_the_best_variant_has_most_cells_per_hour():
     """Processes, width and MPS are chosen together."""
     few, most = ({"cells_per_hour": {"median": value}} for value in (10.0, 11.0))
 

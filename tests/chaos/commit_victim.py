@@ -1,8 +1,8 @@
-"""A process that does one thing to a folder when told to, to be killed or lied to while it does.
+"""A process that performs one commit in a folder on request, under injected kills and disk errors.
 
     python commit_victim.py VERB FOLDER
 
-It says "ready", waits for a line, acts without importing anything more, and leaves without a further system
+It prints "ready", waits for a line, acts without importing anything more, and leaves without a further system
 call: status 0 if the act succeeded, 3 (and the message on stderr) if it ended in a StoreError.
 """
 

@@ -30,7 +30,7 @@ WEIGHTS = {"w": np.arange(200_000, dtype=np.float32)}
 
 
 def refused(act) -> None:
-    """The act must end in an error that says what to do."""
+    """The act must end in an error with a remedy."""
     try:
         act()
     except StoreError as error:
@@ -60,7 +60,7 @@ def prepare(folder: Path) -> SweepDir:
 
 
 def check_recovery(sweep: SweepDir) -> None:
-    """With room again the same commands succeed."""
+    """With free space again the same commands succeed."""
     assert commit_record(sweep, LARGE).verdict == "first"
     assert commit_record(sweep, LARGE).verdict == "same"
     save_arrays(sweep.final(SMALL.key), WEIGHTS)

@@ -1,4 +1,4 @@
-"""A full disk gives a clear error, breaks nothing, and after room is made the same commands succeed."""
+"""A full disk gives a clear error, breaks nothing, and with free space again the same commands succeed."""
 
 from __future__ import annotations
 
@@ -51,6 +51,6 @@ def test_a_disk_of_two_megabytes_fills_up(tmp_path):
     assert run(prefix, tmp_path) == "all as promised\n"
 
 
-def test_a_limit_on_file_size_is_a_full_disk(tmp_path):
+def test_a_file_size_limit_is_a_full_disk(tmp_path):
     """Needs no rights; some clusters set it."""
     assert run([], tmp_path) == "all as promised\n"

@@ -1,4 +1,4 @@
-"""A commit that is killed at any of its system calls, or told that the disk failed at any of them."""
+"""A commit that is killed at any of its system calls, or gets a disk error from any of them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def refuse(source, target):
         ("replace", ["openat", "write", "fsync", "close", "rename", "openat", "fsync", "close"]),
     ],
 )
-def test_killed_at_any_system_call_the_file_is_old_whole_new_or_absent(tmp_path, monkeypatch, verb, must):
+def test_killed_commits_leave_old_new_or_no_file(tmp_path, monkeypatch, verb, must):
     """Preemption and the out-of-memory killer do not wait for a good moment."""
     need_tracing()
     before = OLD if verb == "replace" else None
@@ -83,7 +83,7 @@ def test_killed_at_any_system_call_the_file_is_old_whole_new_or_absent(tmp_path,
 
         found = content(folder / "file")
         assert found in (before, NEW), (name, nth)
-        # The allocator's calls (mmap, munmap, brk) come when they like, or not at all: their order says nothing.
+        # The allocator's calls (mmap, munmap, brk) come in any order, or not at all: their order is meaningless.
         if name in (*CHANGING, "fsync"):
             assert code == -9, (name, nth)
             states.append(found == NEW)
@@ -101,7 +101,7 @@ def test_killed_at_any_system_call_the_file_is_old_whole_new_or_absent(tmp_path,
     assert set(states) == {False, True}
 
 
-def test_killed_at_any_system_call_a_claim_stays_takeable(tmp_path):
+def test_a_killed_claimant_leaves_the_run_claimable(tmp_path):
     """Whatever a killed worker leaves of its claim, the run must not be lost to it."""
     need_tracing()
     trial = SweepDir(tmp_path / "trial").create()
@@ -135,7 +135,7 @@ def test_killed_at_any_system_call_a_claim_stays_takeable(tmp_path):
         ("/^(link|rename):error=ENOSPC:when=1", "MB needed"),
     ],
 )
-def test_a_disk_error_before_the_name_leaves_all_as_it_was(tmp_path, verb, fault, word):
+def test_a_disk_error_before_the_link_changes_nothing(tmp_path, verb, fault, word):
     """The old file stays, the temporary one goes, and it works once the disk does."""
     need_tracing()
     path = tmp_path / "file"
@@ -177,7 +177,7 @@ def test_refused_links_are_done_without(tmp_path, number):
     assert names(tmp_path) == ["file"]
 
 
-def test_a_temporary_file_that_cannot_be_removed_is_left(tmp_path):
+def test_unremovable_temporary_files_are_left(tmp_path):
     """The record is there; tidiness is no reason to fail."""
     need_tracing()
 

@@ -39,7 +39,7 @@ def run_victim(verb: str, folder: Path, inject: str | None, log: str = "/dev/nul
         log: where strace writes the calls.
 
     Returns:
-        Its return code, -9 if it was killed, and what it said on stderr.
+        Its return code, -9 if it was killed, and its stderr.
     """
     victim = subprocess.Popen(
         [sys.executable, str(VICTIM), verb, str(folder)],
@@ -74,9 +74,9 @@ def _traced(victim: subprocess.Popen[str], inject: str | None, log: str) -> tupl
     )
     try:
         # "strace: Process 123 attached": from here on every system call is seen
-        said = _line_of(tracer.stderr)
-        if "attached" not in said:
-            raise RuntimeError(f"strace says: {said.strip()}")
+        line = _line_of(tracer.stderr)
+        if "attached" not in line:
+            raise RuntimeError(f"strace: {line.strip()}")
         _, error = victim.communicate("\n", timeout=_SECONDS)
         return victim.returncode, error
     finally:
@@ -85,10 +85,10 @@ def _traced(victim: subprocess.Popen[str], inject: str | None, log: str) -> tupl
 
 
 def _line_of(stream: IO[str] | None) -> str:
-    """The first line that a process says."""
+    """The first line that a process prints."""
     assert stream is not None
     ready, _, _ = select.select([stream], [], [], _SECONDS)
-    assert ready, f"said nothing for {_SECONDS} s"
+    assert ready, f"no output for {_SECONDS} s"
     return stream.readline()
 
 

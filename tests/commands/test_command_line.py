@@ -327,7 +327,7 @@ def test_the_same_sweep_from_python(finished):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["query", "{sweep}", "--columns", "sparsity,sparsity"], "asked for twice"),
+        (["query", "{sweep}", "--columns", "sparsity,sparsity"], "listed twice"),
         (["query", "{sweep}", "--csv", "--json"], "cannot be combined"),
         (["query", "{tmp}/tiny.toml"], "give its directory"),
         (["query", "{tmp}/nothing"], "no sweep at"),

@@ -107,7 +107,7 @@ def test_other_metrics_have_no_margin(sweep, cache):
     ("arguments", "message"),
     [
         (["--axis", "model.int"], "did you mean model.init?"),
-        (["--axis", "seed"], "seeds are what values are compared over"),
+        (["--axis", "seed"], "values are compared over seeds"),
         (["--axis", "model.init", "--metric", "accuracy"], "no metric 'accuracy'"),
         (["--axis", "model.init", "--confidence", "95"], "for example 0.95"),
         (["--axis", "model.init", "--json", "--csv"], "cannot be combined"),

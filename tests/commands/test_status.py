@@ -167,7 +167,7 @@ def test_status_shows_reasons_of_pending_jobs(sweep, keys, run_command):
     assert output["slurm"]["follow_up"] == {"job": "78", "submission": tick}
 
 
-def test_status_names_the_command_if_no_job_is_queued(sweep, keys, run_command):
+def test_status_suggests_a_command_without_queued_jobs(sweep, keys, run_command):
     """Such a sweep does not continue by itself."""
     submit(sweep, tuple(keys))
     queue(sweep)

@@ -87,7 +87,7 @@ def test_other_rates_are_converted_without_aliases():
 
 
 @given(st.integers(1, 50), st.integers(1, 50))
-def test_a_sound_is_cut_to_its_middle_or_set_in_silence(length, count):
+def test_sounds_are_cut_or_padded_at_both_ends(length, count):
     """As much before as behind, but for an odd sample."""
     sound = np.arange(1.0, length + 1)
 
@@ -121,7 +121,7 @@ def test_sounds_that_cannot_be_read_are_named(content, name, message):
 
 
 def test_a_missing_soundfile_is_named(monkeypatch):
-    """The message says how to install it."""
+    """The message has the command that installs it."""
     monkeypatch.setitem(sys.modules, "soundfile", None)
 
     with pytest.raises(DataError, match=r"a\.wav needs the package soundfile.*pip install"):
@@ -181,7 +181,7 @@ def test_folders_of_sounds_become_pictures(tmp_path, write_tree, sounds, target)
     assert brightest[:3].min() > brightest[3:].max()
 
 
-def test_one_in_five_is_the_test_where_the_files_make_no_split(tmp_path, write_tree):
+def test_unsplit_files_give_one_in_five_as_test(tmp_path, write_tree):
     """As for images."""
     path = write_tree(tmp_path / "s", {f"{c}/{n}.wav": wav(np.int16(TONE)) for c in "ab" for n in range(10)})
 
@@ -214,8 +214,8 @@ def test_what_is_wrong_in_a_folder_is_named(tmp_path, write_tree, sounds, change
         decode({"name": "audio_folder", "path": str(write_tree(tmp_path / "s", files)), **SMALL}, tmp_path)
 
 
-def test_an_empty_folder_and_no_folder_are_told_apart(tmp_path):
-    """What was looked for is said."""
+def test_empty_and_missing_folders_have_different_errors(tmp_path):
+    """The message names the file that is missing."""
     (tmp_path / "empty").mkdir()
 
     with pytest.raises(DataError, match=r"holds no sounds \(\.wav"):
@@ -241,7 +241,7 @@ def test_one_class_is_refused(tmp_path, write_tree):
         ({"mels": 200}, r"data\.mels = 200 is more than"),
     ],
 )
-def test_options_that_do_not_fit_are_named_before_any_file_is_read(tmp_path, options, message):
+def test_conflicting_options_are_reported_before_reading_files(tmp_path, options, message):
     """A path that is not there is not even looked at."""
     with pytest.raises(DataError, match=message):
         decode({"name": "audio_folder", "path": "nowhere", **options}, tmp_path)

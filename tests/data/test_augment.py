@@ -36,7 +36,7 @@ def test_draws_are_pinned():
     )
 
 
-def test_every_offset_is_equally_likely_and_half_are_mirrored():
+def test_offsets_are_uniform_and_half_are_mirrored():
     """81 offsets and two sides over 100,000 samples: chi-square far from any doubt, for these fixed draws."""
     dy, dx, flips = crop_flip(0, 0, np.arange(100_000), padding=4, flip=True)
 

@@ -17,7 +17,7 @@ def states(root, cache):
     return {row.name: row.state for row in list_datasets(root, cache)}
 
 
-def test_list_says_what_is_here_and_what_to_do(tmp_path, write_mnist, write_tar):
+def test_list_shows_available_data_and_the_command(tmp_path, write_mnist, write_tar):
     """Missing, found, packed: each with the command that comes next."""
     root, cache = tmp_path / "root", tmp_path / "cache"
     expected = {
@@ -40,7 +40,7 @@ def test_list_says_what_is_here_and_what_to_do(tmp_path, write_mnist, write_tar)
 
 
 def test_every_image_folder_pack_has_its_row(tmp_path, write_tree, make_picture):
-    """Beside the row that says that any folder will do."""
+    """In addition to the row for any folder."""
     path = write_tree(tmp_path / "pets", {f"{c}/{n}.png": make_picture(n) for c in "ab" for n in range(5)})
     for size in (8, 16):
         prepare(
@@ -66,7 +66,7 @@ def test_damaged_pack_is_listed_as_damaged(tmp_path, write_mnist):
 
 
 def test_verify_compares_files_and_pack(tmp_path, write_mnist, monkeypatch):
-    """As published, published but compressed anew, unpacked, another file: each is told apart."""
+    """As published, published but recompressed, unpacked, another file: each has a different state."""
     arrays = write_mnist(tmp_path / "mnist")
     names = [source.file for source in DATASETS["mnist"].files]
     paths = [tmp_path / "mnist" / name for name in names]
@@ -112,7 +112,7 @@ def test_verify_of_nothing_is_missing_data(tmp_path):
         verify_dataset({"name": "cifar10"}, tmp_path, tmp_path / "cache")
 
 
-def test_verify_of_own_files_says_which_path_and_options_are_missing(tmp_path, write_tree):
+def test_verify_names_missing_path_and_options(tmp_path, write_tree):
     """No download is to blame, and no pack is damaged: the options name the pack."""
     path = write_tree(tmp_path / "my texts", {"train.csv": b"label,text\n" + b"a,one two\nb,three\n" * 9})
     cache = tmp_path / "cache"

@@ -112,7 +112,7 @@ def test_samples_do_not_depend_on_the_batch_size(batch_size, epoch, augment):
 
 
 @given(st.integers(0, 5), st.integers(0, 3))
-def test_an_epoch_can_be_taken_up_at_any_step(start_step, epoch):
+def test_an_epoch_can_resume_at_any_step(start_step, epoch):
     """A resumed run sees what an undisturbed one would have seen."""
     all_steps = list(batches().epoch(epoch))
 
@@ -130,8 +130,8 @@ def test_an_epoch_can_be_taken_up_at_any_step(start_step, epoch):
     st.sampled_from(["none", "crop-flip", "shift"]),
     st.data(),
 )
-def test_batches_made_several_at_a_time_are_the_same(ahead, batch_size, epoch, augment, data):
-    """A GPU launches the kernels of many steps at once; whoever resumes may begin in the middle of them."""
+def test_prefetched_batches_are_the_same(ahead, batch_size, epoch, augment, data):
+    """A GPU launches the kernels of many steps at once; a resumed run can start in the middle of them."""
     expected = batches(batch_size=batch_size, augment=augment)
     source = batches(batch_size=batch_size, augment=augment)
     source.ahead = ahead
@@ -145,7 +145,7 @@ def test_batches_made_several_at_a_time_are_the_same(ahead, batch_size, epoch, a
         assert x.stride() == one.stride()
 
 
-def test_a_sample_is_augmented_the_same_whatever_is_held_out():
+def test_augmentation_does_not_depend_on_the_validation_split():
     """Augmentation belongs to (seed, epoch, sample), not to the place in the batch or to the others."""
     few = np.array([3, 11, 12, 30, 39])
     order, order_few = epoch_order(1, 2, np.arange(40)), epoch_order(1, 2, few)
@@ -176,7 +176,7 @@ print(digest.hexdigest())
 
 @pytest.mark.slow
 def test_another_process_makes_the_same_batches(digits_cache):
-    """Nothing of a batch depends on the process, its hash seed or what it did before."""
+    """A batch does not depend on the process, its hash seed or its earlier work."""
     packed = open_packed({"name": "digits", "size": 8}, cache=digits_cache)
     source = TrainBatches(
         packed,
@@ -199,7 +199,7 @@ def test_another_process_makes_the_same_batches(digits_cache):
     assert answer.stdout.strip() == digest.hexdigest()
 
 
-def test_packed_images_are_not_copied_and_raise_no_warning(digits_cache):
+def test_packed_images_are_not_copied(digits_cache):
     """All workers of a machine share one copy in the page cache."""
     packed = prepare({"name": "digits", "size": 8}, cache=digits_cache)
 
@@ -287,7 +287,7 @@ def test_indices_that_make_no_batch_are_refused(indices):
 
 
 def test_mistaken_arguments_are_refused():
-    """Each names what is possible."""
+    """Each message names the allowed values."""
     with pytest.raises(DataError, match="another run"):
         batches().epoch(0, 6)
     with pytest.raises(UnknownNameError, match="dataset"):
@@ -313,7 +313,7 @@ TEXTS = Packed(
 )
 
 
-def test_batches_of_texts_are_their_numbers_in_the_order_of_the_epoch():
+def test_text_batches_follow_the_order_of_the_epoch():
     """Up to the largest that 16 bits hold; neither scaled nor normalized."""
     x, y = epoch_of(batches(TEXTS, augment="none", normalize="none"), 2)
 

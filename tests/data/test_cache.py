@@ -74,7 +74,7 @@ def test_options_that_move_pixels_name_another_pack(tmp_path):
 
 
 def test_names_of_packs_are_pinned(tmp_path):
-    """A new kind of data must not make everybody pack everything again, nor move a fingerprint."""
+    """A new kind of data must neither invalidate existing packs nor change a fingerprint."""
     pets = {"name": "image_folder", "path": "/data/pets.zip", "size": 16}
     small = prepare({"name": "digits", "size": 8}, cache=tmp_path)
 
@@ -102,7 +102,7 @@ def test_digits_are_packed_on_the_spot(tmp_path):
 
 
 def test_unpacked_set_names_the_command(tmp_path):
-    """A missing data set says which command gets it."""
+    """The message for a missing data set has the command that gets it."""
     with pytest.raises(MissingDataError, match="run `lthsweep data prepare mnist`"):
         open_packed(MNIST, cache=tmp_path)
     with pytest.raises(MissingDataError, match="run `lthsweep data prepare cifar10`"):
@@ -115,7 +115,7 @@ def test_unpacked_set_names_the_command(tmp_path):
         open_packed({"name": "image_folder"}, cache=tmp_path)
 
 
-def test_writing_to_the_images_does_not_reach_the_file(packed, tmp_path):
+def test_writing_to_images_leaves_the_file(packed, tmp_path):
     """They are mapped copy-on-write, so a mistake in one worker harms no other."""
     packed.train_images[:] = 0
 
@@ -243,7 +243,7 @@ def test_full_disk_is_said_and_leaves_nothing(tmp_path, write_mnist):
     assert prepare(MNIST, root=tmp_path, cache=tmp_path / "cache").classes == 10
 
 
-def test_changed_image_folder_is_not_silently_the_old_pack(tmp_path, write_tree, make_picture):
+def test_a_changed_image_folder_is_refused(tmp_path, write_tree, make_picture):
     """A pack is named by its path, so a folder that grew must say so rather than be ignored."""
     files = {f"{label}/{n}.png": make_picture(n) for label in "ab" for n in range(5)}
     path = write_tree(tmp_path / "pets", files)

@@ -41,14 +41,14 @@ def test_binary_version_is_read_packed_or_not(tmp_path, cifar_files, write_tar, 
 
 
 def test_pickled_version_is_named_but_not_read(tmp_path):
-    """A pickle can run code; who has only that one is told so."""
+    """A pickle can run code; if there is no other copy, the message explains this."""
     (tmp_path / "cifar-10-python.tar.gz").write_bytes(b"pickle")
 
     with pytest.raises(MissingDataError, match="can run code"):
         decode({"name": "cifar10"}, tmp_path)
 
 
-def test_links_and_other_names_in_the_archive_are_not_followed(tmp_path, cifar_files):
+def test_links_and_unknown_names_in_archives_are_ignored(tmp_path, cifar_files):
     """A member is read only if it is an ordinary file under its exact name; nothing is ever extracted."""
     files = cifar_files("cifar10")
     secret = tmp_path / "secret"
@@ -73,7 +73,7 @@ def test_links_and_other_names_in_the_archive_are_not_followed(tmp_path, cifar_f
 
 
 @pytest.mark.parametrize("where", ["member", "skipped member", "after the end"])
-def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path, write_tar, where):
+def test_an_archive_that_expands_too_much_is_refused(tmp_path, write_tar, where):
     """A bomb is stopped at the limit wherever it hides, before its bytes are in memory."""
     bomb = bytes(3 << 20)
     members = {"wanted": bomb} if where == "member" else {"wanted": b"x", "other": bomb}
@@ -85,7 +85,7 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path, write_tar, whe
         archives.read_tar_gz(path, {"wanted"}, limit=1 << 20)
 
 
-def test_a_header_that_declares_a_huge_name_is_refused(tmp_path):
+def test_a_header_with_a_huge_name_is_refused(tmp_path):
     """tarfile reads long names whole; the size in their header is not to be believed."""
     info = tarfile.TarInfo("././@LongLink")
     info.type = tarfile.GNUTYPE_LONGNAME

@@ -34,7 +34,7 @@ def test_unknown_name_offers_the_nearest():
 
 
 @pytest.mark.parametrize("module", ["datasets", "cache", "availability", "split", "order", "augment"])
-def test_modules_of_the_commands_import_neither_torch_nor_readers(module):
+def test_modules_of_commands_import_no_torch_or_readers(module):
     """Commands that do not train must start quickly; checked by imported modules, not by time."""
     code = (
         f"import sys, lthsweep.data.{module}; "

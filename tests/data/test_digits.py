@@ -11,7 +11,7 @@ from lthsweep.data.digits import enlarge
 from lthsweep.errors import DataError
 
 
-def test_digits_are_the_1797_of_scikit_learn_split_once():
+def test_digits_are_those_of_scikit_learn():
     """The counts of the embedded set are part of every published number on it."""
     digits = decode({"name": "digits", "size": 32})
 

@@ -19,7 +19,7 @@ CONTENT = bytes(range(256)) * 4000
 
 
 class Host(http.server.BaseHTTPRequestHandler):
-    """A host that serves `server.content`, with ranges, and can be told to misbehave."""
+    """A host that serves `server.content`, with ranges, and can be set to misbehave."""
 
     def do_GET(self):
         served = self.server
@@ -102,7 +102,7 @@ def test_an_interrupted_download_resumes(host, tmp_path, ranges):
     assert [child.name for child in tmp_path.iterdir()] == ["file.bin"]
 
 
-def test_part_that_another_process_is_writing_is_left_alone(host, tmp_path):
+def test_partial_files_of_other_processes_are_kept(host, tmp_path):
     """Two commands at once each fetch their own; the second rename replaces equal bytes."""
     other = tmp_path / "file.bin.12345678.part"
     other.write_bytes(b"half")

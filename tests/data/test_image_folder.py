@@ -20,7 +20,7 @@ def open_fully(path):
 
 @pytest.fixture
 def members(make_picture):
-    """Two classes, three training images and one test image each; an image's value tells which it is."""
+    """Two classes, three training images and one test image each; an image's value identifies it."""
     files = {f"train/cat/{n}.png": make_picture(10 + n) for n in range(3)}
     files |= {f"train/dog/{n}.png": make_picture(20 + n) for n in range(3)}
     return files | {"test/cat/9.png": make_picture(30), "test/dog/9.png": make_picture(40)}
@@ -54,7 +54,7 @@ def test_test_is_preferred_to_val(tmp_path, members, write_tree, make_picture):
 
 
 @pytest.mark.parametrize("prefix", ["", "train/"])
-def test_one_in_five_is_held_out_where_the_files_make_no_split(tmp_path, write_tree, make_picture, prefix):
+def test_unsplit_images_give_one_in_five_as_test(tmp_path, write_tree, make_picture, prefix):
     """The same images each time, the classes in proportion."""
     files = {f"{prefix}{label}/{n:02}.png": make_picture(n) for label in ("a", "b") for n in range(20)}
     path = write_tree(tmp_path / "plain", files)
@@ -100,7 +100,7 @@ def test_absent_path_is_missing_data(tmp_path):
         decode({"name": "image_folder", "path": "nowhere"}, tmp_path)
 
 
-def test_relative_path_is_also_looked_for_below_the_data_root(tmp_path, members, write_tree, monkeypatch):
+def test_relative_paths_are_also_tried_below_the_root(tmp_path, members, write_tree, monkeypatch):
     """One file then serves a laptop and a cluster that keep their data elsewhere."""
     write_tree(tmp_path / "data/pets.zip", members)
     (tmp_path / "work").mkdir()
@@ -122,7 +122,7 @@ def test_zip_members_that_point_outside_are_refused(tmp_path, name):
         open_fully(path)
 
 
-def test_zip_member_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
+def test_zip_member_that_expands_too_much_is_refused(tmp_path, monkeypatch):
     """A declared size is refused at once; an undeclared one when the bytes come."""
     monkeypatch.setattr(file_tree, "FILE_LIMIT", 1000)
     path = tmp_path / "bomb.zip"
@@ -133,7 +133,7 @@ def test_zip_member_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
         open_fully(path)
 
 
-def test_file_that_is_neither_folder_nor_zip_is_refused(tmp_path):
+def test_files_other_than_zip_are_refused(tmp_path):
     """Say which two are possible."""
     (tmp_path / "data.rar").write_bytes(b"Rar!")
 
@@ -181,9 +181,7 @@ def test_picture_that_declares_too_many_pixels_is_refused():
 
 
 @pytest.mark.parametrize("target", ["tiny-imagenet-200.zip", "tiny_imagenet/tiny-imagenet-200"])
-def test_tiny_imagenet_takes_its_annotated_validation_images_as_test_set(
-    tmp_path, write_tree, make_picture, target
-):
+def test_tiny_imagenet_tests_on_its_labeled_validation_images(tmp_path, write_tree, make_picture, target):
     """Its own test set has no labels."""
     files = {
         f"train/n0{c}/images/n0{c}_{n}.JPEG": make_picture(c, (64, 64), "JPEG")

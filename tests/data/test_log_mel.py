@@ -64,7 +64,7 @@ def test_a_thousand_hertz_are_a_thousand_mels():
 
 
 @given(st.floats(CENTERS[4], CENTERS[-4]))
-def test_a_tone_is_brightest_in_the_band_whose_tip_is_next(frequency):
+def test_a_tone_is_brightest_in_the_nearest_band(frequency):
     """Energy lies where the pitch is, in every frame."""
     brightest = picture(tone(frequency)).argmax(axis=0)
 
@@ -73,7 +73,7 @@ def test_a_tone_is_brightest_in_the_band_whose_tip_is_next(frequency):
 
 
 @given(st.floats(CENTERS[4], CENTERS[-4]), st.floats(0.01, 1.0))
-def test_bands_add_up_to_the_power_of_a_tone(frequency, amplitude):
+def test_bands_sum_to_the_power_of_tones(frequency, amplitude):
     """Triangles that overlap by halves lose nothing; a sine at full scale is 0 dB."""
     taper = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
     spectrum = np.abs(np.fft.rfft(tone(frequency, amplitude)[:WINDOW] * taper, 512)) ** 2
@@ -99,12 +99,12 @@ def test_frames_do_not_reach_over_the_end(samples):
 
 
 def test_silence_is_zero_and_noise_is_not():
-    """What fills a short sound up is the floor of the range."""
+    """The padding of a short sound has the lowest value of the range."""
     assert not picture(np.zeros(1000)).any()
     assert picture(np.random.default_rng(0).normal(0, 0.1, 1000)).min() > 0
 
 
-def test_more_bands_than_the_window_can_tell_apart_are_refused():
+def test_too_many_bands_for_the_window_are_refused():
     """An empty band would be a black line that means nothing."""
     with pytest.raises(DataError, match=r"data\.mels = 128 is more than a window of 256 samples"):
         mel_bands(128, 16_000, 256)

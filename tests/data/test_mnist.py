@@ -44,7 +44,7 @@ def test_every_field_of_the_header_is_checked(content, message):
 
 
 def test_cut_gzip_is_refused(tmp_path, write_mnist):
-    """An interrupted copy is said to be one."""
+    """An interrupted copy is reported as such."""
     write_mnist(tmp_path)
     path = tmp_path / "train-images-idx3-ubyte.gz"
     path.write_bytes(path.read_bytes()[:-200])
@@ -72,7 +72,7 @@ def test_images_and_labels_of_different_number_are_refused(tmp_path, write_mnist
 
 @pytest.mark.realdata
 def test_real_mnist_has_its_published_statistics(real_root, tmp_path):
-    """Mean 0.1307 and deviation 0.3081 are the numbers everybody normalizes with."""
+    """Mean 0.1307 and deviation 0.3081 are the usual values for normalization."""
     options = {"name": "mnist"}
 
     packed = prepare(options, root=real_root, cache=tmp_path)

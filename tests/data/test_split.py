@@ -48,7 +48,7 @@ def test_split_that_leaves_nothing_is_refused(validation):
 
 
 @given(LABELS, st.data())
-def test_a_part_of_the_images_is_in_proportion_and_beside_those_held_out(labels, data):
+def test_parts_are_proportional_and_exclude_held_out_images(labels, data):
     """Training on a part changes neither which images are held out nor the balance of the classes."""
     validation = data.draw(st.integers(0, len(labels) - 1))
     whole, held_out = split_indices(labels, validation)
@@ -64,8 +64,8 @@ def test_a_part_of_the_images_is_in_proportion_and_beside_those_held_out(labels,
     assert (np.abs(got - counts * wanted / len(whole)) < 1).all()
 
 
-def test_zero_takes_all_images_that_are_not_held_out():
-    """The neutral value: what was trained before the option was there."""
+def test_zero_takes_all_remaining_images():
+    """The neutral value trains on all images."""
     labels = np.arange(40) % 3
 
     assert [one.tolist() for one in training_split(labels, 10)] == [
@@ -73,7 +73,7 @@ def test_zero_takes_all_images_that_are_not_held_out():
     ]
 
 
-def test_the_part_is_pinned_and_a_smaller_one_lies_inside():
+def test_parts_are_pinned_and_nested():
     """A study on a part is repeated on the same images; with equal classes a smaller part lies in a larger one."""
     labels = np.arange(40) % 2
     parts = [training_split(labels, 10, wanted)[0].tolist() for wanted in (6, 12, 30)]
@@ -83,7 +83,7 @@ def test_the_part_is_pinned_and_a_smaller_one_lies_inside():
 
 
 @pytest.mark.parametrize("wanted", [-1, 8, 100])
-def test_a_part_larger_than_what_is_left_is_refused(wanted):
+def test_a_part_that_is_too_large_is_refused(wanted):
     """The message counts what is left."""
     with pytest.raises(
         DataError, match="10 training samples less 3 held out leave 7; lower it, or set it to 0"

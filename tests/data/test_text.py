@@ -27,8 +27,8 @@ def options(path, **more):
 @pytest.mark.parametrize("target", ["corpus", "corpus.zip"])
 @pytest.mark.parametrize("test", ["test", "val", "valid"])
 @pytest.mark.parametrize("wrapper", ["", "corpus-v1/"])
-def test_csv_files_are_read_by_the_names_of_their_columns(tmp_path, write_tree, target, test, wrapper):
-    """In any order, beside other columns, in a folder or a zip, with or without a byte order mark."""
+def test_csv_columns_are_read_by_name(tmp_path, write_tree, target, test, wrapper):
+    """In any order, among other columns, in a folder or a zip, with or without a byte order mark."""
     files = {f"{wrapper}train.csv": b"\xef\xbb\xbf" + TRAIN.encode(), f"{wrapper}{test}.csv": TEST.encode()}
     path = write_tree(tmp_path / target, files)
 
@@ -43,7 +43,7 @@ def test_csv_files_are_read_by_the_names_of_their_columns(tmp_path, write_tree, 
 
 
 @pytest.mark.parametrize("name", ["reviews.csv", "alone/reviews.csv", "alone/train.csv"])
-def test_one_file_alone_gives_one_text_in_five_to_the_test(tmp_path, write_tree, name):
+def test_single_files_give_one_in_five_as_test(tmp_path, write_tree, name):
     """Whatever it is called; the classes in proportion; the vocabulary is that of the other four."""
     rows = [f"{'ab'[n % 2]},word{n}" for n in range(20)]
     write_tree(tmp_path / "files", {name: "\n".join(["label,text", *rows]).encode()})
@@ -77,7 +77,7 @@ def test_a_folder_of_text_files_is_read(tmp_path, write_tree):
     assert texts.test_images[1].tolist() == [1] + [0] * 7
 
 
-def test_both_forms_of_the_same_texts_are_the_same_data(tmp_path, write_tree):
+def test_both_forms_of_texts_give_the_same_data(tmp_path, write_tree):
     """But for their order, which is that of the files."""
     rows = [("a", "one, two"), ("a", 'say "three"'), ("b", "line\nbreak")]
     folder = {
@@ -124,7 +124,7 @@ def test_both_forms_of_the_same_texts_are_the_same_data(tmp_path, write_tree):
         ({"train.csv": b"label,text\na, \nb,\n"}, "all training texts are empty"),
     ],
 )
-def test_what_is_wrong_in_a_csv_is_named_with_its_file(tmp_path, write_tree, files, message):
+def test_errors_in_a_csv_name_its_file(tmp_path, write_tree, files, message):
     """With the line, where it is one, and what to do."""
     path = write_tree(tmp_path / "odd", files)
 
@@ -133,8 +133,8 @@ def test_what_is_wrong_in_a_csv_is_named_with_its_file(tmp_path, write_tree, fil
     assert str(path) in str(caught.value)
 
 
-def test_what_is_wrong_in_a_lone_csv_is_named_with_its_path_once(tmp_path):
-    """It lies in no folder of its own name."""
+def test_errors_in_a_single_csv_name_it_once(tmp_path):
+    """There is no folder with its name."""
     path = tmp_path / "reviews.csv"
     path.write_text("label,text\n")
 
@@ -175,7 +175,7 @@ def test_absent_files_are_missing_data(tmp_path):
         decode({"name": "text_csv", "path": "nowhere"}, tmp_path)
 
 
-def test_long_texts_are_read_and_the_limit_of_others_is_left_alone(tmp_path, write_tree):
+def test_long_texts_do_not_change_the_csv_limit(tmp_path, write_tree):
     """The csv module takes 128 KiB by itself; its limit is one for the whole process."""
     path = write_tree(tmp_path / "c", {"train.csv": f"label,text\na,{'x ' * 200_000}\nb,y\nb,z\n".encode()})
     before = csv.field_size_limit()
@@ -216,7 +216,7 @@ def test_a_changed_vocabulary_is_found(corpus, tmp_path, damage):
 
 
 def test_the_fingerprint_knows_the_vocabulary(tmp_path, write_tree):
-    """Two corpora with equal numbers and other words are told apart."""
+    """Two corpora with equal numbers and other words have different fingerprints."""
     paths = [
         write_tree(
             tmp_path / word, {"train.csv": f"label,text\na,{word}\nb,{word} {word}\nb,{word}\n".encode()}
@@ -267,6 +267,6 @@ def test_a_packed_vocabulary_of_characters_survives_its_file(tmp_path, write_tre
 
 @pytest.mark.parametrize("length", [7, 4097])
 def test_lengths_out_of_range_are_refused(corpus, tmp_path, length):
-    """The file says so earlier; a caller of the reader gets the same answer."""
+    """The check of the file reports it earlier; a caller of the reader gets the same error."""
     with pytest.raises(DataError, match=f"data.length = {length}: must be"):
         decode(options(corpus, length=length), tmp_path)

@@ -28,7 +28,7 @@ names = st.sampled_from(["word", "char"])
     ],
 )
 def test_words_are_words_and_single_marks(text, tokens):
-    """As the page says; a text cannot write the two special tokens."""
+    """As documented; a text cannot contain the two special tokens."""
     assert list(words(text)) == tokens
 
 
@@ -55,7 +55,7 @@ def test_no_token_holds_white_space_but_the_blank(text):
 
 
 @given(texts, st.integers(3, 40), names, st.randoms())
-def test_a_vocabulary_is_the_same_whatever_the_order_of_the_texts(some, size, name, chance):
+def test_the_vocabulary_ignores_the_order_of_texts(some, size, name, chance):
     """It depends on counts, and on ties by code points."""
     other = list(some)
     chance.shuffle(other)
@@ -69,7 +69,7 @@ def test_a_vocabulary_is_the_same_whatever_the_order_of_the_texts(some, size, na
     assert len(set(vocabulary)) == len(vocabulary) <= size
 
 
-def test_the_most_frequent_are_known_and_ties_go_by_the_alphabet():
+def test_the_vocabulary_is_by_frequency_then_alphabet():
     """Two special ones count among the size."""
     assert build_vocabulary(["b b c a", "d c a"], 5) == (PAD, UNKNOWN, "a", "b", "c")
 

@@ -234,7 +234,7 @@ def test_queries_on_pages_work(command):
         query(_frames(), given["where"], given["sort"], given["columns"], given["table"])
 
 
-def test_the_readme_shows_the_commands_for_a_new_machine():
+def test_the_readme_has_commands_for_new_machines():
     """The Makefile has the two commands of the first screen."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")

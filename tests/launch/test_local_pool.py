@@ -58,7 +58,7 @@ def events_of(pool, key):
 
 
 @pytest.mark.parametrize("status", [0, 1, 3])
-def test_a_worker_that_ends_during_a_run_fails_it(pool_of, status):
+def test_a_worker_that_ends_fails_its_run(pool_of, status):
     """With status 0 too, which user code can choose."""
     (event,) = events_of(pool_of(status), "a")
 

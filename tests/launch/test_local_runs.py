@@ -179,7 +179,7 @@ def test_a_killed_coordinator_leaves_no_orphans(finished, cache, tmp_path, start
 
 
 @pytest.mark.chaos
-def test_two_coordinators_on_one_sweep_train_every_run_once(finished, cache, tmp_path, start):
+def test_two_coordinators_train_every_run_once(finished, cache, tmp_path, start):
     """Claims on disk divide the runs between users who do not communicate."""
     sweep = SweepDir(tmp_path / "sweep")
     file = write_tiny(tmp_path)
@@ -244,7 +244,7 @@ def test_a_worker_that_cannot_start_is_reported(cache, tmp_path):
 
 
 @pytest.mark.chaos
-def test_a_full_disk_is_reported_and_the_sweep_resumes(finished, cache, tmp_path, small_disk):
+def test_a_sweep_resumes_after_a_full_disk(finished, cache, tmp_path, small_disk):
     """A record appears whole or not at all."""
     sweep = SweepDir(small_disk / "sweep")
     filler = small_disk / "filler"

@@ -43,7 +43,7 @@ def test_an_epoch_is_its_steps_and_one_validation(clock, cache, batch, steps, ep
     assert profiling.profile(material, SEED) == steps * STEP + VALIDATION
 
 
-def test_of_a_long_epoch_only_the_first_seconds_are_trained(clock, cache):
+def test_long_epochs_are_profiled_for_a_few_seconds(clock, cache):
     material = context_of(small_digits(cache), batch_size=2)
 
     found = profiling.profile(material, SEED, seconds=0.0)

@@ -1,5 +1,5 @@
-"""Commands that hang, die, or answer beside the question. A SLURM that works does none of this on demand, so small
-scripts stand in for its commands here; `tests/slurm/` asks a real one."""
+"""SLURM commands that hang, die, or print unexpected output. A working SLURM does none of this on demand, so small
+scripts replace its commands here; `tests/slurm/` uses a real one."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from tests.launch.test_slurm_parsing import HEADER, RUNNING, WAITING
 
 
 @pytest.fixture
-def says(tmp_path, monkeypatch):
-    """Makes commands of SLURM that do what a line of shell says, and returns the file with all that was asked."""
+def scripted(tmp_path, monkeypatch):
+    """Create SLURM commands that run a line of shell; returns the file with all calls."""
     folder, asked = tmp_path / "bin", tmp_path / "asked"
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
@@ -44,12 +44,12 @@ def job(tmp_path):
 
 
 def printing(text):
-    """A line of shell that prints a text."""
+    """Return a line of shell that prints a text."""
     return f"cat <<'THE_END'\n{text.removesuffix(chr(10))}\nTHE_END"
 
 
-def test_an_answer_has_everything_that_was_said(says):
-    says(squeue="echo out; echo 'squeue: error: oops' >&2; exit 3")
+def test_an_answer_contains_code_and_output(scripted):
+    scripted(squeue="echo out; echo 'squeue: error: oops' >&2; exit 3")
 
     answer = ask(["squeue"], seconds=60)
 
@@ -72,26 +72,26 @@ def test_an_answer_has_everything_that_was_said(says):
         ("echo 'x: error: Munge encode failed: Failed to access socket' >&2; exit 1", "Munge"),
     ],
 )
-def test_no_answer_is_silence(says, script, words):
-    says(squeue=script)
+def test_no_answer_raises_cluster_silent_error(scripted, script, words):
+    scripted(squeue=script)
 
     with pytest.raises(ClusterSilentError, match=words):
         ask(["squeue"], seconds=0.5 if "sleep" in script else 60)
 
 
-def test_a_command_that_is_not_there_is_silence(monkeypatch):
+def test_a_missing_command_raises_cluster_silent_error(monkeypatch):
     monkeypatch.setenv("PATH", "")
 
     with pytest.raises(ClusterSilentError, match="no squeue on this machine's PATH"):
         read_queue()
 
 
-def test_nothing_stays_behind_of_a_command_that_hangs(says, tmp_path):
-    """Also not what a site's wrapper of it started."""
-    says(squeue=f"sleep 600 & echo $! > {tmp_path}/child; wait")
+def test_a_hanging_command_is_killed_completely(scripted, tmp_path):
+    """This includes the processes that a site's wrapper of the command started."""
+    scripted(squeue=f"sleep 600 & echo $! > {tmp_path}/child; wait")
 
     with pytest.raises(ClusterSilentError):
-        ask(["squeue"], seconds=5)  # the child is there by then
+        ask(["squeue"], seconds=5)  # the child has started by then
 
     child = Path("/proc") / (tmp_path / "child").read_text().strip()
     until = time.monotonic() + 300
@@ -107,27 +107,27 @@ def _runs(process):
         return False
 
 
-def test_a_command_does_not_die_of_a_signal_to_its_job(says):
-    """scontrol, told by a job to put that job back into the queue, gets the job's SIGTERM before it has answered."""
-    says(scontrol="kill -TERM $$; kill -USR2 $$; kill -INT $$; kill -HUP $$; echo done")
+def test_a_command_survives_signals_to_its_job(scripted):
+    """scontrol that requeues its own job gets the job's SIGTERM before it has answered."""
+    scripted(scontrol="kill -TERM $$; kill -USR2 $$; kill -INT $$; kill -HUP $$; echo done")
 
     assert ask(["scontrol"], seconds=60).out == "done\n"
 
 
-def test_a_signal_during_a_command_is_not_lost(says):
-    heard = []
-    before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+def test_a_signal_during_a_command_is_delivered_later(scripted):
+    received = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
     try:
-        says(scontrol="kill -TERM $PPID")
+        scripted(scontrol="kill -TERM $PPID")
         ask(["scontrol"], seconds=60)
     finally:
         signal.signal(signal.SIGTERM, before)
 
-    assert heard == [signal.SIGTERM]
+    assert received == [signal.SIGTERM]
 
 
-def test_a_job_hands_none_of_its_own_variables_on():
-    """sbatch takes SBATCH_TIMELIMIT over the script's own line, squeue hides what SQUEUE_STATES does not name."""
+def test_variables_of_a_job_are_not_passed_on():
+    """SBATCH_TIMELIMIT overrides the script's own line, and SQUEUE_STATES hides jobs in other states."""
     inside = {
         "SLURM_JOB_ID": "7",
         "SLURM_CONF": "/etc/slurm.conf",
@@ -146,23 +146,23 @@ def test_a_job_hands_none_of_its_own_variables_on():
     assert clean_environment(inside).keys() == {"SLURM_CONF", "SLURM_JWT", "PATH", "HOME"}
 
 
-def test_outside_of_a_job_devices_and_temporary_folders_are_the_users_own():
+def test_outside_of_a_job_devices_and_tmpdir_stay():
     assert clean_environment({"CUDA_VISIBLE_DEVICES": "3", "TMPDIR": "/scratch/me"}) == {
         "CUDA_VISIBLE_DEVICES": "3",
         "TMPDIR": "/scratch/me",
     }
 
 
-def test_variables_that_hide_jobs_do_not_reach_squeue(says, monkeypatch):
+def test_variables_that_hide_jobs_do_not_reach_squeue(scripted, monkeypatch):
     monkeypatch.setenv("SQUEUE_STATES", "RUNNING")
-    says(squeue='test -z "$SQUEUE_STATES" || exit 1\n' + printing(HEADER + WAITING))
+    scripted(squeue='test -z "$SQUEUE_STATES" || exit 1\n' + printing(HEADER + WAITING))
 
     assert len(read_queue()) == 1
 
 
-def test_looks_at_the_queue_share_a_cache(says, tmp_path):
-    """`status --watch` in three terminals is one squeue per interval."""
-    asked = says(squeue=printing(HEADER + WAITING + RUNNING))
+def test_queries_of_the_queue_share_a_cache(scripted, tmp_path):
+    """`status --watch` in three terminals calls squeue once per interval."""
+    asked = scripted(squeue=printing(HEADER + WAITING + RUNNING))
     cache = tmp_path / "queue.json"
 
     first, second = look(cache, 3600), look(cache, 3600)
@@ -176,8 +176,8 @@ def test_looks_at_the_queue_share_a_cache(says, tmp_path):
 @pytest.mark.parametrize(
     "content", ["", "{", "[]", '{"taken": 1e12}', '{"taken": "x", "elements": [{"job": 1}]}']
 )
-def test_a_damaged_cache_counts_as_none(says, tmp_path, content):
-    says(squeue=printing(HEADER + WAITING))
+def test_a_damaged_cache_is_ignored(scripted, tmp_path, content):
+    scripted(squeue=printing(HEADER + WAITING))
     cache = tmp_path / "queue.json"
     cache.write_text(content)
 
@@ -185,34 +185,34 @@ def test_a_damaged_cache_counts_as_none(says, tmp_path, content):
     assert json.loads(cache.read_text())["elements"][0]["job"] == "20"
 
 
-def test_a_cache_from_the_future_is_not_believed_for_ever(says, tmp_path):
+def test_a_cache_from_the_future_is_ignored(scripted, tmp_path):
     """Clocks of login nodes differ."""
-    says(squeue=printing(HEADER))
+    scripted(squeue=printing(HEADER))
     cache = tmp_path / "queue.json"
     cache.write_text(json.dumps({"taken": time.time() + 1e6, "elements": []}))
 
     assert look(cache, 60).taken < time.time() + 1
 
 
-def test_a_look_works_without_a_place_to_remember_it(says, tmp_path):
-    says(squeue=printing(HEADER + WAITING))
+def test_a_query_works_without_a_cache(scripted, tmp_path):
+    scripted(squeue=printing(HEADER + WAITING))
 
     assert len(look(tmp_path / "missing" / "queue.json", 60).elements) == 1
     assert len(look(None, 60).elements) == 1
 
 
-def test_a_failed_look_is_not_remembered(says, tmp_path):
-    says(squeue="exit 1")
+def test_a_failed_query_is_not_cached(scripted, tmp_path):
+    scripted(squeue="exit 1")
     cache = tmp_path / "queue.json"
     with pytest.raises(ClusterSilentError):
         look(cache, 3600)
-    says(squeue=printing(HEADER + WAITING))
+    scripted(squeue=printing(HEADER + WAITING))
 
     assert len(look(cache, 3600).elements) == 1
 
 
-def test_a_dead_database_neither_hangs_nor_hides_that_it_is_dead(says, monkeypatch):
-    says(squeue=printing(HEADER), sacct="sleep 600")
+def test_a_dead_database_is_reported_without_hanging(scripted, monkeypatch):
+    scripted(squeue=printing(HEADER), sacct="sleep 600")
     monkeypatch.setattr(queue, "ACCOUNTING_SECONDS", 0.5)
 
     found = look_up("lth-1-0001")
@@ -231,8 +231,8 @@ def test_a_dead_database_neither_hangs_nor_hides_that_it_is_dead(says, monkeypat
         ("echo 'Welcome!'", None, False),
     ],
 )
-def test_a_job_that_the_queue_forgot_is_looked_for_in_accounting(says, script, job, accounting):
-    asked = says(squeue=printing(HEADER), sacct=script)
+def test_a_job_not_queued_is_searched_in_accounting(scripted, script, job, accounting):
+    asked = scripted(squeue=printing(HEADER), sacct=script)
 
     found = look_up("lth-1-0001")
 
@@ -240,40 +240,42 @@ def test_a_job_that_the_queue_forgot_is_looked_for_in_accounting(says, script, j
     assert asked.read_text().count("sacct ") == 1
 
 
-def test_accounting_is_not_asked_for_a_job_in_the_queue(says):
-    asked = says(squeue=printing(HEADER + WAITING + RUNNING), sacct="exit 1")
+def test_accounting_is_not_queried_for_a_queued_job(scripted):
+    asked = scripted(squeue=printing(HEADER + WAITING + RUNNING), sacct="exit 1")
 
     assert find_by_name("lth-3f9a01c2-0001") == "20"
     assert "sacct" not in asked.read_text()
 
 
-def test_a_silent_controller_is_not_an_absent_job(says):
-    says(squeue="echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1", sacct="true")
+def test_a_silent_controller_is_not_an_absent_job(scripted):
+    scripted(
+        squeue="echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1", sacct="true"
+    )
 
     with pytest.raises(ClusterSilentError):
         find_by_name("lth-1-0001")
 
 
-def test_a_job_that_is_forgotten_is_told_from_a_failure(says):
-    """squeue fails for a single id that it does not know, with words of its own."""
-    says(squeue="echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1")
+def test_a_forgotten_job_differs_from_a_failure(scripted):
+    """squeue fails with a separate message for a single unknown id."""
+    scripted(squeue="echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1")
     assert live_jobs(["77"]) == {}
 
-    says(squeue="echo 'slurm_load_jobs error: Unspecified error' >&2; exit 1")
+    scripted(squeue="echo 'slurm_load_jobs error: Unspecified error' >&2; exit 1")
     with pytest.raises(ClusterSilentError):
         live_jobs(["77"])
 
 
-def test_live_jobs_are_known_by_their_own_id_and_by_their_arrays(says):
-    asked = says(squeue=printing(HEADER + WAITING + RUNNING))
+def test_live_jobs_are_found_by_id_and_array(scripted):
+    asked = scripted(squeue=printing(HEADER + WAITING + RUNNING))
 
     assert live_jobs(["21", "20", "99", "", "-x"]).keys() == {"20", "21"}
     assert live_jobs([]) == {}
     assert len(asked.read_text().splitlines()) == 1
 
 
-def test_the_id_is_found_among_what_a_site_adds(says, job):
-    says(sbatch="echo 'sbatch: Welcome, you have 5 core hours left'; echo '123;cluster'")
+def test_the_id_is_found_among_site_messages(scripted, job):
+    scripted(sbatch="echo 'sbatch: Welcome, you have 5 core hours left'; echo '123;cluster'")
 
     assert submit(job, Site()) == "123"
     script = job.folder / "lth-1-0001.sh"
@@ -294,24 +296,24 @@ def test_the_id_is_found_among_what_a_site_adds(says, job):
         "echo 'sbatch: error: Batch job submission failed: Zero Bytes were transmitted or received' >&2; exit 1",
     ],
 )
-def test_whatever_is_no_clear_answer_of_sbatch_may_have_been_queued(says, job, script):
-    says(sbatch=script)
+def test_an_unclear_sbatch_may_have_queued_the_job(scripted, job, script):
+    scripted(sbatch=script)
 
     with pytest.raises(ClusterSilentError, match="may have been queued all the same"):
         submit(job, Site())
 
 
-def test_an_sbatch_that_takes_too_long_may_have_queued_the_job(says, job, monkeypatch):
-    says(sbatch="sleep 600")
+def test_a_slow_sbatch_may_have_queued_the_job(scripted, job, monkeypatch):
+    scripted(sbatch="sleep 600")
     monkeypatch.setattr(sbatch, "SECONDS", 0.5)
 
     with pytest.raises(ClusterSilentError, match="may have been queued"):
         submit(job, Site())
 
 
-def test_sbatch_is_not_waited_for_while_it_waits_for_room(says, job):
-    """It would sleep and ask again for two minutes; the next step of the sweep asks again as well."""
-    says(
+def test_sbatch_waiting_for_a_full_queue_is_ended(scripted, job):
+    """It would sleep and retry for two minutes; the next step of the sweep submits again anyway."""
+    scripted(
         sbatch="echo 'sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying' >&2\n"
         "sleep 600; echo 123"
     )
@@ -320,15 +322,15 @@ def test_sbatch_is_not_waited_for_while_it_waits_for_room(says, job):
         submit(job, Site())
 
 
-def test_without_sbatch_nothing_was_queued(monkeypatch, job):
+def test_without_sbatch_no_job_is_queued(monkeypatch, job):
     monkeypatch.setenv("PATH", "")
 
     with pytest.raises(RefusedError, match="no sbatch"):
         submit(job, Site())
 
 
-def test_a_script_is_not_written_through_a_link(says, job, tmp_path):
-    says(sbatch="echo 1")
+def test_a_script_is_not_written_through_a_symlink(scripted, job, tmp_path):
+    scripted(sbatch="echo 1")
     job.folder.mkdir()
     (job.folder / "lth-1-0001.sh").symlink_to(tmp_path / "elsewhere")
 
@@ -337,30 +339,30 @@ def test_a_script_is_not_written_through_a_link(says, job, tmp_path):
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_elements_of_an_array_are_canceled_in_one_message(says):
-    asked = says(scancel="true")
+def test_elements_of_an_array_are_canceled_in_one_message(scripted):
+    asked = scripted(scancel="true")
 
     cancel(["7_1", "7_2", "7_3", "7_9", "8", "9_0", "9", "10_4"])
 
     assert asked.read_text() == "scancel --quiet 8 9 7_[1-3,9] 10_[4]\n"
 
 
-def test_many_jobs_are_canceled_a_hundred_at_a_time(says):
-    asked = says(scancel="true")
+def test_many_jobs_are_canceled_a_hundred_at_a_time(scripted):
+    asked = scripted(scancel="true")
 
     cancel([str(number) for number in range(1, 251)])
 
     assert [len(line.split()) - 2 for line in asked.read_text().splitlines()] == [100, 100, 50]
 
 
-def test_canceling_nothing_asks_nobody(says):
-    assert not says(scancel="true").exists()
+def test_canceling_no_jobs_runs_no_command(scripted):
+    assert not scripted(scancel="true").exists()
     cancel([])
 
 
 @pytest.mark.parametrize("job_id", ["", "all", "--user=root", "7_[1-3]", "7_", "7;8"])
-def test_only_ids_are_canceled_or_requeued(says, job_id):
-    asked = says(scancel="true", scontrol="true")
+def test_only_ids_are_canceled_or_requeued(scripted, job_id):
+    asked = scripted(scancel="true", scontrol="true")
 
     with pytest.raises(LaunchError, match="is no id"):
         cancel(["1", job_id])
@@ -369,33 +371,35 @@ def test_only_ids_are_canceled_or_requeued(says, job_id):
     assert not asked.exists()
 
 
-def test_canceling_says_when_it_did_not_work(says):
-    says(scancel="echo 'scancel: error: Kill job error on job id 7: Access/permission denied' >&2; exit 1")
+def test_a_failed_cancel_is_reported(scripted):
+    scripted(
+        scancel="echo 'scancel: error: Kill job error on job id 7: Access/permission denied' >&2; exit 1"
+    )
     with pytest.raises(RefusedError, match="not yours"):
         cancel(["7"])
 
-    says(scancel="echo 'scancel: error: Kill job error on job id 7: Socket timed out' >&2; exit 140")
+    scripted(scancel="echo 'scancel: error: Kill job error on job id 7: Socket timed out' >&2; exit 140")
     with pytest.raises(ClusterSilentError):
         cancel(["7"])
 
 
-def test_a_requeue_is_tried_again_if_slurm_is_silent(says, tmp_path):
-    """A job that could not put itself back would be lost to its array; the controller may only be restarting."""
+def test_a_requeue_without_an_answer_is_repeated(scripted, tmp_path):
+    """A job that cannot requeue itself would be lost to its array; the controller may only be restarting."""
     once = f"test -e {tmp_path}/once && exit 0; touch {tmp_path}/once"
-    asked = says(scontrol=f"{once}; echo 'x error: Unable to contact slurm controller' >&2; exit 1")
+    asked = scripted(scontrol=f"{once}; echo 'x error: Unable to contact slurm controller' >&2; exit 1")
 
     assert requeue("7_1") is True
     assert asked.read_text() == "scontrol requeue 7_1\n" * 2
 
 
-def test_a_requeue_that_is_refused_is_not_tried_again(says):
-    asked = says(scontrol="echo 'Requested operation is presently disabled for job 7' >&2; exit 1")
+def test_a_refused_requeue_is_not_repeated(scripted):
+    asked = scripted(scontrol="echo 'Requested operation is presently disabled for job 7' >&2; exit 1")
 
     assert requeue("7") is False
     assert len(asked.read_text().splitlines()) == 1
 
 
-def test_a_light_job_is_submitted_like_any_other(says, job):
-    says(sbatch="echo 5")
+def test_a_light_job_is_submitted_like_any_other(scripted, job):
+    scripted(sbatch="echo 5")
 
     assert submit(replace(job, light=True), Site()) == "5"

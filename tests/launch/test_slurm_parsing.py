@@ -1,4 +1,4 @@
-"""What SLURM prints is read whole or not at all. The texts are a real SLURM's, and what failures leave of them."""
+"""SLURM's output is parsed completely or rejected. The texts are real output of SLURM, intact or cut by failures."""
 
 from __future__ import annotations
 
@@ -57,36 +57,36 @@ def test_every_field_of_a_line_is_read():
     assert (waiting.id, alone.id) == ("20_4", "25")
 
 
-def test_as_many_fields_are_asked_for_as_are_read():
+def test_squeue_is_asked_for_every_parsed_field():
     assert HEADER.count("|@") == FORMAT.count(":|@") == 12
 
 
-def test_an_empty_list_with_its_header_is_an_answer():
+def test_an_empty_list_with_a_header_is_valid():
     assert listed() == ()
 
 
-def test_an_array_in_one_line_is_as_many_elements():
-    """`squeue --array` gives a line to each, but a site's wrapper of squeue need not hand the option on."""
+def test_an_unsplit_array_line_gives_all_elements():
+    """`squeue --array` prints a line for each, but a site's wrapper of squeue may drop the option."""
     (first, *_, last) = elements = listed(WAITING.replace("|@|4|@|", "|@|4-9%3|@|"))
 
     assert len(elements) == 6
     assert (first.id, last.id) == ("20_4", "20_9")
 
 
-def test_a_state_never_heard_of_is_kept_as_it_is():
-    """A later SLURM may know more of them. It is in the queue, so its runs are not free."""
+def test_an_unknown_state_is_kept():
+    """A later SLURM can have more states. The element is in the queue, so its runs are not free."""
     (element,) = listed(ALONE.replace("COMPLETING", "EXPEDITING"))
 
     assert element.state == "EXPEDITING"
 
 
-def test_a_warning_beside_a_list_is_only_a_warning():
-    """Sites print all kinds of things to stderr."""
+def test_warnings_on_stderr_do_not_invalidate_a_list():
+    """Sites print all kinds of messages to stderr."""
     assert len(listed(WAITING, err="squeue: error: plugin x is deprecated")) == 1
     assert listed(err="Maintenance on Monday!") == ()
 
 
-def test_a_name_may_hold_anything():
+def test_a_job_name_can_contain_any_text():
     (element,) = listed(ALONE.replace("tick", "a|@|b\nc"))
 
     assert element.name == "a|@|b\nc"
@@ -113,16 +113,16 @@ def test_a_name_may_hold_anything():
         (Answer(0, HEADER + WAITING.replace("|@|4|@|", "|@|4,6,...|@|"), ""), "cannot be read"),
     ],
 )
-def test_whatever_is_odd_is_silence(answer, words):
-    """squeue ends with exit code 0 and an empty list for a user it does not know. Were that believed, all runs
-    would be submitted again."""
+def test_unexpected_output_is_no_answer(answer, words):
+    """squeue exits with code 0 and an empty list for an unknown user. If that counted as an answer, all runs would be
+    submitted again."""
     with pytest.raises(ClusterSilentError, match=re.escape(words)):
         parse_queue(answer)
 
 
 @given(st.text(max_size=80), st.text(max_size=80))
-def test_odd_text_is_silence_and_nothing_else(before, after):
-    """Text without a whole line of SLURM's, with or without its header."""
+def test_arbitrary_text_is_no_answer(before, after):
+    """Text without a complete line of SLURM's, with or without its header."""
     with pytest.raises(ClusterSilentError):
         parse_queue(Answer(0, before + "\n" + after, ""))
     if after:
@@ -131,8 +131,8 @@ def test_odd_text_is_silence_and_nothing_else(before, after):
 
 
 @given(st.integers(0, len(WAITING + RUNNING + ALONE) - 1))
-def test_a_list_cut_anywhere_is_whole_lines_or_silence(length):
-    """A killed squeue, a full pipe: what is there must not be taken for all there is."""
+def test_a_truncated_list_is_rejected_unless_lines_are_whole(length):
+    """A killed squeue or a full pipe cuts the list, and a partial list must not count as complete."""
     text = (WAITING + RUNNING + ALONE)[:length]
     whole = text.count("|@.\n")
     if text.endswith("|@.\n") or not text:
@@ -156,13 +156,13 @@ def test_indices_are_read_in_all_forms(text, found):
 
 
 @pytest.mark.parametrize("text", ["6...", "4-", "a", "1-3:0", "1%x", "-1", "1;2", "1,,2", ""])
-def test_indices_that_are_cut_short_are_refused(text):
+def test_truncated_indices_are_refused(text):
     with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
         indices(text)
 
 
 @given(st.sets(st.integers(0, 400), min_size=1))
-def test_indices_come_back_from_ranges(wanted):
+def test_indices_survive_conversion_to_ranges(wanted):
     from lthsweep.launch.slurm.cluster.sbatch import _ranges
 
     assert set(indices(_ranges(sorted(wanted)))) == wanted
@@ -238,7 +238,7 @@ QOS=group(3) UsageRaw=0.0 GrpSubmitJobs=50(49) MaxWallPJ= Account Limits=No Acco
 
 
 def names(found):
-    """The limits as people read them."""
+    """The limits as the user sees them."""
     return [str(cap) for cap in found]
 
 
@@ -254,11 +254,11 @@ def names(found):
         ("RUNNING", "launch failed requeued held", False),
     ],
 )
-def test_a_job_that_slurm_could_not_start_is_stuck_one_that_somebody_holds_is_not(state, reason, stuck):
+def test_a_failed_launch_is_stuck_a_hold_is_not(state, reason, stuck):
     assert Element("7", 0, "lth-x", state, reason).is_stuck is stuck
 
 
-def test_without_a_limit_in_a_qos_the_association_and_its_accounts_count():
+def test_without_qos_limits_the_association_applies():
     policy = parse_assoc_mgr(ASSOC_MGR, uid=7)
 
     assert names(caps(policy, "me", None, "cpu", ["normal"])) == [
@@ -268,7 +268,7 @@ def test_without_a_limit_in_a_qos_the_association_and_its_accounts_count():
     assert wall_minutes(policy, "me", None, "cpu", ["normal"]) == 2880
 
 
-def test_an_account_and_a_partition_may_have_an_association_of_their_own():
+def test_accounts_and_partitions_can_have_associations():
     policy = parse_assoc_mgr(ASSOC_MGR, uid=7)
 
     assert names(caps(policy, "me", "course", "cpu", ["normal"])) == [
@@ -280,8 +280,8 @@ def test_an_account_and_a_partition_may_have_an_association_of_their_own():
 
 
 @pytest.mark.parametrize("form", ["7", "me(7)"])
-def test_a_qos_with_limits_hides_those_of_the_association(form):
-    """As SLURM does it. Later versions write the user's name before the number."""
+def test_qos_limits_replace_the_associations_limits(form):
+    """SLURM does the same. Later versions print the user's name before the number."""
     text = ASSOC_MGR.replace(" 7={", f" {form}={{")
     policy = parse_assoc_mgr(text, uid=7)
 
@@ -293,7 +293,7 @@ def test_a_qos_with_limits_hides_those_of_the_association(form):
     assert wall_minutes(policy, "me", None, "cpu", ["fast"]) == 60
 
 
-def test_a_user_without_jobs_in_a_qos_uses_nothing_of_it():
+def test_a_user_without_jobs_in_a_qos_uses_none():
     policy = parse_assoc_mgr(ASSOC_MGR, uid=8)
 
     assert "MaxSubmitJobsPerUser of QOS fast 10, 0 in use" in names(
@@ -301,7 +301,7 @@ def test_a_user_without_jobs_in_a_qos_uses_nothing_of_it():
     )
 
 
-def test_a_group_limit_of_a_qos_hides_those_of_accounts():
+def test_a_qos_group_limit_replaces_those_of_accounts():
     found = caps(parse_assoc_mgr(ASSOC_MGR, uid=7), "me", None, "cpu", ["group"])
 
     assert names(found) == [
@@ -314,8 +314,8 @@ SACCTMGR_USERS = "lab|lab||20|1-00:00:00\nlab|course|gpu|3|\n"
 SACCTMGR_QOS = "normal|6|||\nfast|||70|02:00:00\n"
 
 
-def test_the_database_completes_what_the_controller_shows_only_with_jobs():
-    """A QOS in which nobody has jobs is shown without its limit per user."""
+def test_the_database_completes_limits_of_unused_qos():
+    """The controller omits the limit per user of a QOS without jobs."""
     shown = parse_assoc_mgr(ASSOC_MGR, uid=7)
     policy = shown.completed(parse_sacctmgr("", SACCTMGR_QOS))
 
@@ -326,7 +326,7 @@ def test_the_database_completes_what_the_controller_shows_only_with_jobs():
     )
 
 
-def test_the_database_alone_knows_limits_but_not_their_use():
+def test_the_database_has_limits_without_use():
     policy = parse_sacctmgr(SACCTMGR_USERS, SACCTMGR_QOS)
 
     assert caps(policy, "me", None, "cpu", []) == [Cap("MaxSubmitJobs of me in account lab", 20, None)]
@@ -336,7 +336,7 @@ def test_the_database_alone_knows_limits_but_not_their_use():
 
 
 @given(st.text(max_size=200))
-def test_odd_text_from_accounting_is_no_limit(text):
+def test_arbitrary_text_from_accounting_gives_no_limit(text):
     assert caps(parse_assoc_mgr(text, 0), "me", None, "cpu", ["normal"]) == []
     assert caps(parse_sacctmgr(text, text), "me", None, "cpu", []) == []
 
@@ -348,7 +348,7 @@ POLICY = (
 
 
 def refused(err):
-    """What is made of sbatch's last words."""
+    """The error for sbatch's message."""
     return refusal_of(Answer(1, "", err), "lth-1-0001", ["SBATCH_ACCOUNT", "HOME"])
 
 
@@ -364,7 +364,7 @@ def refused(err):
         "sbatch: error: Batch job submission failed: Invalid job array specification\n",
     ],
 )
-def test_too_many_jobs_are_a_matter_of_waiting(err):
+def test_too_many_jobs_raise_a_job_limit_error(err):
     assert isinstance(refused(err), JobLimitError)
 
 
@@ -383,24 +383,24 @@ def test_too_many_jobs_are_a_matter_of_waiting(err):
         ("Invalid wckey specification", "slurm.options"),
     ],
 )
-def test_a_wrong_value_is_refused_with_slurms_sentence_and_what_to_change(sentence, change):
+def test_a_refusal_contains_slurms_message_and_the_option(sentence, change):
     error = refused(f"sbatch: error: Batch job submission failed: {sentence}\n")
 
     assert type(error) is RefusedError
     assert f": {sentence}; change {change}" in str(error)
-    assert "SBATCH_ACCOUNT of your environment are not used" in str(error)
+    assert "SBATCH_ACCOUNT in your environment are ignored" in str(error)
     assert "HOME" not in str(error)
 
 
-def test_a_policy_on_time_is_no_matter_of_waiting():
-    """The same last sentence as for too many jobs; the reason before it tells them apart."""
+def test_a_walltime_policy_is_not_a_job_limit():
+    """The last line is the same as for too many jobs; the reason before it makes the difference."""
     error = refused("sbatch: error: QOSMaxWallDurationPerJobLimit\n" + POLICY)
 
     assert type(error) is RefusedError
     assert "slurm.time" in str(error)
 
 
-def test_a_sites_own_sentence_is_handed_on():
+def test_a_sites_own_message_is_kept():
     error = refused(
         "sbatch: error: You have used up your allowance.\nsbatch: error: Batch job submission failed: "
         "Unspecified error\n"

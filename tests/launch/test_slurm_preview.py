@@ -1,6 +1,6 @@
-"""What `plan --on slurm` prints, whole, on a machine without SLURM; and that a step then submits just that.
+"""The complete output of `plan --on slurm` on a machine without SLURM, and that a step then submits the same jobs.
 
-The golden files are compared whole and never written by a test. After a change that is meant, read the difference that
+The golden files are compared completely and never written by a test. After an intended change, read the difference that
 pytest shows, and write the new text with `python -m tests.launch.test_slurm_preview`.
 """
 
@@ -37,7 +37,7 @@ from tests.launch.sweeps import command, environment, write_tiny
 GOLDEN = Path(__file__).parent / "golden"
 CANNON = ("slurm.profile=cannon", "slurm.partition=gpu_requeue", "slurm.account=my_lab")
 CASES = {
-    "generic-first": ((), None),  # nothing measured: the dense runs tell
+    "generic-first": ((), None),  # nothing measured yet: only the dense runs are packed
     "generic-measured": (("prune.schedule=iterative", "slurm.cpus=4"), 120.0),
     "cannon-gpu-requeue": ((*CANNON, "slurm.constraint=a100"), 420.0),
     "cannon-too-many": ((*CANNON, "slurm.max_elements=3"), 420.0),
@@ -45,7 +45,7 @@ CASES = {
 
 
 def make_sweep(folder, overrides=(), seconds=None):
-    """A sweep directory with nothing done, and perhaps with a known length of an epoch."""
+    """Return a plan and a sweep directory without results, optionally with a measured epoch."""
     spec = load_spec(write_tiny(folder, epochs=8, seeds="[0, 1, 2]"), overrides)
     sweep = SweepDir(folder / "sweep").create()
     sweep.sweep_toml.write_text(dump_spec(spec))
@@ -56,25 +56,25 @@ def make_sweep(folder, overrides=(), seconds=None):
 
 
 def printed(folder, case):
-    """What the command prints, without the paths of this machine."""
+    """Return the command's output without the paths of this machine."""
     overrides, seconds = CASES[case]
     _, sweep = make_sweep(folder, overrides, seconds)
     nowhere = folder / "bin"
     nowhere.mkdir()
-    said = subprocess.run(
+    done = subprocess.run(
         command("plan", sweep.path, "--on", "slurm", "--sbatch"),
         capture_output=True,
         text=True,
         env={**environment(folder), "PATH": str(nowhere)},
         check=False,
     )
-    assert said.returncode == 0, said.stderr
-    return said.stdout.replace(str(sweep.path), "SWEEP").replace(sys.executable, "PYTHON")
+    assert done.returncode == 0, done.stderr
+    return done.stdout.replace(str(sweep.path), "SWEEP").replace(sys.executable, "PYTHON")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
-def test_the_plan_is_printed_as_it_was(case, tmp_path):
+def test_the_plan_equals_the_reviewed_file(case, tmp_path):
     assert printed(tmp_path, case) == (GOLDEN / f"plan-{case}.txt").read_text(encoding="utf-8")
 
 
@@ -85,7 +85,7 @@ def no_slurm(monkeypatch, tmp_path):
 
 @pytest.fixture
 def limited(monkeypatch):
-    """A cluster that says how much fits."""
+    """A cluster with known limits."""
 
     def limit(**values):
         monkeypatch.setattr(
@@ -113,7 +113,7 @@ def submit(sweep, *parcels, job="77"):
     return intent
 
 
-def test_every_run_that_is_left_is_planned_once_and_nothing_is_written(tmp_path, no_slurm):
+def test_every_run_is_planned_once_without_writing(tmp_path, no_slurm):
     plan, sweep = make_sweep(tmp_path, CANNON, 420.0)
     before = contents(tmp_path)
 
@@ -126,7 +126,8 @@ def test_every_run_that_is_left_is_planned_once_and_nothing_is_written(tmp_path,
     assert contents(tmp_path) == before
 
 
-def test_what_was_submitted_is_not_submitted_again_and_what_needs_it_waits_for_its_job(tmp_path, no_slurm):
+def test_submitted_runs_are_not_planned_again(tmp_path, no_slurm):
+    """Their dependents wait for their job."""
     plan, sweep = make_sweep(tmp_path, seconds=420.0)
     trunks = [run.key for run in plan.dense]
     name = submit(sweep, *[(key,) for key in trunks]).name
@@ -143,9 +144,8 @@ def test_what_was_submitted_is_not_submitted_again_and_what_needs_it_waits_for_i
     assert f"afterany:77:ID-OF-{found.planned[0].intent.name}" in found.tick.text
 
 
-def test_what_would_wait_for_a_job_of_which_nobody_knows_whether_it_is_there_is_left_for_later(
-    tmp_path, no_slurm
-):
+def test_dependents_of_an_unconfirmed_job_are_deferred(tmp_path, no_slurm):
+    """Without the job's id there is no dependency to give to sbatch."""
     plan, sweep = make_sweep(tmp_path, seconds=420.0)
     submit(sweep, *[(run.key,) for run in plan.dense], job=None)
 
@@ -155,7 +155,7 @@ def test_what_would_wait_for_a_job_of_which_nobody_knows_whether_it_is_there_is_
     assert found.runs_later == len(plan.tickets)
 
 
-def test_room_leaves_the_rest_and_a_place_for_the_follow_up(tmp_path, limited):
+def test_job_limits_reserve_a_place_for_the_follow_up(tmp_path, limited):
     limited(room=3, named=("MaxSubmitJobs 3",))
     plan, sweep = make_sweep(tmp_path, seconds=420.0)
 
@@ -167,14 +167,14 @@ def test_room_leaves_the_rest_and_a_place_for_the_follow_up(tmp_path, limited):
     assert "--begin=now+" in found.tick.text
 
 
-def test_a_limit_on_walltime_is_kept(tmp_path, limited):
+def test_a_walltime_limit_is_respected(tmp_path, limited):
     limited(minutes=20)
     plan, sweep = make_sweep(tmp_path, seconds=60.0)
 
     assert max(batch.minutes for batch in previewed(plan, sweep).batches) <= 20
 
 
-def test_a_partition_that_is_not_there_is_said_before_anything_is_run(tmp_path, monkeypatch):
+def test_an_unknown_partition_is_refused_by_the_preview(tmp_path, monkeypatch):
     def refuse(site):
         raise RefusedError("this cluster has no partition 'moon'")
 
@@ -185,7 +185,7 @@ def test_a_partition_that_is_not_there_is_said_before_anything_is_run(tmp_path, 
         previewed(plan, sweep)
 
 
-def test_a_run_that_failed_is_left_alone_with_all_behind_it(tmp_path, no_slurm):
+def test_a_failed_run_and_its_descendants_are_left_out(tmp_path, no_slurm):
     plan, sweep = make_sweep(tmp_path, seconds=420.0)
     record_failure(sweep, plan.dense[0].key, Failure("no"))
 
@@ -196,7 +196,8 @@ def test_a_run_that_failed_is_left_alone_with_all_behind_it(tmp_path, no_slurm):
 
 
 @pytest.mark.parametrize(("by", "runs"), [("breaker", 0), ("user", 15)])
-def test_a_halted_sweep_would_submit_nothing_unless_a_user_halted_it(tmp_path, no_slurm, by, runs):
+def test_a_tripped_breaker_prevents_submission_in_the_preview(tmp_path, no_slurm, by, runs):
+    """`run` resumes a sweep that the user halted, so the preview does, too."""
     plan, sweep = make_sweep(tmp_path, seconds=420.0)
     open_journal(sweep)
     halt(sweep, "why", by)
@@ -207,7 +208,7 @@ def test_a_halted_sweep_would_submit_nothing_unless_a_user_halted_it(tmp_path, n
     assert (found.tick is None) == (runs == 0)
 
 
-def test_hours_are_of_gpus_where_there_are_any(tmp_path, no_slurm):
+def test_device_hours_are_gpu_hours_on_gpus(tmp_path, no_slurm):
     plan, sweep = make_sweep(tmp_path, CANNON, 360.0)
     found = previewed(plan, sweep)
 

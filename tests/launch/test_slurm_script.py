@@ -1,4 +1,4 @@
-"""The batch script, whole: what a cluster is asked for can be read in `tests/launch/golden/`."""
+"""Complete batch scripts; `tests/launch/golden/` shows all options that a job requests."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ GPU = Site(
 
 
 def directives(text):
-    """The options in a script, as sbatch splits its lines."""
+    """Return the options in a script, split like sbatch splits its lines."""
     lines = [shlex.split(line)[1] for line in text.splitlines() if line.startswith("#SBATCH ")]
     return {name.removeprefix("--"): value for name, _, value in (line.partition("=") for line in lines)}
 
@@ -62,13 +62,13 @@ def directives(text):
         ("tick", TICK, GPU),
     ],
 )
-def test_scripts_are_as_they_were_read_and_approved(name, job, site):
+def test_scripts_equal_the_reviewed_files(name, job, site):
     """With submitit 1.5.4. After a change: read the new text, then write it to the file."""
     assert text_of(job, site) == (GOLDEN / f"{name}.sbatch").read_text()
 
 
 @pytest.mark.parametrize("name", ["generic", "gpu", "tick"])
-def test_scripts_are_shell(name):
+def test_scripts_are_valid_shell(name):
     done = subprocess.run(
         ["bash", "-n", GOLDEN / f"{name}.sbatch"], capture_output=True, text=True, check=False
     )
@@ -77,25 +77,25 @@ def test_scripts_are_shell(name):
 
 
 def test_a_script_can_be_written_without_slurm(monkeypatch):
-    """`plan --on slurm` on a laptop shows what a cluster would be asked for."""
+    """`plan --on slurm` on a laptop shows the scripts for the cluster."""
     monkeypatch.setenv("PATH", "")
 
     assert text_of(TRAIN, Site(cpus=4)) == (GOLDEN / "generic.sbatch").read_text()
 
 
 def test_no_wckey_and_no_throttle_are_sent():
-    """submitit's own would be "submitit", which clusters with wckeys refuse, and 256 elements at a time."""
+    """submitit would add the wckey "submitit", which clusters with wckeys refuse, and run 256 elements at a time."""
     found = directives(text_of(replace(TRAIN, elements=1000), Site()))
 
     assert "wckey" not in found
     assert found["array"] == "0-999"
 
 
-def test_a_throttle_is_sent_if_asked_for():
+def test_a_requested_throttle_is_sent():
     assert directives(text_of(replace(TRAIN, at_a_time=3), Site()))["array"] == "0-11%3"
 
 
-def test_gpus_can_be_asked_for_in_both_forms():
+def test_gpus_can_be_requested_in_both_forms():
     gres = directives(text_of(TRAIN, Site(gpus=2)))
     per_node = directives(
         text_of(TRAIN, replace(GPU, gpu_form="gpus-per-node", extra={"gres": "lscratch:100"}))
@@ -106,14 +106,14 @@ def test_gpus_can_be_asked_for_in_both_forms():
     assert (per_node["gpus-per-node"], per_node["gres"]) == ("a100:2", "lscratch:100")
 
 
-def test_a_job_is_not_warned_before_it_has_done_anything():
-    """Two minutes of grace would be all of a job of two minutes; a quarter is left for the end."""
+def test_a_job_is_not_notified_before_it_starts_training():
+    """With a grace of two minutes, a two-minute job would never train; the grace is at most a quarter of the job."""
     assert directives(text_of(replace(TRAIN, minutes=4), Site(grace_seconds=120)))["signal"] == "USR2@60"
     assert directives(text_of(replace(TRAIN, minutes=60), Site(grace_seconds=120)))["signal"] == "USR2@120"
 
 
-def test_a_follow_up_asks_for_one_core_and_nothing_of_what_training_needs():
-    """Qos and reservation hold for the partition they were named for; the partition of follow-ups is another."""
+def test_a_follow_up_requests_one_core_only():
+    """QOS and reservation apply only to their partition, and follow-ups have another one."""
     found = directives(text_of(TICK, replace(GPU, reservation="course")))
 
     assert found["cpus-per-task"] == "1"
@@ -123,15 +123,15 @@ def test_a_follow_up_asks_for_one_core_and_nothing_of_what_training_needs():
     assert (here["partition"], here["qos"]) == ("gpu_requeue", "normal")
 
 
-def test_a_percent_sign_in_a_folders_name_is_no_pattern():
-    """sbatch would put the job's id in place of %j."""
+def test_a_percent_sign_in_a_folder_is_escaped():
+    """sbatch would replace %j with the job's id."""
     found = directives(text_of(replace(TRAIN, folder=Path("/work/50%j")), Site()))
 
     assert found["output"] == "/work/50%%j/%A_%a_0_log.out"
 
 
-def test_a_breadcrumb_names_node_job_restart_and_time(tmp_path):
-    """Run as the shell of a node would, without SLURM, before the first of the site's own lines."""
+def test_a_start_record_has_node_job_restart_time(tmp_path):
+    """The shell runs the script without SLURM; the record precedes the site's setup lines."""
     folder = tmp_path / "it's 50% mine"
     folder.mkdir()
     text = text_of(replace(TRAIN, folder=folder), Site(setup=("exit 9",)))
@@ -163,7 +163,7 @@ def test_a_breadcrumb_names_node_job_restart_and_time(tmp_path):
         ({"extra": {"comment": "two words"}}, "--comment"),
     ],
 )
-def test_a_value_that_could_mean_more_than_itself_is_refused(change, option):
+def test_a_value_with_shell_syntax_is_refused(change, option):
     with pytest.raises(SpecError, match=option):
         text_of(TRAIN, replace(GPU, **change))
 
@@ -180,12 +180,12 @@ def test_a_value_that_could_mean_more_than_itself_is_refused(change, option):
         {"command": ("python", "two\nlines")},
     ],
 )
-def test_a_job_that_cannot_be_written_down_is_refused(change):
+def test_a_job_that_sbatch_cannot_represent_is_refused(change):
     with pytest.raises(SpecError):
         text_of(replace(TRAIN, **change), Site())
 
 
-def test_without_submitit_the_extra_is_named():
+def test_without_submitit_the_message_names_the_extra():
     program = (
         "import sys; sys.modules['submitit'] = None\n"
         "from tests.launch.test_slurm_script import TRAIN, Site, text_of\n"

@@ -99,7 +99,7 @@ def test_runs_of_a_queued_job_are_pending():
     assert states.runs[DENSE].place.queued.reason == "Priority"
 
 
-def test_runs_of_a_running_job_are_ready_or_waiting():
+def test_runs_of_running_jobs_are_ready_or_waiting():
     """For a worker or for their parent."""
     beat = Heartbeat("w", key=TICKETS[0], epoch=1, epochs=4, time=NOW)
     journal, queue = [submitted((DENSE, *TICKETS))], [element(0, "RUNNING")]
@@ -112,7 +112,7 @@ def test_runs_of_a_running_job_are_ready_or_waiting():
     assert after.runs[TICKETS[0]].place.index == 0
 
 
-def test_a_run_without_a_job_is_to_be_submitted():
+def test_a_run_without_a_job_is_submitted():
     """Its parent is named."""
     states = sweep_status(PLAN, surveyed(), seen([submitted((DENSE,))], [element(0)]))
 
@@ -127,7 +127,7 @@ def test_a_job_outside_the_queue_covers_no_runs():
     assert names(states, DENSE, TICKETS[0]) == ["to be submitted", "pending"]
 
 
-def test_a_new_job_can_be_missing_from_the_queue():
+def test_new_jobs_can_be_missing_from_queues():
     """squeue lags behind sbatch."""
     states = sweep_status(PLAN, surveyed(), seen([submitted((DENSE,), created=NOW - 30)], []))
 

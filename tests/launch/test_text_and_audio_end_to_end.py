@@ -47,9 +47,7 @@ def corpora(tmp_path_factory):
     ],
     ids=["text_cnn", "text_transformer", "audio_cnn"],
 )
-def test_a_small_sweep_ends_with_a_table_of_tickets_that_learned(
-    cache, corpora, tmp_path, preset, corpus, options, classes
-):
+def test_a_small_sweep_ends_with_trained_tickets(cache, corpora, tmp_path, preset, corpus, options, classes):
     """`run` packs the data; tickets are pruned exactly and are far above chance."""
     sweep = SweepDir(tmp_path / "sweep")
     path = ("--set", f"data.path={corpora / corpus}")

@@ -32,7 +32,7 @@ def digest(model: nn.Module) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", [CIFAR, (1, 28, 28)])
 @pytest.mark.parametrize("name", [name for name in MODELS if not name.startswith("text_")])
-def test_every_model_learns_from_images_of_one_and_of_three_channels(name, shape):
+def test_every_model_learns_from_one_or_three_channels(name, shape):
     """Forward and backward reach every parameter, on the shapes of the data sets."""
     model = build_model({"name": name}, input_shape=shape, classes=7, seed=0)
     images = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
@@ -87,7 +87,7 @@ def test_another_process_draws_the_same_bits():
 @pytest.mark.parametrize("init", INITIALIZERS)
 @pytest.mark.parametrize("options", [SMALL, {"name": "mobilenet_v2", "width": 0.25}], ids=itemgetter("name"))
 def test_building_leaves_the_global_random_state_alone(options, init):
-    """Building a second model in a process must not move anybody's dropout."""
+    """Building a second model in a process must not change the dropout of the first."""
     before = torch.get_rng_state()
 
     build_model({**options, "init": init}, input_shape=CIFAR, classes=10, seed=0)
@@ -96,7 +96,7 @@ def test_building_leaves_the_global_random_state_alone(options, init):
 
 
 def test_a_default_device_does_not_move_the_model():
-    """The caller moves the model; a meta or GPU default would change what is drawn."""
+    """The caller moves the model; a meta or GPU default would change the drawn numbers."""
     expected = digest(build_model(SMALL, input_shape=CIFAR, classes=10, seed=0))
 
     with torch.device("meta"):
@@ -178,7 +178,7 @@ def test_default_init_keeps_what_the_constructor_drew():
     ("name", "smallest"),
     [("conv2", 2), ("conv4", 4), ("conv6", 8), ("vgg11", 16), ("vgg13", 16), ("vgg16", 16), ("vgg19", 16)],
 )
-def test_too_small_images_are_refused_and_the_smallest_work(name, smallest):
+def test_images_below_the_smallest_size_are_refused(name, smallest):
     """Pooling to nothing would fail deep inside torch, or train a linear layer of no inputs."""
     with pytest.raises(ModelError, match=f"too small.*{smallest}x{smallest}"):
         build_model({"name": name}, input_shape=(3, smallest, smallest - 1), classes=10, seed=0)
@@ -201,7 +201,7 @@ def test_too_small_images_are_refused_and_the_smallest_work(name, smallest):
     ],
 )
 def test_wrong_option_is_refused_by_name(options, message):
-    """The message says what was wrong and what is allowed."""
+    """The message names the error and the allowed values."""
     with pytest.raises(LthsweepError, match=message):
         build_model(options, input_shape=CIFAR, classes=10, seed=0)
 

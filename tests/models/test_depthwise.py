@@ -30,7 +30,7 @@ def step(layer, images, *, bf16):
     return given.detach(), [images.grad, *(parameter.grad for parameter in layer.parameters())]
 
 
-def test_in_float32_it_is_torchs_to_the_last_bit(pair):
+def test_float32_equals_torch_to_the_bit(pair):
     theirs, ours, images = pair
     (expected, gradients), (given, found) = (step(layer, images, bf16=False) for layer in (theirs, ours))
 
@@ -39,7 +39,7 @@ def test_in_float32_it_is_torchs_to_the_last_bit(pair):
     assert all(torch.equal(one, other) for one, other in zip(found, gradients, strict=True))
 
 
-def test_under_autocast_it_rounds_what_it_is_given_and_what_it_gives_and_nothing_between(pair):
+def test_autocast_rounds_only_input_and_output(pair):
     theirs, ours, images = pair
     given, _ = step(ours, images, bf16=True)
 
@@ -47,7 +47,7 @@ def test_under_autocast_it_rounds_what_it_is_given_and_what_it_gives_and_nothing
     assert torch.equal(given, theirs(images.bfloat16().float()).bfloat16())
 
 
-def test_under_autocast_gradients_are_those_of_float32_within_rounding(pair):
+def test_autocast_gradients_equal_float32_within_rounding(pair):
     theirs, ours, images = pair
     rounded = images.bfloat16().float()
     (_, gradients), (_, found) = step(theirs, rounded, bf16=False), step(ours, images, bf16=True)
@@ -56,7 +56,7 @@ def test_under_autocast_gradients_are_those_of_float32_within_rounding(pair):
         assert (one - other).norm() < 0.01 * other.norm()
 
 
-def test_every_depthwise_layer_of_mobilenet_v2_is_one_and_no_other_layer():
+def test_exactly_the_depthwise_layers_are_replaced():
     network = build_model({"name": "mobilenet_v2"}, input_shape=(3, 32, 32), classes=10, seed=0)
     convolutions = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
 

@@ -35,7 +35,7 @@ def test_biases_are_zero_and_every_weight_is_drawn(name, init):
         assert bool((layer.weight != 0).all())
 
 
-def test_orthogonal_layers_have_orthonormal_rows_or_columns_times_root_two():
+def test_orthogonal_layers_are_orthonormal_times_root_two():
     """Saxe et al. 2014, with the gain of ReLU; a convolution counts as the matrix that it multiplies patches by."""
     for layer in layers().values():
         found = gram(layer.weight)
@@ -66,7 +66,7 @@ def test_signed_constants_have_kaimings_deviation_and_fair_signs():
         assert abs(positive - 0.5) < 4 * 0.5 / math.sqrt(weight.numel())
 
 
-def test_signed_constants_of_a_depthwise_layer_have_the_fan_of_one_filter():
+def test_depthwise_signed_constants_use_one_filters_fan():
     layer = nn.Conv2d(8, 8, 3, groups=8)
 
     signed_constant(nn.Sequential(layer))
@@ -85,7 +85,7 @@ def masked_layers(draw):
 
 
 @given(masked_layers())
-def test_a_masked_neuron_is_scaled_by_its_own_fan_in(layer):
+def test_masked_neurons_are_scaled_by_their_fan_in(layer):
     """√(fan_in / kept), row by row; zero where pruned; signs and ratios of survivors as they were."""
     weight, mask = layer
 
@@ -108,7 +108,7 @@ def test_a_full_mask_changes_nothing(layer):
     assert torch.equal(scaled, weight)
 
 
-def test_scaled_weights_carry_a_signal_through_a_sparse_network_as_dense_ones_do():
+def test_scaled_sparse_weights_preserve_the_signal():
     """What Evci et al. 2022 want of it: with 5 % of the inputs, unscaled Kaiming weights let the signal die."""
     torch.manual_seed(1)
     signal = dense = sparse = torch.randn(256, 512)

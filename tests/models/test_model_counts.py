@@ -74,7 +74,7 @@ def test_counts_are_the_published_ones(name, shape, parameters, weights, macs):
     assert count(model, shape) == Cost(parameters, weights, weights, macs, macs)
 
 
-def test_mobilenet_v2_at_224_counts_as_torchvision_and_the_paper_say():
+def test_mobilenet_v2_counts_equal_torchvision_and_the_paper():
     """torchvision states 3,504,872 and 0.301 G, the paper 300 M: depthwise groups are counted right."""
     model = build_model({"name": "mobilenet_v2"}, input_shape=(3, 224, 224), classes=1000, seed=0)
     stated = MobileNet_V2_Weights.IMAGENET1K_V1.meta
@@ -103,21 +103,21 @@ def test_cifar_strides_change_the_cost_and_no_weight():
     ("strides", "parameters", "macs"),
     [((1, 1), 2_296_922, 91_154_944), ((1, 2), 2_296_490, 26_337_280), ((2, 2), 2_296_490, 6_593_920)],
 )
-def test_kuangliu_network_counts_as_published_so_the_difference_is_its_blocks(strides, parameters, macs):
+def test_kuangliu_network_has_its_published_counts(strides, parameters, macs):
     """2.297 M and 91.2 M are published for his blocks; "cifar" has his strides and torchvision's blocks."""
     cost = count(kuangliu(*strides), CIFAR)
 
     assert (cost.params_total, cost.macs_dense) == (parameters, macs)
 
 
-def test_depthwise_weights_are_used_once_per_position_whatever_the_groups():
+def test_depthwise_weights_multiply_once_per_position():
     """Counting in_channels x out_channels for a grouped convolution is the classic mistake."""
     depthwise = nn.Conv2d(8, 8, 3, padding=1, groups=8, bias=False)
 
     assert count(depthwise, (8, 5, 7)) == Cost(72, 72, 72, 72 * 35, 72 * 35)
 
 
-def test_macs_remaining_weigh_each_kept_weight_by_its_layers_positions():
+def test_macs_remaining_count_kept_weights_per_position():
     """The same sparsity saves more in a layer with more output positions."""
     model = nn.Sequential(nn.Conv2d(1, 2, 3, stride=2, bias=False), nn.Flatten(), nn.Linear(8, 3))
     masks = {"0.weight": torch.zeros(2, 1, 3, 3, dtype=torch.bool), "2.weight": torch.ones(3, 8).bool()}
@@ -128,7 +128,7 @@ def test_macs_remaining_weigh_each_kept_weight_by_its_layers_positions():
     assert cost == Cost(18 + 27, 18 + 24, 3 + 24, 18 * 4 + 24, 3 * 4 + 24)
 
 
-def test_layer_without_a_mask_is_not_prunable_and_costs_what_it_costs_dense():
+def test_layers_without_a_mask_cost_their_dense_macs():
     """Excluded layers are computed whole."""
     model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))
 
@@ -144,7 +144,7 @@ def test_layer_that_is_called_twice_costs_twice():
     assert count(nn.Sequential(shared, shared), (1, 1, 4)) == Cost(16, 16, 16, 32, 32)
 
 
-def test_counting_leaves_modes_statistics_hooks_and_random_state_alone():
+def test_counting_does_not_change_the_network():
     """Counting in the middle of a run must not change the run."""
     model = build_model({"name": "mobilenet_v2", "width": 0.25}, input_shape=CIFAR, classes=10, seed=0)
     model.get_submodule("features.3").eval()

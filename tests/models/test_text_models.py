@@ -1,4 +1,4 @@
-"""Networks for texts and sounds: what they read, what is counted, and that masks reach every weight that multiplies."""
+"""Networks for texts and sounds: inputs, counts, and masks on every weight that multiplies."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_products_of_attention_remain_whatever_is_pruned():
 
 
 @pytest.mark.parametrize("name", ["text_cnn", "text_transformer"])
-def test_every_weight_that_multiplies_is_prunable_and_no_table_is(name):
+def test_all_multiplying_weights_and_no_tables_are_prunable(name):
     """Attention is made of linear layers for this; embeddings are looked up, not multiplied."""
     model = network(name)
     prunable = prunable_weights(model)
@@ -136,8 +136,8 @@ def test_every_initialization_lets_gradients_reach_every_parameter(name, init):
 
 @settings(max_examples=20)
 @given(st.integers(1, 8))
-def test_what_fills_a_text_up_changes_nothing_for_the_transformer(words):
-    """A short text in a long row has the logits that it has in a row of its own length."""
+def test_padding_does_not_change_the_transformer(words):
+    """A short text in a long row has the same logits as in a row of its exact length."""
     tokens = some_tokens(SHORT, rows=1)
     tokens[:, words:] = 0
     model = network(ENCODER).eval()
@@ -181,7 +181,7 @@ def test_text_cnn_is_kims_figure_by_hand():
 
 @pytest.mark.parametrize("name", ["text_cnn", "text_transformer"])
 def test_networks_for_texts_refuse_images(name):
-    """The message says which kind of network is wanted."""
+    """The message names the kind of network that the data needs."""
     with pytest.raises(ModelError, match="reads texts, and the data are images"):
         network(name, (3, 32, 32))
 
@@ -195,7 +195,7 @@ def test_networks_for_images_refuse_texts(name):
 
 def test_heads_must_share_the_embedding():
     """Each head has a whole number of numbers."""
-    with pytest.raises(ModelError, match="embedding = 8 is no multiple of heads = 3"):
+    with pytest.raises(ModelError, match="embedding = 8 is not a multiple of heads = 3"):
         network({**ENCODER, "heads": 3})
 
 
@@ -206,6 +206,6 @@ def test_texts_shorter_than_the_widest_filter_are_refused():
 
 
 @pytest.mark.parametrize("name", ["audio_cnn", "conv2", "resnet20", "mobilenet_v2", "vgg11", "lenet_300_100"])
-def test_every_kind_of_network_for_images_reads_log_mel_pictures(name):
+def test_image_networks_read_log_mel_spectrograms(name):
     """They are not square."""
     assert network(name, (1, 32, 49), classes=3)(torch.rand(2, 1, 32, 49)).shape == (2, 3)

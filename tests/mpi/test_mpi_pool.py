@@ -36,7 +36,7 @@ pytestmark = pytest.mark.slow
 
 
 class FakeWire:
-    """The wire of rank 0: it keeps what is sent, and returns what a test puts in."""
+    """The wire of rank 0: it keeps sent messages, and returns those that a test puts in."""
 
     rank, size = 0, 3
 
@@ -105,7 +105,7 @@ def test_a_rank_gets_a_slot_and_becomes_idle(pool, wire, sweep):
     assert pool.idle() == [TWO]
 
 
-def test_a_rank_with_make_task_is_not_idle_until_it_says_how_it_ended(pool, wire):
+def test_a_rank_is_busy_until_its_report(pool, wire):
     ready(pool, wire, 1)
     pool.give(ONE, make_task("k"))
     wire.report(1, RunProgress("k"))
@@ -137,7 +137,7 @@ def test_a_rank_that_hangs_loses_its_claim(pool, wire, sweep, now):
     assert pool.idle() == [TWO]
 
 
-def test_a_rank_is_busy_until_all_its_runs_end(pool, wire):
+def test_ranks_are_busy_until_all_runs_end(pool, wire):
     """A requeued run is one of them."""
     ready(pool, wire, 1)
     pool.give(ONE, make_task("k", "l", "m"))
@@ -285,7 +285,7 @@ def test_a_channel_closes_when_rank_0_is_silent(wire, now):
 
 
 def test_a_channel_closes_on_request_or_signal(wire):
-    """`signaled` tells the two apart."""
+    """`signaled` distinguishes the two."""
     channel, other = MpiChannel(wire), MpiChannel(wire)
     other.close()
     assert other.is_closed()

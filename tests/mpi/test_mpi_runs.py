@@ -93,9 +93,7 @@ def test_ranks_make_the_records_of_local_processes(finished, cache, tmp_path, na
 @pytest.mark.parametrize(
     ("name", "number"), [("mpich", signal.SIGTERM), ("mpich", signal.SIGINT), ("openmpi", signal.SIGUSR2)]
 )
-def test_a_signal_to_mpirun_stops_and_the_next_job_resumes(
-    finished, cache, tmp_path, name, number, start, held
-):
+def test_a_job_resumes_after_a_signal_to_mpirun(finished, cache, tmp_path, name, number, start, held):
     """At the time limit of a job. The mpirun of MPICH passes SIGTERM on, that of Open MPI SIGUSR2."""
     sweep = SweepDir(tmp_path / "sweep")
     arguments = ("run", write_tiny(tmp_path), "--on", "mpi", "--out", sweep.path)
@@ -137,7 +135,7 @@ def test_a_signal_to_one_rank_stops_the_job(finished, cache, tmp_path, start, he
 @pytest.mark.chaos
 @pytest.mark.usefixtures("no_segments_left")
 @pytest.mark.parametrize("name", ["mpich", "openmpi"])
-def test_after_a_killed_rank_the_next_job_has_the_same_bits(finished, cache, tmp_path, name, start, held):
+def test_a_killed_rank_does_not_change_the_bits(finished, cache, tmp_path, name, start, held):
     """MPI ends all ranks with one; runs in flight resume from their last checkpoints."""
     sweep = SweepDir(tmp_path / "sweep")
     file = write_tiny(tmp_path, checkpoint_seconds=0.02)
@@ -157,7 +155,7 @@ def test_after_a_killed_rank_the_next_job_has_the_same_bits(finished, cache, tmp
 
 @pytest.mark.chaos
 @pytest.mark.usefixtures("no_segments_left")
-def test_the_run_of_a_hung_rank_is_trained_elsewhere(finished, cache, tmp_path, start, held):
+def test_runs_of_hung_ranks_are_trained_elsewhere(finished, cache, tmp_path, start, held):
     """It is alive and holds the claim; the pool gives it up and evicts its claim, and the job exits with 0."""
     sweep = SweepDir(tmp_path / "sweep")
     file = write_tiny(tmp_path, checkpoint_seconds=0.02)
@@ -176,7 +174,7 @@ def test_the_run_of_a_hung_rank_is_trained_elsewhere(finished, cache, tmp_path, 
 
 
 @pytest.mark.chaos
-def test_two_jobs_on_one_sweep_train_every_run_once(finished, cache, tmp_path, start):
+def test_two_jobs_train_every_run_once(finished, cache, tmp_path, start):
     """Claims on disk divide the runs between jobs that do not communicate."""
     sweep = SweepDir(tmp_path / "sweep")
     arguments = ("run", write_tiny(tmp_path), "--on", "mpi", "--out", sweep.path)
@@ -191,7 +189,7 @@ def test_two_jobs_on_one_sweep_train_every_run_once(finished, cache, tmp_path, s
         assert trained == 1, f"{key} was trained {trained} times"
 
 
-def test_a_run_that_raises_fails_alone_and_is_named(finished, cache, tmp_path, start):
+def test_a_run_that_raises_fails_alone(finished, cache, tmp_path, start):
     """Its rank continues, and the exit code reports the failure."""
     sweep = SweepDir(tmp_path / "sweep").create()
     victim = next(key for key, record in records(finished).items() if record.kind == "ticket")

@@ -1,4 +1,4 @@
-"""A control hangs beside its ticket, shares whatever it can, and moves no ticket's key."""
+"""A control has the parent of its ticket, shares its runs, and changes no ticket's key."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def run_at(plan, **values):
 
 
 def test_the_file_offers_every_control():
-    """A control that nobody can ask for, or that nobody makes, is a mistake."""
+    """A control that the file cannot name, or that has no implementation, is a mistake."""
     assert set(PruneSpec.model_fields["control"].annotation.__args__) == set(CONTROLS)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_an_axis_of_controls_moves_no_key_of_a_ticket(schedule):
+def test_controls_do_not_change_keys_of_tickets(schedule):
     """Controls join a sweep that is done, and only they are trained."""
     plain = make_plan(GRID, prune={"schedule": schedule})
     grown = make_plan(GRID | {"control": ALL}, prune={"schedule": schedule})
@@ -35,7 +35,7 @@ def test_an_axis_of_controls_moves_no_key_of_a_ticket(schedule):
         assert key_at(grown, **dict(cell.values), **{"prune.control": "ticket"}) == cell.run
 
 
-def test_the_axis_may_be_written_with_or_without_its_table():
+def test_the_control_axis_has_a_short_name():
     """Many sweeps have it, so it has a short name; errors point at it as it was written."""
     short, long = (make_plan(GRID | {name: ["ticket", "reinit"]}) for name in ("control", "prune.control"))
 
@@ -60,7 +60,7 @@ def test_a_control_has_the_parent_of_its_ticket(control, schedule):
         assert run.prune.role == "ticket" or run.key not in parents
 
 
-def test_controls_alone_still_hang_on_a_chain_of_tickets():
+def test_controls_alone_keep_the_chain_of_tickets():
     """The levels in between are tickets that answer no cell; the last level needs none."""
     plan = make_plan({"sparsity": [0.5, 0.8, 0.9], "control": ["reinit"]}, prune={"schedule": "iterative"})
 
@@ -68,7 +68,7 @@ def test_controls_alone_still_hang_on_a_chain_of_tickets():
     assert [run.level for run in plan.tickets] == [1, 1, 2, 2, 3]
 
 
-def test_the_first_control_of_a_chain_is_the_one_shot_control():
+def test_level_one_controls_are_one_shot_controls():
     """As level 1 of a chain is the one-shot ticket."""
     one_shot, iterative = (
         make_plan(GRID | {"control": ALL}, prune={"schedule": schedule}) for schedule in SCHEDULES
@@ -80,7 +80,7 @@ def test_the_first_control_of_a_chain_is_the_one_shot_control():
 
 
 @pytest.mark.parametrize(("control", "rewind"), [("fine-tune", "none"), ("lr-rewind", "lr")])
-def test_a_control_that_is_a_way_to_rewind_shares_its_key(control, rewind):
+def test_controls_that_equal_a_rewind_share_its_key(control, rewind):
     """Asked for by either name, it is trained once."""
     by_control = make_plan(GRID, prune={"control": control})
     by_rewind = make_plan(GRID, prune={"rewind": rewind})
@@ -89,7 +89,7 @@ def test_a_control_that_is_a_way_to_rewind_shares_its_key(control, rewind):
     assert {run.prune.role for run in by_rewind.tickets} == {control}
 
 
-def test_in_a_chain_a_fine_tuned_leaf_is_not_a_fine_tuned_chain():
+def test_fine_tuned_leaves_differ_from_fine_tuned_chains():
     """The leaf prunes the rewound ticket of the level before; the chain prunes its own fine-tuned level."""
     leaf = make_plan(GRID, prune={"control": "fine-tune", "schedule": "iterative"})
     chain = make_plan(GRID, prune={"rewind": "none", "schedule": "iterative"})
@@ -98,7 +98,7 @@ def test_in_a_chain_a_fine_tuned_leaf_is_not_a_fine_tuned_chain():
         assert (key_at(chain, **dict(cell.values)) == cell.run) == (cell["sparsity"] == 0.5)
 
 
-def test_one_shot_reinit_is_one_run_for_all_rewind_epochs():
+def test_one_shot_reinit_is_shared_by_rewind_epochs():
     """Fresh weights have no past to return to, and the one-shot mask does not depend on k."""
     plan = make_plan(GRID | {"control": ["reinit"]})
     iterative = make_plan(GRID | {"control": ["reinit"]}, prune={"schedule": "iterative"})
@@ -109,7 +109,7 @@ def test_one_shot_reinit_is_one_run_for_all_rewind_epochs():
     assert len({cell.run for cell in iterative.cells if cell["sparsity"] == 0.8}) == 4  # their masks differ
 
 
-def test_how_the_ticket_is_rewound_changes_no_reinit_and_every_random():
+def test_rewinding_changes_random_controls_but_not_reinit():
     """A random control is rewound as its ticket; fresh weights are not rewound."""
     one, other = (
         make_plan(
@@ -126,7 +126,7 @@ def test_how_the_ticket_is_rewound_changes_no_reinit_and_every_random():
     assert key(one, "random") != key(other, "random")
 
 
-def test_snapshots_are_left_only_for_those_who_return_to_them():
+def test_snapshots_are_kept_only_where_needed():
     """A trunk keeps no weights at k for fresh or trained ones."""
     for control, count in (("ticket", 2), ("random", 2), ("reinit", 0), ("fine-tune", 0), ("lr-rewind", 0)):
         plan = make_plan(GRID | {"control": [control]})
@@ -151,7 +151,7 @@ def test_a_mask_from_initialization_has_no_chain(method):
     assert {run.level for run in iterative.tickets} == {1}
 
 
-def test_methods_on_an_axis_share_their_trunk_and_nothing_else():
+def test_methods_on_an_axis_share_only_the_trunk():
     """One dense run, whatever prunes it."""
     methods = ["magnitude", "random", "snip", "synflow"]
     plan = make_plan(GRID | {"prune.method": methods})

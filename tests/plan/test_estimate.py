@@ -96,7 +96,7 @@ def test_the_promised_names_are_in_the_json():
 @pytest.mark.parametrize(
     ("validation", "batch_size"), [(0, 1), (0, 7), (1, 64), (150, 64), (1373, 64), (1436, 1)]
 )
-def test_a_planned_epoch_is_as_long_as_a_trained_one(validation, batch_size):
+def test_planned_epochs_equal_trained_epochs(validation, batch_size):
     """The planner knows the size of a data set by name, the loop by reading it: one rule for both."""
     data = {"name": "digits", "validation": validation}
     plan = make_plan({"sparsity": [0.5]}, data=data, train={"batch_size": batch_size})
@@ -114,7 +114,7 @@ def test_a_folder_of_images_has_no_known_epoch(tmp_path):
     assert cost_of(plan).epochs == 20
 
 
-def test_no_schedule_is_shorter_than_the_work_per_worker_or_the_longest_chain():
+def test_no_schedule_beats_the_lower_bounds():
     """Two terms, two regimes: few workers divide the work, many wait for the chain."""
     plan = make_plan({"sparsity": [0.5, 0.8, 0.9], "rewind_epoch": [0, 5]}, prune={"schedule": "iterative"})
     seconds = {recipe_id(plan.dense[0].recipe): 2.0}
@@ -129,7 +129,7 @@ def test_no_schedule_is_shorter_than_the_work_per_worker_or_the_longest_chain():
 
 
 @given(st.sets(st.integers(0, 20)), st.integers(1, 30))
-def test_the_estimate_is_bounded_by_both_terms_whatever_is_done(done, workers):
+def test_estimates_respect_both_lower_bounds(done, workers):
     """Whatever is done already only shortens it."""
     plan = make_plan(
         {"sparsity": [0.5, 0.8], "rewind_epoch": [0, 5], "seed": [0, 1]}, prune={"schedule": "iterative"}
@@ -149,7 +149,7 @@ def test_the_estimate_is_bounded_by_both_terms_whatever_is_done(done, workers):
     assert left.wall <= whole.wall
 
 
-def test_without_a_measured_epoch_there_is_no_estimate_unless_all_is_done():
+def test_estimates_need_a_measured_epoch():
     """An unknown recipe makes the sum unknown."""
     plan = make_plan({"sparsity": [0.5], "train.batch_size": [64, 128]})
     known = {recipe_id(plan.dense[0].recipe): 1.0}
@@ -177,7 +177,7 @@ def test_epochs_of_equal_length_share_a_measurement():
 
 
 @given(SPARSITIES, REWINDS, SEEDS)
-def test_sharing_spares_the_epochs_that_the_naive_loop_trains_twice(sparsities, rewinds, seeds):
+def test_sharing_saves_repeated_epochs_of_the_naive_loop(sparsities, rewinds, seeds):
     plan = make_plan({"sparsity": sparsities, "rewind_epoch": rewinds, "seed": seeds})
     cost, known = cost_of(plan), {recipe_id(plan.dense[0].recipe): 7.0}
 
@@ -185,7 +185,7 @@ def test_sharing_spares_the_epochs_that_the_naive_loop_trains_twice(sparsities, 
     assert seconds_spared(plan, {}) is None
 
 
-def test_what_a_run_has_done_already_is_not_left():
+def test_finished_epochs_are_not_in_the_estimate():
     plan = make_plan({"sparsity": [0.5], "seed": [0]})
     dense, ticket = plan.runs
     known = {recipe_id(plan.dense[0].recipe): 1.0}
@@ -197,7 +197,7 @@ def test_what_a_run_has_done_already_is_not_left():
 
 
 def test_a_budget_run_costs_its_budget():
-    """Not in epochs, of which nobody knows how many will fit; and it ends when its time is over, on any machine."""
+    """Not in epochs, because the number that fits is unknown; it ends when its time is over, on any machine."""
     grid = {"sparsity": [0.5, 0.9], "time": ["2m", "1h"], "seed": [0, 1]}
     plan = make_plan(grid, prune={"schedule": "budget"})
     hour = next(run for run in plan.tickets if str(run.budget) == "1h")
@@ -215,7 +215,7 @@ def test_a_budget_run_costs_its_budget():
 
 
 def test_a_part_of_the_images_makes_shorter_epochs():
-    """Steps of a part are known for a folder of images too; what was measured of the whole says nothing of a part."""
+    """Steps of a part are known for a folder of images too; a measurement of the whole does not apply to a part."""
     folder = {"name": "image_folder", "path": "x"}
     whole, part = (
         make_plan({"sparsity": [0.5]}, data={**folder, "train_images": images}).dense[0].recipe

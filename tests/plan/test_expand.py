@@ -19,7 +19,7 @@ SCHEDULES = st.sampled_from(["one-shot", "iterative"])
 
 
 @given(SPARSITIES, REWINDS, SEEDS, SCHEDULES)
-def test_every_cell_of_the_product_is_there_once_and_answered(sparsities, rewinds, seeds, schedule):
+def test_every_cell_occurs_once_and_has_a_run(sparsities, rewinds, seeds, schedule):
     """A cell that is silently absent would be a hole in the table."""
     plan = make_plan(
         {"sparsity": sparsities, "rewind_epoch": rewinds, "seed": seeds}, prune={"schedule": schedule}
@@ -39,7 +39,7 @@ def test_every_cell_of_the_product_is_there_once_and_answered(sparsities, rewind
 
 
 @given(SPARSITIES, REWINDS, SEEDS, SCHEDULES)
-def test_runs_are_the_trunks_and_one_ticket_per_cell_above_zero(sparsities, rewinds, seeds, schedule):
+def test_runs_are_trunks_and_one_ticket_per_cell(sparsities, rewinds, seeds, schedule):
     """Nothing is trained twice: one trunk per seed, and the cells of sparsity 0 are the trunk."""
     plan = make_plan(
         {"sparsity": sparsities, "rewind_epoch": rewinds, "seed": seeds}, prune={"schedule": schedule}
@@ -66,7 +66,7 @@ def check_order(plan: Plan) -> None:
         seen.add(key)
 
 
-def test_iterative_levels_form_a_chain_by_rising_sparsity_whatever_the_order_written():
+def test_iterative_levels_are_sorted_by_sparsity():
     """Pruned weights never come back, so the chain is the sorted axis; zero is its trunk."""
     plan = make_plan({"sparsity": [0.8, 0.0, 0.5, 0.9]}, prune={"schedule": "iterative"})
 
@@ -76,7 +76,7 @@ def test_iterative_levels_form_a_chain_by_rising_sparsity_whatever_the_order_wri
     assert {run.trunk for run in chain} == {chain[0].key}
 
 
-def test_level_one_of_an_iterative_chain_is_the_one_shot_ticket():
+def test_level_one_is_the_one_shot_ticket():
     """The same computation has one key, so a one-shot sweep gives an iterative one its first level."""
     grid = {"sparsity": [0.5, 0.8], "rewind_epoch": [0, 2]}
     one_shot, iterative = (
@@ -90,7 +90,7 @@ def test_level_one_of_an_iterative_chain_is_the_one_shot_ticket():
         assert key_at(one_shot, **second) != key_at(iterative, **second)
 
 
-def test_all_rewind_points_of_one_shot_prune_the_same_trunk():
+def test_one_shot_rewind_points_share_the_trunk():
     """Their masks are the same by construction: the parent is the trunk, and k is no part of the ranking."""
     plan = make_plan({"sparsity": [0.5, 0.9], "rewind_epoch": [0, 1, "30it"]})
 
@@ -115,7 +115,7 @@ def test_variants_over_how_to_prune_share_their_trunks():
     check_order(plan)
 
 
-def test_variants_over_the_recipe_have_trunks_of_their_own():
+def test_variants_of_the_recipe_have_separate_trunks():
     """Another learning rate is another dense training."""
     plan = make_plan(
         {"sparsity": [0.5], "train.optimizer.lr": [0.1, 0.2], "model.init": ["default", "xavier_normal"]}
@@ -128,7 +128,7 @@ def test_variants_over_the_recipe_have_trunks_of_their_own():
     assert inits == {("default", "default"), ("xavier_normal", "xavier_normal")}
 
 
-def test_cells_of_variants_that_compute_the_same_share_a_run():
+def test_equivalent_variants_share_runs():
     """Padding does nothing where nothing is cropped, so both cells are answered by one training."""
     plan = make_plan({"sparsity": [0.5], "data.padding": [2, 4]}, data={"name": "mnist", "augment": "none"})
 
@@ -140,8 +140,8 @@ def test_cells_of_variants_that_compute_the_same_share_a_run():
     assert len(cropped.runs) == 4
 
 
-def test_a_threshold_grid_has_thresholds_in_its_cells_and_no_sparsity():
-    """The two axes exclude each other; a threshold of 0 prunes what is exactly zero and is no trunk."""
+def test_threshold_grids_have_no_sparsity():
+    """The two axes exclude each other; a threshold of 0 prunes weights that are exactly zero and is not a trunk."""
     plan = make_plan({"threshold": [0.0, 0.01]})
 
     assert [cell["threshold"] for cell in plan.cells] == [0.0, 0.01]
@@ -182,13 +182,13 @@ def test_runs_say_what_they_are_in_one_line():
         ("110it", {"name": "digits"}),
     ],
 )
-def test_a_rewind_point_that_leaves_nothing_to_train_is_refused(point, data):
+def test_rewind_points_at_the_end_are_refused(point, data):
     """Found when the file is expanded, not by each of its tickets after the trunk was trained."""
     with pytest.raises(SpecError, match=r"grid\.rewind_epoch.*nothing is left to train"):
         make_plan({"sparsity": [0.5], "rewind_epoch": [point]}, data=data, train={"batch_size": 128})
 
 
-def test_the_last_step_but_one_is_a_rewind_point():
+def test_the_penultimate_step_is_a_rewind_point():
     """One step is left: absurd, but not wrong."""
     plan = make_plan({"sparsity": [0.5], "rewind_epoch": ["4289it"]})
 
@@ -231,13 +231,13 @@ def test_a_folder_of_images_is_not_measured_beforehand(tmp_path):
     ],
     ids=str,
 )
-def test_a_part_of_the_images_that_makes_no_epoch_is_refused(data, said):
-    """As far as the size of the data set is known beforehand; else a worker says it."""
+def test_parts_smaller_than_a_batch_are_refused(data, said):
+    """If the size of the data set is known beforehand; otherwise a worker reports it."""
     with pytest.raises(SpecError, match=said):
         make_plan({"sparsity": [0.5]}, data=data)
 
 
-def test_rewind_points_are_checked_against_the_part_that_is_trained_on():
+def test_rewind_points_are_checked_against_the_training_part():
     """With a part, the length of an epoch is known for a folder of images too."""
     data = {"name": "image_folder", "path": "x", "train_images": 1280}
 

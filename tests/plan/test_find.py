@@ -1,4 +1,4 @@
-"""People name a run by the beginning of its key or by its cell; what is wrong or short is said, never guessed."""
+"""A run is named by the start of its key or by its cell; wrong or ambiguous names are errors, never guesses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def written(cell):
 
 
 @given(st.sampled_from(PLAN.cells))
-def test_every_cell_as_written_names_the_run_that_answers_it(cell):
+def test_every_written_cell_finds_its_run(cell):
     assert find_run(PLAN, written(cell)).key == cell.run
 
 
@@ -27,17 +27,17 @@ def test_the_beginning_of_a_key_is_enough():
     assert find_run(PLAN, PLAN.dense[0].key[:8]) is PLAN.dense[0]
 
 
-def test_numbers_may_be_written_in_any_way_and_spaces_do_not_matter():
+def test_number_formats_and_spaces_do_not_matter():
     assert find_run(PLAN, "sparsity=0.80, rewind_epoch=1.0, seed=0") is find_run(
         PLAN, "seed=0,rewind_epoch=1,sparsity=8e-1"
     )
 
 
-def test_sparsity_0_is_the_dense_run_though_the_grid_has_no_such_cell():
+def test_sparsity_0_always_finds_the_dense_run():
     assert find_run(PLAN, "sparsity=0,seed=1") is PLAN.dense[1]
 
 
-def test_a_dotted_axis_is_an_axis_like_any_other():
+def test_dotted_axes_can_be_searched():
     plan = make_plan({"sparsity": [0.5], "prune.scope": ["global", "layer"], "model.init": ["default"]})
 
     found = find_run(plan, "prune.scope=layer")
@@ -45,7 +45,7 @@ def test_a_dotted_axis_is_an_axis_like_any_other():
     assert found.key == next(cell.run for cell in plan.cells if cell["prune.scope"] == "layer")
 
 
-def test_an_axis_may_be_called_as_in_the_file():
+def test_axes_have_their_names_of_the_file():
     plan = make_plan({"sparsity": [0.5], "control": ["ticket", "reinit"]})
 
     assert find_run(plan, "control=reinit") is find_run(plan, "prune.control=reinit")
@@ -61,12 +61,12 @@ def test_an_axis_may_be_called_as_in_the_file():
         ("sparsity=0.7,seed=0", "its grid has sparsity = 0.5, 0.8; seed = 0, 1"),
         ("sparsity=0.8,seed=0", "means 3 runs"),
         ("sparsity=0.8,seed=0", "say more: rewind_epoch"),
-        ("sparsity=0.8,0.5", "is no axis with a value"),
-        ("sparsity=,seed=0", "is no axis with a value"),
+        ("sparsity=0.8,0.5", "is not an axis with a value"),
+        ("sparsity=,seed=0", "is not an axis with a value"),
         ("sparsity=0", "means 2 runs"),
     ],
 )
-def test_what_names_no_run_or_several_is_answered_with_what_would(said, answer):
+def test_unknown_or_ambiguous_names_get_suggestions(said, answer):
     with pytest.raises(SpecError) as refusal:
         find_run(PLAN, said)
 
@@ -74,7 +74,7 @@ def test_what_names_no_run_or_several_is_answered_with_what_would(said, answer):
 
 
 def test_an_axis_that_is_there_twice_names_nothing():
-    """`cancel` would else take back a run that nobody meant."""
+    """`cancel` would otherwise cancel an unintended run."""
     with pytest.raises(SpecError, match="sparsity is there twice"):
         find_run(PLAN, "sparsity=0.5,sparsity=0.8")
 

@@ -1,4 +1,4 @@
-"""A run is named by what it computes: by all of that, and by nothing else."""
+"""The key of a run hashes all settings that change its result, and nothing else."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ def shuffled(value, order):
 
 
 @given(st.dictionaries(st.text(max_size=5), MANIFESTS, max_size=5), st.randoms(use_true_random=False))
-def test_the_order_of_names_is_no_part_of_the_key(manifest, order):
+def test_the_order_of_names_does_not_matter(manifest, order):
     """A file's author may order tables and keys as they like."""
     assert key_of(shuffled(manifest, order)) == key_of(manifest)
 
 
 @given(st.dictionaries(st.text(max_size=5), MANIFESTS, max_size=5))
-def test_a_manifest_that_went_through_json_has_the_same_key(manifest):
+def test_json_does_not_change_the_key(manifest):
     """Records keep the manifest as JSON, and doctor hashes it again."""
     assert key_of(json.loads(json.dumps(manifest))) == key_of(manifest)
 
 
-def test_one_and_one_point_zero_are_one_training_and_true_is_not():
-    """TOML tells 1 from 1.0; nobody who writes lr = 1 means another training than by 1.0."""
+def test_one_equals_one_point_zero_but_not_true():
+    """TOML distinguishes 1 from 1.0; lr = 1 and lr = 1.0 mean the same training."""
     assert canonical({"lr": 1.0}) == canonical({"lr": 1}) == '{"lr":1}'
     assert canonical({"nesterov": True}) == '{"nesterov":true}'
     assert canonical({"decay": -0.0}) == canonical({"decay": 0})
@@ -58,8 +58,8 @@ def test_a_number_that_is_none_has_no_key():
         key_of({"lr": float("nan")})
 
 
-def test_an_option_at_its_neutral_value_moves_no_key():
-    """An option that joins later must not rename the runs of everybody's old sweeps."""
+def test_neutral_values_do_not_change_keys():
+    """An option that is added later must not rename the runs of old sweeps."""
     old = {"kind": "dense", "train": {"lr": 0.1}}
     neutral = {"train.ema": 0.0, "prune.kinds": (), "train.fast": False}
     new = {"kind": "dense", "train": {"lr": 0.1, "ema": 0, "fast": False}, "prune": {"kinds": []}}
@@ -71,7 +71,7 @@ def test_an_option_at_its_neutral_value_moves_no_key():
     assert canonical(new, neutral) == '{"kind":"dense","prune":{},"train":{"lr":0.1}}'
 
 
-def test_zero_is_not_false_when_an_option_is_neutral():
+def test_zero_is_not_false_for_neutral_values():
     """Python calls them equal; two different settings must never share a key."""
     assert canonical({"a": False}, {"a": 0}) == '{"a":false}'
     assert canonical({"a": 0}, {"a": False}) == '{"a":0}'
@@ -98,13 +98,13 @@ def keys(grid=GRID, **tables):
     ],
     ids=["local", "slurm", "verdict", "fuse"],
 )
-def test_how_and_where_a_sweep_is_run_is_no_part_of_its_keys(tables):
+def test_launch_settings_do_not_change_keys(tables):
     """The same key on a laptop and on a cluster, and a verdict that is changed trains nothing."""
     assert keys(**tables) == keys()
 
 
-def test_the_order_of_axes_and_of_their_values_is_no_part_of_the_keys():
-    """Which grid a cell stands in changes nothing of what it computes."""
+def test_the_order_of_axes_does_not_change_keys():
+    """The rest of the grid does not change the result of a cell."""
     order = random.Random(0)
     for schedule in ("one-shot", "iterative"):
         prune = {"schedule": schedule}
@@ -116,7 +116,7 @@ def test_the_order_of_axes_and_of_their_values_is_no_part_of_the_keys():
 
 
 def test_a_grid_that_grows_keeps_its_keys():
-    """Growing trains only what is new; an iterative chain keeps the prefix below the new level."""
+    """A larger grid trains only new runs; an iterative chain keeps the prefix below the new level."""
     bigger = {"sparsity": [0.5, 0.8, 0.9], "rewind_epoch": [0, 1, 2], "seed": [0, 1, 2]}
     for schedule in ("one-shot", "iterative"):
         old, new = (make_plan(grid, prune={"schedule": schedule}).runs.keys() for grid in (GRID, bigger))
@@ -128,7 +128,7 @@ def test_a_grid_that_grows_keeps_its_keys():
     )  # the old level 2
 
 
-def test_the_default_written_out_is_the_default_left_out():
+def test_written_defaults_equal_omitted_ones():
     """The manifest is resolved before it is hashed."""
     train = {"epochs": 10, "batch_size": 128, "optimizer": {"name": "sgd", "lr": 0.1, "momentum": 0.9}}
     prune = {"method": "magnitude", "scope": "global", "exclude": []}
@@ -174,7 +174,7 @@ def test_what_changes_dense_training_changes_every_key(tables):
     ],
     ids=str,
 )
-def test_what_changes_pruning_changes_the_tickets_and_not_the_trunk(prune):
+def test_pruning_settings_change_tickets_but_not_trunks(prune):
     """Trunks are shared over everything that happens after them."""
     grid = GRID | {"rewind_epoch": [1, 2]}  # at initialization there is no optimizer's state to return
     plain, changed = make_plan(grid), make_plan(grid, prune=prune)
@@ -182,7 +182,7 @@ def test_what_changes_pruning_changes_the_tickets_and_not_the_trunk(prune):
     assert plain.runs.keys() & changed.runs.keys() == {run.key for run in plain.dense}
 
 
-def test_the_time_of_a_budget_is_part_of_the_key_and_not_how_it_is_written():
+def test_the_key_has_the_budget_not_its_spelling():
     """What a run does depends on its time; 90s and 1.5m are the same."""
     grid = GRID | {"time": ["90s", "2m"], "prune.max_rounds": [5, 10]}
     plain, budgets = make_plan(GRID), make_plan(grid, prune={"schedule": "budget"})
@@ -195,7 +195,7 @@ def test_the_time_of_a_budget_is_part_of_the_key_and_not_how_it_is_written():
     assert otherwise.runs.keys() == budgets.runs.keys()
 
 
-def test_the_order_and_repetition_of_exclusions_is_no_part_of_the_key():
+def test_order_and_repetition_of_exclusions_do_not_matter():
     """They are a set of patterns."""
     first, second = (keys(prune={"exclude": names}) for names in (["fc1", "fc3"], ["fc3", "fc1", "fc3"]))
 
@@ -221,8 +221,8 @@ def test_at_initialization_there_is_no_optimizer_to_rewind():
     assert len(later.tickets) == 2
 
 
-def test_where_a_folder_of_images_lies_is_no_part_of_the_key_and_its_label_is():
-    """The same folder lies elsewhere on a cluster. What is in it is checked by its fingerprint."""
+def test_the_key_has_the_label_not_the_path():
+    """The same folder has another path on a cluster. The fingerprint checks its contents."""
     here, there, other = (
         keys(data={"name": "image_folder", "path": path, "label": label})
         for path, label in (

@@ -71,7 +71,7 @@ def test_what_is_planned_ends_within_the_budget(case):
 
 
 @given(cases(least=1))
-def test_rounds_are_only_shortened_where_not_even_one_fits(case):
+def test_rounds_are_shortened_only_if_none_fits(case):
     """Several rounds are whole ones, and one more of them would not have fitted."""
     budget, _, standing, costs, full = case
     plan = plan_rounds(*case, may_refuse=True)
@@ -130,7 +130,7 @@ def test_a_refusal_names_a_budget_that_does(case):
 
 
 @given(cases())
-def test_later_plans_never_refuse_and_always_leave_a_ticket(case):
+def test_later_plans_always_end_with_a_ticket(case):
     """Once a run has begun in earnest it ends with a ticket; its last round has at least one epoch."""
     plan = plan_rounds(*case)
 
@@ -140,7 +140,7 @@ def test_later_plans_never_refuse_and_always_leave_a_ticket(case):
 
 
 @given(cases(), st.integers(0, 50))
-def test_the_round_of_the_ticket_takes_what_is_left(case, done):
+def test_the_last_round_uses_the_remaining_time(case, done):
     """There is nothing to prune any more; it ends within the budget, or at once where that is over."""
     budget, target, standing, costs, full = case
     done = min(done, full)

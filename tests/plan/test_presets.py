@@ -1,4 +1,4 @@
-"""Every preset becomes a plan, and says beforehand how long that is."""
+"""Every preset becomes a plan with a known number of epochs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lthsweep.spec.presets import preset_names, preset_text
 
 
 @pytest.mark.parametrize("name", preset_names())
-def test_every_preset_becomes_a_plan_of_the_epochs_that_it_states(name):
+def test_every_preset_has_its_stated_epochs(name):
     """The number in its header is read before a night of computing."""
     stated = re.search(r"^# Time: ([0-9,]+) epochs", preset_text(name), re.MULTILINE)
 
@@ -24,7 +24,7 @@ def test_every_preset_becomes_a_plan_of_the_epochs_that_it_states(name):
     assert {cell.run for cell in plan.cells} <= plan.runs.keys()
 
 
-def test_conv6_prunes_its_layers_at_the_rates_of_the_paper():
+def test_conv6_uses_the_pruning_rates_of_the_paper():
     """Frankle & Carbin 2019, figure 2: 15 % of convolutions, 20 % of fully connected layers, 10 % of the output."""
     plan = expand(load_spec("paper-conv6-cifar10"))
 
@@ -32,14 +32,14 @@ def test_conv6_prunes_its_layers_at_the_rates_of_the_paper():
     assert load_spec("paper-conv6-cifar10").grid.sparsity[0] == 0.2
 
 
-def test_the_study_of_rounds_has_a_chain_per_number_of_rounds():
+def test_the_rounds_preset_has_separate_chains():
     """A cell belongs to the level that equals its number of rounds."""
     plan = expand(load_spec("digits-cnn-rounds"))
 
     assert all(plan[cell.run].level == cell["prune.rounds"] for cell in plan.cells)
 
 
-def test_resnet20_rewinds_in_iterations_and_ranks_all_layers_together():
+def test_resnet20_rewinds_in_iterations_with_global_ranking():
     """Frankle et al. 2020: k = 0, 500 and 2,000 iterations, 160 epochs of 390 steps."""
     plan = expand(load_spec("paper-resnet20-cifar10"))
 
@@ -47,7 +47,7 @@ def test_resnet20_rewinds_in_iterations_and_ranks_all_layers_together():
     assert {run.prune.scope for run in plan.tickets if run.prune} == {"global"}
 
 
-def test_the_small_study_trains_on_a_part_and_the_official_images_can_take_its_place():
+def test_the_small_preset_also_takes_official_images():
     """The command of docs/data.md; both have the same number of steps."""
     small = load_spec("cifar10-mobilenetv2-small")
     official = load_spec(

@@ -24,7 +24,7 @@ WRITTEN = st.integers(0, 10**6) | st.floats(0, 1e6) | st.integers(0, 10**6).map(
         ("500it", 500, 500 / 13, "500it"),
     ],
 )
-def test_a_point_is_a_step_and_a_number_of_epochs(written, step, epochs, shown):
+def test_rewind_points_have_steps_and_epochs(written, step, epochs, shown):
     """With 13 steps an epoch. An iteration is exact, an epoch goes to the nearest step."""
     point = RewindPoint.parse(written)
 
@@ -34,15 +34,15 @@ def test_a_point_is_a_step_and_a_number_of_epochs(written, step, epochs, shown):
     assert point.at_initialization == (step == 0)
 
 
-def test_iterations_count_for_no_epochs_where_the_epoch_has_no_known_length():
+def test_iterations_need_a_known_epoch_length():
     """A plan over a folder of images then states the upper bound."""
     assert RewindPoint.parse("500it").epochs(None) == 0
     assert RewindPoint.parse(2).epochs(None) == 2
 
 
 @given(WRITTEN)
-def test_a_point_read_from_what_it_shows_is_the_same_step(written):
-    """What is printed can be typed, to the six digits that are shown."""
+def test_a_printed_rewind_point_parses_to_itself(written):
+    """The printed form can be parsed, to the six digits that are shown."""
     point = RewindPoint.parse(written)
     shown = str(point)
 

@@ -1,4 +1,4 @@
-"""With `prune.rounds` every sparsity is reached by a chain of its own, and chains share what they have in common."""
+"""With `prune.rounds` every sparsity has a separate chain, and chains share equal levels."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def chain_to(plan: Plan, key: str) -> list[Run]:
 
 
 @given(SPARSITIES, ROUNDS)
-def test_every_round_removes_the_same_share_of_what_is_left(sparsity, rounds):
+def test_every_round_removes_the_same_share(sparsity, rounds):
     """1 − (1 − S)^(i/n) after round i, and S itself, to the digit, after the last."""
     levels = round_sparsities(sparsity, rounds)
 
@@ -56,7 +56,7 @@ def test_levels_are_the_numbers_that_a_reader_means():
 
 
 @given(AXES, ROUND_AXES)
-def test_a_cell_is_answered_by_the_end_of_a_chain_of_its_rounds(sparsities, rounds):
+def test_the_last_round_answers_the_cell(sparsities, rounds):
     """Its run is at level n, and the levels before it are those of `round_sparsities`."""
     plan = plan_of(sparsities, rounds)
 
@@ -69,7 +69,7 @@ def test_a_cell_is_answered_by_the_end_of_a_chain_of_its_rounds(sparsities, roun
 
 
 @given(AXES, ROUND_AXES)
-def test_no_chain_is_longer_than_it_must_be_and_every_run_serves_a_cell(sparsities, rounds):
+def test_chains_are_minimal_and_every_run_is_needed(sparsities, rounds):
     """Without any sharing there would be Σ n runs per sparsity; there are never more, and none is idle."""
     plan = plan_of(sparsities, rounds)
 
@@ -100,7 +100,7 @@ def test_one_round_is_one_shot():
     assert rounds.runs.keys() == one_shot.runs.keys()
 
 
-def test_rounds_of_a_rate_are_the_levels_of_that_rate():
+def test_rounds_equal_levels_of_the_same_rate():
     """A chain over the axis and a chain of rounds that pass through the same sparsities are the same runs."""
     axis = make_plan({"sparsity": [0.5, 0.75, 0.875]}, prune={"schedule": "iterative"})
 
@@ -124,7 +124,7 @@ def test_rounds_need_not_be_an_axis():
     assert [axis for axis, _ in plan.cells[0].values] == ["sparsity", "rewind_epoch", "seed"]
 
 
-def test_sparsity_zero_is_the_trunk_in_any_number_of_rounds():
+def test_sparsity_zero_is_the_trunk_with_rounds():
     """Nothing is pruned in no round."""
     plan = plan_of([0, 0.5], [1, 3])
 
@@ -148,7 +148,7 @@ def test_what_is_chosen_at_initialization_has_no_rounds():
     assert len({cell.run for cell in plan.cells}) == 1
 
 
-def test_the_naive_loop_trains_every_chain_from_its_dense_run():
+def test_the_naive_loop_repeats_every_chain():
     """What `plan` prints: per cell a dense run and n levels; with sharing one dense run and each level once."""
     cost = cost_of(plan_of([0.5, 0.75], [1, 2], train={"epochs": 10}))
 

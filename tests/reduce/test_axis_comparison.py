@@ -32,7 +32,7 @@ def at(found, **values):
     return [row for row in found.rows if all(row[name] == value for name, value in values.items())]
 
 
-def test_every_point_has_a_row_per_value_and_the_dense_runs_and_the_mean_of_all_come_too():
+def test_rows_cover_points_dense_runs_and_the_mean():
     plan = a_plan()
 
     found = compare_axis(plan, outcomes_of(plan), "model.init")
@@ -63,7 +63,7 @@ def test_pairs_are_of_one_seed():
     assert row["ci_high"] - row["ci_low"] < 1e-9
 
 
-def test_any_axis_may_be_compared_at_the_points_of_the_others():
+def test_any_axis_can_be_compared():
     """Whether a finding holds for another way of pruning is the same question along another axis."""
     plan = a_plan(**{"prune.method": ["magnitude", "random"]})
 
@@ -76,7 +76,7 @@ def test_any_axis_may_be_compared_at_the_points_of_the_others():
     assert {row["prune.method"] for row in found.rows} == {"magnitude", "random"}
 
 
-def test_an_axis_may_be_called_as_in_the_file():
+def test_axes_have_their_names_of_the_file():
     """As the grid names it is as it is compared."""
     plan = a_plan(control=["ticket", "reinit"])
 
@@ -86,7 +86,7 @@ def test_an_axis_may_be_called_as_in_the_file():
     assert {row["prune.control"] for row in found.rows} == {"ticket", "reinit"}
 
 
-def test_dense_runs_stand_once_however_their_tickets_are_pruned():
+def test_dense_runs_have_one_row():
     plan = a_plan(**{"prune.scope": ["global", "layer"], "rewind_epoch": [0, 1]})
 
     found = compare_axis(plan, outcomes_of(plan), "model.init")
@@ -94,13 +94,13 @@ def test_dense_runs_stand_once_however_their_tickets_are_pruned():
     assert [(row["prune.scope"], row["rewind_epoch"]) for row in at(found, at="dense")] == [("", "")] * 2
 
 
-def test_a_grid_with_sparsity_zero_tells_of_its_dense_runs_itself():
+def test_sparsity_zero_replaces_the_dense_rows():
     plan = a_plan(sparsity=[0.0, 0.5])
 
     assert not at(compare_axis(plan, outcomes_of(plan), "model.init"), at="dense")
 
 
-def test_rewind_epochs_and_sparsities_may_be_compared_as_well():
+def test_rewind_epochs_and_sparsities_can_be_compared():
     plan = a_plan(rewind_epoch=[0, 1])
 
     for axis in ("rewind_epoch", "sparsity"):
@@ -108,7 +108,7 @@ def test_rewind_epochs_and_sparsities_may_be_compared_as_well():
         assert {row["at"] for row in found.rows} == {"point", "overall"}
 
 
-def test_runs_without_a_record_are_missing_and_diverged_ones_are_told():
+def test_missing_and_diverged_runs_are_counted():
     plan = a_plan()
     outcomes = outcomes_of(plan)
     for cell in plan.cells:
@@ -126,7 +126,7 @@ def test_runs_without_a_record_are_missing_and_diverged_ones_are_told():
     assert at(found, at="overall", rank=1)[0]["verdict"] == "best"
 
 
-def test_defaults_are_the_files_and_an_accuracys_margin_is_no_other_metrics():
+def test_the_margin_applies_to_accuracies_only():
     plan = a_plan()
 
     accuracy = compare_axis(plan, outcomes_of(plan), "model.init")
@@ -137,7 +137,7 @@ def test_defaults_are_the_files_and_an_accuracys_margin_is_no_other_metrics():
     assert at(loss, at="overall", rank=1)[0]["model.init"] == "xavier_normal"
 
 
-def test_less_is_better_of_losses_costs_and_sizes_alone():
+def test_less_is_better_for_losses_and_costs():
     assert {"test_loss", "val_loss", "test_loss_best", "macs_remaining", "bytes_sparse"} <= LOWER_IS_BETTER
     assert not {"test_accuracy", "val_accuracy", "images_per_second", "sparsity_achieved"} & LOWER_IS_BETTER
     assert "steps_to_dense" not in COMPARABLE
@@ -146,7 +146,7 @@ def test_less_is_better_of_losses_costs_and_sizes_alone():
 @pytest.mark.parametrize(
     ("axis", "metric", "said"),
     [
-        ("seed", "test_accuracy", "seeds are what values are compared over"),
+        ("seed", "test_accuracy", "values are compared over seeds"),
         ("model.int", "test_accuracy", "did you mean model.init?"),
         ("rewind_epoch", "test_accuracy", "has one value"),
         ("model.init", "test_acuracy", "did you mean test_accuracy?"),

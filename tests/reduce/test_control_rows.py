@@ -47,7 +47,7 @@ GOOD = {
 }
 
 
-def test_a_grid_without_controls_has_no_rows_and_all_columns():
+def test_without_controls_the_table_is_empty():
     """So that a query is answered, with nothing."""
     frame = rows(make_plan())
 
@@ -55,8 +55,8 @@ def test_a_grid_without_controls_has_no_rows_and_all_columns():
     assert list(frame.columns) == [*("sparsity", "rewind_epoch"), *list(rows(plan_of()).columns)[2:]]
 
 
-def test_one_row_per_control_of_a_point_above_zero():
-    """Missing ones are rows too; the trunk is beside no control."""
+def test_each_control_of_a_point_is_a_row():
+    """Missing ones are rows too; the trunk is compared with no control."""
     frame = rows(plan_of())
 
     assert list(zip(frame["sparsity"], frame["control"], strict=True)) == [
@@ -115,7 +115,7 @@ def test_a_control_that_failed_is_said_to():
     assert np.isnan(row["difference"])
 
 
-def test_reinit_is_beside_the_ticket_of_every_rewind_epoch():
+def test_reinit_is_compared_at_every_rewind_epoch():
     """One run of fresh weights answers all of them; in the table of runs it has no rewind epoch."""
     plan = plan_of(rewind_epoch=[0, 2], control=["ticket", "reinit"])
 
@@ -129,7 +129,7 @@ def test_reinit_is_beside_the_ticket_of_every_rewind_epoch():
 
 
 def test_further_axes_stay_apart():
-    """A control is compared with the ticket of its own recipe."""
+    """A control is compared with the ticket of the same recipe."""
     plan = plan_of(control=["ticket", "random"], **{"model.init": ["default", "kaiming_normal"]})
 
     assert rows(plan)["model.init"].tolist() == ["default", "kaiming_normal"]
@@ -140,7 +140,7 @@ def test_controls_without_their_tickets_are_not_compared():
     assert len(rows(plan_of(control=["reinit", "random"]))) == 0
 
 
-def test_roles_and_methods_are_columns_however_they_were_asked_for():
+def test_roles_and_methods_are_always_columns():
     """`prune.rewind = "none"` is fine-tuning under its older name."""
     plan = make_plan(sparsity=[0.0, 0.5], rewind_epoch=[0], prune={"rewind": "none", "method": "random"})
 
@@ -152,7 +152,7 @@ def test_roles_and_methods_are_columns_however_they_were_asked_for():
 
 
 def test_only_a_ticket_wins():
-    """A matching control at k = 0 matches; winning is said of the ticket's own weights under its own mask."""
+    """A matching control at k = 0 matches; winning applies only to the ticket's weights under the ticket's mask."""
     plan = plan_of(margin=0.5)
     good = dict.fromkeys(GOOD, (0.9, 0.91)) | {"ticket": (0.9, 0.92), "reinit": (0.9, 0.915)}
     good |= {"random": (0.9, 0.915), "fine-tune": (0.9, 0.915)}
@@ -163,8 +163,8 @@ def test_only_a_ticket_wins():
     assert verdicts == {"": "matching", "ticket": "winning"} | dict.fromkeys(CONTROLS[1:], "matching")
 
 
-def test_a_level_on_which_controls_hang_is_a_ticket():
-    """Its axis says so, although the cells of its children do not."""
+def test_levels_with_controls_are_tickets():
+    """Its axis has the value, although the cells of its children do not."""
     plan = make_plan(
         sparsity=[0.5, 0.9], rewind_epoch=[0], seed=[0], control=["reinit"], prune={"schedule": "iterative"}
     )
@@ -175,7 +175,7 @@ def test_a_level_on_which_controls_hang_is_a_ticket():
     assert runs["prune.control"].tolist()[1:] == ["reinit", "ticket", "reinit"]
 
 
-def test_records_outside_of_the_plan_say_what_they_are():
+def test_records_outside_the_plan_have_their_role():
     """By their manifests."""
     plan, other = make_plan(), plan_of(sparsity=[0.7], seed=[0])
     found = {one.key: one for one in all_facts(other) if one.key not in plan.runs}

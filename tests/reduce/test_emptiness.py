@@ -1,4 +1,4 @@
-"""A table without rows says what the grid would have to ask for."""
+"""The message for a table without rows names the missing setting of the grid."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.reduce.reduce_cases import make_plan
         ({"control": ["ticket", "reinit"], "sparsity": [0]}, "is answered by its dense run"),
     ],
 )
-def test_a_sweep_without_controls_says_how_to_have_some(grid, said):
+def test_without_controls_the_message_has_the_setting(grid, said):
     """Each reason is one for which there are no rows."""
     plan = make_plan(**grid)
 
@@ -34,7 +34,7 @@ def test_a_sweep_without_controls_says_how_to_have_some(grid, said):
         ({"prune.method": ["filter"], "sparsity": [0]}, "is answered by its dense run"),
     ],
 )
-def test_a_sweep_without_structures_says_how_to_have_some(grid, said):
+def test_without_structures_the_message_has_the_setting(grid, said):
     """Masks leave the network as large as it was."""
     plan = make_plan(**grid)
 

@@ -51,8 +51,8 @@ def test_frames_are_made_when_asked_for_and_once(sweep, plan):
     assert set(loaded.frames._made) == {"tickets"}
 
 
-def test_load_shows_records_that_the_table_does_not_know(sweep, plan):
-    """What is shown is what is there now; the table on disk stays behind until merge."""
+def test_load_includes_records_missing_from_the_table(sweep, plan):
+    """The loaded tables include all records; the table on disk is older until merge."""
     write_records(sweep, plan, list(plan.runs)[:3])
     before = merge(sweep, plan).read_bytes()
     write_records(sweep, plan)
@@ -107,7 +107,7 @@ def test_a_directory_with_only_a_table_loads(sweep, plan, tmp_path):
 
 
 def test_no_sweep_is_a_clear_error(tmp_path):
-    """The message says what a sweep directory holds."""
+    """The message describes the contents of a sweep directory."""
     with pytest.raises(SpecError, match=r"sweep\.toml nor table\.h5"):
         load(tmp_path)
 

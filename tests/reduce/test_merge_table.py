@@ -62,7 +62,7 @@ FACTS = all_facts(PLAN)
 
 @given(st.permutations(FACTS), st.sets(st.sampled_from(range(len(FACTS))), max_size=4))
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_the_order_of_records_and_failures_changes_no_byte(shuffled, absent):
+def test_the_order_of_records_changes_no_byte(shuffled, absent):
     """The reducer is a pure function of a set of records."""
     gone = {FACTS[i].key for i in absent}
     failures = {key: FailureFacts("killed", "h", 1) for key in gone}
@@ -95,8 +95,8 @@ def test_the_same_records_elsewhere_give_the_same_bytes(sweep, plan, tmp_path):
     assert merged(other, plan) == merged(sweep, plan)
 
 
-def test_the_time_of_day_is_not_in_the_table():
-    """HDF5 stamps objects with the second they were made in, unless told not to, the root group too."""
+def test_the_table_contains_no_time_of_day():
+    """HDF5 stamps objects with the second they were made in, by default, the root group too."""
     with h5py.File(h5f.open_file_image(encode_table(reduce_records(PLAN, FACTS)))) as file:
         times = {name: h5o.get_info(file[name].id).mtime for name in ("/", *file)}
 
@@ -144,8 +144,8 @@ def test_growing_a_sweep_reads_only_new_records(sweep, plan, reads):
 
 @given(st.lists(st.sets(st.sampled_from(range(len(FACTS)))), min_size=1, max_size=4))
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_history_of_merges_gives_the_bytes_of_one(tmp_path_factory, steps):
-    """Whatever came when, or was taken away again: the table is a function of what is there."""
+def test_any_history_of_merges_gives_equal_bytes(tmp_path_factory, steps):
+    """In any order, also after deletions: the table is a function of the records on disk."""
     sweep = SweepDir(tmp_path_factory.mktemp("history")).create()
     keys = list(PLAN.runs)
     for step in steps:
@@ -158,7 +158,7 @@ def test_any_history_of_merges_gives_the_bytes_of_one(tmp_path_factory, steps):
         assert merged(sweep, PLAN) == incremental
 
 
-def test_a_record_that_was_made_again_is_read_again(sweep, plan, reads):
+def test_a_replaced_record_is_read_again(sweep, plan, reads):
     """Rows are used again by the record's sha256, not by its name."""
     write_records(sweep, plan)
     merge(sweep, plan)
@@ -172,8 +172,8 @@ def test_a_record_that_was_made_again_is_read_again(sweep, plan, reads):
     assert frames["runs"].set_index("key").loc[key, "test_accuracy"] == 0.123
 
 
-def test_a_grown_grid_uses_the_rows_of_the_small_one(sweep, reads):
-    """A file that grows on an existing directory trains and reads only what is new."""
+def test_a_larger_grid_reuses_existing_rows(sweep, reads):
+    """A file that grows on an existing directory trains and reads only new runs."""
     small, large = make_plan(), make_plan(sparsity=[0.0, 0.5, 0.7, 0.9])
     write_records(sweep, small)
     merge(sweep, small)
@@ -200,7 +200,7 @@ def test_a_changed_recipe_is_kept_apart(sweep):
     assert merged(sweep, new, full=True) == first
 
 
-def test_an_up_to_date_table_is_not_written_again(sweep, plan, reads):
+def test_a_current_table_is_not_rewritten(sweep, plan, reads):
     """Merging is what every reading command may do first."""
     write_records(sweep, plan)
     before = merge(sweep, plan).stat()
@@ -238,7 +238,7 @@ def test_the_time_of_a_failure_changes_no_byte(sweep, plan):
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty", "foreign", "renamed"])
-def test_a_damaged_record_is_a_failed_row_and_no_obstacle(sweep, plan, damage):
+def test_a_damaged_record_is_a_failed_row(sweep, plan, damage):
     """One bad file must not keep the other 9,999 from being merged, nor enter as a result."""
     write_records(sweep, plan)
     key, other = list(plan.runs)[1:3]
@@ -326,7 +326,7 @@ def test_a_hostile_table_is_refused(tmp_path, trick):
 
 
 def test_the_table_survives_the_trip_through_the_file(tmp_path, plan):
-    """What is read from the file is what the reducer found, type for type."""
+    """The file returns the reducer's tables, type for type."""
     table = reduce_records(plan, all_facts(plan)[:-1], {})
     path = tmp_path / "copied anywhere.h5"
     path.write_bytes(encode_table(table))
@@ -349,7 +349,7 @@ def test_a_sweep_without_any_record_has_a_table(sweep, plan):
 
 
 def test_current_writes_nothing(sweep, plan):
-    """Reading somebody else's directory leaves it as it was."""
+    """Reading another user's directory does not change it."""
     write_records(sweep, plan)
 
     table = current(sweep, plan)
@@ -360,7 +360,7 @@ def test_current_writes_nothing(sweep, plan):
     assert isinstance(current(sweep, plan), TableFile)
 
 
-def test_what_the_table_was_made_from_is_in_it(sweep, plan):
+def test_the_table_contains_its_sources(sweep, plan):
     """The file as resolved, and a hash over all records to cite."""
     write_records(sweep, plan)
 
@@ -374,7 +374,7 @@ def test_what_the_table_was_made_from_is_in_it(sweep, plan):
 
 @pytest.mark.skipif(shutil.which("h5dump") is None, reason="h5dump is not installed")
 def test_h5dump_reads_the_table(sweep, plan):
-    """Anybody with HDF5 1.10 can read the results without this package."""
+    """HDF5 1.10 reads the results without this package."""
     write_records(sweep, plan)
     merge(sweep, plan)
 

@@ -50,7 +50,7 @@ def test_types_of_the_table_survive_a_query(frames):
     assert query(frames, "n > 2").dtypes.equals(frames["tickets"].dtypes)
 
 
-def test_an_axis_may_be_called_as_in_the_file(frames):
+def test_axes_have_their_names_of_the_file(frames):
     """`time` on the grid is `prune.time` in the table; a column of that very name comes first."""
     timed = frames["tickets"].assign(
         **{"prune.time": ["5m", "1m", "5m", "1m"], "prune.rounds": 3, "rounds": 7.0}
@@ -195,7 +195,7 @@ def test_sql_answers_over_all_tables(frames):
     assert joined["n"].tolist() == [8]
 
 
-def test_bad_sql_names_columns_of_the_tables_it_uses(frames):
+def test_errors_of_sql_name_the_columns(frames):
     """The hint is about the table that was asked."""
     with pytest.raises(QueryError, match=r"did you mean verdict.*columns: "):
         sql(frames, "SELECT verdikt FROM tickets")

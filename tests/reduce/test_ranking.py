@@ -42,7 +42,7 @@ def a_point(draw):
     return [SeedScores(f"v{i}", dict(enumerate(found))) for i, found in enumerate(values)]
 
 
-def test_the_p_value_is_that_of_a_paired_t_test():
+def test_the_p_value_equals_a_paired_t_test():
     """Compared with scipy's, which takes much longer to import."""
     a, b = [0.91, 0.93, 0.90, 0.94], [0.90, 0.90, 0.89, 0.90]
 
@@ -51,7 +51,7 @@ def test_the_p_value_is_that_of_a_paired_t_test():
     assert ours == pytest.approx(ttest_rel(a, b).pvalue, rel=1e-12)
 
 
-def test_what_has_no_spread_gets_the_chance_that_all_signs_agree():
+def test_without_spread_the_sign_test_is_used():
     """Differences of counts of images may agree exactly; a t-test would call that certainty."""
     assert math.isnan(paired_p([0.1]))
     assert paired_p([0.0, 0.0]) == 1
@@ -65,7 +65,7 @@ def test_holm_is_as_in_a_worked_example():
 
 
 @given(st.lists(probabilities, max_size=12))
-def test_holm_never_lowers_a_p_value_and_keeps_their_order(p_values):
+def test_holm_raises_p_values_and_keeps_order(p_values):
     """And it lies between no correction and Bonferroni's."""
     adjusted = holm(p_values)
 
@@ -75,14 +75,14 @@ def test_holm_never_lowers_a_p_value_and_keeps_their_order(p_values):
     assert by_p == sorted(by_p)
 
 
-def test_a_test_that_cannot_be_made_counts_for_nothing():
+def test_impossible_tests_do_not_count():
     assert holm([0.02, math.nan, 0.04])[0] == pytest.approx(0.04)
     assert math.isnan(holm([0.02, math.nan])[1])
 
 
 @given(st.lists(a_point(), min_size=1, max_size=3), st.randoms(use_true_random=False))
-def test_the_order_of_values_and_seeds_does_not_matter(points, random):
-    """Only ties of the mean, which have no order of their own, may change places."""
+def test_order_of_values_and_seeds_does_not_matter(points, random):
+    """Only values with equal means, which have no order, can swap places."""
 
     def shuffled(point):
         return [
@@ -124,7 +124,7 @@ def test_more_points_never_make_a_difference_more_certain(points):
 
 
 @given(a_point())
-def test_at_most_one_value_is_best_and_then_all_others_are_worse(point):
+def test_a_best_value_makes_all_others_worse(point):
     rows = standings(point)[0]
 
     found = [row.verdict for row in rows]
@@ -141,7 +141,7 @@ def test_the_first_has_the_highest_mean(point):
     assert [row.rank for row in rows] == list(range(1, len(rows) + 1))
 
 
-def test_a_clear_difference_over_five_seeds_is_worse_and_a_small_one_equal():
+def test_five_seeds_decide_worse_and_equal():
     point = scores(
         good=[0.970, 0.972, 0.969, 0.971, 0.970],
         near=[0.969, 0.970, 0.970, 0.970, 0.969],
@@ -155,7 +155,7 @@ def test_a_clear_difference_over_five_seeds_is_worse_and_a_small_one_equal():
     assert rows[2].ci_low < -0.04 < rows[2].ci_high < 0
 
 
-def test_the_best_is_named_only_if_all_others_are_worse():
+def test_best_requires_all_others_to_be_worse():
     point = scores(good=[0.97, 0.972, 0.969], bad=[0.93, 0.933, 0.93])
 
     assert verdicts(standings(point)[0]) == {"good": "best", "bad": "worse"}
@@ -197,14 +197,14 @@ def test_only_seeds_that_all_have_are_compared():
     assert [(row.value, row.n, row.mean) for row in rows] == [("whole", 2, 0.97), ("lacking", 2, 0.96)]
 
 
-def test_a_value_without_any_result_is_missing_and_keeps_the_first_from_being_best():
+def test_a_missing_value_prevents_a_best_value():
     point = [*scores(good=[0.97, 0.972, 0.969], bad=[0.93, 0.933, 0.93]), SeedScores("late", {})]
 
     assert verdicts(standings(point)[0]) == {"good": "undecided", "bad": "worse", "late": "missing"}
 
 
-def test_a_value_that_diverged_is_worse_and_holds_nobody_up():
-    """Its other seeds make up for nothing, and its lost seed is lost to nobody else."""
+def test_a_diverged_value_is_worse():
+    """Its other seeds do not compensate, and its lost seed does not affect other values."""
     point = [
         *scores(good=[0.97, 0.972, 0.969], bad=[0.93, 0.933, 0.93]),
         SeedScores("wild", {0: 0.99, 1: 0.99}, diverged=1),
@@ -224,7 +224,7 @@ def test_no_result_at_all_is_missing():
     }
 
 
-def test_noise_is_called_worse_no_more_often_than_promised():
+def test_noise_is_worse_within_the_error_rate():
     """Six equal values at four points, five seeds: any `worse` in fewer than about one table in twenty.
 
     The seed is fixed; with 400 tables, 5 % expected, 8.5 % is more than three standard errors above.

@@ -67,7 +67,7 @@ def test_runs_carry_their_place_in_the_grid():
     assert ticket["sparsity_achieved"] == 0.5
 
 
-def test_a_trunk_has_the_values_that_all_its_cells_share():
+def test_trunks_have_values_shared_by_all_cells():
     """One trunk serves both scopes, but only one initialization."""
     plan = make_plan(
         sparsity=[0.5],
@@ -84,7 +84,7 @@ def test_a_trunk_has_the_values_that_all_its_cells_share():
     assert sorted(frame[frame["kind"] == "ticket"]["prune.scope"]) == ["global", "global", "layer", "layer"]
 
 
-def test_records_outside_the_plan_are_rows_at_the_end():
+def test_records_outside_the_plan_come_last():
     """A changed recipe keeps both apart: what the plan does not know is shown, marked, and sorted by key."""
     plan, other = make_plan(seed=[0]), make_plan(seed=[3], train={"epochs": 8})
     strangers = all_facts(other)
@@ -129,7 +129,7 @@ def test_dead_layers_and_audit_are_shown_per_run():
     assert frame["audit_ok"].isna().tolist() == [True, False]
 
 
-def test_a_level_in_between_says_how_many_rounds_it_took():
+def test_intermediate_levels_have_their_number_of_rounds():
     """It answers no cell, and yet it is what its number of rounds makes: it can be asked for like the others."""
     plan = make_plan(
         sparsity=[0.75, 0.9], rewind_epoch=[0], seed=[0], rounds=[1, 2], prune={"schedule": "iterative"}

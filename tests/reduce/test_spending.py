@@ -65,7 +65,7 @@ def test_only_records_that_are_there_count(made):
     assert spending(sweep, []) == module.Spending(0.0, 0.0, 0, True)
 
 
-def test_records_beyond_those_that_are_opened_count_like_the_others(made, monkeypatch):
+def test_unopened_records_are_extrapolated(made, monkeypatch):
     monkeypatch.setattr(module, "_MOST_OPENED", 2)
     plan, sweep = made
 

@@ -1,4 +1,4 @@
-"""Rows of /structures: filters beside weights, each beside its dense run."""
+"""Rows of /structures: filters and weights, each compared with its dense run."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def rows(plan, *, without=(), **changes):
     return frame_of(structure_rows(plan, found, {}))
 
 
-def test_both_methods_stand_in_one_table_beside_their_dense_runs():
+def test_both_methods_are_compared_with_dense_runs():
     """What seed document asks: accuracy, loss, size, operations and times, before and after."""
     frame = rows(plan_of())
 
@@ -56,7 +56,7 @@ def test_both_methods_stand_in_one_table_beside_their_dense_runs():
     assert list(frame["n"]) == [2, 2]
 
 
-def test_seconds_are_medians_because_one_busy_node_spoils_a_mean():
+def test_seconds_are_medians_over_seeds():
     """Of the test over the seeds; of an epoch over the epochs first."""
     frame = rows(plan_of(seed=[0, 1, 5]))
 
@@ -83,7 +83,7 @@ def test_a_seed_without_both_runs_does_not_count():
     assert frame["accuracy"][0] == 0.8
 
 
-def test_a_point_without_a_record_is_a_row_that_knows_nothing():
+def test_a_point_without_records_is_an_empty_row():
     """Nothing is silently absent."""
     plan = plan_of()
 
@@ -94,7 +94,7 @@ def test_a_point_without_a_record_is_a_row_that_knows_nothing():
     assert list(frame["layer_sparsity"]) == ["", ""]
 
 
-def test_a_grid_without_filters_has_no_rows_and_all_columns():
+def test_without_filters_the_table_is_empty():
     """Weight pruning alone changes nothing of the network's structure."""
     plan = make_plan(**{"prune.method": ["magnitude", "random"]})
 
@@ -104,8 +104,8 @@ def test_a_grid_without_filters_has_no_rows_and_all_columns():
     assert list(frame.columns)[3:] == list(rows(plan_of()).columns)[3:]
 
 
-def test_records_of_before_have_no_size_of_the_network():
-    """They do not say what was run, so the table does not either."""
+def test_records_without_model_size_have_unknown_sizes():
+    """They lack these figures, so the table does too."""
     plan = plan_of()
     unknown = {"params_model": float("nan"), "bytes_model": float("nan")}
 

@@ -53,7 +53,7 @@ def axes_of(frame):
     return list(frame.columns[: frame.columns.get_loc("kind")])
 
 
-def test_one_row_per_grid_point_in_the_order_of_the_file():
+def test_grid_points_keep_the_order_of_the_file():
     """Missing cells are rows, never silently absent; the seed is what a row sums up."""
     frame = table(make_plan())
 
@@ -106,7 +106,7 @@ def test_verdicts_of_a_grid():
     [("weights", "winning"), ("weights+optimizer", "winning"), ("lr", "matching"), ("none", "matching")],
 )
 def test_only_rewound_weights_can_win(rewind, verdict):
-    """With learning-rate rewinding or fine-tuning, k = 0 says nothing about the initial weights."""
+    """With learning-rate rewinding or fine-tuning, k = 0 does not mean the initial weights."""
     plan = make_plan(prune={"rewind": rewind}, margin=0.01)
 
     assert at(table(plan, with_accuracies(plan, GOOD)), sparsity=0.5, rewind_epoch=0)["verdict"] == verdict
@@ -126,8 +126,8 @@ def test_weights_remaining_and_compression():
     assert dense["kind"] == "dense"
 
 
-def test_steps_to_dense_is_the_median_of_those_that_reached():
-    """−1 says never; it must not enter a mean."""
+def test_steps_to_dense_ignores_seeds_that_never_reached():
+    """−1 means never; it must not enter a mean."""
     plan = make_plan(sparsity=[0.5], rewind_epoch=[0], seed=[0, 1, 2, 3])
     steps = iter([30, -1, 50, 70])
     known = [
@@ -150,8 +150,8 @@ def test_nobody_reached_is_unknown_and_zero():
     assert row["n_reached"] == 0
 
 
-def test_dead_layers_are_named_if_dead_in_any_seed():
-    """A pruning that kills a layer in one seed of two is shown as what it is."""
+def test_layers_dead_in_any_seed_are_listed():
+    """A layer that dies in one seed of two is shown as dead."""
     plan = make_plan(sparsity=[0.9], rewind_epoch=[0])
     dead = {0: (LAYERS[1],), 1: (LAYERS[1], LAYERS[0])}
     known = [
@@ -174,7 +174,7 @@ def test_one_failed_audit_is_a_failed_audit():
     assert table(plan)["audit_ok"].isna().tolist() == [True]
 
 
-def test_a_failed_run_is_a_row_that_says_so():
+def test_a_failed_run_is_a_failed_row():
     """A crash is no result: with no result at all the point failed, else the crash is counted."""
     plan = make_plan(sparsity=[0.5, 0.9], rewind_epoch=[0])
     tickets = {(run.prune.sparsity, run.seed): run.key for run in plan.tickets}
@@ -190,7 +190,7 @@ def test_a_failed_run_is_a_row_that_says_so():
 
 
 def test_tickets_of_a_failed_trunk_failed():
-    """They cannot be trained before somebody looks at the trunk."""
+    """They cannot be trained before the trunk succeeds."""
     plan = make_plan(seed=[0])
     (trunk,) = plan.dense
 
@@ -214,7 +214,7 @@ def test_levels_below_a_diverged_level_do_not_match():
     assert frame["level"].tolist() == [1, 2, 3]
 
 
-def test_a_ticket_without_its_trunks_record_is_not_compared():
+def test_tickets_without_a_trunk_record_are_not_compared():
     """A trunk in quarantine leaves its tickets without a pair; that is missing, not a difference."""
     plan = make_plan(sparsity=[0.5], rewind_epoch=[0], seed=[0])
     known = [facts(make_record(run)) for run in plan.tickets]
@@ -248,7 +248,7 @@ def test_dotted_axes_and_iterations_are_columns():
 
 
 def test_threshold_axis_takes_the_place_of_sparsity():
-    """Thresholds are an axis of their own; what they leave is in weights_remaining."""
+    """Thresholds are a separate axis; weights_remaining has the resulting fraction."""
     plan = make_plan(sparsity=None, threshold=[0.01, 0.1], rewind_epoch=[0])
 
     frame = table(plan, all_facts(plan))

@@ -42,7 +42,7 @@ def test_interval_of_three_seeds_by_hand():
 
 
 def test_one_value_has_a_mean_and_nothing_else():
-    """One seed says nothing about spread."""
+    """One seed has no spread."""
     interval = PairedDifference.of([0.5], 0.95)
 
     assert interval.mean == 0.5
@@ -73,7 +73,7 @@ def test_verdict_by_hand(gaps, expected):
     assert verdict(done(*gaps)) == expected
 
 
-def test_difference_of_exactly_the_margin_matches_in_spite_of_rounding():
+def test_a_difference_equal_to_the_margin_matches():
     """0.966 − 0.968 is below −0.002 in binary; accuracies are decimal fractions of a test set."""
     assert 0.966 - 0.968 < -0.002
 
@@ -106,8 +106,8 @@ def test_a_diverged_trunk_leaves_nothing_to_compare_with():
     assert verdict([SeedPair("dense diverged"), SeedPair("diverged")]) == "not matching"
 
 
-def test_failed_and_missing_are_said_only_where_there_is_no_result():
-    """Failures are no results; with a result beside them, the counts tell of them."""
+def test_failed_and_missing_need_all_seeds_without_result():
+    """Failures are not results; if another seed has a result, the counts include them."""
     assert verdict([SeedPair("failed"), SeedPair("missing")]) == "failed"
     assert verdict([SeedPair("missing"), SeedPair("missing")]) == "missing"
     assert verdict([*done(0.01, 0.011), SeedPair("failed"), SeedPair("missing")]) == "matching"
@@ -144,7 +144,7 @@ def test_order_of_seeds_changes_nothing(pairs, margin, random):
 
 @given(PAIRS)
 def test_every_planned_seed_is_counted_once(pairs):
-    """Nothing is silently absent: the counts add up to what was planned."""
+    """Nothing is silently absent: the counts add up to the planned number."""
     result = summarize_point(pairs, margin=0.002, confidence=0.95)
 
     assert result.n + result.n_failed + result.n_missing + result.n_diverged == result.n_planned == len(pairs)

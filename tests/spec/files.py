@@ -53,7 +53,7 @@ def spec(*overrides: str, **changes: Any) -> Spec:
 
 
 def message(*overrides: str, **changes: Any) -> str:
-    """What is said of the good file with changes that make it wrong."""
+    """The problems of the good file after changes that make it wrong."""
     with pytest.raises(SpecError) as caught:
         spec_of(tables(**changes), overrides)
     return str(caught.value)

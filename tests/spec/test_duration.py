@@ -29,7 +29,7 @@ def test_what_is_written_is_read_back(seconds):
     assert in_seconds(as_duration(seconds)) == pytest.approx(seconds)
 
 
-def test_it_is_written_in_the_largest_unit_that_is_whole():
+def test_durations_use_the_largest_whole_unit():
     """As people do."""
     assert [as_duration(seconds) for seconds in (90, 1200, 3600, 5400, 0.5)] == [
         "90s",
@@ -41,7 +41,7 @@ def test_it_is_written_in_the_largest_unit_that_is_whole():
 
 
 def test_time_is_an_axis_under_its_short_name():
-    """And says itself in what time a run is made."""
+    """And itself sets the time of a run."""
     prune = {"schedule": "budget"}
     plan = make_plan({"sparsity": [0.5], "time": ["5m", "90s"]}, prune=prune)
 

@@ -1,4 +1,4 @@
-"""The table `[slurm]`: what it takes, what it refuses, and that nothing of it reaches a run."""
+"""The table `[slurm]`: accepted values, rejected values, and no effect on the key of a run."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ HOSTILE = [
 
 
 def test_a_file_may_set_everything_that_a_profile_may():
-    """Nobody should need a profile for one odd setting."""
+    """A single odd setting should need no profile."""
     read = spec(slurm=FULL).slurm
 
     assert {name for name, value in read if value is None} == {
@@ -102,7 +102,7 @@ def test_a_full_table_survives_dump_and_template():
 
 
 def test_the_examples_in_the_commented_file_are_right():
-    """Whoever takes the `#` away gets what is written there."""
+    """Removing the `#` gives the value that is written there."""
     lines = commented_template().split("[slurm]\n")[1].splitlines()
     examples = [line.removeprefix("# ") for line in lines if " = " in line and line.startswith("# ")]
     keys = [line for line in examples if line.split(" = ")[0] in SlurmSpec.model_fields]
@@ -115,14 +115,14 @@ def test_the_examples_in_the_commented_file_are_right():
 
 @pytest.mark.parametrize("changed", [{}, {"profile": "cannon"}, FULL])
 def test_no_key_of_the_table_moves_the_key_of_a_run(changed):
-    """Where a run is made is no part of what it computes; pinned keys are in tests/plan."""
+    """The place of a run does not change its result; pinned keys are in tests/plan."""
     assert list(expand(spec(slurm=changed)).runs) == list(expand(spec()).runs)
 
 
 @pytest.mark.parametrize("name", PLAIN)
 @pytest.mark.parametrize("value", HOSTILE)
 def test_values_of_batch_options_are_made_of_harmless_signs(name, value):
-    """A file from somebody else must not add a line to the batch script, or a word to a command."""
+    """A file from another user must not add a line to the batch script, or a word to a command."""
     assert f"slurm.{name} = " in message(slurm={name: value})
 
 

@@ -37,7 +37,7 @@ def message(*given, **more):
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_defaults_of_the_file_are_those_of_the_packs(name):
+def test_the_file_and_packs_have_equal_defaults(name):
     """A data set prepared by its name is the one that a file without options asks for."""
     data = spec(name).sweep.data.model_dump()
 
@@ -47,7 +47,7 @@ def test_defaults_of_the_file_are_those_of_the_packs(name):
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_where_files_lie_is_no_part_of_a_key(name):
+def test_the_path_of_files_is_not_hashed(name):
     """The label is."""
     keys = [
         set(expand(spec(name, *overrides, path=path)).runs)
@@ -64,7 +64,7 @@ def test_options_of_texts_are_part_of_a_key(option):
     assert not set(expand(spec("text_csv")).runs) & set(expand(spec("text_csv", option)).runs)
 
 
-def test_every_network_says_what_it_reads_and_there_is_one_for_all_data():
+def test_every_data_set_has_a_network():
     """The registry and the file agree on names."""
     models, data = (variants(SweepSpec.model_fields[name]) for name in ("model", "data"))
 
@@ -73,7 +73,7 @@ def test_every_network_says_what_it_reads_and_there_is_one_for_all_data():
     assert {table.gives for table in data.values()} == {table.reads for table in models.values()}
 
 
-def test_a_network_that_cannot_read_the_data_is_refused_before_anything_trains():
+def test_networks_that_cannot_read_the_data_are_refused():
     """With the networks that can."""
     assert (
         'sweep.model.name = "resnet20": reads images, and text_csv gives texts; choose a network for texts: text_cnn, '
@@ -84,13 +84,13 @@ def test_a_network_that_cannot_read_the_data_is_refused_before_anything_trains()
 
 
 def test_heads_must_divide_the_embedding():
-    """Said of the file, not by the worker."""
+    """Reported for the file, not by the worker."""
     model = {"name": "text_transformer", "embedding": 10, "heads": 4}
 
     assert "sweep.model.heads = 4: must divide sweep.model.embedding = 10" in message("text_csv", model=model)
 
 
-def test_synflow_is_refused_for_networks_through_which_nothing_flows():
+def test_synflow_is_refused_for_networks_without_flow():
     """Before the dense runs are trained for nothing."""
     said = message("text_csv", "prune.method=synflow", model="text_transformer")
 
@@ -114,7 +114,7 @@ def test_options_out_of_range_are_named(name, override, said):
     assert said in message(name, override)
 
 
-def test_sizes_of_your_own_files_are_unknown_and_the_plan_still_counts():
+def test_plans_work_with_files_of_unknown_size():
     """As for folders of images: epochs are counted, steps are not."""
     plan = expand(spec("text_csv", rewind_epoch=[0, 1], seed=[0, 1]))
 

@@ -1,4 +1,4 @@
-"""Every way in which a file can be wrong, and what is said of it."""
+"""Every kind of error in a file, and its message."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.spec.files import GOOD, message
         ),
     ],
 )
-def test_an_unknown_key_is_named_with_the_nearest_right_one(changes, said):
+def test_unknown_keys_get_the_nearest_valid_name(changes, said):
     """A slip of the keyboard must not silently train the default."""
     assert said in message(**changes)
 
@@ -87,8 +87,8 @@ def test_an_unknown_key_is_named_with_the_nearest_right_one(changes, said):
         ),
     ],
 )
-def test_an_unknown_or_missing_name_lists_the_known_ones(changes, said):
-    """The reader learns what there is where it is missing, without looking for the manual."""
+def test_unknown_or_missing_names_list_known_ones(changes, said):
+    """The message lists the possible values, so no manual is needed."""
     assert said in message(**changes)
 
 
@@ -132,7 +132,7 @@ def test_an_unknown_or_missing_name_lists_the_known_ones(changes, said):
         ({"slurm__partition": 3}, "slurm.partition = 3: must be the name of a partition"),
     ],
 )
-def test_a_wrong_value_is_shown_with_what_is_allowed(changes, said):
+def test_wrong_values_are_shown_with_allowed_ones(changes, said):
     """A boolean is no number, a float no count, infinity no learning rate."""
     assert said in message(**changes)
 
@@ -307,7 +307,7 @@ def test_a_wrong_value_is_shown_with_what_is_allowed(changes, said):
     ],
 )
 def test_a_wrong_axis_is_refused(changes, said):
-    """An axis that is empty, doubled or out of range would cost days of training that nobody asked for."""
+    """An axis that is empty, doubled or out of range would cost days of unintended training."""
     assert said in message(**changes)
 
 
@@ -380,12 +380,12 @@ def test_keys_that_contradict_each_other_are_refused(changes, said):
         ),
     ],
 )
-def test_every_combination_of_dotted_axes_has_to_be_valid(changes, said):
+def test_every_combination_of_axes_must_be_valid(changes, said):
     """The value to blame is named before anything is trained, not when its turn comes at night."""
     assert said in message(**changes)
 
 
-def test_what_is_wrong_whatever_the_axes_say_is_said_once():
+def test_errors_independent_of_axes_are_reported_once():
     """The axis of epochs has no part in a milestone that stands before another."""
     schedule = {"name": "step", "milestones": [3, 2]}
 
@@ -394,8 +394,8 @@ def test_what_is_wrong_whatever_the_axes_say_is_said_once():
     assert said == "train.schedule.milestones[1] = 2: must be above the milestone before it, 3"
 
 
-def test_all_errors_of_a_file_are_said_at_once_in_its_order(tmp_path):
-    """One round of mending, not one per error; rules between keys are checked beside misspelt keys."""
+def test_all_errors_are_reported_in_file_order(tmp_path):
+    """One correction, not one per error; rules between keys are checked in addition to misspelled keys."""
     file = tmp_path / "bad.toml"
     file.write_text(
         GOOD.replace("epochs = 8", 'epochs = 2\nprecison = "bf16"')
@@ -420,14 +420,14 @@ def test_all_errors_of_a_file_are_said_at_once_in_its_order(tmp_path):
     ]
 
 
-def test_a_consequence_of_an_error_is_no_second_error():
+def test_consequences_of_an_error_are_not_reported():
     """Where epochs is no number, no rewind epoch is too large; a misspelt sparsity is not a lacking one."""
     assert message(train__epochs="2") == 'train.epochs = "2": must be a whole number >= 1'
     assert "problems" not in message(grid__sparsity=None, grid__spasity=[0.5])
 
 
 @pytest.mark.parametrize("changes", [{"prune__rounds": 5}, {"grid__rounds": [5]}])
-def test_rounds_of_their_own_in_a_budget_are_one_problem(changes):
+def test_rounds_in_a_budget_are_one_problem(changes):
     """The budget finds the number of rounds; an iterative schedule would not be the remedy."""
     said = message(prune__schedule="budget", prune__time="5m", **changes)
 

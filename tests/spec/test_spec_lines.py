@@ -60,7 +60,7 @@ def test_every_form_of_key_is_found():
 
 
 @given(st.dictionaries(keys, values, max_size=4))
-def test_every_key_and_element_of_a_valid_text_has_a_place(tables):
+def test_every_key_and_element_has_a_position(tables):
     """An error without a line is an error that a reader has to look for."""
     text = tomli_w.dumps(tables)
     parsed = tomllib.loads(text)
@@ -74,7 +74,7 @@ def test_every_key_and_element_of_a_valid_text_has_a_place(tables):
 
 
 @given(st.text(st.sampled_from("[]{}=.,#\"'\\\na1 "), max_size=40))
-def test_a_broken_text_is_followed_as_far_as_it_goes(text):
+def test_broken_text_is_parsed_up_to_the_error(text):
     """The scanner runs on texts that are no TOML, to find the first of two duplicates."""
     for mark in locate(text).places.values():
         assert 1 <= mark.line <= text.count("\n") + 1

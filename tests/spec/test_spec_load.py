@@ -15,7 +15,7 @@ def refused(source, *overrides) -> str:
     return str(caught.value)
 
 
-def test_an_error_shows_its_line_and_underlines_its_place(tmp_path):
+def test_an_error_underlines_its_position(tmp_path):
     """The whole message, so that a reader can mend the file from it alone."""
     file = tmp_path / "typo.toml"
     file.write_text(GOOD.replace("sparsity", "spasity"))
@@ -39,7 +39,7 @@ def test_an_element_of_a_list_is_underlined_itself(tmp_path):
 
 
 @pytest.mark.parametrize("axis", ['"model.width" = [-1]', '"sweep.model.width" = [-1]', "model.width = [-1]"])
-def test_a_dotted_axis_is_found_however_it_is_written(tmp_path, axis):
+def test_dotted_axes_are_found_in_any_form(tmp_path, axis):
     """Quotes are TOML's business, not the user's."""
     file = tmp_path / "axis.toml"
     file.write_text(GOOD + axis + "\n")
@@ -47,7 +47,7 @@ def test_a_dotted_axis_is_found_however_it_is_written(tmp_path, axis):
     assert refused(file).startswith(f'{file}:18: grid."model.width"[0] = -1: must be a number > 0')
 
 
-def test_an_entry_of_a_table_of_patterns_is_underlined_itself(tmp_path):
+def test_entries_of_pattern_tables_are_underlined(tmp_path):
     """Of ten rates, the one that is wrong."""
     (tmp_path / "s.toml").write_text(
         GOOD.replace('scope = "layer"', 'scope = "layer"\nrates = { fc1 = 1, fc3 = 1.5 }')
@@ -61,7 +61,7 @@ def test_an_entry_of_a_table_of_patterns_is_underlined_itself(tmp_path):
     assert line[caret.index("^") :].startswith("fc3 = 1.5")
 
 
-def test_a_duplicate_key_is_shown_with_the_line_of_the_first(tmp_path):
+def test_duplicate_keys_show_the_first_line(tmp_path):
     """The last one silently wins in YAML."""
     file = tmp_path / "twice.toml"
     file.write_text(GOOD + "seed = [2]\n\n[train]\n")
@@ -88,7 +88,7 @@ def test_a_duplicate_key_is_shown_with_the_line_of_the_first(tmp_path):
     ],
 )
 def test_a_syntax_error_is_shown_with_its_line(tmp_path, text, line):
-    """`tomllib` says where at the end of a sentence; a reader looks for it in front."""
+    """`tomllib` puts the position at the end of its message; ours starts with it."""
     file = tmp_path / "syntax.toml"
     file.write_text(text)
 
@@ -96,15 +96,15 @@ def test_a_syntax_error_is_shown_with_its_line(tmp_path, text, line):
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path):
-    """Somebody will pass a record or an archive."""
+    """Users will pass a record or an archive."""
     file = tmp_path / "record.h5"
     file.write_bytes(b"\x89HDF\r\n\x1a\n")
 
-    assert refused(file) == f"{file} is no text in UTF-8 (byte 0); a sweep's file is TOML"
+    assert refused(file) == f"{file} is not UTF-8 text (byte 0); a sweep's file is TOML"
 
 
-def test_a_missing_file_is_said_to_be_missing_with_the_nearest_name(tmp_path):
-    """Presets, and files and sweep directories beside the missing one, are what may have been meant."""
+def test_a_missing_file_gets_the_nearest_name(tmp_path):
+    """The message suggests presets, and files and sweep directories next to the missing one."""
     (tmp_path / "mobilenet.toml").write_text(GOOD)
     sweep = tmp_path / "digits-lenet-2"
     sweep.mkdir()
@@ -125,7 +125,7 @@ def test_a_sweep_is_named_after_its_file(tmp_path):
 
 
 def test_a_sweep_directory_is_read_by_its_file(tmp_path):
-    """A directory of results knows what was asked."""
+    """A directory of results contains its file."""
     (tmp_path / "sweep.toml").write_text(GOOD)
 
     assert load_spec(tmp_path).sweep.name == "small"
@@ -134,7 +134,7 @@ def test_a_sweep_directory_is_read_by_its_file(tmp_path):
     )
 
 
-def test_a_byte_order_mark_and_windows_line_ends_are_read(tmp_path):
+def test_byte_order_marks_and_crlf_are_read(tmp_path):
     """Editors on Windows write both."""
     file = tmp_path / "windows.toml"
     file.write_bytes(b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode())
@@ -142,7 +142,7 @@ def test_a_byte_order_mark_and_windows_line_ends_are_read(tmp_path):
     assert load_spec(file).sweep.name == "small"
 
 
-def test_a_partition_that_is_not_given_is_left_out_of_the_dump(tmp_path):
+def test_the_dump_omits_an_unset_partition(tmp_path):
     """TOML has no null."""
     file = tmp_path / "small.toml"
     file.write_text(GOOD)

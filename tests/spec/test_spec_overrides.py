@@ -73,7 +73,7 @@ def test_an_axis_under_two_names_is_refused():
         ),
     ],
 )
-def test_a_wrong_override_is_shown_as_it_was_given(override, said):
+def test_wrong_overrides_are_shown_as_given(override, said):
     """The file is right then; the command line is to blame."""
     assert said in message(override)
 
@@ -85,7 +85,7 @@ def test_overrides_and_file_are_complained_of_together():
     assert said.startswith("3 problems in the settings:")
 
 
-def test_another_optimizer_resets_what_it_does_not_know_and_what_stood_at_its_default():
+def test_another_optimizer_resets_unknown_and_default_keys():
     """Momentum means nothing to Adam, and 0.1, SGD's default learning rate, would wreck it."""
     optimizer = spec("train.optimizer.name=adam", train__optimizer={"name": "sgd", "momentum": 0.5})
 
@@ -99,19 +99,19 @@ def test_another_optimizer_resets_what_it_does_not_know_and_what_stood_at_its_de
     }
 
 
-def test_another_optimizer_keeps_what_was_chosen_and_it_knows():
-    """A learning rate that somebody wrote down was meant."""
+def test_another_optimizer_keeps_chosen_known_keys():
+    """A learning rate in the file is intended."""
     assert spec("train.optimizer.name=adam").train.optimizer.lr == 0.05
 
 
-def test_keys_of_the_new_variant_may_be_set_in_any_order():
+def test_keys_of_a_variant_take_any_order():
     """`name` is applied first, or it would reset its neighbors on the command line."""
     overrides = ["train.optimizer.lr=0.01", "train.optimizer.beta1=0.8", "train.optimizer.name=adam"]
 
     assert spec(*overrides).train.optimizer.model_dump(include={"lr", "beta1"}) == {"lr": 0.01, "beta1": 0.8}
 
 
-def test_an_override_of_a_file_equals_the_override_of_its_resolved_form():
+def test_overrides_commute_with_resolving():
     """The sweep directory holds the resolved file; both must name the same runs."""
     for override in ["train.optimizer.name=adamw", "data.name=cifar10", "train.schedule.name=constant"]:
         plain = load_spec("digits-lenet")
@@ -136,8 +136,8 @@ def test_levels_can_be_set_alone():
     assert spec("grid.sparsity.levels=2", "grid.sparsity.rate=0.2").grid.sparsity == (0.2, 0.36)
 
 
-def test_a_variant_has_the_values_set_and_the_rest_unchanged():
-    """One combination of the dotted axes is a recipe of its own."""
+def test_a_variant_changes_only_the_set_values():
+    """Each combination of the dotted axes is a separate recipe."""
     plain = spec()
     variant = plain.variant({"model.width": 1, "train.optimizer.lr": 0.2, "prune.scope": "global"})
 
@@ -188,7 +188,7 @@ def test_a_wrong_variant_is_refused(settings, said):
         spec().variant(settings)
 
 
-def test_a_grid_of_100_000_cells_is_read_without_expanding_it():
+def test_reading_does_not_expand_the_grid():
     """100 seeds × 100 sparsities × 10 rewind epochs are 210 values, not 100,000."""
     grid = spec(
         grid__sparsity=[i / 100 for i in range(100)],
@@ -219,7 +219,7 @@ def test_dotted_axes_of_different_tables_are_checked_apart(monkeypatch):
 
 
 def test_the_dump_is_readable_toml_with_names_first():
-    """The name says what the other keys of a table mean."""
+    """The name defines the meaning of the other keys of a table."""
     lines = dump_spec(spec()).splitlines()
 
     assert lines[lines.index("[train.optimizer]") + 1] == 'name = "sgd"'

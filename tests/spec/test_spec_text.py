@@ -1,4 +1,4 @@
-"""Dump, template, presets and reference: everything the room writes, it can read."""
+"""Dump, template, presets and reference: the package can read everything that it writes."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_a_dump_reads_back_as_the_same_spec(tables):
 
 
 @given(files)
-def test_a_template_of_any_spec_reads_back_as_that_spec(tables):
+def test_any_template_reads_back_as_its_spec(tables):
     """`lthsweep init` can start from any preset."""
     whole = spec_of(tables)
 
@@ -140,7 +140,7 @@ def test_a_template_of_any_spec_reads_back_as_that_spec(tables):
 
 
 def test_the_template_explains_every_key_of_its_tables():
-    """Nobody should need the manual to fill in a file."""
+    """A user should not need the manual to fill in a file."""
     text = commented_template()
 
     assert spec_of(tomllib.loads(text)).sweep.name == "my-sweep"
@@ -175,7 +175,7 @@ def test_every_preset_loads_under_its_own_name(name):
 
 
 @pytest.mark.parametrize("name", preset_names())
-def test_every_preset_says_its_question_its_time_and_its_needs(name):
+def test_every_preset_states_question_time_and_needs(name):
     """The list of presets shows the first line; the rest is read before a night of computing."""
     assert preset_summary(name) == preset_text(name).splitlines()[0].removeprefix("# ")
     assert preset_summary(name)[0].isupper()
@@ -200,7 +200,7 @@ def test_an_unknown_preset_is_refused_with_the_nearest():
         preset_text("digits-lennet")
 
 
-def test_the_reference_has_a_row_for_every_key_of_every_variant():
+def test_the_reference_has_every_key():
     """The page of the manual is made from it, so that it cannot fall behind."""
     lines = reference_markdown().splitlines()
 

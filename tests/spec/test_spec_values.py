@@ -13,7 +13,7 @@ from tests.spec.files import spec, tables
 
 
 def test_defaults_are_those_of_the_protocol():
-    """A file that says only what is trained on what, and how much to prune, is a whole recipe."""
+    """A file with only a model, data and a sparsity is a complete recipe."""
     whole = spec_of(
         {
             "sweep": {"model": {"name": "mobilenet_v2"}, "data": {"name": "cifar10"}},
@@ -101,8 +101,8 @@ def test_defaults_of_data_depend_on_the_data_set(data, validation, augment):
     assert (read.validation, read.augment) == (validation, augment)
 
 
-def test_an_image_folder_is_called_by_the_end_of_its_path():
-    """Where the data lie is no part of a result; what they are called is."""
+def test_the_label_defaults_to_the_folder_name():
+    """The path of the data is not part of a result; its label is."""
     data = {"name": "image_folder", "path": "/data/birds.zip"}
 
     assert spec(sweep__data=data).sweep.data.label == "birds"
@@ -141,7 +141,7 @@ def test_integers_are_taken_for_numbers():
     assert type(optimizer.lr) is float
 
 
-def test_an_optimizer_without_a_name_is_sgd_and_a_schedule_constant():
+def test_unnamed_optimizers_are_sgd_with_constant_rate():
     """`optimizer = { lr = 0.05 }` changes the learning rate of the default, and no more."""
     train = spec(train__optimizer={"lr": 0.05}, train__schedule={"warmup": 0.5}).train
 
@@ -154,7 +154,7 @@ def test_bfloat16_is_a_precision():
     assert spec(train__precision="bf16").train.precision == "bf16"
 
 
-def test_levels_and_rate_are_the_sparsities_of_iterative_pruning():
+def test_levels_and_rate_give_iterative_sparsities():
     """Twelve digits, because 1 - 0.8 is 0.19999999999999996 in binary."""
     assert spec(grid__sparsity={"levels": 4, "rate": 0.2}).grid.sparsity == (0.2, 0.36, 0.488, 0.5904)
 
@@ -167,7 +167,7 @@ def test_rewind_epochs_stay_as_written():
     assert [type(point) for point in points] == [int, float, int, str]
 
 
-def test_axes_are_amount_rewind_epoch_seed_then_dotted_as_written():
+def test_axes_have_a_fixed_order_before_dotted_ones():
     """The order of the axes is the order of the table's columns."""
     grid = spec(grid__sparsity=None, grid__threshold=[0.01], **{"grid__prune.scope": ["layer"]}).grid
 
@@ -188,8 +188,8 @@ def test_axes_are_amount_rewind_epoch_seed_then_dotted_as_written():
         {"grid__sweep": {"model": {"width": [0.5, 1]}}},
     ],
 )
-def test_a_dotted_axis_may_be_written_in_four_ways(changes):
-    """In TOML an unquoted `model.width` is a table in a table; nobody should have to know."""
+def test_dotted_axes_have_four_spellings(changes):
+    """In TOML an unquoted `model.width` is a table in a table; users should not have to know."""
     assert spec(**changes).grid.axes["model.width"] == (0.5, 1)
 
 
@@ -201,7 +201,7 @@ def test_an_axis_of_epochs_replaces_the_files_epochs():
 
 
 def test_a_spec_is_immutable_and_survives_pickling():
-    """Workers get it from another process, and nobody may change it under them."""
+    """Workers get it from another process, and it must not change meanwhile."""
     whole = spec(**{"grid__model.width": [0.5, 1]})
 
     assert pickle.loads(pickle.dumps(whole)) == whole
@@ -209,12 +209,12 @@ def test_a_spec_is_immutable_and_survives_pickling():
         whole.train.epochs = 3
 
 
-def test_building_a_spec_by_hand_checks_the_rules_between_keys():
+def test_specs_built_in_python_are_checked_too():
     """A spec that exists is right, whichever door it came through."""
     with pytest.raises(ValidationError, match=r"must be below train\.epochs = 2"):
         Spec.model_validate(tables(train__epochs=2))
 
 
-def test_the_tables_of_the_schema_are_those_of_the_spec():
+def test_the_schema_has_the_tables_of_the_spec():
     """Errors, template and reference walk the schema; a table missing there would be unknown to them."""
     assert {name: field.annotation for name, field in Spec.model_fields.items()} == dict(TABLES)

@@ -116,5 +116,5 @@ def fill(sweep: SweepDir, count: int, **options: Any) -> list[str]:
 
 
 def names(folder: Path) -> list[str]:
-    """What is in a folder, hidden files too, sorted."""
+    """The contents of a folder, including hidden files, sorted."""
     return sorted(path.name for path in folder.iterdir())

@@ -75,12 +75,12 @@ def winners(sweep):
     return sorted(won)
 
 
-def test_of_racing_workers_exactly_one_gets_a_free_run(sweep):
+def test_exactly_one_racing_worker_gets_a_run(sweep):
     """Two who train the same run waste one training."""
     assert winners(sweep) == list(range(ROUNDS))
 
 
-def test_of_racing_workers_exactly_one_gets_a_dead_owners_run(sweep):
+def test_exactly_one_racing_worker_takes_a_run_over(sweep):
     """The hard case: all find the owner dead at once, and the second must not bury the first one's claim."""
     gone = dead_owner()
     for turn in range(ROUNDS):
@@ -111,14 +111,14 @@ def test_a_process_that_is_gone_loses_its_claim(sweep):
 
 
 def test_a_reused_pid_is_not_the_owner(sweep):
-    """Pids come round; the time at which the process started tells."""
+    """Pids are reused; the start time of the process distinguishes them."""
     me = this_process()
     assert take(sweep, KEY, dataclasses.replace(me, start=me.start - 1, token="old"), STALE)
 
     assert take(sweep, KEY, me, STALE)
 
 
-def test_a_process_that_only_left_its_exit_status_is_dead(sweep):
+def test_a_zombie_process_is_dead(sweep):
     """A killed child that its parent has not waited for yet still has a pid."""
     child = subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE)
     assert child.stdout is not None
@@ -131,7 +131,7 @@ def test_a_process_that_only_left_its_exit_status_is_dead(sweep):
     child.wait()
 
 
-def test_an_owner_whose_job_was_started_again_is_dead_though_its_process_is_there(sweep, monkeypatch):
+def test_an_owner_of_a_restarted_job_is_dead(sweep, monkeypatch):
     """A stopped worker that SLURM no longer reaches lives, and would hold its run for ever on its own node."""
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     before = this_process()
@@ -157,7 +157,7 @@ def test_an_owner_elsewhere_is_judged_by_its_heartbeat(sweep):
 
 
 def test_a_heartbeat_keeps_a_claim_alive(sweep):
-    """The owner says that it is there, and learns that it still is the owner."""
+    """The owner renews its claim, and learns whether it is still the owner."""
     other = elsewhere()
     take(sweep, KEY, other, STALE)
     age(sweep, 2 * STALE)
@@ -208,7 +208,7 @@ def test_release_needs_no_space(sweep, monkeypatch):
 
 
 def test_a_finished_run_needs_no_claim(sweep):
-    """Its claims go with the release, and nobody gets a new one."""
+    """The release removes its claims, and no one gets a new one."""
     owner = this_process()
     take(sweep, KEY, dead_owner(), STALE)
     take(sweep, KEY, owner, STALE)
@@ -221,7 +221,7 @@ def test_a_finished_run_needs_no_claim(sweep):
     assert names(sweep.claims) == []
 
 
-def test_a_straggler_that_finds_no_chain_finds_the_record(sweep, monkeypatch):
+def test_a_late_worker_finds_the_record(sweep, monkeypatch):
     """The run may finish, and its claims go, between a straggler's look and its link."""
     looks = iter([False, True])
     monkeypatch.setattr(SweepDir, "has_record", lambda self, key: next(looks))
@@ -241,14 +241,14 @@ def test_a_claim_that_cannot_be_read_ages(sweep, content):
 
 
 def test_a_claim_needs_its_folder(sweep):
-    """Without state/ nothing can be claimed, and the error says where."""
+    """Without state/ nothing can be claimed, and the error has the path."""
     sweep.claims.rmdir()
 
     with pytest.raises(StoreError, match="claims"):
         take(sweep, KEY, this_process(), STALE)
 
 
-def test_an_owner_that_lives_and_hangs_can_be_evicted(sweep):
+def test_a_hung_owner_can_be_evicted(sweep):
     """Its coordinator knows; the run goes to exactly one other, and the owner learns it when it wakes up."""
     hung, other, third = this_process(), this_process(), this_process()
     take(sweep, KEY, hung, STALE)

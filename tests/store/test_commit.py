@@ -42,7 +42,7 @@ def race_in_process(folder, number, gate, results):
     results.put((number, race(folder, number, gate)))
 
 
-def test_of_eight_racing_writers_exactly_one_wins_each_round(tmp_path):
+def test_exactly_one_of_eight_writers_wins(tmp_path):
     """Two workers may finish one run; one record stays, and each of them knows whose."""
     context = multiprocessing.get_context("spawn")
     gate, results = context.Barrier(RACERS, timeout=300), context.Queue()
@@ -122,8 +122,8 @@ def test_a_failed_fsync_is_not_tried_again(tmp_path, monkeypatch):
     assert names(tmp_path) == []
 
 
-def test_a_link_that_says_eexist_but_happened_is_ours(tmp_path, monkeypatch):
-    """An NFS client that repeats a request whose answer was lost is told EEXIST by its own success."""
+def test_a_successful_link_with_eexist_is_ours(tmp_path, monkeypatch):
+    """An NFS client that repeats a request whose reply was lost gets EEXIST from its own success."""
     real = os.link
 
     def link(source, target):
@@ -148,7 +148,7 @@ def test_without_hard_links_the_first_file_stays_too(tmp_path, monkeypatch, numb
     assert names(tmp_path) == ["r.h5"]
 
 
-def test_without_hard_links_a_killed_writer_does_not_block_for_ever(tmp_path, monkeypatch):
+def test_without_hard_links_killed_writers_do_not_block(tmp_path, monkeypatch):
     """Its exclusive file stays behind; after a moment's patience the next writer buries it."""
     monkeypatch.setattr(os, "link", refuse(errno.EPERM))
     monkeypatch.setattr(commit, "_PATIENCE_SECONDS", 0.0)
@@ -161,7 +161,7 @@ def test_without_hard_links_a_killed_writer_does_not_block_for_ever(tmp_path, mo
 @pytest.mark.parametrize("write", [commit_new, replace])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 @pytest.mark.parametrize("call", ["write", "fsync", "open"])
-def test_a_full_disk_is_told_with_size_path_and_remedy(tmp_path, monkeypatch, write, number, call):
+def test_a_full_disk_error_has_path_and_remedy(tmp_path, monkeypatch, write, number, call):
     """On a cluster the quota is the usual death; the message is all that its user sees."""
     path = tmp_path / "r.h5"
     with monkeypatch.context() as patch:
@@ -172,12 +172,12 @@ def test_a_full_disk_is_told_with_size_path_and_remedy(tmp_path, monkeypatch, wr
 
 
 def test_a_missing_folder_is_told(tmp_path):
-    """Somebody deleted the sweep while it ran."""
+    """The sweep was deleted while it ran."""
     with pytest.raises(StoreError, match="No such file"):
         commit_new(tmp_path / "gone" / "r.h5", b"x")
 
 
-def test_a_write_that_takes_less_than_asked_goes_on(tmp_path, monkeypatch):
+def test_a_short_write_continues(tmp_path, monkeypatch):
     """`write` may take part of the data; the rest must follow."""
     real = os.write
     monkeypatch.setattr(os, "write", lambda handle, data: real(handle, data[:7]))

@@ -25,7 +25,7 @@ DATA = encode(RECORD)
 
 
 def facts(summary):
-    """All that a summary says, comparable."""
+    """All values of a summary, comparable."""
     return {
         field.name: value.tobytes() if isinstance(value, np.ndarray) else repr(value)
         for field in dataclasses.fields(summary)
@@ -48,7 +48,7 @@ def test_one_flipped_bit_anywhere_is_noticed(bit):
         decode(bytes(data))
 
 
-def test_a_summary_is_right_or_refused_whichever_byte_is_wrong(tmp_path):
+def test_a_damaged_summary_is_never_read_wrongly(tmp_path):
     """`read_summary` hands unchecked bytes to libhdf5; the checksums inside must catch all of them."""
     path = tmp_path / "r.h5"
     for position in range(0, len(DATA), 3):
@@ -200,7 +200,7 @@ def nothing_there(file):
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_a_hostile_file_is_refused_before_it_is_read(tmp_path, change, word):
+def test_hostile_files_are_refused_before_reading(tmp_path, change, word):
     """A 2 KB file can name the password file as its storage, or declare 1 TiB; its hash proves nothing."""
     path = tmp_path / "r.h5"
     path.write_bytes(hostile(change))
@@ -257,7 +257,7 @@ def test_a_description_that_is_none_is_refused(text):
         (1, (8, 0, 0, 0, 0, 0), 2),
     ],
 )
-def test_masks_that_do_not_fit_their_bits_are_refused(rank, shape, bits):
+def test_masks_of_the_wrong_size_are_refused(rank, shape, bits):
     """An index that lies must not become an allocation."""
     index = np.array([(b"w", rank, shape)], hdf5.MASK_DTYPE)
 

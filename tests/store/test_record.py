@@ -1,4 +1,4 @@
-"""What is written is read back, bit for bit, and by other programs too."""
+"""Records are read back bit for bit, and by other programs too."""
 
 from __future__ import annotations
 
@@ -109,8 +109,8 @@ def test_a_summary_says_what_the_record_says(tmp_path):
     assert summary.sha256 == whole.sha256 == read_digest(path)
 
 
-def test_equal_records_give_equal_bytes_at_any_time_in_any_process():
-    """Whoever builds the record later, elsewhere, gets the same file; HDF5 likes to write the time."""
+def test_equal_records_give_equal_bytes():
+    """A record built later, elsewhere, is the same file; HDF5 writes the time by default."""
     script = (
         "from tests.store.factory import make_record\n"
         "from lthsweep.store.record import encode\n"
@@ -140,7 +140,7 @@ def test_no_object_in_a_record_carries_a_time():
 
 
 @pytest.mark.parametrize("epochs", [0, 1])
-def test_a_run_that_diverged_at_once_has_a_record(epochs):
+def test_an_immediately_diverged_run_has_a_record(epochs):
     """No epoch finished means no curve, and HDF5 has no empty chunks."""
     record = make_record(1, epochs=epochs, layers=0, outcome="diverged")
 
@@ -175,7 +175,7 @@ def test_numpy_numbers_may_be_metrics():
     ],
 )
 def test_what_a_record_cannot_hold_is_refused(fields, word):
-    """Better an error in the worker than a record that nobody can read."""
+    """Better an error in the worker than an unreadable record."""
     metrics = fields.pop("metrics", None)
     record = dataclasses.replace(make_record(1, **fields), **({"metrics": metrics} if metrics else {}))
 
@@ -183,7 +183,7 @@ def test_what_a_record_cannot_hold_is_refused(fields, word):
         encode(record)
 
 
-def test_a_layer_name_that_would_be_cut_is_refused():
+def test_layer_names_that_are_too_long_are_refused():
     """NumPy cuts text to the field's length without a word, and two layers would become one."""
     with pytest.raises(StoreError, match="longer"):
         layer_table(["x" * 129], [1], [1])
@@ -198,7 +198,7 @@ def test_a_layer_that_kept_nothing_is_dead():
     assert table["sparsity"].tolist() == [1.0, 0.5, 0.5]
 
 
-def test_a_curve_row_that_lacks_a_value_has_nan():
+def test_missing_values_of_curves_are_nan():
     """An epoch without validation is not an epoch with accuracy 0."""
     table = curve_table([{"epoch": 1, "train_loss": 0.5}])
 

@@ -112,7 +112,7 @@ def test_failures_are_kept_until_cleared(sweep):
     assert read_failures(sweep) == {"b": second}
 
 
-def test_a_failure_that_cannot_be_read_is_still_one(sweep):
+def test_unreadable_failures_are_still_failures(sweep):
     """The run did fail; `status` must not."""
     sweep.failure("a").write_text("{")
     (sweep.failures / ".a.json.00.tmp").touch()
@@ -157,7 +157,7 @@ def test_heartbeats_come_back(sweep):
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"worker":"../x"}'])
-def test_a_heartbeat_that_cannot_be_read_is_left_out(sweep, text):
+def test_unreadable_heartbeats_are_left_out(sweep, text):
     """It is advice only."""
     sweep.worker("w").write_text(text)
 

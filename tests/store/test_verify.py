@@ -66,7 +66,7 @@ def test_a_damaged_record_is_moved_away(sweep):
 
 
 def test_a_record_under_another_name_is_an_error(sweep):
-    """Somebody copied a file; its key is inside."""
+    """A copied file contains the key of the original."""
     (key,) = fill(sweep, 1)
     sweep.record("ab").write_bytes(sweep.record(key).read_bytes())
 
@@ -76,16 +76,16 @@ def test_a_record_under_another_name_is_an_error(sweep):
     assert key in what
 
 
-def test_a_record_whose_manifest_is_another_runs_is_an_error(sweep):
-    """The key promises what was computed."""
+def test_a_manifest_of_another_run_is_an_error(sweep):
+    """The key is a hash of the computation."""
     record = dataclasses.replace(make_record(1), manifest={"another": "run"})
     sweep.record(record.key).write_bytes(encode(record))
 
     assert "manifest" in only(verify(sweep))[2]
 
 
-def test_a_run_that_failed_its_own_audit_is_an_error(sweep):
-    """Its number is not what the table says it is."""
+def test_a_failed_audit_is_an_error(sweep):
+    """Its number contradicts the table."""
     record = make_record(1, audit={"ok": False, "exact": False, "pruned_weights_zero": True})
     commit_record(sweep, record)
 
@@ -107,7 +107,7 @@ def test_damaged_weights_go_with_their_record(sweep):
 
 
 def test_missing_weights_do_not_spoil_the_result(sweep):
-    """People delete weights to make room; the measurement stands."""
+    """Users delete weights to free space; the measurement remains valid."""
     record = with_weights(sweep)
     sweep.final(record.key).unlink()
 
@@ -127,7 +127,7 @@ def test_weights_cannot_be_named_outside(sweep):
 
 
 def test_what_nobody_needs_is_noted(sweep):
-    """Room to be made, no result at stake."""
+    """The space can be freed without losing a result."""
     record = with_weights(sweep)
     save_arrays(sweep.snapshot(record.key, 5), ARRAYS)
     save_arrays(sweep.final("ab"), ARRAYS)
@@ -150,7 +150,7 @@ def test_what_nobody_needs_is_noted(sweep):
 
 
 def test_a_conflict_is_a_warning(sweep):
-    """Two results of one deterministic run: somebody should look."""
+    """Two results of one deterministic run need attention."""
     record = make_record(1)
     commit_record(sweep, record)
     commit_record(sweep, dataclasses.replace(record, outcome="diverged"))

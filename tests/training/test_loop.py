@@ -196,7 +196,7 @@ def test_stop_and_error_restore_generators(packed):
 
 
 class Drawing(nn.Module):
-    """A random layer that no list knows; it records what it draws in training."""
+    """A random layer that no list contains; it records its draws in training."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -4,7 +4,7 @@ Parameters, buffers, masks and optimizer states of the members are stacked along
 each member are views of them, so a member is validated and checkpointed like any training. `torch.func` batches the
 networks (Horace & Zou, functorch 2021) without a change to their code; every member has its own BatchNorm statistics.
 The gradient of the sum of the losses is each member's own gradient, and optimizers are elementwise. So every member
-computes what it would compute alone, up to the rounding of other kernels (docs/fusing.md).
+computes the same as alone, up to the rounding of other kernels (docs/fusing.md).
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ class Ensemble(Training):
                     lambda batch: functional_call(model, (parameters, buffers), (batch,)), images, labels
                 )
 
-        # Random layers draw once for all members: each draws what it would draw alone.
+        # Random layers draw once for all members: each gets the same numbers as alone.
         every = vmap(one, in_dims=(0, 0, None, None), randomness="same")
 
         def batched(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -69,7 +69,7 @@ def seconds_per_step(training: Training, width: int) -> float | None:
         return _measured(training, width, device)
     except torch.OutOfMemoryError:
         return None
-    except RuntimeError as error:  # cuBLAS and cuDNN report missing memory in messages of their own
+    except RuntimeError as error:  # cuBLAS and cuDNN report missing memory in other messages
         if width == 1:
             raise
         print(f"{width} runs cannot be fused here: {str(error).partition(chr(10))[0]}", flush=True)

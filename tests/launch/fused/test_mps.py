@@ -67,7 +67,7 @@ def program(tmp_path, monkeypatch):
     return made
 
 
-def test_a_gpu_is_shared_if_two_workers_have_it():
+def test_two_workers_on_a_gpu_share_it():
     """MPS has no effect on workers on CPUs."""
     assert shares_a_gpu(SHARED)
     assert not shares_a_gpu([Slot("cuda:0", (), 1), Slot("cuda:1", (), 1)])
@@ -168,7 +168,7 @@ def test_the_daemon_ends_with_a_killed_coordinator(program):
     assert program.commands()[-1] == "quit"
 
 
-def test_workers_of_a_pool_are_clients_until_it_stops(program, tmp_path):
+def test_workers_are_clients_until_the_pool_stops(program, tmp_path):
     """Their environment names the daemon."""
     pool = LocalPool(SweepDir(tmp_path / "sweep").create(), SHARED)
 

@@ -93,7 +93,7 @@ def assert_close(ours, theirs):
         assert ours.metrics[name] == pytest.approx(theirs.metrics[name], abs=tolerance, nan_ok=True), name
 
 
-def test_a_fused_sweep_has_the_results_of_single_runs(finished, cache, tmp_path):
+def test_fused_sweeps_equal_single_runs(finished, cache, tmp_path):
     """Up to rounding. Provenance and logs name the ensemble, and its time is divided."""
     sweep = SweepDir(tmp_path / "sweep")
 
@@ -237,7 +237,7 @@ def test_other_members_of_a_canceled_run_are_requeued(dense, tasks):
     assert claims.take(dense, tasks.key, this_process(), stale_seconds=900)
 
 
-def test_a_member_held_by_another_worker_is_left_out(dense, tasks):
+def test_members_claimed_elsewhere_are_left_out(dense, tasks):
     """The others are trained."""
     (companion,) = tasks.companions
     assert claims.take(dense, companion.key, this_process(), stale_seconds=900)

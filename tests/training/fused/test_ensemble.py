@@ -1,4 +1,4 @@
-"""Ensembles: each member computes what it would compute alone, and its state is that of any training."""
+"""Ensembles: each member computes the same as alone, and has the same kind of state as any training."""
 
 from __future__ import annotations
 

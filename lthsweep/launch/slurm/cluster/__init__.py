@@ -1,1 +1,1 @@
-"""What is said to SLURM and what it answers: one queue, one set of limits, one batch script."""
+"""SLURM's commands: batch scripts, submission, the queue, and limits."""

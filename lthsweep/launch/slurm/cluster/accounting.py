@@ -1,8 +1,8 @@
-"""Read what SLURM's commands print of accounting's limits. Pure.
+"""Parse the limits of accounting from SLURM's commands. Pure.
 
-First choice is `scontrol show assoc_mgr`, the controller's own copy: it is there also while the database is down, and
-says what is used. A QOS's limit per user is in it only if somebody has, or had, jobs in that QOS. What it lacks comes
-from `sacctmgr`, which knows the limits but not their use.
+The preferred source is `scontrol show assoc_mgr`, the controller's own copy: it is available while the database is
+down, and it includes current use. It contains a QOS's limit per user only if some user has, or had, jobs in that QOS.
+Missing limits come from `sacctmgr`, which prints limits but not their use.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ __all__ = ["parse_assoc_mgr", "parse_sacctmgr"]
 
 
 def parse_assoc_mgr(text: str, uid: int) -> Policy:
-    """Read `scontrol --oneliner show assoc_mgr users=USER flags=assoc,qos`.
+    """Parse `scontrol --oneliner show assoc_mgr users=USER flags=assoc,qos`.
 
     Args:
-        text: lines of `Name=value`. What a version adds is skipped, what it lacks counts as no limit.
-        uid: the user's. Use of a QOS is written as "0={...}" by SLURM 22.05, as "root(0)={...}" by later ones.
+        text: lines of `Name=value`. Unknown names are skipped; a missing name means no limit.
+        uid: the user's. SLURM 22.05 prints the use of a QOS as "0={...}", later versions as "root(0)={...}".
     """
     lines = text.splitlines()
     rows = [_association_of(_fields(line)) for line in lines if line.startswith("ClusterName=")]
@@ -29,7 +29,7 @@ def parse_assoc_mgr(text: str, uid: int) -> Policy:
 
 
 def parse_sacctmgr(users: str, qos: str) -> Policy:
-    """Read sacctmgr's tables (-n -P), which say nothing of use, nor of accounts above the user's own row.
+    """Parse sacctmgr's tables (-n -P), which contain neither use nor accounts above the user's own row.
 
     Args:
         users: of `show user USER withassoc format=defaultaccount,account,partition,maxsubmit,maxwall`.
@@ -99,12 +99,12 @@ def _qos_of(line: str, uid: int) -> Qos:
 
 
 def _blocks(text: str) -> list[tuple[str, str]]:
-    """Names and contents of "lab={...} other={...}"."""
+    """Return the names and contents of "lab={...} other={...}"."""
     return re.findall(r"([^\s{}=]+)={([^{}]*)}", text)
 
 
 def _any_limit(counts: Mapping[str, Count]) -> int | None:
-    """The limit is the same for all who are listed."""
+    """Return the limit, which is the same in all entries."""
     return next((count.limit for count in counts.values()), None)
 
 
@@ -113,12 +113,12 @@ def _fields(text: str) -> dict[str, str]:
 
 
 def _bare(text: str) -> str:
-    """`root` of "root(0)"."""
+    """Return "root" for "root(0)"."""
     return text.partition("(")[0]
 
 
 def _count(text: str) -> Count:
-    """Limit and use of "20(19)", "N(3)", ""."""
+    """Parse limit and use: "20(19)", "N(3)", ""."""
     match = re.fullmatch(r"(\d+|N)\((\d+)\)", text)
     return Count(_number(match[1]), int(match[2])) if match else Count()
 
@@ -128,6 +128,6 @@ def _number(text: str) -> int | None:
 
 
 def _minutes(text: str) -> int | None:
-    """A length of time such as "1-00:00:00" in minutes."""
+    """Convert a duration such as "1-00:00:00" to minutes."""
     match = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d+):\d+", text)
     return None if match is None else 1440 * int(match[1] or 0) + 60 * int(match[2]) + int(match[3])

@@ -1,8 +1,9 @@
-"""The one place where SLURM's commands are run: no shell, no variables of an enclosing job, never without a deadline.
+"""Run SLURM's commands: without a shell, without variables of an enclosing job, and always with a deadline.
 
-An answer is one of three. SLURM did what was asked (exit code 0). It refused, and says why: the caller reads
-`Answer.words`. Or nothing can be relied on, because the command hung, died, or could not reach the controller:
-`ClusterSilentError`, from which nothing follows, least of all that there are no jobs.
+A command has one of three outcomes. It succeeded (exit code 0). SLURM refused it, with a reason in `Answer.words`. Or
+the
+command hung, died, or could not reach the controller: then `ClusterSilentError` is raised and the state of the queue is
+unknown; in particular, it does not mean that there are no jobs.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ __all__ = ["Answer", "ask", "clean_environment", "this_user"]
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command said.
+    """Output of a command.
 
     Attributes:
         code: its exit code.
-        out, err: what it wrote to stdout and stderr.
-        cut_off: it was ended because it wrote the text that its caller does not wait beyond.
+        out, err: its stdout and stderr.
+        cut_off: the command was ended because it wrote the text beyond which its caller does not wait.
     """
 
     code: int
@@ -42,7 +43,7 @@ class Answer:
 
     @property
     def words(self) -> str:
-        """SLURM's own sentence on what went wrong, without the names of commands; "" if it said nothing."""
+        """SLURM's error message without the names of commands; "" if stderr is empty."""
         lines = [_PREFIX.sub("", line.strip()) for line in self.err.splitlines()]
         return "; ".join(dict.fromkeys(line for line in lines if line and not line.startswith("Try ")))
 
@@ -60,7 +61,7 @@ def ask(
         command: program and arguments.
         seconds: how long it may take. SLURM's own deadline for one message is 10 to 100 s.
         cut_at: end the command once this text is on its stderr.
-        environment: of the command; this process's without what `clean_environment` takes away, if None.
+        environment: of the command; None for this process's environment after `clean_environment`.
 
     Raises:
         ClusterSilentError: if it is not installed here, takes too long, is killed, or reaches no controller.
@@ -68,8 +69,8 @@ def ask(
     program = command[0]
     if shutil.which(program) is None:
         raise ClusterSilentError(
-            f"there is no {program} on this machine's PATH; SLURM can be asked from a login node "
-            f"or from inside a job (`which {program}` there tells)"
+            f"there is no {program} on this machine's PATH; run this on a login node or inside a job, "
+            f"where `which {program}` finds it"
         )
     try:
         process = _start(command, clean_environment() if environment is None else environment)
@@ -80,25 +81,25 @@ def ask(
     finally:
         _end(process)
     if answer is None:
-        raise ClusterSilentError(f"{program} did not answer within {seconds:g} s; SLURM may be busy, or down")
+        raise ClusterSilentError(f"{program} did not answer within {seconds:g} s; SLURM may be busy or down")
     if answer.cut_off:
         return answer
     if answer.code < 0:
-        raise ClusterSilentError(f"{program} was killed by signal {-answer.code} before it had answered")
+        raise ClusterSilentError(f"{program} was killed by signal {-answer.code} before it answered")
     if answer.code and _SILENCE.search(answer.err):
         raise ClusterSilentError(
-            f"{program} did not reach SLURM's controller: {answer.words}; go where `sinfo` answers, as it does on a "
-            f"login node, or try again later if it did before"
+            f"{program} did not reach SLURM's controller: {answer.words}; run this where `sinfo` works, such as a "
+            f"login node, or try again later if it worked before"
         )
     return answer
 
 
 def clean_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment without what would make an answer, or a job, depend on where it was asked.
+    """Return the environment without variables that would make an answer or a job depend on the calling job.
 
-    A job's own variables describe that job, and sbatch would take them for options of the next one (as it takes
-    SBATCH_TIMELIMIT over the script's own line). SQUEUE_STATES and the like hide jobs. Which cluster is asked is
-    said by SLURM_CONF, and how to be let in by SLURM_JWT: these stay.
+    A job's own variables describe that job, and sbatch would use them as options of the next one (SBATCH_TIMELIMIT
+    overrides the script's own line). SQUEUE_STATES and similar variables hide jobs. SLURM_CONF selects the cluster and
+    SLURM_JWT authenticates the user, so these stay.
     """
     known = os.environ if environment is None else environment
     inside = "SLURM_JOB_ID" in known
@@ -110,7 +111,7 @@ def clean_environment(environment: Mapping[str, str] | None = None) -> dict[str,
 
 
 def this_user() -> str:
-    """The name that SLURM's commands know this user by; the number if the machine has no name for it."""
+    """Return this user's name as SLURM's commands use it, or the user id if this machine has no name for it."""
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
@@ -141,14 +142,14 @@ _SILENCE = re.compile(
 )
 
 
-_NOT_FOR_IT = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2})
-"""Signals to us. SLURM sends its own to every process of a job, also to the scontrol with which the job puts itself
-back into the queue, at once; and an sbatch that dies of one may or may not have queued a job."""
+_BLOCKED_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2})
+"""Signals to this process that SLURM's commands must not receive. SLURM signals every process of a job, including the
+scontrol with which the job requeues itself; and an sbatch killed by a signal may or may not have queued a job."""
 
 
 def _start(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Start it with these signals held back, which it inherits; for us they arrive a moment later."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _NOT_FOR_IT)
+    """Start the command with these signals blocked, which it inherits; this process receives them a moment later."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED_SIGNALS)
     try:
         return subprocess.Popen(
             list(command),
@@ -163,12 +164,12 @@ def _start(command: Sequence[str], environment: Mapping[str, str]) -> subprocess
 
 
 def _listen(process: subprocess.Popen[bytes], deadline: float, cut_at: str | None) -> Answer | None:
-    """Read both pipes until the command has ended; None if it had not by then."""
+    """Read both pipes until the command ends; None if the deadline comes first."""
     assert process.stdout is not None
     assert process.stderr is not None
-    heard: dict[IO[bytes], bytearray] = {process.stdout: bytearray(), process.stderr: bytearray()}
+    received: dict[IO[bytes], bytearray] = {process.stdout: bytearray(), process.stderr: bytearray()}
     with selectors.DefaultSelector() as selector:
-        for pipe in heard:
+        for pipe in received:
             selector.register(pipe, selectors.EVENT_READ, pipe)
         while selector.get_map():
             rest = deadline - time.monotonic()
@@ -177,20 +178,20 @@ def _listen(process: subprocess.Popen[bytes], deadline: float, cut_at: str | Non
             for key, _ in selector.select(rest):
                 pipe = key.data
                 data = os.read(key.fd, 1 << 16)
-                heard[pipe] += data
+                received[pipe] += data
                 if not data:
                     selector.unregister(pipe)
-                if cut_at is not None and cut_at.encode() in heard[process.stderr]:
-                    return Answer(0, *_texts(heard), cut_off=True)
+                if cut_at is not None and cut_at.encode() in received[process.stderr]:
+                    return Answer(0, *_texts(received), cut_off=True)
     try:
         code = process.wait(max(0.0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
         return None
-    return Answer(code, *_texts(heard))
+    return Answer(code, *_texts(received))
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Leave nothing behind: neither the command, nor what a wrapper of it started, nor open pipes."""
+    """Kill the command and the processes that a wrapper of it started, and close the pipes."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -200,6 +201,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             pipe.close()
 
 
-def _texts(heard: Mapping[IO[bytes], bytearray]) -> tuple[str, str]:
-    out, err = (bytes(data).decode(errors="replace") for data in heard.values())
+def _texts(received: Mapping[IO[bytes], bytearray]) -> tuple[str, str]:
+    out, err = (bytes(data).decode(errors="replace") for data in received.values())
     return out, err

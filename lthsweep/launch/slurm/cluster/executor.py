@@ -1,8 +1,8 @@
-"""submitit's executor, for commands of ours. Importing this imports submitit, which is an extra and takes its time.
+"""submitit's executor for shell commands. Importing this module imports submitit, an optional and slow dependency.
 
-submitit knows how to write a batch script and how to call sbatch. The rest of it is left out: its constructor refuses a
-machine without srun, where a script may well be wanted; its `submit` pickles a function; its wckey "submitit" is
-refused by clusters that keep wckeys; and its arrays run 256 elements at a time, whatever was asked for.
+Only submitit's batch script and its call of sbatch are used. Its constructor refuses machines without srun, where users
+still want to see scripts; its `submit` pickles a function; clusters that check wckeys refuse its wckey "submitit"; and
+its arrays run 256 elements at a time, whatever the caller requests.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ __all__ = ["ScriptExecutor"]
 
 
 class ScriptExecutor(submitit.SlurmExecutor):
-    """Writes scripts and the command that submits one; runs nothing itself."""
+    """Writes scripts and the command that submits them; runs nothing itself."""
 
     @classmethod
     def affinity(cls) -> int:
-        """A script can be written anywhere."""
+        """Return 2, submitit's value for an available executor: scripts can be written on any machine."""
         return 2
 
     def text(self, command: str, **parameters: Any) -> str:
-        """The batch script that runs a shell command with submitit's parameters."""
+        """Return the batch script that runs a shell command with submitit's parameters."""
         self.update_parameters(wckey=None, use_srun=False, stderr_to_stdout=True, **parameters)
         return self._make_submission_file_text(command, uid="")
 
     def command(self, script: Path) -> list[str]:
-        """What submits a script; it prints the id alone."""
+        """Return the command that submits a script and prints only the job id."""
         program, *arguments = self._make_submission_command(script)
         return [program, "--parsable", *arguments]
 
     @staticmethod
     def _get_job_id_from_submission_command(string: bytes | str) -> str:
-        """The id in what `sbatch --parsable` printed, "123" or "123;cluster", whatever a site adds around it.
+        """Return the id in the output of `sbatch --parsable`, "123" or "123;cluster", ignoring a site's own lines.
 
         Raises:
-            ClusterSilentError: if there is none.
+            ClusterSilentError: if there is not exactly one id.
         """
         text = string if isinstance(string, str) else string.decode(errors="replace")
         numbers = re.findall(r"^(\d+)(?:;\S*)?$", text, re.MULTILINE)
@@ -50,5 +50,5 @@ class ScriptExecutor(submitit.SlurmExecutor):
         return str(numbers[0])
 
     def job_id(self, printed: str) -> str:
-        """See above."""
+        """Return the id as `_get_job_id_from_submission_command` does."""
         return self._get_job_id_from_submission_command(printed)

@@ -1,7 +1,7 @@
-"""What the cluster allows, read live: how large an array may be, how many jobs fit now, how long one may last.
+"""Read the cluster's limits: the largest array, the number of jobs that can be submitted now, the longest walltime.
 
-SLURM accepts a job that is too long for its partition and leaves it in the queue for ever (EnforcePartLimits=NO is the
-default), and refuses a whole array for one element too many. So both are asked before anything is submitted.
+SLURM accepts a job that is too long for its partition and leaves it in the queue forever (EnforcePartLimits=NO is the
+default), and it refuses a whole array for one element too many. So both limits are read before submitting.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ __all__ = ["Limits", "Partition", "parse_config", "parse_partitions", "read_limi
 
 SECONDS = 60.0
 ACCOUNTING_SECONDS = 10.0
-"""How long sacctmgr may take. It waits for a stopped slurmdbd for ever, and is only asked to fill gaps."""
+"""Deadline of sacctmgr, which blocks while slurmdbd is down. It only fills gaps in the controller's answer."""
 
 
 @dataclass(frozen=True)
 class Partition:
-    """A partition, as the controller has it.
+    """A partition, from the controller's configuration.
 
     Attributes:
-        name: of it.
-        default: jobs that name none go here.
+        name: of the partition.
+        default: jobs without a partition run here.
         minutes: longest walltime; None for any.
-        state: "UP", "DOWN" (jobs are taken, and wait), "DRAIN" or "INACTIVE" (no jobs are taken).
-        preempt_mode: what happens to a job that has to make room: "OFF", "REQUEUE", "CANCEL", ...
+        state: "UP", "DOWN" (jobs are accepted, but wait), "DRAIN" or "INACTIVE" (no jobs are accepted).
+        preempt_mode: what SLURM does with preempted jobs: "OFF", "REQUEUE", "CANCEL", ...
         grace_seconds: between the signal and the end of a preempted job.
-        accounts, all_qos: who may use it; None for everybody.
-        qos: its own QOS, whose limits come before the job's; None without.
-        cores_per_node: most that a job may have; None for all.
+        accounts, all_qos: accounts and QOS that can use it; None for all.
+        qos: the partition's QOS, whose limits override the job's; None without.
+        cores_per_node: maximum number of cores per job on a node; None for all.
     """
 
     name: str
@@ -59,15 +59,15 @@ class Partition:
 
 @dataclass(frozen=True)
 class Limits:
-    """What may be submitted now.
+    """Limits on submissions at this moment.
 
     Attributes:
-        max_array: most elements in one array. SLURM caps the index, so an array is always 0 to n - 1.
-        room: elements that may still be submitted; None if there is no limit, or it is not known.
-        minutes: the longest walltime a job may ask for; None for any.
-        named: for people, the limit that is met next first: "MaxSubmitJobsPerUser of QOS normal 6, 2 in use".
+        max_array: maximum number of elements in one array. SLURM limits the index, so arrays are always 0 to n - 1.
+        room: elements that can still be submitted; None if there is no limit, or it is unknown.
+        minutes: the longest walltime a job may request; None for any.
+        named: lines for the user, the most restrictive limit first: "MaxSubmitJobsPerUser of QOS normal 6, 2 in use".
         version: of SLURM, "22.05.8".
-        partitions: those that jobs go to.
+        partitions: in which the site's jobs run.
     """
 
     max_array: int
@@ -79,19 +79,19 @@ class Limits:
 
 
 def read_limits(site: Site) -> Limits:
-    """Ask the controller; the database only for what the controller does not show.
+    """Read the limits from the controller; from the database only if the controller omits some.
 
     Args:
-        site: where jobs go, and on whose account.
+        site: its partitions, account and QOS.
 
     Raises:
         ClusterSilentError: if the controller does not answer.
-        RefusedError: if a partition that the site names does not exist.
+        RefusedError: if the site names a partition that does not exist.
     """
     config = parse_config(_scontrol("show", "config").out)
     known = parse_partitions(_scontrol("--all", "--oneliner", "show", "partition").out)
     if "MaxArraySize" not in config or not known:
-        raise ClusterSilentError("scontrol printed no configuration, or no partition; try again later")
+        raise ClusterSilentError("scontrol printed no configuration or no partitions; try again later")
     chosen = _chosen(known, site.partition, "slurm.partition")
     _chosen(known, site.tick_partition, "slurm.tick_partition")
     found: list[Cap] = []
@@ -117,7 +117,7 @@ def read_limits(site: Site) -> Limits:
 
 
 def parse_config(text: str) -> dict[str, str]:
-    """Read `scontrol show config`: lines of "Name   = value"."""
+    """Parse `scontrol show config`: lines of "Name   = value"."""
     return {
         name.strip(): value.strip()
         for name, equals, value in (line.partition("=") for line in text.splitlines())
@@ -126,7 +126,7 @@ def parse_config(text: str) -> dict[str, str]:
 
 
 def parse_partitions(text: str) -> dict[str, Partition]:
-    """Read `scontrol --oneliner show partition`: a line of "Name=value" for each."""
+    """Parse `scontrol --oneliner show partition`: one line of "Name=value" per partition."""
     found = {}
     for line in text.splitlines():
         fields = dict(re.findall(r"(\S+?)=(\S*)", line))
@@ -149,7 +149,7 @@ def parse_partitions(text: str) -> dict[str, Partition]:
 
 
 def _chosen(known: Mapping[str, Partition], names: str | None, option: str) -> list[Partition]:
-    """The partitions of a site's option, which may name several; the default one for None."""
+    """Return the partitions that a site's option names, or the default partition for None."""
     if names is None:
         return [partition for partition in known.values() if partition.default]
     for name in names.split(","):
@@ -163,12 +163,12 @@ def _chosen(known: Mapping[str, Partition], names: str | None, option: str) -> l
 
 
 def _order(partition: Partition, qos: str | None) -> list[str]:
-    """The QOS that a job meets, in the order in which their limits count."""
+    """Return the QOS that apply to a job, in order of precedence."""
     return [name for name in (partition.qos, qos or "normal") if name is not None]
 
 
 def _policy(wanted: set[str]) -> Policy:
-    """What accounting says, from the controller if it tells, from the database if need be, else nothing."""
+    """Return the limits from the controller, from the database where it omits some, or no limits."""
     shown = _scontrol(
         "--oneliner", "show", "assoc_mgr", f"users={this_user()}", "flags=assoc,qos", strict=False
     )
@@ -183,7 +183,7 @@ def _policy(wanted: set[str]) -> Policy:
 
 
 def _with_use(found: Sequence[Cap]) -> list[Cap]:
-    """Where accounting does not say what is used, the user's own queue does: it is at least that much."""
+    """Fill in unknown use with the length of the user's own queue, which is a lower limit."""
     if all(cap.used is not None for cap in found):
         return list(found)
     own = len(read_queue())
@@ -191,7 +191,7 @@ def _with_use(found: Sequence[Cap]) -> list[Cap]:
 
 
 def _notes(chosen: Sequence[Partition], site: Site) -> list[str]:
-    """What will keep jobs from running, or from being taken, though no number says so."""
+    """Return conditions other than numeric limits that keep jobs from running or from being accepted."""
     notes = []
     for partition in chosen:
         if partition.state not in ("UP", ""):
@@ -205,7 +205,7 @@ def _notes(chosen: Sequence[Partition], site: Site) -> list[str]:
         if partition.cores_per_node is not None and site.cpus > partition.cores_per_node:
             notes.append(
                 f"partition {partition.name} gives {partition.cores_per_node} cores per node, "
-                f"fewer than slurm.cpus = {site.cpus}: a job would wait for ever"
+                f"fewer than slurm.cpus = {site.cpus}: a job would wait forever"
             )
     return notes
 
@@ -213,12 +213,12 @@ def _notes(chosen: Sequence[Partition], site: Site) -> list[str]:
 def _scontrol(*arguments: str, strict: bool = True) -> Answer:
     answer = ask(["scontrol", *arguments], seconds=SECONDS)
     if answer.code and strict:
-        raise ClusterSilentError(f"scontrol {' '.join(arguments)} failed: {answer.words or 'no word'}")
+        raise ClusterSilentError(f"scontrol {' '.join(arguments)} failed: {answer.words or 'no message'}")
     return answer
 
 
 def _sacctmgr(*arguments: str) -> str:
-    """A table of the database; empty if that does not answer at once: then sbatch's refusal tells."""
+    """Return a table of the database, or "" if it does not answer in time; sbatch then reports exceeded limits."""
     try:
         answer = ask(
             ["sacctmgr", "--noheader", "--parsable2", "--readonly", "show", *arguments],

@@ -1,11 +1,11 @@
-"""Read what squeue prints, so that no odd text is ever taken for an answer. Pure.
+"""Parse the output of squeue; unexpected text never counts as an answer. Pure.
 
-That a job is not listed frees its runs, so an empty list must be SLURM's word and not the trace of a failure. squeue
-ends with exit code 0 and an empty list when it does not know the user; killed, it prints half a line. So it is asked
-for its header too, every line ends in a mark, every number is checked, a complaint makes an empty list worthless, and
-whatever is odd is a `ClusterSilentError`.
+If a job is not listed, its runs are submitted again. So an empty list must come from SLURM and not from a failure.
+squeue exits with code 0 and an empty list for an unknown user, and a killed squeue prints half a line. So the header is
+requested too, every line ends with a marker, every number is checked, an empty list with an error on stderr is
+rejected, and any other output raises `ClusterSilentError`.
 
-States are kept as SLURM writes them. None of them means success: a run is finished when its record is on disk.
+States are kept as SLURM prints them. No state means success: a run is finished when its record is on disk.
 """
 
 from __future__ import annotations
@@ -28,37 +28,37 @@ _FIELDS = (
 )
 
 FORMAT = ",".join(f"{field}:{_END if field == 'Name' else _NEXT}" for field in _FIELDS)
-"""For squeue's --Format: without a number behind the colon, a field is as long as it is. The name comes last."""
+"""For squeue's --Format: a field without a number after the colon is not truncated. The name comes last."""
 
 COMPLAINT = re.compile(r"error|fatal|invalid|disabled", re.IGNORECASE)
-"""On stderr, beside an empty answer."""
+"""On stderr, next to an empty list."""
 
 _MISUNDERSTOOD = re.compile(r"invalid", re.IGNORECASE)
-"""On stderr: an option was skipped, such as the user whose jobs were asked for; then all may be listed, or none."""
+"""On stderr: squeue skipped an option, such as the user; the list can then contain all jobs, or none."""
 
 _WAITING = frozenset({"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT"})
 
 _STUCK = re.compile(r"requeued.held|launch.failed|JobHoldMaxRequeue", re.IGNORECASE)
-"""Reasons: a launch failed (a prolog, a node that knows the job as ended), or failed too often."""
+"""Reasons: a launch failed (a prolog, a node that lists the job as ended), or failed too often."""
 
 
 @dataclass(frozen=True)
 class Element:
-    """One element of a job array, or a job of its own, as SLURM lists it.
+    """One element of a job array, or a job without an array, as squeue lists it.
 
     Attributes:
         job: id of the array, or of the job.
-        index: in the array; None for a job of its own.
+        index: in the array; None without an array.
         name: of the job.
-        state: as SLURM writes it, "PENDING", "RUNNING", ...; one never heard of is kept as it is.
-        reason: why it waits, as SLURM writes it: "Priority", "Dependency", "PartitionTimeLimit", ...
-        node: where it runs; "" as long as it waits.
-        restarts: how often SLURM has started it again; None if SLURM does not say.
-        raw: its own job id (SLURM_JOB_ID inside of it); that of the array as long as SLURM has not split it off.
-        partition: which one, or several with commas as long as it waits.
-        starts: when it started, or is expected to, in seconds since the epoch; None if SLURM does not know.
-        used_seconds: how long it has been running.
-        limit_seconds: how long it may run; None for any time.
+        state: as SLURM prints it, "PENDING", "RUNNING", ...; unknown states are kept.
+        reason: why it waits, as SLURM prints it: "Priority", "Dependency", "PartitionTimeLimit", ...
+        node: where it runs; "" while it waits.
+        restarts: how often SLURM has restarted it; None if SLURM does not print it.
+        raw: the element's job id (SLURM_JOB_ID inside it); the array's id until SLURM splits the element off.
+        partition: its partition, or several with commas while it waits.
+        starts: actual or expected start, in seconds since the epoch; None if SLURM does not know.
+        used_seconds: time since its start.
+        limit_seconds: walltime; None for no limit.
     """
 
     job: str
@@ -76,32 +76,34 @@ class Element:
 
     @property
     def id(self) -> str:
-        """How SLURM's commands name it: "123_4", or "123"."""
+        """The element's name in SLURM's commands: "123_4", or "123"."""
         return self.job if self.index is None else f"{self.job}_{self.index}"
 
     @property
     def waits(self) -> bool:
-        """It has not started yet, or is to be started again."""
+        """True if it has not started yet, or waits for a restart."""
         return self.state in _WAITING
 
     @property
     def is_stuck(self) -> bool:
-        """SLURM holds it back, because starting it failed, and will not try again by itself.
+        """True if SLURM holds the element because its launch failed, and will not start it by itself.
 
-        A user's or an operator's own hold is a wish, and is not meant.
+        Holds by a user or an operator are intentional and do not count.
         """
         return self.waits and _STUCK.search(self.reason) is not None
 
 
 def parse_queue(answer: Answer) -> tuple[Element, ...]:
-    """Read what squeue printed.
+    """Parse the output of squeue.
 
     Raises:
-        ClusterSilentError: if it is anything but a whole list.
+        ClusterSilentError: if it is not a complete list.
     """
     complaint = answer.words
     if answer.code:
-        raise ClusterSilentError(f"squeue failed: {complaint or f'exit code {answer.code}, and no word'}")
+        raise ClusterSilentError(
+            f"squeue failed: {complaint or f'exit code {answer.code} without a message'}"
+        )
     header, *records = answer.out.split(_END + "\n")
     if header.count(_NEXT) != len(_FIELDS) - 1 or not records:
         raise ClusterSilentError(
@@ -110,17 +112,17 @@ def parse_queue(answer: Answer) -> tuple[Element, ...]:
     if records.pop():
         raise ClusterSilentError(f"squeue's list breaks off: {_shown(answer.out[-80:])}")
     if _MISUNDERSTOOD.search(answer.err):
-        raise ClusterSilentError(f"squeue lists something else than was asked for: {complaint}")
+        raise ClusterSilentError(f"squeue did not list the jobs that were asked for: {complaint}")
     if not records and COMPLAINT.search(answer.err):
-        raise ClusterSilentError(f"squeue's list is empty, and it complains: {complaint}")
+        raise ClusterSilentError(f"squeue printed an empty list and complains: {complaint}")
     return tuple(element for record in records for element in _elements(record))
 
 
 def indices(text: str) -> tuple[int, ...]:
-    """The indices that SLURM writes for array elements it has not split: "4", "4-9%3", "1,3,10-20:5", "[4-9]".
+    """Parse SLURM's notation for unsplit array elements: "4", "4-9%3", "1,3,10-20:5", "[4-9]".
 
     Raises:
-        ValueError: if it is anything else, also if SLURM has cut it short ("4,6,...").
+        ValueError: for any other text, including lists that SLURM has cut short ("4,6,...").
     """
     listed, _, limit = text.strip("[]").partition("%")
     if limit and not limit.isdecimal():
@@ -136,7 +138,7 @@ def indices(text: str) -> tuple[int, ...]:
 
 
 def seconds_of(text: str) -> int | None:
-    """SLURM's durations: "0:07", "1:02:03", "2-03:04:05"; None if it is no number ("UNLIMITED", "INVALID")."""
+    """Parse SLURM's durations: "0:07", "1:02:03", "2-03:04:05"; None for "UNLIMITED", "INVALID" and other text."""
     match = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", text)
     if match is None:
         return None
@@ -171,9 +173,9 @@ def _elements(record: str) -> Iterator[Element]:
         yield replace(element, index=number)
 
 
-@lru_cache(maxsize=4096)  # ten thousand elements share a few hundred moments
+@lru_cache(maxsize=4096)  # ten thousand elements share a few hundred times
 def _moment(text: str) -> float | None:
-    """SLURM's local time, "2026-11-21T10:09:41", in seconds since the epoch."""
+    """Convert SLURM's local time, "2026-11-21T10:09:41", to seconds since the epoch."""
     try:
         return time.mktime(time.strptime(text, "%Y-%m-%dT%H:%M:%S"))
     except (ValueError, OverflowError):

@@ -1,9 +1,9 @@
-"""How many jobs accounting lets a user have: the limits of associations and QOS, and what is used of them. Pure.
+"""Limits on a user's jobs by accounting: associations, QOS, and how much of each limit is in use. Pure.
 
-SLURM's order, as in its acct_policy.c and as measured: the QOS of the partition is asked first; the job's QOS counts
-where that one sets nothing; the association (user, account, partition) counts where neither limits a user or an
-account; limits on groups are checked for the user's row, the account and all accounts above it, unless a QOS sets such
-a limit. The elements of an array count one by one.
+The order is SLURM's (acct_policy.c, confirmed by measurement): the QOS of the partition comes first; the job's QOS
+applies to limits that the first one does not set; the association (user, account, partition) applies if neither QOS has
+a limit per user or per account; group limits are checked for the user's row, the account and all its parent accounts,
+unless a QOS sets such a limit. Each element of an array counts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = [
 
 
 class Count(NamedTuple):
-    """A limit (None: there is none) and how much of it is used (None: not known)."""
+    """A limit (None: no limit) and how much of it is in use (None: unknown)."""
 
     limit: int | None = None
     used: int | None = None
@@ -36,7 +36,7 @@ NONE = Count()
 
 @dataclass(frozen=True)
 class Cap:
-    """A limit that a job meets: its name for people, the number, and how much of it is used (None: not known)."""
+    """A limit that applies to a job: its name for the user, the number, and how much is in use (None: unknown)."""
 
     label: str
     limit: int
@@ -44,7 +44,7 @@ class Cap:
 
     @property
     def room(self) -> int | None:
-        """How many more fit."""
+        """Number of elements that can still be submitted under this limit."""
         return None if self.used is None else max(0, self.limit - self.used)
 
     def __str__(self) -> str:
@@ -54,12 +54,12 @@ class Cap:
 
 @dataclass(frozen=True)
 class Association:
-    """A user's, or an account's, row in accounting.
+    """The row of a user or an account in accounting.
 
     Attributes:
-        account, user, partition: which; "" for a row of all users, or of all partitions.
-        parent: the account above; "" for none, and in a user's row.
-        default: the one that counts if a job names no account.
+        account, user, partition: identify the row; "" for all users or all partitions.
+        parent: the parent account; "" for none, and in a user's row.
+        default: the row applies if a job names no account.
         submit: MaxSubmitJobs.
         group: GrpSubmitJobs.
         wall: MaxWall in minutes.
@@ -80,11 +80,11 @@ class Qos:
     """A quality of service.
 
     Attributes:
-        name: of it.
-        user: MaxSubmitJobsPerUser, as used by the one who asks.
-        account: MaxSubmitJobsPerAccount: its limit, and what each account uses.
+        name: of the QOS.
+        user: MaxSubmitJobsPerUser, with the use of the user of this process.
+        account: MaxSubmitJobsPerAccount: its limit, and the use of each account.
         group: GrpSubmitJobs.
-        is_whole: False if the limits per user or per account were not shown, for want of jobs.
+        is_whole: False if SLURM omitted the limits per user or per account because the QOS has no jobs.
         wall: MaxWall in minutes.
     """
 
@@ -99,13 +99,13 @@ class Qos:
 
 @dataclass(frozen=True)
 class Policy:
-    """All that accounting says to one user."""
+    """All limits of one user in accounting."""
 
     associations: tuple[Association, ...]
     qos: Mapping[str, Qos]
 
     def completed(self, other: Policy) -> Policy:
-        """With limits from `other` where nobody has jobs in a QOS, so that this one does not show them."""
+        """Return a policy with limits from `other` for QOS without jobs, whose limits this one does not contain."""
         found = dict(self.qos)
         for name in self.qos.keys() & other.qos.keys():
             mine, theirs = self.qos[name], other.qos[name]
@@ -117,13 +117,13 @@ class Policy:
 
 
 def caps(policy: Policy, user: str, account: str | None, partition: str, order: Sequence[str]) -> list[Cap]:
-    """The limits that a job of this kind meets, the next to be met first.
+    """Return the limits that apply to a job, the most restrictive first.
 
     Args:
-        policy: what accounting says.
-        user: whose job.
-        account: which it names; None for the user's default.
-        partition: where it is to run.
+        policy: limits from accounting.
+        user: owner of the job.
+        account: of the job; None for the user's default.
+        partition: of the job.
         order: names of QOS: the partition's, then the job's.
     """
     own = _association(policy.associations, user, account, partition)
@@ -146,14 +146,14 @@ def caps(policy: Policy, user: str, account: str | None, partition: str, order: 
 def wall_minutes(
     policy: Policy, user: str, account: str | None, partition: str, order: Sequence[str]
 ) -> int | None:
-    """The longest job that accounting allows, in minutes; None for any."""
+    """Return the longest walltime that accounting allows, in minutes; None for any."""
     own = _association(policy.associations, user, account, partition)
     walls = [policy.qos[name].wall for name in order if name in policy.qos] + [own.wall if own else None]
     return next((wall for wall in walls if wall is not None), None)
 
 
 ANY_USER = "*"
-"""The user of rows in a table of one user's."""
+"""User name in the rows of a table that contains only one user."""
 
 
 def _of_account(qos: Qos, own: Association | None) -> Count:
@@ -163,14 +163,14 @@ def _of_account(qos: Qos, own: Association | None) -> Count:
 def _association(
     rows: Sequence[Association], user: str, account: str | None, partition: str
 ) -> Association | None:
-    """A user's own row; one for the partition comes before the one for all."""
+    """Return a user's own row; a row for the partition takes precedence over one for all partitions."""
     mine = [row for row in rows if row.user in (user, ANY_USER) and row.partition in ("", partition)]
     mine = [row for row in mine if (row.default if account is None else row.account == account)]
     return max(mine, key=lambda row: len(row.partition), default=None)
 
 
 def _upwards(rows: Sequence[Association], own: Association) -> Iterable[Association]:
-    """A user's row, then its account's, then those of all accounts above."""
+    """Yield a user's row, its account's row, and the rows of all parent accounts."""
     yield own
     above = {row.account: row for row in rows if not row.user}
     account = own.account

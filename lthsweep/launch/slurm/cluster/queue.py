@@ -1,6 +1,6 @@
-"""Ask for SLURM's queue: one squeue per look, one sacct per name that the queue no longer knows.
+"""Query SLURM's queue: one squeue per query, and one sacct for each job name that is not in the queue.
 
-Accounting is optional: it may be kept nowhere, or be down for hours, and then must neither hang nor stop anything.
+Accounting is optional: a cluster can run without it, or it can be down for hours. It must never block a sweep.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from lthsweep.store import commit, plainjson
 __all__ = ["Element", "Found", "Look", "find_by_name", "live_jobs", "look", "look_up", "read_queue"]
 
 SECONDS = 60.0
-"""How long squeue may take; on a busy cluster it does take long."""
+"""Deadline of squeue, which is slow on a busy cluster."""
 
 ACCOUNTING_SECONDS = 10.0
-"""How long sacct may take. It waits for a stopped slurmdbd for ever, and its word is only an addition."""
+"""Deadline of sacct, which blocks while slurmdbd is down. A sweep does not depend on its answer."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """A look at the queue: its elements, and when it was taken, in seconds since the epoch."""
+    """A snapshot of the queue: its elements, and when it was taken, in seconds since the epoch."""
 
     elements: tuple[Element, ...]
     taken: float
@@ -37,36 +37,36 @@ class Look:
 
 @dataclass(frozen=True)
 class Found:
-    """Where a name led: the job's id or None, and whether accounting could be asked as well."""
+    """Result of a search by name: the job's id or None, and whether accounting answered."""
 
     job: str | None
     accounting: bool
 
 
 def read_queue(user: str | None = None, *, seconds: float = SECONDS) -> tuple[Element, ...]:
-    """All elements of a user that wait or run.
+    """Return all waiting and running elements of a user.
 
     Args:
-        user: None for the one who asks.
-        seconds: how long squeue may take.
+        user: None for the user of this process.
+        seconds: deadline of squeue.
 
     Raises:
-        ClusterSilentError: if SLURM does not answer, or oddly.
+        ClusterSilentError: if SLURM does not answer, or its answer is not a complete list.
     """
     return parse_queue(_squeue("--user", user or this_user(), seconds=seconds))
 
 
 def look(cache: Path | None, max_age: float, *, seconds: float = SECONDS) -> Look:
-    """Like `read_queue`, but with no more than one squeue per `max_age`, for all processes that share a cache.
+    """Like `read_queue`, but with at most one squeue per `max_age` for all processes that share a cache.
 
     Args:
-        cache: a file; its folder must exist. A damaged one counts as none, and one that cannot be written is done
-            without. None for a look of one's own.
+        cache: a file in an existing folder. A damaged file is ignored, and so is a failure to write it. None to query
+            without a cache.
         max_age: seconds.
-        seconds: how long squeue may take.
+        seconds: deadline of squeue.
 
     Raises:
-        ClusterSilentError: if SLURM has to be asked, and does not answer.
+        ClusterSilentError: if the cache is too old and SLURM does not answer.
     """
     known = None if cache is None else _remembered(cache)
     if known is not None and abs(time.time() - known.taken) < max_age:
@@ -80,23 +80,23 @@ def look(cache: Path | None, max_age: float, *, seconds: float = SECONDS) -> Loo
 
 
 def find_by_name(name: str) -> str | None:
-    """The id of the job of a name that only one submission has; None if SLURM knows of none.
+    """Return the id of the job with a name that only one submission has; None if SLURM knows no such job.
 
     Raises:
-        ClusterSilentError: if the controller does not answer. Accounting need not.
+        ClusterSilentError: if the controller does not answer. An answer of accounting is not required.
     """
     return look_up(name).job
 
 
 def look_up(name: str, *, days: int = 2) -> Found:
-    """Look for a job by its name: in the queue, with what ended a short while ago, then in accounting.
+    """Search for a job by its name: in the queue, including recently ended jobs, then in accounting.
 
-    The controller forgets a job minutes after its end (MinJobAge), accounting never. Where accounting is not kept,
-    or does not answer at once, the queue's word stands alone.
+    The controller forgets a job minutes after its end (MinJobAge); accounting keeps it. If the cluster has no
+    accounting, or accounting does not answer in time, the result is based on the queue alone.
 
     Args:
         name: of the job.
-        days: how far accounting is searched; many clusters refuse long searches.
+        days: length of the search in accounting; many clusters refuse long searches.
 
     Raises:
         ClusterSilentError: if the controller does not answer.
@@ -120,10 +120,10 @@ def look_up(name: str, *, days: int = 2) -> Found:
 
 
 def live_jobs(ids: Iterable[str]) -> Mapping[str, Element]:
-    """Which of some job ids wait or run, whoever's they are.
+    """Return the jobs among some ids that wait or run, of any user.
 
     Args:
-        ids: raw ones (SLURM_JOB_ID), or those of arrays. Anything else is in no queue.
+        ids: raw ids (SLURM_JOB_ID), or ids of arrays. Other texts are ignored.
 
     Returns:
         Id → its element, for an array any of its elements.
@@ -137,7 +137,7 @@ def live_jobs(ids: Iterable[str]) -> Mapping[str, Element]:
         some = asked[start : start + 500]
         answer = _squeue("--jobs", ",".join(some))
         if answer.code and re.search(r"invalid job id", answer.err, re.IGNORECASE):
-            continue  # said of a single id that the controller has forgotten
+            continue  # squeue's error for a single id that the controller has forgotten
         for element in parse_queue(answer):
             found.setdefault(element.job, element)
             found[element.raw] = element
@@ -145,7 +145,7 @@ def live_jobs(ids: Iterable[str]) -> Mapping[str, Element]:
 
 
 def _squeue(*options: str, seconds: float = SECONDS) -> Answer:
-    """Ask for elements, each on a line of its own."""
+    """List elements, each on its own line."""
     return ask(["squeue", "--array", "--Format", FORMAT, *options], seconds=seconds)
 
 

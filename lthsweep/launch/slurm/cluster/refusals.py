@@ -1,6 +1,6 @@
-"""What sbatch's refusals mean: come back later, or change an option. Pure.
+"""Classify refusals of sbatch: wait and submit again, or change an option. Pure.
 
-The texts are SLURM's own (slurm_errno.c, and the reasons of limits, which sbatch prints since 17.11).
+The patterns match SLURM's own messages (slurm_errno.c, and the reasons of limits, which sbatch prints since 17.11).
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from lthsweep.launch.slurm.cluster.ask import Answer
 __all__ = ["RETRYING", "refusal_of"]
 
 RETRYING = "retrying"
-"""On stderr: the controller's queue is full (MaxJobCount), and sbatch sleeps before it asks again, for two minutes."""
+"""On stderr if the controller's queue is full (MaxJobCount); sbatch sleeps and tries again for two minutes."""
 
 _NUMBER = re.compile(
     r"\b(Assoc|QOS)\w*Submit\w*|retrying|job queue full|temporarily (unavailable|unable)"
     r"|invalid job array specification",
     re.IGNORECASE,
 )
-"""There are too many jobs, or too many elements in this one."""
+"""The user has too many jobs, or this array has too many elements."""
 
 _POLICY = re.compile(r"violates accounting/QOS policy", re.IGNORECASE)
 _REASON = re.compile(r"\b(Assoc|QOS)(Max|Grp|Min)\w+")
-"""A policy on something else than the number of jobs is named; without a name the number is the usual cause."""
+"""Names of limits other than the number of jobs. A policy error without a name usually means the number of jobs."""
 
 _HINTS: tuple[tuple[str, str], ...] = (
     (r"account/partition|invalid account", "slurm.account (`sacctmgr show assoc user=$USER` lists yours)"),
@@ -41,24 +41,22 @@ _HINTS: tuple[tuple[str, str], ...] = (
     (r"node name|--exclude", "slurm.exclude"),
     (r"wckey|license|unrecognized option|invalid directive|ambiguous", "slurm.options"),
 )
-"""A word of SLURM's sentence → what to change."""
+"""Pattern in SLURM's message → option to change."""
 
 
 def refusal_of(answer: Answer, name: str, environment: Iterable[str] = ()) -> RefusedError:
-    """The error for what sbatch said, with its own sentence.
+    """Return the error for sbatch's answer, including SLURM's own message.
 
     Args:
-        answer: its exit code is not 0, or it was cut off while it waited for room.
+        answer: with an exit code other than 0, or cut off while sbatch waited for a full queue.
         name: of the job.
-        environment: names of variables, of which those that sbatch would have taken for options are mentioned.
+        environment: names of variables; the message lists those that sbatch would have used as options.
     """
-    words = answer.words or f"exit code {answer.code}, and no word"
+    words = answer.words or f"exit code {answer.code} without a message"
     if _NUMBER.search(words) or (_POLICY.search(words) and not _REASON.search(words)):
-        return JobLimitError(f"SLURM has no room for {name} now: {words}")
+        return JobLimitError(f"SLURM cannot accept {name} now, because there are too many jobs: {words}")
     hints = [hint for pattern, hint in _HINTS if re.search(pattern, words, re.IGNORECASE)]
     change = f"; change {hints[0]}" if hints else ""
     ignored = sorted(variable for variable in environment if variable.startswith("SBATCH_"))
-    note = (
-        f" ({', '.join(ignored)} of your environment are not used: write them to [slurm])" if ignored else ""
-    )
+    note = f" ({', '.join(ignored)} in your environment are ignored: set them in [slurm])" if ignored else ""
     return RefusedError(f"SLURM refused {name}: {words}{change}{note}")

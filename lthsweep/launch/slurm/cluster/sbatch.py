@@ -1,7 +1,7 @@
-"""Hand a job to SLURM, put one back into the queue, take some out of it.
+"""Submit, requeue and cancel jobs.
 
-sbatch has one bad answer: none. The controller may have queued the job before the connection broke, and it did
-whenever that was tried. So a timeout is `ClusterSilentError`, never a refusal, and the job is looked for by its name.
+If sbatch does not answer, the controller may have queued the job before the connection broke; in every trial it had. So
+a timeout raises `ClusterSilentError`, never a refusal, and the job is searched for by its name.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ if TYPE_CHECKING:
 __all__ = ["Job", "cancel", "requeue", "submit", "text_of"]
 
 SECONDS = 60.0
-"""How long one command may take; sbatch itself would go on for minutes."""
+"""Deadline of one command; sbatch itself would try for minutes."""
 
 _AT_ONCE = 100
-"""Ids in one scancel, which sends a message for each."""
+"""Ids in one scancel, which sends one message for each."""
 
 
 def submit(job: Job, site: Site) -> str:
-    """Submit a job; its script stays in its folder as `<name>.sh`.
+    """Submit a job and return its id; its script is kept in its folder as `<name>.sh`.
 
     Returns:
-        The job's id, for an array that of the whole.
+        The job's id, or the array's id.
 
     Raises:
-        SpecError: if a value cannot be given to sbatch; nothing was written.
+        SpecError: if sbatch cannot represent a value; no file is written.
         StoreError: if the script cannot be written.
-        JobLimitError: if there are too many jobs; nothing was queued, and waiting helps.
-        RefusedError: if it was refused for what it asks for; nothing was queued.
-        ClusterSilentError: if it may have been queued.
+        JobLimitError: if there are too many jobs; no job is queued, and a later attempt can succeed.
+        RefusedError: if SLURM refuses the requested resources; no job is queued.
+        ClusterSilentError: if the job may have been queued.
     """
     script = _write(job, text_of(job, site))
     executor = executor_of(job)
@@ -62,13 +62,13 @@ def submit(job: Job, site: Site) -> str:
 
 
 def requeue(job_id: str) -> bool:
-    """Put a running job back into its queue; said by the job itself, it is about to be ended.
+    """Requeue a running job; SLURM then ends it. Called by the job itself.
 
     Args:
         job_id: "123_4", or "123".
 
     Returns:
-        Whether SLURM will start it again. A controller that is silent is asked a second time.
+        Whether SLURM will start the job again. If the controller does not answer, the command is repeated once.
     """
     for _ in range(2):
         with contextlib.suppress(ClusterSilentError):
@@ -77,20 +77,20 @@ def requeue(job_id: str) -> bool:
 
 
 def cancel(ids: Sequence[str]) -> None:
-    """Take jobs out of the queue, or end them; those that are gone are no matter.
+    """Cancel waiting and running jobs; ended jobs are ignored.
 
     Args:
-        ids: of jobs, arrays ("123") or elements ("123_4"). Elements of one array go into one message.
+        ids: of jobs, arrays ("123") or elements ("123_4"). Elements of one array share a message.
 
     Raises:
-        ClusterSilentError: if SLURM does not answer; some may have been canceled.
-        RefusedError: if some are not this user's to cancel.
+        ClusterSilentError: if SLURM does not answer; some jobs may have been canceled.
+        RefusedError: if some jobs belong to another user.
     """
     targets = _by_array(ids)
     for start in range(0, len(targets), _AT_ONCE):
         answer = ask(["scancel", "--quiet", *targets[start : start + _AT_ONCE]], seconds=SECONDS)
         if re.search(r"denied", answer.err, re.IGNORECASE):
-            raise RefusedError(f"SLURM does not cancel for you what is not yours: {answer.words}")
+            raise RefusedError(f"SLURM cannot cancel jobs that are not yours: {answer.words}")
         if (
             answer.code
             and answer.words
@@ -100,7 +100,7 @@ def cancel(ids: Sequence[str]) -> None:
 
 
 def _by_array(ids: Iterable[str]) -> list[str]:
-    """ "7_1", "7_2", "7_5", "8" → "7_[1-2,5]", "8"; whole arrays swallow their elements."""
+    """Convert "7_1", "7_2", "7_5", "8" to "7_[1-2,5]", "8"; the id of an array replaces those of its elements."""
     whole = {job for job in map(_checked, ids) if "_" not in job}
     parts = [tuple(map(int, job.split("_"))) for job in {*ids} - whole]
     targets = sorted(whole, key=int)
@@ -111,7 +111,7 @@ def _by_array(ids: Iterable[str]) -> list[str]:
 
 
 def _ranges(indices: Sequence[int]) -> str:
-    """1, 2, 3, 7 → "1-3,7"."""
+    """Convert 1, 2, 3, 7 to "1-3,7"."""
     runs = [
         [index for _, index in run]
         for _, run in groupby(enumerate(indices), key=lambda pair: pair[1] - pair[0])
@@ -121,12 +121,12 @@ def _ranges(indices: Sequence[int]) -> str:
 
 def _checked(job_id: str) -> str:
     if not re.fullmatch(r"\d+(_\d+)?", job_id):
-        raise LaunchError(f"{job_id!r} is no id of a SLURM job; one is like 123, or 123_4 in an array")
+        raise LaunchError(f"{job_id!r} is no id of a SLURM job; use 123, or 123_4 for an element of an array")
     return job_id
 
 
 def _write(job: Job, text: str) -> Path:
-    """The script, for its owner alone."""
+    """Write the script, readable only by its owner, and return its path."""
     path = job.folder.absolute() / f"{job.name}.sh"
     try:
         job.folder.mkdir(mode=0o700, parents=True, exist_ok=True)

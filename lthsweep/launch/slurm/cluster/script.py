@@ -1,12 +1,12 @@
-"""The batch script of a job: what is asked of SLURM, a breadcrumb, the site's own lines, the command.
+"""The batch script of a job: sbatch options, a start record, the site's setup lines, the command.
 
-A job that trains is one task of srun. SLURM sends its notices (USR2 before the time limit, TERM when a job has to make
-room) to the tasks of srun; the batch shell, and what it started itself, hears of them when its time is over. A
-follow-up job is light: one core, no GPU, no srun, since a command that submits jobs is better not a task of one. If it
-fails it is started again, since nobody else may be left to take its step.
+A training job is one task of srun. SLURM sends its signals (USR2 before the time limit, TERM at preemption) to the
+tasks of srun; the batch shell and its other children receive them only when the job's time is over. A follow-up job is
+light: one core, no GPU, no srun, because a command that submits jobs should not be a task of srun. A failed follow-up
+is restarted, because it may be the only process left to continue the sweep.
 
-The breadcrumb comes before anything that can fail: one line per start in `<index>.node`, so that a node on which not
-even Python starts is known by name.
+The start record is written before any command that can fail: one line per start in `<index>.node`, so that a node on
+which even Python fails to start can be identified.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ class Job:
     """One call of sbatch.
 
     Attributes:
-        name: of the job; no other job of this user has it.
-        command: what each element runs, program and arguments. Elements tell themselves apart by SLURM_ARRAY_TASK_ID.
-        folder: of the script, its logs and breadcrumbs; readable by its owner alone.
+        name: of the job; unique among this user's jobs.
+        command: program and arguments of every element. Elements differ by SLURM_ARRAY_TASK_ID.
+        folder: of the script, its logs and start records; readable only by its owner.
         minutes: walltime.
-        elements: of the array, numbered from 0; 0 for a job of its own.
-        dependency: as sbatch takes it, "afterok:12:13"; what can never be fulfilled takes the job out of the queue.
-        begin: as sbatch takes it, "now+600"; None for now.
-        exclude: nodes that are not to be used, beside those of the site.
-        light: a follow-up.
-        at_a_time: how many elements may run at a time; None for all.
+        elements: of the array, numbered from 0; 0 for a job without an array.
+        dependency: in sbatch's syntax, "afterok:12:13"; SLURM cancels jobs whose dependency cannot be fulfilled.
+        begin: in sbatch's syntax, "now+600"; None for now.
+        exclude: nodes to avoid, in addition to the site's.
+        light: a follow-up job.
+        at_a_time: how many elements can run at a time; None for all.
     """
 
     name: str
@@ -57,20 +57,20 @@ class Job:
 
 
 def text_of(job: Job, site: Site) -> str:
-    """The script that would be submitted. It is the same on any machine, with SLURM or without.
+    """Return the batch script of a job. It is the same on all machines, with or without SLURM.
 
     Raises:
-        SpecError: if a value could mean more to sbatch, or to a shell, than itself.
+        SpecError: if sbatch or a shell could interpret a value as something else.
         LaunchError: if submitit is not installed.
     """
     folder = str(job.folder.absolute())
     if re.search(r"[\x00-\x1f\x7f\\\"]", folder):
         raise SpecError(
-            f"{folder!r} has a backslash, a double quote or a control character in its name, with which sbatch "
-            f"cannot name log files; rename it"
+            f"{folder!r} has a backslash, a double quote or a control character in its name, which sbatch does not "
+            f"accept in names of log files; rename it"
         )
     if any(re.search(r"[\x00\r\n]", part) for part in (*job.command, *site.setup)):
-        raise SpecError("a line break in a command, or in slurm.setup, would be a line of the batch script")
+        raise SpecError("a command or slurm.setup contains a line break; use one line per entry")
     options = _common(job, site) | (_light(job, site) if job.light else _full(job, site))
     options = {name: value for name, value in options.items() if value is not None}
     for name, value in options.items():
@@ -79,14 +79,18 @@ def text_of(job: Job, site: Site) -> str:
     own = {name: options.pop(name) for name in _OF_SUBMITIT if name in options}
     return executor_of(job).text(
         _command_line(job, site),
-        setup=[_crumb(folder), *([_again(alone=not _excluded(job, site))] if job.light else []), *site.setup],
+        setup=[
+            _start_record(folder),
+            *([_restart_line(alone=not _excluded(job, site))] if job.light else []),
+            *site.setup,
+        ],
         additional_parameters={name.replace("_", "-"): value for name, value in options.items()},
         **own,
     )
 
 
 def executor_of(job: Job) -> ScriptExecutor:
-    """The part of submitit in it.
+    """Return submitit's executor for a job.
 
     Raises:
         LaunchError: if submitit is not installed.
@@ -104,10 +108,10 @@ _OF_SUBMITIT = (
     *("job_name", "partition", "time", "nodes", "ntasks_per_node", "cpus_per_task", "qos", "mem"),
     *("signal_delay_s", "constraint", "exclude", "account", "gres", "dependency"),
 )
-"""Parameters that submitit knows by name; others reach the script as they are."""
+"""Parameters that submitit knows by name; others are written to the script unchanged."""
 
 _LIGHT_EXTRAS = frozenset({"comment", "mail-type", "mail-user", "nice", "wckey"})
-"""Options of the file that make sense for a job that trains nothing."""
+"""Options of the file that also apply to jobs that do not train."""
 
 
 def _common(job: Job, site: Site) -> dict[str, Any]:
@@ -142,12 +146,12 @@ def _full(job: Job, site: Site) -> dict[str, Any]:
         "gres": gres or site.extra.get("gres"),
         "gpus-per-node": f"{kind}{site.gpus}" if site.gpus and gres is None else None,
         "mem": site.memory,
-        "signal_delay_s": min(site.grace_seconds, 15 * job.minutes),  # not before it has begun to work
+        "signal_delay_s": min(site.grace_seconds, 15 * job.minutes),  # not before the job has begun to train
     }
 
 
 def _light(job: Job, site: Site) -> dict[str, Any]:
-    """QOS and reservation hold for the partition they were named for."""
+    """Return the options of a follow-up job; QOS and reservation apply only to the partition of training jobs."""
     here = site.tick_partition in (None, site.partition)
     return {
         **{name: value or True for name, value in site.extra.items() if name in _LIGHT_EXTRAS},
@@ -165,28 +169,29 @@ def _excluded(job: Job, site: Site) -> str | None:
 
 
 def _command_line(job: Job, site: Site) -> str:
-    """`exec`, so that no shell stands between SLURM's signals and what trains; a follow-up has a shell that looks on.
+    """Return the command line of a job.
 
-    A step of srun does not inherit the number of cores since SLURM 22.05; it has to be said again.
+    `exec`, so that signals of SLURM reach the training process and not a shell; the shell of a follow-up stays, because
+    it restarts the job after a failure. Since SLURM 22.05 srun does not inherit the number of cores, so it is repeated.
     """
     command = shlex.join(job.command)
     return command if job.light else f"exec srun --mpi=none --ntasks=1 --cpus-per-task={site.cpus} {command}"
 
 
-def _crumb(folder: str) -> str:
-    """Plain sh: node, raw job id, restarts so far, seconds since the epoch."""
+def _start_record(folder: str) -> str:
+    """Return a shell line that records node, raw job id, restarts so far, and seconds since the epoch."""
     words = '"${SLURMD_NODENAME:-$(hostname)} $SLURM_JOB_ID ${SLURM_RESTART_COUNT:-0} $(date +%s)"'
     return f'(umask 077; echo {words} >> {shlex.quote(folder)}/"${{SLURM_ARRAY_TASK_ID:-0}}.node")'
 
 
-def _again(alone: bool) -> str:
-    """A follow-up that fails is started again, twice at most, on another node if there is one.
+def _restart_line(alone: bool) -> str:
+    """Return a shell line that restarts a failed follow-up, at most twice, on another node if there is one.
 
-    Nothing else is in the queue any more that could take its step: where a node fails every job, it is the one that is
-    free for the follow-up as well. One that is canceled (TERM) stays canceled.
+    The queue contains no other job that could continue the sweep. A node that fails every job is free more often than
+    others, so the follow-up would start there again. A canceled follow-up (TERM) is not restarted.
 
     Args:
-        alone: the job excludes no nodes yet; else a list would have to be added to, and what is bad is known.
+        alone: the job excludes no nodes yet; otherwise the bad nodes are known and the list cannot be extended here.
     """
     requeue = 'scontrol requeue "$SLURM_JOB_ID"'
     others = '[ "$(sinfo --noheader --Node --format=%N --partition="$SLURM_JOB_PARTITION" | sort -u | wc -l)" -gt 1 ]'
@@ -198,7 +203,7 @@ def _again(alone: bool) -> str:
 
 _PLAIN = r"[A-Za-z0-9._:,=@%+/][A-Za-z0-9._:,=@%+/-]*"
 _ALLOWED: Mapping[str, str] = {
-    "job_name": r"[A-Za-z0-9_][A-Za-z0-9._-]*",  # squeue takes a comma for the next name
+    "job_name": r"[A-Za-z0-9_][A-Za-z0-9._-]*",  # squeue interprets a comma as a separator of names
     "constraint": r"[A-Za-z0-9._(\[][A-Za-z0-9._:,=@%+/&|!*()\[\]-]*",
     "exclude": r"[A-Za-z0-9][A-Za-z0-9._,\[\]-]*",
 }
@@ -210,6 +215,6 @@ def _check(name: str, value: Any) -> None:
     if not re.fullmatch(_ALLOWED.get(name, _PLAIN), str(value)):
         option = name.replace("_", "-")
         raise SpecError(
-            f"--{option} = {value!r}: an option of sbatch is made of letters, digits and ._:,=@%+/-, without spaces, "
+            f"--{option} = {value!r}: use letters, digits and ._:,=@%+/- in options of sbatch, without spaces, "
             f"quotes, line breaks or a dash in front; correct it in [slurm]"
         )
