@@ -108,8 +108,8 @@ def test_other_errors_are_not_repeated(heavy, files, expected):
     assert (code, starts) == (expected, 1)
 
 
-def test_no_fault_test_is_a_success(heavy):
-    """The target exists before its tests."""
+def test_an_empty_selection_of_faults_fails(heavy):
+    """A lost marker must not pass as a success."""
     code, _, starts = heavy(marker="faults", fine=PASSES)
 
-    assert (code, starts) == (0, 1)
+    assert (code, starts) == (5, 1)

@@ -27,7 +27,7 @@ from lthsweep.launch.disk_status import read_disk_status
 from lthsweep.launch.slurm.advance import Advance, advance
 from lthsweep.launch.slurm.canceling import cancel_runs, cancel_sweep
 from lthsweep.launch.slurm.halt import read_halt
-from lthsweep.launch.slurm.journal import Submission, come_alive, open_journal
+from lthsweep.launch.slurm.journal import Submission, mark_started, open_journal
 from lthsweep.launch.slurm.look import look
 from lthsweep.launch.slurm.run import run_slurm
 from lthsweep.launch.slurm.sites.site import Site, site_of
@@ -110,9 +110,9 @@ def describe_step(opened: OpenedSweep, site: Site, step: Advance) -> list[str]:
         )
     if step.view.bad_nodes:
         lines.append(f"nodes excluded, because all runs fail there: {', '.join(sorted(step.view.bad_nodes))}")
-    for key, cause in step.view.given_up.items():
+    for key, cause in step.view.failed.items():
         lines.append(f"  failed {key[:8]} {opened.plan[key].describe()}: {cause}")
-    if step.view.given_up:
+    if step.view.failed:
         lines.append(f"`lthsweep run {path} --on slurm --retry-failed` retries these")
     if step.view.is_over:
         lines.append("nothing is left to submit")
@@ -161,7 +161,7 @@ def tick(
     opened = open_source(source, out=out)
     require_sweep(opened)
     open_journal(opened.sweep)
-    if submission and not come_alive(opened.sweep, submission, os.environ.get("SLURM_JOB_ID", "")):
+    if submission and not mark_started(opened.sweep, submission, os.environ.get("SLURM_JOB_ID", "")):
         typer.echo(f"{submission} was given up before this job started; nothing to do")
         return
     site = site_of(opened.spec)

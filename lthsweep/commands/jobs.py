@@ -109,8 +109,8 @@ def _before(found: Preview) -> Iterator[str]:
         yield f"halted: {queue.halt.why}" + (
             "; `lthsweep run` continues" if queue.halt.by == "user" else "; only --retry-failed continues"
         )
-    if found.given_up:
-        yield f"{plural(found.given_up, 'run')} failed or wait for a failed run; --retry-failed submits them too"
+    if found.failed:
+        yield f"{plural(found.failed, 'run')} failed or wait for a failed run; --retry-failed submits them too"
 
 
 def _batches(found: Preview) -> Iterator[str]:

@@ -10,7 +10,7 @@ import typer
 from lthsweep.commands.sources import OpenedSweep, OutOption, SourceArgument, open_source
 from lthsweep.errors import SpecError, StoreError
 from lthsweep.launch.slurm.journal import Submission, read_journal
-from lthsweep.launch.slurm.traces import job_logs, last_words
+from lthsweep.launch.slurm.traces import job_logs, last_log_line
 from lthsweep.plan.find import find_run
 from lthsweep.plan.run import Run
 from lthsweep.store.layout import SweepDir
@@ -77,7 +77,7 @@ def _never_started(opened: OpenedSweep, run: Run, submission: tuple[Submission, 
     text = f"{run.describe()} ({run.key}) has no log: it was not started in {opened.sweep.path}"
     if submission is None:
         return text
-    output = last_words(opened.sweep, *submission)
+    output = last_log_line(opened.sweep, *submission)
     return f"{text}; it was submitted with {_name(*submission)}, " + (
         f"whose last output is: {output}" if output else "which has no output"
     )

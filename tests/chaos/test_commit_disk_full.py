@@ -31,7 +31,7 @@ def run(command, folder):
 
 
 def small_disk(folder):
-    """A command prefix that runs what follows with 2 MB of disk at `folder`; None if not allowed here."""
+    """A command prefix that limits the disk at `folder` to 2 MB; None if not allowed here."""
     if shutil.which("unshare") is None:
         return None
     mount = f'mount -t tmpfs -o size=2m none "{folder}" && exec "$@"'

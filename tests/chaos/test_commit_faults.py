@@ -34,7 +34,7 @@ CHANGING = (
 
 
 def content(path):
-    """What a reader finds; None if nothing."""
+    """The contents that a reader finds; None if there is no file."""
     return path.read_bytes() if path.exists() else None
 
 
@@ -102,7 +102,7 @@ def test_killed_commits_leave_old_new_or_no_file(tmp_path, monkeypatch, verb, mu
 
 
 def test_a_killed_claimant_leaves_the_run_claimable(tmp_path):
-    """Whatever a killed worker leaves of its claim, the run must not be lost to it."""
+    """A partial claim of a killed worker must not block the run."""
     need_tracing()
     trial = SweepDir(tmp_path / "trial").create()
     for name, nth in calls_of("claim", trial.path):
@@ -178,7 +178,7 @@ def test_refused_links_are_done_without(tmp_path, number):
 
 
 def test_unremovable_temporary_files_are_left(tmp_path):
-    """The record is there; tidiness is no reason to fail."""
+    """The record exists; a leftover file is not a failure."""
     need_tracing()
 
     assert run_victim("commit_new", tmp_path, "/^unlink:error=EIO") == (0, "")

@@ -66,7 +66,7 @@ def sounds():
 
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_of_wav_is_the_same_sound(form):
-    """Full scale is one, whatever the bits; channels become their mean."""
+    """Full scale is one for any number of bits; channels become their mean."""
     content, step = FORMS[form]
 
     samples, rate = read_sound(content, "tone.wav")
@@ -88,7 +88,7 @@ def test_other_rates_are_converted_without_aliases():
 
 @given(st.integers(1, 50), st.integers(1, 50))
 def test_sounds_are_cut_or_padded_at_both_ends(length, count):
-    """As much before as behind, but for an odd sample."""
+    """Equal silence before and after, except an odd sample."""
     sound = np.arange(1.0, length + 1)
 
     out = fit(sound, count)
@@ -114,7 +114,7 @@ def test_sounds_are_cut_or_padded_at_both_ends(length, count):
     ],
 )
 def test_sounds_that_cannot_be_read_are_named(content, name, message):
-    """With what to do; a file that was cut short is no sound with a shorter end."""
+    """The message has the remedy; a truncated file is not a shorter sound."""
     with pytest.raises(DataError, match=message) as caught:
         read_sound(content, f"/somewhere/{name}")
     assert f"/somewhere/{name}" in str(caught.value)
@@ -203,7 +203,7 @@ def test_unsplit_files_give_one_in_five_as_test(tmp_path, write_tree):
     ],
 )
 def test_what_is_wrong_in_a_folder_is_named(tmp_path, write_tree, sounds, changes, message):
-    """Class or file, and what to do."""
+    """The message has the class or file, and the remedy."""
     files = {name: content for name, content in (sounds | changes).items() if content is not None}
     if "9.wav" in changes:
         files = {

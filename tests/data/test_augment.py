@@ -16,7 +16,7 @@ from lthsweep.errors import DataError, UnknownNameError
     st.integers(0, 16),
 )
 def test_each_sample_is_drawn_alone(seed, epoch, samples, padding):
-    """What happens to a sample does not depend on which others are asked for, nor on their order."""
+    """The augmentation of a sample does not depend on the other requested samples or their order."""
     together = crop_flip(seed, epoch, np.array(samples, np.int64), padding=padding, flip=True)
 
     for row, sample in enumerate(samples):

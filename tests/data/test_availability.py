@@ -144,7 +144,7 @@ def test_verify_of_the_embedded_set_needs_no_pack(tmp_path):
 
 @pytest.mark.realdata
 def test_real_mnist_is_as_published(real_root, tmp_path):
-    """Whatever compression its files went through."""
+    """For any compression of its files."""
     checks = verify_dataset({"name": "mnist"}, real_root, tmp_path)
 
     assert [check.verdict for check in checks] == ["good"] * 4 + ["absent"]

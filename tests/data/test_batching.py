@@ -90,7 +90,7 @@ def test_batches_are_float_in_channels_last_memory():
 
 
 def test_batches_are_new_at_each_step():
-    """Who keeps a batch, keeps it."""
+    """A batch that the caller keeps does not change later."""
     steps = batches().epoch(0)
     first, _ = next(steps)
     copy = first.clone()
@@ -101,7 +101,7 @@ def test_batches_are_new_at_each_step():
 
 @given(st.integers(2, 40), st.integers(0, 5), st.sampled_from(["none", "crop", "crop-flip"]))
 def test_samples_do_not_depend_on_the_batch_size(batch_size, epoch, augment):
-    """Batch size only cuts the sequence of an epoch; what is left after the last full batch is not used."""
+    """The batch size only cuts the sequence of an epoch; samples after the last full batch are not used."""
     whole_x, whole_y = epoch_of(batches(batch_size=40, augment=augment), epoch)
 
     x, y = epoch_of(batches(batch_size=batch_size, augment=augment), epoch)
@@ -113,7 +113,7 @@ def test_samples_do_not_depend_on_the_batch_size(batch_size, epoch, augment):
 
 @given(st.integers(0, 5), st.integers(0, 3))
 def test_an_epoch_can_resume_at_any_step(start_step, epoch):
-    """A resumed run sees what an undisturbed one would have seen."""
+    """A resumed run gets the same batches as an uninterrupted one."""
     all_steps = list(batches().epoch(epoch))
 
     rest = list(batches().epoch(epoch, start_step))

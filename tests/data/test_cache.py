@@ -53,7 +53,7 @@ def test_options_that_move_no_pixel_share_the_pack(tmp_path, extra):
 
 
 def test_options_that_move_pixels_name_another_pack(tmp_path):
-    """Size and path of the images are what a pack is named by."""
+    """A pack is named by size and path of the images."""
     folder = {"name": "image_folder", "size": 16, "path": str(tmp_path / "a")}
     names = {
         pack_folder(options, cache=tmp_path).name
@@ -228,7 +228,7 @@ def test_abandoned_parts_are_swept_and_fresh_ones_left(tmp_path, write_mnist):
 
 
 def test_full_disk_is_said_and_leaves_nothing(tmp_path, write_mnist):
-    """With the space that is needed; the next attempt goes on from a clean cache."""
+    """With the space that is needed; the next attempt starts from a clean cache."""
     write_mnist(tmp_path / "mnist")
     code = CONTEND.replace('print("ready", flush=True)\nsys.stdin.readline()\n', "")
     limited = subprocess.run(

@@ -30,7 +30,7 @@ def members(make_picture):
 @pytest.mark.parametrize("wrapper", ["", "pets-v1/", "a/b/"])
 @pytest.mark.parametrize("test", ["test", "val", "valid"])
 def test_split_folders_are_understood(tmp_path, members, write_tree, target, wrapper, test):
-    """A folder or a zip, with or without folders around it, whatever the held-out part is called."""
+    """A folder or a zip, with or without folders around it, with any name of the held-out part."""
     files = {wrapper + name.replace("test/", f"{test}/"): content for name, content in members.items()}
     path = write_tree(tmp_path / target, files | {wrapper + "README.md": b"not an image"})
 
@@ -79,7 +79,7 @@ def test_unsplit_images_give_one_in_five_as_test(tmp_path, write_tree, make_pict
     ],
 )
 def test_what_is_not_understood_is_named(tmp_path, write_tree, make_picture, files, message):
-    """Never guess silently what the classes are."""
+    """Classes are never guessed silently."""
     path = write_tree(tmp_path / "odd", {name: content or make_picture(1) for name, content in files.items()})
 
     with pytest.raises(DataError, match=message):
@@ -111,7 +111,7 @@ def test_relative_paths_are_also_tried_below_the_root(tmp_path, members, write_t
 
 @pytest.mark.parametrize("name", ["../up.png", "/root.png", "a\\b.png"])
 def test_zip_members_that_point_outside_are_refused(tmp_path, name):
-    """Nothing is extracted, but such an archive is no honest one."""
+    """Nothing is extracted, but such an archive is malicious."""
     path = tmp_path / "evil.zip"
     with zipfile.ZipFile(path, "w") as archive:
         info = zipfile.ZipInfo("x")

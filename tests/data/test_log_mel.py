@@ -65,7 +65,7 @@ def test_a_thousand_hertz_are_a_thousand_mels():
 
 @given(st.floats(CENTERS[4], CENTERS[-4]))
 def test_a_tone_is_brightest_in_the_nearest_band(frequency):
-    """Energy lies where the pitch is, in every frame."""
+    """The energy is at the pitch, in every frame."""
     brightest = picture(tone(frequency)).argmax(axis=0)
 
     gap = np.abs(np.log(CENTERS / frequency))

@@ -74,7 +74,7 @@ def test_zero_takes_all_remaining_images():
 
 
 def test_parts_are_pinned_and_nested():
-    """A study on a part is repeated on the same images; with equal classes a smaller part lies in a larger one."""
+    """A study on a part repeats on the same images; with equal classes smaller parts are subsets of larger ones."""
     labels = np.arange(40) % 2
     parts = [training_split(labels, 10, wanted)[0].tolist() for wanted in (6, 12, 30)]
 
@@ -84,7 +84,7 @@ def test_parts_are_pinned_and_nested():
 
 @pytest.mark.parametrize("wanted", [-1, 8, 100])
 def test_a_part_that_is_too_large_is_refused(wanted):
-    """The message counts what is left."""
+    """The message has the number of remaining samples."""
     with pytest.raises(
         DataError, match="10 training samples less 3 held out leave 7; lower it, or set it to 0"
     ):

@@ -44,7 +44,7 @@ def test_csv_columns_are_read_by_name(tmp_path, write_tree, target, test, wrappe
 
 @pytest.mark.parametrize("name", ["reviews.csv", "alone/reviews.csv", "alone/train.csv"])
 def test_single_files_give_one_in_five_as_test(tmp_path, write_tree, name):
-    """Whatever it is called; the classes in proportion; the vocabulary is that of the other four."""
+    """For any file name; the classes in proportion; the vocabulary is from the other four."""
     rows = [f"{'ab'[n % 2]},word{n}" for n in range(20)]
     write_tree(tmp_path / "files", {name: "\n".join(["label,text", *rows]).encode()})
     path = tmp_path / "files" / name.split("/")[0]
@@ -78,7 +78,7 @@ def test_a_folder_of_text_files_is_read(tmp_path, write_tree):
 
 
 def test_both_forms_of_texts_give_the_same_data(tmp_path, write_tree):
-    """But for their order, which is that of the files."""
+    """Except for their order, which is that of the files."""
     rows = [("a", "one, two"), ("a", 'say "three"'), ("b", "line\nbreak")]
     folder = {
         f"{part}/{label}/{n}.txt": text.encode()
@@ -125,7 +125,7 @@ def test_both_forms_of_texts_give_the_same_data(tmp_path, write_tree):
     ],
 )
 def test_errors_in_a_csv_name_its_file(tmp_path, write_tree, files, message):
-    """With the line, where it is one, and what to do."""
+    """The message has the line, if any, and the remedy."""
     path = write_tree(tmp_path / "odd", files)
 
     with pytest.raises(DataError, match=message) as caught:
@@ -253,7 +253,7 @@ def test_changed_texts_are_not_silently_the_old_pack(corpus, tmp_path):
 
 
 def test_a_packed_vocabulary_of_characters_survives_its_file(tmp_path, write_tree):
-    """The blank is a token, and so is whatever Python counts as the end of a line."""
+    """The blank is a token, and so is every character that Python treats as the end of a line."""
     text = "a b\x1c\u2028c\ufeff"
     path = write_tree(tmp_path / "c", {"train.csv": f"label,text\na,{text}\nb,{text}d\nb,{text}\n".encode()})
 

@@ -1,4 +1,4 @@
-"""Tokens and vocabularies: the same from the same texts, whatever their order."""
+"""Tokens and vocabularies: the same from the same texts in any order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What fails time and again for one reason is not submitted again; a node that breaks everything is left alone."""
+"""Circuit breaker and blocklist: repeated equal failures halt a sweep, and failing nodes are avoided."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def failed(*nodes):
 # --- the breaker -----------------------------------------------------------------------------------------------------
 
 
-def test_three_runs_that_fail_alike_stop_a_sweep_in_which_nothing_finished():
-    """Their keys and paths differ; the sentence quotes the first."""
+def test_three_equal_failures_halt_a_sweep_without_finished_runs():
+    """Their keys and paths differ; the message has the first cause."""
     causes = [NO_SPACE.format(key=key) for key in ("3f2a9c01", "77aa01be", "00c1d2e3")]
 
     assert trips(causes, finished=0) == f"3 failed in the same way and none finished: {causes[0]}"
@@ -34,19 +34,19 @@ def test_different_failures_do_not_stop_a_sweep():
     assert trips(["killed by signal 9 (SIGKILL)", "DataError: no such file", "diverged"], finished=0) is None
 
 
-def test_with_runs_finished_it_takes_more_failures_than_that():
-    """A strict majority of all that ended; a bad corner of the grid is no reason to stop."""
+def test_with_finished_runs_the_majority_must_fail():
+    """A strict majority of all ended runs; a few failing cells are no reason to stop."""
     assert trips(["the same"] * 5, finished=5) is None
     assert trips(["the same"] * 6, finished=5) == "6 failed in the same way and only 5 finished: the same"
     assert trips(["the same"] * 6 + ["another"], finished=5) is None
 
 
-def test_how_many_are_evidence_can_be_chosen():
+def test_the_threshold_can_be_set():
     assert trips(["x"], finished=0, threshold=1)
     assert not trips(["x"] * 4, finished=0, threshold=5)
 
 
-def test_a_cause_of_several_lines_is_told_in_one():
+def test_a_cause_of_several_lines_becomes_one_line():
     assert trips(["a\n  b"] * 3, finished=0) == "3 failed in the same way and none finished: a b"
 
 
@@ -62,7 +62,7 @@ def test_a_cause_of_several_lines_is_told_in_one():
         ("wrong   shape", "wrong\nshape"),
     ],
 )
-def test_what_changes_from_run_to_run_makes_no_difference(one, other):
+def test_paths_keys_and_numbers_are_normalized(one, other):
     assert normalized(one) == normalized(other)
 
 
@@ -74,7 +74,7 @@ def test_what_changes_from_run_to_run_makes_no_difference(one, other):
         ("added facade", "added decade"),
     ],
 )
-def test_words_make_a_difference(one, other):
+def test_different_words_are_different_causes(one, other):
     assert normalized(one) != normalized(other)
 
 
@@ -82,7 +82,7 @@ CAUSES = st.lists(st.sampled_from(["a", "b", "c 1", "c 2", "d /x", "d /y"]), max
 
 
 @given(CAUSES, st.integers(0, 8), st.randoms())
-def test_the_order_of_failures_makes_no_difference(causes, finished, random):
+def test_the_order_of_failures_does_not_matter(causes, finished, random):
     shuffled = list(causes)
     random.shuffle(shuffled)
 
@@ -90,13 +90,13 @@ def test_the_order_of_failures_makes_no_difference(causes, finished, random):
 
 
 @given(CAUSES, st.integers(0, 8), st.integers(0, 8))
-def test_more_finished_runs_never_stop_a_sweep(causes, finished, more):
+def test_more_finished_runs_never_halt_a_sweep(causes, finished, more):
     if trips(causes, finished) is None:
         assert trips(causes, finished + more) is None
 
 
 @given(CAUSES, st.integers(0, 8), st.integers(1, 5))
-def test_what_stops_a_sweep_is_at_least_three_and_most_of_what_ended(causes, finished, threshold):
+def test_the_breaker_needs_threshold_and_majority(causes, finished, threshold):
     most = max((sum(normalized(a) == normalized(b) for b in causes) for a in causes), default=0)
 
     assert bool(trips(causes, finished, threshold)) == (
@@ -105,36 +105,37 @@ def test_what_stops_a_sweep_is_at_least_three_and_most_of_what_ended(causes, fin
 
 
 @given(st.text())
-def test_any_text_is_normalized_once_and_for_all(text):
+def test_normalizing_twice_changes_nothing(text):
     assert normalized(normalized(text)) == normalized(text)
 
 
 # --- nodes -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_node_that_breaks_three_in_a_row_while_others_work_is_bad():
+def test_three_failures_in_a_row_make_a_node_bad():
+    """Provided that elements on other nodes work."""
     ends = failed("bad") + worked("good") + failed("bad") + worked("good") + failed("bad")
 
     assert bad_nodes(ends) == {"bad"}
     assert bad_nodes(ends[:-1]) == frozenset()
 
 
-def test_an_element_that_left_no_word_counts_like_one_that_failed():
+def test_a_vanished_element_counts_like_a_failed_one():
     ends = [NodeEnd("bad", "vanished"), *worked("x", "y"), NodeEnd("bad", "vanished"), *failed("bad")]
 
     assert bad_nodes(ends) == {"bad"}
 
 
-def test_if_nothing_works_anywhere_no_node_is_to_blame():
-    """A file system that is down breaks all nodes, also those on which things worked before."""
+def test_no_node_is_bad_if_all_fail():
+    """A file system that is down fails all nodes, including those on which elements worked before."""
     assert bad_nodes(worked("a", "b", "c") + failed(*"abcabcabc")) == frozenset()
 
 
-def test_one_element_that_worked_elsewhere_is_no_evidence():
+def test_one_success_elsewhere_is_not_enough():
     assert bad_nodes(failed("a", "a", "a", "a") + worked("b")) == frozenset()
 
 
-def test_a_node_that_works_again_is_good_again():
+def test_a_node_that_works_again_is_good():
     ends = failed("a", "a", "a") + worked("b", "b")
 
     assert bad_nodes(ends) == {"a"}
@@ -142,7 +143,7 @@ def test_a_node_that_works_again_is_good_again():
     assert bad_nodes(ends + worked("a") + failed("a", "a")) == frozenset()
 
 
-def test_two_nodes_may_be_bad_in_the_same_way():
+def test_two_nodes_can_fail_alike():
     assert bad_nodes(failed(*"ababab") + worked("c", "c")) == {"a", "b"}
 
 
@@ -153,12 +154,12 @@ ENDS = st.lists(
 
 
 @given(ENDS, st.integers(1, 4), st.integers(1, 3))
-def test_never_are_all_nodes_bad(ends, in_a_row, others):
+def test_never_all_nodes_are_bad(ends, in_a_row, others):
     assert bad_nodes(ends, in_a_row, others) < {end.node for end in ends} or not ends
 
 
 @given(ENDS, st.integers(1, 4), st.integers(1, 3))
-def test_a_bad_node_ended_with_a_row_of_nothing_while_others_worked(ends, in_a_row, others):
+def test_bad_nodes_follow_their_definition(ends, in_a_row, others):
     bad = bad_nodes(ends, in_a_row, others)
 
     for node in {end.node for end in ends}:
@@ -171,5 +172,5 @@ def test_a_bad_node_ended_with_a_row_of_nothing_while_others_worked(ends, in_a_r
 
 
 @given(ENDS)
-def test_more_work_elsewhere_never_makes_a_bad_node_good(ends):
+def test_more_success_elsewhere_keeps_bad_nodes_bad(ends):
     assert bad_nodes(ends) <= bad_nodes([*ends, *worked("e")])

@@ -1,4 +1,4 @@
-"""Every run is in one job, behind what it needs; jobs are not too short, not too long, and wait for little else."""
+"""Every run is in one job, after its parents; jobs have a suitable length and few dependencies."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def packed(nodes, **changes):
 
 
 def runs_of(preset, seconds_per_epoch, *overrides):
-    """All runs of a preset, as a cluster that has done nothing yet sees them."""
+    """Return all runs of a preset, for a cluster without measurements."""
     plan = expand(load_spec(preset, list(overrides)))
     return [
         Node(key, run.parent, run.epochs(recipe_steps(run.recipe)) * seconds_per_epoch)
@@ -53,15 +53,15 @@ def chains(number, levels, minutes, top=None):
 
 
 def shape(batches):
-    """(stage, elements, after, aligned) of each."""
+    """Return (stage, elements, after, aligned) of each batch."""
     return [(batch.stage, batch.elements, batch.after, batch.aligned) for batch in batches]
 
 
-# --- statements ------------------------------------------------------------------------------------------------------
+# --- examples
 
 
 def test_the_demo_is_one_job():
-    """52 runs of seconds: all dependencies are inside, and SLURM hears of none."""
+    """52 runs of seconds: all dependencies are inside the job, without SLURM."""
     (batch,) = packed(runs_of("digits-mobilenetv2", 0.9), workers=2)
 
     assert (batch.elements, batch.runs, batch.after) == (1, 52, ())
@@ -74,7 +74,7 @@ def test_a_tiny_sweep_of_chains_is_one_job():
     assert (batch.elements, batch.runs) == (1, 18)
 
 
-def test_each_trunk_of_the_cifar_study_is_waited_for_by_its_own_tickets_only():
+def test_cifar_tickets_wait_only_for_their_own_trunk():
     """53 minutes each: every run is a job, and no ticket waits for the trunk of another seed."""
     batches = packed(runs_of("cifar10-mobilenetv2", 20))
 
@@ -89,8 +89,8 @@ def test_each_trunk_of_the_cifar_study_is_waited_for_by_its_own_tickets_only():
     assert {batch.minutes for batch in batches} == {85}
 
 
-def test_four_workers_share_a_gpu_where_that_costs_no_time():
-    """Three trunks beside each other last as long as one, and four tickets too; nobody waits longer for it."""
+def test_four_workers_share_a_gpu_without_delay():
+    """Three parallel trunks last as long as one, and so do four tickets; no run waits longer for it."""
     trunks, tickets = packed(runs_of("cifar10-mobilenetv2", 20), workers=4)
 
     assert [parcel.runs for parcel in trunks.parcels] == [3]
@@ -98,16 +98,16 @@ def test_four_workers_share_a_gpu_where_that_costs_no_time():
     assert trunks.seconds == 160 * 20
 
 
-def test_trees_that_fit_into_the_target_stay_whole_and_share_jobs():
-    """15 levels of a minute: two seeds a job, and no dependencies."""
+def test_trees_within_the_target_stay_whole():
+    """15 levels of a minute: two seeds share a job, without dependencies."""
     (batch,) = packed(runs_of("paper-lenet-mnist", 1.0, 'grid.control=["ticket"]'))
 
     assert [parcel.runs for parcel in batch.parcels] == [32, 32, 16]
     assert not batch.after
 
 
-def test_long_chains_go_stage_by_stage_several_levels_at_a_time_and_line_up():
-    """Level 4 of one seed does not wait for level 3 of another, and five sbatch calls do for 80 runs."""
+def test_long_chains_are_cut_into_aligned_stages():
+    """Level 4 of one seed does not wait for level 3 of another, and five sbatch calls submit 80 runs."""
     batches = packed(runs_of("paper-lenet-mnist", 10.0, 'grid.control=["ticket"]'))
 
     assert shape(batches) == [
@@ -120,7 +120,7 @@ def test_long_chains_go_stage_by_stage_several_levels_at_a_time_and_line_up():
     assert [batch.runs for batch in batches] == [15, 15, 15, 15, 20]  # the last level is not worth a stage
 
 
-def test_one_trunk_a_job_and_its_tickets_in_one_job_line_up():
+def test_one_trunk_job_and_its_ticket_job_align():
     batches = packed(trunks_with_tickets(40, 5, trunk_minutes=20, ticket_minutes=5))
 
     assert shape(batches) == [(0, 40, (), False), (1, 40, (0,), True)]
@@ -130,29 +130,29 @@ def test_one_trunk_a_job_and_its_tickets_in_one_job_line_up():
     )
 
 
-def test_tickets_that_fill_a_few_jobs_line_up_in_as_many_batches():
-    """15 tickets of 5 minutes are three jobs for each of a hundred trunks: four calls, and nobody waits for others."""
+def test_a_few_ticket_jobs_per_trunk_align():
+    """15 tickets of 5 minutes are three jobs for each of a hundred trunks: four calls without unrelated waiting."""
     batches = packed(trunks_with_tickets(100, 15, trunk_minutes=25, ticket_minutes=5), max_array=100)
 
     assert shape(batches) == [(0, 100, (), False)] + [(1, 100, (0,), True)] * 3
 
 
-def test_many_trunks_with_many_jobs_below_are_separated_as_far_as_sbatch_calls_allow():
+def test_trunks_with_many_jobs_are_separated_within_limits():
     batches = packed(trunks_with_tickets(40, 40, trunk_minutes=60, ticket_minutes=60))
 
     assert [batch.elements for batch in batches[:14]] == [3] * 13 + [1]
     assert [batch.after for batch in batches[14:]] == [(number,) for number in range(14)]
 
 
-def test_a_trunk_is_not_held_up_by_its_own_tickets():
-    """It ends its job, and 25 tickets start at once; the fork is where a job is worth leaving."""
+def test_a_trunk_is_not_delayed_by_its_tickets():
+    """It ends its job at the fork, and 25 tickets start at once."""
     trunk, tickets = packed(trunks_with_tickets(1, 25, trunk_minutes=15, ticket_minutes=10))
 
     assert trunk.parcels[0].keys == ("t0",)
     assert [parcel.runs for parcel in tickets.parcels] == [3] * 8 + [1]
 
 
-def test_a_short_trunk_takes_tickets_along_until_the_job_is_long_enough():
+def test_a_short_trunk_takes_tickets_into_its_job():
     trunk, tickets = packed(trunks_with_tickets(1, 25, trunk_minutes=2, ticket_minutes=3))
 
     assert trunk.parcels[0].keys == ("t0", "t0.0", "t0.1", "t0.2")
@@ -160,7 +160,7 @@ def test_a_short_trunk_takes_tickets_along_until_the_job_is_long_enough():
     assert [parcel.runs for parcel in tickets.parcels] == [10, 12]
 
 
-def test_what_nobody_waits_for_holds_nobody_up():
+def test_runs_without_dependents_delay_no_others():
     """Two long trunks and a hundred single runs: the tickets wait for their trunk and not for the single runs."""
     single = [Node(f"s{number}", None, 30 * MINUTE) for number in range(100)]
     batches = packed([*single, *trunks_with_tickets(2, 3, 40, 20)])
@@ -174,15 +174,15 @@ def test_what_nobody_waits_for_holds_nobody_up():
     ]
 
 
-def test_a_rest_too_short_for_a_job_stays_with_its_trunk():
-    """A minute of tickets after 35 of training is no reason to queue again."""
+def test_a_short_rest_stays_with_its_trunk():
+    """A minute of tickets after 35 minutes of training is no reason to queue again."""
     (batch,) = packed(trunks_with_tickets(1, 4, trunk_minutes=35, ticket_minutes=0.25))
 
     assert batch.parcels[0].seconds == 36 * MINUTE
 
 
-def test_a_run_longer_than_the_limit_has_a_job_of_its_own():
-    """It goes on from its checkpoint in another turn; with the longest walltime that there is."""
+def test_a_run_beyond_the_limit_has_a_separate_job():
+    """It has the longest possible walltime, and continues from its checkpoint after a requeue."""
     nodes = [Node("long", None, 90 * MINUTE), Node("short", None, 5 * MINUTE)]
     (batch,) = packed(nodes, workers=4, limit=60 * MINUTE)
 
@@ -191,15 +191,15 @@ def test_a_run_longer_than_the_limit_has_a_job_of_its_own():
 
 
 def test_a_short_limit_makes_short_jobs():
-    """The walltime keeps its slack: 18 minutes of work ask for 29 of at most 30."""
+    """The walltime keeps its slack: 18 minutes of work request 29 of at most 30."""
     batches = packed([Node(str(number), None, MINUTE) for number in range(90)], limit=30 * MINUTE)
 
     assert [parcel.runs for parcel in batches[0].parcels] == [18] * 5
     assert batches[0].minutes == 30
 
 
-def test_tickets_of_trunks_in_flight_wait_for_these_and_hold_up_nothing_that_may_start():
-    """Each for its own trunk; a trunk that is neither left nor in flight is finished."""
+def test_tickets_wait_for_their_trunks_in_flight():
+    """They delay no runs that can start; a trunk that is neither left nor in flight is finished."""
     nodes = [
         *(Node(f"a{number}", "trunk a", 20 * MINUTE) for number in range(3)),
         *(Node(f"b{number}", "trunk b", 20 * MINUTE) for number in range(3)),
@@ -215,14 +215,14 @@ def test_tickets_of_trunks_in_flight_wait_for_these_and_hold_up_nothing_that_may
     assert not any(batch.aligned for batch in batches)
 
 
-def test_few_short_tickets_of_many_trunks_in_flight_share_a_job():
+def test_short_tickets_of_many_trunks_share_a_job():
     nodes = [Node(f"ticket {number}", f"trunk {number}", MINUTE) for number in range(20)]
     (batch,) = packed(nodes, in_flight={f"trunk {number}" for number in range(20)})
 
     assert (batch.elements, batch.runs, len(batch.waits_for)) == (1, 20, 20)
 
 
-def test_an_array_longer_than_the_cluster_allows_is_cut_and_stays_lined_up():
+def test_a_long_array_is_cut_and_stays_aligned():
     batches = packed(trunks_with_tickets(7, 5, trunk_minutes=20, ticket_minutes=5), max_array=3)
 
     assert shape(batches) == [
@@ -235,8 +235,8 @@ def test_an_array_longer_than_the_cluster_allows_is_cut_and_stays_lined_up():
     ]
 
 
-def test_trees_that_fork_at_every_run_have_no_more_stages_than_chains_without_forks():
-    """A crown below a fork is at least as long as a job should be."""
+def test_forks_do_not_add_stages():
+    """A crown below a fork has at least the minimum length of a job."""
     nodes = []
     for number in range(200):
         nodes.append(Node(f"s{number}", f"s{number - 1}" if number else None, MINUTE))
@@ -247,8 +247,8 @@ def test_trees_that_fork_at_every_run_have_no_more_stages_than_chains_without_fo
     assert min(parcel.seconds for batch in batches for parcel in batch.parcels) >= 10 * MINUTE
 
 
-def test_chains_of_different_lengths_line_up_too():
-    """The longest come first, so that at each stage those that go on are at the same places as before."""
+def test_chains_of_different_lengths_align():
+    """The longest come first, so that at each stage the remaining chains keep their index."""
     nodes = [
         Node(f"c{chain}.{level}", f"c{chain}.{level - 1}" if level else None, 40 * MINUTE)
         for chain, levels in enumerate([2, 4, 3])
@@ -263,8 +263,8 @@ def test_chains_of_different_lengths_line_up_too():
     ]
 
 
-def test_trunks_with_different_numbers_of_tickets_line_up_too():
-    """Those with most come first, whatever is the most urgent."""
+def test_trunks_with_different_ticket_counts_align():
+    """Trunks with the most tickets come first, whatever their priority."""
     nodes = [Node(trunk, None, 40 * MINUTE) for trunk in "abc"]
     for trunk, tickets, minutes in [("a", 1, 60), ("b", 2, 50), ("c", 3, 45)]:
         nodes += [Node(f"{trunk}{number}", trunk, minutes * MINUTE) for number in range(tickets)]
@@ -277,8 +277,8 @@ def test_trunks_with_different_numbers_of_tickets_line_up_too():
     ]
 
 
-def test_where_jobs_do_not_line_up_they_wait_for_the_whole_array():
-    """Of three chains that were lined up the first goes on alone for long and the second forks: one call for all."""
+def test_unaligned_jobs_wait_for_the_whole_array():
+    """Of three aligned chains the first continues alone and the second forks: one call for all."""
     nodes = chains(3, 2, minutes=40)
     nodes += [Node(f"on.{n}", f"on.{n - 1}" if n else "c0.1", 40 * MINUTE) for n in range(9)]
     nodes += [Node(f"fork.{n}", "c1.1", 40 * MINUTE) for n in range(3)]
@@ -292,7 +292,7 @@ def test_where_jobs_do_not_line_up_they_wait_for_the_whole_array():
     ]
 
 
-def test_sbatch_calls_do_not_multiply_from_stage_to_stage():
+def test_sbatch_calls_do_not_multiply_per_stage():
     """Ten trunks, ten long runs below each, ten below each of those."""
     nodes = [Node(f"{a}", None, 40 * MINUTE) for a in range(10)]
     nodes += [Node(f"{a}.{b}", f"{a}", 40 * MINUTE) for a in range(10) for b in range(10)]
@@ -304,7 +304,7 @@ def test_sbatch_calls_do_not_multiply_from_stage_to_stage():
     assert (stages.count(0), stages.count(1), stages.count(2)) == (1, 10, 10)
 
 
-def test_trees_each_with_forks_are_separated_within_the_same_bounds():
+def test_forking_trees_are_separated_within_limits():
     nodes = [Node(f"{a}", None, 40 * MINUTE) for a in range(4)]
     nodes += [Node(f"{a}.{b}", f"{a}", 40 * MINUTE) for a in range(4) for b in range(7)]
     nodes += [
@@ -315,8 +315,8 @@ def test_trees_each_with_forks_are_separated_within_the_same_bounds():
     assert max(stages.count(stage) for stage in range(3)) <= WIDTH
 
 
-def test_crowns_too_short_for_a_job_share_one_and_no_more_than_that():
-    """Six minutes, and what follows is too long to be taken along: two a job, so that the rest waits for two."""
+def test_short_crowns_share_a_job_up_to_floor():
+    """Six minutes, and tickets too long to be included: two crowns per job, so that the rest waits for two."""
     nodes = trunks_with_tickets(11, 2, trunk_minutes=6, ticket_minutes=29)
     batches = packed(nodes)
     trunks = [parcel.runs for batch in batches if batch.stage == 0 for parcel in batch.parcels]
@@ -324,7 +324,7 @@ def test_crowns_too_short_for_a_job_share_one_and_no_more_than_that():
     assert sorted(trunks) == [2, 2, 2, 2, 3]
 
 
-def test_a_crown_left_over_goes_with_the_shortest_of_what_nobody_waits_for():
+def test_a_leftover_crown_joins_the_shortest_independent_run():
     nodes = [
         *trunks_with_tickets(1, 2, trunk_minutes=6, ticket_minutes=29),
         *(Node(f"long{number}", None, 29 * MINUTE) for number in range(3)),
@@ -335,23 +335,23 @@ def test_a_crown_left_over_goes_with_the_shortest_of_what_nobody_waits_for():
     assert set(batches[0].keys) == {"t0", "shortest"}
 
 
-def test_a_long_run_does_not_scatter_the_short_ones():
-    """It is alone, as it is longer than the limit allows; the others share a job as they would without it."""
+def test_a_long_run_does_not_split_short_ones():
+    """It is alone, because it is longer than the limit allows; the others share a job as they would without it."""
     nodes = [Node("long", None, 90 * MINUTE), *(Node(f"{number}", None, 12 * MINUTE) for number in range(8))]
     (batch,) = packed(nodes, workers=4, limit=60 * MINUTE)
 
     assert [parcel.runs for parcel in batch.parcels] == [1, 8]
 
 
-def test_a_rest_too_short_for_a_job_is_cut_off_if_the_limit_demands_it():
-    """39 minutes of work would ask for more than the hour that there is."""
+def test_a_short_rest_is_cut_off_by_the_limit():
+    """39 minutes of work would request more than the hour that is available."""
     trunk, tickets = packed(trunks_with_tickets(1, 9, 30, 1), limit=60 * MINUTE)
 
     assert (trunk.runs, tickets.runs) == (1, 9)
     assert packed(trunks_with_tickets(1, 9, 30, 1))[0].runs == 10
 
 
-def test_a_tree_is_judged_by_its_schedule():
+def test_a_tree_is_measured_by_its_schedule():
     """Three equal tickets on two workers take two rounds, with a trunk 30 minutes and not 20."""
     nodes = trunks_with_tickets(1, 3, trunk_minutes=10, ticket_minutes=10)
 
@@ -359,8 +359,8 @@ def test_a_tree_is_judged_by_its_schedule():
     assert len(packed(nodes, workers=2, target=30 * MINUTE, floor=MINUTE)) == 1
 
 
-def test_a_parcel_that_is_longer_than_the_clock_said_is_halved():
-    """Filled one piece after the other they end at 18; longest first, as they will be run, they do not."""
+def test_a_parcel_longer_than_estimated_is_halved():
+    """Filled one piece after the other they end at 18; scheduled longest first, as the job does, they do not."""
     costs = [6, 9, 7, 9]
     nodes = [*(Node(f"n{number}", None, cost) for number, cost in enumerate(costs)), Node("n4", "n0", 5)]
     (batch,) = packed(nodes, workers=2, target=18, floor=0, limit=18 * 1.5 + 120)
@@ -370,7 +370,7 @@ def test_a_parcel_that_is_longer_than_the_clock_said_is_halved():
     assert all(parcel.seconds <= 18 for parcel in batch.parcels)
 
 
-def test_a_crown_that_is_longer_in_another_order_is_not_filled_up():
+def test_a_crown_longer_when_scheduled_is_not_filled():
     nodes = [
         Node("n0", None, 1),
         *(Node(f"n{number}", "n0", cost) for number, cost in [(1, 6), (2, 9), (3, 8)]),
@@ -383,8 +383,8 @@ def test_a_crown_that_is_longer_in_another_order_is_not_filled_up():
     assert all(parcel.seconds <= 15 for batch in batches for parcel in batch.parcels)
 
 
-def test_the_clock_for_filling_parcels_leaves_no_worker_idle_that_could_go_on():
-    """Two chains beside each other; and many trees in one job are as long as their work."""
+def test_the_filling_clock_leaves_no_worker_idle():
+    """Two parallel chains; and many trees in one job are as long as their work."""
     pair = Shift.of(2).plus(chains(1, 2, minutes=5)).plus(chains(1, 2, minutes=5))
     many = Shift.of(4)
     for _ in range(100):
@@ -394,7 +394,7 @@ def test_the_clock_for_filling_parcels_leaves_no_worker_idle_that_could_go_on():
     assert many.seconds <= 77 * MINUTE
 
 
-def test_only_as_much_is_submitted_as_there_is_room_for():
+def test_only_elements_within_the_job_limit_are_submitted():
     batches = packed(chains(5, 4, minutes=30))
 
     fitting = fit(batches, 7)
@@ -405,7 +405,7 @@ def test_only_as_much_is_submitted_as_there_is_room_for():
     assert fitting[1].aligned
 
 
-def test_a_batch_that_is_cut_waits_only_for_what_its_first_jobs_need():
+def test_a_cut_batch_waits_only_for_its_jobs():
     nodes = [Node(f"ticket {number}", f"trunk {number % 40}", 20 * MINUTE) for number in range(80)]
     batches = packed(nodes, in_flight={f"trunk {number}" for number in range(40)})
 
@@ -414,14 +414,14 @@ def test_a_batch_that_is_cut_waits_only_for_what_its_first_jobs_need():
     assert first.waits_for == first.parcels[0].needs != batches[0].waits_for
 
 
-def test_no_room_is_room_for_nothing_and_no_limit_for_all():
+def test_no_places_fit_nothing_no_limit_fits_all():
     batches = packed(chains(5, 4, minutes=30))
 
     assert fit(batches, 0) == fit(batches, -3) == []
     assert fit(batches, None) == batches
 
 
-def test_nothing_left_is_no_batch():
+def test_no_runs_give_no_batches():
     assert packed([]) == []
 
 
@@ -429,12 +429,12 @@ def test_nothing_left_is_no_batch():
     ("seconds", "limit", "minutes"),
     [(30 * MINUTE, None, 50), (2 * MINUTE, None, 10), (0, 7 * MINUTE, 7), (60 * MINUTE, 45 * MINUTE, 45)],
 )
-def test_walltime_is_half_as_long_again_with_time_to_start_in_steps_of_five_minutes(seconds, limit, minutes):
-    """Not below the floor of ten minutes, not above the limit."""
+def test_walltime_has_slack_and_start_up_rounded(seconds, limit, minutes):
+    """Half as long again, with time to start, in steps of five minutes; between the minimum and the limit."""
     assert walltime_minutes(seconds, 10 * MINUTE, limit) == minutes
 
 
-def test_expected_time_is_that_of_the_schedule_and_not_a_bound():
+def test_expected_time_is_simulated_not_a_bound():
     """Trunk, then five equal tickets on two workers: three rounds."""
     nodes = trunks_with_tickets(1, 5, trunk_minutes=2, ticket_minutes=1)
 
@@ -443,7 +443,7 @@ def test_expected_time_is_that_of_the_schedule_and_not_a_bound():
     assert expected_seconds([], 2) == 0
 
 
-# --- laws ------------------------------------------------------------------------------------------------------------
+# --- properties
 
 AWAY = ("away", "far away", "done")
 IN_FLIGHT = ("away", "far away", "elsewhere")
@@ -494,7 +494,7 @@ def test_every_run_is_in_exactly_one_parcel(nodes, cluster):
 
 @given(forests(), clusters())
 def test_every_run_is_behind_its_parent(nodes, cluster):
-    """Earlier in its parcel, or in a batch that is waited for, or in flight and waited for, or finished."""
+    """Parents are earlier in the parcel, in an earlier batch, in flight and waited for, or finished."""
     batches = pack(nodes, **cluster)
     place = places(batches)
 
@@ -512,7 +512,7 @@ def test_every_run_is_behind_its_parent(nodes, cluster):
 
 
 @given(forests(), clusters())
-def test_nothing_is_waited_for_that_nobody_needs(nodes, cluster):
+def test_batches_wait_only_for_parents_of_their_runs(nodes, cluster):
     batches = pack(nodes, **cluster)
     place = places(batches)
     parent = {node.key: node.parent for node in nodes}
@@ -525,7 +525,7 @@ def test_nothing_is_waited_for_that_nobody_needs(nodes, cluster):
 
 
 @given(forests(), clusters())
-def test_batches_are_in_an_order_in_which_they_can_be_submitted_and_stages_count_the_waits(nodes, cluster):
+def test_batches_are_in_submission_order_with_stages(nodes, cluster):
     batches = pack(nodes, **cluster)
 
     for number, batch in enumerate(batches):
@@ -536,7 +536,7 @@ def test_batches_are_in_an_order_in_which_they_can_be_submitted_and_stages_count
 
 
 @given(forests(), clusters())
-def test_an_aligned_batch_needs_element_by_element_what_is_at_the_same_place(nodes, cluster):
+def test_aligned_batches_need_elements_at_the_same_index(nodes, cluster):
     batches = pack(nodes, **cluster)
 
     for batch in batches:
@@ -550,7 +550,7 @@ def test_an_aligned_batch_needs_element_by_element_what_is_at_the_same_place(nod
 
 
 @given(forests(), clusters())
-def test_every_parcel_waits_for_one_other_at_most(nodes, cluster):
+def test_every_parcel_waits_for_at_most_one_other(nodes, cluster):
     batches = pack(nodes, **cluster)
     place = places(batches)
 
@@ -560,8 +560,8 @@ def test_every_parcel_waits_for_one_other_at_most(nodes, cluster):
 
 
 @given(forests(), clusters())
-def test_no_parcel_comes_near_the_limit_but_that_of_a_single_run(nodes, cluster):
-    """Its walltime, half as long again and two minutes, is within the limit."""
+def test_only_single_runs_approach_the_walltime_limit(nodes, cluster):
+    """The walltime, half as long again and two minutes, is within the limit."""
     for batch in pack(nodes, **cluster):
         for parcel in batch.parcels:
             if cluster["limit"] is not None and parcel.runs > 1:
@@ -569,8 +569,8 @@ def test_no_parcel_comes_near_the_limit_but_that_of_a_single_run(nodes, cluster)
 
 
 @given(forests(), clusters())
-def test_no_parcel_is_too_short_if_there_is_another_that_it_could_be_joined_to(nodes, cluster):
-    """Another that waits for the same parcel, or, like it, for nothing."""
+def test_parcels_are_short_only_if_alone(nodes, cluster):
+    """A short parcel is joined with another one that waits for the same parcel, or, like it, for none."""
     cluster["limit"] = None
     batches = pack(nodes, **cluster)
     place = places(batches)
@@ -587,7 +587,7 @@ def test_no_parcel_is_too_short_if_there_is_another_that_it_could_be_joined_to(n
 
 
 @given(forests(), clusters())
-def test_the_time_of_a_parcel_is_that_of_its_schedule(nodes, cluster):
+def test_the_time_of_a_parcel_is_simulated(nodes, cluster):
     runs = {node.key: node for node in nodes}
     for batch in pack(nodes, **cluster):
         for parcel in batch.parcels:
@@ -597,7 +597,7 @@ def test_the_time_of_a_parcel_is_that_of_its_schedule(nodes, cluster):
 
 
 @given(forests(), clusters())
-def test_arrays_and_walltimes_are_what_the_cluster_takes(nodes, cluster):
+def test_arrays_and_walltimes_respect_the_cluster(nodes, cluster):
     for batch in pack(nodes, **cluster):
         assert 1 <= batch.elements <= cluster["max_array"]
         assert batch.minutes >= 1
@@ -610,7 +610,7 @@ def test_arrays_and_walltimes_are_what_the_cluster_takes(nodes, cluster):
 @given(forests(most=100), clusters())
 @settings(max_examples=50)
 def test_a_stage_takes_few_calls_of_sbatch(nodes, cluster):
-    """What may start and what waits for runs in flight are split separately, and what nobody waits for is extra."""
+    """Runs that wait for runs in flight are split separately, and runs without dependents are extra."""
     cluster["max_array"] = 1000
     stages = [batch.stage for batch in pack(nodes, **cluster)]
 
@@ -623,7 +623,7 @@ def test_the_same_runs_give_the_same_batches(nodes, cluster):
 
 
 @given(forests(), clusters(), st.integers(0, 30))
-def test_what_fits_is_as_much_as_there_is_room_for_and_has_all_that_it_needs(nodes, cluster, room):
+def test_fitting_batches_are_complete_and_fill_the_limit(nodes, cluster, room):
     batches = pack(nodes, **cluster)
     fitting = fit(batches, room)
     there = places(fitting)
@@ -640,8 +640,8 @@ def test_what_fits_is_as_much_as_there_is_room_for_and_has_all_that_it_needs(nod
 
 
 @given(forests(), clusters(), st.integers(1, 5))
-def test_whatever_the_room_all_is_submitted_in_the_end(nodes, cluster, room):
-    """Each time what was submitted is in flight, and the rest is packed anew."""
+def test_repeated_steps_submit_all_runs(nodes, cluster, room):
+    """In each step the submitted runs are in flight, and the rest is packed again."""
     left, in_flight = list(nodes), set(cluster.pop("in_flight"))
     for _ in range(len(nodes)):
         submitted = {
@@ -669,8 +669,8 @@ def test_a_schedule_is_between_its_bounds(nodes, workers):
 
 
 @given(forests(), st.integers(1, 5))
-def test_the_clock_for_filling_parcels_is_never_ahead(nodes, workers):
-    """No schedule is shorter than the bound below; and single runs, longest first, are dealt out as they will be."""
+def test_the_filling_clock_is_never_too_early(nodes, workers):
+    """No schedule is shorter than the lower bound; single runs, longest first, are assigned as the job does."""
     single = [Node(node.key, None, node.cost) for node in sorted(nodes, key=lambda node: -node.cost)]
     shift, dealt = Shift.of(workers).plus(nodes), Shift.of(workers)
     for node in single:

@@ -1,4 +1,4 @@
-"""What elements left behind, and whom that speaks against."""
+"""How ended elements are classified, and whether node or sweep is the cause."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def end(node, outcome, cause=""):
     return NodeEnd(node, outcome, cause)
 
 
-def test_ends_come_in_the_order_of_time_and_not_of_numbers(sweep):
-    """The elements of a broken node end first, whatever their numbers: that others work is seen after it."""
+def test_ends_are_in_order_of_time(sweep):
+    """Elements of a broken node end first, whatever their numbers, and other nodes work only after that."""
     for index in (0, 1):
         started(sweep, index, "n1", 100)
         ended(sweep, index, 200, End(worked=("a",), node="n1"))
@@ -57,11 +57,11 @@ def test_ends_come_in_the_order_of_time_and_not_of_numbers(sweep):
     assert bad_nodes(found) == {"n2"}
 
 
-def test_an_element_that_never_started_was_on_no_node(sweep):
+def test_an_unstarted_element_has_no_end(sweep):
     assert endings(sweep, [place(0)]) == []
 
 
-def test_one_that_was_killed_at_work_has_worked(sweep):
+def test_an_element_killed_after_progress_has_worked(sweep):
     started(sweep, 0, "n1", 100)
     write_end(sweep, NAME, 0, End(stopped=KILLED, node="n1"))
 
@@ -83,15 +83,15 @@ CODE = "srun: error: n2: task 0: Exited with exit code 2"
         ((), ""),
     ],
 )
-def test_the_cause_is_what_was_said_and_not_the_code_that_srun_adds(sweep, lines, words):
-    """In no certain order: srun hears of the end of a step beside what the step wrote."""
+def test_the_cause_is_not_sruns_exit_code(sweep, lines, words):
+    """The order is random, because srun reports the end of a step while the step's output is still arriving."""
     started(sweep, 0, "n2", 100)
     (sweep.submission(NAME) / "7_0_0_log.out").write_text("".join(f"{line}\n" for line in lines))
 
     assert [e.cause for e in endings(sweep, [place(0)])] == [words]
 
 
-def test_an_element_that_is_started_again_forgets_its_end(sweep):
+def test_a_restarted_element_deletes_its_end(sweep):
     write_end(sweep, NAME, 0, End(stopped="signal"))
     forget_end(sweep, NAME, 0)
     forget_end(sweep, NAME, 0)
@@ -100,7 +100,7 @@ def test_an_element_that_is_started_again_forgets_its_end(sweep):
 
 
 @pytest.mark.parametrize(
-    ("ends", "at_work", "speaks"),
+    ("ends", "at_work", "counts"),
     [
         ([end("n1", "vanished")], False, True),
         ([end("n1", "vanished")], True, False),
@@ -110,18 +110,18 @@ def test_an_element_that_is_started_again_forgets_its_end(sweep):
         ([end("bad", "vanished"), end("n2", "worked")], False, False),
     ],
 )
-def test_what_vanishes_on_one_node_only_speaks_against_the_node(ends, at_work, speaks):
-    assert bool(silent(ends, ["bad"], at_work=at_work)) == speaks
+def test_elements_vanishing_on_one_node_blame_the_node(ends, at_work, counts):
+    assert bool(silent(ends, ["bad"], at_work=at_work)) == counts
 
 
-def test_a_job_that_leaves_because_the_sweep_is_halted_says_so(tmp_path, monkeypatch):
-    """Else a canceled sweep that goes on would count it as a job that came to nothing."""
+def test_a_job_of_a_halted_sweep_records_the_halt(tmp_path, monkeypatch):
+    """Otherwise a canceled sweep would count it as a failed attempt when the user resumes it."""
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     monkeypatch.delenv("SLURM_ARRAY_JOB_ID", raising=False)
     monkeypatch.delenv("SLURM_ARRAY_TASK_ID", raising=False)
     sweep = SweepDir(tmp_path / "sweep").create()
     intent = publish_intent(sweep, Submission(1, "", "train", (("a",),), minutes=5))
-    halt(sweep, "somebody canceled it", "user")
+    halt(sweep, "the user canceled it", "user")
 
     assert payload.main([str(sweep.path), intent.name]) == 0
     found = read_end(sweep, intent.name, 0)

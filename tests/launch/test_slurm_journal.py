@@ -1,4 +1,4 @@
-"""The journal of submissions: numbers are taken once, fates are decided once."""
+"""The journal of submissions: each number is taken once, each fate is decided once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from lthsweep.errors import StoreError
 from lthsweep.launch.slurm.journal import (
     Submission,
-    come_alive,
+    mark_started,
     note_id,
     open_journal,
     publish_intent,
@@ -37,7 +37,7 @@ def published(sweep, number=1, **changes):
     return intent
 
 
-def test_an_intent_is_read_back_as_it_was_published(sweep):
+def test_a_published_intent_is_read_back_unchanged(sweep):
     intent = published(sweep, after=("x",))
 
     assert read_journal(sweep) == [intent]
@@ -45,7 +45,7 @@ def test_an_intent_is_read_back_as_it_was_published(sweep):
     assert intent.elements == 2
 
 
-def test_a_number_is_taken_once_whoever_wants_it(sweep):
+def test_a_number_is_taken_only_once(sweep):
     with ThreadPoolExecutor(8) as pool:
         wanted = [replace(INTENT, parcels=((str(author),),)) for author in range(8)]
         won = [intent for intent in pool.map(lambda intent: publish_intent(sweep, intent), wanted) if intent]
@@ -54,7 +54,7 @@ def test_a_number_is_taken_once_whoever_wants_it(sweep):
     assert read_journal(sweep) == won
 
 
-def test_submissions_come_in_the_order_of_their_numbers(sweep):
+def test_submissions_are_read_in_order_of_numbers(sweep):
     for number in (3, 1, 2):
         published(sweep, number)
 
@@ -68,7 +68,7 @@ def test_two_sweeps_never_share_a_job_name(tmp_path):
     assert open_journal(first) == open_journal(first)
 
 
-def test_an_id_is_known_once_it_is_noted(sweep):
+def test_a_recorded_id_is_read_back(sweep):
     name = published(sweep).name
 
     assert read_submission(sweep, name).job is None
@@ -76,55 +76,55 @@ def test_an_id_is_known_once_it_is_noted(sweep):
     assert read_submission(sweep, name).job == "77"
 
 
-def test_a_job_that_starts_makes_its_id_known(sweep):
-    """Its coordinator may have died before it could write it down."""
+def test_a_starting_job_records_its_id(sweep):
+    """Its coordinator may have died before recording it."""
     name = published(sweep).name
 
-    assert come_alive(sweep, name, "77")
+    assert mark_started(sweep, name, "77")
     assert read_submission(sweep, name).job == "77"
     assert read_submission(sweep, name).fate == "alive"
 
 
-def test_all_elements_of_one_array_are_wanted(sweep):
+def test_all_elements_of_one_array_are_valid(sweep):
     name = published(sweep).name
 
-    assert all(come_alive(sweep, name, "77") for _ in range(3))
+    assert all(mark_started(sweep, name, "77") for _ in range(3))
 
 
-def test_a_second_job_of_the_same_submission_is_not_wanted(sweep):
+def test_a_second_job_of_a_submission_is_refused(sweep):
     name = published(sweep).name
-    come_alive(sweep, name, "77")
+    mark_started(sweep, name, "77")
 
-    assert not come_alive(sweep, name, "78")
+    assert not mark_started(sweep, name, "78")
 
 
-def test_a_job_of_a_void_submission_is_not_wanted(sweep):
+def test_a_job_of_a_void_submission_is_refused(sweep):
     name = published(sweep).name
 
     assert void(sweep, name, "not found")
-    assert not come_alive(sweep, name, "77")
+    assert not mark_started(sweep, name, "77")
     assert read_submission(sweep, name).why == "not found"
 
 
-def test_a_submission_with_a_job_cannot_be_given_up(sweep):
+def test_a_submission_with_a_job_cannot_be_voided(sweep):
     name = published(sweep).name
-    come_alive(sweep, name, "77")
+    mark_started(sweep, name, "77")
 
     assert not void(sweep, name, "not found")
     assert read_submission(sweep, name).fate == "alive"
 
 
-def test_void_and_alive_race_for_one_fate(sweep):
+def test_void_and_alive_exclude_each_other(sweep):
     for number in range(1, 30):
         name = published(sweep, number).name
         with ThreadPoolExecutor(2) as pool:
             given_up = pool.submit(void, sweep, name, "late")
-            wanted = pool.submit(come_alive, sweep, name, "77")
+            wanted = pool.submit(mark_started, sweep, name, "77")
 
         assert given_up.result() != wanted.result()
 
 
-def test_an_intent_that_cannot_be_read_is_void_and_says_so(sweep):
+def test_an_unreadable_intent_is_void_with_a_reason(sweep):
     name = published(sweep).name
     (sweep.submission(name) / "intent.json").write_bytes(b"{broken")
 
@@ -132,14 +132,14 @@ def test_an_intent_that_cannot_be_read_is_void_and_says_so(sweep):
     assert "cannot be read" in read_journal(sweep)[0].why
 
 
-def test_what_jobs_are_named_after_is_for_its_owner_only(sweep):
+def test_the_name_of_jobs_is_readable_only_by_its_owner(sweep):
     name = published(sweep).name
 
     assert stat.S_IMODE(sweep.slurm.stat().st_mode) == 0o700
     assert stat.S_IMODE(sweep.submission(name).stat().st_mode) == 0o700
 
 
-def test_a_journal_that_others_may_write_is_refused(sweep):
+def test_a_journal_writable_by_others_is_refused(sweep):
     sweep.slurm.chmod(0o777)
 
     with pytest.raises(StoreError, match="chmod 700"):

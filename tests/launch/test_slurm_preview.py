@@ -191,7 +191,7 @@ def test_a_failed_run_and_its_descendants_are_left_out(tmp_path, no_slurm):
 
     found = previewed(plan, sweep)
 
-    assert found.given_up == 5
+    assert found.failed == 5
     assert sum(batch.runs for batch in found.batches) == 10
 
 

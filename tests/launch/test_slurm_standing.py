@@ -1,4 +1,4 @@
-"""How jobs stand: what is live, what is covered, what counts against a run."""
+"""Status of jobs: live elements, covered runs, and failed attempts of a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lthsweep.launch.slurm.cluster.listing import Element
 from lthsweep.launch.slurm.journal import Submission
-from lthsweep.launch.slurm.standing import stand, strikes
+from lthsweep.launch.slurm.standing import failed_attempts, stand
 
 
 def submission(number, *parcels, job="", kind="train", fate="open"):
@@ -23,52 +23,52 @@ def line(job, index=None, state="RUNNING", name="", reason=""):
 
 
 def standing(journal, *queue, fresh=False):
-    """Elements have the name of the submission with their id, unless they have another."""
+    """Elements have the name of the submission with their id, unless they set another."""
     names = {submission.job: submission.name for submission in journal}
     named = [replace(element, name=element.name or names[element.job]) for element in queue]
     return stand(journal, named, fresh=lambda submission, index: fresh)
 
 
-def test_a_run_is_covered_while_its_element_is_in_the_queue():
+def test_a_queued_element_covers_its_runs():
     found = standing([submission(1, "a", "b", job="7")], line("7", 0))
 
     assert found.covered.keys() == {"a"}
     assert [place.index for place in found.gone("b")] == [1]
 
 
-def test_a_job_that_is_not_an_array_is_its_only_element():
+def test_a_job_without_an_array_is_its_only_element():
     assert standing([submission(1, "ab", job="7")], line("7")).covered.keys() == {"a", "b"}
 
 
 @pytest.mark.parametrize("state", ["PENDING", "COMPLETING", "REQUEUED", "SOMETHING_NEW"])
-def test_whatever_is_listed_is_live(state):
-    """A state never heard of is no reason to submit a run again."""
+def test_an_element_in_any_state_is_live(state):
+    """A run must not be submitted again because of an unknown state."""
     assert standing([submission(1, "a", job="7")], line("7", 0, state)).covered.keys() == {"a"}
 
 
-def test_a_submission_without_an_id_covers_its_runs_until_it_is_settled():
+def test_a_submission_without_an_id_covers_its_runs():
     assert standing([submission(1, "a")]).covered.keys() == {"a"}
 
 
-def test_a_void_submission_covers_nothing():
+def test_a_void_submission_covers_no_runs():
     assert not standing([submission(1, "a", fate="void")]).covered
 
 
-def test_a_young_submission_is_live_though_the_queue_does_not_list_it():
-    """squeue may be answered from a copy that is some seconds old."""
+def test_a_recent_unlisted_submission_is_live():
+    """squeue can answer from a copy that is some seconds old."""
     journal = [submission(1, "a", job="7")]
 
     assert standing(journal, fresh=True).covered.keys() == {"a"}
     assert not standing(journal, fresh=False).covered
 
 
-def test_a_follow_up_of_which_slurm_may_never_have_heard_is_none_to_count_on():
-    """Its coordinator died between intent and id; if nobody else followed, the sweep would stand still."""
+def test_a_follow_up_without_an_id_does_not_count():
+    """Its coordinator died between intent and id; without another follow-up the sweep would stop."""
     assert standing([submission(1, kind="tick")]).tick() is None
     assert standing([submission(1, kind="tick", job="7")], fresh=True).tick() is not None
 
 
-def test_a_follow_up_does_not_count_on_itself():
+def test_a_follow_up_does_not_count_itself():
     found = standing([submission(1, kind="tick", job="7")], line("7"))
 
     assert found.tick() is not None
@@ -76,24 +76,24 @@ def test_a_follow_up_does_not_count_on_itself():
 
 
 @pytest.mark.parametrize(("state", "counts"), [("PENDING", True), ("REQUEUED", True), ("RUNNING", False)])
-def test_a_follow_up_that_has_started_may_have_looked_already(state, counts):
-    """So may one that a controller lists which was killed, and came back with an old queue."""
+def test_a_started_follow_up_does_not_count(state, counts):
+    """It may have read the state already, also if a restarted controller still lists it from an old queue."""
     found = standing([submission(1, kind="tick", job="7")], line("7", state=state))
 
     assert (found.follow_up() is not None) is counts
     assert found.tick() is not None
 
 
-def test_an_id_that_slurm_gave_to_another_job_is_no_sign_of_life():
-    """A controller that was killed forgets the last jobs, and hands out their ids again."""
+def test_an_id_reused_by_another_job_is_ignored():
+    """A killed controller forgets its last jobs, and assigns their ids again."""
     journal = [submission(1, kind="tick", job="7"), submission(2, "ab", job="7"), submission(3, "c", job="8")]
-    found = standing(journal, line("7", 0, name="lth-x-0002"), line("8", 0, name="of somebody else"))
+    found = standing(journal, line("7", 0, name="lth-x-0002"), line("8", 0, name="of another user"))
 
     assert found.tick() is None
     assert found.covered.keys() == {"a", "b"}
 
 
-def test_training_that_is_live_is_what_a_follow_up_waits_for():
+def test_follow_ups_wait_for_live_training_only():
     journal = [submission(1, "a", job="7"), submission(2, "b", job="8"), submission(3, kind="tick", job="9")]
     found = standing(journal, line("8", 0), line("9"))
 
@@ -106,25 +106,27 @@ def gone(*numbers):
     return standing(journal).gone("a")
 
 
-def test_jobs_that_left_no_trace_count_against_their_runs():
-    assert strikes("a", gone(1, 2, 3), lambda place: None) == 3
+def test_jobs_without_files_are_failed_attempts():
+    assert failed_attempts("a", gone(1, 2, 3), lambda place: None) == 3
 
 
-def test_progress_wipes_the_slate():
-    assert strikes("a", gone(1, 2, 3), lambda place: () if place.submission.number == 2 else None) == 1
+def test_progress_resets_failed_attempts():
+    assert (
+        failed_attempts("a", gone(1, 2, 3), lambda place: () if place.submission.number == 2 else None) == 1
+    )
 
 
-def test_a_run_is_not_blamed_for_its_neighbor():
-    assert strikes("a", gone(1, 2), lambda place: {"b"}) == 0
-    assert strikes("b", gone(1, 2), lambda place: {"b"}) == 2
+def test_a_run_is_not_blamed_for_another():
+    assert failed_attempts("a", gone(1, 2), lambda place: {"b"}) == 0
+    assert failed_attempts("b", gone(1, 2), lambda place: {"b"}) == 2
 
 
 runs = st.sets(st.sampled_from("abcdefgh"), min_size=1, max_size=4)
 
 
 @given(st.lists(st.tuples(runs, st.booleans(), st.booleans()), max_size=8))
-def test_every_run_is_covered_or_all_its_elements_are_gone(history):
-    """Never both, never neither: a run is submitted again exactly if no element of it is live."""
+def test_every_run_is_either_covered_or_gone(history):
+    """A run is submitted again exactly if none of its elements is live."""
     journal = [
         submission(n, keys, job=str(n), fate="void" if v else "alive")
         for n, (keys, _, v) in enumerate(history, 1)

@@ -47,7 +47,7 @@ def test_every_model_learns_from_one_or_three_channels(name, shape):
 
 @pytest.mark.parametrize("init", INITIALIZERS)
 def test_same_options_and_seed_give_the_same_bits(init):
-    """A run is named by its seed, so the seed alone decides the first weights, whatever was drawn before."""
+    """A run is named by its seed, so the seed alone determines the initial weights, independent of earlier draws."""
     options = {**SMALL, "init": init}
     first = digest(build_model(options, input_shape=CIFAR, classes=10, seed=4))
     torch.rand(3)
@@ -106,7 +106,7 @@ def test_a_default_device_does_not_move_the_model():
 
 
 def test_mobilenet_v2_is_torchvisions_to_the_last_bit():
-    """Layer names, structure, default weights and gradients are those of the network that people know."""
+    """Layer names, structure, default weights and gradients are those of the well-known network."""
     ours = build_model(
         {"name": "mobilenet_v2", "width": 0.5, "dropout": 0.0}, input_shape=CIFAR, classes=10, seed=2
     )

@@ -21,7 +21,7 @@ def pair(request):
 
 
 def step(layer, images, *, bf16):
-    """What the layer gives, and its gradients."""
+    """The output of the layer, and its gradients."""
     images = images.clone().requires_grad_()
     layer.zero_grad()
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):

@@ -109,7 +109,7 @@ def test_a_full_mask_changes_nothing(layer):
 
 
 def test_scaled_sparse_weights_preserve_the_signal():
-    """What Evci et al. 2022 want of it: with 5 % of the inputs, unscaled Kaiming weights let the signal die."""
+    """The purpose in Evci et al. 2022: with 5 % of the inputs, unscaled Kaiming weights let the signal die."""
     torch.manual_seed(1)
     signal = dense = sparse = torch.randn(256, 512)
     for _ in range(8):

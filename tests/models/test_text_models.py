@@ -120,7 +120,7 @@ def test_layer_names_are_pinned():
 @pytest.mark.parametrize("init", INITIALIZERS)
 @pytest.mark.parametrize("name", ["text_cnn", "text_transformer"])
 def test_every_initialization_lets_gradients_reach_every_parameter(name, init):
-    """Forward and backward, on texts of which one is filled up."""
+    """Forward and backward, on texts with and without padding."""
     model = network({"name": name, "init": init})
     tokens = some_tokens(SHORT)
     tokens[1, 4:] = 0

@@ -21,7 +21,7 @@ def make_spec(
     prune: dict[str, Any] | None = None,
     **tables: Any,
 ) -> Spec:
-    """A checked spec of `[grid]` and whatever else is given; everything else at its default."""
+    """A checked spec of `[grid]` and the given keys; everything else at its default."""
     raw = {"sweep": {"name": "case", "model": model, "data": data}, "grid": grid, **tables}
     if train is not None:
         raw["train"] = train

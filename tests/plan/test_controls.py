@@ -81,7 +81,7 @@ def test_level_one_controls_are_one_shot_controls():
 
 @pytest.mark.parametrize(("control", "rewind"), [("fine-tune", "none"), ("lr-rewind", "lr")])
 def test_controls_that_equal_a_rewind_share_its_key(control, rewind):
-    """Asked for by either name, it is trained once."""
+    """Under both names it is trained once."""
     by_control = make_plan(GRID, prune={"control": control})
     by_rewind = make_plan(GRID, prune={"rewind": rewind})
 
@@ -152,7 +152,7 @@ def test_a_mask_from_initialization_has_no_chain(method):
 
 
 def test_methods_on_an_axis_share_only_the_trunk():
-    """One dense run, whatever prunes it."""
+    """One dense run for all methods."""
     methods = ["magnitude", "random", "snip", "synflow"]
     plan = make_plan(GRID | {"prune.method": methods})
 

@@ -1,4 +1,4 @@
-"""What a plan costs: the formulas of its docstring, on any grid."""
+"""The cost of a plan equals the formulas of its docstring on any grid."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_no_schedule_beats_the_lower_bounds():
 
 @given(st.sets(st.integers(0, 20)), st.integers(1, 30))
 def test_estimates_respect_both_lower_bounds(done, workers):
-    """Whatever is done already only shortens it."""
+    """Finished work only shortens it."""
     plan = make_plan(
         {"sparsity": [0.5, 0.8], "rewind_epoch": [0, 5], "seed": [0, 1]}, prune={"schedule": "iterative"}
     )

@@ -183,7 +183,7 @@ def test_pruning_settings_change_tickets_but_not_trunks(prune):
 
 
 def test_the_key_has_the_budget_not_its_spelling():
-    """What a run does depends on its time; 90s and 1.5m are the same."""
+    """The result of a run depends on its time; 90s and 1.5m are the same."""
     grid = GRID | {"time": ["90s", "2m"], "prune.max_rounds": [5, 10]}
     plain, budgets = make_plan(GRID), make_plan(grid, prune={"schedule": "budget"})
     otherwise = make_plan(grid | {"time": ["1.5m", "120s"]}, prune={"schedule": "budget"})

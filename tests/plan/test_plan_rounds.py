@@ -1,4 +1,4 @@
-"""The plan of a budget run: within its time, to the sparsity that was asked, and honest about what cannot be done."""
+"""The plan of a budget run: within its time, to the requested sparsity, with an error for impossible times."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_a_faster_machine_never_makes_less_of_it(case, factor):
 
 @given(cases())
 def test_a_refusal_names_a_budget_that_does(case):
-    """The message names it as it may be written; but for its margin and rounding, less would not have done."""
+    """The message has a time for the file; except for margin and rounding, no shorter time works."""
     budget, _, standing, costs, full = case
     smallest = smallest_budget(budget, standing, costs, full)
 
@@ -158,7 +158,7 @@ def test_the_last_round_uses_the_remaining_time(case, done):
 
 @given(TARGETS, st.integers(1, 30), st.integers(10, 10**7))
 def test_the_rounds_lead_to_the_sparsity_exactly(target, prunings, weights):
-    """Counts never rise on the way, each round removes the same share, and the last count is the one asked."""
+    """Counts never rise on the way, each round removes the same share, and the last count is the requested one."""
     sparsities = [0.0]
     for left in range(prunings, 0, -1):
         sparsities.append(next_sparsity(sparsities[-1], target, left))

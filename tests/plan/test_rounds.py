@@ -108,7 +108,7 @@ def test_rounds_equal_levels_of_the_same_rate():
 
 
 def test_zero_rounds_leave_the_axis_the_chain():
-    """The neutral value: the grid of every file that does not know of rounds."""
+    """The neutral value: the grid of every file without rounds."""
     grid = {"sparsity": [0.5, 0.75, 0.9], "rewind_epoch": [0, 1]}
 
     for schedule in ("one-shot", "iterative"):

@@ -39,7 +39,7 @@ print(json.dumps({
 
 
 def test_100_000_cells_expand_in_little_memory():
-    """`plan` is what people run to see whether a sweep is affordable; it may not be unaffordable itself."""
+    """`plan` shows whether a sweep is affordable, so it must be cheap itself."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=PATIENCE
     )

@@ -51,7 +51,8 @@ def _noticed(bug: Bug) -> bool:
     noticed = ended.returncode == 1
     failed = [line for line in ended.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
     print(f"{'noticed' if noticed else 'NOT NOTICED'}: {bug.name} ({bug.file})", flush=True)
-    print(f"    {(failed or ended.stdout.splitlines()[-1:])[0][:150]}", flush=True)
+    reason = failed or ended.stdout.splitlines()[-1:] or [f"pytest ended with {ended.returncode}"]
+    print(f"    {reason[0][:150]}", flush=True)
     return noticed
 
 

@@ -125,28 +125,28 @@ BUGS = (
         "pruning/counts.py",
         "max(1, total - removed)",
         "max(1, min(total, total - removed + 1))",
-        "tests/pruning",
+        "tests/pruning/test_counts.py",
     ),
     Bug(
         "a binary fraction decides the count",
         "pruning/counts.py",
         "Fraction(repr(float(sparsity)))",
         "Fraction(float(sparsity))",
-        "tests/pruning",
+        "tests/pruning/test_counts.py",
     ),
     Bug(
         "tied scores break the count",
         "pruning/selection.py",
         "(tied & (tied.cumsum(0) <= room))",  # prose: allow
         "tied",
-        "tests/pruning",
+        "tests/pruning/test_selection.py",
     ),
     Bug(
         "pruned weights come back",
         "pruning/selection.py",
         "scores.masked_fill(~kept, lowest)",
         "scores",
-        "tests/pruning",
+        "tests/pruning/test_selection.py",
     ),
     Bug(
         "a random control shuffles nothing",

@@ -23,7 +23,7 @@ NETWORKS: Mapping[str, tuple[tuple[int, int, int], Mapping[str, Any]]] = {
 
 
 def network(name: str, seed: int = 0) -> tuple[nn.Module, tuple[int, int, int]]:
-    """A network as it may be after training, in evaluation mode, and the shape of its images."""
+    """A network as after training, in evaluation mode, and the shape of its images."""
     shape, options = NETWORKS[name]
     model = build_model({"name": name, **options}, input_shape=shape, classes=10, seed=seed)
     generator = torch.Generator().manual_seed(seed)

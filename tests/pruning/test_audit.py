@@ -194,7 +194,7 @@ def test_momenta_are_found_in_every_optimizers_state():
 
 
 def test_layer_rows_tell_what_each_layer_keeps():
-    """In the order of the weights, whatever the order of the masks."""
+    """In the order of the weights, for any order of the masks."""
     rows = layer_rows(dict(reversed(MASKS.items())), SNAPSHOT)
 
     assert rows == [

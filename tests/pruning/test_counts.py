@@ -45,7 +45,7 @@ def test_kept_count_is_exact(total, sparsity, kept):
 
 @pytest.mark.parametrize("sparsity", [1.0, 1.5, -0.1, float("nan"), float("inf")])
 def test_sparsity_outside_zero_to_one_is_refused(sparsity):
-    """1 leaves nothing, which is no ticket."""
+    """1 removes all weights."""
     with pytest.raises(PruningError, match=r"not in \[0, 1\)"):
         kept_count(10, sparsity)
 

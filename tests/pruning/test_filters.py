@@ -88,7 +88,7 @@ def test_sparser_tickets_lie_inside_denser_ones(scope, two):
 
 
 def test_filters_at_zero_go_first_wherever_they_are():
-    """They are what the group lasso leaves: without them the network computes the same."""
+    """The group lasso creates such filters: without them the network computes the same."""
     model, shape = network("resnet20")
     state, weights, families = (
         dict(model.named_parameters()),

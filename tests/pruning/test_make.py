@@ -64,7 +64,7 @@ def test_every_floating_type_is_ranked_exactly():
 
 
 def test_pruned_weights_stay_pruned_even_if_largest():
-    """Momentum may have moved them; the mask is the truth."""
+    """Momentum can have moved them; the mask decides."""
     weights = {"w": torch.tensor([9.0, 1.0, 2.0, 3.0])}
 
     masks = keep(weights, 2, {"w": torch.tensor([False, True, True, True])})
@@ -208,7 +208,7 @@ def test_masks_that_do_not_fit_are_refused(method, masks, message):
 
 
 def test_order_of_the_masks_does_not_matter():
-    """Masks read from a file may come sorted by name; the weights give the order."""
+    """Masks from a file can be sorted by name; the order is that of the weights."""
     weights = {"z": torch.tensor([3.0, 1.0]), "a": torch.tensor([2.0, 1.0])}
     backwards = dict(reversed(dense_masks(weights).items()))
 

@@ -134,7 +134,7 @@ def test_scores_of_any_sign_are_ranked(data):
 @LAW
 @given(nets(), METHODS, SCOPES, SPARSITIES, st.integers(0, 3))
 def test_exactly_the_asked_number_remains(weights, method, scope, sparsity, seed):
-    """The sparsity of a level is exact for every method and scope, whatever ties."""
+    """The sparsity of a level is exact for every method and scope, with any ties."""
     sizes = [weight.numel() for weight in weights.values()]
     asked = (
         kept_count(sum(sizes), sparsity)
@@ -245,7 +245,7 @@ def test_magnitude_masks_equal_those_of_torch(sparsity, seed):
 @LAW
 @given(nets(), st.integers(0, 2**40))
 def test_random_scores_depend_on_seed_and_place_alone(weights, seed):
-    """A control must not know the weights."""
+    """A control must not depend on the weights."""
     others = {name: torch.full_like(weight, 7.0) for name, weight in weights.items()}
 
     scores, same = (random_scores(ScoringContext(given, seed=seed)) for given in (weights, others))

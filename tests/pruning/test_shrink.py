@@ -136,7 +136,7 @@ def test_the_last_channel_of_a_layer_cannot_go():
 
 
 def test_model_keeps_shape_and_copy_keeps_mode():
-    """Shrinking makes a new network; training goes on in training mode."""
+    """Shrinking makes a new network, which stays in training mode."""
     model, shape, families = coupled("conv2")
     before = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     model.train()

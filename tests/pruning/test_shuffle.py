@@ -38,7 +38,7 @@ def test_across_layers_only_the_total_stays(masks, seed):
 
 @given(MASKS, st.data(), SEEDS, st.booleans())
 def test_nested_masks_stay_nested(masks, data, seed, across_layers):
-    """The permutation does not depend on the mask, so sparser controls lie inside denser ones."""
+    """The permutation does not depend on the mask, so masks of sparser controls are subsets of denser ones."""
     inner = {
         name: mask & torch.tensor(data.draw(st.lists(st.booleans(), min_size=len(mask), max_size=len(mask))))
         for name, mask in masks.items()

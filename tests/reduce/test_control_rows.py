@@ -104,7 +104,7 @@ def test_control_verdict_by_hand(values, states, verdict):
 
 
 def test_a_control_that_failed_is_said_to():
-    """A crash is no result."""
+    """A crash is not a result."""
     plan = plan_of(control=["ticket", "reinit"])
     controls = [run.key for run in plan.tickets if role_of(run) == "reinit"]
     found = {key: one for key, one in known(plan, GOOD).items() if key not in controls}

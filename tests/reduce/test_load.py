@@ -97,7 +97,7 @@ def test_a_copied_table_is_enough(sweep, plan, tmp_path):
 
 
 def test_a_directory_with_only_a_table_loads(sweep, plan, tmp_path):
-    """Records may have been archived elsewhere."""
+    """The records can be archived elsewhere."""
     write_records(sweep, plan)
     folder = tmp_path / "published"
     folder.mkdir()
@@ -152,7 +152,7 @@ def test_only_who_asks_frames_waits_for_pandas():
 
 
 def test_results_copied_without_their_records_keep_their_table(sweep, plan, tmp_path):
-    """A table is small enough to be mailed or committed; nothing may replace it by rows that say missing."""
+    """A table is small enough to be mailed or committed; merging must not replace it by missing rows."""
     write_records(sweep, plan)
     merge(sweep, plan)
     copy = SweepDir(tmp_path / "copy")

@@ -201,7 +201,7 @@ def test_a_changed_recipe_is_kept_apart(sweep):
 
 
 def test_a_current_table_is_not_rewritten(sweep, plan, reads):
-    """Merging is what every reading command may do first."""
+    """Every reading command can start with a merge."""
     write_records(sweep, plan)
     before = merge(sweep, plan).stat()
     reads.clear()
@@ -227,7 +227,7 @@ def test_failures_come_and_go(sweep, plan):
 
 
 def test_the_time_of_a_failure_changes_no_byte(sweep, plan):
-    """Only what the table shows of a failure enters it."""
+    """The table depends only on the displayed part of a failure."""
     sweep.create()
     key = next(iter(plan.runs))
     record_failure(sweep, key, Failure("killed", time=1.0, log="/somewhere"))
@@ -283,7 +283,7 @@ def test_a_damaged_table_is_made_anew(sweep, plan, damage):
 
 
 def test_a_damaged_table_alone_is_a_clear_error(tmp_path):
-    """Who only has the table learns how it is made again."""
+    """A table without records has the commands to recreate it."""
     path = tmp_path / "table.h5"
     path.write_bytes(b"x" * 1000)
 

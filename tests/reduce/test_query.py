@@ -76,7 +76,7 @@ def test_sort_and_columns(frames):
 
 
 def test_other_tables_can_be_asked(frames):
-    """Runs are asked like tickets."""
+    """Runs are queried like tickets."""
     assert query(frames, "seed = 1", table="runs")["key"].tolist() == ["b"]
 
 
@@ -126,7 +126,7 @@ def secret(tmp_path):
 
 @pytest.mark.parametrize("source", HOSTILE)
 def test_no_file_is_read(frames, secret, source):
-    """The text of a query may come from a web page; it sees the tables and nothing else."""
+    """The text of a query can come from a web page; it reads only the tables."""
     source = source.format(**secret)
 
     for statement in (f"SELECT * FROM {source}", f"SELECT * FROM tickets, (SELECT * FROM {source}) x"):
@@ -196,7 +196,7 @@ def test_sql_answers_over_all_tables(frames):
 
 
 def test_errors_of_sql_name_the_columns(frames):
-    """The hint is about the table that was asked."""
+    """The hint is about the queried table."""
     with pytest.raises(QueryError, match=r"did you mean verdict.*columns: "):
         sql(frames, "SELECT verdikt FROM tickets")
     with pytest.raises(QueryError, match="tables: tickets, runs"):

@@ -52,7 +52,7 @@ def test_the_p_value_equals_a_paired_t_test():
 
 
 def test_without_spread_the_sign_test_is_used():
-    """Differences of counts of images may agree exactly; a t-test would call that certainty."""
+    """Differences of counts of images can agree exactly; a t-test would treat that as certainty."""
     assert math.isnan(paired_p([0.1]))
     assert paired_p([0.0, 0.0]) == 1
     assert paired_p([0.01] * 3) == 0.25
@@ -66,7 +66,7 @@ def test_holm_is_as_in_a_worked_example():
 
 @given(st.lists(probabilities, max_size=12))
 def test_holm_raises_p_values_and_keeps_order(p_values):
-    """And it lies between no correction and Bonferroni's."""
+    """The result is between no correction and Bonferroni's."""
     adjusted = holm(p_values)
 
     for p, fixed in zip(p_values, adjusted, strict=True):

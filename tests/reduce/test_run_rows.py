@@ -85,7 +85,7 @@ def test_trunks_have_values_shared_by_all_cells():
 
 
 def test_records_outside_the_plan_come_last():
-    """A changed recipe keeps both apart: what the plan does not know is shown, marked, and sorted by key."""
+    """After a change of the recipe, records outside the plan are shown, marked, and sorted by key."""
     plan, other = make_plan(seed=[0]), make_plan(seed=[3], train={"epochs": 8})
     strangers = all_facts(other)
 
@@ -130,7 +130,7 @@ def test_dead_layers_and_audit_are_shown_per_run():
 
 
 def test_intermediate_levels_have_their_number_of_rounds():
-    """It answers no cell, and yet it is what its number of rounds makes: it can be asked for like the others."""
+    """It answers no cell, but it has its number of rounds and can be queried like the others."""
     plan = make_plan(
         sparsity=[0.75, 0.9], rewind_epoch=[0], seed=[0], rounds=[1, 2], prune={"schedule": "iterative"}
     )

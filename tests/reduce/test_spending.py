@@ -1,4 +1,4 @@
-"""What finished runs took: the same from table, records, or both."""
+"""The time of finished runs is the same from table, records, or both."""
 
 from __future__ import annotations
 

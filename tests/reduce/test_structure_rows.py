@@ -19,7 +19,7 @@ def plan_of(**grid):
 
 
 def measured(run):
-    """A network of 1,024 parameters, of which filters leave half."""
+    """A network of 1,024 parameters; pruning filters keeps half."""
     half = run.prune is not None and run.prune.method == "filter"
     return {
         "accuracy": 0.9 if run.prune is None else 0.8 + run.seed / 100,
@@ -41,7 +41,7 @@ def rows(plan, *, without=(), **changes):
 
 
 def test_both_methods_are_compared_with_dense_runs():
-    """What seed document asks: accuracy, loss, size, operations and times, before and after."""
+    """The required figures: accuracy, loss, size, operations and times, before and after."""
     frame = rows(plan_of())
 
     assert list(frame["prune.method"]) == METHODS

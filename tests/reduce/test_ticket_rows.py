@@ -54,7 +54,7 @@ def axes_of(frame):
 
 
 def test_grid_points_keep_the_order_of_the_file():
-    """Missing cells are rows, never silently absent; the seed is what a row sums up."""
+    """Missing cells are rows, never silently absent; each row combines the seeds."""
     frame = table(make_plan())
 
     points = list(zip(frame["sparsity"], frame["rewind_epoch"], strict=True))
@@ -175,7 +175,7 @@ def test_one_failed_audit_is_a_failed_audit():
 
 
 def test_a_failed_run_is_a_failed_row():
-    """A crash is no result: with no result at all the point failed, else the crash is counted."""
+    """A crash is not a result: without any result the point failed, otherwise the crash is counted."""
     plan = make_plan(sparsity=[0.5, 0.9], rewind_epoch=[0])
     tickets = {(run.prune.sparsity, run.seed): run.key for run in plan.tickets}
     crashed = {tickets[0.9, 0]: FailureFacts("killed"), tickets[0.5, 1]: FailureFacts("killed")}
@@ -232,7 +232,7 @@ def test_records_of_another_grid_never_enter_a_row():
 
 
 def test_dotted_axes_and_iterations_are_columns():
-    """Any value of the file may be an axis; rewind points in iterations are written as in the file."""
+    """Any value of the file can be an axis; rewind points in iterations are written as in the file."""
     plan = make_plan(
         sparsity=[0.5],
         rewind_epoch=[0, "500it"],

@@ -153,6 +153,6 @@ def test_every_planned_seed_is_counted_once(pairs):
 
 @given(PAIRS, st.floats(0, 0.1), st.floats(0, 0.1))
 def test_a_larger_margin_never_turns_a_match_down(pairs, margin, more):
-    """The margin is what a ticket may lose."""
+    """A ticket can lose the margin and still match."""
     if verdict(pairs, margin) == "matching":
         assert verdict(pairs, margin + more) == "matching"

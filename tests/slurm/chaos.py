@@ -1,4 +1,4 @@
-"""Random faults on a real cluster, one after the other, and the one thing that must not be true at any moment."""
+"""Random faults on a real cluster, one after the other, and a check that no run is ever in two jobs."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ WEIGHTS: Mapping[str, int] = {
     "slurmctld killed": 1,
     "`run --on slurm`": 6,
 }
-"""Kinds of faults, and how often each is in a deck of them. Of `run` by hand, half is killed some seconds later."""
+"""Kinds of faults, and how often each is in a deck. Half of the `run` commands are killed some seconds later."""
 
 
 @dataclass
 class Chaos:
-    """Faults from a deck that a seeded generator shuffles; what they meet depends on the moment, as it would.
+    """Faults from a deck that a seeded generator shuffles; their targets depend on the state of the cluster.
 
     Attributes:
         ours: the sweep, on `cluster`.
         seed: of the generator.
-        counted: kind → how often it hit something.
-        twice: run → the elements that had it at one moment, where these were more than one. Must stay empty.
+        counted: kind → number of faults that had a target.
+        twice: run → elements, for runs that were in more than one element at a time. Must stay empty.
     """
 
     ours: OnSlurm
@@ -72,21 +72,21 @@ class Chaos:
         self._shells: list[tuple[subprocess.Popen[bytes], float]] = []
 
     def rage(self, every: int) -> None:
-        """Faults until every run has a record; then everything is mended.
+        """Cause faults until every run has a record; then repair everything.
 
-        They keep pace with the work, so that a slow machine meets no more of them than a fast one: one for so many
-        records, on average, and one whenever there was none for a while, which is when jobs start.
+        The rate follows the work, so that a slow machine has as many faults as a fast one: one for `every` records on
+        average, and one whenever no record appeared for a while, which is when jobs start.
         """
         wanted = len(self.ours.plan.runs)
         deck: list[str] = []
         while self.ours.done < wanted:
             if not deck:
                 deck = self._random.sample([*WEIGHTS], sum(WEIGHTS.values()), counts=[*WEIGHTS.values()])
-            self._mend(time.monotonic())
+            self._repair(time.monotonic())
             kind = deck.pop()
             hit = self._faults[kind]()
             self.counted[kind] += hit
-            if not hit:  # nothing there to hit at the moment; another time
+            if not hit:  # no target at this moment: try again later
                 self.look()
                 deck.insert(self._random.randint(0, len(deck)), kind)
                 continue
@@ -96,12 +96,12 @@ class Chaos:
                 self.look()
                 self._tend(time.monotonic())
                 time.sleep(0.3)
-        self._mend(float("inf"))
+        self._repair(float("inf"))
         for shell, _ in self._shells:
             shell.wait()
 
     def look(self) -> None:
-        """Whether a run is in two elements that SLURM lists and the journal does not call void."""
+        """Note runs that are in two elements that SLURM lists and that are not void in the journal."""
         listed = self.cluster.run(
             "squeue", "--noheader", "--array", "--Format=JobID:|,ArrayJobID:|,ArrayTaskID:|,Name", check=False
         )
@@ -162,7 +162,7 @@ class Chaos:
         return True
 
     def _run(self, seconds: float) -> bool:
-        """What a user types meanwhile; to be killed if it takes longer."""
+        """Start `run` as a user would; it is killed after some seconds."""
         words = ["run", self.ours.file, "--on", "slurm", "--out", self.ours.sweep.path]
         shell = subprocess.Popen(
             [sys.executable, "-m", "lthsweep", *map(str, words)],
@@ -182,20 +182,20 @@ class Chaos:
             if shell.poll() is not None:
                 self._shells.remove((shell, until))
 
-    def _mend(self, now: float) -> None:
+    def _repair(self, now: float) -> None:
         for name, when in list(self._back.items()):
             if when <= now:
                 self.cluster.node_start(name)
                 del self._back[name]
         with contextlib.suppress(AssertionError):
             for name, state in self.cluster.node_states().items():
-                if "drain" in state:  # SLURM does that to a node that knows a job as ended; operators undo it
+                if "drain" in state:  # SLURM drains a node that knows a job as ended; an operator resumes it
                     self.cluster.node_resume(name)
                     self.counted["drained node resumed"] += 1
 
 
 def _pythons(*words: str) -> list[int]:
-    """Process ids, as this shell sees them, of Python processes whose command lines have all words."""
+    """Return the ids, in this namespace, of Python processes whose command lines have all words."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal() and int(entry.name) != os.getpid():

@@ -1,7 +1,7 @@
-"""A real SLURM for the tests in this folder: `cluster`, shared and healed between tests, and `cluster_of`.
+"""A real SLURM for the tests in this folder: `cluster`, shared and restored between tests, and `cluster_of`.
 
-All of them run in one worker, one after the other: they kill nodes of a cluster that the others use too, and a
-machine with two cores has none to spare for several clusters.
+All tests run in one worker, one after the other: they kill nodes of a shared cluster, and two cores cannot serve
+several clusters.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from lthsweep.errors import ClusterSilentError
 HERE = Path(__file__).parent
 DEVCLUSTER = HERE.parents[1] / "slurm" / "devcluster"
 LIGHT = ("test_runs_on_slurm.py", "test_three_ways.py")  # what `make test` runs of this folder
-MARK = "write-this-down"  # name of a job that is never started
+MARK = "write-this-down"  # name of a job that never starts
 UNAVAILABLE = 3  # the exit code of `devcluster up` where SLURM is not installed or not permitted
 
 PATIENT = (
@@ -32,11 +32,19 @@ PATIENT = (
     "SlurmdTimeout=300",
     "AuthInfo=socket={folder}/run/munge.socket,cred_expire=120",
 )
-"""Lines of slurm.conf instead of those of a devcluster, which is quick to see faults. Where none are made, who is late
-is on a busy machine."""
+"""Lines of slurm.conf for tests without faults. A devcluster detects faults quickly; here a late daemon only means a
+busy machine."""
+
+DELIBERATE = (
+    "MessageTimeout=60",
+    "SlurmdTimeout=300",
+    "AuthInfo=socket={folder}/run/munge.socket,cred_expire=15",
+)
+"""Lines of slurm.conf where tests make all faults themselves (marker `faults`): a daemon that is late on a busy machine
+is no fault, `node_down` reports a dead node at once, and a requeued job starts again after 15 s."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before -m is looked at
+@pytest.hookimpl(tryfirst=True)  # before pytest applies -m
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(HERE):
@@ -50,8 +58,8 @@ class DevCluster:
     """A running cluster.
 
     Attributes:
-        folder: of all its state; `folder / "log"` tells what happened.
-        env: the environment in which SLURM's commands, and ours, speak to this cluster.
+        folder: all its state; logs are in `folder / "log"`.
+        env: the environment in which SLURM's commands and lthsweep use this cluster.
         nodes: names of the nodes, each with two cores and two fake GPUs.
         max_array, max_submit: its limits; MaxArraySize, and jobs per user in the queue (None: no limit).
         accounting: whether it has slurmdbd.
@@ -67,7 +75,7 @@ class DevCluster:
     def run(
         self, *command: str | Path, check: bool = True, timeout: float = 120
     ) -> subprocess.CompletedProcess[str]:
-        """A command on the login node; unless told otherwise it must succeed."""
+        """Run a command on the login node; it must succeed unless `check` is False."""
         ended = subprocess.run(
             [str(word) for word in command],
             env=dict(self.env),
@@ -81,38 +89,42 @@ class DevCluster:
         return ended
 
     def sbatch(self, script: str, *options: str) -> str:
-        """Submit a script without its #! line; the job's id."""
+        """Submit a script without its #! line; return the job's id."""
         ended = self.run("sbatch", "--parsable", "--output=/dev/null", *options, f"--wrap={script}")
         return ended.stdout.strip().partition(";")[0]
 
     def queue(self) -> dict[str, str]:
-        """The state of each job, or element of an array, that is in the queue."""
+        """Return the state of each job or array element in the queue."""
         lines = self.run("squeue", "--noheader", "--array", "--format=%i %T").stdout.splitlines()
         return dict(line.split() for line in lines)
 
     def node_states(self) -> dict[str, str]:
-        """SLURM's word for each node: idle, mixed, down*, drained, ..."""
+        """Return SLURM's state of each node: idle, mixed, down*, drained, ..."""
         lines = self.run("sinfo", "--noheader", "--Node", "--format=%N %T").stdout.splitlines()
         return dict(line.split() for line in lines)
 
     @contextmanager
     def busy(self) -> Iterator[None]:
-        """While the block runs no other job of the partition starts: somebody else has all nodes."""
+        """Occupy all nodes while the block runs, so that no other job of the partition starts."""
         blockers = [self.sbatch("sleep 3600", "--exclusive", "--time=120") for _ in self.nodes]
         self.wait_until(lambda: all(self.queue().get(job) == "RUNNING" for job in blockers))
         yield
         self.run("scancel", *blockers)
 
     def node_kill(self, name: str) -> None:
-        """A power cut. SLURM takes 15 to 30 seconds to notice."""
+        """Cut the power. SLURM takes 15 to 30 seconds to detect it."""
         self._devcluster("node", name, "kill")
 
     def node_crash(self, name: str) -> None:
-        """slurmd alone dies; its jobs go on."""
+        """Kill slurmd alone; its jobs continue."""
         self._devcluster("node", name, "crash")
 
+    def node_down(self, name: str) -> None:
+        """Report a node as dead, which slurmctld finds out by itself after SlurmdTimeout; its jobs are requeued."""
+        self.run("scontrol", "update", f"NodeName={name}", "State=DOWN", "Reason=test")
+
     def node_start(self, name: str) -> None:
-        """Power on, or start slurmd again; returns when the node serves. No harm if it runs."""
+        """Power on, or start slurmd again; return when the node serves. Does nothing if it runs."""
         self._devcluster("node", name, "start")
 
     def node_drain(self, name: str) -> None:
@@ -122,10 +134,10 @@ class DevCluster:
         self._devcluster("node", name, "resume")
 
     def ctld_kill(self, *, saved: bool = True) -> None:
-        """SIGKILL to slurmctld, after it has written its queue down.
+        """Send SIGKILL to slurmctld after it has saved its queue.
 
-        It does so up to five seconds late. With `saved=False` it may forget jobs, run them again, and give their ids to
-        others; a node on which a forgotten job still runs is drained when it gets another of this id.
+        slurmctld saves up to five seconds late. With `saved=False` it can forget jobs, run them again, and reuse their
+        ids; a node on which a forgotten job still runs is drained when it receives another with this id.
         """
         if saved:
             self._save_queue()
@@ -142,9 +154,9 @@ class DevCluster:
         self._devcluster("dbd", "start")
 
     def wait_until(self, what: Callable[[], bool], seconds: float = 240) -> None:
-        """Wait until something is so; a cluster on which it never is fails the test.
+        """Wait until a condition holds; fail the test after a long time.
 
-        A SLURM that does not answer, as daemons of a busy machine do now and then, leaves the matter open.
+        If SLURM does not answer, as happens on a busy machine, the condition does not hold yet.
         """
         until = time.monotonic() + seconds
         while not holds(what):
@@ -153,21 +165,21 @@ class DevCluster:
             time.sleep(0.2)
 
     def scene(self) -> str:
-        """Jobs and nodes, with SLURM's reasons, for the message of a failed test."""
+        """Return jobs and nodes with SLURM's reasons, for the message of a failed test."""
         asked = (
             ("squeue", "--array", "--format=%i %j %T %N %r"),
             ("sinfo", "--Node", "--format=%N %T"),
             ("sinfo", "--list-reasons", "--format=%N %E"),
         )
-        told = (self.run(*words, check=False) for words in asked)
-        return "\n".join(ended.stdout + ended.stderr for ended in told)
+        answers = (self.run(*words, check=False) for words in asked)
+        return "\n".join(ended.stdout + ended.stderr for ended in answers)
 
     def wait_empty(self, seconds: float = 240) -> None:
         """Wait until no job is in the queue."""
         self.wait_until(lambda: not self.queue(), seconds)
 
     def heal(self) -> None:
-        """Start what a test killed, cancel what it left, so that the next test finds a cluster like new."""
+        """Start killed daemons and nodes and cancel left jobs, so that the next test has a fresh cluster."""
         if self._devcluster("status", check=False).returncode:
             if self.accounting:
                 self.dbd_start()
@@ -179,20 +191,20 @@ class DevCluster:
         self.wait_until(self._all_idle)
 
     def _is_cleared(self) -> bool:
-        """Whether the queue is empty; cancels what is in it, also what slurmctld hears of from a node just now."""
+        """Cancel all jobs; return whether the queue was empty. Nodes can report more jobs later."""
         left = self.queue()
         if left:
             self.run("scancel", *left, check=False)
         return not left
 
     def _save_queue(self) -> None:
-        """Make slurmctld write its queue down, as it does when a job is submitted; `ctld_start` cancels that job."""
+        """Make slurmctld save its queue by submitting a job, which `ctld_start` cancels."""
         begun, saved = time.time(), self.folder / "state" / "job_state"
         self.sbatch("true", "--hold", f"--job-name={MARK}")
         self.wait_until(lambda: saved.exists() and saved.stat().st_mtime > begun)
 
     def _number_jobs_anew(self) -> None:
-        """A slurmctld that is started next gives no job an id that a node may have seen: see `ctld_kill`."""
+        """Let the next slurmctld use no job id that a node can know: see `ctld_kill`."""
         conf = self.folder / "etc" / "slurm.conf"
         lines = conf.read_text().splitlines()
         known = [int(line.partition("=")[2]) for line in lines if line.startswith("FirstJobId=")]
@@ -200,7 +212,7 @@ class DevCluster:
         conf.write_text("\n".join([*kept, f"FirstJobId={max(known, default=0) + 10_000}", ""]))
 
     def _all_idle(self) -> bool:
-        """Whether every node waits for work; resumes those that are drained, which only one that answers can be."""
+        """Resume drained nodes; return whether all nodes are idle."""
         known = self.node_states()
         for name, state in known.items():
             if "drain" in state:  # or "drained"
@@ -216,7 +228,7 @@ class DevCluster:
 
 
 def holds(what: Callable[[], bool]) -> bool:
-    """Whether something is so; where a daemon does not answer, as far as one knows it is not."""
+    """Return whether a condition holds; False if a daemon does not answer."""
     try:
         return what()
     except (AssertionError, ClusterSilentError, subprocess.SubprocessError):
@@ -225,9 +237,9 @@ def holds(what: Callable[[], bool]) -> bool:
 
 @contextmanager
 def running(*, conf: Iterable[str] = (), **options: object) -> Iterator[DevCluster]:
-    """A cluster while the block runs: `max_array`, `max_submit`, `accounting` are its options, `conf` is as `PATIENT`.
+    """Run a cluster during the block. Options are `max_array`, `max_submit`, `accounting`; `conf` is as `PATIENT`.
 
-    Where there can be none the test is skipped; with LTHSWEEP_REQUIRE_SLURM=1 it fails.
+    Without SLURM the test is skipped; with LTHSWEEP_REQUIRE_SLURM=1 it fails.
     """
     folder = Path(tempfile.mkdtemp(prefix="lth-", dir="/tmp"))  # short: SLURM's sockets are in it
     words = [
@@ -256,29 +268,37 @@ def running(*, conf: Iterable[str] = (), **options: object) -> Iterator[DevClust
 
 @pytest.fixture(scope="session")
 def quick_cluster() -> Iterator[DevCluster]:
-    """The cluster of heavy tests, with default settings; they ask for `cluster`."""
+    """The cluster of heavy tests, with default settings; they request `cluster`."""
     with running() as cluster:
         yield cluster
 
 
 @pytest.fixture(scope="session")
 def patient_cluster() -> Iterator[DevCluster]:
-    """The cluster of all other tests, which make no faults; they ask for `cluster`."""
+    """The cluster of all other tests, which make no faults; they request `cluster`."""
     with running(conf=PATIENT) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def deliberate_cluster() -> Iterator[DevCluster]:
+    """The cluster of deterministic fault tests; they request `cluster`."""
+    with running(conf=DELIBERATE) as cluster:
         yield cluster
 
 
 @pytest.fixture
 def cluster(request: pytest.FixtureRequest) -> Iterator[DevCluster]:
-    """A cluster with nothing in its queue and all of it alive."""
-    heavy = request.node.get_closest_marker("heavy")
-    shared: DevCluster = request.getfixturevalue("quick_cluster" if heavy else "patient_cluster")
+    """A cluster with an empty queue and all daemons alive."""
+    kinds = {"heavy": "quick_cluster", "faults": "deliberate_cluster"}
+    fitting = (kinds[name] for name in kinds if request.node.get_closest_marker(name))
+    shared: DevCluster = request.getfixturevalue(next(fitting, "patient_cluster"))
     yield shared
     shared.heal()
 
 
 @pytest.fixture
 def cluster_of() -> Iterator[Callable[..., DevCluster]]:
-    """Makes clusters of one's own: `cluster_of(max_array=5, max_submit=6)`, `cluster_of(accounting=False)`."""
+    """Start separate clusters: `cluster_of(max_array=5, max_submit=6)`, `cluster_of(accounting=False)`."""
     with ExitStack() as stack:
         yield lambda **options: stack.enter_context(running(**options))

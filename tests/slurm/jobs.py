@@ -1,4 +1,4 @@
-"""Small jobs for a real cluster: what they do is a line of Python, what they saw is on disk."""
+"""Small jobs for a real cluster: each runs a line of Python and writes its output to disk."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ __all__ = ["SITE", "WAITS", "job_in", "logs", "stopped"]
 SITE = Site(cpus=1, memory="100M")
 
 WAITS = "import time; time.sleep(600)"
-"""What a job does that is to stay in the queue."""
+"""Program of a job that stays in the queue."""
 
 
 def job_in(folder: Path, program: str, **changes: object) -> Job:
-    """A job with a name of its own that runs a line of Python; arguments are attributes of `Job`."""
+    """Return a uniquely named job that runs a line of Python; `changes` are attributes of `Job`."""
     name = f"lth-{uuid.uuid4().hex[:8]}-0001"
     job = Job(name=name, command=(sys.executable, "-c", program), folder=folder, minutes=5)
     return replace(job, **changes)  # type: ignore[arg-type]
@@ -32,7 +32,7 @@ def job_in(folder: Path, program: str, **changes: object) -> Job:
 
 @contextmanager
 def stopped(cluster: DevCluster, daemon: str) -> Iterator[None]:
-    """While the block runs, a daemon takes connections and does nothing with them, as one under load does."""
+    """Freeze a daemon during the block: it accepts connections and does not answer, as under high load."""
     pid = int((cluster.folder / "run" / f"{daemon}.pid").read_text())
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -42,5 +42,5 @@ def stopped(cluster: DevCluster, daemon: str) -> Iterator[None]:
 
 
 def logs(folder: Path) -> Iterator[str]:
-    """What jobs wrote, a text for each log."""
+    """Yield the text of each job log."""
     return (path.read_text() for path in sorted(folder.glob("*_log.out")))

@@ -1,4 +1,4 @@
-"""Tiny sweeps on a real cluster, run as a user would, and what is asked of them afterward."""
+"""Tiny sweeps on a real cluster, run through the command line, and checks of their results."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class OnSlurm:
     """One sweep on a cluster.
 
     Attributes:
-        environment: with SLURM_CONF, so that every command asks this cluster.
+        environment: with SLURM_CONF, so that every command uses this cluster.
         file: the TOML file.
         sweep: its directory.
     """
@@ -49,7 +49,7 @@ class OnSlurm:
     sweep: SweepDir
 
     def lthsweep(self, *arguments: str | Path, timeout: float = 900) -> subprocess.CompletedProcess[str]:
-        """A command of ours, beside this cluster."""
+        """Run a command of lthsweep on this cluster."""
         return subprocess.run(
             [sys.executable, "-m", "lthsweep", *map(str, arguments)],
             capture_output=True,
@@ -60,13 +60,13 @@ class OnSlurm:
         )
 
     def run(self, *options: str, code: int = 0) -> str:
-        """`lthsweep run --on slurm`."""
+        """Run `lthsweep run --on slurm`; return its output."""
         ended = self.lthsweep("run", self.file, "--on", "slurm", "--out", self.sweep.path, *options)
         assert ended.returncode == code, ended.stdout + ended.stderr
         return ended.stdout + ended.stderr
 
     def status(self) -> dict[str, object]:
-        """`lthsweep status --json`."""
+        """Return the answer of `lthsweep status --json`."""
         ended = self.lthsweep("status", self.sweep.path, "--json")
         assert ended.returncode in (0, 1, 3), ended.stderr
         found: dict[str, object] = json.loads(ended.stdout)
@@ -81,7 +81,7 @@ class OnSlurm:
         return len(self.sweep.record_keys())
 
     def wait_for(self, what: Callable[[], bool], seconds: float = 900) -> None:
-        """Wait until something is true on disk, or of the cluster; a sweep that hangs fails the test."""
+        """Wait until a condition of disk or cluster holds; a sweep that hangs fails the test."""
         until = time.monotonic() + seconds
         while not holds(what):
             assert time.monotonic() < until, f"waited {seconds:g} s in vain; {self.scene()}"
@@ -93,7 +93,7 @@ class OnSlurm:
         self.wait_for(lambda: self.done == wanted, seconds)
 
     def scene(self) -> str:
-        """What is known, for the message of a failed test."""
+        """Return records, queue and logs, for the message of a failed test."""
         queue = subprocess.run(
             ["squeue", "-r"], capture_output=True, text=True, env=dict(self.environment), check=False
         )
@@ -107,7 +107,7 @@ class OnSlurm:
         return read_journal(self.sweep)
 
     def starts(self) -> collections.Counter[str]:
-        """How often each run was started, by its log."""
+        """Return how often each run was started, by its log."""
         counted: collections.Counter[str] = collections.Counter()
         for key in self.sweep.record_keys():
             text = self.sweep.log(key).read_text(errors="replace")
@@ -119,7 +119,7 @@ class OnSlurm:
 
 
 def assert_same_science(ours: Mapping[str, Record], theirs: Mapping[str, Record]) -> None:
-    """Same keys, and per run equal in everything that is no time and no place, down to the bits of the weights."""
+    """Assert that all runs are equal down to the bits of the weights, except for times and places."""
     assert ours.keys() == theirs.keys()
     assert {key: differences(ours[key], theirs[key]) for key in ours} == dict.fromkeys(ours, ())
     assert all(ours[key].weights == theirs[key].weights for key in ours)
@@ -135,7 +135,7 @@ def write_sweep(
     floor_minutes: float = 10,
     time_limit: str = "30",
 ) -> Path:
-    """A sweep's file with a `[slurm]` table for the cluster of the tests."""
+    """Write a sweep's file with a `[slurm]` table for the cluster of the tests."""
     path = folder / "sweep.toml"
     table = SLURM.format(
         profile=profile,

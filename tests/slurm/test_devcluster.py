@@ -1,4 +1,4 @@
-"""slurm/devcluster: a real SLURM whose nodes can lose their power, and of which nothing stays."""
+"""slurm/devcluster: a real SLURM whose nodes can lose power, and which is removed without a trace."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.slurm.conftest import DEVCLUSTER
 
 @pytest.fixture
 def folder():
-    """A short path of a folder that is not there."""
+    """A short path of a folder that does not exist."""
     with tempfile.TemporaryDirectory(prefix="lth-", dir="/tmp") as parent:
         yield Path(parent) / "c"
 
@@ -42,7 +42,7 @@ def devcluster(*words, user=None, **variables):
 
 
 def processes_with(text):
-    """Pids of all processes whose command line or environment holds a text, but this one's family."""
+    """Return the pids of all processes whose command line or environment contains a text."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -66,8 +66,8 @@ def eventually(what, seconds=240):
         time.sleep(0.1)
 
 
-def test_jobs_run_on_both_nodes_and_each_has_its_own_name_and_pids(cluster):
-    """So that nobody can tell by a pid whether a process on another node is alive: on a real cluster one cannot."""
+def test_nodes_have_separate_names_and_process_ids(cluster):
+    """As on a real cluster, a process id does not show whether a process on another node is alive."""
     told = cluster.run(
         "srun", "--nodes=2", "sh", "-c", "echo $SLURMD_NODENAME `hostname` `readlink /proc/self/ns/pid`"
     )
@@ -91,7 +91,7 @@ def test_an_element_of_an_array_runs_once(cluster, tmp_path):
 
 @pytest.mark.parametrize("option", ["--gres=gpu:1", "--gpus-per-node=1", "--gres=gpu:fake:1"])
 def test_jobs_on_one_node_get_different_gpus(cluster, tmp_path, option):
-    """The GPUs are fake, but SLURM hands them out as real ones."""
+    """The GPUs are fake, but SLURM allocates them like real ones."""
     both = f"until [ -e {tmp_path}/0 ] && [ -e {tmp_path}/1 ]; do sleep 0.1; done"
     for number in range(2):
         cluster.sbatch(f"echo $CUDA_VISIBLE_DEVICES > {tmp_path}/{number}; {both}", option, "--nodelist=n1")
@@ -114,7 +114,7 @@ def test_limits_are_enforced(cluster_of):
     assert len(cluster.queue()) == 6
 
 
-def test_a_job_of_the_higher_partition_sends_one_of_the_lower_back_to_the_queue(cluster, tmp_path):
+def test_a_higher_partition_preempts_a_lower_one(cluster, tmp_path):
     job = cluster.sbatch(f"echo run >> {tmp_path}/ran; sleep 600", "--nodes=2", "--exclusive")
     cluster.wait_until((tmp_path / "ran").exists)
     urgent = cluster.sbatch("sleep 600", "--partition=gpu", "--nodes=2", "--exclusive")
@@ -133,7 +133,7 @@ def test_a_requeued_job_starts_again(cluster, tmp_path):
     cluster.wait_until(lambda: (tmp_path / "ran").read_text().split() == ["0", "1"])
 
 
-def test_a_job_whose_node_loses_power_runs_on_another(cluster, tmp_path):
+def test_a_job_moves_after_a_power_cut(cluster, tmp_path):
     job = cluster.sbatch(f"echo $SLURMD_NODENAME >> {tmp_path}/ran; sleep 600")
     cluster.wait_until((tmp_path / "ran").exists)
     first = (tmp_path / "ran").read_text().strip()
@@ -146,7 +146,7 @@ def test_a_job_whose_node_loses_power_runs_on_another(cluster, tmp_path):
 
 
 def hide(mark, tmp_path):
-    """A job that leaves a process behind which nobody knows any more, and stays."""
+    """Return a job that starts a detached process and continues."""
     script = tmp_path / "hide.sh"
     script.write_text(
         f"setsid nohup sh -c 'exec sleep {mark}' >/dev/null 2>&1 & sleep 0.5; exec sleep {mark}\n"
@@ -156,7 +156,7 @@ def hide(mark, tmp_path):
 
 @pytest.mark.parametrize("namespaces", [True, False])
 def test_a_power_cut_ends_everything_on_the_node(folder, tmp_path, namespaces):
-    """slurmd, its steps, and what a job left behind in a session of its own; also where no namespaces are."""
+    """slurmd, its steps, and detached processes of jobs; with and without namespaces."""
     variables = {}
     if namespaces and not namespaces_allowed():
         pytest.skip("SKIPPED: namespaces are not permitted here")
@@ -185,7 +185,7 @@ def test_a_power_cut_ends_everything_on_the_node(folder, tmp_path, namespaces):
 
 
 def test_jobs_survive_a_crash_of_slurmd(cluster_of, tmp_path):
-    """One that ends before SLURM takes the node for dead; this controller is patient."""
+    """The job ends before SlurmdTimeout, which is long here."""
     cluster = cluster_of(accounting=False)
     conf = cluster.folder / "etc" / "slurm.conf"
     conf.write_text(conf.read_text().replace("SlurmdTimeout=10", "SlurmdTimeout=600"))
@@ -206,7 +206,7 @@ def test_jobs_survive_a_crash_of_slurmd(cluster_of, tmp_path):
 
 
 def test_jobs_survive_the_death_of_slurmctld(cluster, tmp_path):
-    """Nobody is served while it is dead; afterward its queue is what it was when it last wrote it down."""
+    """While it is dead, commands fail; afterward its queue is the last saved one."""
     job = cluster.sbatch(f"touch {tmp_path}/ran; sleep 600")
     waiting = cluster.sbatch("true", "--hold")
     cluster.wait_until((tmp_path / "ran").exists)
@@ -230,7 +230,7 @@ def test_without_slurmdbd_jobs_run_and_sacct_fails(cluster):
     cluster.wait_until(lambda: cluster.run(*states).stdout.split() == ["COMPLETED"])
 
 
-def test_a_drained_node_gets_no_jobs_until_it_is_resumed(cluster, tmp_path):
+def test_a_drained_node_gets_no_jobs(cluster, tmp_path):
     cluster.node_drain("n1")
     cluster.sbatch(f"echo $SLURMD_NODENAME >> {tmp_path}/ran", "--array=0-3")
     cluster.wait_empty()
@@ -240,7 +240,7 @@ def test_a_drained_node_gets_no_jobs_until_it_is_resumed(cluster, tmp_path):
     assert cluster.run("srun", "--nodelist=n1", "printenv", "SLURMD_NODENAME").stdout.strip() == "n1"
 
 
-def test_a_test_finds_a_cluster_like_new_whatever_the_last_one_did(cluster):
+def test_heal_restores_the_cluster_after_every_fault(cluster):
     cluster.sbatch("sleep 600", "--array=0-9")
     cluster.node_drain("n1")
     cluster.node_kill("n2")
@@ -253,8 +253,8 @@ def test_a_test_finds_a_cluster_like_new_whatever_the_last_one_did(cluster):
     assert cluster.run("sacct").returncode == 0
 
 
-def test_ids_of_jobs_that_slurmctld_forgot_are_not_given_again(cluster, tmp_path):
-    """SLURM would do so, and drain the node on which the first job of that id still runs."""
+def test_ids_of_forgotten_jobs_are_not_reused(cluster, tmp_path):
+    """SLURM would reuse them, and drain the node on which the first job with that id still runs."""
     first = cluster.sbatch(f"touch {tmp_path}/ran; sleep 600", "--array=0-1")
     cluster.wait_until((tmp_path / "ran").exists)
     cluster.ctld_kill(saved=False)
@@ -265,7 +265,7 @@ def test_ids_of_jobs_that_slurmctld_forgot_are_not_given_again(cluster, tmp_path
     cluster.wait_until(lambda: cluster.queue() == {f"{second}_{index}": "RUNNING" for index in (0, 1)})
 
 
-def test_two_clusters_know_nothing_of_each_other(cluster, cluster_of):
+def test_two_clusters_are_independent(cluster, cluster_of):
     other = cluster_of(accounting=False)
     job = other.sbatch("sleep 600")
 
@@ -273,8 +273,8 @@ def test_two_clusters_know_nothing_of_each_other(cluster, cluster_of):
     assert cluster.queue() == {}
 
 
-def test_nothing_stays_of_a_cluster(folder, tmp_path):
-    """No process, not even what a job hid; no file; no mount."""
+def test_down_removes_everything(folder, tmp_path):
+    """No process remains, not even a detached one of a job; no file; no mount."""
     assert devcluster("up", "--dir", folder).returncode == 0
     environment = os.environ | {"SLURM_CONF": f"{folder}/etc/slurm.conf"}
     wrap = f"--wrap={hide('98765.5', tmp_path)}"
@@ -289,8 +289,8 @@ def test_nothing_stays_of_a_cluster(folder, tmp_path):
     assert str(folder) not in Path("/proc/mounts").read_text()
 
 
-def test_a_cluster_ends_with_the_process_that_it_lives_with(folder):
-    """A test run that is killed cannot take its cluster down itself."""
+def test_a_cluster_ends_with_its_companion_process(folder):
+    """A test run that is killed cannot stop its cluster itself."""
     companion = subprocess.Popen(["sleep", "600"])
     started = devcluster("up", "--dir", folder, "--no-accounting", "--while", companion.pid)
     assert started.returncode == 0, started.stderr
@@ -301,7 +301,7 @@ def test_a_cluster_ends_with_the_process_that_it_lives_with(folder):
     eventually(lambda: processes_with(str(folder)) == [])
 
 
-def test_a_cluster_that_does_not_start_leaves_nothing_but_the_reason(folder):
+def test_a_failed_start_leaves_only_the_reason(folder):
     started = devcluster("up", "--dir", folder, "--no-accounting", "--conf", "NoSuchSetting=1")
 
     assert started.returncode == 1
@@ -310,7 +310,7 @@ def test_a_cluster_that_does_not_start_leaves_nothing_but_the_reason(folder):
     assert processes_with(str(folder)) == []
 
 
-def test_status_says_what_runs(cluster):
+def test_status_lists_daemons_and_limits(cluster):
     told = cluster.run(sys.executable, DEVCLUSTER, "status", "--dir", cluster.folder).stdout.splitlines()
 
     assert [line.split()[:2] for line in told[:6]] == [
@@ -319,7 +319,7 @@ def test_status_says_what_runs(cluster):
     assert told[6] == "limits       MaxArraySize 1001, MaxSubmitJobs none"
 
 
-def test_env_is_what_a_shell_needs(cluster):
+def test_env_sets_up_a_shell(cluster):
     told = cluster.run(
         "bash", "-c", f'eval "$({sys.executable} {DEVCLUSTER} env --dir {cluster.folder})"; sinfo -h -o %P'
     )
@@ -334,7 +334,7 @@ def test_an_unknown_verb_is_refused():
 
 
 @pytest.mark.parametrize("words", [["status"], ["down"], ["env"], ["node", "n1", "kill"], ["ctld", "start"]])
-def test_every_verb_says_that_there_is_no_cluster(folder, words):
+def test_every_verb_reports_a_missing_cluster(folder, words):
     refused = devcluster(*words, "--dir", folder)
 
     assert refused.returncode == 1
@@ -352,7 +352,7 @@ def test_missing_packages_are_named(folder, bare_path):
     assert not folder.exists()
 
 
-def test_an_installation_that_fails_is_said(folder, bare_path):
+def test_a_failed_installation_is_reported(folder, bare_path):
     refused = devcluster("up", "--dir", folder, "--install", PATH=bare_path)
 
     assert refused.returncode == 1
@@ -360,7 +360,7 @@ def test_an_installation_that_fails_is_said(folder, bare_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_only_root_may_start_one(folder, tmp_path):
+def test_only_root_can_start_a_cluster(folder, tmp_path):
     shutil.copytree(DEVCLUSTER.parent, folder, ignore=shutil.ignore_patterns("__pycache__"))
     folder.parent.chmod(0o755)
     refused = subprocess.run(

@@ -1,4 +1,4 @@
-"""Limits as a real SLURM enforces them: what `read_limits` leaves room for is accepted, one more is refused."""
+"""Limits that a real SLURM enforces: the number from `read_limits` is accepted, one more is refused."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def limited(_own_cluster, monkeypatch):
 
 
 def fill(folder, site):
-    """Submit all that there is room for; one more is refused. Returns how much that was."""
+    """Submit as many as `read_limits` allows, check that one more is refused, and return the number."""
     room = read_limits(site).room
     assert room
     submit(job_in(folder, WAITS, elements=room), site)
@@ -65,7 +65,7 @@ def fill(folder, site):
     return room
 
 
-def test_a_cluster_without_limits_has_its_arrays_and_its_partitions(here):
+def test_a_cluster_without_limits(here):
     found = read_limits(SITE)
 
     assert (found.max_array, found.room, found.minutes, found.named) == (here.max_array, None, 1440, ())
@@ -74,7 +74,7 @@ def test_a_cluster_without_limits_has_its_arrays_and_its_partitions(here):
     assert (partition.name, partition.preempt_mode, partition.state) == ("gpu_requeue", "REQUEUE", "UP")
 
 
-def test_an_array_of_the_largest_size_is_accepted_and_one_more_is_not(limited, folder):
+def test_only_arrays_of_max_array_size_are_accepted(limited, folder):
     """SLURM caps the index, so this holds for arrays that begin at 0."""
     most = read_limits(SITE).max_array
 
@@ -105,7 +105,7 @@ def test_elements_of_arrays_count_one_by_one(limited, folder):
         ({"qos": "narrow"}, 5, "MaxSubmitJobsPerUser of QOS narrow 5"),
     ],
 )
-def test_there_is_room_for_exactly_as_many_as_slurm_accepts(limited, folder, change, room, name):
+def test_slurm_accepts_exactly_the_number_read(limited, folder, change, room, name):
     """A partition's QOS comes before the job's, and any QOS before the association."""
     site = replace(SITE, **change)
 
@@ -113,14 +113,14 @@ def test_there_is_room_for_exactly_as_many_as_slurm_accepts(limited, folder, cha
     assert fill(folder, site) == room
 
 
-def test_jobs_of_other_partitions_use_up_the_association_too(limited, folder):
+def test_jobs_of_other_partitions_count_for_the_association(limited, folder):
     lab = replace(SITE, account="lab")
     submit(job_in(folder, WAITS, elements=4), replace(lab, partition="gpu"))
 
     assert fill(folder, lab) == 3
 
 
-def test_a_users_limit_can_be_lower_than_the_largest_array(cluster_of, folder, monkeypatch):
+def test_a_limit_below_the_largest_array_counts(cluster_of, folder, monkeypatch):
     cluster = cluster_of(max_array=10, max_submit=6)
     monkeypatch.setenv("SLURM_CONF", cluster.env["SLURM_CONF"])
 
@@ -140,12 +140,12 @@ def test_a_users_limit_can_be_lower_than_the_largest_array(cluster_of, folder, m
         ({"partition": "short", "qos": "wide"}, 20),
     ],
 )
-def test_the_longest_walltime_is_that_of_partition_and_qos(limited, change, minutes):
+def test_partition_and_qos_limit_the_walltime(limited, change, minutes):
     assert read_limits(replace(SITE, **change)).minutes == minutes
 
 
-def test_a_job_that_is_too_long_would_wait_for_ever(limited, folder):
-    """SLURM takes it all the same; so the limit has to be asked for before."""
+def test_a_job_beyond_the_walltime_waits_for_ever(limited, folder):
+    """SLURM accepts it nevertheless, so the limit has to be read before."""
     submit(job_in(folder, WAITS, minutes=21), replace(SITE, partition="short"))
 
     limited.wait_until(
@@ -153,14 +153,14 @@ def test_a_job_that_is_too_long_would_wait_for_ever(limited, folder):
     )
 
 
-def test_what_no_number_says_is_said_in_words(limited):
+def test_a_partition_that_is_down_is_named(limited):
     found = read_limits(replace(SITE, partition="long"))
 
     assert "partition long is DOWN" in found.named
 
 
 @pytest.mark.parametrize("key", ["partition", "tick_partition"])
-def test_a_partition_that_does_not_exist_is_refused_with_those_that_do(limited, key):
+def test_an_unknown_partition_is_refused_with_suggestions(limited, key):
     with pytest.raises(
         RefusedError, match=r"no partition 'gpu_requeu'; did you mean 'gpu_requeue'\? known: gpu, "
     ):
@@ -168,7 +168,7 @@ def test_a_partition_that_does_not_exist_is_refused_with_those_that_do(limited, 
 
 
 def test_limits_are_known_while_the_database_is_down(limited, folder):
-    """The controller has a copy, with what is used."""
+    """The controller has a copy, with the current use."""
     site = replace(SITE, account="lab", qos="wide")
     submit(job_in(folder, WAITS, elements=2), site)
     limited.dbd_kill()
@@ -176,8 +176,8 @@ def test_limits_are_known_while_the_database_is_down(limited, folder):
     assert read_limits(site).room == 7
 
 
-def test_a_limit_that_nobody_shows_is_no_limit_until_sbatch_says_so(cluster_of, folder, monkeypatch):
-    """Without jobs in a QOS only the database knows its limit per user; dead or stopped, it must not hold us up."""
+def test_an_unknown_limit_is_enforced_by_sbatch_only(cluster_of, folder, monkeypatch):
+    """Without jobs in a QOS only the database knows its limit per user; if it is dead or frozen, we must not wait."""
     cluster = cluster_of()
     monkeypatch.setenv("SLURM_CONF", cluster.env["SLURM_CONF"])
     cluster.run("sacctmgr", "--immediate", "modify", "qos", "normal", "set", "MaxSubmitJobsPerUser=3")
@@ -192,7 +192,7 @@ def test_a_limit_that_nobody_shows_is_no_limit_until_sbatch_says_so(cluster_of, 
         submit(job_in(folder, WAITS, elements=4), SITE)
 
 
-def test_a_cluster_without_accounting_has_no_limits_of_users(cluster_of, monkeypatch):
+def test_without_accounting_users_have_no_limits(cluster_of, monkeypatch):
     cluster = cluster_of(accounting=False, max_array=8)
     monkeypatch.setenv("SLURM_CONF", cluster.env["SLURM_CONF"])
 
@@ -201,7 +201,7 @@ def test_a_cluster_without_accounting_has_no_limits_of_users(cluster_of, monkeyp
     assert (found.max_array, found.room, found.minutes) == (8, None, 1440)
 
 
-def test_a_silent_controller_has_no_limits_to_tell(here):
+def test_limits_of_a_silent_controller_are_an_error(here):
     here.ctld_kill()
 
     with pytest.raises(ClusterSilentError):

@@ -1,4 +1,4 @@
-"""What a real queue says of jobs that wait, run, end, are forgotten, or never were."""
+"""Queries about jobs in a real queue that wait, run, have ended, are forgotten, or never existed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_an_empty_queue_is_empty():
     assert read_queue() == ()
 
 
-def test_elements_that_run_and_that_wait_are_all_there(cluster, folder):
+def test_running_and_waiting_elements_are_listed(cluster, folder):
     """Two nodes with two cores: of three elements with two cores, two run."""
     job = job_in(folder, WAITS, elements=3, minutes=7)
     number = submit(job, replace(SITE, cpus=2))
@@ -55,8 +55,8 @@ def test_elements_that_run_and_that_wait_are_all_there(cluster, folder):
     assert (waiting.state, waiting.node) == ("PENDING", "")
 
 
-def test_what_the_scheduler_expects_is_read(cluster, folder):
-    """A job that waits for a core knows when one will be free at the latest."""
+def test_the_expected_start_of_a_job_is_read(cluster, folder):
+    """SLURM computes the latest start of a job that waits for a core."""
     submit(job_in(folder, WAITS, elements=3), replace(SITE, cpus=2))
 
     def reason_and_start():
@@ -65,7 +65,7 @@ def test_what_the_scheduler_expects_is_read(cluster, folder):
     cluster.wait_until(lambda: any(reason == "Resources" and at for reason, at in reason_and_start()))
 
 
-def test_a_whole_array_in_one_line_is_read_the_same(cluster, folder):
+def test_an_array_on_one_line_has_all_elements(cluster, folder):
     """Without --array squeue writes "2-9%2"."""
     submit(job_in(folder, WAITS, elements=10, at_a_time=2), SITE)
     cluster.wait_until(lambda: len(running()) == 2)
@@ -74,15 +74,15 @@ def test_a_whole_array_in_one_line_is_read_the_same(cluster, folder):
     assert {element.id for element in compressed} == {element.id for element in read_queue()}
 
 
-def test_an_unknown_user_has_no_empty_queue(cluster):
-    """squeue's exit code is 0, and so is the number of lines."""
+def test_an_unknown_user_is_an_error(cluster):
+    """squeue prints no line and exits with 0."""
     assert cluster.run("squeue", "--user", "nosuchuser").returncode == 0
 
     with pytest.raises(ClusterSilentError, match="Invalid user"):
         read_queue("nosuchuser")
 
 
-def test_a_job_is_found_by_its_name_in_the_queue_and_after_its_end(cluster, folder):
+def test_a_job_is_found_after_its_end(cluster, folder):
     job = job_in(folder, WAITS, elements=2)
     number = submit(job, SITE)
     assert find_by_name(job.name) == number
@@ -95,7 +95,7 @@ def test_a_job_is_found_by_its_name_in_the_queue_and_after_its_end(cluster, fold
 
 
 def test_accounting_remembers_what_the_controller_forgot(cluster_of, folder, monkeypatch):
-    """MinJobAge is minutes; a coordinator may come back after hours."""
+    """MinJobAge is minutes; a coordinator can return after hours."""
     cluster = cluster_of()
     monkeypatch.setenv("SLURM_CONF", cluster.env["SLURM_CONF"])
     conf = cluster.folder / "etc" / "slurm.conf"
@@ -111,7 +111,7 @@ def test_accounting_remembers_what_the_controller_forgot(cluster_of, folder, mon
     cluster.wait_until(lambda: look_up(job.name).job == number)
 
     monkeypatch.setattr(queue, "ACCOUNTING_SECONDS", 2.0)
-    with stopped(cluster, "slurmdbd"):  # sacct would wait for it for ever
+    with stopped(cluster, "slurmdbd"):  # sacct would wait for ever
         assert look_up(job.name) == Found(None, accounting=False)
     cluster.dbd_kill()
     assert look_up(job.name) == Found(None, accounting=False)
@@ -128,7 +128,7 @@ def test_jobs_are_found_without_accounting(cluster_of, folder, monkeypatch):
 
 
 def test_live_jobs_are_those_that_wait_or_run(cluster, folder):
-    """Claims are freed by this: by the id that a worker's job has inside of it, not by that of its array."""
+    """Claims are released by the id that a worker's job has in its environment, not by the id of its array."""
     array = submit(job_in(folder, WAITS, elements=2), SITE)
     gone = submit(job_in(folder, "pass"), SITE)
     cluster.wait_until(lambda: len(running()) == 2 and gone not in cluster.queue())

@@ -1,4 +1,4 @@
-"""`lthsweep run --on slurm` on a real SLURM: the whole way from a file to a table."""
+"""`lthsweep run --on slurm` on a real SLURM: from a file to a table."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.slurm.sweeps import OnSlurm, assert_same_science, write_sweep
 
 @pytest.fixture
 def on_slurm(tmp_path, cluster, cache):
-    """Makes a tiny sweep on the cluster, with changes to its file."""
+    """Make a tiny sweep on the cluster, with changes to its file."""
 
     def make(*, out="sweep", **changes):
         table = {
@@ -31,8 +31,8 @@ def on_slurm(tmp_path, cluster, cache):
     return make
 
 
-def test_a_sweep_on_slurm_gives_the_records_of_the_local_one(on_slurm, tmp_path, cache):
-    """Same keys, same numbers, same bits; one table, made by the follow-up job."""
+def test_slurm_and_local_workers_give_equal_records(on_slurm, tmp_path, cache):
+    """Same keys, numbers and bits; the follow-up job writes the table."""
     ours = on_slurm(seeds="[0, 1]")
     said = ours.run()
     ours.wait_done()
@@ -68,7 +68,7 @@ def test_a_second_run_submits_nothing(on_slurm, cluster):
     assert set(ours.starts().values()) == {1}
 
 
-def test_wait_stays_until_the_table_is_there(on_slurm):
+def test_wait_returns_when_the_table_exists(on_slurm):
     ours = on_slurm()
     ours.run("--wait")
 
@@ -76,8 +76,8 @@ def test_wait_stays_until_the_table_is_there(on_slurm):
     assert ours.sweep.table.exists()
 
 
-def test_what_is_measured_first_packs_what_comes_then(on_slurm, cluster):
-    """Nobody knows how long an epoch takes: dense runs go first, the follow-up submits their tickets."""
+def test_unmeasured_dense_runs_are_submitted_first(on_slurm, cluster):
+    """The time of an epoch is unknown: dense runs go first, the follow-up submits their tickets."""
     ours = on_slurm(seeds="[0, 1]")
     with cluster.busy():
         said = ours.run()
@@ -91,7 +91,7 @@ def test_what_is_measured_first_packs_what_comes_then(on_slurm, cluster):
 
 
 def test_levels_of_iterative_pruning_wait_for_each_other(on_slurm):
-    """With known times and short jobs, every level is an array of its own that depends on the one before."""
+    """With known times and short jobs, every level is a separate array that depends on the level before."""
     ours = on_slurm(seeds="[0, 1]", schedule="iterative", target_minutes=0.001, floor_minutes=0.0005)
     ours.run("--set", "grid.sparsity=[0.5]", "--wait")
     ours.run("--set", "grid.sparsity=[0.4, 0.6, 0.8]")
@@ -121,8 +121,8 @@ def test_two_shells_at_once_submit_everything_once(on_slurm, start):
     assert set(ours.starts().values()) == {1}
 
 
-def test_a_failing_run_blocks_only_what_descends_from_it(on_slurm):
-    """A learning rate that diverges is a result; an exclusion that matches nothing is a failure, and is said."""
+def test_a_failing_run_blocks_only_its_descendants(on_slurm):
+    """An exclusion that matches nothing is a failure, and `status` shows the cause."""
     ours = on_slurm()
     ended = ours.lthsweep(
         "run",
@@ -141,8 +141,8 @@ def test_a_failing_run_blocks_only_what_descends_from_it(on_slurm):
 
 
 @pytest.mark.parametrize("wrong", ["options.nonsense=1", "cpus=64", "account=nobody-there", "partition=nope"])
-def test_what_slurm_would_refuse_is_said_before_anything_is_written(on_slurm, wrong):
-    """A sweep that is well is not stopped, hours later, by the last thing somebody tried."""
+def test_a_refused_option_is_reported_before_writing(on_slurm, wrong):
+    """A wrong option must not stop a working sweep hours later."""
     ours = on_slurm()
     ended = ours.lthsweep(
         "run", ours.file, "--on", "slurm", "--out", ours.sweep.path, "--set", f"slurm.{wrong}"
@@ -153,7 +153,7 @@ def test_what_slurm_would_refuse_is_said_before_anything_is_written(on_slurm, wr
     assert not ours.sweep.path.exists()
 
 
-def test_cancel_empties_the_queue_and_run_goes_on(on_slurm, held):
+def test_a_canceled_sweep_continues_with_run(on_slurm, held):
     """Steps last so long that a run has a checkpoint before its end, until the sweep is canceled."""
     ours = on_slurm(seeds="[0, 1]", checkpoint_seconds=1)
     ours.environment = {**ours.environment, **held.variables}

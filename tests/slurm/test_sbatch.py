@@ -1,4 +1,4 @@
-"""Jobs are submitted to, and run by, a real SLURM as their scripts say."""
+"""Jobs that a real SLURM accepts and runs as their scripts demand."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lthsweep.launch.slurm.journal import (
     publish_intent,
     read_submission,
 )
-from lthsweep.launch.slurm.traces import last_words, nodes_of
+from lthsweep.launch.slurm.traces import last_log_line, nodes_of
 from lthsweep.store.layout import SweepDir
 from tests.slurm.jobs import SITE, WAITS, job_in, logs, stopped
 
@@ -38,7 +38,7 @@ def _here(cluster, monkeypatch):
 
 
 def told(folder):
-    """What jobs of TELL wrote."""
+    """Return the output of jobs of TELL."""
     return [json.loads(line) for text in logs(folder) for line in text.splitlines() if line.startswith("{")]
 
 
@@ -46,7 +46,7 @@ def starts(folder):
     return [path.read_text().splitlines() for path in sorted(folder.glob("*.node"))]
 
 
-def test_every_element_of_an_array_runs_and_leaves_its_traces(cluster, folder):
+def test_every_array_element_runs_and_leaves_traces(cluster, folder):
     number = submit(job_in(folder, TELL, elements=3), replace(SITE, cpus=2))
     cluster.wait_empty()
 
@@ -60,8 +60,7 @@ def test_every_element_of_an_array_runs_and_leaves_its_traces(cluster, folder):
     assert not list(folder.glob("*.pkl"))
 
 
-def test_the_traces_are_found_by_those_who_look_for_them(cluster, tmp_path):
-
+def test_traces_of_a_job_are_found(cluster, tmp_path):
     sweep = SweepDir(tmp_path / "sweep").create()
     open_journal(sweep)
     intent = publish_intent(sweep, Submission(1, "", "train", parcels=(("a",), ("b",)), minutes=5))
@@ -72,11 +71,11 @@ def test_the_traces_are_found_by_those_who_look_for_them(cluster, tmp_path):
     cluster.wait_empty()
 
     assert nodes_of(sweep, intent.name, 1)[0] in cluster.nodes
-    assert last_words(sweep, read_submission(sweep, intent.name), 1) == "last of 1"
+    assert last_log_line(sweep, read_submission(sweep, intent.name), 1) == "last of 1"
 
 
 @pytest.mark.parametrize("name", ["two words", "it's", "50%j", "ünï", "$HOME `id` ;#"])
-def test_a_folder_may_have_an_odd_name(cluster, tmp_path, name):
+def test_a_folder_can_have_an_odd_name(cluster, tmp_path, name):
     """sbatch splits its lines like a shell, and puts ids in place of %j."""
     folder = tmp_path / name
     submit(job_in(folder, TELL, elements=1), SITE)
@@ -95,7 +94,7 @@ def test_gpus_reach_the_command(cluster, folder):
     assert sorted(job.get("CUDA_VISIBLE_DEVICES", "none") for job in told(folder)) == ["0,1", "0,1", "none"]
 
 
-def test_the_sites_own_lines_come_before_the_command(cluster, folder):
+def test_setup_lines_run_before_the_command(cluster, folder):
     site = replace(SITE, setup=("export FIRST=1", 'export SECOND="$FIRST 2"'))
     submit(job_in(folder, TELL), site)
     submit(job_in(folder, TELL, light=True), site)
@@ -114,7 +113,7 @@ HEARS = (
 
 
 def hearing(folder, tmp_path, **changes):
-    """A job that says which signal it heard."""
+    """Return a job that prints the signal it receives."""
     program = tmp_path / "hears.py"
     program.write_text(HEARS)
     return replace(job_in(folder, ""), command=(sys.executable, str(program)), **changes)
@@ -125,15 +124,15 @@ def is_ready(folder):
 
 
 @pytest.mark.slow
-def test_the_notice_before_the_time_limit_reaches_the_command(cluster, folder, tmp_path):
-    """SLURM looks at the time now and then, and sends the notice up to a minute early."""
+def test_the_signal_before_the_limit_reaches_the_command(cluster, folder, tmp_path):
+    """SLURM checks the time once a minute, and sends the signal up to a minute early."""
     submit(hearing(folder, tmp_path, minutes=2), replace(SITE, grace_seconds=30))
     cluster.wait_empty(seconds=400)
 
     assert "heard SIGUSR2" in "".join(logs(folder))
 
 
-def test_a_job_that_has_to_make_room_hears_of_it_and_is_queued_again(cluster, folder, tmp_path):
+def test_a_preempted_job_is_signaled_and_requeued(cluster, folder, tmp_path):
     number = submit(hearing(folder, tmp_path), replace(SITE, cpus=2, partition="gpu_requeue"))
     cluster.wait_until(lambda: is_ready(folder))
     urgent = cluster.sbatch("sleep 1", "--partition=gpu", "--nodes=2", "--exclusive")
@@ -148,7 +147,7 @@ def test_a_job_that_has_to_make_room_hears_of_it_and_is_queued_again(cluster, fo
 
 
 @pytest.mark.parametrize("light", [False, True])
-def test_a_job_that_is_canceled_hears_of_it(cluster, folder, tmp_path, light):
+def test_a_canceled_job_gets_a_signal(cluster, folder, tmp_path, light):
     number = submit(hearing(folder, tmp_path, light=light), SITE)
     cluster.wait_until(lambda: is_ready(folder))
     cancel([number])
@@ -157,8 +156,8 @@ def test_a_job_that_is_canceled_hears_of_it(cluster, folder, tmp_path, light):
     assert "heard SIGTERM" in "".join(logs(folder))
 
 
-def test_a_job_submits_another_as_if_nobody_were_around_it(cluster, folder, tmp_path):
-    """A follow-up job does this. None of its own variables become options of the next job."""
+def test_a_job_submits_another_without_its_own_variables(cluster, folder, tmp_path):
+    """Follow-up jobs do this. Their variables must not become options of the next job."""
     program = tmp_path / "inside.py"
     program.write_text(
         "from dataclasses import replace\n"
@@ -185,7 +184,7 @@ def test_a_job_submits_another_as_if_nobody_were_around_it(cluster, folder, tmp_
         assert "SBATCH_TIMELIMIT" not in job
 
 
-def test_jobs_wait_for_what_they_depend_on(cluster, folder, tmp_path):
+def test_jobs_wait_for_their_dependencies(cluster, folder, tmp_path):
     done = tmp_path / "done"
     waits = f"import os, time\nwhile not os.path.exists({str(done)!r}): time.sleep(0.1)"
     (tmp_path / "waits.py").write_text(waits)
@@ -207,7 +206,7 @@ def test_a_job_whose_dependency_failed_leaves_the_queue(cluster, folder):
     assert told(folder) == []
 
 
-def test_a_job_may_be_told_to_begin_later(cluster, folder):
+def test_a_job_can_begin_later(cluster, folder):
     number = submit(job_in(folder, TELL, begin="now+3600"), SITE)
 
     (element,) = [element for element in read_queue() if element.job == number]
@@ -229,7 +228,7 @@ def test_a_job_may_be_told_to_begin_later(cluster, folder):
         ({"extra": {"nonsense": "1"}}, "unrecognized option", "slurm.options"),
     ],
 )
-def test_a_wrong_value_is_refused_in_slurms_words(folder, change, sentence, key):
+def test_a_wrong_value_is_refused_with_slurms_message(folder, change, sentence, key):
     with pytest.raises(RefusedError, match=sentence) as refusal:
         submit(job_in(folder, TELL), replace(SITE, **change))
 
@@ -238,13 +237,13 @@ def test_a_wrong_value_is_refused_in_slurms_words(folder, change, sentence, key)
     assert read_queue() == ()
 
 
-def test_an_array_with_an_index_too_many_is_refused_by_limit(cluster, folder):
+def test_a_too_large_array_is_refused_by_limit(cluster, folder):
     with pytest.raises(JobLimitError, match="Invalid job array specification"):
         submit(job_in(folder, TELL, elements=cluster.max_array + 1), SITE)
 
 
-def test_sbatch_may_have_queued_a_job_though_it_did_not_say_so(cluster, folder):
-    """The controller stops between the message and its answer, as it does under load. The job is found by its name."""
+def test_unanswered_sbatch_can_have_queued_a_job(cluster, folder):
+    """The controller freezes before its answer, as under high load. The job is found by its name."""
     job = job_in(folder, WAITS)
     with stopped(cluster, "slurmctld"), pytest.raises(ClusterSilentError, match="may have been queued"):
         submit(job, SITE)
@@ -252,7 +251,7 @@ def test_sbatch_may_have_queued_a_job_though_it_did_not_say_so(cluster, folder):
     cluster.wait_until(lambda: find_by_name(job.name) is not None)
 
 
-def test_a_dead_controller_is_silence_and_not_a_refusal(cluster, folder):
+def test_a_dead_controller_is_not_a_refusal(cluster, folder):
     cluster.ctld_kill()
 
     job = job_in(folder, WAITS)
@@ -280,7 +279,7 @@ if restarts == 0:
 """
 
 
-def test_a_job_puts_itself_back_into_the_queue(cluster, folder, tmp_path):
+def test_a_job_requeues_itself(cluster, folder, tmp_path):
     program = tmp_path / "puts_back.py"
     program.write_text(PUTS_BACK)
     job = replace(job_in(folder, "", elements=2), command=(sys.executable, str(program)))
@@ -293,7 +292,7 @@ def test_a_job_puts_itself_back_into_the_queue(cluster, folder, tmp_path):
         assert said == [f"start {number}_{index} 0", "True", f"start {number}_{index} 1"]
 
 
-def test_elements_are_canceled_and_their_neighbors_are_not(cluster, folder):
+def test_only_the_named_elements_are_canceled(cluster, folder):
     number = submit(job_in(folder, WAITS, elements=8), SITE)
     cancel([f"{number}_{index}" for index in (0, 3, 5, 6, 7)] + ["999999"])
     cluster.wait_until(lambda: len(cluster.queue()) == 3)
@@ -304,8 +303,8 @@ def test_elements_are_canceled_and_their_neighbors_are_not(cluster, folder):
     cancel([number])
 
 
-def test_sbatch_of_a_full_controller_is_not_waited_for(cluster_of, folder, monkeypatch):
-    """MaxJobCount: sbatch would ask again for two minutes, and say so on the way."""
+def test_sbatch_to_a_full_controller_does_not_wait(cluster_of, folder, monkeypatch):
+    """MaxJobCount: sbatch would retry for two minutes."""
     cluster = cluster_of(max_array=60)
     monkeypatch.setenv("SLURM_CONF", cluster.env["SLURM_CONF"])
     conf = cluster.folder / "etc" / "slurm.conf"

@@ -1,4 +1,4 @@
-"""The scripts in slurm/ for sbatch by hand, on a real cluster: to the end, past the end of a job's time, preempted."""
+"""The scripts in slurm/ for sbatch by hand, on a real cluster: at the time limit, and preempted."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ FOLDER = DEVCLUSTER.parent
 ODOMETER = Path(__file__).parent / "faults" / "odometer"
 ONE_CORE = ("--cpus-per-task=1", "--mem-per-cpu=100M")
 SLOW = 3.0
-"""Seconds that a step is stretched to until the fault has happened: no run of sixteen steps ends before a limit."""
+"""Seconds of a step until the fault has happened: no run of sixteen steps ends before a limit."""
 
 
 @dataclass
 class ByHand(OnSlurm):
-    """A sweep, and the job of a script of ours that runs it.
+    """A sweep, and the job of a script in slurm/ that runs it.
 
     Attributes:
-        cluster: whose commands have the environment of a user that has activated lthsweep.
+        cluster: its commands have the environment of a user who has activated lthsweep.
         pacer: a file with the seconds that every step lasts longer.
     """
 
@@ -49,15 +49,15 @@ class ByHand(OnSlurm):
 
     @property
     def restarts(self) -> int:
-        """How often SLURM has started its jobs again, in all."""
+        """Return how often SLURM has restarted the jobs, in total."""
         shown = self.cluster.run("squeue", "-h", "-r", "-j", self.job, "--Format=RestartCnt", check=False)
         return sum(map(int, shown.stdout.split()))
 
     @property
     def has_stopped_runs(self) -> bool:
-        """Whether a run ended at its checkpoint before it was done: none of it had to be trained again.
+        """Return whether a run stopped exactly at a checkpoint before its end, so that no step was repeated.
 
-        Its log may not say so: SLURM's signal goes to all processes of a job, and the worker may hear it first.
+        The log can lack this: SLURM's signal goes to all processes of a job, and the worker can receive it first.
         """
         counts = (struct.unpack("<qqqqd", path.read_bytes()) for path in self.pacer.parent.glob("*.steps"))
         return any(first >= 0 and reached == saved for first, reached, saved, *_ in counts)
@@ -68,7 +68,7 @@ class ByHand(OnSlurm):
 
 @pytest.fixture
 def by_hand(tmp_path, cluster, cache):
-    """Makes a tiny sweep that goes slowly until told otherwise."""
+    """Make a tiny sweep that trains slowly until `finish`."""
 
     def make(*, mpirun="", slow=True):
         path = [Path(mpirun).parent] if mpirun else []
@@ -91,7 +91,7 @@ def by_hand(tmp_path, cluster, cache):
 
 @pytest.fixture
 def finish(tmp_path, cache):
-    """Full speed to the end, or nearly, and the records are those of a sweep that was left in peace."""
+    """Train to the end and compare the records with those of an undisturbed sweep."""
 
     def check(ours, pace=0.0):
         ours.pacer.write_text(str(pace))
@@ -108,10 +108,10 @@ def finish(tmp_path, cache):
 
 
 @pytest.mark.parametrize("options", [ONE_CORE, (*ONE_CORE, "--array=0-1")], ids=["single", "array"])
-def test_a_job_whose_time_is_over_queues_itself_again_and_goes_on(by_hand, finish, options):
+def test_a_job_at_its_time_limit_requeues_itself(by_hand, finish, options):
     """SLURM sends USR2 thirty seconds before the end, or up to a minute earlier.
 
-    Its end is put in a minute or two when the job has a checkpoint, which is early on one machine and late on another.
+    The end is set to one or two minutes after the first checkpoint, whose time depends on the machine.
     """
     ours = by_hand()
     ours.sbatch("sweep.sbatch", *options, "--time=60", "--signal=B:USR2@30")
@@ -126,7 +126,7 @@ def test_a_job_whose_time_is_over_queues_itself_again_and_goes_on(by_hand, finis
 
 
 @pytest.mark.parametrize("options", [ONE_CORE, (*ONE_CORE, "--array=0-1")], ids=["single", "array"])
-def test_a_preempted_job_writes_checkpoints_and_goes_on(by_hand, finish, options):
+def test_a_preempted_job_writes_checkpoints_and_continues(by_hand, finish, options):
     ours = by_hand()
     ours.sbatch("sweep.sbatch", *options, "--time=60")
     ours.wait_for_checkpoint()
@@ -138,10 +138,10 @@ def test_a_preempted_job_writes_checkpoints_and_goes_on(by_hand, finish, options
 
 
 @pytest.mark.parametrize("name", ["mpich", "openmpi"])
-def test_ranks_on_two_nodes_stop_at_the_end_of_their_time_and_go_on(by_hand, finish, name):
-    """Two ranks on each node; at the notice before the end all of them write checkpoints, and the job is requeued.
+def test_mpi_ranks_continue_after_the_time_limit(by_hand, finish, name):
+    """Two ranks on each node; at the signal before the end all write checkpoints, and the job is requeued.
 
-    Runs last some seconds to the end, so that no node does all of them before the other has begun.
+    Runs last some seconds, so that no node finishes all of them before the other begins.
     """
     ours = by_hand(mpirun=mpi(name).mpirun)
     ours.sbatch("mpi.sbatch", *ONE_CORE, "--nodes=2", "--ntasks-per-node=2", "--time=60")

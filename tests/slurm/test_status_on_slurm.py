@@ -1,4 +1,4 @@
-"""`status`, `logs` and `plan --on slurm` beside a real SLURM: alive, without accounting, and silent."""
+"""`status`, `logs` and `plan --on slurm` with a real SLURM: alive, without accounting, and silent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.slurm.sweeps import OnSlurm, write_sweep
 
 @pytest.fixture
 def sweep_on(tmp_path, cache):
-    """Makes a tiny sweep on a cluster."""
+    """Make a tiny sweep on a cluster."""
 
     def make(cluster, **changes):
         environment = {**cluster.env, "LTHSWEEP_CACHE": str(cache), "COLUMNS": "150"}
@@ -29,7 +29,7 @@ def said(ours, *words):
     return ended.stdout
 
 
-def test_a_sweep_behind_others_says_what_its_jobs_wait_for_and_is_done_in_the_end(sweep_on, cluster):
+def test_status_shows_why_jobs_are_pending(sweep_on, cluster):
     ours = sweep_on(cluster)
     with cluster.busy():
         ours.run()
@@ -48,7 +48,7 @@ def test_a_sweep_behind_others_says_what_its_jobs_wait_for_and_is_done_in_the_en
     assert "core-hours in finished runs" in watched
 
 
-def test_where_slurmctld_is_dead_what_was_submitted_is_unknown_and_records_count(sweep_on, cluster):
+def test_submitted_runs_are_unknown_while_slurmctld_is_dead(sweep_on, cluster):
     ours = sweep_on(cluster)
     with cluster.busy():
         ours.run()
@@ -78,8 +78,8 @@ def test_accounting_is_never_needed(sweep_on, cluster_of):
     assert "5 of 5 runs done" in watched
 
 
-def test_the_plan_shows_the_job_that_run_then_submits(sweep_on, cluster):
-    """But for the beginning of the names, which is drawn when a sweep is first submitted."""
+def test_run_submits_the_job_that_plan_shows(sweep_on, cluster):
+    """Except for the prefix of the names, which is drawn at the first submission."""
     ours = sweep_on(cluster)
     planned = json.loads(said(ours, "plan", ours.file, "--on", "slurm", "--out", ours.sweep.path, "--json"))
     assert not ours.sweep.path.exists()
@@ -95,11 +95,11 @@ def test_the_plan_shows_the_job_that_run_then_submits(sweep_on, cluster):
     ours.wait_done()
 
 
-def test_the_log_of_a_run_leads_to_that_of_its_job(sweep_on, cluster):
+def test_logs_shows_the_logs_of_run_and_job(sweep_on, cluster):
     ours = sweep_on(cluster)
     ours.run()
     ours.wait_done()
-    cluster.wait_empty()  # a job says what it did after the record of its last run is there
+    cluster.wait_empty()  # a job prints its summary after the last record
     cell = "sparsity=0.8,rewind_epoch=1,seed=0"
 
     run, job = said(ours, "logs", ours.sweep.path, cell), said(ours, "logs", ours.sweep.path, cell, "--job")

@@ -1,4 +1,4 @@
-"""Jobs that SLURM takes, cannot start, and then holds back for ever."""
+"""Jobs that SLURM accepts, cannot start, and then holds for ever."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tests.slurm.sweeps import OnSlurm, write_sweep
 
 @pytest.mark.slow
 @pytest.mark.chaos
-def test_jobs_held_back_after_a_prolog_failed_are_replaced_by_the_next_step(tmp_path, cluster_of, cache):
-    """A prolog fails on every node: SLURM drains them and holds the jobs, which nobody would ever release."""
+def test_held_jobs_are_replaced_by_the_next_step(tmp_path, cluster_of, cache):
+    """A prolog fails on every node: SLURM drains the nodes and holds the jobs until someone releases them."""
     cluster = cluster_of(accounting=False)
     broken, prolog = tmp_path / "broken", tmp_path / "prolog"
     broken.touch()

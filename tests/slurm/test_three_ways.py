@@ -1,4 +1,4 @@
-"""One sweep by local processes, by MPI ranks and by SLURM jobs: one answer, also when all of them share it."""
+"""One sweep by local processes, MPI ranks and SLURM jobs, separately and together: equal results."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tests.mpi.jobs import mpi, surroundings
 from tests.slurm.sweeps import OnSlurm, assert_same_science, write_sweep
 
 PLACES = ["host", "commit", "record"]
-"""Columns of the table that say where a run was, and which very file its record is."""
+"""Columns of the table that depend on where and when a run was trained."""
 
 
 @pytest.fixture
 def sweep_in(tmp_path, cluster, cache):
-    """Makes directories for one sweep's file."""
+    """Make directories for one sweep's file."""
     environment = {**cluster.env, "LTHSWEEP_CACHE": str(cache), "COLUMNS": "150"}
 
     def make(out, **changes):
@@ -31,14 +31,14 @@ def sweep_in(tmp_path, cluster, cache):
 
 
 def trained(ours):
-    """How often each run was trained to its end, by its log."""
+    """Return how often each run was trained to its end, by its log."""
     return {
         key: ours.sweep.log(key).read_text().count("--- finished: test accuracy") for key in ours.plan.runs
     }
 
 
 def rows(ours):
-    """The tables without times and places: the winning tickets, and the runs."""
+    """Return the tables of tickets and runs without times and places."""
     tables = TableFile(ours.sweep.table).frames
     found = {}
     for name in ("tickets", "runs"):
@@ -49,8 +49,8 @@ def rows(ours):
 
 
 @pytest.mark.slow
-def test_local_processes_mpi_ranks_and_slurm_jobs_give_the_same_records_and_rows(sweep_in, cache, start):
-    """Same keys, same science bit for bit, same weights, same rows: where a run was trained is no part of it."""
+def test_local_mpi_and_slurm_give_equal_tables(sweep_in, cache, start):
+    """Keys, results, weights and rows do not depend on where a run was trained, bit for bit."""
     ways = {way: sweep_in(way, seeds="[0, 1]") for way in ("local", "mpi", "slurm")}
     ways["slurm"].run()
     local = locally("run", ways["local"].file, "--out", ways["local"].sweep.path, cache=cache)
@@ -72,8 +72,8 @@ def test_local_processes_mpi_ranks_and_slurm_jobs_give_the_same_records_and_rows
 
 
 @pytest.mark.slow
-def test_a_slurm_array_an_mpi_job_and_a_shell_share_one_directory(sweep_in, cache, start):
-    """None knows of the others; claims on disk keep any two from training the same run."""
+def test_slurm_mpi_and_a_shell_share_one_directory(sweep_in, cache, start):
+    """Claims on disk prevent two workers from training the same run."""
     ours = sweep_in("shared", seeds="[0, 1, 2]", epochs=10)
     arguments = ("run", ours.file, "--out", ours.sweep.path)
     ours.run()
@@ -91,8 +91,8 @@ def test_a_slurm_array_an_mpi_job_and_a_shell_share_one_directory(sweep_in, cach
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="SKIPPED: the GPUs here are real")
-def test_workers_are_placed_on_the_gpu_that_slurm_gives_their_job(sweep_in, tmp_path):
-    """The GPUs of this cluster exist for SLURM only: runs come as far as the driver, which is missing."""
+def test_workers_use_the_gpu_of_their_job(sweep_in, tmp_path):
+    """The GPUs of this cluster exist in SLURM only: runs fail at the missing driver."""
     ours = sweep_in("gpus")
     seen = tmp_path / "seen"
     setup = f"setup = ['echo \"${{CUDA_VISIBLE_DEVICES-none}}\" >> {seen}']\n"

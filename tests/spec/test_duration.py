@@ -19,13 +19,13 @@ def test_a_time_is_a_number_and_a_unit(written, seconds):
 
 @pytest.mark.parametrize("written", ["", "20", "m", "-1m", "0s", "1 m", "1d", "1e3s", "20M", ".5h", "nans"])
 def test_anything_else_is_none(written):
-    """No unit is guessed, and no time at all is no budget."""
+    """No unit is guessed, and a time of zero is not a budget."""
     assert in_seconds(written) is None
 
 
 @given(st.integers(1, 10**6) | st.floats(0.01, 1e6))
 def test_what_is_written_is_read_back(seconds):
-    """A message names a time that may be copied into the file."""
+    """A message has a time that can be copied into the file."""
     assert in_seconds(as_duration(seconds)) == pytest.approx(seconds)
 
 

@@ -74,7 +74,7 @@ HOSTILE = [
 ]
 
 
-def test_a_file_may_set_everything_that_a_profile_may():
+def test_a_file_can_set_every_profile_key():
     """A single odd setting should need no profile."""
     read = spec(slurm=FULL).slurm
 
@@ -87,8 +87,8 @@ def test_a_file_may_set_everything_that_a_profile_may():
     assert read.options == FULL["options"]
 
 
-def test_what_the_file_does_not_say_is_left_to_the_profile():
-    """A default written into the resolved file would stand above the profile for ever."""
+def test_unset_keys_are_left_to_the_profile():
+    """A default in the resolved file would override the profile forever."""
     assert {name for name, value in spec().slurm if value is not None} == {"profile"}
     assert tomllib.loads(dump_spec(spec()))["slurm"] == {"profile": "generic"}
 
@@ -114,20 +114,20 @@ def test_the_examples_in_the_commented_file_are_right():
 
 
 @pytest.mark.parametrize("changed", [{}, {"profile": "cannon"}, FULL])
-def test_no_key_of_the_table_moves_the_key_of_a_run(changed):
+def test_the_table_does_not_change_run_keys(changed):
     """The place of a run does not change its result; pinned keys are in tests/plan."""
     assert list(expand(spec(slurm=changed)).runs) == list(expand(spec()).runs)
 
 
 @pytest.mark.parametrize("name", PLAIN)
 @pytest.mark.parametrize("value", HOSTILE)
-def test_values_of_batch_options_are_made_of_harmless_signs(name, value):
+def test_batch_options_have_safe_characters(name, value):
     """A file from another user must not add a line to the batch script, or a word to a command."""
     assert f"slurm.{name} = " in message(slurm={name: value})
 
 
 @pytest.mark.parametrize("value", [hostile for hostile in HOSTILE if hostile])
-def test_nodes_and_options_are_made_of_harmless_signs_too(value):
+def test_nodes_and_options_have_safe_characters(value):
     """Lists and tables are checked element by element."""
     said = message(slurm={"exclude": ["node1", value], "options": {"comment": value}})
 
@@ -137,8 +137,8 @@ def test_nodes_and_options_are_made_of_harmless_signs_too(value):
 
 
 @given(st.text(max_size=8))
-def test_no_accepted_name_has_anything_that_a_shell_or_sbatch_would_read(text):
-    """Whatever is not refused is itself, quoted or not."""
+def test_accepted_names_have_no_shell_syntax(text):
+    """Every accepted value is unchanged, quoted or not."""
     try:
         partition = spec(slurm={"partition": text}).slurm.partition
     except SpecError:
@@ -150,7 +150,7 @@ def test_no_accepted_name_has_anything_that_a_shell_or_sbatch_would_read(text):
 
 @pytest.mark.parametrize("line", ["a\nb", "a\r", "\x1b[2J", "\x00", ""])
 def test_a_setup_line_is_one_line(line):
-    """Setup is shell by intent, but what looks like one line must be one."""
+    """Setup is shell by intent, but one line in the file must be one line in the script."""
     assert "slurm.setup[1] = " in message(slurm={"setup": ["module load python", line]})
 
 
@@ -234,12 +234,12 @@ def test_a_size_may_be_a_number():
         ({"gpus": 0, "gpu_type": "a100"}, 'slurm.gpu_type = "a100": needs gpus >= 1'),
     ],
 )
-def test_a_wrong_value_is_refused_with_what_is_allowed(slurm, said):
+def test_wrong_values_are_refused_with_allowed_ones(slurm, said):
     """When the file is read, not when a job has waited a night."""
     assert said in message(slurm=slurm)
 
 
-def test_everything_wrong_is_said_at_once_with_its_line(tmp_path):
+def test_all_errors_are_reported_with_their_line(tmp_path):
     """Types, signs, options and rules between keys in one round."""
     file = tmp_path / "bad.toml"
     file.write_text(

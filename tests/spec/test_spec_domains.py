@@ -61,7 +61,7 @@ def test_the_path_of_files_is_not_hashed(name):
 
 @pytest.mark.parametrize("option", ["data.length=32", "data.tokens=char", "data.vocabulary=500"])
 def test_options_of_texts_are_part_of_a_key(option):
-    """They change what the network reads."""
+    """They change the input of the network."""
     assert not set(expand(spec("text_csv")).runs) & set(expand(spec("text_csv", option)).runs)
 
 

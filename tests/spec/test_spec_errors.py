@@ -132,7 +132,7 @@ def test_unknown_or_missing_names_list_known_ones(changes, said):
     ],
 )
 def test_wrong_values_are_shown_with_allowed_ones(changes, said):
-    """A boolean is no number, a float no count, infinity no learning rate."""
+    """A boolean is not a number, a float not a count, infinity not a learning rate."""
     assert said in message(**changes)
 
 
@@ -385,7 +385,7 @@ def test_every_combination_of_axes_must_be_valid(changes, said):
 
 
 def test_errors_independent_of_axes_are_reported_once():
-    """The axis of epochs has no part in a milestone that stands before another."""
+    """The axis of epochs does not affect the order of milestones."""
     schedule = {"name": "step", "milestones": [3, 2]}
 
     said = message(train__schedule=schedule, **{"grid__train.epochs": [4, 8]})
@@ -420,7 +420,7 @@ def test_all_errors_are_reported_in_file_order(tmp_path):
 
 
 def test_consequences_of_an_error_are_not_reported():
-    """Where epochs is no number, no rewind epoch is too large; a misspelt sparsity is not a lacking one."""
+    """If epochs is not a number, no rewind epoch is too large; a misspelled sparsity is not a missing one."""
     assert message(train__epochs="2") == 'train.epochs = "2": must be a whole number >= 1'
     assert "problems" not in message(grid__sparsity=None, grid__spasity=[0.5])
 

@@ -1,4 +1,4 @@
-"""Where a spec is read from, and how a file that is no TOML is refused."""
+"""The sources of a spec, and the errors of files that are not TOML."""
 
 from __future__ import annotations
 

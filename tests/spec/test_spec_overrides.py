@@ -44,7 +44,7 @@ def test_the_later_of_two_overrides_holds():
 
 
 def test_an_axis_under_two_names_is_refused():
-    """Who writes both takes them for two axes; one would be lost without a word."""
+    """Both look like two axes; one would be lost silently."""
     twice = ["prune.schedule=iterative", "grid.rounds=[1]", "grid.prune.rounds=[2]"]
 
     assert '--set grid.prune.rounds=[2]: grid."prune.rounds" = [2]: is given as grid.rounds too' in message(

@@ -121,7 +121,7 @@ files = st.fixed_dictionaries(
 
 @given(files)
 def test_a_dump_reads_back_as_the_same_spec(tables):
-    """The sweep directory's file stands for what the user asked, to the last bit of every number."""
+    """The sweep directory's file equals the user's settings, to the last bit of every number."""
     whole = spec_of(tables)
     text = dump_spec(whole)
 

@@ -1,4 +1,4 @@
-"""What the keys accept, their defaults, and the axes of the grid."""
+"""Allowed values of the keys, their defaults, and the axes of the grid."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ def test_dotted_axes_have_four_spellings(changes):
 
 
 def test_an_axis_of_epochs_replaces_the_files_epochs():
-    """No cell trains for the file's epochs then, so rewinding beyond them is no error."""
+    """No cell trains for the file's epochs then, so rewinding beyond them is not an error."""
     grid = spec(train__epochs=1, grid__rewind_epoch=[3], **{"grid__train.epochs": [4, 8]}).grid
 
     assert grid.axes["train.epochs"] == (4, 8)

@@ -1,4 +1,4 @@
-"""Of all who want a run, exactly one gets it; a dead owner's run goes to exactly one other."""
+"""Exactly one worker gets a run; a dead owner's run goes to exactly one other."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def dead_owner():
 
 
 def elsewhere():
-    """An owner whose process cannot be asked from here."""
+    """An owner whose process cannot be checked from here."""
     return Owner(host="node99", place="another boot", pid=1, start=1, token=os.urandom(8).hex())
 
 
@@ -76,7 +76,7 @@ def winners(sweep):
 
 
 def test_exactly_one_racing_worker_gets_a_run(sweep):
-    """Two who train the same run waste one training."""
+    """Two workers that train the same run waste one training."""
     assert winners(sweep) == list(range(ROUNDS))
 
 
@@ -101,7 +101,7 @@ def test_a_living_owner_keeps_its_claim(sweep):
 
 
 def test_a_process_that_is_gone_loses_its_claim(sweep):
-    """A killed worker's run goes on at once, without waiting for its heartbeat to age."""
+    """A killed worker's run continues at once, without waiting for its heartbeat to age."""
     assert take(sweep, KEY, dead_owner(), STALE)
     assert holder(sweep, KEY, STALE) is None
     heir = this_process()
@@ -145,7 +145,7 @@ def test_an_owner_of_a_restarted_job_is_dead(sweep, monkeypatch):
 
 
 def test_an_owner_elsewhere_is_judged_by_its_heartbeat(sweep):
-    """Another host's process cannot be asked."""
+    """Another host's process cannot be checked."""
     other, me = elsewhere(), this_process()
     assert take(sweep, KEY, other, STALE)
     age(sweep, STALE / 2)
@@ -222,7 +222,7 @@ def test_a_finished_run_needs_no_claim(sweep):
 
 
 def test_a_late_worker_finds_the_record(sweep, monkeypatch):
-    """The run may finish, and its claims go, between a straggler's look and its link."""
+    """The run can finish, and its claims be removed, between a late worker's check and its link."""
     looks = iter([False, True])
     monkeypatch.setattr(SweepDir, "has_record", lambda self, key: next(looks))
 
@@ -232,7 +232,7 @@ def test_a_late_worker_finds_the_record(sweep, monkeypatch):
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff", b'{"pid":"x"}'])
 def test_a_claim_that_cannot_be_read_ages(sweep, content):
-    """After a loss of power a claim may be empty; it must not hold its run for ever."""
+    """After a power cut a claim can be empty; it must not hold its run forever."""
     sweep.claim(KEY).write_bytes(content)
 
     assert not take(sweep, KEY, this_process(), STALE)
@@ -249,7 +249,7 @@ def test_a_claim_needs_its_folder(sweep):
 
 
 def test_a_hung_owner_can_be_evicted(sweep):
-    """Its coordinator knows; the run goes to exactly one other, and the owner learns it when it wakes up."""
+    """The coordinator evicts it; the run goes to exactly one other, and the owner detects this when it resumes."""
     hung, other, third = this_process(), this_process(), this_process()
     take(sweep, KEY, hung, STALE)
 
@@ -264,7 +264,7 @@ def test_a_hung_owner_can_be_evicted(sweep):
 
 
 def test_only_the_owner_that_is_named_is_evicted(sweep):
-    """Another coordinator's worker may have the run by now."""
+    """Another coordinator's worker can have the run by now."""
     owner = this_process()
 
     assert evict(sweep, KEY, owner.host, owner.pid) is False

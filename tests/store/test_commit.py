@@ -1,4 +1,4 @@
-"""A file appears whole, once, or not at all; and errors say what to do."""
+"""A file appears whole, once, or not at all; errors have a remedy."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def race_in_process(folder, number, gate, results):
 
 
 def test_exactly_one_of_eight_writers_wins(tmp_path):
-    """Two workers may finish one run; one record stays, and each of them knows whose."""
+    """Two workers can finish one run; one record stays, and each worker learns whose it is."""
     context = multiprocessing.get_context("spawn")
     gate, results = context.Barrier(RACERS, timeout=300), context.Queue()
     racers = [
@@ -107,7 +107,7 @@ def test_without_durability_nothing_is_synced(tmp_path, monkeypatch):
 
 
 def test_a_failed_fsync_is_not_tried_again(tmp_path, monkeypatch):
-    """Linux marks the pages clean after a failed fsync: the second one lies."""
+    """Linux marks the pages clean after a failed fsync: a second fsync wrongly succeeds."""
     calls = []
 
     def fail(handle):
@@ -178,7 +178,7 @@ def test_a_missing_folder_is_told(tmp_path):
 
 
 def test_a_short_write_continues(tmp_path, monkeypatch):
-    """`write` may take part of the data; the rest must follow."""
+    """`write` can write a part of the data; the rest must follow."""
     real = os.write
     monkeypatch.setattr(os, "write", lambda handle, data: real(handle, data[:7]))
 
@@ -188,7 +188,7 @@ def test_a_short_write_continues(tmp_path, monkeypatch):
 
 
 def test_only_old_temporary_files_are_swept(tmp_path):
-    """A young one may belong to a living writer; anything else is not ours to remove."""
+    """A recent one can belong to a running writer; other files must not be removed."""
     for name, age in (
         (".a.h5.0123.tmp", 100),
         (".b.h5.publishing", 100),

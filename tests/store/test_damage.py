@@ -69,7 +69,7 @@ def test_a_damaged_summary_is_never_read_wrongly(tmp_path):
 @given(st.integers(0, len(DATA) - 1))
 @settings(max_examples=150, deadline=None)
 def test_a_file_cut_short_is_noticed(tmp_path_factory, length):
-    """What a full disk or a lost connection leaves."""
+    """The remains after a full disk or a lost connection."""
     path = tmp_path_factory.mktemp("cut") / "r.h5"
     path.write_bytes(DATA[:length])
 
@@ -258,7 +258,7 @@ def test_a_description_that_is_none_is_refused(text):
     ],
 )
 def test_masks_of_the_wrong_size_are_refused(rank, shape, bits):
-    """An index that lies must not become an allocation."""
+    """A wrong index must not cause a large allocation."""
     index = np.array([(b"w", rank, shape)], hdf5.MASK_DTYPE)
 
     with pytest.raises(CorruptRecordError, match="mask"):

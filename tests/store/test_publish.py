@@ -30,7 +30,7 @@ def test_the_first_record_is_published(sweep):
 
 
 def test_a_second_finisher_with_other_timings_agrees(sweep):
-    """Two hosts take different times for the same training; that is no contradiction."""
+    """Two hosts take different times for the same training; that is not a conflict."""
     record = make_record(1)
     curves = record.curves.copy()
     curves["seconds"] *= 2
@@ -87,7 +87,7 @@ def test_a_damaged_first_record_is_not_overwritten(sweep):
 
 
 def test_every_difference_is_named():
-    """The person who looks into it should know where."""
+    """The message has the path for the investigation."""
     first = make_record(1, layers=2, epochs=3)
     curves, masks = first.curves.copy(), dict(first.masks)
     curves["val_loss"][1] = np.nan

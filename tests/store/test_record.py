@@ -85,7 +85,7 @@ def same(left, right):
 @given(records())
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_record_is_read_back_bit_for_bit(record):
-    """A record is evidence: nothing may be rounded, dropped or turned into something similar."""
+    """A record is evidence: no value must be rounded, dropped or converted."""
     data = encode(record)
     found = decode(data)
 
@@ -190,7 +190,7 @@ def test_layer_names_that_are_too_long_are_refused():
 
 
 def test_a_layer_that_kept_nothing_is_dead():
-    """Dead layers explain accuracy at chance; the caller may name more of them."""
+    """Dead layers explain accuracy at chance; the caller can list more of them."""
     table = layer_table(["a", "b", "c"], [10, 10, 10], [0, 5, 5], dead=["b"])
 
     assert table.dtype == LAYER_DTYPE

@@ -59,7 +59,7 @@ def test_a_sweep_on_disk_looks_as_documented():
 
 
 def test_state_is_its_owners_alone(sweep):
-    """Who can write there could mislead the workers."""
+    """Other users with write access could mislead the workers."""
     assert stat.S_IMODE(sweep.state.stat().st_mode) == 0o700
 
 
@@ -73,7 +73,7 @@ def test_a_name_cannot_leave_its_folder(sweep, name):
 
 
 def test_only_records_are_listed(sweep):
-    """Temporary files of writers at work lie in the same folder."""
+    """Temporary files of active writers are in the same folder."""
     for name in ("b.h5", "a.h5", ".c.h5.0011.tmp", ".d.h5", "notes.txt"):
         (sweep.records / name).touch()
 
@@ -82,7 +82,7 @@ def test_only_records_are_listed(sweep):
 
 
 def test_a_directory_that_cannot_be_made_is_told(tmp_path):
-    """The path may run through a file."""
+    """A component of the path can be a file."""
     (tmp_path / "file").touch()
 
     with pytest.raises(StoreError, match="--out"):

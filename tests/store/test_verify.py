@@ -1,4 +1,4 @@
-"""The doctor sees everything that is wrong, and takes out exactly what makes results wrong."""
+"""`doctor` finds all damage, and moves exactly the files away that make results wrong."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_missing_weights_do_not_spoil_the_result(sweep):
 
 
 def test_weights_cannot_be_named_outside(sweep):
-    """A foreign record may name any file."""
+    """A foreign record can name any file."""
     record = make_record(1, weights={"../../../etc/passwd": "0" * 64})
     commit_record(sweep, record)
 
@@ -162,7 +162,7 @@ def test_a_conflict_is_a_warning(sweep):
 
 
 def test_a_record_of_another_version_is_left_alone(sweep):
-    """An older lthsweep must not throw out what a newer one wrote."""
+    """An older lthsweep must not remove files of a newer one."""
     data = encode(make_record(1))
     head = data[:-65].replace(b"lthsweep-record 0001", b"lthsweep-record 0002")
     sweep.record("ab").write_bytes(head + hashlib.sha256(head).hexdigest().encode() + b"\n")

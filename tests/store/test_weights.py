@@ -39,7 +39,7 @@ def test_arrays_and_metadata_come_back(tmp_path):
 
 
 def test_equal_weights_are_equal_files(tmp_path):
-    """Two finishers' weights have one hash, whatever order a hash map had."""
+    """The weights of two workers have the same hash for any order of names."""
     notes = {f"note{i}": "x" for i in range(20)}
     digests = {save_arrays(tmp_path / f"{i}.safetensors", ARRAYS, notes) for i in range(10)}
 

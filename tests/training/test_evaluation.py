@@ -1,4 +1,4 @@
-"""Scores count every sample once, and nothing that is no number as right."""
+"""Scores count every sample once, and never a NaN as correct."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_evaluation_leaves_the_model_as_it_was(packed, training):
 
 
 def test_bfloat16_scores_nearly_as_float32(packed):
-    """Loss is summed in double precision whatever the forward pass computes in."""
+    """Loss is summed in double precision for any precision of the forward pass."""
     exact, rough = (
         evaluate(perceptron(), data_of(packed).validation(), precision=precision)
         for precision in ("fp32", "bf16")

@@ -1,4 +1,4 @@
-"""The group lasso: its proximal step, its groups, and what training with it leaves."""
+"""The group lasso: its proximal step, its groups, and the result of training with it."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_penalty_sums_norms_times_root_size():
 
 
 def test_no_strength_is_no_penalty():
-    """And torch-pruning is not even asked."""
+    """torch-pruning is not called."""
     assert GroupLasso.of(lenet(), SHAPE, 0.0) is None
 
 
@@ -167,7 +167,7 @@ def test_stopped_training_resumes_exactly(packed):
 
 
 def test_network_without_channel_rows_is_refused():
-    """A bias shared by halves would stand in two groups."""
+    """A bias shared by halves would be in two groups."""
     model = lenet()
     families = families_of(model, SHAPE)
     part = families[0].made_by[0]

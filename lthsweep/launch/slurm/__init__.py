@@ -1,1 +1,1 @@
-"""`run --on slurm`: jobs that a cluster runs, and a record of them that survives whoever submitted them."""
+"""`run --on slurm`: cluster jobs, and a journal of them that survives the process that submitted them."""

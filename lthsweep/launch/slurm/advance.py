@@ -1,8 +1,8 @@
-"""One step of a sweep on SLURM: look, and submit what has no record, no job and no reason to be left alone.
+"""One step of a sweep on SLURM: read the state, and submit runs without a record, a job, or a reason not to.
 
-`lthsweep run --on slurm`, the sweep's own follow-up jobs and jobs that end with nobody to follow all take this step. It
-may be taken at any time, by anybody, any number of times at once: what it decides is published in the journal before
-SLURM hears of it, and stands only if no other decision was published in between.
+`lthsweep run --on slurm`, the sweep's follow-up jobs, and training jobs that find no follow-up all take this step. Any
+process can take it at any time, and several can take it at once: a decision is published in the journal before it is
+submitted to SLURM, and it is valid only if no other decision was published in between.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ __all__ = ["Advance", "Costed", "advance", "batches_of", "costed", "room_for", "
 
 @dataclass(frozen=True)
 class Advance:
-    """What one step found and did.
+    """Result of one step.
 
     Attributes:
-        view: what it decided from.
-        limits: of the cluster; None where nothing was to be submitted.
-        submitted: arrays that were handed over.
-        tick: the follow-up job that comes after, new or old; None if none is needed, or none was accepted.
-        later: runs that wait for a later step.
-        refusal: what SLURM said to the first array that it did not take for now.
-        guessed: the seconds per epoch are not known; only the dense runs were submitted, and they will tell.
+        view: the state that the decision is based on.
+        limits: of the cluster; None if the step had no runs to submit.
+        submitted: the arrays submitted by this step.
+        tick: the next follow-up job, new or old; None if none is needed, or SLURM refused it.
+        later: runs left for a later step.
+        refusal: SLURM's message for the first array that it refused for now.
+        guessed: the seconds per epoch are unknown; only the dense runs were submitted, which will measure them.
     """
 
     view: View
@@ -55,10 +55,10 @@ class Costed:
 
     Attributes:
         nodes: cost in seconds.
-        guessed: some recipe was never measured. Its dense runs count as long as a job should be, so that each worker
-            of a job gets one, and its tickets wait until these have told how long an epoch takes. They would have to
-            wait for their trunk anyway, and a waiting job gains no priority.
-        waiting: how many runs were left out for that.
+        guessed: no run of some recipe has been measured. Its dense runs are planned with the target length of a job, so
+            that each worker of a job gets one. Its tickets are left out until the dense runs have measured an epoch:
+            they have to wait for their trunk anyway, and a waiting job gains no priority.
+        waiting: number of runs left out for this reason.
     """
 
     nodes: tuple[Node, ...]
@@ -73,11 +73,11 @@ def advance(plan: Plan, sweep: SweepDir, site: Site, *, own: str | None = None) 
         plan: all runs.
         sweep: its journal must be open.
         site: the cluster.
-        own: name of the submission whose job takes this step, which is no follow-up to count on.
+        own: name of the submission whose job takes this step; it does not count as a follow-up.
 
     Raises:
-        ClusterSilentError: if SLURM cannot be asked, or did not say whether it took a job. Take the step again later.
-        RefusedError: if SLURM refuses a job for what it asks for; the message says which option to change.
+        ClusterSilentError: if SLURM does not answer, or it is unknown whether it accepted a job; repeat the step later.
+        RefusedError: if SLURM refuses the requested resources; the message names the option to change.
         StoreError: if the journal cannot be written.
     """
     handed: list[Submission] = []
@@ -87,7 +87,7 @@ def advance(plan: Plan, sweep: SweepDir, site: Site, *, own: str | None = None) 
             return _act(plan, sweep, site, view, own, handed)
         except (
             Overtaken
-        ):  # another coordinator published a decision meanwhile; it may have made ours needless
+        ):  # another coordinator published a decision meanwhile, which can make this one unnecessary
             continue
 
 
@@ -123,7 +123,7 @@ def _act(
 
 @dataclass
 class _Step:
-    """The submissions of one step, one after the other, each under the next number of the journal."""
+    """The submissions of one step, each under the next number of the journal."""
 
     sweep: SweepDir
     site: Site
@@ -135,25 +135,25 @@ class _Step:
         self._number = self.view.number
 
     def submit(self, batches: Sequence[Batch]) -> None:
-        """Hand over batches in order, until SLURM takes no more."""
+        """Submit batches in order, until SLURM accepts no more."""
         elsewhere = self.view.standing.covered
         for index, batch in enumerate(batches):
             waits = {elsewhere[key].submission.name: elsewhere[key].submission for key in batch.waits_for}
             after = [self.submitted.get(earlier) for earlier in batch.after] + list(waits.values())
             settled = [submission for submission in after if submission is not None and submission.job]
             if len(settled) < len(after):
-                continue  # it is not known yet whether what it waits for is queued; a later step knows
+                continue  # it is unknown whether its dependencies are queued; a later step submits it
             self._number += 1
             try:
                 self.submitted[index] = submit_batch(
                     self.sweep, self.site, self._number, batch, settled, exclude=self.view.bad_nodes
                 )
-            except JobLimitError as refusal:  # nothing of it was queued, and its runs stay open
+            except JobLimitError as refusal:  # no element was queued, so its runs stay open
                 self.refusal = str(refusal)
                 return
 
     def follow(self, after: Sequence[Submission]) -> Submission | None:
-        """Leave a follow-up job; where there is no room for one, a job that ends with nobody to follow steps in."""
+        """Submit a follow-up job; if SLURM accepts none, a training job takes the next step at its end."""
         self._number += 1
         try:
             return submit_tick(self.sweep, self.site, self._number, after=after, exclude=self.view.bad_nodes)
@@ -165,14 +165,14 @@ class _Step:
 def costed(
     plan: Plan, sweep: SweepDir, site: Site, nodes: Sequence[Node], in_flight: Collection[str]
 ) -> Costed:
-    """Turn the epochs of runs into seconds, by what earlier runs of the directory measured.
+    """Convert the epochs of runs to seconds, using the measurements of earlier runs in the directory.
 
     Args:
         plan: all runs.
-        sweep: where timings are.
-        site: what a job should last.
-        nodes: runs that are left, cost in epochs.
-        in_flight: runs that jobs work on, or will.
+        sweep: contains the measurements.
+        site: its target length of a job.
+        nodes: remaining runs, cost in epochs.
+        in_flight: runs that submitted jobs train, or will train.
     """
     known = seconds_per_epoch(plan, sweep)
     names: dict[int, str] = {}
@@ -181,9 +181,7 @@ def costed(
     guessed, waiting = False, 0
     for node in nodes:
         budget, recipe = plan[node.key].budget, plan[node.key].recipe
-        if (
-            budget is not None
-        ):  # says itself how long it takes; walltime has slack for the epoch that it may overrun
+        if budget is not None:  # the budget is its time; the walltime has slack for the last epoch
             found.append(Node(node.key, node.parent, budget.seconds))
             continue
         seconds = known.get(names.setdefault(id(recipe), recipe_id(recipe)))
@@ -199,7 +197,7 @@ def costed(
 
 
 def batches_of(nodes: Sequence[Node], site: Site, limits: Limits, in_flight: Collection[str]) -> list[Batch]:
-    """Pack runs as this cluster takes them; cost in seconds."""
+    """Pack runs into batches within the limits of the cluster; cost in seconds."""
     return pack(
         nodes,
         workers=site.slots,
@@ -212,19 +210,19 @@ def batches_of(nodes: Sequence[Node], site: Site, limits: Limits, in_flight: Col
 
 
 def walltime_limit(site: Site, limits: Limits) -> float | None:
-    """Seconds that a job may last at most."""
+    """Return the maximum length of a job in seconds; None for any."""
     known = [minutes for minutes in (site.minutes, limits.minutes) if minutes is not None]
     return 60.0 * min(known) if known else None
 
 
 def room_for(site: Site, limits: Limits, live: int, *, reserve: int) -> int | None:
-    """How many elements may be submitted now; None for any number.
+    """Return how many elements can be submitted now; None for any number.
 
     Args:
-        site: its own cap, a matter of manners.
-        limits: what SLURM allows beside what is in the queue already.
+        site: its own cap, out of consideration for other users.
+        limits: elements that SLURM accepts in addition to the queue.
         live: elements of this sweep in the queue.
-        reserve: jobs to leave room for.
+        reserve: jobs to leave space for.
     """
     rooms: Mapping[str, int | None] = {
         "cluster": limits.room,

@@ -1,8 +1,8 @@
-"""When to stop submitting, and which nodes to stay away from: judged from how runs and jobs ended. Pure.
+"""Circuit breaker and blocklist: when to stop submitting, and which nodes to avoid, by how runs and jobs ended. Pure.
 
-A wrong path or a full disk fails every run of a sweep in its first second, and a loop that submits again and again
-turns that into thousands of jobs. One broken node does the same to all jobs that it is given, the faster the more: it
-is always the first to be free again.
+A wrong path or a full disk fails every run of a sweep within a second, and repeated submission turns that into
+thousands of jobs. A broken node does the same to all jobs that it receives, and the faster it fails them, the more it
+receives: it is always the first node to be free again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _CHANGING = (
     (re.compile(r"\b(?=[0-9a-f]*[0-9])[0-9a-f]{6,}\b", re.IGNORECASE), "HEX"),  # keys, hashes; and long pids
     (re.compile(r"[-+]?\d+(?:[.,]\d+)*(?:e[-+]?\d+)?(?:\s*[kmgt]?i?b\b)?", re.IGNORECASE), "N"),
 )
-"""What differs between two runs that fail for the same reason, and what stands for it."""
+"""Text that differs between two runs with the same failure, and its placeholder."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class NodeEnd:
     """How one element ended.
 
     Attributes:
-        node: where.
-        outcome: whether it got anywhere: "worked" if so, whatever came later; "failed" if nothing that it tried got
-            anywhere, "vanished" if it left no word.
-        cause: what is known, for people. Nodes are not compared by it: two broken nodes break alike.
+        node: on which it ran.
+        outcome: "worked" if a run made progress, whatever happened later; "failed" if no run made progress; "vanished"
+            if the element wrote no end.
+        cause: known details, for the user. Nodes are not compared by it, because two broken nodes can fail alike.
     """
 
     node: str
@@ -40,26 +40,26 @@ class NodeEnd:
 
 
 def normalized(cause: str) -> str:
-    """A cause without what changes from run to run: paths, keys, addresses, numbers with their units."""
+    """Remove variable parts from a cause: paths, keys, addresses, numbers with their units."""
     for pattern, word in _CHANGING:
         cause = pattern.sub(word, cause)
     return " ".join(cause.split())
 
 
 def trips(causes: Sequence[str], finished: int, threshold: int = 3) -> str | None:
-    """Whether so much fails for one reason that more of it would be a waste.
+    """Return the reason to halt if most runs fail in the same way, else None.
 
-    It does if at least `threshold` ended alike, and more than half of all that ended, so also if nothing else ended
-    yet. A sweep that mostly works is not stopped by its bad corner, and a hundred finished runs do not keep going what
-    then fails a hundred and one times.
+    The breaker trips if at least `threshold` runs failed alike, and these are more than half of all runs that ended. So
+    it also trips if no run has finished yet, a few failing cells do not stop a sweep that mostly works, and a hundred
+    finished runs do not prevent a halt after a hundred and one equal failures.
 
     Args:
-        causes: why runs failed, one each; causes are alike if they are equal when `normalized`.
-        finished: how many runs finished.
-        threshold: fewer than this many are no evidence.
+        causes: one per failed run; causes are alike if they are equal when `normalized`.
+        finished: number of finished runs.
+        threshold: minimum number of equal failures.
 
     Returns:
-        A sentence with the cause, as the first of its kind put it; None to go on.
+        A sentence with the first cause of the most frequent kind; None to continue.
     """
     kinds = [normalized(cause) for cause in causes]
     if not kinds:
@@ -73,20 +73,20 @@ def trips(causes: Sequence[str], finished: int, threshold: int = 3) -> str | Non
 
 
 def bad_nodes(ends: Sequence[NodeEnd], in_a_row: int = 3, others: int = 2) -> frozenset[str]:
-    """Nodes on which nothing works while it works elsewhere.
+    """Return the nodes on which elements keep failing while others work.
 
-    A node is bad if its last elements, `in_a_row` or more, came to nothing, and since the first of these `others`
-    elements on other nodes worked. If nothing works anywhere, the nodes are not to blame; so never are all of them bad.
-    A node that works again is good again.
+    A node is bad if its last elements, `in_a_row` or more, made no progress, and since the first of these `others`
+    elements on other nodes worked. If no element works anywhere, the nodes are not the cause, so never all nodes are
+    bad. A node on which an element works again is good again.
 
     Args:
-        ends: how elements ended, in the order in which they did.
+        ends: in the order in which the elements ended.
         in_a_row: elements on the node.
-        others: elements elsewhere.
+        others: elements on other nodes.
     """
     worked = 0
     row: Counter[str] = Counter()
-    worked_before: dict[str, int] = {}  # the row began; what worked since did so elsewhere
+    worked_before: dict[str, int] = {}  # elements that worked before the failures of a node in a row began
     for end in ends:
         if end.outcome == "worked":
             worked += 1

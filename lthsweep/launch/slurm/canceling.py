@@ -1,4 +1,4 @@
-"""Take a sweep, or some runs of it, out of the queue."""
+"""Cancel a sweep, or some of its runs."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ __all__ = ["cancel_runs", "cancel_sweep"]
 def cancel_sweep(sweep: SweepDir) -> list[str]:
     """Halt a sweep and cancel its jobs; returns their ids.
 
-    The halt comes first: should SLURM be silent, jobs that start later leave at once all the same.
+    The halt comes first: if SLURM does not answer, jobs that start later still exit at once.
 
     Raises:
-        ClusterSilentError: if SLURM cannot be asked.
+        ClusterSilentError: if SLURM does not answer.
         StoreError: if the directory cannot be written.
     """
     open_journal(sweep)
-    halt(sweep, "somebody canceled it", "user")
+    halt(sweep, "the user canceled it", "user")
     jobs = sorted({place.submission.job for place in _live(sweep) if place.submission.job is not None})
     cancel(jobs)
     forget_queue(sweep)
@@ -36,26 +36,26 @@ def cancel_sweep(sweep: SweepDir) -> list[str]:
 
 
 def cancel_runs(plan: Plan, sweep: SweepDir, keys: Iterable[str]) -> list[str]:
-    """Cancel runs. Workers that train one see it at their next heartbeat; elements left with nothing to do go.
+    """Cancel runs. Their workers stop at the next heartbeat; elements without remaining runs are canceled.
 
     Returns:
-        The ids of elements that were canceled.
+        The ids of canceled elements.
 
     Raises:
-        ClusterSilentError: if there are jobs, and SLURM cannot be asked.
+        ClusterSilentError: if there are jobs and SLURM does not answer.
         StoreError: if the directory cannot be written.
     """
     for key in keys:
-        failure = Failure("somebody canceled it", kind=CANCELLED, host=socket.gethostname(), time=time.time())
+        failure = Failure("the user canceled it", kind=CANCELLED, host=socket.gethostname(), time=time.time())
         record_failure(sweep, key, failure)
     if not sweep.slurm.is_dir():
         return []
     done = set(sweep.record_keys())
-    hopeless = {key for key, failure in read_failures(sweep).items() if failure.is_final}
+    blocked = {key for key, failure in read_failures(sweep).items() if failure.is_final}
     for key, run in plan.runs.items():  # parents come first
-        if run.parent in hopeless and key not in done:
-            hopeless.add(key)
-    idle = [place for place in _live(sweep) if _has_nothing(place, done | hopeless)]
+        if run.parent in blocked and key not in done:
+            blocked.add(key)
+    idle = [place for place in _live(sweep) if _has_nothing(place, done | blocked)]
     jobs = [f"{place.submission.job}_{place.index}" for place in idle]
     cancel(jobs)
     forget_queue(sweep)

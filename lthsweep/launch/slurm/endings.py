@@ -1,4 +1,4 @@
-"""How the elements that are gone ended, in the order in which they did: what nodes and sweeps are judged by."""
+"""How ended elements ended, in order: the input of the circuit breaker and the blocklist of nodes."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Iterable, Sequence
 
 from lthsweep.launch.slurm.breaker import NodeEnd
 from lthsweep.launch.slurm.standing import Place
-from lthsweep.launch.slurm.traces import job_logs, last_words, nodes_of, read_end
+from lthsweep.launch.slurm.traces import job_logs, last_log_line, nodes_of, read_end
 from lthsweep.store.layout import SweepDir
 
 __all__ = ["endings", "silent"]
 
 
 def endings(sweep: SweepDir, gone: Iterable[Place]) -> list[NodeEnd]:
-    """One for each element that was to train and was started; the others were on no node.
+    """Return one end for each training element that was started; the others ran on no node.
 
     Args:
-        sweep: where they left their traces.
+        sweep: contains the elements' files.
         gone: elements, in any order.
     """
     ordered = sorted(
@@ -32,21 +32,21 @@ def endings(sweep: SweepDir, gone: Iterable[Place]) -> list[NodeEnd]:
         end = read_end(sweep, place.submission.name, place.index)
         worked = end is not None and (end.worked or end.stopped or not end.broke)
         outcome = "worked" if worked else "failed" if end is not None else "vanished"
-        ends.append(NodeEnd(nodes[-1], outcome, last_words(sweep, place.submission, place.index)))
+        ends.append(NodeEnd(nodes[-1], outcome, last_log_line(sweep, place.submission, place.index)))
     return ends
 
 
-def silent(ends: Sequence[NodeEnd], shunned: Iterable[str], *, at_work: bool) -> list[str]:
-    """Last words of elements that vanished before they got anywhere, as far as the sweep may be to blame for it.
+def silent(ends: Sequence[NodeEnd], blocklisted: Iterable[str], *, at_work: bool) -> list[str]:
+    """Return the last log lines of elements that vanished without progress, if the sweep can be the cause.
 
-    It is not if all of them were on one node, and others are at work, or worked elsewhere.
+    It is not the cause if all of them were on one node, and other elements are running or worked on other nodes.
 
     Args:
         ends: from `endings`.
-        shunned: nodes that are known to be bad.
-        at_work: whether some element is.
+        blocklisted: blocklisted nodes.
+        at_work: whether an element is running.
     """
-    bad = frozenset(shunned)
+    bad = frozenset(blocklisted)
     vanished = [end for end in ends if end.outcome == "vanished" and end.node not in bad]
     where = {end.node for end in vanished}
     worked_elsewhere = any(end.outcome == "worked" and end.node not in where for end in ends)
@@ -56,7 +56,7 @@ def silent(ends: Sequence[NodeEnd], shunned: Iterable[str], *, at_work: bool) ->
 
 
 def _last_sign(sweep: SweepDir, place: Place) -> float:
-    """When an element was last heard of, by the clock of the file server."""
+    """Return the time of an element's last file, by the clock of the file server."""
     folder, index = sweep.submission(place.submission.name), place.index
     paths = [
         folder / f"{index}.end.json",

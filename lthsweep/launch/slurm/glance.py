@@ -1,8 +1,7 @@
-"""What somebody who only looks sees of a sweep's jobs. Settles nothing, decides nothing, submits nothing.
+"""State of a sweep's jobs for read-only commands such as `status`; changes no files and submits no jobs.
 
-At most one squeue per `poll_seconds` of the site, for all processes that look at one sweep, and none for a sweep that
-never went to SLURM. Where SLURM is silent, every element that was handed over and did not say how it ended may still
-be at work.
+Calls squeue at most once per `poll_seconds` of the site, for all processes that watch one sweep, and never for a sweep
+without submissions. If SLURM does not answer, every submitted element without a recorded end may still be running.
 """
 
 from __future__ import annotations
@@ -26,26 +25,26 @@ from lthsweep.store.layout import SweepDir
 __all__ = ["AT_WORK", "Glance", "glance"]
 
 AT_WORK = frozenset({"RUNNING", "COMPLETING", "STAGE_OUT", "SIGNALING"})
-"""States of a job that has begun; in all others SLURM is going to start it, or start it again."""
+"""States of a job that has started; in all other states SLURM will start it, or start it again."""
 
 _SECONDS = 20.0
-"""How long squeue may take: somebody waits for the answer, and the disk has one too."""
+"""Deadline of squeue: a user is waiting for the answer, and the disk has one too."""
 
 
 @dataclass(frozen=True)
 class Glance:
-    """The jobs of a sweep, seen from outside.
+    """The jobs of a sweep, as a read-only observer sees them.
 
     Attributes:
-        standing: how they stand; None if there never was one.
-        silence: why SLURM could not be asked; "" if it answered, or was not needed.
-        halt: why the sweep does not go on by itself, if so.
-        hidden: `state/` may not be read by this user: only records are seen, neither workers nor jobs.
-        taken: when SLURM was asked, seconds since the epoch.
-        lag_seconds: so long after its submission a job may be missing from the queue.
+        standing: status of all elements; None without submissions.
+        silence: why SLURM did not answer; "" if it answered, or was not asked.
+        halt: why the sweep is halted, if so.
+        hidden: this user cannot read `state/`, so only records are visible, neither workers nor jobs.
+        taken: time of the queue snapshot, seconds since the epoch.
+        lag_seconds: time after submission during which a job can be missing from the queue.
         slots: workers in one job.
-        workers_per_gpu: how many of them share a GPU.
-        seen: the queue; None if SLURM was not asked, or did not answer.
+        workers_per_gpu: workers that share a GPU.
+        seen: the queue snapshot; None if SLURM was not asked, or did not answer.
     """
 
     standing: Standing | None = None
@@ -59,17 +58,19 @@ class Glance:
     seen: Look | None = None
 
     def is_young(self, submission: Submission) -> bool:
-        """Whether a submission is so young that the queue need not show it yet."""
+        """Return whether a submission is so recent that the queue may not list it yet."""
         return self.taken - submission.created < min(self.lag_seconds, YOUNG_SECONDS)
 
-    def is_gone(self, job: str, heard: float) -> bool:
-        """Whether a worker is known to be gone: by SLURM, after it was heard, its job did not run.
+    def is_gone(self, job: str, heartbeat: float) -> bool:
+        """Return whether a worker is known to be gone: its job did not run in a snapshot after its last heartbeat.
 
         Args:
-            job: the raw id of its job; "" if it is in none.
-            heard: when it last gave a sign of life, in seconds since the epoch.
+            job: the raw id of its job; "" without a job.
+            heartbeat: time of its last heartbeat, in seconds since the epoch.
         """
-        return bool(job) and self.seen is not None and heard < self.seen.taken and job not in self._at_work
+        return (
+            bool(job) and self.seen is not None and heartbeat < self.seen.taken and job not in self._at_work
+        )
 
     @cached_property
     def _at_work(self) -> frozenset[str]:
@@ -78,12 +79,12 @@ class Glance:
 
 
 def glance(sweep: SweepDir, site_of: Callable[[], Site], before: Glance | None = None) -> Glance:
-    """Look at the journal of a sweep, and at SLURM's queue if it may say anything on it.
+    """Read the journal of a sweep, and SLURM's queue if the sweep has submissions.
 
     Args:
         sweep: the sweep directory, which need not exist.
-        site_of: the cluster; asked for only if there is a journal.
-        before: the glance before, whose view of the queue is used again as long as it is young.
+        site_of: returns the cluster; called only if there is a journal.
+        before: the previous result, whose queue snapshot is reused while it is recent.
 
     Raises:
         SpecError: by `site_of`.
@@ -99,24 +100,24 @@ def glance(sweep: SweepDir, site_of: Callable[[], Site], before: Glance | None =
         return Glance(halt=halt)
     site = site_of()
     now = time.time()
-    told = Glance(Standing(()), "", halt, False, now, site.lag_seconds, site.slots, site.workers_per_gpu)
+    result = Glance(Standing(()), "", halt, False, now, site.lag_seconds, site.slots, site.workers_per_gpu)
     if before is not None and abs(now - before.taken) < site.poll_seconds:
-        told = replace(told, seen=before.seen, taken=before.taken, silence=before.silence)
+        result = replace(result, seen=before.seen, taken=before.taken, silence=before.silence)
     else:
         try:
             seen = _look(sweep, site)
-            told = replace(told, seen=seen, taken=seen.taken)
+            result = replace(result, seen=seen, taken=seen.taken)
         except ClusterSilentError as silence:
-            told = replace(told, silence=str(silence))
-    if told.seen is None:
-        return replace(told, standing=_by_disk(sweep, journal))
-    ids = {element.name: element.job for element in told.seen.elements}
+            result = replace(result, silence=str(silence))
+    if result.seen is None:
+        return replace(result, standing=_by_disk(sweep, journal))
+    ids = {element.name: element.job for element in result.seen.elements}
     known = [replace(s, job=ids.get(s.name)) if s.job is None else s for s in journal]
 
     def fresh(submission: Submission, index: int) -> bool:
-        return told.is_young(submission) and not has_ended(sweep, submission.name, index)
+        return result.is_young(submission) and not has_ended(sweep, submission.name, index)
 
-    return replace(told, standing=stand(known, told.seen.elements, fresh=fresh))
+    return replace(result, standing=stand(known, result.seen.elements, fresh=fresh))
 
 
 def _is_hidden(sweep: SweepDir) -> bool:
@@ -124,7 +125,7 @@ def _is_hidden(sweep: SweepDir) -> bool:
 
 
 def _look(sweep: SweepDir, site: Site) -> Look:
-    """The queue of the user whose jobs these are."""
+    """Return the queue of the owner of the sweep directory."""
     owner = sweep.slurm.stat().st_uid
     if owner == os.getuid():
         return look(sweep.slurm / "queue.json", site.poll_seconds, seconds=_SECONDS)
@@ -136,7 +137,7 @@ def _look(sweep: SweepDir, site: Site) -> Look:
 
 
 def _by_disk(sweep: SweepDir, journal: Sequence[Submission]) -> Standing:
-    """Every element that was handed over may be live, but for those that wrote down that they ended."""
+    """Return the status without SLURM: every submitted element is live, except those with a recorded end."""
     standing = stand(journal, (), fresh=lambda submission, index: True)
     return Standing(
         tuple(place for place in standing.places if not has_ended(sweep, place.submission.name, place.index))

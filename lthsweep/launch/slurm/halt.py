@@ -1,7 +1,7 @@
-"""A sweep that is not to go on by itself: somebody canceled it, or its first runs all failed in the same way.
+"""Halt file: stops further submissions after `cancel` or when the circuit breaker trips.
 
-One file says so. Jobs that start while it is there leave at once, and the sweep's follow-up job submits nothing, so a
-halted sweep drains without a word to SLURM. `lthsweep run` by hand removes it.
+While the file exists, jobs exit as soon as they start and the follow-up job submits no others, so a halted sweep ends
+without any command to SLURM. `lthsweep run` by hand removes the file.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from lthsweep.errors import StoreError
 from lthsweep.store import commit, plainjson
 from lthsweep.store.layout import SweepDir
 
-__all__ = ["Halt", "forgive", "forgiven", "go_on", "halt", "read_halt"]
+__all__ = ["Halt", "halt", "read_halt", "read_reset", "remove_halt", "reset_attempts"]
 
 
 @dataclass(frozen=True)
 class Halt:
-    """Why a sweep is halted.
+    """Reason of a halt.
 
     Attributes:
         why: one sentence.
@@ -34,36 +34,36 @@ class Halt:
 
 
 def halt(sweep: SweepDir, why: str, by: str) -> None:
-    """Halt a sweep; the first reason stays."""
+    """Halt a sweep; if it is halted already, the first reason stays."""
     sweep.slurm.mkdir(mode=0o700, parents=True, exist_ok=True)
     commit.commit_new(_path(sweep), plainjson.dump(asdict(Halt(why, by, time.time()))))
 
 
 def read_halt(sweep: SweepDir) -> Halt | None:
-    """Why a sweep is halted, or None if it is not."""
+    """Return why a sweep is halted, or None if it is not."""
     try:
         content: Any = plainjson.load(commit.read_whole(_path(sweep)))
         return Halt(str(content["why"]), str(content["by"]), float(content["time"]))
     except FileNotFoundError:
         return None
     except (StoreError, ValueError, KeyError, TypeError):
-        return Halt(f"{_path(sweep)} is there and cannot be read", "user", 0.0)
+        return Halt(f"{_path(sweep)} exists but cannot be read", "user", 0.0)
 
 
-def go_on(sweep: SweepDir) -> None:
-    """Undo `halt`."""
+def remove_halt(sweep: SweepDir) -> None:
+    """Remove the halt file."""
     _path(sweep).unlink(missing_ok=True)
 
 
-def forgive(sweep: SweepDir, number: int) -> None:
-    """Count no strikes of submissions up to this number: somebody mended the cause, and says try again."""
-    commit.replace(sweep.slurm / "forgiven.json", plainjson.dump({"number": number}))
+def reset_attempts(sweep: SweepDir, number: int) -> None:
+    """Ignore failed attempts of submissions up to this number: the user has fixed the cause and retries."""
+    commit.replace(sweep.slurm / "attempts.json", plainjson.dump({"number": number}))
 
 
-def forgiven(sweep: SweepDir) -> int:
-    """The number of the last submission whose strikes do not count."""
+def read_reset(sweep: SweepDir) -> int:
+    """Return the number of the last submission whose failed attempts are ignored."""
     try:
-        return int(plainjson.load(commit.read_whole(sweep.slurm / "forgiven.json"))["number"])
+        return int(plainjson.load(commit.read_whole(sweep.slurm / "attempts.json"))["number"])
     except (FileNotFoundError, StoreError, ValueError, KeyError, TypeError):
         return 0
 

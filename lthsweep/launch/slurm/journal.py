@@ -1,16 +1,17 @@
-"""The journal of submissions: what was handed to SLURM, written before it is handed over.
+"""The journal of submissions, written before each submission.
 
-An intent is on disk before `sbatch` is called, with a job name that no other submission of any sweep has; the job's
-id follows when SLURM has told it. Whoever finds an intent without an id asks SLURM for the name.
+An intent is on disk before `sbatch` is called, with a job name that no other submission of any sweep has; the job's id
+is added when SLURM has returned it. For an intent without an id, a coordinator searches SLURM for the name.
 
 Two rules make submission exactly-once without a lock, a clock or a daemon:
 
-* **Intents are numbered, and a number is taken by a link that succeeds for one only.** A coordinator decides what to
-  submit from the journal up to number n and publishes its intent as n + 1. If another was faster, the link fails, and
-  it decides anew: no decision stands that did not know of all decisions before it.
-* **The fate of a submission is one file that is linked once.** The coordinator that gives an intent up links "void";
-  the job links "alive" before it does anything. One of them is first. So a job that appears late, when its intent was
-  given up and its runs were submitted again, finds that it is not wanted, and leaves.
+* **Intents are numbered, and a number is taken by a link that succeeds only once.** A coordinator decides from the
+  journal up to number n and publishes its intent as n + 1. If another coordinator was faster, the link fails, and the
+  first one decides again: every valid decision is based on all decisions before it.
+* **The fate of a submission is one file that is linked once.** The coordinator that abandons an intent links "void";
+the
+  job links "alive" before it does anything else. Only the first link succeeds. So a job that appears late, after its
+  intent was abandoned and its runs were submitted again, finds that it is void, and exits.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from lthsweep.store.layout import SweepDir
 
 __all__ = [
     "Submission",
-    "come_alive",
     "forget_queue",
+    "mark_started",
     "note_id",
     "open_journal",
     "publish_intent",
@@ -47,17 +48,17 @@ class Submission:
     """One call of sbatch.
 
     Attributes:
-        number: place in the journal, from 1.
+        number: position in the journal, from 1.
         name: of the job, unique among all jobs of the user.
-        kind: "train", an array that trains; "tick", the sweep's own follow-up.
-        parcels: keys of the runs of each array element, parents first; empty for a tick.
-        minutes: walltime asked for.
+        kind: "train", an array that trains; "tick", the sweep's follow-up job.
+        parcels: keys of the runs of each array element, parents first; empty for a follow-up.
+        minutes: requested walltime.
         after: names of submissions that it waits for.
-        by: who wrote the intent: host and process id.
+        by: host and process id of the author of the intent.
         created: when, in seconds since the epoch, by the clock of that host.
-        job: SLURM's id (of the array), None as long as it is not known.
-        fate: "alive" once a job of it has started, "void" if it was given up.
-        why: of a void one.
+        job: SLURM's id (of the array); None while it is unknown.
+        fate: "alive" once one of its jobs has started, "void" if it was abandoned.
+        why: reason of a void submission.
     """
 
     number: int
@@ -74,22 +75,22 @@ class Submission:
 
     @property
     def elements(self) -> int:
-        """How many jobs SLURM counts for it."""
+        """Return the number of its jobs as SLURM counts them."""
         return max(1, len(self.parcels))
 
     def keys(self, index: int) -> tuple[str, ...]:
-        """The runs of one element."""
+        """Return the runs of one element."""
         return self.parcels[index] if self.kind == "train" else ()
 
 
 def open_journal(sweep: SweepDir) -> str:
-    """Make the journal if need be.
+    """Create the journal if it does not exist.
 
     Returns:
-        The beginning of the names of all jobs of this sweep, e.g. "lth-3f9a01c2".
+        The prefix of the names of all jobs of this sweep, such as "lth-3f9a01c2".
 
     Raises:
-        StoreError: if it cannot be written, or others than its owner could have written to it.
+        StoreError: if it cannot be written, or other users can write to it.
     """
     sweep.slurm.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = sweep.slurm.stat()
@@ -109,10 +110,10 @@ def publish_intent(sweep: SweepDir, intent: Submission) -> Submission | None:
 
     Args:
         sweep: its journal must be open.
-        intent: `number` is one more than the last one its author knew; `name` and `by` are filled in.
+        intent: `number` is one more than the last number that its author read; `name` and `by` are filled in.
 
     Returns:
-        The intent as published, or None if another coordinator took the number: look again.
+        The published intent, or None if another coordinator took the number: read the journal again.
 
     Raises:
         StoreError: if it cannot be written.
@@ -126,28 +127,28 @@ def publish_intent(sweep: SweepDir, intent: Submission) -> Submission | None:
 
 
 def note_id(sweep: SweepDir, name: str, job: str) -> None:
-    """Write down the id that SLURM gave, or under which the job was found."""
+    """Write the id that SLURM returned, or under which the job was found."""
     commit.commit_new(sweep.submission(name) / "job.json", plainjson.dump({"job": job}))
 
 
 def forget_queue(sweep: SweepDir) -> None:
-    """Drop the copy of the queue that `status` keeps: it was changed just now."""
+    """Delete the cached copy of the queue after a submission or a cancel."""
     (sweep.slurm / "queue.json").unlink(missing_ok=True)
 
 
 def void(sweep: SweepDir, name: str, why: str) -> bool:
-    """Give a submission up; returns False if a job of it has started meanwhile."""
+    """Abandon a submission; returns False if one of its jobs has started meanwhile."""
     _decide(sweep, name, {"fate": "void", "why": why})
     return bool(_fate(sweep, name)["fate"] == "void")
 
 
-def come_alive(sweep: SweepDir, name: str, job: str) -> bool:
-    """Said by a job before it does anything; returns whether it is wanted.
+def mark_started(sweep: SweepDir, name: str, job: str) -> bool:
+    """Record that a job has started, before it does anything else; returns whether its submission is valid.
 
     Args:
         sweep: the sweep directory.
-        name: the submission it belongs to.
-        job: its (array's) id. A second job of the same submission is not wanted: sbatch may be heard twice.
+        name: its submission.
+        job: its (array's) id. A second job of the same submission is invalid: sbatch can reach SLURM twice.
     """
     _decide(sweep, name, {"fate": "alive", "why": "", "job": job})
     decided = _fate(sweep, name)
@@ -158,13 +159,13 @@ def come_alive(sweep: SweepDir, name: str, job: str) -> bool:
 
 
 def read_journal(sweep: SweepDir) -> list[Submission]:
-    """All submissions, by number. One that cannot be read is void, and says so.
+    """Return all submissions, by number; one that cannot be read is void, with this reason.
 
     Raises:
         StoreError: if the folder cannot be read.
     """
     try:
-        names = os.listdir(sweep.slurm)  # noqa: PTH208 (names, not paths, are wanted)
+        names = os.listdir(sweep.slurm)  # noqa: PTH208 (names are needed, not paths)
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -178,7 +179,7 @@ def read_journal(sweep: SweepDir) -> list[Submission]:
 
 
 def read_submission(sweep: SweepDir, name: str) -> Submission:
-    """One submission."""
+    """Return one submission."""
     folder = sweep.submission(name)
     number = int(name.rpartition("-")[2])
     content = _load(folder / "intent.json")
@@ -201,7 +202,7 @@ def read_submission(sweep: SweepDir, name: str) -> Submission:
 
 
 _LATER = ("job", "fate", "why")
-"""Fields of a submission that are known after its intent is written, and kept in files of their own."""
+"""Fields of a submission that are known only after its intent is written; each has a separate file."""
 
 
 def _decide(sweep: SweepDir, name: str, decision: dict[str, str]) -> None:

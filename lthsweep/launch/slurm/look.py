@@ -1,4 +1,4 @@
-"""What a coordinator knows before it decides: records, journal, queue, and which runs are not worth another job."""
+"""State that a coordinator decides from: records, journal, queue, and runs without another attempt."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from lthsweep.launch.slurm.breaker import NodeEnd, bad_nodes, trips
 from lthsweep.launch.slurm.cluster.queue import Element, find_by_name, read_queue
 from lthsweep.launch.slurm.cluster.sbatch import cancel
 from lthsweep.launch.slurm.endings import endings, silent
-from lthsweep.launch.slurm.halt import Halt, forgiven, halt, read_halt
+from lthsweep.launch.slurm.halt import Halt, halt, read_halt, read_reset
 from lthsweep.launch.slurm.journal import Submission, note_id, read_journal, read_submission, void
 from lthsweep.launch.slurm.sites.site import Site
-from lthsweep.launch.slurm.standing import YOUNG_SECONDS, Place, Standing, stand, strikes
-from lthsweep.launch.slurm.traces import has_ended, last_words, nodes_of, read_end, started
+from lthsweep.launch.slurm.standing import YOUNG_SECONDS, Place, Standing, failed_attempts, stand
+from lthsweep.launch.slurm.traces import has_ended, last_log_line, nodes_of, read_end, started
 from lthsweep.launch.work import Work, work_left
 from lthsweep.plan.run import Plan
 from lthsweep.store import failures
@@ -27,37 +27,39 @@ __all__ = ["View", "look", "settle", "still_open"]
 
 @dataclass(frozen=True)
 class View:
-    """One look.
+    """State of a sweep at one moment.
 
     Attributes:
-        work: what has no record yet.
-        number: of the last submission in the journal; a decision made from this view is number + 1.
-        standing: how the jobs stand.
-        given_up: run → cause, for runs that get no further job.
-        open: nodes that may get a job now or later: neither covered nor given up nor behind one that is.
-        bad_nodes: nodes of the cluster on which everything fails.
-        halt: why nothing is to be submitted, if so.
+        work: runs without a record.
+        number: of the last submission in the journal; a decision based on this view is number + 1.
+        standing: status of the jobs.
+        failed: run → cause, for runs without another attempt.
+        open: nodes that can get a job now or later: neither covered nor failed nor below a failed run.
+        bad_nodes: nodes of the cluster on which all elements fail.
+        halt: why the sweep is halted, if so.
     """
 
     work: Work
     number: int
     standing: Standing
-    given_up: Mapping[str, str]
+    failed: Mapping[str, str]
     open: tuple[Node, ...]
     bad_nodes: frozenset[str]
     halt: Halt | None
 
     @property
     def is_over(self) -> bool:
-        """Nothing is left that can be trained, and nothing is being trained."""
+        """True if no run can be trained any more and none is being trained."""
         return not self.open and not self.standing.covered
 
 
 def look(plan: Plan, sweep: SweepDir, site: Site) -> View:
-    """Look at queue, journal and records, in this order: what is submitted in between is young, what ends is done.
+    """Read queue, journal and records, in this order, so that no submission or record in between is missed.
+
+    A submission made in between is recent, and a run that ends in between has its record.
 
     Raises:
-        ClusterSilentError: if SLURM cannot be asked; nothing may be concluded then.
+        ClusterSilentError: if SLURM does not answer; the state of the jobs is unknown then.
         StoreError: if the directory cannot be read or written.
     """
     queue = _take_back_stuck(read_queue(), sweep)
@@ -70,28 +72,30 @@ def look(plan: Plan, sweep: SweepDir, site: Site) -> View:
     standing = stand(journal, queue, fresh=fresh)
     work = work_left(plan, sweep)
     last = journal[-1].number if journal else 0
-    amnesty = forgiven(sweep)
-    places = [place for place in standing.places if place.submission.number > amnesty and not place.is_live]
+    last_reset = read_reset(sweep)
+    places = [
+        place for place in standing.places if place.submission.number > last_reset and not place.is_live
+    ]
     ends = endings(sweep, places)
-    shunned = bad_nodes(ends)
-    stopped = read_halt(sweep) or _break(sweep, work, standing, ends, shunned)
-    given_up = _give_up(sweep, work, standing, amnesty, site.attempts, shunned)
+    blocklisted = bad_nodes(ends)
+    stopped = read_halt(sweep) or _trip_breaker(sweep, work, standing, ends, blocklisted)
+    failed = _find_failed(sweep, work, standing, last_reset, site.attempts, blocklisted)
     return View(
         work=work,
         number=last,
         standing=standing,
-        given_up=given_up,
-        open=still_open(work.nodes, standing.covered, given_up),
-        bad_nodes=shunned,
+        failed=failed,
+        open=still_open(work.nodes, standing.covered, failed),
+        bad_nodes=blocklisted,
         halt=stopped,
     )
 
 
 def _take_back_stuck(queue: Sequence[Element], sweep: SweepDir) -> list[Element]:
-    """Cancel jobs that SLURM holds back after it could not start them; what is left is the queue.
+    """Cancel jobs that SLURM holds after a failed launch, and return the rest of the queue.
 
-    Nobody would ever release them, and what waits for them would wait for ever. A new job takes their runs, as if they
-    had vanished.
+    SLURM would never release them, and their dependents would wait forever. A new job takes their runs, as if they had
+    vanished.
     """
     names = {submission.name for submission in read_journal(sweep)}
     stuck = [element for element in queue if element.is_stuck and element.name in names]
@@ -103,10 +107,10 @@ def _take_back_stuck(queue: Sequence[Element], sweep: SweepDir) -> list[Element]
 def settle(
     sweep: SweepDir, journal: Sequence[Submission], queue: Sequence[Element], lag_seconds: float
 ) -> list[Submission]:
-    """Find the jobs of submissions whose coordinator died before it wrote their ids down.
+    """Find the jobs of submissions whose coordinator died before it recorded their ids.
 
-    SLURM is asked for the name. Found: the job is adopted. Not found, and long enough ago that sbatch itself is over:
-    the submission is void, and its runs are free to be submitted again.
+    SLURM is searched for the name. If the job is found, its id is recorded. If it is not found, and the submission is
+    so old that sbatch itself must have ended, the submission is void, and its runs can be submitted again.
     """
     by_name = {element.name: element.job for element in queue}
     settled = []
@@ -128,26 +132,29 @@ def _is_young(submission: Submission, lag_seconds: float) -> bool:
     return time.time() - submission.created < lag_seconds
 
 
-def still_open(
-    nodes: Sequence[Node], covered: Collection[str], given_up: Collection[str]
-) -> tuple[Node, ...]:
-    """Nodes that no job has and that are neither given up nor behind one that is."""
-    hopeless = set(given_up)
+def still_open(nodes: Sequence[Node], covered: Collection[str], failed: Collection[str]) -> tuple[Node, ...]:
+    """Return the nodes without a job that have neither failed nor a failed ancestor."""
+    blocked = set(failed)
     found = []
     for node in nodes:  # parents come first
-        if node.parent in hopeless:
-            hopeless.add(node.key)
-        if node.key not in hopeless and node.key not in covered:
+        if node.parent in blocked:
+            blocked.add(node.key)
+        if node.key not in blocked and node.key not in covered:
             found.append(node)
     return tuple(found)
 
 
-def _give_up(
-    sweep: SweepDir, work: Work, standing: Standing, amnesty: int, attempts: int, shunned: Collection[str]
+def _find_failed(
+    sweep: SweepDir,
+    work: Work,
+    standing: Standing,
+    last_reset: int,
+    attempts: int,
+    blocklisted: Collection[str],
 ) -> dict[str, str]:
-    """Runs that failed by themselves, and runs whose jobs ended `attempts` times in a row with nothing done.
+    """Return run → cause for final failures and runs whose last `attempts` jobs all ended without progress.
 
-    What ended on a bad node says nothing of the run.
+    Jobs that ended on a blocklisted node do not count against a run.
     """
     found = {}
     missing = {node.key for node in work.nodes}
@@ -161,16 +168,16 @@ def _give_up(
             gone = [
                 place
                 for place in standing.gone(node.key)
-                if place.submission.number > amnesty and not _was_on(sweep, place, shunned)
+                if place.submission.number > last_reset and not _was_on(sweep, place, blocklisted)
             ]
-            count = strikes(node.key, gone, blames)
+            count = failed_attempts(node.key, gone, blames)
             if count >= attempts:
                 found[node.key] = _record(sweep, node.key, gone[-1], count, failure.cause if failure else "")
     return found
 
 
 class _Blames:
-    """For which runs a gone element is to blame; looked up once per element."""
+    """The runs for which an ended element is to blame; computed once per element."""
 
     def __init__(self, sweep: SweepDir, missing: Collection[str], parents: Mapping[str, str | None]) -> None:
         self._sweep = sweep
@@ -192,7 +199,7 @@ class _Blames:
             return () if end is None else set(end.broke) - moved
         if end is not None and (end.broke or end.failed or end.stopped != "time"):
             return end.broke
-        # A job whose parents came to nothing was taken from the queue by SLURM, and never had a chance.
+        # SLURM cancels a job whose dependency failed, so runs with unfinished parents had no chance to start.
         had_a_chance = {key for key in place.keys if self._parents.get(key) not in self._missing}
         return None if len(had_a_chance) == len(place.keys) else had_a_chance
 
@@ -204,18 +211,18 @@ class _Blames:
 
 
 def _was_on(sweep: SweepDir, place: Place, nodes: Collection[str]) -> bool:
-    """Whether an element was started last on one of some nodes."""
+    """Return whether the last start of an element was on one of some nodes."""
     return bool(nodes) and nodes_of(sweep, place.submission.name, place.index)[-1:] in [(n,) for n in nodes]
 
 
 def _record(sweep: SweepDir, key: str, last: Place, count: int, cause: str) -> str:
-    """Write down that a run was given up; `cause` is what the machine did to it the last time, if that is known."""
-    words = cause or last_words(sweep, last.submission, last.index)
+    """Record that a run reached the retry limit; `cause` is its last infrastructure failure, if known."""
+    words = cause or last_log_line(sweep, last.submission, last.index)
     nodes = nodes_of(sweep, last.submission.name, last.index)
     cause = (
         f"{count} jobs in a row ended before it got anywhere, the last"
         f"{f' on {nodes[-1]}' if nodes else ', which never started,'} as {last.submission.name}"
-        f"{f', saying: {words}' if words else ''}"
+        f"{f'; last log line: {words}' if words else ''}"
     )
     failures.record_failure(
         sweep,
@@ -233,13 +240,13 @@ def _record(sweep: SweepDir, key: str, last: Place, count: int, cause: str) -> s
     return cause
 
 
-def _break(
-    sweep: SweepDir, work: Work, standing: Standing, ends: Sequence[NodeEnd], shunned: Collection[str]
+def _trip_breaker(
+    sweep: SweepDir, work: Work, standing: Standing, ends: Sequence[NodeEnd], blocklisted: Collection[str]
 ) -> Halt | None:
-    """Identical early failures: of runs, or of jobs that ended before they did anything."""
+    """Halt the sweep on identical failures of runs, or of jobs that ended before any progress."""
     settled = (failures.CANCELLED, failures.GAVE_UP)
     causes = [failure.cause for failure in work.found.failures.values() if failure.kind not in settled]
-    causes += silent(ends, shunned, at_work=bool(standing.live))
+    causes += silent(ends, blocklisted, at_work=bool(standing.live))
     why = trips(causes, len(work.found.done))
     if why is None:
         return None

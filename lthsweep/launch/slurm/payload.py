@@ -1,14 +1,14 @@
-"""What an array element runs: the runs of its parcel, worked off by the same loop as everywhere.
+"""The program of an array element: trains the runs of its parcel with the same loop as every other launcher.
 
     python -m lthsweep.launch.slurm.payload SWEEP SUBMISSION
 
-Workers are started once and train one run after the other. Every interruption ends here in the same way: by a signal
-(preemption, cancellation, the notice before the time limit) or by its own clock the job asks its workers for
-checkpoints, says how far it came, and, if only its time was over, puts itself back into the queue under the same id, so
-that the jobs that wait for it go on waiting. A job that is killed leaves its last periodic checkpoints, and whoever
-takes the next step finds that it is gone.
+Workers are started once and train one run after the other. All interruptions are handled in the same way: at a signal
+(preemption, cancellation, the notice before the time limit) or when its clock runs out the job requests checkpoints
+from its workers and records its progress. If only its time is over, it requeues itself under the same id, so that its
+dependents keep waiting. A killed job leaves its last periodic checkpoints, and the next step of the sweep finds that it
+is gone.
 
-Exit status: 0 all its runs have records, 1 one failed, 3 some are left.
+Exit status: 0 if all its runs have records, 1 if one failed, 3 if some are left.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from lthsweep.launch.slurm.breaker import trips
 from lthsweep.launch.slurm.cluster.queue import live_jobs
 from lthsweep.launch.slurm.cluster.sbatch import requeue
 from lthsweep.launch.slurm.halt import halt, read_halt
-from lthsweep.launch.slurm.journal import come_alive, read_journal, read_submission
+from lthsweep.launch.slurm.journal import mark_started, read_journal, read_submission
 from lthsweep.launch.slurm.sites.site import Site, site_of
 from lthsweep.launch.slurm.traces import KILLED, End, forget_end, read_end, write_end
 from lthsweep.launch.task import STALE_SECONDS
@@ -50,13 +50,13 @@ EXIT_INCOMPLETE = 3
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one element of one submission."""
+    """Train one element of a submission."""
     path, name = sys.argv[1:] if arguments is None else arguments
     sweep = SweepDir(Path(path))
     index = int(os.environ.get("SLURM_ARRAY_TASK_ID") or 0)
     job = os.environ.get("SLURM_ARRAY_JOB_ID") or os.environ["SLURM_JOB_ID"]
-    if not come_alive(sweep, name, job):
-        print(f"{name} was given up before this job started; there is nothing to do")
+    if not mark_started(sweep, name, job):
+        print(f"{name} was given up before this job started; no runs to train")
         return 0
     if (stopped := read_halt(sweep)) is not None:
         print(f"the sweep is halted: {stopped.why}")
@@ -67,27 +67,27 @@ def main(arguments: list[str] | None = None) -> int:
     spec = load_spec(str(sweep.sweep_toml))
     plan, site = expand(spec), site_of(spec)
     clock = Clock(submission.minutes, site.grace_seconds)
-    will = _Will(sweep, name, index, spec.local.checkpoint_seconds)
-    end = work_parcel(plan, sweep, site, submission.keys(index), clock, will)
+    marker = _KilledMarker(sweep, name, index, spec.local.checkpoint_seconds)
+    end = work_parcel(plan, sweep, site, submission.keys(index), clock, marker)
     write_end(sweep, name, index, end)
     print(
         f"{name} element {index}: {len(end.worked)} finished, {len(end.broke) + len(end.failed)} broke or failed"
     )
     if end.failed:
-        _break_if_all_fail_alike(plan, sweep)
+        _halt_on_equal_failures(plan, sweep)
     if end.stopped == "time" and requeue(_own_id()):
         print("out of time; back in the queue")
         return EXIT_INCOMPLETE
-    _follow_if_nobody_does(plan, sweep, site)
+    _take_next_step(plan, sweep, site)
     left = {node.key for node in work_left(plan, sweep).nodes} & set(submission.keys(index))
     return 1 if end.failed else EXIT_INCOMPLETE if left else 0
 
 
 @dataclass
 class Clock:
-    """When a job has to stop: at a signal, or a little before its time is over.
+    """When a job has to stop: at a signal, or shortly before its time is over.
 
-    SLURM's notice before the end may not come (it looks at the time once a minute), so the job looks itself.
+    SLURM's notice before the end may not arrive (SLURM checks the time once a minute), so the job checks it, too.
 
     Args:
         minutes: walltime of the job.
@@ -106,7 +106,7 @@ class Clock:
         signal.signal(signal.SIGUSR2, lambda *_: self._note("time"))
 
     def __call__(self) -> bool:
-        """Whether it is time to stop."""
+        """Return whether the job has to stop now."""
         if time.time() >= self._end:
             self._note("time")
         return bool(self.why)
@@ -116,9 +116,9 @@ class Clock:
 
 
 def work_parcel(
-    plan: Plan, sweep: SweepDir, site: Site, keys: tuple[str, ...], clock: Clock, will: OnMessage
+    plan: Plan, sweep: SweepDir, site: Site, keys: tuple[str, ...], clock: Clock, on_event: OnMessage
 ) -> End:
-    """Train what is left of some runs, as far as their parents are there; `will` receives the messages of workers."""
+    """Train the remaining runs whose parents are finished; `on_event` receives the messages of workers."""
     node = _node()
     work = _trainable(work_left(plan, sweep), keys, _given_up(sweep))
     if not work.nodes or clock():
@@ -127,7 +127,7 @@ def work_parcel(
 
     def on_message(message: Message) -> None:
         evict(message)
-        will(message)
+        on_event(message)
 
     pool = LocalPool(sweep, slots_here(plan.spec, site)[: len(work.nodes)])
     try:
@@ -139,9 +139,10 @@ def work_parcel(
 
 
 def slots_here(spec: Spec, site: Site) -> list[Slot]:
-    """Where the workers of a job run: on its GPUs, several on each if the site says so, or on its cores.
+    """Return the slots of a job's workers: on its GPUs, or on its cores.
 
-    Where SLURM binds nothing, a job sees all cores of its node; it may use as many as it was given.
+    The site can place several workers on a GPU. Where SLURM does not bind cores, a job sees all cores of its node, and
+    uses only as many as it was allocated.
     """
     cores = usable_cores()
     given = int(os.environ.get("SLURM_CPUS_PER_TASK") or len(cores))
@@ -161,7 +162,7 @@ def slots_here(spec: Spec, site: Site) -> list[Slot]:
 
 
 def _trainable(work: Work, keys: tuple[str, ...], given_up: set[str]) -> Work:
-    """The runs of a parcel that are left, without those whose parent was not finished by an earlier job."""
+    """Return the remaining runs of a parcel, without those whose parent an earlier job did not finish."""
     missing = {node.key for node in work.nodes}
     chosen: set[str] = set()
     nodes = []
@@ -189,10 +190,10 @@ def _end_of(summary: RunSummary, sweep: SweepDir, clock: Clock, node: str) -> En
     )
 
 
-class _Will:
-    """Leaves word, once a run has a record or must have a checkpoint, that this element was at work when it was killed.
+class _KilledMarker:
+    """Records in advance that this element made progress and was killed, once a run must have a record or checkpoint.
 
-    A job that is killed has no time to say so. Its real end, if it comes to one, takes the place of this.
+    A killed job has no time to write its end. If it ends normally, its real end replaces this one.
     """
 
     def __init__(self, sweep: SweepDir, name: str, index: int, checkpoint_seconds: float) -> None:
@@ -212,7 +213,7 @@ class _Will:
 
 
 class _Evictor:
-    """Frees runs that are held by a job which SLURM says is gone, e.g. because its node lost power."""
+    """Releases runs claimed by a job that SLURM no longer lists, for example because its node lost power."""
 
     def __init__(self, sweep: SweepDir, site: Site) -> None:
         self._sweep = sweep
@@ -231,16 +232,16 @@ class _Evictor:
             if self._is_me(owner) or owner.job not in live_jobs([owner.job]):
                 claims.evict(self._sweep, event.key, owner.host, owner.pid)
         except ClusterSilentError:
-            pass  # nothing is known; its heartbeat decides
+            pass  # the state of the job is unknown; its heartbeat decides
 
     @staticmethod
     def _is_me(owner: Owner) -> bool:
-        """Whether an owner on another node had the id of this job, which is on one node: before it, and not now."""
+        """Return whether an owner on another node was an earlier start of this job, which runs on one node."""
         own = this_process()
         return bool(own.place) and owner.job == own.job and owner.place != own.place
 
 
-def _break_if_all_fail_alike(plan: Plan, sweep: SweepDir) -> None:
+def _halt_on_equal_failures(plan: Plan, sweep: SweepDir) -> None:
     known = failures.read_failures(sweep)
     causes = [known[key].cause for key in plan.runs if key in known and known[key].kind != failures.CANCELLED]
     done = sum(key in plan.runs for key in sweep.record_keys())
@@ -248,8 +249,8 @@ def _break_if_all_fail_alike(plan: Plan, sweep: SweepDir) -> None:
         halt(sweep, why, "breaker")
 
 
-def _follow_if_nobody_does(plan: Plan, sweep: SweepDir, site: Site) -> None:
-    """Take the next step here if the sweep's follow-up was lost, or never found room in the queue."""
+def _take_next_step(plan: Plan, sweep: SweepDir, site: Site) -> None:
+    """Take the next step here if the sweep's follow-up was lost, or was never accepted by SLURM."""
     ticks = [s for s in read_journal(sweep) if s.kind == "tick" and s.fate != "void"]
     names = {tick.job: tick.name for tick in ticks if tick.job and read_end(sweep, tick.name, 0) is None}
     try:
@@ -257,7 +258,7 @@ def _follow_if_nobody_does(plan: Plan, sweep: SweepDir, site: Site) -> None:
         if any(line.name == names[job] and not line.is_stuck for job, line in queued.items()):
             return
         advance(plan, sweep, site)
-    except LthsweepError as error:  # this job has done its part
+    except LthsweepError as error:  # the training of this job is complete
         print(f"the next step could not be taken: {error}")
 
 

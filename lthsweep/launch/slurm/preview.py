@@ -1,7 +1,7 @@
-"""What `run --on slurm` would submit at this moment: batches, limits, and the text of every sbatch. Writes nothing.
+"""The submissions that `run --on slurm` would make now: batches, limits, and all batch scripts. Writes no files.
 
-It takes the step of `advance` with the same functions, up to the point where something would be published. SLURM is
-asked for its limits if it is here; a laptop without it sees everything else.
+It uses the functions of `advance` up to the point of publishing. Limits are read from SLURM if it is available; without
+SLURM, for example on a laptop, usual limits are assumed.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from lthsweep.store.layout import SweepDir
 __all__ = ["Planned", "Preview", "preview"]
 
 _USUAL = Limits(max_array=1001, room=None, minutes=None)
-"""Of a SLURM that nobody configured, for where there is none to ask."""
+"""Limits of a SLURM with its default configuration, for machines without SLURM."""
 
 _PREFIX = "lth-xxxxxxxx"
-"""The name of a sweep's jobs begins with a random number, drawn when it is first submitted."""
+"""Placeholder for the prefix of a sweep's job names, a random number chosen at its first submission."""
 
 
 @dataclass(frozen=True)
 class Planned:
-    """One sbatch that would be called.
+    """One call of sbatch.
 
     Attributes:
-        intent: what would be written into the journal.
+        intent: the entry for the journal.
         batch: None for a follow-up.
         text: the batch script. Ids of jobs that are not submitted yet are written as "ID-OF-" and their name.
     """
@@ -53,19 +53,19 @@ class Planned:
 
 @dataclass(frozen=True)
 class Preview:
-    """What a step would do.
+    """Result of a step without submission.
 
     Attributes:
-        site: the cluster, as profile and file say.
+        site: the cluster, from profile and file.
         limits: of the cluster.
-        assumed: why the limits could not be read and are the usual ones; "" if they were read.
+        assumed: why the usual limits are used instead of the cluster's; "" if they were read.
         glance: jobs that were submitted before.
-        batches: all that is left to submit, packed.
-        planned: what would be submitted now.
-        tick: the follow-up that would be submitted; None if there is one, or none is needed.
-        room: elements that may be submitted now; None for any number.
-        costs: the runs behind it, in seconds.
-        given_up: how many runs failed or were canceled, or wait for one that did.
+        batches: all remaining runs, packed.
+        planned: submissions that would be made now.
+        tick: the follow-up that would be submitted; None if one exists, or none is needed.
+        room: elements that can be submitted now; None for any number.
+        costs: the packed runs, in seconds.
+        failed: number of runs that failed or were canceled, or have such an ancestor.
     """
 
     site: Site
@@ -77,27 +77,27 @@ class Preview:
     tick: Planned | None
     room: int | None
     costs: Costed
-    given_up: int
+    failed: int
 
     @property
     def jobs(self) -> int:
-        """Elements of all batches; what waits for the length of an epoch to be known is not among them."""
+        """Return the elements of all batches, without runs that wait for the time of an epoch."""
         return sum(batch.elements for batch in self.batches)
 
     @property
     def jobs_now(self) -> int:
-        """Elements that would be submitted now."""
+        """Return the elements that would be submitted now."""
         return sum(planned.intent.elements for planned in self.planned)
 
     @property
     def runs_later(self) -> int:
-        """Runs that the follow-up would submit."""
+        """Return the runs that the follow-up would submit."""
         now = sum(len(keys) for planned in self.planned for keys in planned.intent.parcels)
         return len(self.costs.nodes) + self.costs.waiting - now
 
     @property
     def device_hours(self) -> float | None:
-        """GPU-hours of all batches, or core-hours on a partition without GPUs; None if no epoch was measured."""
+        """Return GPU-hours of all batches, core-hours without GPUs; None if no epoch was measured."""
         if self.costs.guessed:
             return None
         seconds = math.fsum(parcel.seconds for batch in self.batches for parcel in batch.parcels)
@@ -111,11 +111,11 @@ def preview(plan: Plan, sweep: SweepDir, site: Site, work: Work) -> Preview:
         plan: all runs.
         sweep: the sweep directory, which need not exist.
         site: the cluster.
-        work: what has no record yet.
+        work: runs without a record.
 
     Raises:
-        RefusedError: if SLURM is here and does not have the partition.
-        SpecError: if an option cannot be given to sbatch.
+        RefusedError: if SLURM is available and has no such partition.
+        SpecError: if sbatch cannot represent an option.
         LaunchError: if submitit is not installed.
     """
     seen = glance(sweep, lambda: site)
@@ -125,7 +125,7 @@ def preview(plan: Plan, sweep: SweepDir, site: Site, work: Work) -> Preview:
     left = still_open(work.nodes, standing.covered, failed)
     halted = (
         seen.halt is not None and seen.halt.by != "user"
-    )  # `run` by hand goes on with what a user canceled
+    )  # `run` by hand resumes a sweep that a user canceled
     costs = costed(plan, sweep, site, () if halted else left, standing.covered)
     batches = batches_of(costs.nodes, site, limits, standing.covered)
     tick = standing.follow_up()
@@ -151,7 +151,7 @@ def _limits(site: Site) -> tuple[Limits, str]:
 
 
 class _Scripts:
-    """Names, numbers and texts, as the step would give them."""
+    """Names, numbers and scripts, as the step would create them."""
 
     def __init__(self, sweep: SweepDir, site: Site, standing: Standing) -> None:
         self._sweep = sweep
@@ -166,7 +166,7 @@ class _Scripts:
         self._prefix = _prefix(sweep)
 
     def of(self, batches: Sequence[Batch]) -> list[Planned]:
-        """A submission of each batch, but for those that wait for what SLURM has not confirmed yet."""
+        """Return a submission of each batch, except batches whose dependencies SLURM has not confirmed yet."""
         made: dict[int, Planned] = {}
         for index, batch in enumerate(batches):
             waits = {self._elsewhere[key].name: self._elsewhere[key] for key in batch.waits_for}
@@ -187,7 +187,7 @@ class _Scripts:
         return list(made.values())
 
     def follow(self, after: Sequence[Submission]) -> Planned:
-        """The follow-up: after all these, or, if none is named, by the clock."""
+        """Return the follow-up: after all these jobs, or by the clock if there are none."""
         intent = self._intent(
             kind="tick", minutes=TICK_MINUTES, after=tuple(submission.name for submission in after)
         )

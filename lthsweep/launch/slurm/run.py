@@ -7,9 +7,9 @@ from pathlib import Path
 
 from lthsweep.launch.preflight import open_sweep, require_code, require_data
 from lthsweep.launch.slurm.advance import Advance, advance
-from lthsweep.launch.slurm.halt import forgive, go_on, read_halt
+from lthsweep.launch.slurm.dry_run import dry_run
+from lthsweep.launch.slurm.halt import read_halt, remove_halt, reset_attempts
 from lthsweep.launch.slurm.journal import open_journal, read_journal
-from lthsweep.launch.slurm.rehearsal import rehearse
 from lthsweep.launch.slurm.sites.site import Site
 from lthsweep.plan.run import Plan
 from lthsweep.store.failures import clear_failure, read_failures
@@ -37,7 +37,7 @@ def run_slurm(
     """
     require_code(plan, sweep)
     require_data(plan, cache)
-    rehearse(sweep, site)
+    dry_run(sweep, site)
     open_sweep(plan.spec, sweep)
     open_journal(sweep)
     if cache is not None:
@@ -46,7 +46,7 @@ def run_slurm(
     if retry_failed:
         _forget_failures(plan, sweep)
     if halted is not None and (retry_failed or halted.by == "user"):
-        go_on(sweep)
+        remove_halt(sweep)
     return advance(plan, sweep, site)
 
 
@@ -57,4 +57,4 @@ def _forget_failures(plan: Plan, sweep: SweepDir) -> None:
             clear_failure(sweep, key)
     journal = read_journal(sweep)
     if journal:
-        forgive(sweep, journal[-1].number)
+        reset_attempts(sweep, journal[-1].number)

@@ -1,7 +1,7 @@
-"""How the sweep's jobs stand: the journal beside what SLURM says, and what follows for each run. Pure.
+"""Status of the sweep's jobs: the journal compared with SLURM's queue, and the consequences for each run. Pure.
 
-SLURM is a hint. An element that it lists is at work, or will be; one that it does not list is gone, whatever became of
-it. Whether a run is finished is said by its record alone, so nothing here ever makes a run finished.
+SLURM's queue is only a hint. An element in the queue runs, or will run; one that is not listed is gone, for whatever
+reason. Only a record finishes a run, so this module never does.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from functools import cached_property
 from lthsweep.launch.slurm.cluster.queue import Element
 from lthsweep.launch.slurm.journal import Submission
 
-__all__ = ["YOUNG_SECONDS", "Place", "Standing", "stand", "strikes"]
+__all__ = ["YOUNG_SECONDS", "Place", "Standing", "failed_attempts", "stand"]
 
 YOUNG_SECONDS = 60.0
-"""A queue may be answered from a copy that is so old."""
+"""Maximum age of a cached copy from which SLURM may list the queue."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """One element of a submission, and what SLURM says of it.
+    """One element of a submission, and its line in SLURM's queue.
 
     Attributes:
-        submission, index: which.
-        queued: SLURM's line; None if it does not list the element.
-        settled: False while it is not known whether the submission reached SLURM.
+        submission, index: identify the element.
+        queued: SLURM's line; None if SLURM does not list the element.
+        settled: False while it is unknown whether the submission reached SLURM.
     """
 
     submission: Submission
@@ -36,52 +36,52 @@ class Place:
 
     @property
     def is_live(self) -> bool:
-        """It is in the queue, or may be."""
+        """True if the element is in the queue, or can be."""
         return self.queued is not None or not self.settled
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Its runs."""
+        """Return its runs."""
         return self.submission.keys(self.index)
 
 
 @dataclass(frozen=True)
 class Standing:
-    """All elements of all submissions that were not given up, in the order of the journal."""
+    """All elements of all valid submissions, in the order of the journal."""
 
     places: tuple[Place, ...]
 
     @cached_property
     def covered(self) -> Mapping[str, Place]:
-        """Run → the last live element that has it."""
+        """Return run → the last live element that trains it."""
         return {key: place for place in self.places if place.is_live for key in place.keys}
 
     @cached_property
     def live(self) -> tuple[Submission, ...]:
-        """Submissions of training with an element that is live."""
+        """Return the training submissions with a live element."""
         found = {place.submission.name: place.submission for place in self.places if place.is_live}
         return tuple(submission for submission in found.values() if submission.kind == "train")
 
     @property
     def live_elements(self) -> int:
-        """How many elements are live, ticks among them."""
+        """Return the number of live elements, including follow-ups."""
         return sum(place.is_live for place in self.places)
 
     def gone(self, key: str) -> list[Place]:
-        """Elements that had a run and are gone, in order."""
+        """Return the elements that had a run and are gone, in order."""
         return [place for place in self._gone_by_key.get(key, []) if not place.is_live]
 
     @property
     def listed(self) -> bool:
-        """Whether SLURM lists an element of each live submission of training, so that other jobs can wait for it."""
+        """True if SLURM lists an element of each live training submission, so that other jobs can wait for it."""
         listed = {place.submission.name for place in self.places if place.queued is not None}
         return all(submission.name in listed for submission in self.live)
 
     def tick(self, other_than: str | None = None) -> Submission | None:
-        """A follow-up job that is live, other than the one that asks; see also `follow_up`.
+        """Return a live follow-up job other than `other_than`; see also `follow_up`.
 
-        One without an id does not count: its coordinator may have died before SLURM heard of it, and two follow-ups
-        do no harm where none would leave the sweep standing still.
+        A follow-up without an id does not count: its coordinator may have died before it called SLURM. Two follow-ups
+        are harmless, while none would stop the sweep.
         """
         for place in self.places:
             if place.submission.job is None or place.submission.name == other_than:
@@ -91,10 +91,10 @@ class Standing:
         return None
 
     def follow_up(self, other_than: str | None = None) -> Submission | None:
-        """A follow-up job that will look at all this later: it has not started yet.
+        """Return a follow-up job that has not started yet, so that it will see the current state.
 
-        One that has started may have looked before, and one that SLURM lists may even have ended: a controller that
-        was killed comes back with a queue that is some seconds old. Two follow-ups do no harm.
+        A follow-up that has started may have read the state before. One that SLURM lists can even have ended: a killed
+        controller restarts with a queue that is some seconds old. Two follow-ups are harmless.
         """
         for place in self.places:
             if place.submission.job is None or place.submission.name == other_than:
@@ -116,15 +116,15 @@ class Standing:
 def stand(
     journal: Iterable[Submission], queue: Sequence[Element], *, fresh: Callable[[Submission, int], bool]
 ) -> Standing:
-    """Put journal and queue side by side, by id and by name.
+    """Match journal and queue by id and name.
 
-    A controller that was killed forgets the jobs of its last seconds, and hands out their ids again: to other jobs of
-    this sweep, or of anybody.
+    The id alone is not enough: a killed controller forgets the jobs of its last seconds and assigns their ids again, to
+    other jobs of this sweep or of another user.
 
     Args:
         journal: all submissions.
-        queue: what SLURM lists of this user's.
-        fresh: whether an element of a submission is so young, and as silent, that a missing line means nothing.
+        queue: SLURM's list of this user's elements.
+        fresh: whether an element of a submission is so recent, and without an end, that a missing line means nothing.
     """
     lines: dict[tuple[str, str, int], Element] = {}
     for element in queue:
@@ -140,17 +140,17 @@ def stand(
     return Standing(tuple(places))
 
 
-def strikes(key: str, gone: Sequence[Place], did: Callable[[Place], Collection[str] | None]) -> int:
-    """How many elements in a row, up to the last, had a run and brought it no further.
+def failed_attempts(key: str, gone: Sequence[Place], did: Callable[[Place], Collection[str] | None]) -> int:
+    """Return how many elements in a row, up to the last, had a run and made no progress with it.
 
-    Preempted and requeued jobs are no strikes: SLURM starts them again itself, and they are not gone. Nor is an
-    element that got anywhere with any of its runs before it was killed, or that was asked to stop.
+    Preempted and requeued jobs do not count: SLURM starts them again, so they are not gone. Nor does an element that
+    made progress with any of its runs before it was killed, or that was asked to stop.
 
     Args:
         key: the run.
         gone: elements that had it, in order.
-        did: the runs for which an element is to blame, and that are no further than before; None if that is all its
-            runs, because it left no trace of work.
+        did: returns the runs without progress for which an element is to blame; None if that is all its runs, because
+            it left no files.
     """
     count = 0
     for place in gone:

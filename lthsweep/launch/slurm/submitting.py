@@ -1,4 +1,4 @@
-"""Hand one decision to SLURM: intent, sbatch, id, in this order."""
+"""Submit one decision: intent, sbatch, id, in this order."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from lthsweep.store.layout import SweepDir
 __all__ = ["Overtaken", "batch_job", "dependency_of", "submit_batch", "submit_tick", "tick_job"]
 
 TICK_MINUTES = 60
-_LONGEST_LIST = 100  # of jobs in a dependency; with more the follow-up looks again by the clock
+_LONGEST_LIST = 100  # jobs in a dependency; with more of them the follow-up starts by the clock
 
 
 class Overtaken(Exception):
@@ -40,7 +40,7 @@ def submit_batch(
     *,
     exclude: Collection[str] = (),
 ) -> Submission:
-    """Submit an array of jobs that train.
+    """Submit an array of training jobs.
 
     Args:
         sweep: the sweep directory.
@@ -48,12 +48,12 @@ def submit_batch(
         number: of the submission in the journal.
         batch: its parcels.
         after: submissions that it waits for, with known ids.
-        exclude: nodes that are not to be used.
+        exclude: nodes to avoid.
 
     Raises:
         Overtaken: if another coordinator took the number.
-        RefusedError, JobLimitError: if SLURM did not take it; the intent is void then.
-        ClusterSilentError: if it is not known whether SLURM took it; the intent stays open and is settled later.
+        RefusedError, JobLimitError: if SLURM refused it; the intent is void then.
+        ClusterSilentError: if it is unknown whether SLURM accepted it; the intent stays open until a later step.
     """
     intent = _publish(
         sweep,
@@ -73,7 +73,7 @@ def submit_batch(
 def submit_tick(
     sweep: SweepDir, site: Site, number: int, *, after: Sequence[Submission], exclude: Collection[str] = ()
 ) -> Submission:
-    """Submit the follow-up job: after everything that is queued, or, if nothing is named, by the clock.
+    """Submit the follow-up job: after all queued jobs in `after`, or by the clock if it is empty.
 
     Raises:
         As `submit_batch`.
@@ -92,7 +92,7 @@ def submit_tick(
 
 
 def dependency_of(batch: Batch, after: Sequence[str]) -> str | None:
-    """What a batch waits for, as sbatch takes it: ids of jobs, element by element where it is aligned with one."""
+    """Return a batch's dependency in sbatch's syntax; element by element if it is aligned with one array."""
     if not after:
         return None
     return ":".join(["aftercorr" if batch.aligned and len(after) == 1 else "afterok", *after])
@@ -101,7 +101,7 @@ def dependency_of(batch: Batch, after: Sequence[str]) -> str | None:
 def batch_job(
     sweep: SweepDir, site: Site, intent: Submission, dependency: str | None, exclude: Collection[str] = ()
 ) -> Job:
-    """The job of a training submission."""
+    """Return the job of a training submission."""
     return Job(
         name=intent.name,
         command=(_python(site), "-m", "lthsweep.launch.slurm.payload", str(_path(sweep)), intent.name),
@@ -122,7 +122,7 @@ def tick_job(
     after: Sequence[str | None],
     exclude: Collection[str] = (),
 ) -> Job:
-    """The job of a follow-up."""
+    """Return the job of a follow-up."""
     known = [job for job in after if job is not None]
     listed = 0 < len(known) <= _LONGEST_LIST and len(known) == len(after)
     seconds = max(1, round(60 * site.tick_minutes))
@@ -147,7 +147,9 @@ def _publish(sweep: SweepDir, intent: Submission) -> Submission:
 
 
 def _hand_over(sweep: SweepDir, site: Site, intent: Submission, job: Job) -> Submission:
-    if read_submission(sweep, intent.name).fate == "void":  # this process slept so long that it was given up
+    if (
+        read_submission(sweep, intent.name).fate == "void"
+    ):  # this process was suspended, and another one voided it
         raise Overtaken
     try:
         number = submit(job, site)

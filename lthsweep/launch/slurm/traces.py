@@ -1,8 +1,8 @@
-"""What a job leaves in the folder of its submission: where it ran, how it ended, its last words.
+"""Files of a job in the folder of its submission: its nodes, its end, its logs.
 
-The first line of every batch script notes the node, so that a node on which nothing else starts can be named. The
-last thing a job does in good order is to write down how it ended. A job without an end was killed before it got
-anywhere; one that got somewhere has written before that it was killed, in case it will be.
+The first line of every batch script records the node, so that a node on which nothing else starts can be identified. A
+job that ends in order writes its end last. A job without an end was killed before any progress; a job with progress has
+written in advance that it was killed, in case it is.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = [
     "forget_end",
     "has_ended",
     "job_logs",
-    "last_words",
+    "last_log_line",
     "nodes_of",
     "read_end",
     "started",
@@ -32,12 +32,12 @@ __all__ = [
 ]
 
 KILLED = "killed"
-"""Written in advance, when an element has got somewhere: how it ended if nothing else is said later."""
+"""Written in advance, when an element has made progress: its end unless it writes another one later."""
 
-_WORDS = 4000  # bytes of a log that are looked at
+_WORDS = 4000  # last bytes of a log that are read
 
 _ONLY_A_CODE = re.compile(r"srun: error: \S+: tasks? [\d,-]+: Exited with exit code \d+")
-"""What srun adds to every step that fails. It comes before or after the words of the step itself, as it happens."""
+"""srun adds this to every step that fails, before or after the output of the step itself."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,11 @@ class End:
 
     Attributes:
         worked: runs that it finished.
-        broke: runs that broke there by no fault of their own: a killed worker, a full disk.
-        failed: runs that failed, and would again.
+        broke: runs that an infrastructure failure interrupted: a killed worker, a full disk.
+        failed: runs that failed, and would fail again.
         stopped: why it stopped before its runs were done: "signal", "time", or "halt" of the sweep; "" if it did not;
-            `KILLED` if it had no time to say.
-        node: where it was.
+            `KILLED` if it had no time to write a reason.
+        node: on which it ran.
     """
 
     worked: tuple[str, ...] = ()
@@ -61,7 +61,7 @@ class End:
 
 
 def write_end(sweep: SweepDir, name: str, index: int, end: End) -> None:
-    """Say how an element ended; advice, so a full disk is no reason to fail."""
+    """Write how an element ended. The file is advisory, so a full disk is no failure."""
     with contextlib.suppress(StoreError):
         commit.replace(
             sweep.submission(name) / f"{index}.end.json", plainjson.dump(asdict(end)), durable=False
@@ -69,13 +69,13 @@ def write_end(sweep: SweepDir, name: str, index: int, end: End) -> None:
 
 
 def forget_end(sweep: SweepDir, name: str, index: int) -> None:
-    """What an element says first when it was started again: how it ended before does not say how it ends now."""
+    """Delete the end of an element that was started again; its earlier end no longer applies."""
     with contextlib.suppress(OSError):
         (sweep.submission(name) / f"{index}.end.json").unlink()
 
 
 def read_end(sweep: SweepDir, name: str, index: int) -> End | None:
-    """How an element ended; None if it did not say."""
+    """Return how an element ended; None if it wrote no end."""
     try:
         content: Any = plainjson.load(commit.read_whole(sweep.submission(name) / f"{index}.end.json"))
         return End(
@@ -90,13 +90,13 @@ def read_end(sweep: SweepDir, name: str, index: int) -> End | None:
 
 
 def has_ended(sweep: SweepDir, name: str, index: int) -> bool:
-    """Whether an element said that it ended, and not in order to go back into the queue."""
+    """Return whether an element wrote a final end, that is, not before requeuing itself."""
     end = read_end(sweep, name, index)
     return end is not None and end.stopped not in ("time", KILLED)
 
 
 def nodes_of(sweep: SweepDir, name: str, index: int) -> tuple[str, ...]:
-    """The nodes on which an element was started, in order; one per start."""
+    """Return the nodes on which an element was started, in order; one per start."""
     try:
         lines = (sweep.submission(name) / f"{index}.node").read_text(errors="replace").splitlines()
     except OSError:
@@ -105,7 +105,7 @@ def nodes_of(sweep: SweepDir, name: str, index: int) -> tuple[str, ...]:
 
 
 def started(sweep: SweepDir, submission: Submission) -> float:
-    """When a submission was written down, by the clock of the file server; infinitely early if it is gone."""
+    """Return when a submission was written, by the clock of the file server; 0 if it is gone."""
     try:
         return (sweep.submission(submission.name) / "intent.json").stat().st_mtime
     except OSError:
@@ -113,7 +113,7 @@ def started(sweep: SweepDir, submission: Submission) -> float:
 
 
 def job_logs(sweep: SweepDir, submission: Submission, index: int) -> list[Path]:
-    """What an element wrote to its standard output and error, as far as there are such files."""
+    """Return the log files of an element's standard output and error that exist."""
     if submission.job is None:
         return []
     folder = sweep.submission(submission.name)
@@ -121,16 +121,16 @@ def job_logs(sweep: SweepDir, submission: Submission, index: int) -> list[Path]:
     return sorted(folder.glob(f"{stem}_*.out")) + sorted(folder.glob(f"{stem}_*.err"))
 
 
-def last_words(sweep: SweepDir, submission: Submission, index: int) -> str:
-    """The last line that an element wrote, or that SLURM wrote of it; "" if there is none.
+def last_log_line(sweep: SweepDir, submission: Submission, index: int) -> str:
+    """Return the last log line of an element, or SLURM's last line about it; "" if there is none.
 
-    One that holds no more than an exit code counts only if there is no other.
+    A line with only an exit code counts only if there is no other.
     """
     lines: list[str] = []
     for path in job_logs(sweep, submission, index):
         with contextlib.suppress(OSError), path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - _WORDS))
             lines += [line.strip() for line in file.read().decode(errors="replace").splitlines()]
-    said = [line for line in lines if line]
-    telling = [line for line in said if not _ONLY_A_CODE.fullmatch(line)]
-    return (telling or said or [""])[-1][:300]
+    found = [line for line in lines if line]
+    messages = [line for line in found if not _ONLY_A_CODE.fullmatch(line)]
+    return (messages or found or [""])[-1][:300]

@@ -1,4 +1,4 @@
-"""SNIP and SynFlow: scores by hand, exact counts, and who collapses a layer and who does not."""
+"""SNIP and SynFlow: scores by hand, exact counts, and layer collapse."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_synflow_is_the_flow_by_hand():
     ("model", "options"), [("lenet_300_100", {}), ("conv4", {}), ("conv2", {"init": "xavier_normal"})]
 )
 def test_synflow_conserves_the_flow_from_layer_to_layer(model, options):
-    """Tanaka et al. 2020, theorem 2: what flows into a layer flows out, so all sums are equal."""
+    """Tanaka et al. 2020, theorem 2: the flow into a layer equals the flow out, so all sums are equal."""
     net = build_model({"name": model, **options}, input_shape=(1, 32, 32), classes=10, seed=0)
 
     scores = synflow_scores(context(net, (torch.zeros(1, 1, 32, 32), torch.zeros(1))))
@@ -259,7 +259,7 @@ def test_a_threshold_is_refused():
 
 
 def test_synflow_on_texts_starts_after_the_embedding():
-    """An input of ones, as everywhere; which tokens there are and what their rows hold does not matter."""
+    """An input of ones, as everywhere; the tokens and their embeddings do not matter."""
     model = build_model({"name": "text_cnn"}, input_shape=TextShape(9, 20), classes=3, seed=0)
     names = list(prunable_weights(model))
 

@@ -1,4 +1,4 @@
-"""What tests of faults share: the undisturbed sweep, makers of disturbed ones, and the table that they print."""
+"""Fixtures of the fault tests: the undisturbed sweep, disturbed sweeps, and the table that the tests print."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DEFAULTS = {
 
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory, cache):
-    """The sweep with six seeds, trained on this machine without SLURM: what every other has to be equal to."""
+    """The sweep with six seeds, trained on this machine without SLURM: the expected results of all others."""
     folder = tmp_path_factory.mktemp("undisturbed")
     file = folder / "sweep.toml"
     file.write_text(SWEEP.format(**DEFAULTS | {"seeds": "[0, 1, 2, 3, 4, 5]"}))
@@ -39,7 +39,7 @@ def undisturbed(tmp_path_factory, cache):
 
 @pytest.fixture
 def make(tmp_path, cluster, cache):
-    """Makes a sweep on the cluster; it knows how long an epoch takes, so that dense run and ticket share a job."""
+    """Make a sweep on the cluster with known epoch times, so that dense run and ticket share a job."""
 
     def build(*, on=None, where=None, timed=True, **changes):
         place = where or tmp_path
@@ -67,7 +67,7 @@ def make(tmp_path, cluster, cache):
 
 @pytest.fixture
 def as_if_undisturbed(undisturbed):
-    """Asserts that a sweep has all its records, each once, equal to those of the undisturbed one."""
+    """Assert that a sweep has all its records, each once, equal to those of the undisturbed sweep."""
 
     def check(ours):
         theirs = undisturbed.records()
@@ -83,7 +83,7 @@ def as_if_undisturbed(undisturbed):
 
 @pytest.fixture
 def row(record_property):
-    """Writes a row of the table in docs/reliability.md."""
+    """Write a row of the table in docs/reliability.md."""
 
     def write(fault, ours, outcome, repeated=None):
         steps = ours.repeated() if repeated is None else repeated

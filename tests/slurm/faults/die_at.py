@@ -1,7 +1,7 @@
 """`lthsweep ARGUMENTS`, killed at one step of a submission: python die_at.py KIND STEP ARGUMENTS.
 
-KIND is "train" or "tick". STEP is one of STEPS; the process ends there as by SIGKILL, nothing is flushed or undone. At
-"heard", sbatch is started and lives on: an orphan that submits the job after its coordinator is gone.
+KIND is "train" or "tick". STEP is one of STEPS; the process gets SIGKILL there, nothing is flushed or undone. At
+"orphan", sbatch is started and continues: it submits the job after the coordinator has ended.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from lthsweep.launch.slurm import submitting
 from lthsweep.launch.slurm.cluster import sbatch
 
-STEPS = ("before intent", "intent", "heard", "submitted", "noted")
+STEPS = ("before intent", "intent", "orphan", "submitted", "noted")
 
 
 def die() -> None:
@@ -22,7 +22,7 @@ def die() -> None:
 
 
 def arm(kind: str, step: str) -> None:
-    """Let this process die at a step of the first submission of a kind."""
+    """Make this process die at a step of the first submission of a kind."""
     publish, submit, note = submitting._publish, submitting.submit, submitting.note_id
     ours: list[str] = []
 
@@ -37,12 +37,12 @@ def arm(kind: str, step: str) -> None:
         return published
 
     def hand(job, site):
-        if job.name in ours and step == "heard":
+        if job.name in ours and step == "orphan":
             start = sbatch.ask
 
             def ask(command, **options):
                 if command[0] == "sbatch":
-                    if os.fork() == 0:  # the orphan: on its own, and not in a hurry
+                    if os.fork() == 0:  # the orphan submits after its parent has ended
                         os.setsid()
                         time.sleep(1)
                         start(command, **options)

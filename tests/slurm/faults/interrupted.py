@@ -1,4 +1,4 @@
-"""A sweep that is interrupted on a real cluster, and an exact account of the steps that were trained twice."""
+"""A sweep that is interrupted on a real cluster, and an exact count of the steps that were trained twice."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ ODOMETER = Path(__file__).with_name("odometer")
 
 CHECKPOINT_SECONDS = 1.0
 STEPS = 410
-"""Of each run: ten epochs of 41 steps."""
+"""Steps of each run: ten epochs of 41."""
 
 EPOCH_SECONDS = 0.1
-"""What a sweep is told that an epoch takes, so that its first jobs are the same on every machine: see `EACH` for the
-others."""
+"""Time of an epoch that a sweep is planned with, so that its first jobs are the same on every machine; see `EACH` for
+the others."""
 
 EACH = {"target_minutes": 0.0002, "floor_minutes": 0.0001}
-"""Jobs of a hundredth of a second. No machine trains a run in that time, so every run gets a job of its own."""
+"""Jobs of a hundredth of a second. No machine trains a run in that time, so every run gets a separate job."""
 
 SWEEP = """
 [sweep]
@@ -73,18 +73,18 @@ floor_minutes = {floor_minutes}
 attempts = {attempts}
 {slurm}
 """
-"""One attempt for real errors: a fault that used up an attempt would end the run."""
+"""One attempt for real errors: a fault that used it up would end the run."""
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """What the odometer says of one start of a run.
+    """The step counts of one start of a run.
 
     Attributes:
-        first: the step at which it went on.
-        reached: how far it came; a step that was begun counts.
+        first: the step at which it continued.
+        reached: the last step that was begun.
         saved: the step of its last checkpoint, -1 without one.
-        saving: the step of the last checkpoint that it began to write; who is killed then may have written it or not.
+        saving: the step of the last checkpoint that it began to write; if it is killed then, the file can exist or not.
         exposed: seconds from that checkpoint, or from the start, to the beginning of its last step.
     """
 
@@ -108,13 +108,20 @@ class Interrupted(OnSlurm):
     odometer: Path
 
     def pace(self, seconds: float) -> None:
-        """Let every step last longer; 0 for full speed."""
+        """Make every step last longer; 0 for full speed."""
+        self._write_pace(str(seconds))
+
+    def hold(self) -> None:
+        """Make every attempt wait at its first checkpoint until `pace` releases it or it is asked to stop."""
+        self._write_pace("hold")
+
+    def _write_pace(self, text: str) -> None:
         temporary = self.odometer / "pace.new"
-        temporary.write_text(str(seconds))
+        temporary.write_text(text)
         temporary.replace(self.odometer / "pace")
 
     def attempts(self, key: str) -> list[Attempt]:
-        """All starts of a run that came to a step, in order."""
+        """Return all starts of a run that reached a step, in order."""
         files = sorted(self.odometer.glob(f"{key}.*.steps"), key=lambda path: int(path.name.split(".")[1]))
         found = (
             Attempt(*struct.unpack("<qqqqd", path.read_bytes())) for path in files if path.stat().st_size
@@ -127,11 +134,11 @@ class Interrupted(OnSlurm):
         return self.plan.dense[0].key
 
     def training(self) -> list[Submission]:
-        """Submissions that train, in order."""
+        """Return the submissions that train, in order."""
         return [submission for submission in self.journal() if submission.kind == "train"]
 
     def wait_for_checkpoint(self, starts: int, key: str | None = None) -> None:
-        """Wait until a run was started so often, and the last attempt has written a checkpoint."""
+        """Wait until a run was started `starts` times and the last attempt has written a checkpoint."""
 
         def there() -> bool:
             attempts = self.attempts(key or self.trunk)
@@ -140,7 +147,7 @@ class Interrupted(OnSlurm):
         self.wait_for(there)
 
     def repeated(self) -> int:
-        """Steps trained more than once, over all runs."""
+        """Return the number of steps trained more than once, over all runs."""
         total = 0
         for key in self.plan.runs:
             attempts = self.attempts(key)
@@ -148,13 +155,13 @@ class Interrupted(OnSlurm):
         return total
 
     def interruptions(self) -> int:
-        """Starts of runs beyond the first."""
+        """Return the number of starts beyond the first, over all runs."""
         return sum(len(self.attempts(key)) - 1 for key in self.plan.runs)
 
     def assert_little_was_repeated(self) -> None:
-        """No attempt was further from its last checkpoint than the interval when it ended.
+        """Assert that each attempt ended less than the interval after its last checkpoint.
 
-        That is no matter of how fast the machine is: the odometer reads the clock that decides on checkpoints, at the
+        This is independent of the speed of the machine: the counter reads the clock that decides on checkpoints, at the
         same moment.
         """
         for key in self.plan.runs:
@@ -165,12 +172,12 @@ class Interrupted(OnSlurm):
                 assert after.first in [max(before.first, saved) for saved in possible], attempts
 
     def assert_nothing_counts_against_it(self) -> None:
-        """No failure is on record, and the table holds everything."""
+        """Assert that no failure is recorded."""
         assert failures.read_failures(self.sweep) == {}
 
 
 def processes(*words: str) -> list[int]:
-    """Process ids, as this shell sees them, of commands that contain all words."""
+    """Return the process ids, in this namespace, of commands that contain all words."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
@@ -184,7 +191,7 @@ def processes(*words: str) -> list[int]:
 
 
 def send(number: signal.Signals, pids: list[int]) -> None:
-    """A signal to processes, some of which may have ended."""
+    """Send a signal to processes, some of which can have ended."""
     for pid in pids:
         try:
             os.kill(pid, number)

@@ -1,4 +1,4 @@
-"""Faults that do not pass by themselves: a broken node, a wrong path, a full disk."""
+"""Permanent faults: a broken node, a wrong path, a full disk."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tests.slurm.sweeps import OnSlurm, assert_same_science
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 
 BROKEN = "setup = ['[ \"$SLURMD_NODENAME\" != n1 ] || exit 1']"
-"""n1, because SLURM gives a job to the first node that is free."""
+"""SLURM gives a job to the first free node, which is n1."""
 
 
 def test_a_node_that_fails_every_job(make, as_if_undisturbed, row):
-    """It swallows jobs faster than the other node works; the follow-up, too, has to get past it."""
+    """It fails jobs faster than the other node works; the follow-up has to avoid it too."""
     ours = make(seeds="[0, 1, 2, 3, 4, 5]", attempts=3, slurm=BROKEN, **EACH)
     ours.run()
     ours.wait_done()
@@ -35,11 +35,11 @@ def test_a_node_that_fails_every_job(make, as_if_undisturbed, row):
     row("a node that fails every job", ours, "left out, the other does the work")
 
 
-def test_everything_fails_alike(make, as_if_undisturbed, row):
-    """A wrong interpreter: the sweep halts with the cause, stays halted, and goes on when it is mended."""
+def test_a_sweep_halts_when_all_jobs_fail(make, as_if_undisturbed, row):
+    """A wrong interpreter: the sweep halts with the cause, stays halted, and continues after the repair."""
     ours = make(seeds="[0, 1, 2, 3]", attempts=3, slurm='python = "/nowhere/bin/python"', **EACH)
     ours.run()
-    assert sum(submission.elements for submission in ours.training()) > 3  # three alike are enough to halt
+    assert sum(submission.elements for submission in ours.training()) > 3  # three failures halt a sweep
     ours.cluster.wait_until(lambda: not queued(ours))
     said = ours.run(code=1)
     again = ours.run(code=1)
@@ -56,8 +56,8 @@ def test_everything_fails_alike(make, as_if_undisturbed, row):
     row("a wrong interpreter, mended later", ours, "halts and says why; `--retry-failed` finishes")
 
 
-def test_what_the_machine_did_is_forgiven_too(make):
-    """A sweep that halted because its disk was full goes on when somebody says that it is mended."""
+def test_retry_failed_resets_failures_of_the_machine(make):
+    """A sweep that halted because its disk was full continues with --retry-failed."""
     ours = make(seeds="[0, 1, 2]")
     for run in ours.plan.dense:
         full = failures.Failure("no space left on device", "OSError", infrastructure=True)
@@ -70,16 +70,16 @@ def test_what_the_machine_did_is_forgiven_too(make):
 
 
 def test_a_full_disk(make, small_disk, cluster_of, cache, tmp_path, row):
-    """Room for some files and no more: three jobs come to nothing, which is said. Then room is made.
+    """Space for some files only: three jobs fail, which is reported. Then space is freed.
 
-    A run of this size leaves 1.07 MB of weights at its beginning, as much at its end, and no less in a checkpoint. So
-    1.9 MB are room for all the small files, and end before the run does, whether it comes to a checkpoint or not.
+    A run of this size writes 1.07 MB of weights at its start, as much at its end, and no less in a checkpoint. So
+    1.9 MB suffice for all small files and are used up before the run ends, with or without a checkpoint.
     """
     filler = small_disk / "filler"
     os.truncate(filler, (8 << 20) - 1_900_000)
     ours = make(
         on=cluster_of(), where=small_disk, size=28, attempts=3
-    )  # nodes see what was mounted before they started
+    )  # nodes use the mounts that exist when they start
     ours.run()
     ours.wait_for(lambda: not queued(ours))
     assert ours.done == 0
@@ -99,6 +99,6 @@ def test_a_full_disk(make, small_disk, cluster_of, cache, tmp_path, row):
 
 
 def queued(ours: Interrupted) -> list[str]:
-    """Names of the sweep's jobs in the queue."""
+    """Return the names of the sweep's jobs in the queue."""
     listed = ours.cluster.run("squeue", "--noheader", "--format=%j").stdout.split()
     return [name for name in listed if name.startswith("lth-")]

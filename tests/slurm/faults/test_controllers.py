@@ -1,4 +1,4 @@
-"""A SLURM that is down, half down, or has no room: nothing is concluded from silence, and a refusal is no result."""
+"""SLURM down, partly down, or at its limits: silence is not an answer, and a refusal is not a result."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import pytest
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 
 SLOW = 0.15
-"""Seconds that a step is stretched to until the fault has happened: a run lasts a minute."""
+"""Seconds of a step until the fault has happened: a run lasts a minute."""
 
 
 def test_slurmctld_restarts_in_the_middle(make, as_if_undisturbed, row):
-    """Jobs go on without it; a run that is asked for meanwhile says that SLURM is silent, and nothing is lost."""
+    """Jobs continue without it; a `run` meanwhile reports that SLURM does not answer, and nothing is lost."""
     ours = make()
     ours.pace(SLOW)
     ours.run()
@@ -35,7 +35,7 @@ def test_slurmctld_restarts_in_the_middle(make, as_if_undisturbed, row):
 
 
 def test_slurmdbd_is_down_from_beginning_to_end(make, as_if_undisturbed, row):
-    """Accounting is asked for nothing that would not do without."""
+    """Accounting is optional for every decision."""
     ours = make(timed=False)
     ours.cluster.dbd_kill()
     ours.run()
@@ -65,7 +65,7 @@ def test_a_cluster_without_accounting(make, cluster_of, as_if_undisturbed, row):
 
 
 def test_limits_far_below_the_grid(make, cluster_of, row):
-    """Arrays of five and six jobs in the queue for forty-eight cells: what is refused now is submitted later."""
+    """Arrays of five and six jobs in the queue for 48 cells: refused jobs are submitted later."""
     ours = make(
         on=cluster_of(max_array=5, max_submit=6),
         grid="sparsity = [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]",
@@ -77,7 +77,7 @@ def test_limits_far_below_the_grid(make, cluster_of, row):
     )
     ours.pace(0.01)  # of a run of 82 steps no more than two last 0.03 minutes, however fast the machine
     ours.run()
-    ours.wait_done(1200)  # one that is busy measures long epochs, and packs few runs into a job
+    ours.wait_done(1200)  # a busy machine measures long epochs and packs few runs into a job
     ours.wait_for(ours.sweep.table.exists)
 
     assert len(ours.records()) == 54

@@ -1,4 +1,4 @@
-"""Jobs that are interrupted: the runs go on from their last checkpoints and end as if nothing had happened."""
+"""Interrupted jobs: runs continue from their last checkpoints and have the results of an undisturbed sweep."""
 
 from __future__ import annotations
 
@@ -11,18 +11,14 @@ from tests.slurm.faults.interrupted import processes, send
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 
-SLOW = 0.15
-"""Seconds that a step is stretched to while faults are prepared: a run lasts a minute, and each fault costs it some
-seconds, also where `scancel` itself takes long."""
-
 
 @pytest.fixture
 def held(make):
-    """A sweep that is being trained slowly, and has a checkpoint."""
+    """Start a sweep whose first run waits at a checkpoint, as each later attempt does until `finish`."""
 
     def start(**changes):
         ours = make(**changes)
-        ours.pace(SLOW)
+        ours.hold()
         ours.run()
         ours.wait_for_checkpoint(1)
         return ours
@@ -31,7 +27,7 @@ def held(make):
 
 
 def finish(ours, as_if_undisturbed):
-    """Full speed to the end."""
+    """Train to the end at full speed and compare with the undisturbed sweep."""
     ours.pace(0)
     ours.wait_done()
     ours.wait_for(ours.sweep.table.exists)
@@ -40,10 +36,16 @@ def finish(ours, as_if_undisturbed):
     ours.assert_little_was_repeated()
 
 
-def test_preemption_and_requeue(held, as_if_undisturbed, row):
-    """A partition that pays more takes both nodes; then an operator requeues. Neither counts as an attempt."""
+@pytest.mark.faults
+def test_preemption_and_requeue(held, as_if_undisturbed, row, tmp_path):
+    """A job of a higher tier takes both nodes; then an operator requeues. Neither counts as an attempt."""
     ours = held()
-    ours.cluster.sbatch("sleep 3", "--partition=gpu", "--nodes=2", "--ntasks-per-node=2", "--mem=100M")
+    gate = tmp_path / "gate"
+    gate.touch()
+    all_cores = ("--partition=gpu", "--nodes=2", "--ntasks-per-node=2", "--mem=100M")
+    higher = ours.cluster.sbatch(f"while [ -e {gate} ]; do sleep 0.2; done", *all_cores)
+    ours.wait_for(lambda: ours.cluster.queue().get(higher) == "RUNNING")
+    gate.unlink()
     ours.wait_for_checkpoint(2)
     ours.cluster.run("scontrol", "requeue", ours.training()[0].job)
     ours.wait_for_checkpoint(3)
@@ -55,11 +57,13 @@ def test_preemption_and_requeue(held, as_if_undisturbed, row):
     row("preemption, `scontrol requeue`, USR2", ours, "goes on in the same job")
 
 
+@pytest.mark.faults
 def test_power_cut(held, as_if_undisturbed, row):
-    """The node goes, with all that is on it; SLURM starts the job on another, whose claim on the run holds at once."""
+    """Everything on the node is killed; SLURM starts the job on another, whose claim on the run holds at once."""
     ours = held()
     (node,) = nodes_of(ours.sweep, ours.journal()[0].name, 0)
     ours.cluster.node_kill(node)
+    ours.cluster.node_down(node)
     ours.wait_for_checkpoint(2)
     ours.cluster.node_start(node)
     finish(ours, as_if_undisturbed)
@@ -68,13 +72,15 @@ def test_power_cut(held, as_if_undisturbed, row):
     row("power cut of the node, which comes back", ours, "goes on in the same job, on another node")
 
 
-def test_a_node_that_hangs_and_wakes_up_finds_its_run_done(held, as_if_undisturbed, row):
-    """slurmd dies and its job stands still; it is started elsewhere and finished; then the first wakes up."""
+@pytest.mark.faults
+def test_a_frozen_worker_wakes_up_too_late(held, as_if_undisturbed, row):
+    """slurmd dies and its job is frozen; the run is finished elsewhere, then the first worker continues: one record."""
     ours = held()
     (node,) = nodes_of(ours.sweep, ours.journal()[0].name, 0)
     frozen = processes(str(ours.sweep.path), "lthsweep.launch.")
     send(signal.SIGSTOP, frozen)
     ours.cluster.node_crash(node)
+    ours.cluster.node_down(node)
     ours.wait_for_checkpoint(2)
     ours.pace(0)
     ours.wait_done()
@@ -85,7 +91,7 @@ def test_a_node_that_hangs_and_wakes_up_finds_its_run_done(held, as_if_undisturb
 
     as_if_undisturbed(ours)
     ours.assert_nothing_counts_against_it()
-    assert "another worker was first, and its record is the same" in ours.sweep.log(ours.trunk).read_text()
+    assert "another worker committed first; comparison: same" in ours.sweep.log(ours.trunk).read_text()
     row(
         "slurmd killed, its job frozen and woken up after it was taken over",
         ours,
@@ -94,7 +100,7 @@ def test_a_node_that_hangs_and_wakes_up_finds_its_run_done(held, as_if_undisturb
 
 
 def test_killed_in_every_way(held, as_if_undisturbed, row):
-    """SIGKILL to all of a job, to the worker alone, to the job's own process alone, and scancel."""
+    """SIGKILL to the whole job, to the worker alone, to the coordinator in the job alone, and scancel."""
     ours = held()
     worker, payload = "lthsweep.launch.worker", "lthsweep.launch.slurm.payload"
     ways = (
@@ -114,7 +120,7 @@ def test_killed_in_every_way(held, as_if_undisturbed, row):
 
 
 def test_a_run_longer_than_its_walltime(held, as_if_undisturbed, row):
-    """A minute: after 45 seconds the job takes its own notice, since SLURM's may come too late."""
+    """The limit is a minute: the job stops itself after 45 seconds, since SLURM's signal can come too late."""
     ours = held(time="1", target_minutes=0.8)
     ours.wait_for_checkpoint(2)
     finish(ours, as_if_undisturbed)

@@ -1,4 +1,4 @@
-"""A coordinator that dies at any step of a submission leaves nothing undone, and nothing is done twice."""
+"""A coordinator that dies at any step of a submission: every run is trained, and none twice."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DEATHS = list(product(("train", "tick"), STEPS))
 
 
 def dies(ours, kind, step):
-    """`lthsweep run` that ends in the middle of a submission."""
+    """Run `lthsweep run`, which is killed in the middle of a submission."""
     words = ["run", str(ours.file), "--on", "slurm", "--out", str(ours.sweep.path)]
     ended = subprocess.run(
         [sys.executable, str(DIE_AT), kind, step, *words],
@@ -39,7 +39,7 @@ def dies(ours, kind, step):
 
 
 def assert_once(ours, as_if_undisturbed):
-    """Everything is there, and was started once."""
+    """Assert that every run has a record and was started once."""
     ours.wait_done()
     as_if_undisturbed(ours)
     ours.assert_nothing_counts_against_it()
@@ -47,8 +47,8 @@ def assert_once(ours, as_if_undisturbed):
     assert set(ours.starts().values()) == {1}
 
 
-def test_a_coordinator_killed_at_every_step_and_run_again(make, as_if_undisturbed, row):
-    """Sweep by sweep one step later, all at once; the second `run` comes before anybody can know what became of it."""
+def test_run_after_a_kill_at_every_step(make, as_if_undisturbed, row):
+    """One sweep per step, all at once; the second `run` starts before the fate of the submission can be known."""
     sweeps = [make() for _ in DEATHS]
     for ours, (kind, step) in zip(sweeps, DEATHS, strict=True):
         dies(ours, kind, step)
@@ -65,8 +65,27 @@ def test_a_coordinator_killed_at_every_step_and_run_again(make, as_if_undisturbe
     )
 
 
-def test_a_coordinator_killed_and_nobody_comes_back(make, as_if_undisturbed, row):
-    """What was submitted trains, and the job that ends with nobody to follow takes the next step itself."""
+@pytest.mark.faults
+def test_a_killed_submission_happens_once(make, as_if_undisturbed):
+    """Killed before sbatch, nothing was submitted; killed before the id is noted, the job is found by its name.
+
+    The runs are held, so that the job without a noted id is in the queue when the second `run` looks for it.
+    """
+    sweeps = {step: make() for step in ("intent", "submitted")}
+    for step, ours in sweeps.items():
+        ours.hold()
+        dies(ours, "train", step)
+        ours.run()
+        ours.pace(0)
+    for step, ours in sweeps.items():
+        assert_once(ours, as_if_undisturbed)
+        alive = [submission for submission in ours.training() if submission.fate == "alive"]
+        assert len(alive) == 1, (step, ours.journal())
+        assert len(ours.training()) == (2 if step == "intent" else 1), ours.journal()
+
+
+def test_a_training_job_replaces_a_killed_follow_up(make, as_if_undisturbed, row):
+    """Submitted jobs train, and the last job without a follow-up takes the next step."""
     sweeps = [make(timed=False) for _ in STEPS]
     for ours, step in zip(sweeps, STEPS, strict=True):
         dies(ours, "tick", step)
@@ -79,8 +98,8 @@ def test_a_coordinator_killed_and_nobody_comes_back(make, as_if_undisturbed, row
     )
 
 
-def test_a_job_that_is_late_or_second_leaves(make, as_if_undisturbed):
-    """An intent was given up and its runs were submitted again: the job of it that appears does nothing."""
+def test_a_late_or_second_job_does_nothing(make, as_if_undisturbed):
+    """An intent was voided and its runs were submitted again; then a job of the voided intent starts."""
     ours = make()
     site = site_of(load_spec(str(ours.file)))
     late, twice = (

@@ -106,7 +106,7 @@ def test_a_replay_brings_its_gradients_back():
 
 
 def test_deviation_is_relative_to_all_tensors_together():
-    """A small tensor may be off by much if it weighs little."""
+    """A small tensor can deviate a lot if its share of the norm is small."""
     expected = [torch.tensor([3.0]), torch.tensor([4.0])]
 
     assert relative_difference(expected, expected) == 0

@@ -69,7 +69,7 @@ def by_itself(packed, number, model, optimizer):
 
 
 def assert_close(found, expected, tolerance=TOLERANCE):
-    """Tensor by tensor in norm; curves in loss; a few samples may fall on the other side of a decision."""
+    """Tensor by tensor in norm; curves in loss; a few samples can be classified differently."""
     assert found[0].keys() == expected[0].keys()
     for name, value in expected[0].items():
         if name.startswith("best/"):  # which epoch is best may hang on one sample
@@ -246,7 +246,7 @@ def test_resumed_ensemble_equals_uninterrupted_one(packed, optimizer, stop):
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_checkpoints_move_between_ensemble_and_single_training(packed, optimizer):
-    """A cell whose ensemble is gone is trained alone, and the reverse; the very object may go on, too."""
+    """A member whose ensemble ended is trained alone, and the reverse; the same object can continue, too."""
     together = [member(packed, number, optimizer=optimizer) for number in range(2)]
     alone, again = (member(packed, 0, optimizer=optimizer) for _ in range(2))
     train_ensemble(together, stopping_at(STEPS + 2, together))
@@ -282,7 +282,7 @@ def test_a_checkpoint_is_complete_between_any_two_steps(packed):
 
 
 def test_one_stop_stops_all_at_the_same_step(packed):
-    """Earlier members are asked again, so that their checkpoints are of this step too."""
+    """Earlier members are checked again, so their checkpoints are of this step too."""
     together = [member(packed, number) for number in range(3)]
     asked = [[], [], []]
 
@@ -427,7 +427,7 @@ def test_optimizers_that_counted_different_steps_are_refused(packed):
 
 
 def test_empty_ensemble_is_refused():
-    """There is no leader."""
+    """No member is special."""
     with pytest.raises(TrainingError, match="at least one training"):
         Ensemble([])
 

@@ -99,7 +99,7 @@ def test_if_not_even_one_fits_it_is_one():
 
 @given(st.integers(1, 300))
 def test_no_more_than_the_most_are_tried(most):
-    """There may be fewer tickets than places."""
+    """There can be fewer tickets than places."""
     seconds_of, widths = asked(lambda width: 0.001)
 
     assert best_width(seconds_of, most) <= most

@@ -1,1 +1,1 @@
-"""Runs become jobs: a forest is cut into pieces, pieces share parcels, parcels are lined up in batches. Pure."""
+"""Pack runs into jobs: cut a forest of runs into pieces, combine pieces to parcels, group parcels in batches. Pure."""

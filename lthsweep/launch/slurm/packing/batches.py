@@ -1,19 +1,19 @@
-"""Parcels put together into batches: what one sbatch submits as an array, and which batches wait for which. Pure.
+"""Group parcels in batches, one array and one sbatch each, with dependencies between batches. Pure.
 
-A job array may wait for another in two ways. Element by element (`aftercorr`): element i starts when element i of the
-other has ended well. Or as a whole (`afterok`): no element starts before every element of the other has ended well. As
-a whole is a poor way to wait. The slowest trunk holds up the tickets of all others, and one that fails stops them all.
-With a batch for each parcel nothing would have to wait for anything foreign; but sbatch calls are to be a second
-apart, and a sweep may have thousands of parcels.
+A job array can wait for another one in two ways. Element by element (`aftercorr`): element i starts when element i of
+the other array has succeeded. Or as a whole (`afterok`): no element starts before all elements of the other array have
+succeeded. Waiting for the whole array is slow: the slowest trunk delays the tickets of all others, and one failed trunk
+stops them all. With one batch per parcel there would be no unrelated dependencies; but sbatch calls should be a second
+apart, and a sweep can have thousands of parcels.
 
-So a stage is split only so far, into `WIDTH` batches side by side:
+So a stage is split into at most `WIDTH` parallel batches:
 
-- What nobody waits for gets a batch of its own: it holds up nobody.
-- Parcels of which each has the same few others below it are lined up. The first of those below go into one batch, the
+- Parcels without dependents get a separate batch, which delays no other.
+- Parcels with the same small number of parcels below are lined up. The first of those below go into one batch, the
   second into another, and so on; each waits element by element. Chains of levels, and trunks whose tickets fill a few
-  jobs, end up so.
-- A few trunks with many jobs below are separated instead: each gets a batch, and so does what waits for it.
-- If both would take too many batches, trunks are separated into as many groups as there may be.
+  jobs, are of this kind.
+- A few trunks with many jobs below are separated instead: each gets a batch, and so do its dependents.
+- If both would take too many batches, trunks are separated into as many groups as allowed.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ __all__ = ["WIDTH", "Batch", "Group", "fit", "line_up", "number"]
 Item = TypeVar("Item")
 
 WIDTH = 16
-"""Into how many batches a stage may be split so that little waits for what it does not need.
+"""Maximum number of batches of a stage, split so that few parcels wait for unrelated ones.
 
-Twice as many may come out, because what nobody waits for counts extra, and more where arrays must be short. At a
-second between calls of sbatch, a stage takes half a minute to submit; what it saves is counted in minutes to hours.
+The result can be twice as many, because parcels without dependents are extra, and more where arrays must be short. At
+one second between calls of sbatch, a stage takes half a minute to submit; the savings are minutes to hours.
 """
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What one sbatch submits: an array of parcels, one element each.
+    """One sbatch: an array of parcels, one element each.
 
     Attributes:
-        stage: 0 if its jobs may start at once, else one more than that of the last batch it waits for. A wait for runs
+        stage: 0 if its jobs can start at once, else one more than that of the last batch it waits for. Waiting for runs
             in flight counts as one stage.
         parcels: by the index of the element.
-        after: positions, in the list of batches, of those that contain what its parcels need; all before its own.
-        aligned: whether element i needs only element i of the one batch in `after`, which may have more elements, and
-            nothing else: `aftercorr`. Otherwise all of `after` must have ended well: `afterok`.
+        after: positions, in the list of batches, of those with parents of its parcels; all before its position.
+        aligned: whether element i needs only element i of the one batch in `after`, which can have more elements, and
+            nothing else: `aftercorr`. Otherwise all of `after` must have succeeded: `afterok`.
         waits_for: runs in flight, in jobs submitted before, that its parcels need.
-        minutes: walltime to ask for.
+        minutes: walltime to request.
     """
 
     stage: int
@@ -63,22 +63,22 @@ class Batch:
 
     @property
     def elements(self) -> int:
-        """How many jobs SLURM counts."""
+        """Return the number of jobs as SLURM counts them."""
         return len(self.parcels)
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Of all runs, parcel by parcel."""
+        """Return the keys of all runs, parcel by parcel."""
         return tuple(key for parcel in self.parcels for key in parcel.keys)
 
     @property
     def runs(self) -> int:
-        """How many."""
+        """Return the number of runs."""
         return sum(parcel.runs for parcel in self.parcels)
 
     @property
     def seconds(self) -> float:
-        """Expected time if all elements run at once: that of the longest parcel."""
+        """Return the expected time if all elements run at once: that of the longest parcel."""
         return max(parcel.seconds for parcel in self.parcels)
 
 
@@ -88,9 +88,9 @@ class Group:
 
     Attributes:
         stage: of the batch.
-        bundles: its parcels and what waits for them, by the index of the element.
-        width: into how many groups what waits may be split.
-        lined_up: whether each parcel needs the one at its own place in the group before; else their order is free.
+        bundles: its parcels and their dependents, by the index of the element.
+        width: maximum number of groups into which its dependents can be split.
+        lined_up: whether each parcel needs the one at the same index in the previous group; else their order is free.
     """
 
     stage: int
@@ -103,11 +103,11 @@ def line_up(families: Sequence[Sequence[Bundle]], stage: int) -> list[Group]:
     """Divide a forest of parcels into groups.
 
     Args:
-        families: parcels at the top; the families wait for different things, or the only one for nothing.
-        stage: of these.
+        families: parcels at the top; families wait for different runs, or the only family waits for none.
+        stage: of these parcels.
 
     Returns:
-        Groups, those that others wait for in front of these.
+        Groups; a group comes after those that it waits for.
     """
     parts = _parts(families, WIDTH)
     pending = deque(
@@ -124,11 +124,11 @@ def line_up(families: Sequence[Sequence[Bundle]], stage: int) -> list[Group]:
 
 
 def number(groups: Sequence[Group], max_array: int, minutes: Callable[[float], int]) -> list[Batch]:
-    """Make batches of groups: cut to the length of an array, in an order in which they can be submitted.
+    """Convert groups to batches: cut to the maximum length of an array, in a valid order of submission.
 
     Args:
         groups: see `line_up`.
-        max_array: elements of an array at most. Groups are cut alike, so what was lined up stays so.
+        max_array: maximum number of elements of an array. Groups are cut alike, so aligned groups stay aligned.
         minutes: expected seconds → walltime.
     """
     arrays = [
@@ -146,11 +146,11 @@ def number(groups: Sequence[Group], max_array: int, minutes: Callable[[float], i
 
 
 def fit(batches: Sequence[Batch], room: int | None) -> list[Batch]:
-    """What may be submitted now, if there is room for so many elements in the queue.
+    """Return the batches to submit now if the queue accepts only some elements.
 
-    Batches go in order, and the last one is cut to its first parcels. What a batch needs comes before it, so nothing
-    goes without what it needs; and as what may start at once comes first, no waiting job takes the place of one that
-    could run. The rest is to be packed again later, when it is known what became of these.
+    Batches go in order, and the last one is cut to its first parcels. A batch comes after those that it needs, so no
+    batch is submitted without them; and batches that can start at once come first, so no waiting job takes the place of
+    one that could run. The rest is packed again later, when the results of these are known.
 
     Args:
         batches: from `pack`.
@@ -166,10 +166,12 @@ def fit(batches: Sequence[Batch], room: int | None) -> list[Batch]:
 
 
 def _separate(group: Group) -> list[Group]:
-    """Take apart what may be in any order: what others wait for, as far as it cannot be lined up, and the leaves."""
+    """Split a group with free order: parcels with dependents, where they cannot be lined up, and those without."""
     inner = [bundle for bundle in group.bundles if bundle.below]
     leaves = [bundle for bundle in group.bundles if not bundle.below]
-    inner.sort(key=lambda bundle: (-len(bundle.below), -bundle.size))  # so that those alike in shape line up
+    inner.sort(
+        key=lambda bundle: (-len(bundle.below), -bundle.size)
+    )  # so that bundles of equal shape line up
     fan = max((len(bundle.below) for bundle in inner), default=0)
     lines = _parts(inner, 1 if fan <= min(len(inner), group.width) else group.width)
     parts = [replace(group, bundles=tuple(line), width=group.width // len(lines)) for line in lines]
@@ -177,7 +179,7 @@ def _separate(group: Group) -> list[Group]:
 
 
 def _below(group: Group) -> list[Group]:
-    """The groups that wait for a group."""
+    """Return the groups that wait for a group."""
     stage = group.stage + 1
     counts = [len(bundle.below) for bundle in group.bundles]
     fan = max(counts)
@@ -197,7 +199,7 @@ def _batch(
     place: Mapping[str, tuple[int, int]],
     minutes: Callable[[float], int],
 ) -> Batch:
-    """What a batch waits for is read off its parcels."""
+    """Make a batch; its dependencies follow from its parcels."""
     needs = frozenset[str]().union(*(parcel.needs for parcel in parcels))
     after = sorted({place[key][0] for key in needs if key in place})
     in_flight = frozenset(key for key in needs if key not in place)
@@ -217,7 +219,7 @@ def _batch(
 
 
 def _first(batch: Batch, room: int, batches: Sequence[Batch]) -> Batch:
-    """A batch cut to its first parcels, waiting only for what these need."""
+    """Return a batch cut to its first parcels, waiting only for what these need."""
     parcels = batch.parcels[:room]
     needs = frozenset[str]().union(*(parcel.needs for parcel in parcels))
     after = tuple(position for position in batch.after if not needs.isdisjoint(batches[position].keys))
@@ -225,6 +227,6 @@ def _first(batch: Batch, room: int, batches: Sequence[Batch]) -> Batch:
 
 
 def _parts(items: Sequence[Item], most: int) -> list[Sequence[Item]]:
-    """Consecutive parts of about equal length, at most so many."""
+    """Return at most `most` consecutive parts of about equal length."""
     size = max(1, math.ceil(len(items) / most))
     return [items[first : first + size] for first in range(0, len(items), size)]

@@ -1,16 +1,18 @@
-"""A forest of runs, cut into pieces that can be worked off in one go. Pure.
+"""A forest of runs, cut into pieces that one job can train. Pure.
 
-A tree that fits into one job stays whole: its runs wait for each other inside of the job, and SLURM hears nothing of
-it. A longer tree loses its crown, and what hung on the crown is a forest again, to be cut the same way.
+A tree that fits into one job stays whole: dependencies between its runs are handled inside the job, without SLURM. A
+longer tree is cut into its top part, the crown, and the subtrees below, which form a forest that is cut in the same
+way.
 
-How far a crown reaches is what decides how well the work spreads:
+The size of a crown decides how well the work is distributed:
 
-- Down a path, as far as one job should last. Nothing below a run with one child can start any sooner elsewhere.
-- Not past a fork. There several jobs could go on, and every run that the crown takes in holds them up; so trunks end
+- Along a path it reaches to the target length of a job. A run below one with a single child cannot start sooner in
+  another job.
+- It ends at a fork. Below a fork several jobs can run in parallel, and every run in the crown delays them; so trunks
+end
   before their tickets.
-- But at least as far as a job should last at least: what a crown lacks to `floor` it takes from below the fork, in the
-  order of the scheduler. So the number of stages is bounded by the length of the longest chain over `floor`, and not by
-  how often the tree forks.
+- It has the minimum length of a job: up to `floor` it includes runs below the fork, in the order of the scheduler. So
+  the number of stages is bounded by the length of the longest chain over `floor`, not by the number of forks.
 """
 
 from __future__ import annotations
@@ -27,11 +29,11 @@ __all__ = ["Forest", "Piece"]
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A connected part of a tree, to be worked off in one go.
+    """A connected part of a tree, trained in one job.
 
     Attributes:
-        runs: the first is the root, and parents come before their children.
-        rest: roots of what hangs on the piece; empty if the tree is whole.
+        runs: the root first, and parents before their children.
+        rest: roots of the subtrees below the piece; empty if the tree is whole.
     """
 
     runs: tuple[Node, ...]
@@ -39,11 +41,11 @@ class Piece:
 
 
 class Forest:
-    """Runs that are left, and what hangs on each of them.
+    """The remaining runs and their descendants.
 
     Args:
         nodes: parents before children, cost in seconds.
-        in_flight: runs that jobs submitted before work on; any other parent that is not among the nodes is finished.
+        in_flight: runs of submitted jobs; any other parent that is not among the nodes is finished.
         lengths: of parcels.
     """
 
@@ -68,33 +70,33 @@ class Forest:
                 self._children.setdefault(parent, []).append(self._nodes[key])
 
     def roots(self) -> list[Node]:
-        """Runs whose parent is not among the nodes."""
+        """Return the runs whose parent is not among the nodes."""
         return self.in_order(node for node in self._nodes.values() if node.parent not in self._nodes)
 
     def is_unfinished(self, key: str | None) -> bool:
-        """Whether a run that has this parent must wait for it."""
+        """Return whether a run with this parent must wait for it."""
         return key is not None and (key in self._nodes or key in self._in_flight)
 
     def in_order(self, nodes: Iterable[Node]) -> list[Node]:
-        """The order of the scheduler: longest remaining chain first, and so parents before their children."""
+        """Sort runs as the scheduler does: longest remaining chain first, and so parents before their children."""
         return sorted(nodes, key=self.rank)
 
     def rank(self, node: Node) -> int:
-        """The place of a run in this order."""
+        """Return the position of a run in this order."""
         return self._rank[node.key]
 
     def least_seconds(self, roots: Sequence[Node]) -> float:
-        """What the trees under some roots last at least in one job."""
+        """Return a lower limit for the time of the trees under some roots in one job."""
         return self._lengths.least(
             sum(self._work[root.key] for root in roots),
             max((self._chain[root.key] for root in roots), default=0.0),
         )
 
     def cut(self, root: Node) -> Piece:
-        """The tree under a root, or its crown.
+        """Return the tree under a root, or its crown.
 
-        A crown is not cut off if what is left would be shorter than a job should be: a longer job is less trouble than
-        another turn in the queue.
+        The tree stays whole if the part below the crown would be shorter than the minimum length of a job, because a
+        longer job costs less than another wait in the queue.
         """
         if not self._below(root) or self._lasts_at_most(self._lengths.aim, root):
             return Piece(self._tree(root))
@@ -111,7 +113,7 @@ class Forest:
 
     def _tree(self, root: Node) -> tuple[Node, ...]:
         tree = [root]
-        for node in tree:  # grows while it is walked
+        for node in tree:  # grows during the loop
             tree += self._below(node)
         return tuple(self.in_order(tree))
 
@@ -134,7 +136,7 @@ class Forest:
         return crown
 
     def _filled_up(self, path: Sequence[Node], now: float) -> list[Node]:
-        """A path and what idle workers start below it before `floor`, if they end it by `aim`."""
+        """Return a path and the runs below it that idle workers start before `floor` and finish by `aim`."""
         crown = list(path)
         ready: list[tuple[int, Node]] = []
         busy: list[tuple[float, int, Node]] = []

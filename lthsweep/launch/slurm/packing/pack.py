@@ -1,9 +1,9 @@
-"""Runs that are left become jobs for SLURM: not too short, not too long, waiting for as little as possible. Pure.
+"""Pack the remaining runs into SLURM jobs: neither too short nor too long, with as few dependencies as possible. Pure.
 
-A forest of runs is cut into pieces that stay together (`forest`), pieces share parcels, one for each job (`parcels`),
-and parcels are lined up in batches, one for each sbatch (`batches`). Vertical comes first: what depends on each other
-is worked off inside of one job where it fits, because SLURM's dependencies are slow, blunt, and counted. The same input
-gives the same batches, and ties go by the order of the runs.
+A forest of runs is cut into pieces that stay together (`forest`), pieces are combined to parcels, one for each job
+(`parcels`), and parcels are grouped in batches, one for each sbatch (`batches`). Dependent runs share a job where they
+fit, because SLURM's dependencies are slow, coarse, and limited in number. The same input gives the same batches; ties
+are broken by the order of the runs.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ def pack(
     """Pack runs into batches of parcels.
 
     Args:
-        nodes: runs that are left, parents before children, cost in seconds. A parent that is not among them is
-            finished, unless it is in flight.
-        workers: that train at once in one job.
-        target: seconds that a parcel should last, about.
-        floor: seconds that a parcel should last at least, as far as there is enough to do; and least walltime.
-        limit: longest walltime of a job, in seconds; None if there is none. No parcel is expected to come near it but
-            that of a single run, which then goes on from its checkpoint in another turn.
-        max_array: elements of an array at most.
-        in_flight: runs that jobs submitted before work on.
+        nodes: remaining runs, parents before children, cost in seconds. A parent that is not among them is finished,
+            unless it is in flight.
+        workers: in one job.
+        target: target length of a parcel, in seconds.
+        floor: minimum length of a parcel in seconds, if there is enough work; also the minimum walltime.
+        limit: longest walltime of a job, in seconds; None if there is none. Only a parcel with a single run is expected
+            to reach it; the run then continues from its checkpoint after a requeue.
+        max_array: maximum number of elements of an array.
+        in_flight: runs of submitted jobs.
 
     Returns:
-        Batches by stage. Each run is in one parcel; each parcel is behind what it needs.
+        Batches by stage. Each run is in one parcel; each parcel comes after those that it needs.
     """
     lengths = Lengths.of(workers, target, floor, limit)
     forest = Forest(nodes, in_flight, lengths)
@@ -56,9 +56,9 @@ def pack(
 
 
 def _families(forest: Forest, lengths: Lengths) -> tuple[list[list[Node]], list[list[Node]]]:
-    """Roots that may start at once, and those that wait: by the run in flight that they wait for.
+    """Return the roots that can start at once, and those that wait, grouped by the run in flight that they need.
 
-    Those of which a run in flight has too few to make a job of are put together.
+    Groups that are too small for a job are merged.
     """
     free: list[Node] = []
     families: dict[str, list[Node]] = {}

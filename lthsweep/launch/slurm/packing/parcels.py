@@ -1,11 +1,11 @@
-"""Pieces of a forest put together into parcels: what one job takes on. Pure; times in seconds.
+"""Combine pieces of a forest to parcels, the work of one job. Pure; times in seconds.
 
-Pieces share a parcel only with pieces that wait for the same parcel, their family. So every parcel waits for one other
-at most, and parcels form a forest as runs do.
+Pieces share a parcel only with pieces that wait for the same parcel, their family. So every parcel waits for at most
+one other, and parcels form a forest like runs do.
 
-A parcel that nobody waits for is filled up to what a job should last. One that others wait for is filled no further
-than a job should last at least, and beyond that only with what costs no time: workers that would be idle beside the
-longest piece.
+A parcel without dependents is filled to the target length of a job. A parcel with dependents is filled only to the
+minimum length, and beyond that only with runs that take no extra time, on workers that would be idle during the longest
+piece.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ __all__ = ["Bundle", "Parcel", "bundle_up"]
 
 @dataclass(frozen=True)
 class Parcel:
-    """What one job, an element of an array, works off with its workers.
+    """The work of one job, an element of an array.
 
     Attributes:
         keys: of its runs, parents first, and longest remaining chain first.
         seconds: expected time, with all workers of the job.
-        needs: unfinished parents outside of the parcel; nothing of it starts before they are finished.
+        needs: unfinished parents outside the parcel; its runs start only after they are finished.
     """
 
     keys: tuple[str, ...]
@@ -37,18 +37,18 @@ class Parcel:
 
     @property
     def runs(self) -> int:
-        """How many."""
+        """Return the number of runs."""
         return len(self.keys)
 
 
 @dataclass(eq=False)
 class Bundle:
-    """A parcel and all that waits for it.
+    """A parcel and all parcels that wait for it.
 
     Attributes:
         parcel: the parcel.
-        below: parcels that need a run of this one, and no other parcel.
-        size: how many parcels this is in all.
+        below: parcels that need a run of this parcel, and no other parcel.
+        size: total number of parcels.
     """
 
     parcel: Parcel
@@ -57,7 +57,7 @@ class Bundle:
 
 
 def bundle_up(roots: Sequence[Node], forest: Forest, lengths: Lengths) -> list[Bundle]:
-    """Parcels of all runs in the trees under some roots, which wait for the same thing or for nothing."""
+    """Return the parcels of all runs under some roots, which all wait for the same run or for none."""
     top: list[Bundle] = []
     made: list[Bundle] = []
     families = deque([(roots, top)])
@@ -69,13 +69,13 @@ def bundle_up(roots: Sequence[Node], forest: Forest, lengths: Lengths) -> list[B
             made.append(bundle)
             if load.rest:
                 families.append((load.rest, bundle.below))
-    for bundle in reversed(made):  # what is below was made later
+    for bundle in reversed(made):  # parcels below were appended later
         bundle.size += sum(child.size for child in bundle.below)
     return top
 
 
 class _Load:
-    """Pieces that make a parcel, scheduled."""
+    """A scheduled list of pieces for one parcel."""
 
     def __init__(self, pieces: Sequence[Piece], forest: Forest, lengths: Lengths) -> None:
         runs = forest.in_order(node for piece in pieces for node in piece.runs)
@@ -93,18 +93,18 @@ class _Load:
 
 
 def _share(roots: Sequence[Node], forest: Forest, lengths: Lengths) -> list[_Load]:
-    """Divide a family among parcels; the first holds the run with the longest remaining chain."""
+    """Divide a family into parcels; the first contains the run with the longest remaining chain."""
     pieces = [forest.cut(root) for root in roots]
     crowns = _fill([piece for piece in pieces if piece.rest], lengths.floor, lengths)
     trees = _fill([piece for piece in pieces if not piece.rest], lengths.aim, lengths)
-    loads = _settle([*crowns, *reversed(trees)], forest, lengths)  # the shortest of both kinds are neighbors
+    loads = _settle([*crowns, *reversed(trees)], forest, lengths)  # the shortest of both kinds are adjacent
     return sorted(loads, key=lambda load: load.rank)
 
 
 def _fill(pieces: Sequence[Piece], full: float, lengths: Lengths) -> list[list[Piece]]:
-    """Fill one parcel after the other, longest pieces first, by the pessimistic clock.
+    """Fill parcels one after the other, longest pieces first, by the pessimistic clock.
 
-    A parcel takes the next piece if it then lasts no longer than `full`, or than its longest piece does anyway.
+    A parcel takes the next piece if it then lasts no longer than `full`, or than its longest piece.
     """
     empty = Shift.of(lengths.workers)
     alone = [(empty.plus(piece.runs), piece) for piece in pieces]
@@ -122,7 +122,7 @@ def _fill(pieces: Sequence[Piece], full: float, lengths: Lengths) -> list[list[P
 
 
 def _settle(parcels: Sequence[list[Piece]], forest: Forest, lengths: Lengths) -> list[_Load]:
-    """Schedule what was filled: halve what is too long after all, join what is too short to a neighbor."""
+    """Schedule filled parcels: halve those that are too long, and join those that are too short to the next one."""
     loads: list[_Load] = []
     pending = deque(parcels)
     while pending:
@@ -140,7 +140,7 @@ def _settle(parcels: Sequence[list[Piece]], forest: Forest, lengths: Lengths) ->
 
 
 def _joined(loads: list[_Load], load: _Load, forest: Forest, lengths: Lengths) -> _Load:
-    """A load with the last of some loads, which is taken from them; or the load as it is if both are too much."""
+    """Return a load joined with the last of `loads`, which is removed; or the load alone if both are too long."""
     if loads:
         both = _Load([*loads[-1].pieces, *load.pieces], forest, lengths)
         if both.parcel.seconds <= lengths.ceiling:

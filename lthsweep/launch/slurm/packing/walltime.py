@@ -1,4 +1,4 @@
-"""How long runs take on the workers of one job, and how much walltime to ask for. Pure; times in seconds."""
+"""Estimate the time of runs on the workers of one job, and its walltime. Pure; times in seconds."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from lthsweep.launch.scheduler import Node, Scheduler
 __all__ = ["Lengths", "Shift", "expected_seconds", "walltime_minutes"]
 
 SLACK = 1.5
-"""Walltime over expected time: nodes differ and file systems have bad days; a job that is cut off queues twice."""
+"""Walltime over expected time: nodes differ and file systems can be slow; a job that times out waits twice."""
 
 START_UP = 120.0
 """Seconds until workers train: modules, interpreter, torch, data."""
 
 ROUND_TO = 5
-"""Minutes; walltimes that people ask for."""
+"""Minutes; users request walltimes in such steps."""
 
 
 @dataclass(frozen=True)
 class Lengths:
-    """How long parcels should be.
+    """Target lengths of parcels.
 
     Attributes:
-        workers: that train at once in one job.
-        aim: about what a parcel should last.
-        floor: what it should last at least; not above `aim`.
-        ceiling: what a parcel of several runs may be expected to last at most; not below `aim`, perhaps infinite.
+        workers: in one job.
+        aim: target length of a parcel.
+        floor: minimum length; not above `aim`.
+        ceiling: maximum expected length of a parcel with several runs; not below `aim`, can be infinite.
     """
 
     workers: int
@@ -40,29 +40,29 @@ class Lengths:
 
     @classmethod
     def of(cls, workers: int, target: float, floor: float, limit: float | None) -> Lengths:
-        """What is wanted, as far as the longest walltime of a job allows it.
+        """Return target lengths that respect the longest walltime of a job.
 
-        The ceiling is the longest expectation whose walltime still has all of its slack below the limit.
+        The ceiling is the longest expected time whose walltime, including all of its slack, is below the limit.
         """
         ceiling = math.inf if limit is None else max(0.0, (limit - START_UP) / SLACK)
         aim = min(target, ceiling)
         return cls(max(1, workers), aim, min(floor, aim), ceiling)
 
     def least(self, work: float, chain: float) -> float:
-        """No order of work ends before this, for `work` in all and a longest chain of dependent runs."""
+        """Return a lower limit for the time of total `work` with a longest chain of dependent runs."""
         return max(work / self.workers, chain)
 
     def most(self, work: float, chain: float) -> float:
-        """No list schedule ends after this (Graham 1969): a worker is idle only while the longest chain moves on."""
+        """Return an upper limit for list schedules (Graham 1969): workers idle only while the longest chain runs."""
         return chain + (work - chain) / self.workers
 
 
 def expected_seconds(nodes: Sequence[Node], workers: int) -> float:
-    """How long a job with so many workers takes: the schedule that it will follow, without the training.
+    """Return the time of a job by simulating its schedule.
 
     Args:
         nodes: parents before children, cost in seconds. A parent that is not among them is finished.
-        workers: that train at once.
+        workers: in the job.
     """
     if len(nodes) == 1:
         return nodes[0].cost
@@ -79,12 +79,12 @@ def expected_seconds(nodes: Sequence[Node], workers: int) -> float:
 
 
 def walltime_minutes(seconds: float, floor: float, limit: float | None) -> int:
-    """Minutes to ask for.
+    """Return the walltime to request, in minutes.
 
     Args:
         seconds: expected time of the longest parcel.
-        floor: seconds to ask for at least.
-        limit: seconds that a job may have at most.
+        floor: minimum request in seconds.
+        limit: maximum length of a job in seconds.
     """
     minutes = ROUND_TO * math.ceil((SLACK * seconds + START_UP) / 60 / ROUND_TO)
     minutes = max(minutes, math.ceil(floor / 60))
@@ -93,11 +93,11 @@ def walltime_minutes(seconds: float, floor: float, limit: float | None) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """What the workers of one job have to do so far; a cheap, slightly pessimistic clock for filling a parcel.
+    """Work assigned to the workers of one job; a fast, slightly pessimistic clock for filling a parcel.
 
     Attributes:
-        free: when each worker is done, rising.
-        work: seconds of training in all.
+        free: when each worker is done, ascending.
+        work: total seconds of training.
         chain: seconds of the longest chain of dependent runs.
     """
 
@@ -107,20 +107,20 @@ class Shift:
 
     @classmethod
     def of(cls, workers: int) -> Shift:
-        """Nothing to do yet."""
+        """Return an empty shift."""
         return cls((0.0,) * workers)
 
     @property
     def seconds(self) -> float:
-        """When all is done.
+        """Return when all work is done.
 
-        The better of two schedules that could be followed: pieces dealt out one after the other, which is right for few
-        long runs, and Graham's bound, which is right for many short ones.
+        The minimum of two estimates: pieces assigned one after the other, which is accurate for few long runs, and
+        Graham's bound, which is accurate for many short ones.
         """
         return min(self.free[-1], self.chain + (self.work - self.chain) / len(self.free))
 
     def plus(self, piece: Sequence[Node]) -> Shift:
-        """The shift with one more piece of a tree, parents before children, dealt out behind what is there.
+        """Return the shift with one more piece of a tree, parents before children, after the assigned work.
 
         Each run goes to the worker that would be idle for the shortest time before it.
         """

@@ -1,11 +1,11 @@
-"""Counts the steps that each process trains, and paces them; put this folder on PYTHONPATH.
+"""Counts the steps that each process trains, and slows them down; put this folder on PYTHONPATH.
 
-Every attempt at a run gets a file of its own in $LTH_ODOMETER, mapped into memory, so that it is right also when the
-process is killed between two steps. It is written beside the product, not by it: what is promised about work done
-twice is not to be measured by whoever promises it.
+Every attempt at a run has a file in $LTH_ODOMETER that is mapped into memory, so the counts are right also when the
+process is killed between two steps. The counts are independent of the product, whose promises are measured with them.
 
-`pace` in the same folder holds the seconds that every step is to last longer; tests hold a run with it until their
-fault has happened, however slow the machine is, and the science does not change by it.
+The file `pace` in the same folder holds the additional seconds of every step, or "hold": an attempt then trains slowly
+to its first checkpoint and waits there until the file changes or it is asked to stop. A fault thus happens in the
+middle of a run on slow and fast machines. The results do not change.
 """
 
 import importlib.machinery
@@ -18,13 +18,17 @@ FOLDER = os.environ.get("LTH_ODOMETER")
 NAME = "lthsweep.launch.checkpoint"
 
 LAYOUT = "<qqqqd"
-"""First step of the attempt, the last that it began, the step of its last checkpoint, that of the last one that it
-began to write, seconds from the former to the last step; -1 for what was not yet."""
+"""First step of the attempt, last step that it began, step of its last checkpoint, step of the last checkpoint that it
+began to write, seconds from its last checkpoint to the last step. A step is -1 until it is known."""
 SAVING = 24
+
+SLOW = 0.15
+"""Seconds of a step while a held run has no checkpoint. The first is due after one second, long before the end of the
+410 steps, on fast machines too."""
 
 
 class Finder:
-    """Finds one module, and adds the odometer to it when it has been executed."""
+    """Finds one module and attaches the counter after the module is executed."""
 
     @staticmethod
     def find_spec(name, path=None, target=None):
@@ -42,7 +46,7 @@ class Finder:
 
 
 def attach(module):
-    """Wrap the watch that is asked between steps, and what saves a checkpoint."""
+    """Wrap the checkpoint hook: count its calls and its checkpoints."""
     import mmap
     import struct
 
@@ -70,7 +74,7 @@ def attach(module):
         counts = self._first_step, begun, self._saved, self._saving
         struct.pack_into(LAYOUT, self._odometer, 0, *counts, max(0.0, now - self._since))
         if not stopping:
-            pause()
+            pause(lambda: self._saved > self._first_step, self._stop)
         return stopping
 
     def save(self, training):
@@ -83,13 +87,27 @@ def attach(module):
     hook.__init__, hook.__call__, hook.save = __init__, __call__, save
 
 
-def pause():
-    """As long as the test says, looked up at every step."""
+def pause(has_checkpoint, stop):
+    """Wait between two steps, as the file `pace` demands at this moment."""
+    while pace() == "hold":
+        if stop():
+            return
+        time.sleep(SLOW)
+        if not has_checkpoint():
+            return
     try:
-        seconds = float((Path(FOLDER) / "pace").read_text() or 0)
-    except (OSError, ValueError):
+        seconds = float(pace() or 0)
+    except ValueError:
         return
     time.sleep(seconds)
+
+
+def pace():
+    """Return the content of the file `pace`; empty without it."""
+    try:
+        return (Path(FOLDER) / "pace").read_text()
+    except OSError:
+        return ""
 
 
 if FOLDER:

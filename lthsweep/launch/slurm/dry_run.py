@@ -1,7 +1,7 @@
-"""Ask SLURM whether it would take the jobs of a sweep, before anything of the sweep is written.
+"""Dry run: check with SLURM that it accepts the jobs of a sweep, before any file of the sweep is written.
 
-A wrong partition, account or option found here costs nothing. Found by the follow-up, in the night, it stops a sweep
-that was well, because its file had been stored by then.
+A wrong partition, account or option found here costs nothing. If a follow-up job found it at night, it would stop a
+working sweep, because the sweep's file would already be stored.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from lthsweep.launch.slurm.sites.site import Site
 from lthsweep.launch.slurm.submitting import batch_job, tick_job
 from lthsweep.store.layout import SweepDir
 
-__all__ = ["rehearse"]
+__all__ = ["dry_run"]
 
 _PASSING = re.compile(r"down|drained|reserved|busy|currently|QOS|limit", re.IGNORECASE)
-"""Words of refusals that may be gone tomorrow: nodes that are away, limits that are met now."""
+"""Words of temporary refusals: unavailable nodes, limits that are reached now."""
 
 
-def rehearse(sweep: SweepDir, site: Site) -> Limits:
-    """Have SLURM check a training job and a follow-up of this site without queueing them.
+def dry_run(sweep: SweepDir, site: Site) -> Limits:
+    """Let SLURM check a training job and a follow-up of this site without queuing them.
 
     Args:
         sweep: the sweep directory, which need not exist; jobs name it.
@@ -39,14 +39,14 @@ def rehearse(sweep: SweepDir, site: Site) -> Limits:
         The limits of the cluster.
 
     Raises:
-        SpecError: if SLURM, or sbatch's syntax, does not allow what the site asks for; the message says what to change.
+        SpecError: if SLURM, or sbatch's syntax, does not allow a setting; the message names the option to change.
         RefusedError: if the cluster has no such partition.
-        ClusterSilentError: if SLURM cannot be asked.
+        ClusterSilentError: if SLURM does not answer.
         LaunchError: if submitit is not installed.
     """
-    intent = Submission(1, "lth-rehearsal-0001", "train", (("run",),), minutes=5)
+    intent = Submission(1, "lth-dryrun-0001", "train", (("run",),), minutes=5)
     jobs = [batch_job(sweep, site, intent, None), tick_job(sweep, site, intent, [])]
-    texts = [text_of(job, site) for job in jobs]  # needs no SLURM, so what it finds comes first
+    texts = [text_of(job, site) for job in jobs]  # needs no SLURM, so its errors come first
     limits = read_limits(site)
     for job, text in zip(jobs, texts, strict=True):
         _ask(job, text)
@@ -55,7 +55,7 @@ def rehearse(sweep: SweepDir, site: Site) -> Limits:
 
 def _ask(job: Job, text: str) -> None:
     with tempfile.TemporaryDirectory(prefix="lthsweep-") as folder:
-        script = Path(folder) / "rehearsal.sh"
+        script = Path(folder) / "dry-run.sh"
         script.write_text(text, encoding="utf-8")
         answer = ask(["sbatch", "--test-only", str(script)], seconds=SECONDS)
     if answer.code == 0 or _PASSING.search(answer.err):
