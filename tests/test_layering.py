@@ -53,7 +53,7 @@ TORCH_FREE = {
     "cli",
     "",
 }
-REGISTRIES = {"lthsweep.models.registry", "lthsweep.data.datasets", "lthsweep.pruning.registry"}
+REGISTRIES = {"lthsweep.models.networks", "lthsweep.data.datasets", "lthsweep.pruning.registry"}
 
 
 @dataclass(frozen=True)

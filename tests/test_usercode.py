@@ -164,7 +164,7 @@ def test_a_module_can_import_modules_of_its_package(here, monkeypatch):
         ("def small(model): del model.fc1.bias; model.fc1.bias = None", "in place"),
         (
             "import random\ndef small(model): model.fc1.weight.fill_(random.random())",
-            "something else each time",
+            "second call",
         ),
     ],
 )

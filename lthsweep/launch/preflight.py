@@ -30,7 +30,12 @@ def require_code(plan: Plan, sweep: SweepDir) -> None:
     named = {
         (name, key)
         for key, run in plan.runs.items()
-        for name in (str(run.recipe.model["init"]), run.prune.method if run.prune else "")
+        for name in (
+            str(run.recipe.model["init"]),
+            str(run.recipe.model["name"]),
+            str(run.recipe.data["name"]),
+            run.prune.method if run.prune else "",
+        )
         if is_code(name)
     }
     for name in sorted({name for name, key in named if not sweep.has_record(key)}):

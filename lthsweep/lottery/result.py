@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from lthsweep.lottery.context import Arrays, TrainingContext, to_arrays
-from lthsweep.models.cost import count
+from lthsweep.models.macs import network_cost
 from lthsweep.pruning.masks import LayerRow, dead_channels, dense_masks, layer_rows
 from lthsweep.store.metrics import Metrics
 from lthsweep.training.evaluation import evaluate
@@ -98,8 +98,8 @@ def measure(
         training.model.load_state_dict(training.best_model)
         best, _ = context.score_test(training.model)
         training.model.load_state_dict(weights)
-    counted = count(full or training.model, context.input_shape, masks or None)
-    own = counted if full is None else count(training.model, context.input_shape)
+    counted = network_cost(full or training.model, context.input_shape, masks or None)
+    own = counted if full is None else network_cost(training.model, context.input_shape)
     target = last.val_accuracy if dense_val_accuracy is None else dense_val_accuracy
     has_validation = not math.isnan(last.val_accuracy)
     prunable_total = sum(weight.numel() for weight in prunable.values())

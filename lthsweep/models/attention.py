@@ -13,7 +13,7 @@ __all__ = ["Attention", "AttentionProducts"]
 
 
 class AttentionProducts(nn.Module):
-    """softmax(QKᵀ/√d) V, where no weight is: a module, so that `lthsweep.models.cost` sees and counts it."""
+    """softmax(QKᵀ/√d) V, where no weight is: a module, so that `lthsweep.models.macs` sees and counts it."""
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, read: Tensor) -> Tensor:
         """Each of [B, heads, L, d], and bool [B, 1, 1, L], False at padding → [B, heads, L, d]."""

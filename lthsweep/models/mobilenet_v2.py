@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from torch import nn
 from torchvision.models import MobileNetV2
 
-from lthsweep.errors import ModelError, UnknownNameError
 from lthsweep.models.depthwise import with_depthwise
 from lthsweep.models.shapes import InputShape, check_input
 
@@ -49,18 +48,9 @@ def mobilenet_v2(
         dropout: before the classifier, in [0, 1).
 
     Raises:
-        UnknownNameError: if `strides` is not in `STRIDES`.
-        ModelError: if `width` or `dropout` is out of range, or the shape is not an image's.
+        ModelError: if the shape is not an image's.
     """
     channels, _, _ = check_input("mobilenet_v2", input_shape)
-    if strides not in STRIDES:
-        raise UnknownNameError.of("mobilenet_v2 strides", strides, known=STRIDES)
-    if not 0 < width < float("inf"):
-        raise ModelError(
-            f"model 'mobilenet_v2': width = {width} is not a positive number; 1.0 is the paper's"
-        )
-    if not 0 <= dropout < 1:
-        raise ModelError(f"model 'mobilenet_v2': dropout = {dropout} is not in [0, 1); 0.2 is torchvision's")
     stem_stride, stage2_stride = STRIDES[strides]
     network: nn.Module = MobileNetV2(
         num_classes=classes,

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lthsweep.errors import ModelError
 from lthsweep.models.attention import Attention
 from lthsweep.models.shapes import InputShape, TextShape, check_text
 
@@ -88,11 +87,7 @@ def text_transformer(
         dropout: of the embeddings and of what each part adds.
 
     Raises:
-        ModelError: if the data are no texts, or `heads` does not divide `embedding`.
+        ModelError: if the data are not texts.
     """
     shape = check_text("text_transformer", input_shape)
-    if embedding % heads:
-        raise ModelError(
-            f"model 'text_transformer': embedding = {embedding} is not a multiple of heads = {heads}; change one"
-        )
     return TextTransformer(shape, classes, embedding, layers, heads, dropout)

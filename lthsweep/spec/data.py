@@ -1,53 +1,39 @@
-"""`[sweep.data]`: which images, texts or sounds, how many are held out, and how they are augmented."""
+"""`[sweep.data]`: the images, texts or sounds, the samples held out, and augmentation.
+
+The table of each data set is generated from its entry in `lthsweep.data.datasets`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from lthsweep.spec.base import Allowed, Number, Table, Text, Whole
-from lthsweep.spec.registry_fields import EntryTable, TableByName
+from lthsweep.data.datasets import DATASETS, Dataset
+from lthsweep.registry import Option
+from lthsweep.spec.base import Allowed, Flag, Number, Text, Whole
+from lthsweep.spec.registry_fields import EntryTable, NameOf, TableByName, tables_of
 
-__all__ = [
-    "AudioSpec",
-    "CifarSpec",
-    "DataSpec",
-    "DigitsSpec",
-    "ImageFolderSpec",
-    "MnistSpec",
-    "TextSpec",
-    "TinyImageNetSpec",
-]
+__all__ = ["DataSpec", "DataTable", "OwnDataTable"]
 
-Augment = Literal["none", "crop", "crop-flip"]
-
-_VALIDATION = (
-    "Training samples held out, the same for every seed; choices are made on them, never on the test set."
-)
-_AUGMENT = "Random crops, with or without random horizontal flips, of the training images."
-_SIZE = "Side of the square images, in pixels; other sizes are resampled."
-
-Validation = Annotated[Whole, Field(ge=0, description=_VALIDATION)]
-Size = Annotated[Whole, Field(ge=8, le=1024, description=_SIZE)]
+_VALIDATION = "Training samples held out, the same for every seed; decisions use them, never the test set."
 
 
 class DataTable(EntryTable):
     """The keys that all data sets share."""
 
-    gives: ClassVar[str] = "images"
-    """What a network has to read: "images" (sounds are packed as some) or "texts"."""
-
+    validation: Whole = Field(0, ge=0, description=_VALIDATION)
     train_images: Whole = Field(
         0,
         ge=0,
-        description="Training samples to train on, of those not held out: each class in proportion, the same ones "
-        "for every seed. 0 takes all.",
+        description="Training samples to use, of those not held out: each class in proportion, the same for every "
+        "seed. 0 uses all.",
     )
 
 
-class _Data(DataTable):
+class _Images(DataTable):
     padding: Whole = Field(4, ge=0, le=512, description="Pixels of border from which a random crop is cut.")
     normalize: Literal["dataset", "none"] = Field(
         "dataset",
@@ -55,40 +41,7 @@ class _Data(DataTable):
     )
 
 
-class DigitsSpec(_Data):
-    """Real handwritten digits, 1,797 of them, that come with scikit-learn; nothing to download."""
-
-    name: Literal["digits"] = Field("digits", description="The data set.")
-    size: Annotated[Whole, Field(ge=8, le=256, description=_SIZE)] = 32
-    validation: Validation = 150
-    augment: Augment = Field("none", description=_AUGMENT)
-
-
-class MnistSpec(_Data):
-    """MNIST: 60,000 and 10,000 handwritten digits of 28 × 28 pixels."""
-
-    name: Literal["mnist"] = Field("mnist", description="The data set.")
-    validation: Validation = 5000
-    augment: Augment = Field("none", description=_AUGMENT)
-
-
-class CifarSpec(_Data):
-    """CIFAR-10 or CIFAR-100: 50,000 and 10,000 photographs of 32 × 32 pixels."""
-
-    name: Literal["cifar10", "cifar100"] = Field(description="The data set, by number of classes.")
-    validation: Validation = 5000
-    augment: Augment = Field("crop-flip", description=_AUGMENT)
-
-
-class TinyImageNetSpec(_Data):
-    """Tiny ImageNet: 100,000 and 10,000 photographs of 64 × 64 pixels, 200 classes."""
-
-    name: Literal["tiny_imagenet"] = Field("tiny_imagenet", description="The data set.")
-    validation: Validation = 5000
-    augment: Augment = Field("crop-flip", description=_AUGMENT)
-
-
-class _Own(Table):
+class _UserFiles(EntryTable):
     path: Text = Field(min_length=1, description="The folder or the zip file.")
     label: Annotated[
         Text,
@@ -96,9 +49,9 @@ class _Own(Table):
             "text of letters, digits, `.`, `_` and `-`, starting with a letter or a digit, at most 64 long"
         ),
     ] = Field(
-        "",  # never stays: the path gives one
+        "",  # replaced by the name of the path
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
-        description="What the data are called in results, wherever they lie; from the path if left out.",
+        description="Name of the data in results, independent of their place; from the path if left out.",
     )
 
     @model_validator(mode="before")
@@ -109,88 +62,53 @@ class _Own(Table):
         return raw
 
 
-class ImageFolderSpec(_Own, _Data):
-    """Your images: a folder, or a zip of it, with one folder per class."""
-
-    name: Literal["image_folder"] = Field("image_folder", description="The data set.")
-    size: Size = 32
-    validation: Validation = 0
-    augment: Augment = Field("none", description=_AUGMENT)
+class _UserImages(_UserFiles, _Images):
+    pass
 
 
-class TextSpec(_Own, DataTable):
-    """Your texts: CSV files with the columns label and text, or one `.txt` file per text in one folder per class; see
-    [Text and audio](text-and-audio.md).
+class _UserTexts(_UserFiles, DataTable):
+    pass
+
+
+class OwnDataTable(_Images):
+    """Images from a reader that you wrote; further keys are its keyword arguments. See
+    [Your own reader](data.md#your-own-reader).
     """
 
-    gives: ClassVar[str] = "texts"
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Flag | Whole | Number | Text]
 
-    name: Literal["text_csv", "text_folder"] = Field(description="The data set, by form.")
-    tokens: Literal["word", "char"] = Field(
-        "word",
-        description="Units of a text: words and punctuation, or single characters; in lower case.",
-    )
-    vocabulary: Whole = Field(
-        20_000,
-        ge=3,
-        le=65_536,
-        description="Number of tokens: the most frequent ones of the training texts, one for padding, and one for all "
-        "others.",
-    )
-    length: Whole = Field(
-        64, ge=8, le=4096, description="Tokens of a text; longer texts are cut, shorter ones are padded."
-    )
-    validation: Validation = 0
-
-
-class AudioSpec(_Own, _Data):
-    """Your sounds in one folder per class, as log-mel spectrograms, which every network for images reads; see
-    [Text and audio](text-and-audio.md).
-    """
-
-    name: Literal["audio_folder"] = Field("audio_folder", description="The data set.")
-    rate: Whole = Field(
-        16_000, ge=1000, le=192_000, description="Samples per second; sounds of other rates are converted."
-    )
-    seconds: Number = Field(
-        1.0,
-        ge=0.01,
-        le=600,
-        description="Length; longer sounds are cut to their middle, shorter ones are padded with silence.",
-    )
-    mels: Whole = Field(
-        64, ge=8, le=512, description="Bands on the mel scale: the height of the spectrogram."
-    )
-    window: Whole = Field(400, ge=16, le=65_536, description="Samples of a frame.")
-    hop: Whole = Field(160, ge=1, le=65_536, description="Samples from one frame to the next.")
-    decibels: Whole = Field(
-        80,
-        ge=20,
-        le=140,
-        description="Range below full scale; quieter values count as silence.",
-    )
-    validation: Validation = 0
-    augment: Literal["none", "shift", "crop"] = Field(
-        "none",
-        description="Random shifts of the training sounds by up to `padding` frames; with crop in pitch too.",
+    name: Annotated[Text, NameOf({})] = Field(description="The function that reads the data.")
+    augment: Literal["none", "crop", "crop-flip"] = Field(
+        "none", description="Random crops of the training images, optionally with horizontal flips."
     )
 
 
-DATA_SETS = TableByName(
-    {
-        name: table
-        for table in (
-            DigitsSpec,
-            MnistSpec,
-            CifarSpec,
-            TinyImageNetSpec,
-            ImageFolderSpec,
-            TextSpec,
-            AudioSpec,
+def _base_of(entry: Dataset) -> type[DataTable]:
+    if entry.own_files:
+        return _UserImages if entry.augments else _UserTexts
+    return _Images if entry.augments else DataTable
+
+
+def _options_of(entry: Dataset) -> Mapping[str, Option]:
+    """The keys of one data set: those of its reader, and the shared ones whose default it chooses."""
+    options = {**entry.options, "validation": Option(entry.validation, _VALIDATION, least=0)}
+    if entry.augments:
+        help_ = (
+            "Random shifts of the training sounds by up to `padding` frames; with crop in pitch too."
+            if "shift" in entry.augments
+            else "Random crops of the training images, optionally with horizontal flips."
         )
-        for name in get_args(table.model_fields["name"].annotation)
-    }
-)
+        options["augment"] = Option(entry.augments[0], help_, choices=entry.augments)
+    return options
 
-DataSpec = Annotated[DataTable, DATA_SETS]
+
+def _tables() -> dict[str, type[DataTable]]:
+    return {
+        name: tables_of(_base_of(entry), {name: (entry.summary, _options_of(entry))}, "The data set.")[name]
+        for name, entry in DATASETS.items()
+    }
+
+
+DataSpec = Annotated[DataTable, TableByName(_tables(), own_code=OwnDataTable)]
 """The table of any data set; `name` selects which."""

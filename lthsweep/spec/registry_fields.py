@@ -28,6 +28,7 @@ an entry and other keys belong in `lthsweep.spec.rules` and ask the attributes o
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeVar
@@ -196,7 +197,14 @@ def tables_of(
         default = names[0] if len(names) == 1 else ...
         fields: dict[str, Any] = {"name": (Literal[tuple(names)], Field(default, description=description))}
         fields |= {name: _field(option) for name, option in options_of}
-        table = create_model(f"{base.__name__}_{names[0]}", __base__=base, __doc__=summary, **fields)
+        table = create_model(
+            f"{base.__name__}_{names[0]}",
+            __base__=base,
+            __doc__=summary,
+            __module__=base.__module__,
+            **fields,
+        )
+        setattr(sys.modules[base.__module__], table.__name__, table)  # pickle looks a class up by its name
         table.entry_options = dict(options_of)
         tables |= dict.fromkeys(names, table)
     return {name: tables[name] for name in entries}

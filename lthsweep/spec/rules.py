@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import cast
 
+from lthsweep.data.datasets import dataset
+from lthsweep.models.networks import NETWORKS, network
 from lthsweep.pruning.registry import criterion_of, methods_that
 from lthsweep.spec.base import Table
 from lthsweep.spec.grid import GridSpec, iterations_of, round_sparsities
-from lthsweep.spec.models import ModelSpec, TextTransformerSpec
 from lthsweep.spec.problems import Problem, written
 from lthsweep.spec.pruning import PruneSpec
-from lthsweep.spec.schema import Path, variants
+from lthsweep.spec.schema import Path
 from lthsweep.spec.slurm import SlurmSpec
 from lthsweep.spec.slurm_rules import slurm_problems
 from lthsweep.spec.sweep import SweepSpec
@@ -171,24 +172,21 @@ def _rates_are_of_layers(tables: Tables) -> Iterator[Problem]:
 
 def _model_reads_the_data(tables: Tables) -> Iterator[Problem]:
     sweep = cast(SweepSpec, tables["sweep"])
-    if sweep.model.reads != sweep.data.gives:
-        text = (
-            f"reads {sweep.model.reads}, and {sweep.data.name} gives {sweep.data.gives}; choose a network for "
-            f"{sweep.data.gives}: {', '.join(_networks_for(sweep.data.gives))}"
-        )
+    reads, gives = network(sweep.model.name).reads, dataset(sweep.data.name).gives
+    if reads and gives and reads != gives:
+        possible = ", ".join(name for name, entry in NETWORKS.items() if entry.reads == gives)
+        text = f"reads {reads}, but {sweep.data.name} gives {gives}; choose a network for {gives}: {possible}"
         yield Problem(("sweep", "model", "name"), text, sweep.model.name, (("sweep", "data", "name"),))
 
 
-def _networks_for(data: str) -> list[str]:
-    known = variants(SweepSpec.model_fields["model"])
-    return [name for name, table in known.items() if cast(ModelSpec, table).reads == data]
-
-
-def _heads_share_the_embedding(tables: Tables) -> Iterator[Problem]:
+def _options_divide_others(tables: Tables) -> Iterator[Problem]:
     model = cast(SweepSpec, tables["sweep"]).model
-    if isinstance(model, TextTransformerSpec) and model.embedding % model.heads:
-        text = f"must divide sweep.model.embedding = {model.embedding}"
-        yield Problem(("sweep", "model", "heads"), text, model.heads, (("sweep", "model", "embedding"),))
+    for name, option in network(model.name).options.items():
+        if option.divides:
+            value, multiple = getattr(model, name), getattr(model, option.divides)
+            if multiple % value:
+                text = f"must divide sweep.model.{option.divides} = {multiple}"
+                yield Problem(("sweep", "model", name), text, value, (("sweep", "model", option.divides),))
 
 
 def _criterion_is_defined_for_the_network(tables: Tables) -> Iterator[Problem]:
@@ -215,11 +213,18 @@ def _either(names: Iterable[str]) -> str:
     return " or ".join(map(written, names))
 
 
-def _lasso_is_of_pictures(tables: Tables) -> Iterator[Problem]:
-    train, sweep = cast(TrainSpec, tables["train"]), tables.get("sweep")
-    if train.group_lasso and isinstance(sweep, SweepSpec) and sweep.model.name.startswith("text_"):
-        text = f"is not defined for {sweep.model.name}: filters are those of networks for pictures and sounds"
+def _lasso_needs_images(tables: Tables) -> Iterator[Problem]:
+    train, text = cast(TrainSpec, tables["train"]), _without_filters(tables)
+    if text and train.group_lasso:
         yield Problem(("train", "group_lasso"), text, train.group_lasso, (("sweep", "model", "name"),))
+
+
+def _without_filters(tables: Tables) -> str:
+    """Why the network has no filters to remove; "" if it has, or if the file does not tell."""
+    sweep = tables.get("sweep")
+    if isinstance(sweep, SweepSpec) and network(sweep.model.name).reads == "texts":
+        return f"is not defined for {sweep.model.name}: only networks for images and sounds have filters"
+    return ""
 
 
 def _slurm(tables: Tables) -> Iterator[Problem]:
@@ -232,9 +237,9 @@ _RULES: Mapping[str, tuple[Callable[[Tables], Iterator[Problem]], ...]] = {
         _warmup_before_end,
         _nesterov_has_momentum,
         _rewind_before_end,
-        _lasso_is_of_pictures,
+        _lasso_needs_images,
     ),
-    "sweep": (_model_reads_the_data, _heads_share_the_embedding),
+    "sweep": (_model_reads_the_data, _options_divide_others),
     "prune": (
         _criterion_is_defined_for_the_network,
         _user_criteria_at_initialization_prune_once,

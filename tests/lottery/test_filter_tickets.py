@@ -11,7 +11,7 @@ import torch
 from lthsweep.errors import PruningError
 from lthsweep.lottery.context import to_tensors
 from lthsweep.lottery.dense import train_dense
-from lthsweep.models.cost import count
+from lthsweep.models.macs import network_cost
 from lthsweep.pruning.channels import cut, kept_in
 from lthsweep.pruning.coupling import families_of
 from lthsweep.pruning.shrink import shrink
@@ -126,7 +126,7 @@ def test_the_network_that_is_run_is_counted(packed, name):
     ticket, masked = undisturbed(trunk, filters()), undisturbed(trunk, prune_step(0.6))
     _, small = small_of(trunk, ticket)
 
-    counted = count(small, trunk.context.input_shape)
+    counted = network_cost(small, trunk.context.input_shape)
 
     assert ticket.metrics.params_model == counted.params_total < ticket.metrics.params_total
     assert ticket.metrics.macs_model == counted.macs_dense == ticket.metrics.macs_remaining

@@ -16,7 +16,7 @@ from torchvision.models import mobilenet_v2 as torchvision_mobilenet_v2
 
 from lthsweep.errors import LthsweepError, ModelError, UnknownNameError
 from lthsweep.models.build import build_model
-from lthsweep.models.registry import INITIALIZERS, MODELS
+from lthsweep.models.networks import INITIALIZERS, NETWORKS
 from lthsweep.randomness import torch_seed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,7 +31,7 @@ def digest(model: nn.Module) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", [CIFAR, (1, 28, 28)])
-@pytest.mark.parametrize("name", [name for name in MODELS if not name.startswith("text_")])
+@pytest.mark.parametrize("name", [name for name in NETWORKS if not name.startswith("text_")])
 def test_every_model_learns_from_one_or_three_channels(name, shape):
     """Forward and backward reach every parameter, on the shapes of the data sets."""
     model = build_model({"name": name}, input_shape=shape, classes=7, seed=0)
@@ -193,7 +193,7 @@ def test_images_below_the_smallest_size_are_refused(name, smallest):
         ({"name": "mobilenet_v2", "width": 0}, "width = 0"),
         ({"name": "mobilenet_v2", "width": float("nan")}, "width = nan"),
         ({"name": "mobilenet_v2", "dropout": 1.0}, "dropout = 1.0"),
-        ({"name": "mobilenet_v2", "strides": "cifr"}, "did you mean 'cifar'"),
+        ({"name": "mobilenet_v2", "strides": "cifr"}, "model.strides = 'cifr'"),
         ({"name": "mobilenet"}, "did you mean 'mobilenet_v2'"),
         ({"name": "conv2", "init": "xavier"}, "unknown initializer 'xavier'"),
         ({"name": "conv2", "width": 2}, "no option 'width'; it has: init"),
@@ -247,7 +247,7 @@ def test_layer_names_are_pinned():
 
 
 @pytest.mark.parametrize(
-    "registry", ["lthsweep.models.registry", "lthsweep.pruning.registry", "lthsweep.pruning.counts"]
+    "registry", ["lthsweep.models.networks", "lthsweep.pruning.registry", "lthsweep.pruning.counts"]
 )
 def test_registry_does_not_import_torch(registry):
     """Reading a file and planning it must not wait for torch."""

@@ -10,7 +10,7 @@ from torchvision.models.mobilenetv2 import InvertedResidual
 
 from lthsweep.errors import ModelError
 from lthsweep.models.build import build_model
-from lthsweep.models.cost import Cost, count
+from lthsweep.models.macs import NetworkCost, network_cost
 
 CIFAR = (3, 32, 32)
 MNIST = (1, 28, 28)
@@ -71,7 +71,7 @@ def test_counts_are_the_published_ones(name, shape, parameters, weights, macs):
     """The papers round them: 0.267 M, 4.3/2.4/2.26 M, 0.272 M with 40.8 M, 14.73 M with 313.2 M."""
     model = build_model({"name": name}, input_shape=shape, classes=10, seed=0)
 
-    assert count(model, shape) == Cost(parameters, weights, weights, macs, macs)
+    assert network_cost(model, shape) == NetworkCost(parameters, weights, weights, macs, macs)
 
 
 def test_mobilenet_v2_counts_equal_torchvision_and_the_paper():
@@ -79,7 +79,7 @@ def test_mobilenet_v2_counts_equal_torchvision_and_the_paper():
     model = build_model({"name": "mobilenet_v2"}, input_shape=(3, 224, 224), classes=1000, seed=0)
     stated = MobileNet_V2_Weights.IMAGENET1K_V1.meta
 
-    cost = count(model, (3, 224, 224))
+    cost = network_cost(model, (3, 224, 224))
 
     assert (cost.params_total, cost.macs_dense) == (3_504_872, 300_774_272)
     assert cost.params_total == stated["num_params"]
@@ -93,8 +93,8 @@ def test_cifar_strides_change_the_cost_and_no_weight():
         for strides in ("imagenet", "cifar")
     )
 
-    assert count(cifar, CIFAR) == Cost(2_236_682, 2_202_560, 2_202_560, 87_976_448, 87_976_448)
-    assert count(imagenet, CIFAR).macs_dense == 6_124_928
+    assert network_cost(cifar, CIFAR) == NetworkCost(2_236_682, 2_202_560, 2_202_560, 87_976_448, 87_976_448)
+    assert network_cost(imagenet, CIFAR).macs_dense == 6_124_928
     states = zip(imagenet.state_dict().values(), cifar.state_dict().values(), strict=True)
     assert all(torch.equal(ours, theirs) for ours, theirs in states)
 
@@ -105,7 +105,7 @@ def test_cifar_strides_change_the_cost_and_no_weight():
 )
 def test_kuangliu_network_has_its_published_counts(strides, parameters, macs):
     """2.297 M and 91.2 M are published for his blocks; "cifar" has his strides and torchvision's blocks."""
-    cost = count(kuangliu(*strides), CIFAR)
+    cost = network_cost(kuangliu(*strides), CIFAR)
 
     assert (cost.params_total, cost.macs_dense) == (parameters, macs)
 
@@ -114,7 +114,7 @@ def test_depthwise_weights_multiply_once_per_position():
     """Counting in_channels x out_channels for a grouped convolution is the classic mistake."""
     depthwise = nn.Conv2d(8, 8, 3, padding=1, groups=8, bias=False)
 
-    assert count(depthwise, (8, 5, 7)) == Cost(72, 72, 72, 72 * 35, 72 * 35)
+    assert network_cost(depthwise, (8, 5, 7)) == NetworkCost(72, 72, 72, 72 * 35, 72 * 35)
 
 
 def test_macs_remaining_count_kept_weights_per_position():
@@ -123,25 +123,25 @@ def test_macs_remaining_count_kept_weights_per_position():
     masks = {"0.weight": torch.zeros(2, 1, 3, 3, dtype=torch.bool), "2.weight": torch.ones(3, 8).bool()}
     masks["0.weight"][0, 0, 0] = True
 
-    cost = count(model, (1, 5, 5), masks)
+    cost = network_cost(model, (1, 5, 5), masks)
 
-    assert cost == Cost(18 + 27, 18 + 24, 3 + 24, 18 * 4 + 24, 3 * 4 + 24)
+    assert cost == NetworkCost(18 + 27, 18 + 24, 3 + 24, 18 * 4 + 24, 3 * 4 + 24)
 
 
 def test_layers_without_a_mask_cost_their_dense_macs():
     """Excluded layers are computed whole."""
     model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))
 
-    cost = count(model, (1, 1, 4), {"1.weight": torch.zeros(2, 3, dtype=torch.bool)})
+    cost = network_cost(model, (1, 1, 4), {"1.weight": torch.zeros(2, 3, dtype=torch.bool)})
 
-    assert cost == Cost(15 + 8, 6, 0, 12 + 6, 12)
+    assert cost == NetworkCost(15 + 8, 6, 0, 12 + 6, 12)
 
 
 def test_layer_that_is_called_twice_costs_twice():
     """Shared weights are stored once and computed at each use."""
     shared = nn.Linear(4, 4, bias=False)
 
-    assert count(nn.Sequential(shared, shared), (1, 1, 4)) == Cost(16, 16, 16, 32, 32)
+    assert network_cost(nn.Sequential(shared, shared), (1, 1, 4)) == NetworkCost(16, 16, 16, 32, 32)
 
 
 def test_counting_does_not_change_the_network():
@@ -152,7 +152,7 @@ def test_counting_does_not_change_the_network():
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     random_state = torch.get_rng_state()
 
-    count(model, CIFAR)
+    network_cost(model, CIFAR)
 
     assert [module.training for module in model.modules()] == modes
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
@@ -167,4 +167,4 @@ def test_counting_does_not_change_the_network():
 def test_mask_that_fits_no_weight_is_refused(mask, message):
     """A mask under a wrong name would silently count as dense."""
     with pytest.raises(ModelError, match=message):
-        count(nn.Linear(4, 3), (1, 1, 4), mask)
+        network_cost(nn.Linear(4, 3), (1, 1, 4), mask)

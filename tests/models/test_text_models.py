@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from lthsweep.errors import ModelError
 from lthsweep.models.attention import Attention
 from lthsweep.models.build import build_model
-from lthsweep.models.cost import Cost, count
-from lthsweep.models.registry import INITIALIZERS
+from lthsweep.models.macs import Cost, count
+from lthsweep.models.networks import INITIALIZERS
 from lthsweep.models.shapes import TextShape
 from lthsweep.pruning.prunable import prunable_weights
 
@@ -195,7 +195,7 @@ def test_networks_for_images_refuse_texts(name):
 
 def test_heads_must_share_the_embedding():
     """Each head has a whole number of numbers."""
-    with pytest.raises(ModelError, match="embedding = 8 is not a multiple of heads = 3"):
+    with pytest.raises(ModelError, match=r"heads = 3: must divide embedding = 8"):
         network({**ENCODER, "heads": 3})
 
 

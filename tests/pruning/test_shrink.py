@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lthsweep.errors import PruningError
-from lthsweep.models.cost import count
+from lthsweep.models.macs import network_cost
 from lthsweep.pruning.channels import all_kept, cut, expanded, kept_in, masks_of_kept
 from lthsweep.pruning.coupling import families_of
 from lthsweep.pruning.masks import dense_masks
@@ -64,7 +64,7 @@ def test_masks_count_the_parameters_of_the_small_network(name):
     model, shape, families = coupled(name)
     masks = masks_of_kept(families, some_kept(families, 3), prunable_weights(model))
 
-    masked, small = count(model, shape, masks), count(shrink(model, masks, shape), shape)
+    masked, small = network_cost(model, shape, masks), network_cost(shrink(model, masks, shape), shape)
 
     assert small.params_prunable == masked.params_remaining
     assert small.macs_dense == masked.macs_remaining

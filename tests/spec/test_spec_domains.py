@@ -6,9 +6,10 @@ import pytest
 
 from lthsweep.data.datasets import DATASETS
 from lthsweep.errors import SpecError
-from lthsweep.models.registry import MODELS
+from lthsweep.models.networks import NETWORKS
 from lthsweep.plan.expand import expand
 from lthsweep.spec import spec_of
+from lthsweep.spec.registry_fields import OWN_CODE
 from lthsweep.spec.schema import variants
 from lthsweep.spec.sweep import SweepSpec
 
@@ -64,19 +65,19 @@ def test_options_of_texts_are_part_of_a_key(option):
     assert not set(expand(spec("text_csv")).runs) & set(expand(spec("text_csv", option)).runs)
 
 
-def test_every_data_set_has_a_network():
-    """The registry and the file agree on names."""
+def test_the_file_accepts_every_entry_and_code():
+    """Allowed names come from the registries; every kind of data has a network."""
     models, data = (variants(SweepSpec.model_fields[name]) for name in ("model", "data"))
 
-    assert set(models) == set(MODELS)
-    assert set(data) | {"fashion_mnist"} == set(DATASETS)
-    assert {table.gives for table in data.values()} == {table.reads for table in models.values()}
+    assert set(models) == {*NETWORKS, OWN_CODE}
+    assert set(data) == {*DATASETS, OWN_CODE}
+    assert {entry.gives for entry in DATASETS.values()} == {entry.reads for entry in NETWORKS.values()}
 
 
 def test_networks_that_cannot_read_the_data_are_refused():
     """With the networks that can."""
     assert (
-        'sweep.model.name = "resnet20": reads images, and text_csv gives texts; choose a network for texts: text_cnn, '
+        'sweep.model.name = "resnet20": reads images, but text_csv gives texts; choose a network for texts: text_cnn, '
         "text_transformer"
     ) in message("text_csv", model="resnet20")
     assert "choose a network for images: mobilenet_v2, " in message("audio_folder", model="text_cnn")

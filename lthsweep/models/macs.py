@@ -23,13 +23,13 @@ from lthsweep.errors import ModelError
 from lthsweep.models.attention import AttentionProducts
 from lthsweep.models.shapes import InputShape, TextShape
 
-__all__ = ["Cost", "count"]
+__all__ = ["NetworkCost", "blank_input", "evaluating", "network_cost"]
 
 Layer = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear
 
 
 @dataclass(frozen=True)
-class Cost:
+class NetworkCost:
     """Counts of one network on one image.
 
     Attributes:
@@ -47,7 +47,9 @@ class Cost:
     macs_remaining: int
 
 
-def count(model: nn.Module, input_shape: InputShape, masks: Mapping[str, Tensor] | None = None) -> Cost:
+def network_cost(
+    model: nn.Module, input_shape: InputShape, masks: Mapping[str, Tensor] | None = None
+) -> NetworkCost:
     """Count parameters and multiply-accumulates by one forward pass over a blank image or text.
 
     The model is left as it was: modes restored, BatchNorm statistics and random state untouched.
@@ -70,7 +72,7 @@ def count(model: nn.Module, input_shape: InputShape, masks: Mapping[str, Tensor]
         kept = {name: _kept(name, mask, layers) for name, mask in masks.items()}
         prunable = sum(mask.numel() for mask in masks.values())
     positions, products = _uses(model, layers, input_shape)
-    return Cost(
+    return NetworkCost(
         params_total=sum(parameter.numel() for parameter in model.parameters()),
         params_prunable=prunable,
         params_remaining=sum(kept.values()),
@@ -122,15 +124,16 @@ def _uses(model: nn.Module, layers: Mapping[str, Layer], input_shape: InputShape
         if isinstance(module, AttentionProducts)
     ]
     try:
-        with _evaluating(model), torch.no_grad():
-            model(_blank(input_shape, next(model.parameters())))
+        with evaluating(model), torch.no_grad():
+            model(blank_input(input_shape, next(model.parameters())))
     finally:
         for handle in handles:
             handle.remove()
     return positions, products
 
 
-def _blank(input_shape: InputShape, like: Tensor) -> Tensor:
+def blank_input(input_shape: InputShape, like: Tensor) -> Tensor:
+    """Return one blank image, or a text of unknown tokens, on the device of `like`."""
     if isinstance(input_shape, TextShape):
         return torch.ones(
             (1, input_shape.length), device=like.device, dtype=torch.int64
@@ -139,7 +142,8 @@ def _blank(input_shape: InputShape, like: Tensor) -> Tensor:
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put the model into evaluation mode, and restore the mode of each module at the end."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

@@ -1,0 +1,69 @@
+"""A data set that a reader of the user produces."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lthsweep.data.cache import open_packed, pack_folder, prepare
+from lthsweep.errors import CodeError, DataError
+from lthsweep.usercode import pinned
+
+SOURCE = """
+import numpy as np
+
+def load(files, *, size=4):
+    images = np.full((6, size, size, 1), 7, np.uint8)
+    labels = np.arange(6, dtype=np.int32) % 2
+    return images, labels, images[:2], labels[:2], ("a", "b")
+
+def broken(files):
+    return 1 / 0
+
+def empty(files):
+    return None
+"""
+
+
+@pytest.fixture(autouse=True)
+def module(tmp_path, monkeypatch):
+    (tmp_path / "my_data.py").write_text(SOURCE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LTHSWEEP_ALLOW_CODE", "my_data")
+
+
+def options(function="load", **more):
+    return {"name": pinned(f"my_data:{function}"), "validation": 1, **more}
+
+
+def test_a_reader_of_the_user_is_packed_like_others(tmp_path):
+    """Its options name the pack; those applied on the fly do not."""
+    packed = prepare(options(size=5), cache=tmp_path)
+
+    assert packed.shape == (1, 5, 5)
+    assert packed.train_labels.dtype == np.int64
+    assert packed.class_names == ("a", "b")
+    assert open_packed(options(size=5, padding=2), cache=tmp_path).fingerprint == packed.fingerprint
+    assert pack_folder(options(size=5), cache=tmp_path) != pack_folder(options(size=6), cache=tmp_path)
+
+
+def test_code_that_is_not_allowed_does_not_run(tmp_path, monkeypatch):
+    """A file can come from another person."""
+    monkeypatch.delenv("LTHSWEEP_ALLOW_CODE")
+
+    with pytest.raises(CodeError, match="LTHSWEEP_ALLOW_CODE"):
+        prepare(options(), cache=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        (lambda: options(edge=3), "data.edge"),
+        (lambda: options("broken"), "ZeroDivisionError"),
+        (lambda: options("empty"), "returns NoneType"),
+    ],
+)
+def test_a_reader_that_fails_is_named(tmp_path, wanted, message):
+    """An option that it does not take is an error, not ignored."""
+    with pytest.raises(DataError, match=message):
+        prepare(wanted(), cache=tmp_path)
