@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lthsweep.errors import ModelError
 from lthsweep.models.attention import Attention
 from lthsweep.models.build import build_model
-from lthsweep.models.macs import Cost, count
+from lthsweep.models.macs import NetworkCost, network_cost
 from lthsweep.models.networks import INITIALIZERS
 from lthsweep.models.shapes import TextShape
 from lthsweep.pruning.prunable import prunable_weights
@@ -40,15 +40,15 @@ def some_tokens(shape, rows=2):
     ("name", "shape", "cost"),
     [
         # Embedding 20,000 x 128; 100 filters of 128 x (3, 4, 5), at 62, 61 and 60 places; 300 x 10.
-        ("text_cnn", TEXTS, Cost(2_716_910, 156_600, 156_600, 9_347_000, 9_347_000)),
+        ("text_cnn", TEXTS, NetworkCost(2_716_910, 156_600, 156_600, 9_347_000, 9_347_000)),
         # Per layer 12 x 128^2 weights at 64 places, and 2 x 64^2 x 128 products of attention.
-        ("text_transformer", TEXTS, Cost(2_966_282, 394_496, 394_496, 27_264_256, 27_264_256)),
-        ("audio_cnn", SOUNDS, Cost(241_898, 241_184, 241_184, 73_176_320, 73_176_320)),
+        ("text_transformer", TEXTS, NetworkCost(2_966_282, 394_496, 394_496, 27_264_256, 27_264_256)),
+        ("audio_cnn", SOUNDS, NetworkCost(241_898, 241_184, 241_184, 73_176_320, 73_176_320)),
     ],
 )
 def test_counts_are_pinned(name, shape, cost):
     """Tables of results hold them."""
-    assert count(network(name, shape), shape) == cost
+    assert network_cost(network(name, shape), shape) == cost
 
 
 def convolution(inputs, outputs, kernel, positions):
@@ -78,7 +78,7 @@ AUDIO_CNN = (
 )
 def test_multiply_accumulates_equal_the_formulas(name, shape, by_hand):
     """Derived by hand from Kim 2014 and Vaswani et al. 2017; no release of torch changes how they are counted."""
-    assert count(network(name, shape), shape).macs_dense == by_hand
+    assert network_cost(network(name, shape), shape).macs_dense == by_hand
 
 
 def test_products_of_attention_remain_whatever_is_pruned():
@@ -88,7 +88,7 @@ def test_products_of_attention_remain_whatever_is_pruned():
         name: torch.zeros_like(weight, dtype=torch.bool) for name, weight in prunable_weights(model).items()
     }
 
-    assert count(model, SHORT, nothing).macs_remaining == 2 * 2 * 9**2 * 8
+    assert network_cost(model, SHORT, nothing).macs_remaining == 2 * 2 * 9**2 * 8
 
 
 @pytest.mark.parametrize("name", ["text_cnn", "text_transformer"])
