@@ -137,7 +137,7 @@ BUGS = (
     Bug(
         "tied scores break the count",
         "pruning/selection.py",
-        "(tied & (tied.cumsum(0) <= room))",  # prose: allow
+        "(tied & (tied.cumsum(0) <= missing))",
         "tied",
         "tests/pruning/test_selection.py",
     ),
