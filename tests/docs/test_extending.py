@@ -47,6 +47,44 @@ def test_a_criterion_added_to_the_package_runs(tmp_path, cache):
     assert "movement" in table
 
 
+def test_a_network_added_to_the_package_runs(tmp_path, cache):
+    """One module and one entry: the file takes its option, and the reference describes it."""
+    copy_package(tmp_path)
+    blocks = titled_blocks("Add a network")
+    title = "lthsweep/models/two_layers.py"
+    (tmp_path / title).write_text(blocks[title])
+    add_entry(tmp_path / "lthsweep/models/networks.py", blocks["entry of NETWORKS"])
+    (tmp_path / "recipe.toml").write_text(SWEEP)
+
+    command("python docs/refresh.py", tmp_path, cache)
+    network = "--set model.name=two_layers --set model.hidden=8 --set data.size=8"
+    command(f"lthsweep run recipe.toml {network}", tmp_path, cache)
+    query = "lthsweep query results/recipe --table runs --columns kind,params_prunable --csv"
+    rows = command(query, tmp_path, cache).splitlines()[1:]
+
+    assert [float(row.split(",")[1]) for row in rows] == [64 * 8 + 8 * 10] * 2
+    assert "Units of the hidden layer." in (tmp_path / "docs/the-file.md").read_text()
+
+
+def test_a_data_set_added_to_the_package_runs(tmp_path, cache):
+    """One reader and one entry: the commands of data, the file, the reference and a run know the name."""
+    copy_package(tmp_path)
+    blocks = titled_blocks("Add a data set")
+    title = "lthsweep/data/even_digits.py"
+    (tmp_path / title).write_text(blocks[title])
+    add_entry(tmp_path / "lthsweep/data/datasets.py", blocks["entry of _ENTRIES"])
+    (tmp_path / "recipe.toml").write_text(SWEEP)
+
+    command("python docs/refresh.py", tmp_path, cache)
+    listed = command("lthsweep data list", tmp_path, cache)
+    command("lthsweep run recipe.toml --set data.name=even_digits", tmp_path, cache)
+    table = command("lthsweep query results/recipe --columns ticket_accuracy,n --csv", tmp_path, cache)
+
+    assert "even_digits" in listed
+    assert table.splitlines()[1].endswith(",1")
+    assert "Even handwritten digits" in (tmp_path / "docs/the-file.md").read_text()
+
+
 def test_a_metric_is_one_field_and_one_line(tmp_path, cache):
     """Record, columns of two tables and the page follow from the field."""
     copy_package(tmp_path)
