@@ -30,6 +30,7 @@ from lthsweep.launch.local import profile_recipes, workers_of
 from lthsweep.launch.work import seconds_per_epoch, work_left
 from lthsweep.plan.estimate import Estimate, PlanCost, cost_json, cost_of, estimate
 from lthsweep.plan.steps import recipe_steps
+from lthsweep.report.numbers import plural
 from lthsweep.spec import commented_template, load_spec, preset_names, preset_summary, preset_text
 
 __all__ = ["init", "plan", "presets"]
@@ -136,8 +137,9 @@ def _lines(
 ) -> list[str]:
     axes = ", ".join(f"{name} × {len(values)}" for name, values in opened.spec.grid.axes.items())
     lines = [
-        f"{opened.spec.sweep.name}: {cost.cells:,} cells ({axes})",
-        f"{cost.runs:,} runs: {cost.dense_runs:,} dense, {cost.ticket_runs:,} tickets; {cost.done:,} done",
+        f"{opened.spec.sweep.name}: {plural(cost.cells, 'cell')} ({axes})",
+        f"{plural(cost.runs, 'run')}: {cost.dense_runs:,} dense, {plural(cost.ticket_runs, 'ticket')}; "
+        f"{cost.done:,} done",
         f"{cost.epochs:,g} epochs instead of {cost.epochs_naive:,g} in a naive loop "
         f"({cost.saving:.2f} times fewer); {cost.epochs_left:,g} left to train",
     ]

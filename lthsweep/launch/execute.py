@@ -56,7 +56,7 @@ def execute(
     context = context_of(task, device)
     inputs = Inputs(sweep)
     if sweep.has_record(task.key):
-        return _replay(task, sweep, context, stop, report)
+        return _complete_finished(task, sweep, context, stop, report)
     train = _train_dense if task.run.prune is None else _train_ticket
     hook = CheckpointHook(sweep.checkpoint(task.key), task.checkpoint_seconds, stop, report)
     result = train(task, sweep, context, inputs, hook)
@@ -74,7 +74,7 @@ def measure_epoch(task: Task, device: torch.device) -> float:
 def _train_dense(
     task: Task, sweep: SweepDir, context: TrainingContext, inputs: Inputs, hook: CheckpointHook
 ) -> Result | None:
-    # Find a layer pattern that matches nothing now, not in the first ticket, after the dense run was paid for.
+    # A layer pattern that matches nothing is an error now, not in the first ticket, after hours of dense training.
     for rules in task.layer_rules:
         sizes = {
             name: weight.numel()
@@ -124,10 +124,10 @@ def _train_within_budget(
         raise
 
 
-def _replay(
+def _complete_finished(
     task: Task, sweep: SweepDir, context: TrainingContext, stop: Callable[[], bool], report: ReportProgress
 ) -> Finished | None:
-    """Train a finished dense run again, to write snapshots for rewind points that joined the grid later."""
+    """Report a run that has a record; replay a dense run up to rewind points that joined the grid later."""
     if read_summary(sweep.record(task.key)).outcome == "diverged":
         return Finished(task.key, RunOutcome.DIVERGED)
     is_dense = task.run.prune is None

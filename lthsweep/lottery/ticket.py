@@ -186,7 +186,7 @@ def conclude_ticket(ticket: PreparedTicket, ending: Ending) -> Result:
     """Measure and audit a ticket whose training has finished or diverged."""
     training, network, step, masks = ticket.training, ticket.network, ticket.step, ticket.masks
     if ending is Ending.DIVERGED:
-        clear_pruned(training, network.held)  # zero times NaN is NaN
+        clear_pruned(training, network.held)  # zero times NaN is NaN: pruned positions hold NaN now
     network.finish()
     full = network.full if network.full is not network.model else None
     metrics = measure(

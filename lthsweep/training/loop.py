@@ -1,8 +1,8 @@
 """The training loop: one epoch and one step, from start to finish.
 
-`StepFunction` is the only seam of the loop. `plain_step` is the step that papers describe. A CUDA graph
-(`lthsweep.training.cuda_graph`) and the joint step of several tickets (`lthsweep.training.fused`) are other
-implementations of it, and the loop stays the same.
+Two arguments vary the loop: a `StepFunction` computes a step, and `BetweenSteps` runs between two steps. `plain_step`
+is the step that papers describe. A CUDA graph (`lthsweep.training.cuda_graph`) and the joint step of several tickets
+(`lthsweep.training.fused`) are other implementations, and the loop stays the same.
 
 The state of the loop is the model, the optimizer and `Progress`, nothing else: order and augmentation are functions of
 (seed, epoch, sample), the learning rate is a function of the step, and random layers are reseeded from (seed, step)
@@ -147,7 +147,7 @@ def forward_and_loss(
 
 
 def optimizer_step(training: Training, gradients: GradientFunction) -> StepFunction:
-    """The step function that computes gradients and lets the optimizer of a training follow them."""
+    """The step function that computes gradients and then lets the optimizer update the weights."""
     optimizer, lasso = training.optimizer, training.lasso
 
     def step(images: Tensor, labels: Tensor, rate: float) -> StepOutcome:
