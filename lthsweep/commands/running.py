@@ -158,7 +158,7 @@ def _report_end(opened: OpenedSweep, ended: RunSummary, console: Console) -> Non
     )
     if ended.skipped:
         console.print(
-            f"{len(ended.skipped)} tickets skipped: their dense run or an earlier level diverged",
+            f"{plural(len(ended.skipped), 'ticket')} skipped: their dense run or an earlier level diverged",
             highlight=False,
         )
     for key, cause in ended.failed.items():

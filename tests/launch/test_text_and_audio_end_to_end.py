@@ -101,7 +101,7 @@ def test_data_commands_handle_texts_and_sounds(corpora, tmp_path):
         (("prepare", "text_csv"), "text_csv needs data.path"),
         (
             ("prepare", "audio_folder", "--path", "nowhere"),
-            "nowhere exists; give the path of a folder of class folders",
+            "nowhere exists; set it to the path of a folder of class folders",
         ),
         (("prepare", "text-cnn"), "data.path = 'my-texts': neither"),
     ],
