@@ -214,6 +214,7 @@ def test_watching_a_halted_sweep_ends_with_its_remedy(sweep, keys, run_command):
     assert f"`lthsweep run {sweep.path} --on slurm --retry-failed` continues" in result.stdout
 
 
+@pytest.mark.slow
 def test_watching_a_finished_sweep_shows_hours(finished, run_command):
     """Hours used, and hours that sharing saves."""
     result = run_command("status", finished.path, "--watch")

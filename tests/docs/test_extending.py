@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from textwrap import indent
 
+import pytest
+
 from tests.docs.recipes import add_entry, command, copy_package, follow, titled_blocks
+
+pytestmark = pytest.mark.slow
 
 SWEEP = """
 [sweep]

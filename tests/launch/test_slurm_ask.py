@@ -86,6 +86,7 @@ def test_a_missing_command_raises_cluster_silent_error(monkeypatch):
         read_queue()
 
 
+@pytest.mark.slow
 def test_a_hanging_command_is_killed_completely(scripted, tmp_path):
     """This includes the processes that a site's wrapper of the command started."""
     scripted(squeue=f"sleep 600 & echo $! > {tmp_path}/child; wait")

@@ -213,6 +213,7 @@ def test_level_two_controls_have_their_tickets_mask(packed, control):
     assert result.audit["ok"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "method"),
     [("lenet", "snip"), ("lenet", "synflow"), ("mobilenet", "snip"), ("short", "synflow")],

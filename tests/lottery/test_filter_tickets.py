@@ -262,6 +262,7 @@ def test_removing_zero_filters_changes_nothing(packed, name):
     assert ticket.metrics.params_model < trunk.result.metrics.params_model
 
 
+@pytest.mark.slow
 def test_small_ticket_with_lasso_resumes_exactly(packed):
     """Its groups are those that are left."""
     trunk = trunk_with_lasso(packed, 0.05, "short")

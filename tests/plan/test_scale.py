@@ -9,6 +9,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from tests.launch.processes import PATIENCE
 
 PROGRAM = """
@@ -38,6 +40,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 def test_100_000_cells_expand_in_little_memory():
     """`plan` shows whether a sweep is affordable, so it must be cheap itself."""
     done = subprocess.run(

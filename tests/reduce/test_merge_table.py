@@ -142,6 +142,7 @@ def test_growing_a_sweep_reads_only_new_records(sweep, plan, reads):
     assert sorted(reads) == sorted(keys[6:] + keys)
 
 
+@pytest.mark.slow
 @given(st.lists(st.sets(st.sampled_from(range(len(FACTS)))), min_size=1, max_size=4))
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_history_of_merges_gives_equal_bytes(tmp_path_factory, steps):
@@ -384,6 +385,7 @@ def test_h5dump_reads_the_table(sweep, plan):
     assert '"records_sha256"' in shown.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rewinds", "megabytes"), [(4, 200), pytest.param(49, 1000, marks=pytest.mark.heavy)]
 )
