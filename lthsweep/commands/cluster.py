@@ -1,4 +1,4 @@
-"""`run --on slurm`, `tick`, `cancel`: submit a sweep to SLURM, continue it, and cancel it."""
+"""`run --on slurm`, `controller`, `cancel`: submit a sweep to SLURM, continue it, and cancel it."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from lthsweep.launch.disk_status import read_disk_status
 from lthsweep.launch.slurm.advance import Advance, advance
 from lthsweep.launch.slurm.canceling import cancel_runs, cancel_sweep
 from lthsweep.launch.slurm.halt import read_halt
+from lthsweep.launch.slurm.job_files import End, write_end
 from lthsweep.launch.slurm.journal import Submission, mark_started, open_journal
-from lthsweep.launch.slurm.look import look
+from lthsweep.launch.slurm.reconcile import reconcile
 from lthsweep.launch.slurm.run import run_slurm
 from lthsweep.launch.slurm.sites.site import Site, site_of
-from lthsweep.launch.slurm.traces import End, write_end
 from lthsweep.launch.work import seconds_per_epoch, work_left
 from lthsweep.plan.estimate import estimate
 from lthsweep.plan.find import find_run
 from lthsweep.report.numbers import plural
 
-__all__ = ["cancel", "submit", "tick"]
+__all__ = ["cancel", "controller", "submit"]
 
 
 def submit(
@@ -76,7 +76,7 @@ def wait_for(opened: OpenedSweep, site: Site) -> None:
         if time.monotonic() - queried >= site.poll_seconds:
             queried = time.monotonic()
             with contextlib.suppress(ClusterSilentError):  # no answer means no information
-                if look(opened.plan, opened.sweep, site).is_over:
+                if reconcile(opened.plan, opened.sweep, site).is_over:
                     return
         time.sleep(min(5.0, site.poll_seconds))
 
@@ -84,30 +84,27 @@ def wait_for(opened: OpenedSweep, site: Site) -> None:
 def describe_step(opened: OpenedSweep, site: Site, step: Advance) -> list[str]:
     """Lines about what one step of the coordinator did."""
     path = opened.sweep.path
+    tasks = step.view.tasks
     if step.view.halt is not None:
         return [
             f"halted: {step.view.halt.why}",
             f"fix the cause, then `lthsweep run {path} --on slurm --retry-failed`",
         ]
     lines = [_describe(submission) for submission in step.submitted]
-    running = step.view.standing.live
-    if running:
-        lines.append(
-            f"queued before: {plural(len(running), 'array')} with {plural(len(step.view.standing.covered), 'run')}"
-        )
+    if queued := sum(task.is_live and task.submission.kind == "workers" for task in tasks.all):
+        lines.append(f"queued before: {plural(queued, 'worker job')}")
     if step.guessed:
-        lines.append(
-            "the time of an epoch is not known yet: the dense runs go first, "
-            "the follow-up packs the tickets by the measured times"
-        )
+        lines.append("the time of an epoch is not known yet: the first runs measure it")
     if step.refusal:
         lines.append(f"SLURM accepts no more jobs for now ({step.refusal})")
-    if step.later:
-        lines.append(f"{step.later} runs are submitted later, by the follow-up")
-    if step.tick is not None:
+    if step.waiting:
         lines.append(
-            f"follow-up: job {step.tick.job or '?'} {step.tick.name}; it merges the table and continues"
+            f"{plural(step.waiting, 'ready run')} without a job, because a limit of SLURM or of the site is reached; "
+            f"workers pull them, and the controller job submits more"
         )
+    if step.controller is not None:
+        job = step.controller
+        lines.append(f"controller: job {job.job or '?'} {job.name}; it merges the table and continues")
     if step.view.bad_nodes:
         lines.append(f"nodes excluded, because all runs fail there: {', '.join(sorted(step.view.bad_nodes))}")
     for key, cause in step.view.failed.items():
@@ -123,18 +120,17 @@ def describe_step(opened: OpenedSweep, site: Site, step: Advance) -> list[str]:
 
 
 def _describe(submission: Submission) -> str:
-    runs = sum(len(keys) for keys in submission.parcels)
-    after = f", after {', '.join(submission.after)}" if submission.after else ""
+    runs = sum(len(keys) for keys in submission.shares)
     return (
-        f"submitted {submission.name}: job {submission.job}, {plural(submission.elements, 'element')}, "
-        f"{plural(runs, 'run')}, "
-        f"at most {duration(60 * submission.minutes)} each{after}"
+        f"submitted {submission.name}: job {submission.job}, {plural(submission.elements, 'worker job')} "
+        f"that start with {plural(runs, 'run')} and then take any ready run, "
+        f"at most {duration(60 * submission.minutes)} each"
     )
 
 
 def _when(opened: OpenedSweep, site: Site, step: Advance) -> list[str]:
     """The earliest end of the sweep, if an epoch was measured before."""
-    arrays = {submission.name: submission for submission in (*step.view.standing.live, *step.submitted)}
+    arrays = {submission.name: submission for submission in (*step.view.tasks.live, *step.submitted)}
     jobs = sum(submission.elements for submission in arrays.values())
     known = seconds_per_epoch(opened.plan, opened.sweep)
     expected = estimate(opened.plan, step.view.work.found.done, known, workers=jobs * site.slots)
@@ -145,7 +141,7 @@ def _when(opened: OpenedSweep, site: Site, step: Advance) -> list[str]:
     return [f"done at {end} at the earliest, if {which} started now ({duration(expected.wall)} of training)"]
 
 
-def tick(
+def controller(
     source: SourceArgument,
     out: OutOption = None,
     submission: Annotated[
@@ -155,7 +151,7 @@ def tick(
         float, typer.Option(min=0, help="Minutes to keep querying a SLURM that does not answer.")
     ] = 45.0,
 ) -> None:
-    """Take the next step of a sweep on SLURM: reconcile, submit, merge. The sweep submits this command itself."""
+    """Take the next step of a sweep on SLURM: reconcile, submit, merge. Controller jobs run this command."""
     import os
 
     opened = open_source(source, out=out)
@@ -180,7 +176,7 @@ def tick(
         typer.echo(line)
     _merge(opened)
     if submission:
-        write_end(opened.sweep, submission, 0, End(worked=("tick",)))
+        write_end(opened.sweep, submission, 0, End(worked=("controller",)))
 
 
 def cancel(

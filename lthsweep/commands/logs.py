@@ -9,8 +9,8 @@ import typer
 
 from lthsweep.commands.sources import OpenedSweep, OutOption, SourceArgument, open_source
 from lthsweep.errors import SpecError, StoreError
+from lthsweep.launch.slurm.job_files import job_logs, last_log_line, read_end
 from lthsweep.launch.slurm.journal import Submission, read_journal
-from lthsweep.launch.slurm.traces import job_logs, last_log_line
 from lthsweep.plan.find import find_run
 from lthsweep.plan.run import Run
 from lthsweep.store.layout import SweepDir
@@ -59,16 +59,17 @@ def _print(files: list[Path], path: bool) -> None:
 
 
 def _last_submission(sweep: SweepDir, key: str) -> tuple[Submission, int] | None:
-    """The last valid submission of a run, and the index of its array element."""
+    """The last valid submission with a worker job that had or pulled a run, and the index of the job."""
     found = None
     try:
         journal = read_journal(sweep)
     except StoreError:  # state/ belongs to another user
         return None
     for submission in journal:
-        if submission.kind == "train" and submission.fate != "void":
-            for index, keys in enumerate(submission.parcels):
-                if key in keys:
+        if submission.kind == "workers" and submission.outcome != "void":
+            for index, keys in enumerate(submission.shares):
+                end = read_end(sweep, submission.name, index)
+                if key in keys or (end is not None and key in (*end.worked, *end.broke, *end.failed)):
                     found = submission, index
     return found
 

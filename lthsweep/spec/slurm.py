@@ -187,18 +187,18 @@ class JobSettings(Table):
         examples=["/home/me/envs/lthsweep/bin/python"],
         description="The Python interpreter of jobs; defaults to the one that submits them.",
     )
-    tick_partition: PartitionName = Field(
+    controller_partition: PartitionName = Field(
         None,
         examples=["shared"],
         description="Partition of the controller jobs (one core, no GPU, minutes); defaults to the sweep's partition.",
     )
-    tick_minutes: Annotated[Number | None, Allowed("a number > 0")] = Field(
+    controller_minutes: Annotated[Number | None, Allowed("a number > 0")] = Field(
         None,
         gt=0,
         examples=[10],
         description="Minutes between controller jobs while runs are left to submit; defaults to 10.",
     )
-    tick_memory: Annotated[
+    controller_memory: Annotated[
         Text | None, BeforeValidator(_size), Allowed('a size such as "4G" (K, M, G, T; megabytes without)')
     ] = Field(
         None,

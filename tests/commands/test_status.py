@@ -137,11 +137,11 @@ def test_a_canceled_run_is_no_failure(sweep, keys, run_command):
 def test_status_shows_reasons_of_pending_jobs(sweep, keys, run_command):
     """Also the follow-up that submits the other runs."""
     name = submit(sweep, tuple(keys[:3]), ())
-    tick = submit(sweep, number=2, kind="tick", job="78")
+    controller = submit(sweep, number=2, kind="controller", job="78")
     queue(
         sweep,
         Element("77", 0, name, "PENDING", "Priority", starts=time.time() + 3600 + 30),
-        Element("78", None, tick, "PENDING", "Dependency"),
+        Element("78", None, controller, "PENDING", "Dependency"),
     )
 
     result = run_command("status", sweep.path)
@@ -149,7 +149,7 @@ def test_status_shows_reasons_of_pending_jobs(sweep, keys, run_command):
 
     assert result.returncode == 3
     assert "3 pending, 2 to be submitted" in result.stdout
-    assert f"follow-up: job 78 {tick}, Dependency" in result.stdout
+    assert f"follow-up: job 78 {controller}, Dependency" in result.stdout
     assert "pending job 77, 1 element, 3 runs: Priority, expected to start in 1h00m" in result.stdout
     assert "2 runs to be submitted by the follow-up, job 78" in result.stdout
     assert output["run_list"][0] | {"starts": 0} == {
@@ -164,7 +164,7 @@ def test_status_shows_reasons_of_pending_jobs(sweep, keys, run_command):
         "node": "",
         "starts": 0,
     }
-    assert output["slurm"]["follow_up"] == {"job": "78", "submission": tick}
+    assert output["slurm"]["follow_up"] == {"job": "78", "submission": controller}
 
 
 def test_status_suggests_a_command_without_queued_jobs(sweep, keys, run_command):

@@ -77,7 +77,7 @@ def test_cannon_defaults_to_idle_gpus_and_sets_memory():
 
     assert (cannon.partition, cannon.gpus, cannon.gpu_form) == ("gpu_requeue", 1, "gres")
     assert (cannon.cpus, cannon.memory, cannon.slots) == (2, "8G", 1)
-    assert (cannon.tick_partition, cannon.tick_memory) == ("shared", "4G")
+    assert (cannon.controller_partition, cannon.controller_memory) == ("shared", "4G")
     assert cannon.poll_seconds == 300
     assert cannon.minutes is None  # the live limit applies, whatever limit the profile has
     assert "/n/netscratch" in cannon.advice
@@ -178,12 +178,12 @@ def test_all_errors_of_a_profile_are_listed_with_lines(profile):
     message = wrong(profile=path)
 
     assert message.startswith(f"11 problems in {path}:\n")
-    places = [
+    tasks = [
         line.removeprefix(f"{path}:").split(" = ")[0]
         for line in message.splitlines()
         if line.startswith(f"{path}:")
     ]
-    assert places == [
+    assert tasks == [
         "1: partiton",
         "2: account",
         "3: floor_minutes",
@@ -221,14 +221,14 @@ def test_an_invalid_profile_is_refused_with_its_path(profile, text, message):
 
 # profile, partition, file
 
-_KEYS = st.sampled_from(["account", "qos", "cpus", "memory", "memory_per_cpu", "tick_minutes", "setup"])
+_KEYS = st.sampled_from(["account", "qos", "cpus", "memory", "memory_per_cpu", "controller_minutes", "setup"])
 _VALUES = {
     "account": "lab",
     "qos": "high",
     "cpus": 7,
     "memory": "3G",
     "memory_per_cpu": "2G",
-    "tick_minutes": 3.0,
+    "controller_minutes": 3.0,
     "setup": ("a", "b"),
 }
 
@@ -502,6 +502,6 @@ def test_the_example_profile_on_the_page_works(profile):
 
     assert (short.partition, short.gpus, short.cpus, short.memory, short.slots) == ("short", 0, 8, "32G", 8)
     assert (gpu.qos, gpu.gpus, gpu.cpus, gpu.memory, gpu.slots) == ("gpu", 1, 4, "16G", 1)
-    assert gpu.tick_partition == "short"
+    assert gpu.controller_partition == "short"
     assert gpu.extra == {"mail-type": "FAIL"}
     assert (short.warnings, gpu.warnings) == ((), ())

@@ -7,12 +7,12 @@ import os
 import pytest
 
 from lthsweep.launch.slurm import payload
-from lthsweep.launch.slurm.breaker import NodeEnd, bad_nodes
+from lthsweep.launch.slurm.circuit_breaker import NodeEnd, bad_nodes
 from lthsweep.launch.slurm.endings import endings, silent
 from lthsweep.launch.slurm.halt import halt
 from lthsweep.launch.slurm.journal import Submission, publish_intent
-from lthsweep.launch.slurm.standing import Place
-from lthsweep.launch.slurm.traces import KILLED, End, forget_end, has_ended, read_end, write_end
+from lthsweep.launch.slurm.array_tasks import ArrayTask
+from lthsweep.launch.slurm.job_files import KILLED, End, forget_end, has_ended, read_end, write_end
 from lthsweep.store.layout import SweepDir
 
 NAME = "lth-x-0001"
@@ -26,7 +26,7 @@ def sweep(tmp_path):
 
 
 def place(index, kind="train"):
-    return Place(Submission(1, NAME, kind, (("a",),) * 9, job="7"), index, queued=None, settled=True)
+    return ArrayTask(Submission(1, NAME, kind, (("a",),) * 9, job="7"), index, queued=None, settled=True)
 
 
 def started(sweep, index, node, at):

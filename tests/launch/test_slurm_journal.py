@@ -1,4 +1,4 @@
-"""The journal of submissions: each number is taken once, each fate is decided once."""
+"""The journal of submissions: each number is taken once, each outcome is decided once."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_starting_job_records_its_id(sweep):
 
     assert mark_started(sweep, name, "77")
     assert read_submission(sweep, name).job == "77"
-    assert read_submission(sweep, name).fate == "alive"
+    assert read_submission(sweep, name).outcome == "started"
 
 
 def test_all_elements_of_one_array_are_valid(sweep):
@@ -111,7 +111,7 @@ def test_a_submission_with_a_job_cannot_be_voided(sweep):
     mark_started(sweep, name, "77")
 
     assert not void(sweep, name, "not found")
-    assert read_submission(sweep, name).fate == "alive"
+    assert read_submission(sweep, name).outcome == "started"
 
 
 def test_void_and_alive_exclude_each_other(sweep):
@@ -128,7 +128,7 @@ def test_an_unreadable_intent_is_void_with_a_reason(sweep):
     name = published(sweep).name
     (sweep.submission(name) / "intent.json").write_bytes(b"{broken")
 
-    assert read_journal(sweep)[0].fate == "void"
+    assert read_journal(sweep)[0].outcome == "void"
     assert "cannot be read" in read_journal(sweep)[0].why
 
 

@@ -29,7 +29,7 @@ RUNNING = (
     "21|@|20|@|0|@|RUNNING|@|None|@|n1|@|2|@|2026-11-21T10:22:55|@|1:02:03|@|"
     "UNLIMITED|@|gpu|@|lth-3f9a01c2-0001|@.\n"
 )
-ALONE = "25|@|25|@|N/A|@|COMPLETING|@|None|@|n2|@|0|@|2026-11-21T10:22:55|@|0:03|@|10:00|@|gpu|@|tick|@.\n"
+ALONE = "25|@|25|@|N/A|@|COMPLETING|@|None|@|n2|@|0|@|2026-11-21T10:22:55|@|0:03|@|10:00|@|gpu|@|controller|@.\n"
 
 
 def listed(*lines, err="", code=0):
@@ -87,7 +87,7 @@ def test_warnings_on_stderr_do_not_invalidate_a_list():
 
 
 def test_a_job_name_can_contain_any_text():
-    (element,) = listed(ALONE.replace("tick", "a|@|b\nc"))
+    (element,) = listed(ALONE.replace("controller", "a|@|b\nc"))
 
     assert element.name == "a|@|b\nc"
 

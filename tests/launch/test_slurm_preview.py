@@ -141,7 +141,7 @@ def test_submitted_runs_are_not_planned_again(tmp_path, no_slurm):
     assert all(name in planned.intent.after for planned in found.planned)
     assert all("afterok:77" in planned.text for planned in found.planned)
     assert found.planned[0].intent.name == name.replace("0001", "0002")
-    assert f"afterany:77:ID-OF-{found.planned[0].intent.name}" in found.tick.text
+    assert f"afterany:77:ID-OF-{found.planned[0].intent.name}" in found.controller.text
 
 
 def test_dependents_of_an_unconfirmed_job_are_deferred(tmp_path, no_slurm):
@@ -163,8 +163,8 @@ def test_job_limits_reserve_a_place_for_the_follow_up(tmp_path, limited):
 
     assert (found.room, found.jobs_now) == (2, 2)
     assert found.runs_later > 0
-    assert found.tick.intent.after == ()
-    assert "--begin=now+" in found.tick.text
+    assert found.controller.intent.after == ()
+    assert "--begin=now+" in found.controller.text
 
 
 def test_a_walltime_limit_is_respected(tmp_path, limited):
@@ -205,7 +205,7 @@ def test_a_tripped_breaker_prevents_submission_in_the_preview(tmp_path, no_slurm
     found = previewed(plan, sweep)
 
     assert sum(batch.runs for batch in found.batches) == runs
-    assert (found.tick is None) == (runs == 0)
+    assert (found.controller is None) == (runs == 0)
 
 
 def test_device_hours_are_gpu_hours_on_gpus(tmp_path, no_slurm):

@@ -18,14 +18,14 @@ GOLDEN = Path(__file__).parent / "golden"
 
 TRAIN = Job(
     name="lth-3f9a01c2-0001",
-    command=("/opt/python", "-m", "lthsweep.launch.slurm.payload", "/work/my sweep", "lth-3f9a01c2-0001"),
+    command=("/opt/python", "-m", "lthsweep.launch.slurm.worker_job", "/work/my sweep", "lth-3f9a01c2-0001"),
     folder=Path("/work/my sweep/state/slurm/lth-3f9a01c2-0001"),
     minutes=45,
     elements=12,
 )
 TICK = Job(
     name="lth-3f9a01c2-0002",
-    command=("/opt/python", "-m", "lthsweep", "tick", "/work/my sweep", "--as", "lth-3f9a01c2-0002"),
+    command=("/opt/python", "-m", "lthsweep", "controller", "/work/my sweep", "--as", "lth-3f9a01c2-0002"),
     folder=Path("/work/my sweep/state/slurm/lth-3f9a01c2-0002"),
     minutes=60,
     dependency="afterany:1234:1235",
@@ -42,8 +42,8 @@ GPU = Site(
     gpu_type="a100",
     memory="32G",
     setup=("module load python", 'export DATA="$SCRATCH/data"'),
-    tick_partition="shared",
-    tick_memory="2G",
+    controller_partition="shared",
+    controller_memory="2G",
     extra={"mail-type": "END", "exclusive": "", "nice": "100"},
 )
 
@@ -59,7 +59,7 @@ def directives(text):
     [
         ("generic", TRAIN, Site(cpus=4)),
         ("gpu", replace(TRAIN, dependency="aftercorr:1234", exclude=("node09",)), GPU),
-        ("tick", TICK, GPU),
+        ("controller", TICK, GPU),
     ],
 )
 def test_scripts_equal_the_reviewed_files(name, job, site):
@@ -67,7 +67,7 @@ def test_scripts_equal_the_reviewed_files(name, job, site):
     assert text_of(job, site) == (GOLDEN / f"{name}.sbatch").read_text()
 
 
-@pytest.mark.parametrize("name", ["generic", "gpu", "tick"])
+@pytest.mark.parametrize("name", ["generic", "gpu", "controller"])
 def test_scripts_are_valid_shell(name):
     done = subprocess.run(
         ["bash", "-n", GOLDEN / f"{name}.sbatch"], capture_output=True, text=True, check=False
@@ -119,7 +119,7 @@ def test_a_follow_up_requests_one_core_only():
     assert found["cpus-per-task"] == "1"
     assert found.keys().isdisjoint({"gres", "constraint", "exclusive", "qos", "reservation", "array"})
     assert (found["partition"], found["mem"], found["mail-type"]) == ("shared", "2G", "END")
-    here = directives(text_of(TICK, replace(GPU, tick_partition=None)))
+    here = directives(text_of(TICK, replace(GPU, controller_partition=None)))
     assert (here["partition"], here["qos"]) == ("gpu_requeue", "normal")
 
 

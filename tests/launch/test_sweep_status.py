@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from lthsweep.launch.disk_status import DiskStatus, RunStatus
 from lthsweep.launch.eta import estimate_eta
-from lthsweep.launch.slurm.cluster.queue import Element, Look
-from lthsweep.launch.slurm.glance import Glance, glance
+from lthsweep.launch.slurm.cluster.queue import Element, QueueSnapshot
+from lthsweep.launch.slurm.queue_status import QueueStatus, read_queue_status
 from lthsweep.launch.slurm.halt import Halt, halt
 from lthsweep.launch.slurm.journal import (
     Submission,
@@ -23,8 +23,8 @@ from lthsweep.launch.slurm.journal import (
     void,
 )
 from lthsweep.launch.slurm.sites.site import Site
-from lthsweep.launch.slurm.standing import Standing, stand
-from lthsweep.launch.slurm.traces import End, write_end
+from lthsweep.launch.slurm.array_tasks import SubmittedTasks, match_tasks
+from lthsweep.launch.slurm.job_files import End, write_end
 from lthsweep.launch.sweep_status import sweep_status
 from lthsweep.plan.estimate import recipe_id
 from lthsweep.store import plainjson
@@ -59,7 +59,7 @@ def surveyed(plan=PLAN, *, done=(), failures=None, beats=(), jobs=None):
 
 
 def submitted(*parcels, number=1, job="77", created=0.0):
-    return Submission(number, f"lth-0-000{number}", "train", parcels, created=created, job=job, fate="open")
+    return Submission(number, f"lth-0-000{number}", "train", parcels, created=created, job=job, outcome="open")
 
 
 def element(index, state="PENDING", job="77", **more):
@@ -67,12 +67,12 @@ def element(index, state="PENDING", job="77", **more):
 
 
 def seen(journal, queue, **more):
-    view = Glance(Standing(()), taken=NOW, lag_seconds=60, slots=2, seen=Look(tuple(queue), NOW), **more)
-    return replace(view, standing=stand(journal, queue, fresh=lambda one, index: view.is_young(one)))
+    view = QueueStatus(SubmittedTasks(()), taken=NOW, lag_seconds=60, slots=2, seen=QueueSnapshot(tuple(queue), NOW), **more)
+    return replace(view, tasks=match_tasks(journal, queue, fresh=lambda one, index: view.is_young(one)))
 
 
 def silent(journal):
-    return Glance(stand(journal, (), fresh=lambda one, index: True), silence="down", taken=NOW)
+    return QueueStatus(match_tasks(journal, (), fresh=lambda one, index: True), silence="down", taken=NOW)
 
 
 def names(states, *keys):
@@ -81,7 +81,7 @@ def names(states, *keys):
 
 def test_without_slurm_runs_are_ready_or_waiting():
     """Waiting for their parent."""
-    states = sweep_status(PLAN, surveyed(), Glance())
+    states = sweep_status(PLAN, surveyed(), QueueStatus())
 
     assert names(states, DENSE, *TICKETS) == ["ready", *["waiting"] * 4]
     assert {states.runs[key].waits_for.key for key in TICKETS} == {DENSE}
@@ -96,7 +96,7 @@ def test_runs_of_a_queued_job_are_pending():
     )
 
     assert names(states, DENSE, *TICKETS) == ["pending"] * 5
-    assert states.runs[DENSE].place.queued.reason == "Priority"
+    assert states.runs[DENSE].task.queued.reason == "Priority"
 
 
 def test_runs_of_running_jobs_are_ready_or_waiting():
@@ -109,7 +109,7 @@ def test_runs_of_running_jobs_are_ready_or_waiting():
 
     assert names(before, DENSE, TICKETS[0]) == ["ready", "waiting"]
     assert names(after, *TICKETS[:2]) == ["running", "ready"]
-    assert after.runs[TICKETS[0]].place.index == 0
+    assert after.runs[TICKETS[0]].task.index == 0
 
 
 def test_a_run_without_a_job_is_submitted():
@@ -188,7 +188,7 @@ def test_an_infrastructure_failure_is_submitted_again():
 
     assert names(states, DENSE) == ["to be submitted"]
     assert states.runs[DENSE].failure is lost
-    assert names(sweep_status(PLAN, found, Glance()), DENSE) == ["failed"]
+    assert names(sweep_status(PLAN, found, QueueStatus()), DENSE) == ["failed"]
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_the_eta_counts_workers_of_running_jobs():
     none = estimate_eta(
         PLAN, sweep_status(PLAN, surveyed(), seen(journal, [element(0), element(1)])), known, 9
     )
-    local = estimate_eta(PLAN, sweep_status(PLAN, surveyed(), Glance()), known, 9)
+    local = estimate_eta(PLAN, sweep_status(PLAN, surveyed(), QueueStatus()), known, 9)
 
     assert (one.jobs, one.at_work, one.estimate.workers) == (1, True, 2)
     assert one.estimate.work == 20 + 40 + 30 + 30
@@ -272,7 +272,7 @@ def test_the_eta_leaves_out_failed_runs():
     known = {recipe_id(PLAN[DENSE].recipe): 10.0}
     found = surveyed(done=[DENSE], failures={key: Failure("no") for key in TICKETS})
 
-    assert estimate_eta(PLAN, sweep_status(PLAN, found, Glance()), known, 1) is None
+    assert estimate_eta(PLAN, sweep_status(PLAN, found, QueueStatus()), known, 1) is None
 
 
 def test_a_budget_run_takes_its_whole_budget():
@@ -282,7 +282,7 @@ def test_a_budget_run_takes_its_whole_budget():
     beat = Heartbeat("w", key=ticket, phase="profile", epoch=0.9, epochs=1, started=NOW, time=NOW + 60)
 
     def left(**found):
-        view = estimate_eta(plan, sweep_status(plan, surveyed(plan, **found), Glance()), {}, 1)
+        view = estimate_eta(plan, sweep_status(plan, surveyed(plan, **found), QueueStatus()), {}, 1)
         return view.estimate.wall
 
     assert left() == 1200  # the length of an epoch is unknown
@@ -319,7 +319,7 @@ def test_a_local_sweep_never_asks_slurm(sweep, no_slurm):
     def never():
         raise AssertionError
 
-    assert glance(sweep, never) == Glance()
+    assert read_queue_status(sweep, never) == QueueStatus()
 
 
 def test_a_silent_slurm_changes_nothing(sweep, no_slurm):
@@ -331,20 +331,20 @@ def test_a_silent_slurm_changes_nothing(sweep, no_slurm):
     write_end(sweep, name, 2, End(stopped="time"))
     before = contents(sweep.path)
 
-    view = glance(sweep, Site)
+    view = read_queue_status(sweep, Site)
 
     assert "no squeue" in view.silence
-    assert set(view.standing.covered) == {"a", "c"}
+    assert set(view.tasks.covered) == {"a", "c"}
     assert contents(sweep.path) == before
 
 
 def test_a_silent_slurm_is_not_asked_at_once(sweep, no_slurm):
     """Each try takes up to 20 seconds."""
     published(sweep, ("a",), job="77")
-    first = replace(glance(sweep, Site), silence="asked before")
+    first = replace(read_queue_status(sweep, Site), silence="asked before")
 
-    assert glance(sweep, Site, first).silence == "asked before"
-    assert glance(sweep, Site, replace(first, taken=first.taken - 61)).silence != "asked before"
+    assert read_queue_status(sweep, Site, first).silence == "asked before"
+    assert read_queue_status(sweep, Site, replace(first, taken=first.taken - 61)).silence != "asked before"
 
 
 def test_a_cached_queue_is_used(sweep, no_slurm):
@@ -355,10 +355,10 @@ def test_a_cached_queue_is_used(sweep, no_slurm):
         plainjson.dump({"taken": time.time(), "elements": [asdict(line)]})
     )
 
-    view = glance(sweep, Site)
+    view = read_queue_status(sweep, Site)
 
     assert view.silence == ""
-    assert view.standing.covered["a"].queued == line
+    assert view.tasks.covered["a"].queued == line
     assert read_journal(sweep)[0].job is None
 
 
@@ -367,4 +367,4 @@ def test_the_reason_of_a_halt_is_shown(sweep, no_slurm):
     published(sweep, ("a",), job="77")
     halt(sweep, "all alike", "breaker")
 
-    assert glance(sweep, Site).halt.why == "all alike"
+    assert read_queue_status(sweep, Site).halt.why == "all alike"

@@ -62,7 +62,7 @@ def test_a_small_sweep_ends_with_trained_tickets(cache, corpora, tmp_path, prese
     records = [decode(sweep.record(key)) for key in sweep.record_keys()]
     assert all(record.audit["ok"] for record in records)
     for record in records:
-        assert not any("embedding" in name or "places" in name for name in record.masks)
+        assert not any("embedding" in name or "tasks" in name for name in record.masks)
 
 
 def test_data_commands_handle_texts_and_sounds(corpora, tmp_path):

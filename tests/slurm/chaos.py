@@ -57,8 +57,8 @@ class Chaos:
         self._random = random.Random(self.seed)
         self._faults: Mapping[str, Callable[[], bool]] = {
             "worker killed": lambda: self._kill("lthsweep.launch.worker"),
-            "job's coordinator killed": lambda: self._kill("lthsweep.launch.slurm.payload"),
-            "follow-up killed": lambda: self._kill("lthsweep", "tick"),
+            "job's coordinator killed": lambda: self._kill("lthsweep.launch.slurm.worker_job"),
+            "follow-up killed": lambda: self._kill("lthsweep", "controller"),
             "scontrol requeue": lambda: self._tell("scontrol", "requeue"),
             "scancel --signal=KILL": lambda: self._tell("scancel", "--signal=KILL", "--full"),
             "scancel": lambda: self._tell("scancel"),
@@ -112,7 +112,7 @@ class Chaos:
         for line in listed.stdout.splitlines():
             _, array, index, name = (word.strip() for word in line.split("|"))
             submission = journal.get(name)
-            if submission is None or submission.fate == "void" or submission.job not in (None, array):
+            if submission is None or submission.outcome == "void" or submission.job not in (None, array):
                 continue
             for key in submission.keys(int(index) if index.isdecimal() else 0):
                 having[key].append(f"{name} {index}")

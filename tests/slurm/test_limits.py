@@ -159,7 +159,7 @@ def test_a_partition_that_is_down_is_named(limited):
     assert "partition long is DOWN" in found.named
 
 
-@pytest.mark.parametrize("key", ["partition", "tick_partition"])
+@pytest.mark.parametrize("key", ["partition", "controller_partition"])
 def test_an_unknown_partition_is_refused_with_suggestions(limited, key):
     with pytest.raises(
         RefusedError, match=r"no partition 'gpu_requeu'; did you mean 'gpu_requeue'\? known: gpu, "

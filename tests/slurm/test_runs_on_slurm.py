@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from lthsweep.launch.slurm.traces import nodes_of
+from lthsweep.launch.slurm.job_files import nodes_of
 from lthsweep.store.layout import SweepDir
 from tests.launch.sweeps import command, write_tiny
 from tests.launch.sweeps import lthsweep as locally
@@ -21,7 +21,7 @@ def on_slurm(tmp_path, cluster, cache):
     def make(*, out="sweep", **changes):
         table = {
             name: changes.pop(name)
-            for name in ("target_minutes", "floor_minutes", "tick_minutes", "time_limit")
+            for name in ("target_minutes", "floor_minutes", "controller_minutes", "time_limit")
             if name in changes
         }
         text = write_tiny(tmp_path, **changes).read_text()
@@ -113,7 +113,7 @@ def test_two_shells_at_once_submit_everything_once(on_slurm, start):
     submitted = [
         key
         for submission in ours.journal()
-        if submission.fate != "void"
+        if submission.outcome != "void"
         for keys in submission.parcels
         for key in keys
     ]

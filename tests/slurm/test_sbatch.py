@@ -19,7 +19,7 @@ from lthsweep.launch.slurm.journal import (
     publish_intent,
     read_submission,
 )
-from lthsweep.launch.slurm.traces import last_log_line, nodes_of
+from lthsweep.launch.slurm.job_files import last_log_line, nodes_of
 from lthsweep.store.layout import SweepDir
 from tests.slurm.jobs import SITE, WAITS, job_in, logs, stopped
 

@@ -45,7 +45,7 @@ memory = "1G"
 time = "30"
 target_minutes = 0.1
 floor_minutes = 0.05
-tick_minutes = 0.05
+controller_minutes = 0.05
 poll_seconds = 1
 lag_seconds = 10
 attempts = 10
@@ -111,7 +111,7 @@ def account(ours, chaos, seconds):
         "faults": chaos.counted.total() - chaos.counted["`run --on slurm`"],
         **{f"fault: {kind}": count for kind, count in sorted(chaos.counted.items())},
         "submissions": len(ours.journal()),
-        "training jobs": sum(submission.elements for submission in trained if submission.fate != "void"),
-        "void": sum(submission.fate == "void" for submission in ours.journal()),
+        "training jobs": sum(submission.elements for submission in trained if submission.outcome != "void"),
+        "void": sum(submission.outcome == "void" for submission in ours.journal()),
         "runs begun again": sum(count - 1 for count in ours.starts().values()),
     }

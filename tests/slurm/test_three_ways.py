@@ -38,7 +38,7 @@ def trained(ours):
 
 
 def rows(ours):
-    """Return the tables of tickets and runs without times and places."""
+    """Return the tables of tickets and runs without times and tasks."""
     tables = TableFile(ours.sweep.table).frames
     found = {}
     for name in ("tickets", "runs"):

@@ -1,6 +1,6 @@
 """Dry run: check with SLURM that it accepts the jobs of a sweep, before any file of the sweep is written.
 
-A wrong partition, account or option found here costs nothing. If a follow-up job found it at night, it would stop a
+A wrong partition, account or option found here costs nothing. If a controller job found it at night, it would stop a
 working sweep, because the sweep's file would already be stored.
 """
 
@@ -19,7 +19,7 @@ from lthsweep.launch.slurm.cluster.sbatch import SECONDS
 from lthsweep.launch.slurm.cluster.script import Job, text_of
 from lthsweep.launch.slurm.journal import Submission
 from lthsweep.launch.slurm.sites.site import Site
-from lthsweep.launch.slurm.submitting import batch_job, tick_job
+from lthsweep.launch.slurm.submitting import controller_job, workers_job
 from lthsweep.store.layout import SweepDir
 
 __all__ = ["dry_run"]
@@ -29,7 +29,7 @@ _PASSING = re.compile(r"down|drained|reserved|busy|currently|QOS|limit", re.IGNO
 
 
 def dry_run(sweep: SweepDir, site: Site) -> Limits:
-    """Let SLURM check a training job and a follow-up of this site without queuing them.
+    """Let SLURM check a worker job and a controller job of this site without queuing them.
 
     Args:
         sweep: the sweep directory, which need not exist; jobs name it.
@@ -44,8 +44,8 @@ def dry_run(sweep: SweepDir, site: Site) -> Limits:
         ClusterSilentError: if SLURM does not answer.
         LaunchError: if submitit is not installed.
     """
-    intent = Submission(1, "lth-dryrun-0001", "train", (("run",),), minutes=5)
-    jobs = [batch_job(sweep, site, intent, None), tick_job(sweep, site, intent, [])]
+    intent = Submission(1, "lth-dryrun-0001", "workers", (("run",),), minutes=5)
+    jobs = [workers_job(sweep, site, intent), controller_job(sweep, site, intent, [])]
     texts = [text_of(job, site) for job in jobs]  # needs no SLURM, so its errors come first
     limits = read_limits(site)
     for job, text in zip(jobs, texts, strict=True):

@@ -1,6 +1,6 @@
 """Halt file: stops further submissions after `cancel` or when the circuit breaker trips.
 
-While the file exists, jobs exit as soon as they start and the follow-up job submits no others, so a halted sweep ends
+While the file exists, jobs exit as soon as they start and the controller job submits no others, so a halted sweep ends
 without any command to SLURM. `lthsweep run` by hand removes the file.
 """
 

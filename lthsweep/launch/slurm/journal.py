@@ -8,10 +8,9 @@ Two rules make submission exactly-once without a lock, a clock or a daemon:
 * **Intents are numbered, and a number is taken by a link that succeeds only once.** A coordinator decides from the
   journal up to number n and publishes its intent as n + 1. If another coordinator was faster, the link fails, and the
   first one decides again: every valid decision is based on all decisions before it.
-* **The fate of a submission is one file that is linked once.** The coordinator that abandons an intent links "void";
-the
-  job links "alive" before it does anything else. Only the first link succeeds. So a job that appears late, after its
-  intent was abandoned and its runs were submitted again, finds that it is void, and exits.
+* **The outcome of a submission is one file that is linked once.** The coordinator that abandons an intent
+  links "void"; the job links "started" before it does anything else. Only the first link succeeds. So a job that
+  appears late, after its intent was abandoned and its runs were submitted again, finds that it is void, and exits.
 """
 
 from __future__ import annotations
@@ -39,8 +38,8 @@ __all__ = [
     "void",
 ]
 
-Kind = Literal["train", "tick"]
-Fate = Literal["open", "alive", "void"]
+Kind = Literal["workers", "controller"]
+Outcome = Literal["open", "started", "void"]
 
 
 @dataclass(frozen=True)
@@ -50,37 +49,37 @@ class Submission:
     Attributes:
         number: position in the journal, from 1.
         name: of the job, unique among all jobs of the user.
-        kind: "train", an array that trains; "tick", the sweep's follow-up job.
-        parcels: keys of the runs of each array element, parents first; empty for a follow-up.
+        kind: "workers", an array of worker jobs; "controller", the job that submits, merges, and leaves a successor.
+        shares: the runs that each worker job trains first; empty for a controller job.
         minutes: requested walltime.
         after: names of submissions that it waits for.
         by: host and process id of the author of the intent.
         created: when, in seconds since the epoch, by the clock of that host.
         job: SLURM's id (of the array); None while it is unknown.
-        fate: "alive" once one of its jobs has started, "void" if it was abandoned.
+        outcome: "started" once one of its jobs has started, "void" if it was abandoned.
         why: reason of a void submission.
     """
 
     number: int
     name: str
     kind: Kind
-    parcels: tuple[tuple[str, ...], ...] = ()
+    shares: tuple[tuple[str, ...], ...] = ()
     minutes: int = 0
     after: tuple[str, ...] = ()
     by: str = ""
     created: float = 0.0
     job: str | None = None
-    fate: Fate = "open"
+    outcome: Outcome = "open"
     why: str = ""
 
     @property
     def elements(self) -> int:
         """Return the number of its jobs as SLURM counts them."""
-        return max(1, len(self.parcels))
+        return max(1, len(self.shares))
 
     def keys(self, index: int) -> tuple[str, ...]:
-        """Return the runs of one element."""
-        return self.parcels[index] if self.kind == "train" else ()
+        """Return the share of one worker job."""
+        return self.shares[index] if self.kind == "workers" else ()
 
 
 def open_journal(sweep: SweepDir) -> str:
@@ -138,8 +137,8 @@ def forget_queue(sweep: SweepDir) -> None:
 
 def void(sweep: SweepDir, name: str, why: str) -> bool:
     """Abandon a submission; returns False if one of its jobs has started meanwhile."""
-    _decide(sweep, name, {"fate": "void", "why": why})
-    return bool(_fate(sweep, name)["fate"] == "void")
+    _decide(sweep, name, {"outcome": "void", "why": why})
+    return bool(_outcome(sweep, name)["outcome"] == "void")
 
 
 def mark_started(sweep: SweepDir, name: str, job: str) -> bool:
@@ -150,9 +149,9 @@ def mark_started(sweep: SweepDir, name: str, job: str) -> bool:
         name: its submission.
         job: its (array's) id. A second job of the same submission is invalid: sbatch can reach SLURM twice.
     """
-    _decide(sweep, name, {"fate": "alive", "why": "", "job": job})
-    decided = _fate(sweep, name)
-    if decided["fate"] != "alive" or decided.get("job") != job:
+    _decide(sweep, name, {"outcome": "started", "why": "", "job": job})
+    decided = _outcome(sweep, name)
+    if decided["outcome"] != "started" or decided.get("job") != job:
         return False
     note_id(sweep, name, job)
     return True
@@ -188,29 +187,29 @@ def read_submission(sweep: SweepDir, name: str) -> Submission:
             number=number,
             name=name,
             kind=content["kind"],
-            parcels=tuple(tuple(map(str, keys)) for keys in content["parcels"]),
+            shares=tuple(tuple(map(str, keys)) for keys in content["shares"]),
             minutes=int(content["minutes"]),
             after=tuple(map(str, content["after"])),
             by=str(content["by"]),
             created=float(content["created"]),
         )
     except (KeyError, TypeError, ValueError):
-        return Submission(number, name, "train", fate="void", why="its intent cannot be read")
-    decided = _fate(sweep, name)
+        return Submission(number, name, "workers", outcome="void", why="its intent cannot be read")
+    decided = _outcome(sweep, name)
     job = decided.get("job") or _load(folder / "job.json").get("job")
-    return replace(submission, job=job, fate=decided["fate"], why=str(decided.get("why", "")))
+    return replace(submission, job=job, outcome=decided["outcome"], why=str(decided.get("why", "")))
 
 
-_LATER = ("job", "fate", "why")
+_LATER = ("job", "outcome", "why")
 """Fields of a submission that are known only after its intent is written; each has a separate file."""
 
 
 def _decide(sweep: SweepDir, name: str, decision: dict[str, str]) -> None:
-    commit.commit_new(sweep.submission(name) / "fate.json", plainjson.dump(decision))
+    commit.commit_new(sweep.submission(name) / "outcome.json", plainjson.dump(decision))
 
 
-def _fate(sweep: SweepDir, name: str) -> dict[str, Any]:
-    return {"fate": "open"} | _load(sweep.submission(name) / "fate.json")
+def _outcome(sweep: SweepDir, name: str) -> dict[str, Any]:
+    return {"outcome": "open"} | _load(sweep.submission(name) / "outcome.json")
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from lthsweep.launch.slurm.traces import nodes_of
+from lthsweep.launch.slurm.job_files import nodes_of
 from lthsweep.store import failures
 from lthsweep.store.layout import SweepDir
 from tests.launch.sweeps import lthsweep as locally
@@ -91,7 +91,7 @@ def test_a_full_disk(make, small_disk, cluster_of, cache, tmp_path, row):
     local = locally("run", ours.file, "--out", tmp_path / "local", cache=cache)
 
     assert "no space" in said
-    assert len([submission for submission in ours.training() if submission.fate == "alive"]) == 4
+    assert len([submission for submission in ours.training() if submission.outcome == "started"]) == 4
     assert local.returncode == 0, local.stderr
     assert_same_science(ours.records(), OnSlurm({}, ours.file, SweepDir(tmp_path / "local")).records())
     assert not list(ours.sweep.conflicts.glob("*"))

@@ -21,7 +21,7 @@ from tests.slurm.faults.die_at import STEPS
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 
 DIE_AT = Path(__file__).with_name("die_at.py")
-DEATHS = list(product(("train", "tick"), STEPS))
+DEATHS = list(product(("train", "controller"), STEPS))
 
 
 def dies(ours, kind, step):
@@ -48,7 +48,7 @@ def assert_once(ours, as_if_undisturbed):
 
 
 def test_run_after_a_kill_at_every_step(make, as_if_undisturbed, row):
-    """One sweep per step, all at once; the second `run` starts before the fate of the submission can be known."""
+    """One sweep per step, all at once; the second `run` starts before the outcome of the submission can be known."""
     sweeps = [make() for _ in DEATHS]
     for ours, (kind, step) in zip(sweeps, DEATHS, strict=True):
         dies(ours, kind, step)
@@ -56,7 +56,7 @@ def test_run_after_a_kill_at_every_step(make, as_if_undisturbed, row):
     for ours in sweeps:
         assert_once(ours, as_if_undisturbed)
     for ours, (kind, step) in zip(sweeps, DEATHS, strict=True):
-        jobs = {submission.job for submission in ours.training() if submission.fate == "alive"}
+        jobs = {submission.job for submission in ours.training() if submission.outcome == "started"}
         assert len(jobs) == 1, (kind, step, ours.journal())
     row(
         "coordinator killed at each of ten steps of a submission, then `run`",
@@ -79,7 +79,7 @@ def test_a_killed_submission_happens_once(make, as_if_undisturbed):
         ours.pace(0)
     for step, ours in sweeps.items():
         assert_once(ours, as_if_undisturbed)
-        alive = [submission for submission in ours.training() if submission.fate == "alive"]
+        alive = [submission for submission in ours.training() if submission.outcome == "started"]
         assert len(alive) == 1, (step, ours.journal())
         assert len(ours.training()) == (2 if step == "intent" else 1), ours.journal()
 
@@ -88,7 +88,7 @@ def test_a_training_job_replaces_a_killed_follow_up(make, as_if_undisturbed, row
     """Submitted jobs train, and the last job without a follow-up takes the next step."""
     sweeps = [make(timed=False) for _ in STEPS]
     for ours, step in zip(sweeps, STEPS, strict=True):
-        dies(ours, "tick", step)
+        dies(ours, "controller", step)
     for ours in sweeps:
         assert_once(ours, as_if_undisturbed)
     row(

@@ -93,7 +93,7 @@ def read_limits(site: Site) -> Limits:
     if "MaxArraySize" not in config or not known:
         raise ClusterSilentError("scontrol printed no configuration or no partitions; try again later")
     chosen = _chosen(known, site.partition, "slurm.partition")
-    _chosen(known, site.tick_partition, "slurm.tick_partition")
+    _chosen(known, site.controller_partition, "slurm.controller_partition")
     found: list[Cap] = []
     walls = [partition.minutes for partition in chosen]
     if re.search(r"limits|safe|all", config.get("AccountingStorageEnforce", "")):

@@ -1,9 +1,9 @@
 """The batch script of a job: sbatch options, a start record, the site's setup lines, the command.
 
-A training job is one task of srun. SLURM sends its signals (USR2 before the time limit, TERM at preemption) to the
-tasks of srun; the batch shell and its other children receive them only when the job's time is over. A follow-up job is
-light: one core, no GPU, no srun, because a command that submits jobs should not be a task of srun. A failed follow-up
-is restarted, because it may be the only process left to continue the sweep.
+A worker job is one task of srun. SLURM sends its signals (USR2 before the time limit, TERM at preemption) to the
+tasks of srun; the batch shell and its other children receive them only when the job's time is over. A controller job is
+light: one core, no GPU, no srun, because a command that submits jobs should not be a task of srun. A failed controller
+job is restarted, because it may be the only process left to continue the sweep.
 
 The start record is written before any command that can fail: one line per start in `<index>.node`, so that a node on
 which even Python fails to start can be identified.
@@ -40,7 +40,7 @@ class Job:
         dependency: in sbatch's syntax, "afterok:12:13"; SLURM cancels jobs whose dependency cannot be fulfilled.
         begin: in sbatch's syntax, "now+600"; None for now.
         exclude: nodes to avoid, in addition to the site's.
-        light: a follow-up job.
+        light: a controller job.
         at_a_time: how many elements can run at a time; None for all.
     """
 
@@ -151,16 +151,16 @@ def _full(job: Job, site: Site) -> dict[str, Any]:
 
 
 def _light(job: Job, site: Site) -> dict[str, Any]:
-    """Return the options of a follow-up job; QOS and reservation apply only to the partition of training jobs."""
-    here = site.tick_partition in (None, site.partition)
+    """Return the options of a controller job; QOS and reservation apply only to the partition of training jobs."""
+    here = site.controller_partition in (None, site.partition)
     return {
         **{name: value or True for name, value in site.extra.items() if name in _LIGHT_EXTRAS},
-        "partition": site.tick_partition or site.partition,
+        "partition": site.controller_partition or site.partition,
         "qos": site.qos if here else None,
         "reservation": site.reservation if here else None,
         "exclude": _excluded(job, site),
         "cpus_per_task": 1,
-        "mem": site.tick_memory,
+        "mem": site.controller_memory,
     }
 
 
@@ -171,8 +171,9 @@ def _excluded(job: Job, site: Site) -> str | None:
 def _command_line(job: Job, site: Site) -> str:
     """Return the command line of a job.
 
-    `exec`, so that signals of SLURM reach the training process and not a shell; the shell of a follow-up stays, because
-    it restarts the job after a failure. Since SLURM 22.05 srun does not inherit the number of cores, so it is repeated.
+    `exec`, so that signals of SLURM reach the training process and not a shell; the shell of a controller job stays,
+    because it restarts the job after a failure. Since SLURM 22.05 srun does not inherit the number of cores, so it is
+    repeated.
     """
     command = shlex.join(job.command)
     return command if job.light else f"exec srun --mpi=none --ntasks=1 --cpus-per-task={site.cpus} {command}"
@@ -185,10 +186,10 @@ def _start_record(folder: str) -> str:
 
 
 def _restart_line(alone: bool) -> str:
-    """Return a shell line that restarts a failed follow-up, at most twice, on another node if there is one.
+    """Return a shell line that restarts a failed controller job, at most twice, on another node if there is one.
 
     The queue contains no other job that could continue the sweep. A node that fails every job is free more often than
-    others, so the follow-up would start there again. A canceled follow-up (TERM) is not restarted.
+    others, so the controller job would start there again. A canceled controller job (TERM) is not restarted.
 
     Args:
         alone: the job excludes no nodes yet; otherwise the bad nodes are known and the list cannot be extended here.

@@ -37,9 +37,9 @@ class Site:
         grace_seconds: how long before the end of its walltime a job is notified.
         setup: shell lines that run before the command.
         python: interpreter on the compute nodes; None for the interpreter of the process that submits.
-        tick_partition: of follow-up jobs; None for `partition`.
-        tick_minutes: interval of follow-up jobs while some runs could not be submitted.
-        tick_memory: of a follow-up job, in SLURM's format.
+        controller_partition: of controller jobs; None for `partition`.
+        controller_minutes: interval of controller jobs while some runs could not be submitted.
+        controller_memory: of a controller job, in SLURM's format.
         poll_seconds: minimum interval between queries of the queue.
         lag_seconds: an intent is void if its job is not found by name within this time.
         max_elements: the site's own cap on jobs in the queue.
@@ -71,9 +71,9 @@ class Site:
     grace_seconds: int = 120
     setup: tuple[str, ...] = ()
     python: str | None = None
-    tick_partition: str | None = None
-    tick_minutes: float = 10.0
-    tick_memory: str | None = None
+    controller_partition: str | None = None
+    controller_minutes: float = 10.0
+    controller_memory: str | None = None
     poll_seconds: float = 60.0
     lag_seconds: float = 300.0
     max_elements: int | None = None
@@ -112,7 +112,7 @@ class Site:
             f"at most {limit}",
             "requested: "
             + (", ".join(f"{k} {v}" for k, v in where.items() if v) or "the cluster's defaults"),
-            f"follow-ups: partition {self.tick_partition or self.partition or 'default'}; "
+            f"controller jobs: partition {self.controller_partition or self.partition or 'default'}; "
             f"at least {self.poll_seconds:g} seconds between queries of the queue",
             *self.advice.splitlines(),
             *(f"warning: {warning}" for warning in self.warnings),
@@ -177,9 +177,9 @@ _AS_IT_IS = (
     "workers",
     "grace_seconds",
     "python",
-    "tick_partition",
-    "tick_minutes",
-    "tick_memory",
+    "controller_partition",
+    "controller_minutes",
+    "controller_memory",
     "poll_seconds",
     "lag_seconds",
     "attempts",

@@ -117,7 +117,7 @@ def job_logs(sweep: SweepDir, submission: Submission, index: int) -> list[Path]:
     if submission.job is None:
         return []
     folder = sweep.submission(submission.name)
-    stem = submission.job if submission.kind == "tick" else f"{submission.job}_{index}"
+    stem = submission.job if submission.kind == "controller" else f"{submission.job}_{index}"
     return sorted(folder.glob(f"{stem}_*.out")) + sorted(folder.glob(f"{stem}_*.err"))
 
 

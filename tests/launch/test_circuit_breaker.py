@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lthsweep.launch.slurm.breaker import NodeEnd, bad_nodes, normalized, trips
+from lthsweep.launch.slurm.circuit_breaker import NodeEnd, bad_nodes, normalized, trips
 
 NO_SPACE = "StoreError: cannot write /n/scratch/lab/{key}.h5: No space left on device"
 
