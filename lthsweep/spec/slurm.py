@@ -157,13 +157,15 @@ class JobSettings(Table):
         None,
         gt=0,
         examples=[30],
-        description="How long a job should take; defaults to 30. Short runs are packed into one job.",
+        description="Minutes of training that a job requests time for, if so much work follows its first runs; "
+        "defaults to 30. A run of unknown length counts as this long.",
     )
     floor_minutes: Annotated[Number | None, Allowed("a number >= 0")] = Field(
         None,
         ge=0,
         examples=[10],
-        description="The shortest job, if there are enough runs to fill it; defaults to 10.",
+        description="Minutes of work, descendants included, that each worker of a further job must have; "
+        "defaults to 10. Also the shortest walltime.",
     )
     grace_seconds: Annotated[Whole | None, Allowed("a whole number >= 0 and <= 3600")] = Field(
         None,
@@ -196,7 +198,8 @@ class JobSettings(Table):
         None,
         gt=0,
         examples=[10],
-        description="Minutes between controller jobs while runs are left to submit; defaults to 10.",
+        description="Minutes until the next controller job if a limit kept ready runs without a job; defaults to 10. "
+        "Otherwise it waits for the worker jobs.",
     )
     controller_memory: Annotated[
         Text | None, BeforeValidator(_size), Allowed('a size such as "4G" (K, M, G, T; megabytes without)')

@@ -1,4 +1,4 @@
-"""Status of jobs: live elements, covered runs, and failed attempts of a run."""
+"""The jobs of a sweep: live elements, and the runs in their shares."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lthsweep.launch.slurm.array_tasks import match_tasks
 from lthsweep.launch.slurm.cluster.listing import Element
 from lthsweep.launch.slurm.journal import Submission
-from lthsweep.launch.slurm.array_tasks import failed_attempts, match_tasks
 
 
-def submission(number, *parcels, job="", kind="train", outcome="open"):
-    keys = tuple(tuple(parcel) for parcel in parcels)
-    return Submission(number, f"lth-x-{number:04d}", kind, keys, job=job or None, outcome=outcome)
+def submission(number, *shares, job="", kind="workers", outcome="open"):
+    return Submission(
+        number, f"lth-x-{number:04d}", kind, tuple(map(tuple, shares)), job=job or None, outcome=outcome
+    )
 
 
 def line(job, index=None, state="RUNNING", name="", reason=""):
@@ -33,7 +34,7 @@ def test_a_queued_element_covers_its_runs():
     found = tasks([submission(1, "a", "b", job="7")], line("7", 0))
 
     assert found.covered.keys() == {"a"}
-    assert [place.index for place in found.gone("b")] == [1]
+    assert [task.is_live for task in found.all] == [True, False]
 
 
 def test_a_job_without_an_array_is_its_only_element():
@@ -62,71 +63,67 @@ def test_a_recent_unlisted_submission_is_live():
     assert not tasks(journal, fresh=False).covered
 
 
-def test_a_follow_up_without_an_id_does_not_count():
-    """Its coordinator died between intent and id; without another follow-up the sweep would stop."""
+def test_a_controller_job_without_an_id_does_not_count():
+    """Its coordinator died between intent and id; without another controller job the sweep would stop."""
     assert tasks([submission(1, kind="controller")]).controller() is None
     assert tasks([submission(1, kind="controller", job="7")], fresh=True).controller() is not None
 
 
-def test_a_follow_up_does_not_count_itself():
-    found = tasks([submission(1, kind="controller", job="7")], line("7"))
+def test_a_controller_job_does_not_count_itself():
+    """It has to leave a successor, also if SLURM lists it as pending for some seconds after its start."""
+    found = tasks([submission(1, kind="controller", job="7")], line("7", state="PENDING"))
 
-    assert found.controller() is not None
-    assert found.controller(other_than="lth-x-0001") is None
+    assert found.next_controller() is not None
+    assert found.next_controller(other_than="lth-x-0001") is None
 
 
 @pytest.mark.parametrize(("state", "counts"), [("PENDING", True), ("REQUEUED", True), ("RUNNING", False)])
-def test_a_started_follow_up_does_not_count(state, counts):
-    """It may have read the state already, also if a restarted controller still lists it from an old queue."""
+def test_a_started_controller_job_is_not_the_next(state, counts):
+    """It may have read the state already, also if a restarted slurmctld still lists it from an old queue."""
     found = tasks([submission(1, kind="controller", job="7")], line("7", state=state))
 
-    assert (found.follow_up() is not None) is counts
+    assert (found.next_controller() is not None) is counts
     assert found.controller() is not None
 
 
 def test_an_id_reused_by_another_job_is_ignored():
-    """A killed controller forgets its last jobs, and assigns their ids again."""
-    journal = [submission(1, kind="controller", job="7"), submission(2, "ab", job="7"), submission(3, "c", job="8")]
+    """A killed slurmctld forgets its last jobs, and assigns their ids again."""
+    journal = [
+        submission(1, kind="controller", job="7"),
+        submission(2, "ab", job="7"),
+        submission(3, "c", job="8"),
+    ]
     found = tasks(journal, line("7", 0, name="lth-x-0002"), line("8", 0, name="of another user"))
 
     assert found.controller() is None
     assert found.covered.keys() == {"a", "b"}
 
 
-def test_follow_ups_wait_for_live_training_only():
-    journal = [submission(1, "a", job="7"), submission(2, "b", job="8"), submission(3, kind="controller", job="9")]
+def test_live_submissions_are_those_of_workers():
+    """The controller job waits for them; it cannot wait for another controller job."""
+    journal = [
+        submission(1, "a", job="7"),
+        submission(2, "b", job="8"),
+        submission(3, kind="controller", job="9"),
+    ]
     found = tasks(journal, line("8", 0), line("9"))
 
     assert [live.number for live in found.live] == [2]
     assert found.live_elements == 2
 
 
-def gone(*numbers):
-    journal = [submission(number, "ab", job=str(number)) for number in numbers]
-    return tasks(journal).gone("a")
-
-
-def test_jobs_without_files_are_failed_attempts():
-    assert failed_attempts("a", gone(1, 2, 3), lambda place: None) == 3
-
-
-def test_progress_resets_failed_attempts():
-    assert (
-        failed_attempts("a", gone(1, 2, 3), lambda place: () if place.submission.number == 2 else None) == 1
-    )
-
-
-def test_a_run_is_not_blamed_for_another():
-    assert failed_attempts("a", gone(1, 2), lambda place: {"b"}) == 0
-    assert failed_attempts("b", gone(1, 2), lambda place: {"b"}) == 2
+@pytest.mark.parametrize(("queue", "listed"), [([line("7", 0)], True), ([], False)])
+def test_an_unlisted_live_submission_allows_no_dependency(queue, listed):
+    """SLURM may not know the id yet, or no more."""
+    assert tasks([submission(1, "a", job="7")], *queue, fresh=True).listed is listed
 
 
 runs = st.sets(st.sampled_from("abcdefgh"), min_size=1, max_size=4)
 
 
 @given(st.lists(st.tuples(runs, st.booleans(), st.booleans()), max_size=8))
-def test_every_run_is_either_covered_or_gone(history):
-    """A run is submitted again exactly if none of its elements is live."""
+def test_a_run_is_covered_by_its_live_jobs(history):
+    """By the last of them: a run is in a second live share after it failed in the first."""
     journal = [
         submission(n, keys, job=str(n), outcome="void" if v else "started")
         for n, (keys, _, v) in enumerate(history, 1)
@@ -135,6 +132,5 @@ def test_every_run_is_either_covered_or_gone(history):
     found = tasks(journal, *queue)
 
     for key in "abcdefgh":
-        had = [p for p in found.all if key in p.keys]
-        assert (key in found.covered) == any(place.is_live for place in had)
-        assert found.gone(key) == [place for place in had if not place.is_live]
+        live = [task for task in found.all if key in task.keys and task.is_live]
+        assert found.covered.get(key) == (live[-1] if live else None)

@@ -178,12 +178,12 @@ def test_all_errors_of_a_profile_are_listed_with_lines(profile):
     message = wrong(profile=path)
 
     assert message.startswith(f"11 problems in {path}:\n")
-    tasks = [
+    settings = [
         line.removeprefix(f"{path}:").split(" = ")[0]
         for line in message.splitlines()
         if line.startswith(f"{path}:")
     ]
-    assert tasks == [
+    assert settings == [
         "1: partiton",
         "2: account",
         "3: floor_minutes",
@@ -462,7 +462,7 @@ def test_a_site_describes_its_job_and_limits():
         "site profile cannon (FAS Research Computing, Harvard, as of 2026-11-21)",
         "a job: 2 cores, 1 a100 GPU, 8G of memory, 1 worker of 2 threads; about 30 minutes, at most 8 hours",
         "requested: partition gpu, account lab",
-        "follow-ups: partition shared; at least 300 seconds between queries of the queue",
+        "controller jobs: partition shared; at least 300 seconds between queries of the queue",
     ]
 
 

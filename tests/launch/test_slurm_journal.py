@@ -21,7 +21,7 @@ from lthsweep.launch.slurm.journal import (
 )
 from lthsweep.store.layout import SweepDir
 
-INTENT = Submission(number=1, name="", kind="train", parcels=(("a", "b"), ("c",)), minutes=30)
+INTENT = Submission(number=1, name="", kind="workers", shares=(("a", "b"), ("c",)), minutes=30)
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_a_published_intent_is_read_back_unchanged(sweep):
 
 def test_a_number_is_taken_only_once(sweep):
     with ThreadPoolExecutor(8) as pool:
-        wanted = [replace(INTENT, parcels=((str(author),),)) for author in range(8)]
+        wanted = [replace(INTENT, shares=((str(author),),)) for author in range(8)]
         won = [intent for intent in pool.map(lambda intent: publish_intent(sweep, intent), wanted) if intent]
 
     assert len(won) == 1
@@ -114,7 +114,7 @@ def test_a_submission_with_a_job_cannot_be_voided(sweep):
     assert read_submission(sweep, name).outcome == "started"
 
 
-def test_void_and_alive_exclude_each_other(sweep):
+def test_void_and_started_exclude_each_other(sweep):
     for number in range(1, 30):
         name = published(sweep, number).name
         with ThreadPoolExecutor(2) as pool:

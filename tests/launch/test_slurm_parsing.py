@@ -29,7 +29,9 @@ RUNNING = (
     "21|@|20|@|0|@|RUNNING|@|None|@|n1|@|2|@|2026-11-21T10:22:55|@|1:02:03|@|"
     "UNLIMITED|@|gpu|@|lth-3f9a01c2-0001|@.\n"
 )
-ALONE = "25|@|25|@|N/A|@|COMPLETING|@|None|@|n2|@|0|@|2026-11-21T10:22:55|@|0:03|@|10:00|@|gpu|@|controller|@.\n"
+ALONE = (
+    "25|@|25|@|N/A|@|COMPLETING|@|None|@|n2|@|0|@|2026-11-21T10:22:55|@|0:03|@|10:00|@|gpu|@|controller|@.\n"
+)
 
 
 def listed(*lines, err="", code=0):

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from lthsweep.launch.events import Held, Message
-from lthsweep.launch.slurm.worker_job import _Evictor, slots_here
 from lthsweep.launch.slurm.sites.site import Site
+from lthsweep.launch.slurm.worker_job import _Evictor, slots_here
 from lthsweep.launch.task import STALE_SECONDS
 from lthsweep.spec import load_spec
 from lthsweep.store import claims

@@ -104,7 +104,7 @@ def ended(ours):
 
 def account(ours, chaos, seconds):
     """Return the numbers for docs/reliability.md."""
-    trained = [submission for submission in ours.journal() if submission.kind == "train"]
+    trained = [submission for submission in ours.journal() if submission.kind == "workers"]
     return {
         "cells": len(ours.plan.runs),
         "minutes": round(seconds / 60, 1),

@@ -107,7 +107,7 @@ def _act(
     if view.open:
         limits = read_limits(site)
         nodes, guessed = in_seconds(plan, sweep, site, view.open)
-        arrays = arrays_of(nodes, tasks, view.taken, site, limits)
+        arrays = arrays_of(nodes, tasks, view.taken, view.work.found.failures, site, limits)
         room = room_for(site, limits, tasks.live_elements, reserve=0 if controller else 1)
         for array in fitting(arrays, room):
             number += 1
@@ -157,9 +157,23 @@ def in_seconds(
 
 
 def arrays_of(
-    nodes: Sequence[Node], tasks: SubmittedTasks, taken: Collection[str], site: Site, limits: Limits
+    nodes: Sequence[Node],
+    tasks: SubmittedTasks,
+    taken: Collection[str],
+    broken: Collection[str],
+    site: Site,
+    limits: Limits,
 ) -> list[WorkerArray]:
-    """Return the worker jobs that the ready runs of a sweep need in addition to those there are; cost in seconds."""
+    """Return the worker jobs that a sweep needs in addition to those there are.
+
+    Args:
+        nodes: the runs that are left, parents first, cost in seconds.
+        tasks: the jobs there are.
+        taken: runs that need no further job.
+        broken: runs whose last attempt broke.
+        site: the cluster.
+        limits: of the cluster.
+    """
     floor, limit = 60 * site.floor_minutes, walltime_limit(site, limits)
     shares = divide(
         nodes,
@@ -167,6 +181,7 @@ def arrays_of(
         slots=site.slots,
         floor=floor,
         has_workers=bool(tasks.live),
+        broken=broken,
     )
     arrays = []
     for start in range(0, len(shares), most := max(1, limits.max_array)):

@@ -115,7 +115,7 @@ def preview(plan: Plan, sweep: SweepDir, site: Site, work: Work) -> Preview:
     halted = queue.halt is not None and queue.halt.by != "user"
     nodes, guessed = in_seconds(plan, sweep, site, () if halted else left)
     taken = taken_runs(work, tasks, () if queue.snapshot is None else queue.snapshot.elements)
-    arrays = arrays_of(nodes, tasks, taken, site, limits)
+    arrays = arrays_of(nodes, tasks, taken, work.found.failures, site, limits)
     controller = tasks.next_controller()
     room = room_for(site, limits, tasks.live_elements, reserve=0 if controller else 1)
     scripts = _Scripts(sweep, site)

@@ -32,7 +32,13 @@ class Share:
 
 
 def divide(
-    nodes: Sequence[Node], taken: Collection[str], *, slots: int, floor: float, has_workers: bool
+    nodes: Sequence[Node],
+    taken: Collection[str],
+    *,
+    slots: int,
+    floor: float,
+    has_workers: bool,
+    broken: Collection[str] = (),
 ) -> list[Share]:
     """Divide the runs that are ready and not taken into shares, one for each new worker job.
 
@@ -46,6 +52,7 @@ def divide(
         floor: minimum length of a job in seconds.
         has_workers: whether worker jobs run or wait. They pull a remainder that is too short for a job, as the new
             jobs do.
+        broken: runs whose last attempt broke. No worker pulls them, so they are never left as a remainder.
 
     Returns:
         Shares, longest remaining chain first. The same input gives the same shares.
@@ -64,7 +71,8 @@ def divide(
         if len(keys) >= slots and work >= floor * slots:
             shares.append(_share(keys, cost, work, slots))
             keys, work = [], 0.0
-    if keys and (work >= floor * slots or not (has_workers or shares)):
+    is_pulled = (has_workers or shares) and not any(key in broken for key in keys)
+    if keys and (work >= floor * slots or not is_pulled):
         shares.append(_share(keys, cost, work, slots))
     return shares
 

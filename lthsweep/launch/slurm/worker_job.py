@@ -272,6 +272,8 @@ class _Others:
         if key not in self._share and (failure is not None or not self._fits(key)):
             # A run that broke elsewhere is tried again by a job that has it in its share, so that attempts are counted.
             return Elsewhere.HELD
+        if read_halt(self._sweep) is not None:
+            return Elsewhere.HELD
         return Elsewhere.HELD if self._is_claimed(key) else None
 
     def _fits(self, key: str) -> bool:

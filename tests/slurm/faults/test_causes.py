@@ -20,7 +20,7 @@ BROKEN = "setup = ['[ \"$SLURMD_NODENAME\" != n1 ] || exit 1']"
 
 
 def test_a_node_that_fails_every_job(make, as_if_undisturbed, row):
-    """It fails jobs faster than the other node works; the follow-up has to avoid it too."""
+    """It fails jobs faster than the other node works; the controller job has to avoid it too."""
     ours = make(seeds="[0, 1, 2, 3, 4, 5]", attempts=3, slurm=BROKEN, **EACH)
     ours.run()
     ours.wait_done()
@@ -41,15 +41,15 @@ def test_a_sweep_halts_when_all_jobs_fail(make, as_if_undisturbed, row):
     ours.run()
     assert sum(submission.elements for submission in ours.training()) > 3  # three failures halt a sweep
     ours.cluster.wait_until(lambda: not queued(ours))
-    said = ours.run(code=1)
+    output = ours.run(code=1)
     again = ours.run(code=1)
     submitted = len(ours.journal())
     ours.file.write_text(ours.file.read_text().replace('python = "/nowhere/bin/python"', ""))
     ours.run("--retry-failed")
     ours.wait_done()
 
-    assert "halted" in said, said
-    assert "/nowhere/bin/python" in said, said
+    assert "halted" in output, output
+    assert "/nowhere/bin/python" in output, output
     assert "--retry-failed" in again
     assert submitted <= 4
     as_if_undisturbed(ours)
@@ -62,10 +62,10 @@ def test_retry_failed_resets_failures_of_the_machine(make):
     for run in ours.plan.dense:
         full = failures.Failure("no space left on device", "OSError", infrastructure=True)
         failures.record_failure(ours.sweep, run.key, full)
-    said = ours.run(code=1)
+    output = ours.run(code=1)
     mended = ours.run("--retry-failed")
 
-    assert "no space left on device" in said
+    assert "no space left on device" in output
     assert "submitted lth-" in mended
 
 
@@ -83,14 +83,14 @@ def test_a_full_disk(make, small_disk, cluster_of, cache, tmp_path, row):
     ours.run()
     ours.wait_for(lambda: not queued(ours))
     assert ours.done == 0
-    said = ours.run(code=1)
+    output = ours.run(code=1)
     filler.unlink()
     ours.run("--retry-failed")
     ours.wait_done()
     ours.wait_for(ours.sweep.table.exists)
     local = locally("run", ours.file, "--out", tmp_path / "local", cache=cache)
 
-    assert "no space" in said
+    assert "no space" in output
     assert len([submission for submission in ours.training() if submission.outcome == "started"]) == 4
     assert local.returncode == 0, local.stderr
     assert_same_science(ours.records(), OnSlurm({}, ours.file, SweepDir(tmp_path / "local")).records())

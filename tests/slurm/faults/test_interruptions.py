@@ -116,7 +116,7 @@ def test_killed_in_every_way(held, as_if_undisturbed, row):
     ours.wait_for_checkpoint(len(ways) + 1)
     finish(ours, as_if_undisturbed)
 
-    row("SIGKILL of job, worker, payload; job again; `scancel`", ours, "the follow-up submits it again")
+    row("SIGKILL of job, worker, payload; job again; `scancel`", ours, "the controller job submits it again")
 
 
 def test_a_run_longer_than_its_walltime(held, as_if_undisturbed, row):
