@@ -118,12 +118,13 @@ class Sweep:
     ) -> AxisComparison:
         """Compare the values of an axis at each point, see `lthsweep.reduce.axis_comparison.compare_axis`."""
         from lthsweep.reduce.axis_comparison import COMPARABLE, RunScore, compare_axis
+        from lthsweep.reduce.run_result import ResultState
 
         runs = self.runs
         known = metric in COMPARABLE and metric in runs
         values = runs[metric] if known else [float("nan")] * len(runs)
         scores = {
-            key: RunScore(state, float(value))
+            key: RunScore(ResultState(state), float(value))
             for key, state, value in zip(runs["key"], runs["state"], values, strict=True)
         }
         return compare_axis(self.plan, scores, axis, metric=metric, confidence=confidence, margin=margin)

@@ -24,7 +24,7 @@ from tests.store.factory import make_record
 PACKAGE = Path(lthsweep.__file__).parent
 
 LAYERS = (
-    {"errors", "randomness", "registry", "usercode"},
+    {"errors", "randomness", "registry", "text", "usercode"},
     {"models", "data", "pruning", "training", "spec", "presets"},
     {"lottery", "store", "plan"},
     {"launch", "reduce"},
@@ -41,6 +41,7 @@ TORCH_FREE = {
     "errors",
     "randomness",
     "registry",
+    "text",
     "usercode",
     "spec",
     "presets",
