@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from lthsweep.errors import QueryError, nearest
 from lthsweep.reduce.ranking import SeedScores, pairs_tested, rank_values
 from lthsweep.reduce.run_result import ResultState
-from lthsweep.spec.grid import axis_name
+from lthsweep.spec.grid_table import axis_name
 from lthsweep.store.metrics import METRICS
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lthsweep.spec.documentation import commented_template, reference_markdown
 from lthsweep.spec.load import load_spec
-from lthsweep.spec.slurm import SlurmSpec
+from lthsweep.spec.slurm_table import SlurmSpec
 from lthsweep.spec.spec import Spec, dump_spec, spec_of
 
 __all__ = [

@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Set
 
-from lthsweep.spec.grid import AxisValue, GridSpec
+from lthsweep.spec.all_tables import Tables
+from lthsweep.spec.grid_table import AxisValue, GridSpec
 from lthsweep.spec.problems import NOTHING, Problem, dotted, written
 from lthsweep.spec.rules import broken_rules
 from lthsweep.spec.schema import TABLES, Path, axis_names, axis_path, suggestion
 from lthsweep.spec.settings import with_settings
-from lthsweep.spec.tables import Tables
 from lthsweep.usercode import is_code
 
 __all__ = ["problems_between"]
@@ -22,8 +22,8 @@ _AMOUNTS: tuple[Path, ...] = (("grid", "sparsity"), ("grid", "threshold"))
 def problems_between(tables: Tables) -> list[Problem]:
     """Problems between the keys of a file, over all values of its dotted axes.
 
-    Axes that belong to different units of the file are checked separately: 100 learning rates and 100 widths are 200
-    combinations, not 10,000. Rules between two varied tables are checked when the plan makes each combination.
+    Axes of different tables are checked separately: 100 learning rates and 100 widths are 200 combinations, not
+    10,000. Rules between two varied tables are checked when the plan makes each combination.
 
     Args:
         tables: those that could not be read are missing, and what needs them is not checked.
@@ -35,22 +35,15 @@ def problems_between(tables: Tables) -> list[Problem]:
     problems = [Problem(("grid", name), suggestion(("grid", name)), axes[name]) for name in unknown]
     if not unknown:
         problems += _amounts(tables.grid)
-    units: dict[Path, _Axes] = {}
+    varied: dict[str, _Axes] = {}  # by table
     for name, values in axes.items():
         if name not in unknown:
-            units.setdefault(_unit(name), {})[name] = values
-    varied = {str(unit[0]) for unit in units}
-    problems += broken_rules(tables, TABLES.keys(), ignored=varied)
-    for unit, unit_axes in units.items():
-        if unit[0] in tables.model_fields_set:
-            problems += _combinations(tables, unit_axes, ignored=varied - {str(unit[0])})
+            varied.setdefault(_path(name)[0], {})[name] = values
+    problems += broken_rules(tables, TABLES.keys(), ignored=varied.keys())
+    for table, its_axes in varied.items():
+        if table in tables.model_fields_set:
+            problems += _combinations(tables, its_axes, ignored=varied.keys() - {table})
     return problems
-
-
-def _unit(axis: str) -> Path:
-    """The part of the file that is valid or not on its own."""
-    path = _path(axis)
-    return path[:2] if path[0] == "sweep" else path[:1]
 
 
 def _path(axis: str) -> tuple[str, ...]:
@@ -80,7 +73,7 @@ def _amounts(grid: GridSpec) -> Iterator[Problem]:
 
 
 def _combinations(tables: Tables, axes: _Axes, ignored: Set[str]) -> list[Problem]:
-    """Problems with the values of dotted axes that share a unit, for each of their combinations."""
+    """Problems with the values of the dotted axes of one table, for each of their combinations."""
     problems: dict[tuple[Path, str], Problem] = {}
     for indices in itertools.product(*(range(len(values)) for values in axes.values())):
         chosen = dict(zip(axes, indices, strict=True))

@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from lthsweep.spec.fields import FileTable
-from lthsweep.spec.grid import GridSpec
+from lthsweep.spec.grid_table import GridSpec
 from lthsweep.spec.load import load_spec
 from lthsweep.spec.schema import TABLES, allowed, axis_names, choices, keys_of, marker, variants
 from lthsweep.spec.spec import Spec

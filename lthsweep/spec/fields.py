@@ -37,7 +37,7 @@ from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, Strict,
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from lthsweep.errors import CodeError, nearest
-from lthsweep.registry import Option
+from lthsweep.options import Option
 from lthsweep.spec.text_forms import inline
 from lthsweep.usercode import is_code, pinned
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 
+from lthsweep.code_options import code_options
 from lthsweep.data.datasets import dataset
 from lthsweep.models.networks import NETWORKS, network
 from lthsweep.pruning.registry import criterion_of, methods_that
-from lthsweep.spec.grid import iterations_of, round_sparsities
-from lthsweep.spec.problems import Problem, written
-from lthsweep.spec.prune import PruneSpec
+from lthsweep.spec.all_tables import Tables
+from lthsweep.spec.grid_table import iterations_of, round_sparsities
+from lthsweep.spec.problems import NOTHING, Problem, written
+from lthsweep.spec.prune_table import PruneSpec
+from lthsweep.spec.schema import Path
 from lthsweep.spec.slurm_rules import slurm_problems
-from lthsweep.spec.tables import Tables
-from lthsweep.spec.train import SGDSpec, StepSpec
+from lthsweep.spec.train_table import SGDSpec, StepSpec
 from lthsweep.usercode import is_code
 
 __all__ = ["broken_rules"]
@@ -36,19 +38,15 @@ def broken_rules(tables: Tables, changed: Set[str], ignored: Set[str] = frozense
     ]
 
 
-def _wrong(tables: Tables, key: str, text: str, *involved: str) -> Problem:
-    """A problem of a key; keys are dotted names, and the value found is that of the tables."""
+def _wrong(tables: Tables, key: str, text: str, *involved: str, index: int | None = None) -> Problem:
+    """A problem of a key, or of one element of its list; keys are dotted names."""
     found: object = tables
     for part in key.split("."):
-        found = getattr(found, part)
-    return Problem(tuple(key.split(".")), text, found, tuple(tuple(other.split(".")) for other in involved))
-
-
-def _wrong_element(key: str, index: int, found: object, text: str, *involved: str) -> Problem:
-    """A problem of one element of a list."""
-    return Problem(
-        (*key.split("."), index), text, found, tuple(tuple(other.split(".")) for other in involved)
-    )
+        found = getattr(found, part, NOTHING)
+    path: Path = tuple(key.split("."))
+    if index is not None and isinstance(found, tuple):
+        path, found = (*path, index), found[index]
+    return Problem(path, text, found, tuple(tuple(other.split(".")) for other in involved))
 
 
 def _either(names: Iterable[str]) -> str:
@@ -60,7 +58,7 @@ def _rewind_before_end(tables: Tables) -> Iterator[Problem]:
     for index, point in enumerate(tables.grid.rewind_epoch):
         if iterations_of(point) is None and float(point) >= epochs:
             text = f"must be below train.epochs = {epochs}, or the ticket has nothing left to train"
-            yield _wrong_element("grid.rewind_epoch", index, point, text, "train.epochs")
+            yield _wrong(tables, "grid.rewind_epoch", text, "train.epochs", index=index)
 
 
 def _milestones_rise_before_end(tables: Tables) -> Iterator[Problem]:
@@ -71,10 +69,10 @@ def _milestones_rise_before_end(tables: Tables) -> Iterator[Problem]:
     for index, milestone in enumerate(schedule.milestones):
         if milestone >= epochs:
             text = f"must be below train.epochs = {epochs}"
-            yield _wrong_element(key, index, milestone, text, "train.epochs")
+            yield _wrong(tables, key, text, "train.epochs", index=index)
         if index and milestone <= schedule.milestones[index - 1]:
             text = f"must be above the milestone before it, {schedule.milestones[index - 1]}"
-            yield _wrong_element(key, index, milestone, text)
+            yield _wrong(tables, key, text, index=index)
 
 
 def _warmup_before_end(tables: Tables) -> Iterator[Problem]:
@@ -115,6 +113,22 @@ def _options_divide_others(tables: Tables) -> Iterator[Problem]:
             multiple = f"sweep.model.{option.divides}"
             text = f"must divide {multiple} = {getattr(model, option.divides)}"
             yield _wrong(tables, f"sweep.model.{name}", text, multiple)
+
+
+def _options_suit_the_users_code(tables: Tables) -> Iterator[Problem]:
+    """Read from the source, because reading a file runs no code."""
+    model, data = tables.sweep.model, tables.sweep.data
+    # A network is called as build(input_shape, classes, **options), a reader as load(files, **options).
+    for table, key, positional in ((model, "sweep.model", 2), (data, "sweep.data", 1)):
+        accepted = code_options(table.name, positional) if is_code(table.name) else None
+        if accepted is None:
+            continue
+        given = table.model_extra or {}
+        for name, value in given.items():
+            if text := accepted.problem(name, value):
+                yield _wrong(tables, f"{key}.{name}", text, f"{key}.name")
+        for name in sorted(accepted.required - type(table).model_fields.keys() - given.keys()):
+            yield _wrong(tables, f"{key}.{name}", f"is missing; {accepted.code} requires it", f"{key}.name")
 
 
 def _criterion_is_defined_for_the_network(tables: Tables) -> Iterator[Problem]:
@@ -229,7 +243,7 @@ _RULES: Mapping[tuple[str, ...], tuple[Callable[[Tables], Iterator[Problem]], ..
     ("train",): (_milestones_rise_before_end, _warmup_before_end, _nesterov_has_momentum),
     ("train", "grid"): (_rewind_before_end,),
     ("train", "sweep"): (_lasso_needs_images,),
-    ("sweep",): (_model_reads_the_data, _options_divide_others),
+    ("sweep",): (_model_reads_the_data, _options_divide_others, _options_suit_the_users_code),
     ("prune",): (_user_criteria_at_initialization_prune_once, _shuffling_needs_single_weights),
     ("prune", "sweep"): (_criterion_is_defined_for_the_network,),
     ("prune", "grid"): (

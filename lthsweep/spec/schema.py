@@ -15,8 +15,8 @@ import annotated_types
 from pydantic.fields import FieldInfo
 
 from lthsweep.errors import nearest
+from lthsweep.spec.all_tables import Tables
 from lthsweep.spec.fields import Allowed, FileTable, NameOf, TableByName
-from lthsweep.spec.tables import Tables
 
 __all__ = [
     "TABLES",

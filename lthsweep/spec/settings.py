@@ -14,12 +14,12 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import ValidationError
 
+from lthsweep.spec.all_tables import Tables
 from lthsweep.spec.fields import FileTable
-from lthsweep.spec.grid import GridSpec, axis_name
+from lthsweep.spec.grid_table import GridSpec, axis_name
 from lthsweep.spec.problems import Problem
 from lthsweep.spec.pydantic_errors import problems_of
 from lthsweep.spec.schema import TABLES, full_path, is_key, suggestion, table_by_name
-from lthsweep.spec.tables import Tables
 
 __all__ = ["apply_overrides", "with_settings"]
 

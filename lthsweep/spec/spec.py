@@ -11,15 +11,15 @@ import tomli_w
 from pydantic import ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from lthsweep.spec.all_tables import Tables
 from lthsweep.spec.combinations import problems_between
 from lthsweep.spec.fields import FileTable
-from lthsweep.spec.grid import flatten_axes
+from lthsweep.spec.grid_table import flatten_axes
 from lthsweep.spec.problems import Origin, Problem, error_of
 from lthsweep.spec.pydantic_errors import problems_of
 from lthsweep.spec.rules import broken_rules
 from lthsweep.spec.schema import TABLES, Path, suggestion
 from lthsweep.spec.settings import apply_overrides, with_settings
-from lthsweep.spec.tables import Tables
 
 __all__ = ["Spec", "dump_spec", "spec_of"]
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import pytest
 from pydantic import ConfigDict, Field, ValidationError
 
-from lthsweep.registry import Option
+from lthsweep.options import Option
 from lthsweep.spec.fields import EntryTable, FileTable, NameOf, TableByName, Text, tables_of
 from lthsweep.spec.schema import allowed, choices
 

@@ -11,7 +11,7 @@ from lthsweep.plan.expand import expand
 from lthsweep.spec import spec_of
 from lthsweep.spec.fields import OWN_CODE
 from lthsweep.spec.schema import variants
-from lthsweep.spec.sweep import SweepSpec
+from lthsweep.spec.sweep_table import SweepSpec
 
 OWN = ("image_folder", "text_csv", "text_folder", "audio_folder")
 MODEL = {

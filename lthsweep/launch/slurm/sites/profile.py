@@ -23,8 +23,8 @@ from lthsweep.spec.load import parse_toml
 from lthsweep.spec.problems import Origin, Problem, error_of
 from lthsweep.spec.pydantic_errors import problems_of
 from lthsweep.spec.schema import Path as KeyPath
-from lthsweep.spec.slurm import JobSettings, Line, PartitionName
 from lthsweep.spec.slurm_rules import slurm_problems
+from lthsweep.spec.slurm_table import JobSettings, Line, PartitionName
 from lthsweep.spec.text_forms import is_plain
 
 __all__ = ["About", "Partition", "Profile", "SiteSettings", "profile_names", "profile_text", "read_profile"]

@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field
 
 from lthsweep.spec.fields import Allowed, FileTable, Flag, Number, Text, Whole
-from lthsweep.spec.grid import GridSpec
-from lthsweep.spec.prune import PruneSpec
-from lthsweep.spec.slurm import SlurmSpec
-from lthsweep.spec.sweep import SweepSpec
-from lthsweep.spec.train import TrainSpec
+from lthsweep.spec.grid_table import GridSpec
+from lthsweep.spec.prune_table import PruneSpec
+from lthsweep.spec.slurm_table import SlurmSpec
+from lthsweep.spec.sweep_table import SweepSpec
+from lthsweep.spec.train_table import TrainSpec
 
 __all__ = ["LocalSpec", "Tables", "VerdictSpec"]
 

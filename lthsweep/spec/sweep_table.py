@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from lthsweep.data.datasets import DATASETS, Dataset
 from lthsweep.models.networks import INITIALIZERS, NETWORKS
-from lthsweep.registry import Option
+from lthsweep.options import Option
 from lthsweep.spec.fields import (
     Allowed,
     EntryTable,
