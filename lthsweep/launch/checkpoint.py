@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 from lthsweep.errors import CorruptRecordError
 from lthsweep.lottery.context import to_arrays, to_tensors
 from lthsweep.lottery.result import Checkpoint
 from lthsweep.store.weights import load_arrays, load_metadata, save_arrays
+from lthsweep.training.progress import ProgressReport
 from lthsweep.training.training import Training
 
 __all__ = ["CheckpointHook", "ReportProgress", "load_checkpoint"]
@@ -19,19 +20,8 @@ __all__ = ["CheckpointHook", "ReportProgress", "load_checkpoint"]
 _REPORT_SECONDS = 1.0
 
 
-class ReportProgress(Protocol):
-    """Receives the progress of a run; see `lthsweep.launch.events.RunProgress` for the values."""
-
-    def __call__(
-        self,
-        *,
-        epoch: float,
-        epochs: float,
-        val_accuracy: float | None,
-        images_per_second: int | None,
-        phase: str = "train",
-    ) -> None:
-        """Take the progress."""
+ReportProgress = Callable[[ProgressReport], None]
+"""Receives the progress of a run."""
 
 
 class CheckpointHook:
@@ -79,14 +69,7 @@ class CheckpointHook:
             self._first = progress.images, now
         images, seconds = progress.images - self._first[0], now - self._first[1]
         rate = round(images / seconds) if seconds > 0 else None
-        values = training.progress_values()
-        self._report(
-            epoch=values["epoch"],
-            epochs=values["epochs"],
-            val_accuracy=values["val_accuracy"],
-            images_per_second=rate,
-            phase=values.get("phase", "train"),
-        )
+        self._report(replace(training.report(), images_per_second=rate))
 
 
 def load_checkpoint(path: Path) -> Checkpoint | None:

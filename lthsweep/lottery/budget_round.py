@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 
 from lthsweep.lottery.budget_planner import BudgetState
 from lthsweep.pruning.masks import Masks
+from lthsweep.training.progress import ProgressReport
 from lthsweep.training.schedule import ScheduleStretch
 from lthsweep.training.training import Training
 
@@ -54,19 +56,20 @@ class BudgetRound(Training):
             self.stretch = ScheduleStretch(step, position, stop, self.options.epochs * self.steps_per_epoch)
             self.budget_state.stretch = self.stretch
 
-    def progress_values(self) -> dict[str, Any]:
-        """As for any training, over all rounds, and the current round as "phase"."""
+    def report(self) -> ProgressReport:
+        """As for any training, over all rounds, with the current round as `phase`."""
         state, plan = self.budget_state, self.budget_state.plan
         if plan is None:
             planned, phase = 2.0 * self.options.epochs, "profile"
         else:
             planned = plan.current + plan.prunings * plan.epochs
             phase = f"round {state.made + 1} of {state.made + plan.prunings}" if plan.prunings else "ticket"
-        return super().progress_values() | {
-            "epoch": round(state.epochs_before + self.epochs_done, 2),
-            "epochs": round(state.epochs_before + planned, 2),
-            "phase": phase,
-        }
+        return replace(
+            super().report(),
+            epoch=round(state.epochs_before + self.epochs_done, 2),
+            epochs=round(state.epochs_before + planned, 2),
+            phase=phase,
+        )
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Everything that a resumed run needs: of this round, and of the whole run."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from lthsweep.training.evaluation import Score
 
-__all__ = ["CurveRow", "Progress"]
+__all__ = ["CurveRow", "Progress", "ProgressReport"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,24 @@ class CurveRow:
     val_accuracy: float
     lr: float
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressReport:
+    """How far a training is, for a display.
+
+    Attributes:
+        epoch, epochs: epochs that are done and epochs at the end, both counted from initialization.
+        val_accuracy: of the last epoch; None before the first validation.
+        phase: "train"; a training with a time budget names its round.
+        images_per_second: None until it was measured.
+    """
+
+    epoch: float
+    epochs: float
+    val_accuracy: float | None
+    phase: str = "train"
+    images_per_second: int | None = None
 
 
 @dataclass(slots=True)

@@ -20,7 +20,7 @@ from lthsweep.training.evaluation import Score, evaluate
 from lthsweep.training.group_lasso import GroupLasso
 from lthsweep.training.optimizers import optimizer_state, restore_optimizer
 from lthsweep.training.options import TrainOptions
-from lthsweep.training.progress import Progress
+from lthsweep.training.progress import Progress, ProgressReport
 from lthsweep.training.schedule import ScheduleStretch
 from lthsweep.training.sums import Sums
 
@@ -183,15 +183,14 @@ class Training:
 
     # Progress and checkpoints.
 
-    def progress_values(self) -> dict[str, Any]:
-        """Values for a progress display: epoch, epochs (of the schedule), step, val_accuracy (None at first)."""
+    def report(self) -> ProgressReport:
+        """How far the training is; its speed is for the caller to measure."""
         progress = self.progress
-        return {
-            "epoch": round(progress.step / self.steps_per_epoch, 2),
-            "epochs": self.options.epochs,
-            "step": progress.step,
-            "val_accuracy": progress.curves[-1].val_accuracy if progress.curves else None,
-        }
+        return ProgressReport(
+            epoch=round(progress.step / self.steps_per_epoch, 2),
+            epochs=self.options.epochs,
+            val_accuracy=progress.curves[-1].val_accuracy if progress.curves else None,
+        )
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Everything that a resumed training needs: tensors by name, and plain values.

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from lthsweep.errors import BudgetError, TrainingError
 from lthsweep.plan.rounds import next_sparsity
 from lthsweep.pruning.counts import kept_count
-from lthsweep.spec.duration import in_seconds
+from lthsweep.spec.text_forms import in_seconds
 from tests.lottery.cases import (
     Watch,
     assert_same_arrays,
@@ -261,15 +261,15 @@ def test_progress_spans_all_rounds(packed):
             Machine(),
             packed,
             60,
-            between_steps=lambda training: bool(seen.append(training.progress_values())),
+            between_steps=lambda training: bool(seen.append(training.report())),
         )
     )
 
-    phases = list(dict.fromkeys(one["phase"] for one in seen))
+    phases = list(dict.fromkeys(one.phase for one in seen))
     assert phases == ["profile", "round 1 of 2", "round 2 of 2", "ticket"]
-    epochs = [one["epoch"] for one in seen]
+    epochs = [one.epoch for one in seen]
     assert epochs == sorted(epochs)
-    assert {one["epochs"] for one in seen[5:]} == {9}
+    assert {one.epochs for one in seen[5:]} == {9}
 
 
 def test_a_round_that_diverges_is_a_clear_failure(packed):
