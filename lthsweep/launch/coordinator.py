@@ -43,7 +43,7 @@ class RunHooks:
     should_stop: Callable[[], bool] = lambda: False
     on_pool: Callable[[Pool], None] = lambda pool: None
     elsewhere: Callable[[str], Elsewhere | None] = lambda key: None
-    patience: float = math.inf
+    patience: Callable[[], float] = lambda: math.inf
 
 
 def run_sweep(

@@ -100,7 +100,7 @@ def dispatch(
     on_message: OnMessage = lambda message: None,
     should_stop: Callable[[], bool] = lambda: False,
     elsewhere: Callable[[str], Elsewhere | None] = lambda key: None,
-    patience: float = math.inf,
+    patience: Callable[[], float] = lambda: math.inf,
     clock: Callable[[], float] = time.monotonic,
 ) -> RunSummary:
     """Hand out all runs of a graph and return the summary.
@@ -138,7 +138,7 @@ def dispatch(
             )
         if scheduler.ready or len(scheduler.running) > len(held):
             last_busy = clock()
-        elif clock() - last_busy > patience:
+        elif clock() - last_busy > patience():
             break
         for message in pool.wait(0.25):
             _note(message, scheduler, summary, held, clock())

@@ -164,7 +164,7 @@ def work(
         surplus.submit()
         return clock()
 
-    hooks = RunHooks(note, should_stop, elsewhere=others.find, patience=PATIENCE_SECONDS)
+    hooks = RunHooks(note, should_stop, elsewhere=others.find, patience=others.patience)
     pool = LocalPool(sweep, slots_here(plan.spec, site)[: len(runs)])
     try:
         summary = coordinate(plan, sweep, replace(left, nodes=runs), pool, hooks=hooks, first=share)
@@ -275,6 +275,12 @@ class _Others:
         if read_halt(self._sweep) is not None:
             return Elsewhere.HELD
         return Elsewhere.HELD if self._is_claimed(key) else None
+
+    def patience(self) -> float:
+        """Return how long this job waits for a run: not at all if none that is left could end in time."""
+        recorded = set(self._sweep.record_keys())
+        left = (key for key in self._nodes if key not in recorded or key in self._replays)
+        return PATIENCE_SECONDS if any(map(self._fits, left)) else 0.0
 
     def _fits(self, key: str) -> bool:
         """Return whether a run is expected to end before this job has to stop."""
