@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shlex
 import time
 from pathlib import Path
@@ -26,10 +27,10 @@ from lthsweep.errors import ClusterSilentError, SpecError
 from lthsweep.launch.disk_status import read_disk_status
 from lthsweep.launch.slurm.advance import Advance, advance
 from lthsweep.launch.slurm.canceling import cancel_runs, cancel_sweep
+from lthsweep.launch.slurm.cluster.sbatch import requeue
 from lthsweep.launch.slurm.halt import read_halt
 from lthsweep.launch.slurm.job_files import End, write_end
 from lthsweep.launch.slurm.journal import Submission, mark_started, open_journal
-from lthsweep.launch.slurm.reconcile import reconcile
 from lthsweep.launch.slurm.run import run_slurm
 from lthsweep.launch.slurm.sites.site import Site, site_of
 from lthsweep.launch.work import seconds_per_epoch, work_left
@@ -57,7 +58,7 @@ def submit(
     for line in describe_step(opened, site, step):
         _print(console, line)
     if wait and step.view.halt is None:
-        wait_for(opened, site)
+        wait_for(opened, site, console)
     _merge(opened)
     found = read_disk_status(opened.plan, opened.sweep)
     if read_halt(opened.sweep) or (found.failures and (wait or step.view.is_over)):
@@ -66,17 +67,23 @@ def submit(
         raise typer.Exit(EXIT_INCOMPLETE)
 
 
-def wait_for(opened: OpenedSweep, site: Site) -> None:
-    """Wait until nothing is left to train or the sweep is halted; reads the disk, and SLURM rarely."""
-    queried = time.monotonic()
+def wait_for(opened: OpenedSweep, site: Site, console: Console) -> None:
+    """Take the steps of the sweep until nothing is left to train or the sweep is halted.
+
+    Jobs take them too. On clusters where compute nodes cannot submit jobs, only this process does.
+    """
+    next_step = time.monotonic() + site.poll_seconds
     while True:
         found = read_disk_status(opened.plan, opened.sweep)
         if read_halt(opened.sweep) or found.is_complete:
             return
-        if time.monotonic() - queried >= site.poll_seconds:
-            queried = time.monotonic()
+        if time.monotonic() >= next_step:
+            next_step = time.monotonic() + site.poll_seconds
             with contextlib.suppress(ClusterSilentError):  # no answer means no information
-                if reconcile(opened.plan, opened.sweep, site).is_over:
+                step = advance(opened.plan, opened.sweep, site)
+                for submission in step.submitted:
+                    _print(console, _describe(submission))
+                if step.view.is_over:
                     return
         time.sleep(min(5.0, site.poll_seconds))
 
@@ -152,8 +159,6 @@ def controller(
     ] = 45.0,
 ) -> None:
     """Take the next step of a sweep on SLURM: reconcile, submit, merge. Controller jobs run this command."""
-    import os
-
     opened = open_source(source, out=out)
     require_sweep(opened)
     open_journal(opened.sweep)
@@ -161,22 +166,46 @@ def controller(
         typer.echo(f"{submission} was given up before this job started; nothing to do")
         return
     site = site_of(opened.spec)
-    until = time.monotonic() + 60 * patience
     _merge(opened)
-    while True:
-        try:
-            step = advance(opened.plan, opened.sweep, site, own=submission)
-            break
-        except ClusterSilentError as silence:
-            typer.echo(f"{time.strftime('%H:%M:%S')} {silence}")
-            if time.monotonic() >= until:
-                raise
-            time.sleep(site.poll_seconds)
+    step = _patient_step(opened, site, submission, until=time.monotonic() + 60 * patience)
+    if step is None:
+        typer.echo("no further job was accepted; back in the queue")
+        if not (submission and requeue(os.environ.get("SLURM_JOB_ID", ""))):
+            raise typer.Exit(EXIT_INCOMPLETE)
+        return
     for line in describe_step(opened, site, step):
         typer.echo(line)
     _merge(opened)
     if submission:
         write_end(opened.sweep, submission, 0, End(worked=("controller",)))
+
+
+def _patient_step(opened: OpenedSweep, site: Site, own: str | None, until: float) -> Advance | None:
+    """Take a step that leaves a successor, waiting for a SLURM that is silent, or accepts no job for now.
+
+    Returns:
+        None if SLURM accepted no successor until the end; the job requeues itself then, and continues when it can.
+
+    Raises:
+        ClusterSilentError: if SLURM did not answer until the end.
+    """
+    while True:
+        try:
+            step = advance(opened.plan, opened.sweep, site, own=own)
+            view = step.view
+            # A worker that SLURM lists takes the next step at its end.
+            has_worker = any(t.queued is not None and t.submission.kind == "workers" for t in view.tasks.all)
+            if step.controller or step.submitted or has_worker or view.is_over or view.halt:
+                return step
+            reason = step.refusal
+            if time.monotonic() >= until:
+                return None
+        except ClusterSilentError as silence:
+            reason = str(silence)
+            if time.monotonic() >= until:
+                raise
+        typer.echo(f"{time.strftime('%H:%M:%S')} {reason}")
+        time.sleep(site.poll_seconds)
 
 
 def cancel(

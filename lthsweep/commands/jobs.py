@@ -71,18 +71,24 @@ def _limits(found: Preview) -> Iterator[str]:
     limits, free = found.limits, found.room
     if found.assumed:
         yield (
-            f"limits: not read ({found.assumed.split(';')[0]}); assumed: arrays of at most {limits.max_array:,} jobs, "
+            f"limits: not read ({found.assumed.split(';')[0]}); assumed: {_arrays(limits.max_array)}, "
             f"any number of jobs, walltime as in the profile"
         )
     else:
         wall = "any walltime" if limits.minutes is None else f"at most {duration(60 * limits.minutes)} each"
-        yield f"limits: arrays of at most {limits.max_array:,} jobs, {wall}"
+        yield f"limits: {_arrays(limits.max_array)}, {wall}"
     for line in limits.named:
         yield f"  {line}"
     if free is not None:
         own = found.site.max_elements
         cap = f" (the site's own limit is {own:,})" if own is not None else ""
         yield f"capacity for {plural(free, 'job')} now, in addition to a controller job{cap}"
+
+
+def _arrays(most: int) -> str:
+    return (
+        f"arrays of at most {most:,} jobs" if most else "no job arrays, so every job is submitted by itself"
+    )
 
 
 def _before(found: Preview) -> Iterator[str]:

@@ -92,5 +92,5 @@ def _no_job_log(sweep: SweepDir, submission: tuple[Submission, int] | None) -> s
 
 
 def _name(submission: Submission, index: int) -> str:
-    job = "a job of unknown id" if submission.job is None else f"job {submission.job}_{index}"
-    return f"{job} ({submission.name})"
+    job = submission.job_id(index)
+    return f"{'a job of unknown id' if job is None else f'job {job}'} ({submission.name})"

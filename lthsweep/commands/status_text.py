@@ -88,7 +88,8 @@ def _conditions(snapshot: Snapshot) -> Iterator[str]:
         state = "just submitted" if queued is None else _job_state(queued.state, queued.reason, queued.starts)
         yield f"  controller: job {controller.job or '?'} {controller.name}, {state}"
     elif jobs.halt is None:
-        yield "  no controller job is queued; the last worker job submits one, or `lthsweep run` with --on slurm"
+        why = f" (the last submission failed: {jobs.refused})" if jobs.refused else ""
+        yield f"  no controller job is queued{why}; `lthsweep run {path} --on slurm --wait` continues from here"
 
 
 def _pending_jobs(status: SweepStatus) -> Iterator[str]:
@@ -172,8 +173,8 @@ def _job(state: RunState) -> str:
         return ""
     queued, submission = state.task.queued, state.task.submission
     if queued is None:
-        job = f"job {submission.job}_{state.task.index}" if submission.job else submission.name
-        return f"{job}, {'just submitted' if state.state is RunStatus.PENDING else 'not listed by SLURM'}"
+        job = submission.job_id(state.task.index) or submission.name
+        return f"job {job}, {'just submitted' if state.state is RunStatus.PENDING else 'not listed by SLURM'}"
     if queued.state in AT_WORK:
         return f"for a worker, in job {queued.id}"
     return f"job {queued.id}, {_job_state(queued.state, queued.reason, queued.starts)}"

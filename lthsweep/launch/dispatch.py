@@ -134,7 +134,7 @@ def dispatch(
                 pool,
                 make_task,
                 fuse_width,
-                lambda: _next(scheduler, summary, held, elsewhere, clock),
+                lambda key: _is_free(key, scheduler, summary, held, elsewhere, clock),
             )
         if scheduler.ready or len(scheduler.running) > len(held):
             last_busy = clock()
@@ -156,45 +156,46 @@ def _hand_out(
     pool: Pool,
     make_task: Callable[[str], Task],
     fuse_width: Callable[[str, str], int] | None,
-    take: Callable[[], str | None],
+    is_free: Callable[[str], bool],
 ) -> None:
     idle = pool.idle()
     free = len(idle) + pool.starting()
     for number, worker in enumerate(idle):
         share = math.ceil(scheduler.ready / (free - number))
-        key = take()
+        while (key := scheduler.take()) is not None and not is_free(key):
+            pass
         if key is None:
             break
         task = make_task(key)
         if fuse_width is not None:
             companions = scheduler.take_with(key, min(share, fuse_width(worker, key)) - 1)
-            task = replace(task, companions=tuple(map(make_task, companions)))
+            task = replace(task, companions=tuple(make_task(one) for one in companions if is_free(one)))
         pool.give(worker, task)
 
 
-def _next(
+def _is_free(
+    key: str,
     scheduler: Scheduler,
     summary: RunSummary,
     held: dict[str, float],
     elsewhere: Callable[[str], Elsewhere | None],
     clock: Callable[[], float],
-) -> str | None:
-    """Return the next run to hand out, after noting those that others finished or hold."""
-    while (key := scheduler.take()) is not None:
-        match elsewhere(key):
-            case None:
-                return key
-            case Elsewhere.HELD:
-                held[key] = clock()
-            case Elsewhere.FAILED:
-                scheduler.fail(key, retry=False)
-            case Elsewhere.DONE:
-                scheduler.finish(key)
-                summary.present.append(key)
-            case Elsewhere.DIVERGED:
-                scheduler.finish_without_children(key)
-                summary.present.append(key)
-    return None
+) -> bool:
+    """Return whether a run can be handed out; note a run that others finished or hold."""
+    match elsewhere(key):
+        case None:
+            return True
+        case Elsewhere.HELD:
+            held[key] = clock()
+        case Elsewhere.FAILED:
+            scheduler.fail(key, retry=False)
+        case Elsewhere.DONE:
+            scheduler.finish(key)
+            summary.present.append(key)
+        case Elsewhere.DIVERGED:
+            scheduler.finish_without_children(key)
+            summary.present.append(key)
+    return False
 
 
 def _note(

@@ -118,10 +118,10 @@ class JobSettings(FileTable):
             description='The type of GPU, where the cluster\'s GPUs have types; see `sinfo -o "%P %G"`.',
         )
     )
-    gpu_form: Literal["gres", "gpus-per-node"] | None = Field(
+    gpu_form: Literal["gres", "gpus-per-node", "gpus"] | None = Field(
         None,
         examples=["gres"],
-        description="How GPUs are requested: `--gres=gpu:1` or `--gpus-per-node=1`; defaults to gres.",
+        description="How GPUs are requested: `--gres=gpu:1`, `--gpus-per-node=1` or `--gpus=1`; defaults to gres.",
     )
     memory: Annotated[
         Text | None,
@@ -206,7 +206,8 @@ class JobSettings(FileTable):
         None,
         pattern=SIZE,
         examples=["4G"],
-        description="Memory of a controller job, which merges the table; defaults to the cluster's setting.",
+        description="Memory of a controller job, which merges the table; defaults to 1G where memory is set, and to "
+        "memory_per_cpu where that is set.",
     )
     poll_seconds: Number | None = Field(
         None,

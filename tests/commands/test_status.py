@@ -51,7 +51,7 @@ def run_command(cache, tmp_path):
 
 def submit(sweep, *shares, number=1, kind="workers", job="77"):
     open_journal(sweep)
-    intent = publish_intent(sweep, Submission(number, "", kind, shares, minutes=10))
+    intent = publish_intent(sweep, Submission(number, "", kind, shares, minutes=10, array=bool(shares)))
     note_id(sweep, intent.name, job)
     return intent.name
 

@@ -37,7 +37,7 @@ def test_a_queued_element_covers_its_runs():
     assert [task.is_live for task in found.all] == [True, False]
 
 
-def test_a_job_without_an_array_is_its_only_element():
+def test_a_job_outside_arrays_is_its_only_element():
     assert tasks([submission(1, "ab", job="7")], line("7")).covered.keys() == {"a", "b"}
 
 
@@ -63,7 +63,7 @@ def test_a_recent_unlisted_submission_is_live():
     assert not tasks(journal, fresh=False).covered
 
 
-def test_a_controller_job_without_an_id_does_not_count():
+def test_controller_jobs_without_an_id_do_not_count():
     """Its coordinator died between intent and id; without another controller job the sweep would stop."""
     assert tasks([submission(1, kind="controller")]).controller() is None
     assert tasks([submission(1, kind="controller", job="7")], fresh=True).controller() is not None

@@ -110,7 +110,7 @@ def test_the_same_state_gives_the_same_shares(state):
 
 
 @given(states())
-def test_a_long_run_has_a_one_worker_job_alone(state):
+def test_a_long_run_shares_no_one_worker_job(state):
     nodes, taken, arguments = state
     cost = {node.key: node.cost for node in nodes}
 

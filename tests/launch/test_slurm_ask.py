@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lthsweep.errors import ClusterSilentError, JobLimitError, LaunchError, RefusedError
+from lthsweep.errors import ClusterSilentError, LaunchError, NotNowError, RefusedError
 from lthsweep.launch.slurm.cluster import queue, sbatch
 from lthsweep.launch.slurm.cluster.ask import Answer, ask, clean_environment
 from lthsweep.launch.slurm.cluster.queue import find_by_name, find_job, live_jobs, queue_snapshot, read_queue
@@ -319,7 +319,7 @@ def test_sbatch_waiting_for_a_full_queue_is_ended(scripted, job):
         "sleep 600; echo 123"
     )
 
-    with pytest.raises(JobLimitError, match="temporarily unable to accept"):
+    with pytest.raises(NotNowError, match="temporarily unable to accept"):
         submit(job, Site())
 
 
@@ -340,7 +340,7 @@ def test_a_script_is_not_written_through_a_symlink(scripted, job, tmp_path):
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_elements_of_an_array_are_canceled_in_one_message(scripted):
+def test_elements_of_arrays_are_canceled_in_one_message(scripted):
     asked = scripted(scancel="true")
 
     cancel(["7_1", "7_2", "7_3", "7_9", "8", "9_0", "9", "10_4"])
@@ -348,7 +348,7 @@ def test_elements_of_an_array_are_canceled_in_one_message(scripted):
     assert asked.read_text() == "scancel --quiet 8 9 7_[1-3,9] 10_[4]\n"
 
 
-def test_many_jobs_are_canceled_a_hundred_at_a_time(scripted):
+def test_many_jobs_are_canceled_hundred_by_hundred(scripted):
     asked = scripted(scancel="true")
 
     cancel([str(number) for number in range(1, 251)])

@@ -26,7 +26,9 @@ def sweep(tmp_path):
 
 
 def array_task(index, kind="workers"):
-    return ArrayTask(Submission(1, NAME, kind, (("a",),) * 9, job="7"), index, queued=None, settled=True)
+    return ArrayTask(
+        Submission(1, NAME, kind, (("a",),) * 9, job="7", array=True), index, queued=None, settled=True
+    )
 
 
 def started(sweep, index, node, at):
@@ -114,7 +116,7 @@ def test_elements_vanishing_on_one_node_blame_the_node(ends, at_work, counts):
     assert bool(silent(ends, ["bad"], at_work=at_work)) == counts
 
 
-def test_a_job_of_a_halted_sweep_records_the_halt(tmp_path, monkeypatch):
+def test_jobs_of_a_halted_sweep_record_the_halt(tmp_path, monkeypatch):
     """Otherwise a canceled sweep would count it as a failed attempt when the user resumes it."""
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     monkeypatch.delenv("SLURM_ARRAY_JOB_ID", raising=False)

@@ -132,7 +132,7 @@ def test_an_unreadable_intent_is_void_with_a_reason(sweep):
     assert "cannot be read" in read_journal(sweep)[0].why
 
 
-def test_the_name_of_jobs_is_readable_only_by_its_owner(sweep):
+def test_job_names_are_readable_only_by_their_owner(sweep):
     name = published(sweep).name
 
     assert stat.S_IMODE(sweep.slurm.stat().st_mode) == 0o700

@@ -106,7 +106,7 @@ def contents(folder):
 
 def submit(sweep, *shares, job="77"):
     open_journal(sweep)
-    intent = publish_intent(sweep, Submission(1, "", "workers", shares))
+    intent = publish_intent(sweep, Submission(1, "", "workers", shares, array=True))
     if job is not None:
         note_id(sweep, intent.name, job)
     return intent.name
@@ -206,7 +206,7 @@ def test_an_unknown_partition_is_refused_by_the_preview(tmp_path, monkeypatch):
         previewed(plan, sweep)
 
 
-def test_a_failed_run_and_its_descendants_are_left_out(tmp_path, no_slurm):
+def test_failed_runs_and_their_descendants_are_left_out(tmp_path, no_slurm):
     plan, sweep = make_sweep(tmp_path, seconds=420.0)
     failed, *others = (run.key for run in plan.dense)
     record_failure(sweep, failed, Failure("no"))

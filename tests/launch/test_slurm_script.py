@@ -106,7 +106,33 @@ def test_gpus_can_be_requested_in_both_forms():
     assert (per_node["gpus-per-node"], per_node["gres"]) == ("a100:2", "lscratch:100")
 
 
-def test_a_job_is_not_notified_before_it_starts_training():
+def test_gpus_can_be_requested_per_job():
+    """Some sites refuse every other form."""
+    found = directives(text_of(WORKERS, replace(GPU, gpu_form="gpus")))
+
+    assert found["gpus"] == "a100:2"
+    assert found.keys().isdisjoint({"gres", "gpus-per-node"})
+
+
+def test_memory_per_core_is_requested_as_such():
+    """Some sites refuse memory per node. A controller job has one core."""
+    site = replace(GPU, memory=None, memory_per_cpu="4G", controller_memory=None)
+
+    for job in (WORKERS, CONTROLLER):
+        found = directives(text_of(job, site))
+        assert found["mem-per-cpu"] == "4G"
+        assert "mem" not in found
+
+
+def test_controller_jobs_request_memory_where_workers_do():
+    """Some sites refuse jobs without a request."""
+    site = replace(GPU, controller_memory=None)
+
+    assert directives(text_of(CONTROLLER, site))["mem"] == "1G"
+    assert "mem" not in directives(text_of(CONTROLLER, replace(site, memory=None)))
+
+
+def test_jobs_are_not_notified_before_they_train():
     """With a grace of two minutes, a two-minute job would never train; the grace is at most a quarter of the job."""
     assert directives(text_of(replace(WORKERS, minutes=4), Site(grace_seconds=120)))["signal"] == "USR2@60"
     assert directives(text_of(replace(WORKERS, minutes=60), Site(grace_seconds=120)))["signal"] == "USR2@120"

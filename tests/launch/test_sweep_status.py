@@ -116,7 +116,7 @@ def test_runs_of_running_jobs_are_ready_or_waiting():
     assert after.runs[TICKETS[1]].task.index == 0
 
 
-def test_a_running_run_has_the_job_of_its_claim():
+def test_running_runs_have_the_job_of_their_claim():
     """Any worker job can pull it, and it can still be in the share of another one."""
     beats = [
         Heartbeat(f"w{n}", key=key, epoch=1, epochs=4, time=NOW + 5) for n, key in enumerate(TICKETS[:3])

@@ -245,8 +245,8 @@ BUGS = (
     Bug(
         "the shortest chain goes first",
         "launch/scheduler.py",
-        "entry = (-self._chain[key],",
-        "entry = (self._chain[key],",
+        "key: (key not in first, -self._chain[key], position)",
+        "key: (key not in first, self._chain[key], position)",
         "tests/launch/test_scheduler.py",
     ),
     Bug(
@@ -269,6 +269,48 @@ BUGS = (
         "                claims.release(self._sweep, self.task.key, self._owner)\n",
         "                pass\n",
         "tests/launch/test_local_runs.py",
+    ),
+    Bug(
+        "a run that others finished is trained again",
+        "launch/dispatch.py",
+        "        case Elsewhere.DONE:\n            scheduler.finish(key)\n",
+        "        case Elsewhere.DONE:\n            return True\n",
+        "tests/launch/test_dispatch.py",
+    ),
+    Bug(
+        "a taken run is submitted again",
+        "launch/slurm/shares.py",
+        "        if key in taken:\n            continue\n",
+        "",
+        "tests/launch/test_shares.py",
+    ),
+    Bug(
+        "jobs are submitted beyond the limits",
+        "launch/slurm/advance.py",
+        "shares = array.shares[:room]",
+        "shares = array.shares",
+        "tests/launch/test_advance.py",
+    ),
+    Bug(
+        "the claim of an ended job takes its run",
+        "launch/slurm/reconcile.py",
+        "if not job or job in listed}",
+        "if True}",
+        "tests/launch/test_reconcile.py",
+    ),
+    Bug(
+        "progress does not reset failed attempts",
+        "launch/slurm/reconcile.py",
+        "count = 0 if did else count + 1",
+        "count = count if did else count + 1",
+        "tests/launch/test_reconcile.py",
+    ),
+    Bug(
+        "a worker job takes the run of a live job",
+        "launch/slurm/worker_job.py",
+        "return Elsewhere.HELD if self._is_claimed(key) else None",
+        "return None",
+        "tests/launch/test_worker_job.py",
     ),
     Bug(
         "no intent is written before sbatch",
@@ -295,8 +337,8 @@ BUGS = (
     Bug(
         "a pair is compared with the dense run of another seed",
         "reduce/ticket_rows.py",
-        "dense = facts[run.trunk].metrics.test_accuracy",
-        'dense = next(one for one in facts.values() if one.kind == "dense").metrics.test_accuracy',
+        "dense, pruned = results[run.trunk].metrics,",
+        'dense, pruned = next(one for one in results.values() if one.kind == "dense").metrics,',
         "tests/reduce/test_ticket_rows.py",
     ),
 )

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from lthsweep.errors import ClusterSilentError, JobLimitError, RefusedError
+from lthsweep.errors import ClusterSilentError, NotNowError, RefusedError
 from lthsweep.launch.slurm.cluster import limits
 from lthsweep.launch.slurm.cluster.limits import read_limits
 from lthsweep.launch.slurm.cluster.sbatch import submit
@@ -60,7 +60,7 @@ def fill(folder, site):
     assert room
     submit(job_in(folder, WAITS, elements=room), site)
     assert read_limits(site).room == 0
-    with pytest.raises(JobLimitError):
+    with pytest.raises(NotNowError):
         submit(job_in(folder, WAITS, elements=1), site)
     return room
 
@@ -79,7 +79,7 @@ def test_only_arrays_of_max_array_size_are_accepted(limited, folder):
     most = read_limits(SITE).max_array
 
     submit(job_in(folder, WAITS, elements=most), SITE)
-    with pytest.raises(JobLimitError):
+    with pytest.raises(NotNowError):
         submit(job_in(folder, WAITS, elements=most + 1), SITE)
 
 
@@ -188,7 +188,7 @@ def test_an_unknown_limit_is_enforced_by_sbatch_only(cluster_of, folder, monkeyp
         assert read_limits(SITE).room is None
     cluster.dbd_kill()
     assert read_limits(SITE).room is None
-    with pytest.raises(JobLimitError, match="QOSMaxSubmitJobPerUserLimit"):
+    with pytest.raises(NotNowError, match="QOSMaxSubmitJobPerUserLimit"):
         submit(job_in(folder, WAITS, elements=4), SITE)
 
 

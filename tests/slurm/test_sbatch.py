@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lthsweep.errors import ClusterSilentError, JobLimitError, RefusedError
+from lthsweep.errors import ClusterSilentError, NotNowError, RefusedError
 from lthsweep.launch.slurm.cluster.queue import find_by_name, read_queue
 from lthsweep.launch.slurm.cluster.sbatch import cancel, requeue, submit
 from lthsweep.launch.slurm.job_files import last_log_line, nodes_of
@@ -236,13 +236,13 @@ def test_a_wrong_value_is_refused_with_slurms_message(folder, change, sentence, 
     with pytest.raises(RefusedError, match=sentence) as refusal:
         submit(job_in(folder, TELL), replace(SITE, **change))
 
-    assert not refusal.value.by_limit
+    assert not isinstance(refusal.value, NotNowError)
     assert key in str(refusal.value)
     assert read_queue() == ()
 
 
-def test_a_too_large_array_is_refused_by_limit(cluster, folder):
-    with pytest.raises(JobLimitError, match="Invalid job array specification"):
+def test_a_too_large_array_is_refused_for_now(cluster, folder):
+    with pytest.raises(NotNowError, match="Invalid job array specification"):
         submit(job_in(folder, TELL, elements=cluster.max_array + 1), SITE)
 
 
@@ -317,6 +317,6 @@ def test_sbatch_to_a_full_controller_does_not_wait(cluster_of, folder, monkeypat
     cluster.ctld_start()
 
     submit(job_in(folder, WAITS, elements=60), SITE)
-    with pytest.raises(JobLimitError, match="temporarily unable"):
+    with pytest.raises(NotNowError, match="temporarily unable"):
         submit(job_in(folder, WAITS, elements=60), SITE)
     assert len(read_queue()) == 60

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from lthsweep.errors import JobLimitError
+from lthsweep.errors import NotNowError
 from lthsweep.launch.scheduler import Node
 from lthsweep.launch.slurm.array_tasks import SubmittedTasks
 from lthsweep.launch.slurm.cluster.limits import Limits, read_limits
@@ -38,7 +38,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class WorkerArray:
-    """Worker jobs that one call of sbatch submits.
+    """Worker jobs that one call of sbatch submits; one job where the cluster has no arrays.
 
     Attributes:
         shares: the runs that each job trains first.
@@ -113,9 +113,17 @@ def _act(
             number += 1
             try:
                 submitted.append(
-                    submit_workers(sweep, site, number, array.shares, array.minutes, exclude=view.bad_nodes)
+                    submit_workers(
+                        sweep,
+                        site,
+                        number,
+                        array.shares,
+                        array.minutes,
+                        array=limits.max_array > 0,
+                        exclude=view.bad_nodes,
+                    )
                 )
-            except JobLimitError as error:  # no element was queued
+            except NotNowError as error:  # no element was queued
                 refusal = str(error)
                 break
         given = {key for submission in submitted for keys in submission.shares for key in keys}
@@ -127,7 +135,7 @@ def _act(
             controller = submit_controller(
                 sweep, site, number + 1, after=tuple(after.values()), exclude=view.bad_nodes
             )
-        except JobLimitError as error:  # a worker job takes the next step at its end
+        except NotNowError as error:  # a worker job takes the next step at its end
             refusal = refusal or str(error)
     return Advance(view, limits, tuple(submitted), controller, missed, refusal, guessed)
 

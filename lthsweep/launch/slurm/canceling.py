@@ -56,7 +56,7 @@ def cancel_runs(plan: Plan, sweep: SweepDir, keys: Iterable[str]) -> list[str]:
         if run.parent in blocked and key not in done:
             blocked.add(key)
     idle = [task for task in _live(sweep) if _has_nothing(task, done | blocked)]
-    jobs = [f"{task.submission.job}_{task.index}" for task in idle]
+    jobs = [job for task in idle if (job := task.submission.job_id(task.index)) is not None]
     cancel(jobs)
     forget_queue(sweep)
     return jobs

@@ -114,10 +114,9 @@ def started(sweep: SweepDir, submission: Submission) -> float:
 
 def job_logs(sweep: SweepDir, submission: Submission, index: int) -> list[Path]:
     """Return the log files of an element's standard output and error that exist."""
-    if submission.job is None:
+    if (stem := submission.job_id(index)) is None:
         return []
     folder = sweep.submission(submission.name)
-    stem = submission.job if submission.kind == "controller" else f"{submission.job}_{index}"
     return sorted(folder.glob(f"{stem}_*.out")) + sorted(folder.glob(f"{stem}_*.err"))
 
 

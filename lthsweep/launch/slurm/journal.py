@@ -52,6 +52,7 @@ class Submission:
         kind: "workers", an array of worker jobs; "controller", the job that submits, merges, and leaves a successor.
         shares: the runs that each worker job trains first; empty for a controller job.
         minutes: requested walltime.
+        array: whether the jobs are elements of a job array; False for one job without an array.
         after: names of submissions that it waits for.
         by: host and process id of the author of the intent.
         created: when, in seconds since the epoch, by the clock of that host.
@@ -65,6 +66,7 @@ class Submission:
     kind: Kind
     shares: tuple[tuple[str, ...], ...] = ()
     minutes: int = 0
+    array: bool = False
     after: tuple[str, ...] = ()
     by: str = ""
     created: float = 0.0
@@ -76,6 +78,10 @@ class Submission:
     def elements(self) -> int:
         """Return the number of its jobs as SLURM counts them."""
         return max(1, len(self.shares))
+
+    def job_id(self, index: int) -> str | None:
+        """Return SLURM's name of one job, "123_4" or "123"; None while it is unknown."""
+        return self.job if self.job is None or not self.array else f"{self.job}_{index}"
 
     def keys(self, index: int) -> tuple[str, ...]:
         """Return the share of one worker job."""
@@ -189,6 +195,7 @@ def read_submission(sweep: SweepDir, name: str) -> Submission:
             kind=content["kind"],
             shares=tuple(tuple(map(str, keys)) for keys in content["shares"]),
             minutes=int(content["minutes"]),
+            array=content["array"] is True,
             after=tuple(map(str, content["after"])),
             by=str(content["by"]),
             created=float(content["created"]),

@@ -118,7 +118,7 @@ def preview(plan: Plan, sweep: SweepDir, site: Site, work: Work) -> Preview:
     arrays = arrays_of(nodes, tasks, taken, work.found.failures, site, limits)
     controller = tasks.next_controller()
     room = room_for(site, limits, tasks.live_elements, reserve=0 if controller else 1)
-    scripts = _Scripts(sweep, site)
+    scripts = _Scripts(sweep, site, has_arrays=limits.max_array > 0)
     planned = [scripts.workers(array) for array in fitting(arrays, room)]
     submitted = {key for each in planned for keys in each.intent.shares for key in keys}
     keys = {node.key for node in nodes}
@@ -155,9 +155,10 @@ def _limits(site: Site) -> tuple[Limits, str]:
 class _Scripts:
     """Names, numbers and scripts, as the step would create them."""
 
-    def __init__(self, sweep: SweepDir, site: Site) -> None:
+    def __init__(self, sweep: SweepDir, site: Site, *, has_arrays: bool) -> None:
         self._sweep = sweep
         self._site = site
+        self._has_arrays = has_arrays
         try:
             self._number = max((submission.number for submission in read_journal(sweep)), default=0)
         except StoreError:
@@ -167,7 +168,9 @@ class _Scripts:
     def workers(self, array: WorkerArray) -> Planned:
         """Return a submission of worker jobs."""
         shares = tuple(share.keys for share in array.shares)
-        intent = Submission(*self._next(), "workers", shares=shares, minutes=array.minutes)
+        intent = Submission(
+            *self._next(), "workers", shares=shares, minutes=array.minutes, array=self._has_arrays
+        )
         return Planned(intent, array, text_of(workers_job(self._sweep, self._site, intent), self._site))
 
     def controller(self, after: Sequence[Submission]) -> Planned:

@@ -41,6 +41,7 @@ class QueueStatus:
         lag_seconds: time after submission during which a job can be missing from the queue.
         slots: workers in one job.
         workers_per_gpu: workers that share a GPU.
+        refused: why the last submission is void; "" if it is valid.
         snapshot: the queue snapshot; None if SLURM was not asked, or did not answer.
     """
 
@@ -52,6 +53,7 @@ class QueueStatus:
     lag_seconds: float = 0.0
     slots: int = 1
     workers_per_gpu: int = 1
+    refused: str = ""
     snapshot: QueueSnapshot | None = None
 
     def is_young(self, submission: Submission) -> bool:
@@ -111,6 +113,8 @@ def read_queue_status(
     result = QueueStatus(
         SubmittedTasks(()), "", halt, False, now, site.lag_seconds, site.slots, site.workers_per_gpu
     )
+    if journal[-1].outcome == "void":
+        result = replace(result, refused=journal[-1].why)
     if before is not None and abs(now - before.taken) < site.poll_seconds:
         result = replace(result, snapshot=before.snapshot, taken=before.taken, silence=before.silence)
     else:

@@ -38,9 +38,10 @@ def submit_workers(
     shares: Sequence[Share],
     minutes: int,
     *,
+    array: bool = True,
     exclude: Collection[str] = (),
 ) -> Submission:
-    """Submit an array of worker jobs, one for each share.
+    """Submit worker jobs, one for each share.
 
     Args:
         sweep: the sweep directory.
@@ -48,15 +49,16 @@ def submit_workers(
         number: of the submission in the journal.
         shares: the runs that each job trains first.
         minutes: walltime of each job.
+        array: whether they are a job array; False only for one share.
         exclude: nodes to avoid.
 
     Raises:
         Overtaken: if another coordinator took the number.
-        RefusedError, JobLimitError: if SLURM refused it; the intent is void then.
+        RefusedError, NotNowError: if SLURM refused it; the intent is void then.
         ClusterSilentError: if it is unknown whether SLURM accepted it; the intent stays open until a later step.
     """
     keys = tuple(share.keys for share in shares)
-    intent = _publish(sweep, Submission(number, "", "workers", shares=keys, minutes=minutes))
+    intent = _publish(sweep, Submission(number, "", "workers", shares=keys, minutes=minutes, array=array))
     return _hand_over(sweep, site, intent, workers_job(sweep, site, intent, exclude))
 
 
@@ -76,13 +78,13 @@ def submit_controller(
 
 
 def workers_job(sweep: SweepDir, site: Site, intent: Submission, exclude: Collection[str] = ()) -> Job:
-    """Return the job array of a submission of workers."""
+    """Return the worker jobs of a submission."""
     return Job(
         name=intent.name,
         command=(_python(site), "-m", "lthsweep.launch.slurm.worker_job", str(_path(sweep)), intent.name),
         folder=_path(sweep) / "state" / "slurm" / intent.name,
         minutes=intent.minutes,
-        elements=len(intent.shares),
+        elements=len(intent.shares) if intent.array else 0,
         exclude=tuple(sorted({*site.exclude, *exclude})),
     )
 

@@ -29,7 +29,7 @@ from pathlib import Path
 from lthsweep.errors import ClusterSilentError, LthsweepError
 from lthsweep.launch.coordinator import RunHooks, coordinate
 from lthsweep.launch.dispatch import Elsewhere, OnMessage, RunSummary
-from lthsweep.launch.events import Finished, Message, RunProgress
+from lthsweep.launch.events import Failed, Finished, Message, RunProgress
 from lthsweep.launch.local_pool import LocalPool
 from lthsweep.launch.slots import Slot, core_limit, count_gpus, place_workers, usable_cores
 from lthsweep.launch.slurm.advance import advance
@@ -254,12 +254,15 @@ class _Others:
         self._nodes = {node.key: node for node in left.nodes}
         self._clock = clock
         self._epoch_seconds = seconds_per_epoch(plan, sweep)
+        self._failed_here: set[str] = set()
         self._next_query = 0.0
 
     def note(self, message: Message) -> None:
-        """Read the measured seconds per epoch again after a run."""
+        """Read the measured seconds per epoch again after a run, and remember failures of this job."""
         if isinstance(message.event, Finished):
             self._epoch_seconds = seconds_per_epoch(self._plan, self._sweep)
+        elif isinstance(message.event, Failed):
+            self._failed_here.add(message.event.key)
 
     def find(self, key: str) -> Elsewhere | None:
         """Return why this job does not take a run now; None if it does."""
@@ -267,6 +270,8 @@ class _Others:
             diverged = read_summary(self._sweep.record(key)).outcome == "diverged"
             return Elsewhere.DIVERGED if diverged else Elsewhere.DONE
         failure = failures.read_failure(self._sweep, key)
+        if failure is not None and key in self._failed_here and failure.kind != failures.CANCELLED:
+            failure = None  # an attempt of this job; the scheduler decides whether it is repeated
         if failure is not None and failure.is_final:
             return Elsewhere.FAILED
         if key not in self._share and (failure is not None or not self._fits(key)):

@@ -62,7 +62,8 @@ class Limits:
     """Limits on submissions at this moment.
 
     Attributes:
-        max_array: maximum number of elements in one array. SLURM limits the index, so arrays are always 0 to n - 1.
+        max_array: maximum number of elements in one array; 0 if the cluster has no arrays. SLURM limits the index, so
+            arrays are always 0 to n - 1.
         room: elements that can still be submitted; None if there is no limit, or it is unknown.
         minutes: the longest walltime a job may request; None for any.
         named: lines for the user, the most restrictive limit first: "MaxSubmitJobsPerUser of QOS normal 6, 2 in use".
@@ -105,9 +106,9 @@ def read_limits(site: Site) -> Limits:
     found = _with_use(list(dict.fromkeys(found)))
     rooms = [cap.room for cap in found if cap.room is not None]
     jobs = _int(config.get("MaxJobCount", ""))
-    array = _int(config["MaxArraySize"]) or 1
+    array = _int(config["MaxArraySize"]) or 0
     return Limits(
-        max_array=max(1, min(array, jobs or array)),
+        max_array=min(array, jobs or array),
         room=min(rooms, default=None),
         minutes=min((wall for wall in walls if wall is not None), default=None),
         named=(*map(str, found), *_notes(chosen, site)),

@@ -110,8 +110,13 @@ _OF_SUBMITIT = (
 )
 """Parameters that submitit knows by name; others are written to the script unchanged."""
 
-_LIGHT_EXTRAS = frozenset({"comment", "mail-type", "mail-user", "nice", "wckey"})
-"""Options of the file that also apply to jobs that do not train."""
+_OF_SIZE = re.compile(
+    r"cpu|core|gpu|gres|tres|mem|socket|thread|exclusive|switches|tmp|spread|oversubscribe|share"
+)
+"""Options of the file about the size or the placement of worker jobs."""
+
+CONTROLLER_MEMORY = "1G"
+"""Of a controller job where worker jobs name their memory. Merging ten thousand records takes 350 MB."""
 
 
 def _common(job: Job, site: Site) -> dict[str, Any]:
@@ -133,8 +138,8 @@ def _common(job: Job, site: Site) -> dict[str, Any]:
 
 
 def _full(job: Job, site: Site) -> dict[str, Any]:
-    kind = f"{site.gpu_type}:" if site.gpu_type else ""
-    gres = f"gpu:{kind}{site.gpus}" if site.gpus and site.gpu_form == "gres" else None
+    gpus = f"{site.gpu_type}:{site.gpus}" if site.gpu_type else str(site.gpus)
+    gres = f"gpu:{gpus}" if site.gpus and site.gpu_form == "gres" else site.extra.get("gres")
     return {
         **{name: value or True for name, value in site.extra.items()},
         "partition": site.partition,
@@ -143,24 +148,32 @@ def _full(job: Job, site: Site) -> dict[str, Any]:
         "reservation": site.reservation,
         "exclude": _excluded(job, site),
         "cpus_per_task": site.cpus,
-        "gres": gres or site.extra.get("gres"),
-        "gpus-per-node": f"{kind}{site.gpus}" if site.gpus and gres is None else None,
+        "gres": gres,
+        **({site.gpu_form: gpus} if site.gpus and site.gpu_form != "gres" else {}),
         "mem": site.memory,
+        "mem-per-cpu": site.memory_per_cpu,
         "signal_delay_s": min(site.grace_seconds, 15 * job.minutes),  # not before the job has begun to train
     }
 
 
 def _light(job: Job, site: Site) -> dict[str, Any]:
-    """Return the options of a controller job; QOS and reservation apply only to the partition of training jobs."""
+    """Return the options of a controller job.
+
+    It carries every option of the file, because a site can demand them of every job, except those about the size of
+    worker jobs. QOS, reservation and constraint apply only to the partition of worker jobs.
+    """
     here = site.controller_partition in (None, site.partition)
+    per_core = site.memory_per_cpu is not None
+    memory = site.controller_memory or site.memory_per_cpu or (CONTROLLER_MEMORY if site.memory else None)
     return {
-        **{name: value or True for name, value in site.extra.items() if name in _LIGHT_EXTRAS},
+        **{name: value or True for name, value in site.extra.items() if not _OF_SIZE.search(name)},
         "partition": site.controller_partition or site.partition,
         "qos": site.qos if here else None,
         "reservation": site.reservation if here else None,
+        "constraint": site.constraint if here else None,
         "exclude": _excluded(job, site),
         "cpus_per_task": 1,
-        "mem": site.controller_memory,
+        "mem-per-cpu" if per_core else "mem": memory,
     }
 
 

@@ -13,7 +13,7 @@ from lthsweep.launch.slurm.sites.profile import Partition, Profile, profile_name
 from lthsweep.launch.slurm.sites.profile_warnings import profile_warnings
 from lthsweep.spec import Spec
 from lthsweep.spec.problems import Origin, Problem, error_of
-from lthsweep.spec.text_forms import megabytes_of, minutes_of
+from lthsweep.spec.text_forms import minutes_of
 from lthsweep.text import plural
 
 __all__ = ["Site", "profile_names", "profile_text", "site_of"]
@@ -29,9 +29,10 @@ class Site:
         exclude: nodes to avoid.
         minutes: the longest walltime a job may request; None for the partition's limit, read live.
         cpus, gpus: per job.
-        gpu_form: "gres" (`--gres=gpu[:type]:N`) or "gpus-per-node".
+        gpu_form: "gres" (`--gres=gpu[:type]:N`), "gpus-per-node" or "gpus".
         gpu_type: the cluster's name for it.
         memory: per job, in SLURM's format.
+        memory_per_cpu: per core, instead of `memory`.
         workers: per job; None for workers_per_gpu per GPU, or one per `threads` cores.
         threads: per worker.
         target_minutes, floor_minutes: target and minimum length of a job.
@@ -64,6 +65,7 @@ class Site:
     gpu_form: str = "gres"
     gpu_type: str | None = None
     memory: str | None = None
+    memory_per_cpu: str | None = None
     workers: int | None = None
     workers_per_gpu: int = 1
     threads: int = 1
@@ -98,6 +100,8 @@ class Site:
             job.append(plural(self.gpus, f"{self.gpu_type} GPU" if self.gpu_type else "GPU"))
         if self.memory:
             job.append("all memory of a node" if self.memory == "0" else f"{self.memory} of memory")
+        elif self.memory_per_cpu:
+            job.append(f"{self.memory_per_cpu} of memory per core")
         where = {
             "partition": self.partition,
             "account": self.account,
@@ -154,7 +158,6 @@ def site_of(spec: Spec) -> Site:
         cpus=cpus,
         gpus=gpus,
         gpu_type=settings["gpu_type"] if gpus else None,
-        memory=_memory(settings, cpus),
         workers_per_gpu=per_gpu,
         threads=threads,
         target_minutes=target,
@@ -175,6 +178,8 @@ _AS_IT_IS = (
     "constraint",
     "reservation",
     "gpu_form",
+    "memory",
+    "memory_per_cpu",
     "workers",
     "grace_seconds",
     "python",
@@ -237,15 +242,6 @@ def _lengths(spec: Spec, settings: Mapping[str, Any], limit: int | None) -> tupl
             raise _misfit("floor_minutes", f"is beyond the target, {target:g} min: set target_minutes", floor)
         floor = target
     return target, floor
-
-
-def _memory(settings: Mapping[str, Any], cpus: int) -> str | None:
-    total: str | None = settings["memory"]
-    each: str | None = settings["memory_per_cpu"]
-    if total is not None or each is None:
-        return total
-    megabytes = megabytes_of(each) * cpus
-    return f"{megabytes // 1024}G" if megabytes % 1024 == 0 else f"{megabytes}M"
 
 
 def _least(*numbers: int | None) -> int | None:
