@@ -130,8 +130,7 @@ def _describe(submission: Submission) -> str:
     runs = sum(len(keys) for keys in submission.shares)
     return (
         f"submitted {submission.name}: job {submission.job}, {plural(submission.elements, 'worker job')} "
-        f"that start with {plural(runs, 'run')} and then take any ready run, "
-        f"at most {duration(60 * submission.minutes)} each"
+        f"for {plural(runs, 'run')} and any ready run after that, walltime {duration(60 * submission.minutes)}"
     )
 
 

@@ -116,8 +116,9 @@ def _workers(found: Preview) -> Iterator[str]:
         shares = planned.array.shares
         runs = sorted(len(share.keys) for share in shares)
         each = f"{runs[0]}" if runs[0] == runs[-1] else f"{runs[0]} to {runs[-1]}"
+        start = "starts" if len(shares) == 1 else "each starts"
         yield (
-            f"{planned.intent.name}: {plural(len(shares), 'worker job')}, each starts with "
+            f"{planned.intent.name}: {plural(len(shares), 'worker job')}, {start} with "
             f"{each} {'run' if each == '1' else 'runs'} ({_expected(found, planned.array)}), "
             f"walltime {duration(60 * planned.array.minutes)}"
         )
@@ -128,9 +129,9 @@ def _workers(found: Preview) -> Iterator[str]:
             f"and then takes any ready run until none is left or its time is nearly over"
         )
     if found.unsubmitted:
-        yield f"{plural(found.unsubmitted, 'ready run')} without a job: these jobs pull them, or more jobs follow"
+        yield f"{plural(found.unsubmitted, 'ready run')} without a job now: a worker takes each of them, or another job"
     if found.waiting:
-        yield f"{plural(found.waiting, 'run')} wait for another run; workers pull them, or more jobs follow"
+        yield f"{plural(found.waiting, 'run')} for later: a worker takes each of them when its parent has ended"
     if (hours := found.device_hours) is not None:
         yield f"about {hours:,.1f} {'GPU-hours' if found.site.gpus else 'core-hours'} in all"
     else:

@@ -9,10 +9,12 @@ import typer
 
 from lthsweep.commands.sources import OpenedSweep, OutOption, SourceArgument, open_source
 from lthsweep.errors import SpecError, StoreError
-from lthsweep.launch.slurm.job_files import job_logs, last_log_line, read_end
+from lthsweep.launch.slurm.job_files import job_logs, last_log_line, raw_ids, read_end
 from lthsweep.launch.slurm.journal import Submission, read_journal
+from lthsweep.launch.task import STALE_SECONDS
 from lthsweep.plan.find import find_run
 from lthsweep.plan.run import Run
+from lthsweep.store import claims
 from lthsweep.store.layout import SweepDir
 
 __all__ = ["logs"]
@@ -59,18 +61,23 @@ def _print(files: list[Path], path: bool) -> None:
 
 
 def _last_submission(sweep: SweepDir, key: str) -> tuple[Submission, int] | None:
-    """The last valid submission with a worker job that had or pulled a run, and the index of the job."""
+    """The last valid submission with a worker job that has, had or pulled a run, and the index of the job."""
     found = None
     try:
         journal = read_journal(sweep)
     except StoreError:  # state/ belongs to another user
         return None
+    owner = claims.holder(sweep, key, STALE_SECONDS)
     for submission in journal:
         if submission.kind == "workers" and submission.outcome != "void":
             for index, keys in enumerate(submission.shares):
                 end = read_end(sweep, submission.name, index)
-                if key in keys or (end is not None and key in (*end.worked, *end.broke, *end.failed)):
+                pulled = end is not None and key in (*end.worked, *end.broke, *end.failed)
+                claimed = owner is not None and owner.job in raw_ids(sweep, submission.name, index)
+                if key in keys or pulled or claimed:
                     found = submission, index
+                if claimed:
+                    return found
     return found
 
 

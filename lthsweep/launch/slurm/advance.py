@@ -7,6 +7,7 @@ journal before it is submitted to SLURM, and it is valid only if no other decisi
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -34,6 +35,10 @@ __all__ = [
     "room_for",
     "walltime_limit",
 ]
+
+
+UNCONFIRMED_SECONDS = 10.0
+"""How long a step waits for the id of a controller job that another coordinator submits."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +92,14 @@ def advance(plan: Plan, sweep: SweepDir, site: Site, *, own: str | None = None) 
         StoreError: if the journal cannot be written.
     """
     submitted: list[Submission] = []
+    patience = time.monotonic() + UNCONFIRMED_SECONDS
     while True:
         view = reconcile(plan, sweep, site)
+        if time.monotonic() < patience and view.tasks.has_unconfirmed_controller(
+            time.time() - UNCONFIRMED_SECONDS
+        ):
+            time.sleep(1.0)  # jobs that end at the same moment need one controller job, not one each
+            continue
         try:
             return _act(plan, sweep, site, view, own, submitted)
         except Overtaken:

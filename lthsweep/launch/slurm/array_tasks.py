@@ -97,6 +97,19 @@ class SubmittedTasks:
                 return task.submission
         return None
 
+    def has_unconfirmed_controller(self, since: float) -> bool:
+        """Return whether another coordinator is submitting a controller job at this moment, probably.
+
+        Args:
+            since: an intent without an id counts if it was written after this time, in seconds since the epoch.
+        """
+        return any(
+            task.submission.kind == "controller"
+            and task.submission.job is None
+            and task.submission.created > since
+            for task in self.all
+        )
+
     def _controllers(self) -> list[ArrayTask]:
         """Return all controller jobs with an id.
 

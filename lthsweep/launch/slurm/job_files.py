@@ -26,6 +26,7 @@ __all__ = [
     "job_logs",
     "last_log_line",
     "nodes_of",
+    "raw_ids",
     "read_end",
     "started",
     "write_end",
@@ -102,6 +103,15 @@ def nodes_of(sweep: SweepDir, name: str, index: int) -> tuple[str, ...]:
     except OSError:
         return ()
     return tuple(line.split()[0] for line in lines if line.strip())
+
+
+def raw_ids(sweep: SweepDir, name: str, index: int) -> tuple[str, ...]:
+    """Return the raw job ids (SLURM_JOB_ID) with which an element was started; claims contain them."""
+    try:
+        lines = (sweep.submission(name) / f"{index}.node").read_text(errors="replace").splitlines()
+    except OSError:
+        return ()
+    return tuple(words[1] for line in lines if len(words := line.split()) > 1)
 
 
 def started(sweep: SweepDir, submission: Submission) -> float:

@@ -37,7 +37,7 @@ class Job:
         folder: of the script, its logs and start records; readable only by its owner.
         minutes: walltime.
         elements: of the array, numbered from 0; 0 for a job without an array.
-        dependency: in sbatch's syntax, "afterok:12:13"; SLURM cancels jobs whose dependency cannot be fulfilled.
+        dependency: in sbatch's syntax, "afterany:12:13"; SLURM cancels jobs whose dependency cannot be fulfilled.
         begin: in sbatch's syntax, "now+600"; None for now.
         exclude: nodes to avoid, in addition to the site's.
         light: a controller job.

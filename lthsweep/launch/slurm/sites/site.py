@@ -113,12 +113,12 @@ class Site:
         per = f" of {self.threads} threads" if self.threads > 1 else ""
         return [
             f"site profile {self.about or self.profile}",
-            f"a job: {', '.join(job)}, {plural(self.slots, 'worker')}{per}; about {self.target_minutes:g} minutes, "
+            f"a job: {', '.join(job)}, {plural(self.slots, 'worker')}{per}; about {self.target_minutes:g} min, "
             f"at most {limit}",
             "requested: "
             + (", ".join(f"{k} {v}" for k, v in where.items() if v) or "the cluster's defaults"),
             f"controller jobs: partition {self.controller_partition or self.partition or 'default'}; "
-            f"at least {self.poll_seconds:g} seconds between queries of the queue",
+            f"at least {self.poll_seconds:g} s between queries of the queue",
             *self.advice.splitlines(),
             *(f"warning: {warning}" for warning in self.warnings),
         ]
