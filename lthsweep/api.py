@@ -11,8 +11,7 @@ from lthsweep.errors import SpecError
 from lthsweep.plan.expand import expand
 from lthsweep.reduce.merge import current, merge
 from lthsweep.reduce.table import Table, TableFile
-from lthsweep.spec import load_spec
-from lthsweep.spec.load import spec_of
+from lthsweep.spec import load_spec, spec_of
 from lthsweep.spec.problems import Origin
 from lthsweep.store.layout import SweepDir
 

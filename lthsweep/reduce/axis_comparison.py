@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from lthsweep.errors import QueryError, nearest
 from lthsweep.reduce.ranking import RankedValue, SeedScores, pairs_tested, rank_values
 from lthsweep.reduce.run_result import ResultState
-from lthsweep.spec.grid import axis_name
+from lthsweep.spec.grid_table import axis_name
 from lthsweep.store.metrics import METRICS
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import numpy as np
 
 from lthsweep.plan.expand import expand
 from lthsweep.reduce.run_result import result_of
-from lthsweep.spec.load import spec_of
+from lthsweep.spec import spec_of
 from lthsweep.store.record import Record, curve_table, decode, encode, layer_table
 
 LAYERS = ("conv1.weight", "conv2.weight", "fc.weight")

@@ -13,7 +13,7 @@ from lthsweep.launch.slurm.sites.profile import Partition, Profile, profile_name
 from lthsweep.launch.slurm.sites.profile_warnings import profile_warnings
 from lthsweep.spec import Spec
 from lthsweep.spec.problems import Origin, Problem, error_of
-from lthsweep.spec.slurm_forms import megabytes_of, minutes_of
+from lthsweep.spec.text_forms import megabytes_of, minutes_of
 from lthsweep.text import plural
 
 __all__ = ["Site", "profile_names", "profile_text", "site_of"]
