@@ -16,7 +16,7 @@ from lthsweep.data.batching import TrainBatches, evaluation_batches
 from lthsweep.data.cache import open_packed
 from lthsweep.data.packed import Packed
 from lthsweep.training.options import TrainOptions
-from lthsweep.training.training import Training, TrainingData
+from lthsweep.training.state import Training, TrainingData
 
 BATCH = 16
 STEPS = 5
