@@ -17,7 +17,8 @@ from lthsweep.data.cache import prepare as prepare_pack
 from lthsweep.data.datasets import DATASETS, dataset
 from lthsweep.data.packed import Packed
 from lthsweep.errors import UnknownNameError
-from lthsweep.spec import load_spec, preset_names, spec_of
+from lthsweep.presets import preset_names
+from lthsweep.spec import load_spec, spec_of
 from lthsweep.usercode import is_code, pinned
 
 __all__ = ["app"]

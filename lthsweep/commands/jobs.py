@@ -10,7 +10,7 @@ from lthsweep.launch.slurm.packing.batches import Batch
 from lthsweep.launch.slurm.preview import Planned, Preview, preview
 from lthsweep.launch.slurm.sites.site import site_of
 from lthsweep.launch.work import Work
-from lthsweep.report.numbers import plural
+from lthsweep.text import plural
 
 __all__ = ["jobs_json", "jobs_lines", "jobs_of"]
 

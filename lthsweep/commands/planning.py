@@ -30,8 +30,9 @@ from lthsweep.launch.local import profile_recipes, workers_of
 from lthsweep.launch.work import seconds_per_epoch, work_left
 from lthsweep.plan.estimate import Estimate, PlanCost, cost_json, cost_of, estimate
 from lthsweep.plan.steps import recipe_steps
-from lthsweep.report.numbers import plural
-from lthsweep.spec import commented_template, load_spec, preset_names, preset_summary, preset_text
+from lthsweep.presets import preset_names, preset_summary, preset_text
+from lthsweep.spec import commented_template, load_spec
+from lthsweep.text import plural
 
 __all__ = ["init", "plan", "presets"]
 

@@ -29,7 +29,7 @@ from lthsweep.launch.disk_status import DiskStatus
 from lthsweep.launch.dispatch import RunSummary
 from lthsweep.launch.local import run_local, slots_of
 from lthsweep.launch.work import work_left
-from lthsweep.report.numbers import plural
+from lthsweep.text import plural
 
 __all__ = ["run"]
 

@@ -11,8 +11,8 @@ from lthsweep.errors import ModelError, look_up
 from lthsweep.models.networks import INITIALIZERS, network
 from lthsweep.models.shapes import InputShape
 from lthsweep.models.user_code import user_network, user_scheme
+from lthsweep.options import complete_options, load_entry
 from lthsweep.randomness import torch_seed
-from lthsweep.registry import complete_options, load_entry
 from lthsweep.usercode import is_code
 
 __all__ = ["build_model"]

@@ -24,9 +24,9 @@ from lthsweep.plan.rounds import Budget
 from lthsweep.plan.run import Cell, Plan, Recipe, Run
 from lthsweep.plan.steps import check_lengths
 from lthsweep.pruning.registry import criterion_of
-from lthsweep.spec.duration import in_seconds
-from lthsweep.spec.grid import round_sparsities
-from lthsweep.spec.pruning import ControlName, PruneSpec
+from lthsweep.spec.grid_table import round_sparsities
+from lthsweep.spec.prune_table import ControlName, PruneSpec
+from lthsweep.spec.text_forms import in_seconds
 
 if TYPE_CHECKING:
     from lthsweep.spec import Spec

@@ -8,7 +8,7 @@ from typing import Any
 
 from lthsweep.errors import SpecError, UnknownNameError
 from lthsweep.plan.run import Cell, Plan, Run
-from lthsweep.spec.grid import axis_name
+from lthsweep.spec.grid_table import axis_name
 
 __all__ = ["find_run"]
 

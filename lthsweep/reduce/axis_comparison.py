@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from lthsweep.errors import QueryError, nearest
 from lthsweep.reduce.ranking import SeedScores, pairs_tested, rank_values
-from lthsweep.spec.grid import axis_name
+from lthsweep.reduce.run_result import ResultState
+from lthsweep.spec.grid_table import axis_name
 from lthsweep.store.metrics import METRICS
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ _ScoresByPoint: TypeAlias = dict[tuple[Any, ...], dict[Any, dict[Any, "RunScore"
 class RunScore:
     """Score of a run: its state as in /runs, and the compared metric."""
 
-    state: str
+    state: ResultState
     value: float
 
 
@@ -139,7 +140,7 @@ def _points(
     found: _ScoresByPoint = {}
     dense: _ScoresByPoint = {}
     names = [name for name, _ in plan.cells[0].values if name not in (axis, "seed")]
-    missing = RunScore("missing", math.nan)
+    missing = RunScore(ResultState.MISSING, math.nan)
     trunks: dict[Any, set[str]] = {}
     for cell in plan.cells:
         value, seed = cell[axis], cell["seed"]
@@ -174,9 +175,11 @@ def _of_trunk(cell: Cell, name: str) -> Any:
 
 def _scores(value: Any, by_seed: Mapping[Any, RunScore]) -> SeedScores:
     done = {
-        seed: one.value for seed, one in by_seed.items() if one.state == "done" and math.isfinite(one.value)
+        seed: one.value
+        for seed, one in by_seed.items()
+        if one.state is ResultState.DONE and math.isfinite(one.value)
     }
-    return SeedScores(value, done, sum(one.state == "diverged" for one in by_seed.values()))
+    return SeedScores(value, done, sum(one.state is ResultState.DIVERGED for one in by_seed.values()))
 
 
 def _overall(points: list[list[SeedScores]]) -> list[SeedScores]:

@@ -17,18 +17,18 @@ from numpy.typing import NDArray
 from lthsweep.plan.prune_step import TICKET
 from lthsweep.reduce.columns import Column, compound, text_array
 from lthsweep.reduce.decision import PairedDifference, Verdict, mean_and_sd
-from lthsweep.reduce.facts import Facts, FailureFacts
+from lthsweep.reduce.run_result import ResultState, RunResult, inherited_states
 from lthsweep.reduce.run_rows import CONTROL_AXIS, axis_names
-from lthsweep.reduce.ticket_rows import inherited_states, weights_remaining
 
 if TYPE_CHECKING:
     from lthsweep.plan.run import Plan, Run
+    from lthsweep.store.failures import Failure
 
 __all__ = ["control_rows", "control_verdict"]
 
 
 def control_rows(
-    plan: Plan, facts: Mapping[str, Facts], failures: Mapping[str, FailureFacts]
+    plan: Plan, results: Mapping[str, RunResult], failures: Mapping[str, Failure]
 ) -> NDArray[np.void]:
     """One row per grid point of a control, in the order of the plan; none if the grid has no axis of controls.
 
@@ -40,14 +40,14 @@ def control_rows(
     """
     axes = [axis for axis in axis_names(plan) if axis not in ("seed", CONTROL_AXIS)]
     points = _points(plan, axes)
-    states = inherited_states(plan, facts, failures)
+    states = inherited_states(plan, results, failures)
     margin, confidence = plan.spec.verdict.margin, plan.spec.verdict.confidence
     n, tickets, controls, gaps, verdicts, remaining = [], [], [], [], [], []
     for pairs in points.values():
         done = [
-            (facts[ticket.key].metrics.test_accuracy, facts[control.key].metrics.test_accuracy)
+            (results[ticket.key].metrics.test_accuracy, results[control.key].metrics.test_accuracy)
             for ticket, control in pairs
-            if states[ticket.key] == states[control.key] == "done"
+            if states[ticket.key] is states[control.key] is ResultState.DONE
         ]
         gap = PairedDifference.of([ticket - control for ticket, control in done], confidence)
         n.append(gap.n)
@@ -56,7 +56,7 @@ def control_rows(
         gaps.append(gap)
         found = {states[run.key] for pair in pairs for run in pair}
         verdicts.append(control_verdict(gap, found, margin))
-        left = [weights_remaining(facts[control.key]) for _, control in pairs if control.key in facts]
+        left = [results[control.key].weights_remaining for _, control in pairs if control.key in results]
         remaining.append(mean_and_sd(left)[0])
     columns: dict[str, Column] = {axis: [point[i] for point in points] for i, axis in enumerate(axes)}
     columns["control"] = text_array([str(point[-1]) for point in points])
@@ -72,7 +72,7 @@ def control_rows(
     return compound(columns)
 
 
-def control_verdict(gap: PairedDifference, states: set[str], margin: float) -> Verdict:
+def control_verdict(gap: PairedDifference, states: set[ResultState], margin: float) -> Verdict:
     """Decide whether the ticket is better than, equal to or worse than its control.
 
     Args:
@@ -80,10 +80,10 @@ def control_verdict(gap: PairedDifference, states: set[str], margin: float) -> V
         states: of all runs of the point, tickets and controls.
         margin: a difference within it counts as none, >= 0.
     """
-    if "diverged" in states:
+    if ResultState.DIVERGED in states:
         return Verdict.UNDECIDED
     if not gap.n:
-        return Verdict.FAILED if "failed" in states else Verdict.MISSING
+        return Verdict.FAILED if ResultState.FAILED in states else Verdict.MISSING
     return gap.verdict(margin)
 
 

@@ -9,25 +9,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lthsweep.reduce.columns import text_array
-from lthsweep.reduce.facts import Facts
+from lthsweep.reduce.run_result import RunResult
 from lthsweep.store.record import CURVE_DTYPE, LAYER_DTYPE
 
 __all__ = ["curve_rows", "layer_rows"]
 
 
-def curve_rows(keys: Sequence[str], facts: Mapping[str, Facts]) -> NDArray[np.void]:
+def curve_rows(keys: Sequence[str], results: Mapping[str, RunResult]) -> NDArray[np.void]:
     """One row per recorded epoch of each run, in the order of `keys`: key, then a record's columns."""
-    recorded = [key for key in keys if key in facts]
-    return _stacked(recorded, [facts[key].curves for key in recorded], CURVE_DTYPE, {})
+    recorded = [key for key in keys if key in results]
+    return _stacked(recorded, [results[key].curves for key in recorded], CURVE_DTYPE, {})
 
 
-def layer_rows(keys: Sequence[str], facts: Mapping[str, Facts]) -> NDArray[np.void]:
+def layer_rows(keys: Sequence[str], results: Mapping[str, RunResult]) -> NDArray[np.void]:
     """One row per prunable weight of each run, in the order of `keys` and of the model.
 
     Columns: key, layer (name of the weight), size, remaining (weights), sparsity, dead.
     """
-    recorded = [key for key in keys if key in facts]
-    parts = [facts[key].layers for key in recorded]
+    recorded = [key for key in keys if key in results]
+    parts = [results[key].layers for key in recorded]
     blocks = {part["name"].tobytes(): part["name"] for part in parts}  # few models, many records
     width = max((len(name) for names in blocks.values() for name in names.tolist()), default=1)
     names = h5py.string_dtype("utf-8", max(width, 1))

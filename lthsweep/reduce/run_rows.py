@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from lthsweep.plan.prune_step import PruneStep
 from lthsweep.reduce.columns import Column, compound, tristate
-from lthsweep.reduce.facts import PROVENANCE, Facts, FailureFacts, plain_text
+from lthsweep.reduce.run_result import PROVENANCE, RunResult, plain_text, state_of
 from lthsweep.store.metrics import METRICS, Metrics
 
 if TYPE_CHECKING:
     from lthsweep.plan.run import Plan, Run
+    from lthsweep.store.failures import Failure
 
-__all__ = ["CONTROL_AXIS", "OWN_AXES", "axis_names", "method_of", "role_of", "run_rows", "state_of"]
+__all__ = ["CONTROL_AXIS", "OWN_AXES", "axis_names", "method_of", "role_of", "run_rows"]
 
 OWN_AXES = ("sparsity", "threshold", "rewind_epoch", "seed")
 """Axes that a run carries itself; all others are dotted names of the file."""
@@ -62,18 +63,8 @@ def method_of(run: Run) -> str:
     return "" if run.prune is None else run.prune.method
 
 
-def state_of(key: str, facts: Mapping[str, Facts], failures: Mapping[str, FailureFacts]) -> str:
-    """State of one run: "done", "diverged" (a result too), "failed" or "missing".
-
-    A run with a record is never failed: what failed was an earlier attempt.
-    """
-    if key in facts:
-        return "diverged" if facts[key].diverged else "done"
-    return "failed" if key in failures else "missing"
-
-
 def run_rows(
-    plan: Plan, facts: Mapping[str, Facts], failures: Mapping[str, FailureFacts]
+    plan: Plan, results: Mapping[str, RunResult], failures: Mapping[str, Failure]
 ) -> NDArray[np.void]:
     """One row per run of the plan, in its order, then one per other record of the directory, by key.
 
@@ -82,17 +73,17 @@ def run_rows(
 
     Args:
         plan: the expanded grid.
-        facts: key → record.
+        results: key → record.
         failures: key → last failure; only looked at for runs without a record.
     """
     axes = axis_names(plan)
-    rows = [*_planned(plan, axes), *_others(plan, axes, facts)]
-    found = [facts.get(row.key) for row in rows]
+    rows = [*_planned(plan, axes), *_others(plan, axes, results)]
+    found = [results.get(row.key) for row in rows]
     failed = [failures.get(row.key) if one is None else None for row, one in zip(rows, found, strict=True)]
     columns: dict[str, Column] = {
         "key": [row.key for row in rows],
         "kind": [row.kind for row in rows],
-        "state": [state_of(row.key, facts, failures) for row in rows],
+        "state": [state_of(row.key, results, failures) for row in rows],
         "in_plan": [row.in_plan for row in rows],
         "trunk": [row.trunk for row in rows],
         "parent": [row.parent for row in rows],
@@ -201,22 +192,22 @@ def _dotted_values(plan: Plan) -> dict[str, dict[str, Any]]:
     }
 
 
-def _others(plan: Plan, axes: Sequence[str], facts: Mapping[str, Facts]) -> list[_Row]:
+def _others(plan: Plan, axes: Sequence[str], results: Mapping[str, RunResult]) -> list[_Row]:
     """Rows of records outside the plan, described by their manifests as far as these can be followed."""
     rows = []
-    for key in sorted(facts.keys() - plan.runs.keys()):
-        manifest = facts[key].manifest
+    for key in sorted(results.keys() - plan.runs.keys()):
+        manifest = results[key].manifest
         trunk, parent = plain_text(manifest.get("trunk", key)), plain_text(manifest.get("parent", ""))
         step = _step_in(manifest)
-        own = _step_values(step) | {"seed": _seed_of(trunk, plan, facts)}
+        own = _step_values(step) | {"seed": _seed_of(trunk, plan, results)}
         rows.append(
             _Row(
                 key,
-                facts[key].kind,
+                results[key].kind,
                 in_plan=False,
                 trunk=trunk,
                 parent=parent,
-                level=_level_of(key, plan, facts),
+                level=_level_of(key, plan, results),
                 method="" if step is None else plain_text(step.method),
                 control="" if step is None else step.role,
                 axes={axis: own.get(axis) for axis in axes},
@@ -233,17 +224,19 @@ def _step_in(manifest: Mapping[str, Any]) -> PruneStep | None:
         return None
 
 
-def _seed_of(trunk: str, plan: Plan, facts: Mapping[str, Facts]) -> Any:
+def _seed_of(trunk: str, plan: Plan, results: Mapping[str, RunResult]) -> Any:
     if trunk in plan.runs:
         return plan.runs[trunk].seed
-    return _number(facts[trunk].manifest.get("seed")) if trunk in facts else None
+    return _number(results[trunk].manifest.get("seed")) if trunk in results else None
 
 
-def _level_of(key: str, plan: Plan, facts: Mapping[str, Facts]) -> int:
+def _level_of(key: str, plan: Plan, results: Mapping[str, RunResult]) -> int:
     """Length of the chain to the trunk; no longer than there are records, should they form a ring."""
     level = 0
-    while key not in plan.runs and key in facts and "parent" in facts[key].manifest and level < len(facts):
-        level, key = level + 1, str(facts[key].manifest["parent"])
+    while (
+        key not in plan.runs and key in results and "parent" in results[key].manifest and level < len(results)
+    ):
+        level, key = level + 1, str(results[key].manifest["parent"])
     return level + (plan.runs[key].level if key in plan.runs else 0)
 
 

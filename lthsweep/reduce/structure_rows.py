@@ -18,21 +18,21 @@ from numpy.typing import NDArray
 
 from lthsweep.pruning.registry import criterion_of
 from lthsweep.reduce.columns import Column, compound, text_array
-from lthsweep.reduce.facts import Facts, FailureFacts, plain_text
+from lthsweep.reduce.run_result import ResultState, RunResult, inherited_states, plain_text
 from lthsweep.reduce.run_rows import axis_names, method_of, role_of
-from lthsweep.reduce.ticket_rows import inherited_states, weights_remaining
 
 if TYPE_CHECKING:
     from lthsweep.plan.run import Plan, Run
+    from lthsweep.store.failures import Failure
 
 __all__ = ["structure_rows"]
 
-_Pairs = Sequence[tuple[Facts, Facts]]
+_Pairs = Sequence[tuple[RunResult, RunResult]]
 """(trunk, ticket) of each seed that has both."""
 
 
 def structure_rows(
-    plan: Plan, facts: Mapping[str, Facts], failures: Mapping[str, FailureFacts]
+    plan: Plan, results: Mapping[str, RunResult], failures: Mapping[str, Failure]
 ) -> NDArray[np.void]:
     """One row per grid point except trunks, in the order of the plan; none if the grid removes no whole filters.
 
@@ -43,9 +43,13 @@ def structure_rows(
     """
     axes = [axis for axis in axis_names(plan) if axis != "seed"]
     points = _points(plan, axes)
-    states = inherited_states(plan, facts, failures)
+    states = inherited_states(plan, results, failures)
     pairs: list[_Pairs] = [
-        [(facts[run.trunk], facts[run.key]) for run in runs if states[run.key] == states[run.trunk] == "done"]
+        [
+            (results[run.trunk], results[run.key])
+            for run in runs
+            if states[run.key] is states[run.trunk] is ResultState.DONE
+        ]
         for runs in points.values()
     ]
     columns: dict[str, Column] = {axis: [point[i] for point in points] for i, axis in enumerate(axes)}
@@ -53,9 +57,7 @@ def structure_rows(
     columns["control"] = text_array([role_of(runs[0]) for runs in points.values()])
     columns["n"] = np.array([len(found) for found in pairs], dtype="<i8")
     columns["n_planned"] = np.array([len(runs) for runs in points.values()], dtype="<i8")
-    columns["weights_remaining"] = [
-        _mean(weights_remaining(ticket) for _, ticket in found) for found in pairs
-    ]
+    columns["weights_remaining"] = [_mean(ticket.weights_remaining for _, ticket in found) for found in pairs]
     for name, (read, over) in _COMPARED.items():
         columns[f"{name}_dense"] = [over(read(trunk) for trunk, _ in found) for found in pairs]
         columns[name] = [over(read(ticket) for _, ticket in found) for found in pairs]
@@ -84,16 +86,16 @@ def _median(values: Iterable[float]) -> float:
     return statistics.median(known) if known else math.nan
 
 
-def _of(metric: str) -> Callable[[Facts], float]:
-    return lambda facts: float(getattr(facts.metrics, metric))
+def _of(metric: str) -> Callable[[RunResult], float]:
+    return lambda result: float(getattr(result.metrics, metric))
 
 
-def _epoch_seconds(facts: Facts) -> float:
+def _epoch_seconds(result: RunResult) -> float:
     """Of the median epoch: the first one warms up, and one that begins at an iteration is shorter."""
-    return _median(facts.curves["seconds"].tolist())
+    return _median(result.curves["seconds"].tolist())
 
 
-_COMPARED: Mapping[str, tuple[Callable[[Facts], float], Callable[[Iterable[float]], float]]] = {
+_COMPARED: Mapping[str, tuple[Callable[[RunResult], float], Callable[[Iterable[float]], float]]] = {
     "accuracy": (_of("test_accuracy"), _mean),
     "loss": (_of("test_loss"), _mean),
     "params": (_of("params_model"), _mean),

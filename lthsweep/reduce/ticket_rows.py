@@ -12,19 +12,20 @@ from numpy.typing import NDArray
 
 from lthsweep.plan.prune_step import TICKET
 from lthsweep.reduce.columns import Column, compound, tristate
-from lthsweep.reduce.facts import Facts, FailureFacts
-from lthsweep.reduce.run_rows import axis_names, method_of, role_of, state_of
+from lthsweep.reduce.run_result import ResultState, RunResult, inherited_states
+from lthsweep.reduce.run_rows import axis_names, method_of, role_of
 from lthsweep.reduce.ticket_verdict import PointSummary, SeedPair, summarize_point
 from lthsweep.store.metrics import METRICS
 
 if TYPE_CHECKING:
     from lthsweep.plan.run import Plan, Run
+    from lthsweep.store.failures import Failure
 
-__all__ = ["inherited_states", "ticket_rows", "weights_remaining"]
+__all__ = ["ticket_rows"]
 
 
 def ticket_rows(
-    plan: Plan, facts: Mapping[str, Facts], failures: Mapping[str, FailureFacts]
+    plan: Plan, results: Mapping[str, RunResult], failures: Mapping[str, Failure]
 ) -> NDArray[np.void]:
     """One row per grid point, in the order of the plan, whether or not anything is known of it.
 
@@ -45,11 +46,11 @@ def ticket_rows(
     for cell in plan.cells:
         point = tuple(value for axis, value in cell.values if axis != "seed")
         points.setdefault(point, []).append(plan.runs[cell.run])
-    states = inherited_states(plan, facts, failures)
+    states = inherited_states(plan, results, failures)
     margin, confidence = plan.spec.verdict.margin, plan.spec.verdict.confidence
     summaries = [
         summarize_point(
-            [_pair(run, facts, states) for run in runs],
+            [_pair(run, results, states) for run in runs],
             margin=margin,
             confidence=confidence,
             at_initialization=_at_initialization(runs[0]),
@@ -64,56 +65,38 @@ def ticket_rows(
     columns["control"] = [role_of(runs[0]) for runs in points.values()]
     for name in PointSummary.__dataclass_fields__:
         columns[name] = [getattr(one, name) for one in summaries]
-    recorded = [[facts[run.key] for run in runs if run.key in facts] for runs in points.values()]
+    recorded = [[results[run.key] for run in runs if run.key in results] for runs in points.values()]
     return compound(columns | _means(recorded))
 
 
-def _means(recorded: Sequence[Sequence[Facts]]) -> dict[str, Column]:
+def _means(recorded: Sequence[Sequence[RunResult]]) -> dict[str, Column]:
     columns: dict[str, Column] = {
-        "weights_remaining": [_mean(map(weights_remaining, facts)) for facts in recorded],
-        "compression": [_mean(map(_compression, facts)) for facts in recorded],
-        "pruned_accuracy": [_mean(map(_pruned_accuracy, facts)) for facts in recorded],
+        "weights_remaining": [_mean(one.weights_remaining for one in results) for results in recorded],
+        "compression": [_mean(map(_compression, results)) for results in recorded],
+        "pruned_accuracy": [_mean(map(_pruned_accuracy, results)) for results in recorded],
     }
     for name, info in METRICS.items():
         if info.over_seeds is not None:
             combine = _mean if info.over_seeds == "mean" else _median
-            columns[name] = [combine(getattr(one.metrics, name) for one in facts) for facts in recorded]
-    columns["n_reached"] = [sum(one.metrics.steps_to_dense >= 0 for one in facts) for facts in recorded]
+            columns[name] = [combine(getattr(one.metrics, name) for one in results) for results in recorded]
+    columns["n_reached"] = [sum(one.metrics.steps_to_dense >= 0 for one in results) for results in recorded]
     columns["dead_layers"] = [
-        ",".join(dict.fromkeys(name for one in facts for name in one.dead_layers)) for facts in recorded
+        ",".join(dict.fromkeys(name for one in results for name in one.dead_layers)) for results in recorded
     ]
-    audits = [[one.audit_ok for one in facts if one.audit_ok is not None] for facts in recorded]
+    audits = [[one.audit_ok for one in results if one.audit_ok is not None] for results in recorded]
     columns["audit_ok"] = tristate([all(found) if found else None for found in audits])
     return columns
 
 
-def inherited_states(
-    plan: Plan, facts: Mapping[str, Facts], failures: Mapping[str, FailureFacts]
-) -> dict[str, str]:
-    """State of each run; one without a record whose parent failed or diverged shares its parent's fate."""
-    states: dict[str, str] = {}
-    for key, run in plan.runs.items():  # parents come first
-        states[key] = state_of(key, facts, failures)
-        parent = states[run.parent] if run.parent else "done"
-        if parent == "diverged" and key not in facts:
-            states[key] = "diverged"
-        elif parent == "failed" and states[key] == "missing":
-            states[key] = "failed"
-    return states
-
-
-def _pair(run: Run, facts: Mapping[str, Facts], states: Mapping[str, str]) -> SeedPair:
+def _pair(run: Run, results: Mapping[str, RunResult], states: Mapping[str, ResultState]) -> SeedPair:
     ticket, trunk = states[run.key], states[run.trunk]
-    if trunk == "diverged":
-        return SeedPair("dense diverged")
-    if ticket == trunk == "done":
-        dense = facts[run.trunk].metrics.test_accuracy
-        return SeedPair("done", dense, facts[run.key].metrics.test_accuracy)
-    if "failed" in (ticket, trunk):
-        return SeedPair("failed")
-    if "missing" in (ticket, trunk):
-        return SeedPair("missing")
-    return SeedPair("diverged")
+    if trunk is ResultState.DIVERGED:
+        return SeedPair(ResultState.DIVERGED, dense_diverged=True)
+    for state in (ResultState.FAILED, ResultState.MISSING, ResultState.DIVERGED):
+        if state in (ticket, trunk):
+            return SeedPair(state)
+    dense, pruned = results[run.trunk].metrics, results[run.key].metrics
+    return SeedPair(ResultState.DONE, dense.test_accuracy, pruned.test_accuracy)
 
 
 def _at_initialization(run: Run) -> bool:
@@ -121,22 +104,15 @@ def _at_initialization(run: Run) -> bool:
     return role_of(run) == TICKET and run.prune is not None and run.prune.point.at_initialization
 
 
-def weights_remaining(facts: Facts) -> float:
-    """Fraction of the prunable weights that a run has left."""
-    if facts.kind == "dense":
+def _compression(result: RunResult) -> float:
+    if result.kind == "dense":
         return 1.0
-    return _ratio(facts.metrics.params_remaining, facts.metrics.params_prunable)
+    total, prunable = result.metrics.params_total, result.metrics.params_prunable
+    return _ratio(total, total - prunable + result.metrics.params_remaining)
 
 
-def _compression(facts: Facts) -> float:
-    if facts.kind == "dense":
-        return 1.0
-    total, prunable = facts.metrics.params_total, facts.metrics.params_prunable
-    return _ratio(total, total - prunable + facts.metrics.params_remaining)
-
-
-def _pruned_accuracy(facts: Facts) -> float:
-    return facts.metrics.test_accuracy if facts.kind == "dense" else facts.metrics.pruned_test_accuracy
+def _pruned_accuracy(result: RunResult) -> float:
+    return result.metrics.test_accuracy if result.kind == "dense" else result.metrics.pruned_test_accuracy
 
 
 def _ratio(above: float, below: float) -> float:

@@ -17,10 +17,11 @@ from matplotlib.lines import Line2D
 
 from lthsweep.report.axes import labels, spread_pick
 from lthsweep.report.content import CONTROL_AXIS, Combination, Overlay, ReportInput
-from lthsweep.report.numbers import as_float, plural
+from lthsweep.report.numbers import as_float
 from lthsweep.report.panels import LineStyle, Panels, empty_figure, line_styles, seed_range, weights_axis
 from lthsweep.report.style import ALERT, INK, MUTED
 from lthsweep.report.summary import dead_layers, remaining, verdict_of
+from lthsweep.text import plural
 
 __all__ = ["accuracy", "accuracy_by_value", "control_accuracy", "grid_points"]
 

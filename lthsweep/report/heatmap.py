@@ -20,11 +20,12 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from lthsweep.report.axes import labels
 from lthsweep.report.content import Combination, ReportInput
 from lthsweep.report.heatmap_cell import CellSize, readable_ink, write_accuracy, write_state
-from lthsweep.report.numbers import as_float, plural, points
+from lthsweep.report.numbers import as_float, points
 from lthsweep.report.panels import empty_figure
 from lthsweep.report.style import DARK, FAILED, INK, LIGHT, MUTED, PAPER, diverging, glyph, new_figure
 from lthsweep.report.summary import dead_layers, verdict_of
 from lthsweep.report.verdicts import MATCHING, TICKET_VERDICTS
+from lthsweep.text import plural
 
 __all__ = ["heatmap"]
 

@@ -16,6 +16,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from lthsweep.reduce.run_result import ResultState
 from lthsweep.report import numbers
 from lthsweep.report.axes import FrameRow, canonical, labels, ordered
 from lthsweep.report.content import ReportInput
@@ -24,6 +25,7 @@ from lthsweep.report.inline_svg import inline_svg
 from lthsweep.report.page_table import columns, filters, table_rows
 from lthsweep.report.summary import dead_layers, ready_rows, sparsest_matching, totals
 from lthsweep.report.verdicts import TICKET_VERDICTS, definitions, points_of
+from lthsweep.text import plural
 
 __all__ = ["MAX_ROWS", "page"]
 
@@ -100,7 +102,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for form in (numbers.percent, numbers.points, numbers.interval, numbers.times, numbers.plural):
+    for form in (numbers.percent, numbers.points, numbers.interval, numbers.times, plural):
         environment.filters[form.__name__] = form
     environment.globals["TICKET_VERDICTS"] = TICKET_VERDICTS
     environment.globals["asset"] = _asset
@@ -159,7 +161,7 @@ def _failed_runs(report: ReportInput, place: Callable[[FrameRow], str]) -> list[
             kind=str(row.get("kind", "run")),
             detail=str(row.get("cause") or "") or "cause in its log",
         )
-        for row in report.axes.normalize(runs[runs["state"] == "failed"]).to_dict("records")
+        for row in report.axes.normalize(runs[runs["state"] == ResultState.FAILED]).to_dict("records")
     ]
 
 

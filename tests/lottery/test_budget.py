@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from lthsweep.errors import BudgetError, TrainingError
 from lthsweep.plan.rounds import next_sparsity
 from lthsweep.pruning.counts import kept_count
-from lthsweep.spec.duration import in_seconds
+from lthsweep.spec.text_forms import in_seconds
 from tests.lottery.cases import (
     Watch,
     assert_same_arrays,

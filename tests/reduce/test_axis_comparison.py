@@ -8,6 +8,7 @@ import pytest
 
 from lthsweep.errors import QueryError
 from lthsweep.reduce.axis_comparison import COMPARABLE, LOWER_IS_BETTER, RunScore, compare_axis
+from lthsweep.reduce.run_result import ResultState
 from tests.reduce.reduce_cases import make_plan
 
 INITS = ["kaiming_normal", "xavier_normal"]
@@ -23,7 +24,9 @@ def a_plan(**grid):
 def outcomes_of(plan, noise=0.001):
     """Accuracies by scheme and seed; kaiming is two points ahead."""
     return {
-        key: RunScore("done", 0.9 + BONUS[run.recipe.model["init"]] + noise * run.seed * (1 + run.level % 2))
+        key: RunScore(
+            ResultState.DONE, 0.9 + BONUS[run.recipe.model["init"]] + noise * run.seed * (1 + run.level % 2)
+        )
         for key, run in plan.runs.items()
     }
 
@@ -115,7 +118,7 @@ def test_missing_and_diverged_runs_are_counted():
         if cell["model.init"] == "xavier_normal" and cell["sparsity"] == 0.5:
             del outcomes[cell.run]
         if cell["model.init"] == "xavier_normal" and cell["sparsity"] == 0.9 and cell["seed"] == 1:
-            outcomes[cell.run] = RunScore("diverged", math.nan)
+            outcomes[cell.run] = RunScore(ResultState.DIVERGED, math.nan)
 
     found = compare_axis(plan, outcomes, "model.init")
 

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from reduce_cases import LAYERS, SIZES, facts, make_plan, make_record
+from reduce_cases import LAYERS, SIZES, make_plan, make_record, result
 
 from lthsweep.reduce.frames import frame_of
 from lthsweep.reduce.structure_rows import structure_rows
@@ -36,7 +36,7 @@ def rows(plan, *, without=(), **changes):
     found = {}
     for run in plan.runs.values():
         if run.key not in without:
-            found[run.key] = facts(make_record(run, **{**measured(run), **changes.get(run.key, {})}))
+            found[run.key] = result(make_record(run, **{**measured(run), **changes.get(run.key, {})}))
     return frame_of(structure_rows(plan, found, {}))
 
 
