@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lthsweep.data.batching import LabeledBatch, TrainBatches, evaluation_batches, resident
+from lthsweep.data.datasets import DataOptions
 from lthsweep.data.decoded import SampleArray
-from lthsweep.data.options import DataOptions
 from lthsweep.data.packed import Packed
 from lthsweep.data.split import training_split
 from lthsweep.models.build import build_model
@@ -22,8 +22,8 @@ from lthsweep.models.shapes import InputShape, TextShape
 from lthsweep.plan.run import Options
 from lthsweep.store.weights import Arrays
 from lthsweep.training.evaluation import Score, evaluate
-from lthsweep.training.options import TrainOptions
 from lthsweep.training.state import TrainingData
+from lthsweep.training.train_options import TrainOptions
 
 __all__ = ["EVALUATION_BATCH", "TrainingContext", "to_arrays", "to_tensors"]
 

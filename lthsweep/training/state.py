@@ -19,10 +19,10 @@ from lthsweep.pruning.apply import apply_masks, mask_multipliers
 from lthsweep.training.evaluation import Score, evaluate
 from lthsweep.training.group_lasso import GroupLasso
 from lthsweep.training.optimizers import optimizer_state, restore_optimizer
-from lthsweep.training.options import TrainOptions
 from lthsweep.training.progress import Progress, ProgressReport
 from lthsweep.training.schedule import ScheduleStretch
 from lthsweep.training.sums import Sums
+from lthsweep.training.train_options import TrainOptions
 
 __all__ = ["Batches", "Ending", "Training", "TrainingData", "copy_of"]
 
