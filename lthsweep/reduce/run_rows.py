@@ -45,7 +45,7 @@ _NO_METRICS = Metrics()
 
 @dataclass(frozen=True)
 class _Identity:
-    """What a plan or a manifest tells about a run."""
+    """The identity of a run, by the plan or by its manifest."""
 
     key: str
     kind: RunKind

@@ -1,6 +1,6 @@
 """Figures of test accuracy against weights remaining: all tickets, values of an axis, tickets and controls.
 
-All three draw lines over the seeds of grid points (`grid_points`); they differ in what a line and a panel stand for.
+All three draw lines over the seeds of grid points (`grid_points`); a line and a panel stand for something else in each.
 """
 
 from __future__ import annotations

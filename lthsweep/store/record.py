@@ -165,7 +165,7 @@ def read_digest(path: Path) -> str:
 
 
 def curve_table(rows: Iterable[Mapping[str, float]]) -> NDArray[np.void]:
-    """Rows of a learning curve as a record holds them; what a row lacks is NaN (0 for epoch, step)."""
+    """Return a learning curve as a record holds it; values that a row lacks are NaN (0 for epoch, step)."""
     given = list(rows)
     table = np.zeros(len(given), CURVE_DTYPE)
     for name in CURVE_DTYPE.names or ():

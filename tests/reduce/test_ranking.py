@@ -90,12 +90,12 @@ def test_order_of_values_and_seeds_does_not_matter(points, random):
             for one in random.sample(point, len(point))
         ]
 
-    def told(rows):
+    def shown(rows):
         return sorted((row.value, row.n, row.mean) for row in rows)
 
     before, after = standings(*points), standings(*map(shuffled, points))
 
-    assert [told(rows) for rows in before] == [told(rows) for rows in after]
+    assert [shown(rows) for rows in before] == [shown(rows) for rows in after]
     for rows, others in zip(before, after, strict=True):
         if len({row.mean for row in rows}) == len(rows):
             assert verdicts(rows) == verdicts(others)
