@@ -112,7 +112,7 @@ def require_samples(opened: OpenedSweep, cache: Path | None = None) -> None:
     """
     points = [RewindPoint.parse(written) for written in opened.spec.grid.rewind_epoch]
     for recipe in _recipes(opened):
-        if dataset(recipe.data["name"]).n_train is None:
+        if dataset(recipe.dataset).n_train is None:
             check_lengths(recipe, points, packed_samples(recipe.data, cache=cache))
 
 
