@@ -55,7 +55,7 @@ def compare(
     found = sweep.axis_comparison(axis, metric=metric, confidence=confidence, margin=margin)
     if as_json:
         settings = {name: value for name, value in vars(found).items() if name != "rows"}
-        rows = [_without_nan(row) for row in found.rows]
+        rows = [_without_nan(row) for row in found.records()]
         typer.echo(json.dumps({**settings, "test": "paired t, two-sided, Holm", "rows": rows}, indent=2))
         return
     console = plain_console()

@@ -32,7 +32,7 @@ def outcomes_of(plan, noise=0.001):
 
 
 def at(found, **values):
-    return [row for row in found.rows if all(row[name] == value for name, value in values.items())]
+    return [row for row in found.records() if all(row[name] == value for name, value in values.items())]
 
 
 def test_rows_cover_points_dense_runs_and_the_mean():
@@ -40,7 +40,7 @@ def test_rows_cover_points_dense_runs_and_the_mean():
 
     found = compare_axis(plan, outcomes_of(plan), "model.init")
 
-    assert [(row["at"], row["sparsity"], row["model.init"]) for row in found.rows] == [
+    assert [(row["at"], row["sparsity"], row["model.init"]) for row in found.records()] == [
         ("dense", 0.0, "kaiming_normal"),
         ("dense", 0.0, "xavier_normal"),
         ("point", 0.5, "kaiming_normal"),
@@ -50,8 +50,8 @@ def test_rows_cover_points_dense_runs_and_the_mean():
         ("overall", "", "kaiming_normal"),
         ("overall", "", "xavier_normal"),
     ]
-    assert {row["first"] for row in found.rows} == {"kaiming_normal"}
-    assert {row["n"] for row in found.rows} == {3}
+    assert {row["first"] for row in found.records()} == {"kaiming_normal"}
+    assert {row["n"] for row in found.records()} == {3}
     assert found.tests == 3
 
 
@@ -72,11 +72,14 @@ def test_any_axis_can_be_compared():
 
     found = compare_axis(plan, outcomes_of(plan), "prune.method")
 
-    assert {row["at"] for row in found.rows} == {"point", "overall"}  # both ways prune the same dense runs
+    assert {row["at"] for row in found.records()} == {
+        "point",
+        "overall",
+    }  # both ways prune the same dense runs
     assert {(row["sparsity"], row["model.init"]) for row in at(found, at="point")} == {
         (s, init) for s in (0.5, 0.9) for init in INITS
     }
-    assert {row["prune.method"] for row in found.rows} == {"magnitude", "random"}
+    assert {row["prune.method"] for row in found.records()} == {"magnitude", "random"}
 
 
 def test_axes_have_their_names_of_the_file():
@@ -86,7 +89,7 @@ def test_axes_have_their_names_of_the_file():
     found = compare_axis(plan, outcomes_of(plan), "control")
 
     assert found.axis == "prune.control"
-    assert {row["prune.control"] for row in found.rows} == {"ticket", "reinit"}
+    assert {row["prune.control"] for row in found.records()} == {"ticket", "reinit"}
 
 
 def test_dense_runs_have_one_row():
@@ -108,7 +111,7 @@ def test_rewind_epochs_and_sparsities_can_be_compared():
 
     for axis in ("rewind_epoch", "sparsity"):
         found = compare_axis(plan, outcomes_of(plan), axis)
-        assert {row["at"] for row in found.rows} == {"point", "overall"}
+        assert {row["at"] for row in found.records()} == {"point", "overall"}
 
 
 def test_missing_and_diverged_runs_are_counted():

@@ -172,11 +172,12 @@ def test_three_noisy_seeds_decide_nothing():
 
 
 def test_one_seed_has_no_test():
-    rows = standings(scores(a=[0.99], b=[0.1]))[0]
+    points = standings(scores(a=[0.99], b=[0.1]))
+    rows = points[0]
 
     assert verdicts(rows) == {"a": "undecided", "b": "undecided"}
     assert math.isnan(rows[1].p)
-    assert pairs_tested([scores(a=[0.99], b=[0.1])]) == 0
+    assert pairs_tested(points) == 0
 
 
 def test_two_seeds_that_agree_by_coincidence_are_undecided():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lthsweep.reduce.control_rows import control_rows
-from lthsweep.reduce.emptiness import why_empty
+from lthsweep.reduce.schema import why_empty
 from lthsweep.reduce.structure_rows import structure_rows
 from tests.reduce.reduce_cases import make_plan
 
