@@ -141,7 +141,7 @@ class Sweep:
         import pandas as pd
 
         found = self.axis_comparison(axis, metric=metric, confidence=confidence, margin=margin)
-        return pd.DataFrame(found.rows).astype({"rank": "Int64"})
+        return pd.DataFrame(found.records()).astype({"rank": "Int64"})
 
     def __repr__(self) -> str:
         return f"Sweep({self.spec.sweep.name!r} at {self.path})"

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from lthsweep.commands import EXIT_FAILED, EXIT_INCOMPLETE
-from lthsweep.commands.display import duration
+from lthsweep.commands.console import print_lines
 from lthsweep.commands.sources import (
     JsonOption,
     OpenedSweep,
@@ -36,7 +36,7 @@ from lthsweep.launch.slurm.sites.site import Site, site_of
 from lthsweep.launch.work import seconds_per_epoch, work_left
 from lthsweep.plan.estimate import estimate
 from lthsweep.plan.find import find_run
-from lthsweep.text import plural
+from lthsweep.text import duration, plural
 
 __all__ = ["cancel", "controller", "submit"]
 
@@ -47,16 +47,14 @@ def submit(
     """Submit a sweep and print the submitted jobs; with `wait`, return when all records exist."""
     site = site_of(opened.spec)
     left = len(work_left(opened.plan, opened.sweep).nodes)
-    _print(
+    print_lines(
         console,
         f"{opened.spec.sweep.name}: {left} of {len(opened.plan.runs)} runs left, profile {site.profile}, "
         f"{f'partition {site.partition}, ' if site.partition else ''}results in {opened.sweep.path}",
     )
-    for line in (*site.warnings, *site.advice.splitlines()):
-        _print(console, f"note: {line}")
+    print_lines(console, *(f"note: {line}" for line in (*site.warnings, *site.advice.splitlines())))
     step = run_slurm(opened.plan, opened.sweep, site, retry_failed=retry_failed, cache=cache)
-    for line in describe_step(opened, site, step):
-        _print(console, line)
+    print_lines(console, *describe_step(opened, site, step))
     if wait and step.view.halt is None:
         wait_for(opened, site, console)
     _merge(opened)
@@ -81,8 +79,7 @@ def wait_for(opened: OpenedSweep, site: Site, console: Console) -> None:
             next_step = time.monotonic() + site.poll_seconds
             with contextlib.suppress(ClusterSilentError):  # no answer means no information
                 step = advance(opened.plan, opened.sweep, site)
-                for submission in step.submitted:
-                    _print(console, _describe(submission))
+                print_lines(console, *map(_describe, step.submitted))
                 if step.view.is_over:
                     return
         time.sleep(min(5.0, site.poll_seconds))
@@ -250,7 +247,3 @@ def _merge(opened: OpenedSweep) -> None:
     from lthsweep.reduce.merge import merge  # pandas and scipy: only when needed
 
     merge(opened.sweep, opened.plan)
-
-
-def _print(console: Console, line: str) -> None:
-    console.print(line, highlight=False, markup=False, soft_wrap=True)

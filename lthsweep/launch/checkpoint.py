@@ -13,7 +13,7 @@ from lthsweep.lottery.context import to_arrays, to_tensors
 from lthsweep.lottery.result import Checkpoint
 from lthsweep.store.weights import load_arrays, load_metadata, save_arrays
 from lthsweep.training.progress import ProgressReport
-from lthsweep.training.training import Training
+from lthsweep.training.state import Training
 
 __all__ = ["CheckpointHook", "ReportProgress", "load_checkpoint"]
 
@@ -66,9 +66,9 @@ class CheckpointHook:
     def _report_progress(self, training: Training, now: float) -> None:
         progress = training.progress
         if self._first is None:
-            self._first = progress.images, now
-        images, seconds = progress.images - self._first[0], now - self._first[1]
-        rate = round(images / seconds) if seconds > 0 else None
+            self._first = progress.samples, now
+        samples, seconds = progress.samples - self._first[0], now - self._first[1]
+        rate = round(samples / seconds) if seconds > 0 else None
         self._report(replace(training.report(), images_per_second=rate))
 
 

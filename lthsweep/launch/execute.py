@@ -20,7 +20,7 @@ from lthsweep.launch.outputs import finished_event, store_result
 from lthsweep.launch.profiling import profile
 from lthsweep.launch.task import Operation, Task
 from lthsweep.lottery.budget import train_budget
-from lthsweep.lottery.context import Arrays, TrainingContext
+from lthsweep.lottery.context import TrainingContext
 from lthsweep.lottery.dense import replay_snapshots, train_dense
 from lthsweep.lottery.result import Result
 from lthsweep.lottery.ticket import retrain_ticket
@@ -28,7 +28,7 @@ from lthsweep.pruning.counts import kept_by_rates
 from lthsweep.pruning.prunable import prunable_weights
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.record import read_summary
-from lthsweep.store.weights import load_arrays, save_arrays
+from lthsweep.store.weights import Arrays, load_arrays, save_arrays
 
 __all__ = ["execute", "measure_epoch"]
 
@@ -83,7 +83,9 @@ def _train_dense(
         kept_by_rates(sizes, sizes, 0.0, list(rules.rates))
     steps = _snapshot_steps(task, context)
     resume = load_checkpoint(sweep.checkpoint(task.key))
-    if resume and any(step < resume.progress["step"] for step in _missing(sweep, task.key, steps)):
+    reached = resume.progress["step"] if resume else 0
+    assert isinstance(reached, int)
+    if resume and any(step < reached for step in _missing(sweep, task.key, steps)):
         resume = None  # the checkpoint is past a snapshot that is missing: start over to write it
     return train_dense(
         context,

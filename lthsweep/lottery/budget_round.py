@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
 
+from pydantic import JsonValue
 from torch import Tensor
 
 from lthsweep.lottery.budget_planner import BudgetState
 from lthsweep.pruning.masks import Masks
 from lthsweep.training.progress import ProgressReport
 from lthsweep.training.schedule import ScheduleStretch
-from lthsweep.training.training import Training
+from lthsweep.training.state import Training
 
 __all__ = ["BudgetRound"]
 
@@ -71,14 +71,14 @@ class BudgetRound(Training):
             phase=phase,
         )
 
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    def state(self) -> tuple[dict[str, Tensor], dict[str, JsonValue]]:
         """Everything that a resumed run needs: of this round, and of the whole run."""
         tensors, progress = super().state()
         self.budget_state.spent = self.now()
         tensors |= {f"mask/{name}": mask for name, mask in self.masks.items()}
         return tensors, progress | {"budget": self.budget_state.to_dict()}
 
-    def restore(self, tensors: Mapping[str, Tensor], progress: Mapping[str, Any]) -> None:
+    def restore(self, tensors: Mapping[str, Tensor], progress: Mapping[str, JsonValue]) -> None:
         """Continue from `state`; masks and the state of the run are set already."""
-        super().restore(tensors, {name: value for name, value in progress.items() if name != "budget"})
+        super().restore(tensors, progress)
         self.stretch = self.budget_state.stretch

@@ -8,11 +8,32 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from lthsweep.reduce.columns import text_array
+from lthsweep.reduce.columns import ColumnInfo, text
 from lthsweep.reduce.run_result import RunResult
 from lthsweep.store.record import CURVE_DTYPE, LAYER_DTYPE
 
-__all__ = ["curve_rows", "layer_rows"]
+__all__ = ["CURVE_COLUMNS", "LAYER_COLUMNS", "curve_rows", "layer_rows"]
+
+CURVE_COLUMNS = (
+    ColumnInfo("key", "of the run"),
+    ColumnInfo("epoch", "epochs completed since initialization: a ticket rewound to epoch 2 starts at 3"),
+    ColumnInfo("step", "steps since initialization"),
+    ColumnInfo("train_loss", "training loss over the epoch"),
+    ColumnInfo("train_accuracy", "training accuracy over the epoch"),
+    ColumnInfo("val_loss", "validation loss after the epoch"),
+    ColumnInfo("val_accuracy", "validation accuracy after the epoch"),
+    ColumnInfo("lr", "learning rate of the last step of the epoch"),
+    ColumnInfo("seconds", "seconds of training and validation of the epoch"),
+)
+
+LAYER_COLUMNS = (
+    ColumnInfo("key", "of the run"),
+    ColumnInfo("layer", "name of the weight, such as `features.0.0.weight`"),
+    ColumnInfo("size", "number of weights"),
+    ColumnInfo("remaining", "number of remaining weights"),
+    ColumnInfo("sparsity", "fraction removed in this layer"),
+    ColumnInfo("dead", "true if no weight remains"),
+)
 
 
 def curve_rows(keys: Sequence[str], results: Mapping[str, RunResult]) -> NDArray[np.void]:
@@ -49,7 +70,7 @@ def _stacked(
         columns: taken over as they are.
         renamed: new name → (name in the parts, new type), put between the key and the others.
     """
-    key_column = text_array(keys)
+    key_column = text(keys)
     dtype = np.dtype(
         [
             ("key", key_column.dtype),

@@ -71,7 +71,7 @@ def summarize_point(
     *,
     margin: float,
     confidence: float,
-    at_initialization: bool = False,
+    success: Verdict = Verdict.MATCHING,
     is_dense: bool = False,
 ) -> PointSummary:
     """Compare the tickets of one grid point with their dense runs; the order of the pairs does not matter.
@@ -80,7 +80,8 @@ def summarize_point(
         pairs: one per planned seed.
         margin: accuracy (0..1) that a ticket may lose and still match, >= 0.
         confidence: coverage of the interval, in (0, 1).
-        at_initialization: the survivors returned to step 0, so that matching means winning.
+        success: verdict of tickets that lose at most the margin: winning if their survivors returned to
+            initialization, else matching.
         is_dense: the point is sparsity 0, answered by the dense runs themselves.
     """
     states = [pair.state for pair in pairs]
@@ -98,7 +99,7 @@ def summarize_point(
     elif is_dense:
         verdict = Verdict.MATCHING
     elif difference.loses_at_most(margin):
-        verdict = Verdict.WINNING if at_initialization else Verdict.MATCHING
+        verdict = success
     elif difference.loses_more_than(margin):
         verdict = Verdict.NOT_MATCHING
     else:

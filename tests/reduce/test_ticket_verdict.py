@@ -93,9 +93,9 @@ def test_seeds_are_paired():
 
 def test_matching_at_initialization_wins():
     """A winning ticket is a matching ticket with k = 0."""
-    assert verdict(done(0.01, 0.011), at_initialization=True) == "winning"
-    assert verdict(done(-0.1, -0.11), at_initialization=True) == "not matching"
-    assert verdict(done(0.01), at_initialization=True) == "undecided"
+    assert verdict(done(0.01, 0.011), success=Verdict.WINNING) == "winning"
+    assert verdict(done(-0.1, -0.11), success=Verdict.WINNING) == "not matching"
+    assert verdict(done(0.01), success=Verdict.WINNING) == "undecided"
 
 
 def test_a_diverged_ticket_never_matches():
