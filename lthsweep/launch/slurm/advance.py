@@ -7,9 +7,11 @@ journal before it is submitted to SLURM, and it is valid only if no other decisi
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from lthsweep.errors import NotNowError
 from lthsweep.launch.scheduler import Node
@@ -32,6 +34,7 @@ __all__ = [
     "arrays_of",
     "fitting",
     "in_seconds",
+    "last_step",
     "room_for",
     "walltime_limit",
 ]
@@ -101,10 +104,25 @@ def advance(plan: Plan, sweep: SweepDir, site: Site, *, own: str | None = None) 
             time.sleep(1.0)  # jobs that end at the same moment need one controller job, not one each
             continue
         try:
-            return _act(plan, sweep, site, view, own, submitted)
+            step = _act(plan, sweep, site, view, own, submitted)
+            with contextlib.suppress(OSError):  # advisory
+                _stamp(sweep).touch()
+            return step
         except Overtaken:
             # Another coordinator published a decision meanwhile, which can make this one unnecessary.
             continue
+
+
+def last_step(sweep: SweepDir) -> float:
+    """Return when a step was last taken, in seconds since the epoch; 0 if never."""
+    try:
+        return _stamp(sweep).stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _stamp(sweep: SweepDir) -> Path:
+    return sweep.slurm / "last-step"
 
 
 def _act(

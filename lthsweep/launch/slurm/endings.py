@@ -1,4 +1,4 @@
-"""How ended elements ended, in order: the input of the circuit breaker and the blocklist of nodes."""
+"""How worker jobs fared on their nodes, in order: the input of the circuit breaker and the blocklist of nodes."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from lthsweep.store.layout import SweepDir
 __all__ = ["endings", "silent"]
 
 
-def endings(sweep: SweepDir, gone: Iterable[ArrayTask]) -> list[NodeEnd]:
-    """Return one end for each training element that was started; the others ran on no node.
+def endings(sweep: SweepDir, tasks: Iterable[ArrayTask]) -> list[NodeEnd]:
+    """Return one end for each worker job that has ended on a node, or has made progress on it.
 
     Args:
-        sweep: contains the elements' files.
-        gone: elements, in any order.
+        sweep: contains the jobs' files.
+        tasks: jobs, in any order.
     """
     ordered = sorted(
-        (task for task in gone if task.submission.kind == "workers"),
+        (task for task in tasks if task.submission.kind == "workers"),
         key=lambda task: _last_sign(sweep, task),
     )
     ends = []
@@ -31,6 +31,8 @@ def endings(sweep: SweepDir, gone: Iterable[ArrayTask]) -> list[NodeEnd]:
             continue
         end = read_end(sweep, task.submission.name, task.index)
         worked = end is not None and (end.worked or end.stopped or not end.broke)
+        if task.is_live and not worked:
+            continue
         outcome = "worked" if worked else "failed" if end is not None else "vanished"
         ends.append(NodeEnd(nodes[-1], outcome, last_log_line(sweep, task.submission, task.index)))
     return ends

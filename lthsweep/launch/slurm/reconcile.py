@@ -75,7 +75,7 @@ def reconcile(plan: Plan, sweep: SweepDir, site: Site) -> SweepView:
     work = work_left(plan, sweep)
     last_reset = read_reset(sweep)
     gone = [task for task in tasks.all if task.submission.number > last_reset and not task.is_live]
-    ends = endings(sweep, gone)
+    ends = endings(sweep, [task for task in tasks.all if task.submission.number > last_reset])
     blocklisted = bad_nodes(ends)
     stopped = read_halt(sweep) or _trip_breaker(sweep, work, tasks, ends, blocklisted)
     taken = taken_runs(work, tasks, queue)

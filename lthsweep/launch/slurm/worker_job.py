@@ -32,7 +32,7 @@ from lthsweep.launch.dispatch import Elsewhere, OnMessage, RunSummary
 from lthsweep.launch.events import Failed, Finished, Message, RunProgress
 from lthsweep.launch.local_pool import LocalPool
 from lthsweep.launch.slots import Slot, core_limit, count_gpus, place_workers, usable_cores
-from lthsweep.launch.slurm.advance import advance
+from lthsweep.launch.slurm.advance import advance, last_step
 from lthsweep.launch.slurm.circuit_breaker import trips
 from lthsweep.launch.slurm.cluster.queue import live_jobs
 from lthsweep.launch.slurm.cluster.sbatch import requeue
@@ -318,7 +318,11 @@ def _is_earlier_start(owner: Owner) -> bool:
 
 
 class _Surplus:
-    """Submits more worker jobs after a run of this job made several runs ready: this job can pull only some of them."""
+    """Submits more worker jobs when there can be more ready runs than workers.
+
+    That is after a run of this job made several runs ready, of which the job can pull only some, and when no process
+    has taken a step for a while: jobs that were lost meanwhile are replaced.
+    """
 
     def __init__(self, plan: Plan, sweep: SweepDir, site: Site) -> None:
         self._plan = plan
@@ -328,9 +332,14 @@ class _Surplus:
         self._due: float | None = None
 
     def note(self, message: Message) -> None:
-        """Remember that a run ended that others wait for."""
+        """Notice the end of a run."""
         event = message.event
-        if isinstance(event, Finished) and self._children[event.key] > 1 and self._due is None:
+        if not isinstance(event, Finished) or self._due is not None:
+            return
+        if (
+            self._children[event.key] > 1
+            or time.time() - last_step(self._sweep) > 60 * self._site.controller_minutes
+        ):
             self._due = time.monotonic() + CLAIM_SECONDS
 
     def submit(self) -> None:

@@ -20,12 +20,22 @@ BROKEN = "setup = ['[ \"$SLURMD_NODENAME\" != n1 ] || exit 1']"
 
 
 def test_a_node_that_fails_every_job(make, as_if_undisturbed, row):
-    """It fails jobs faster than the other node works; the controller job has to avoid it too."""
+    """It fails jobs faster than the other node works; jobs that are submitted later avoid it.
+
+    Runs are held, so that the workers of the other node have made progress and work on when the next step is taken.
+    """
     ours = make(seeds="[0, 1, 2, 3, 4, 5]", attempts=3, slurm=BROKEN, **EACH)
+    ours.hold()
     ours.run()
+    ours.wait_for(lambda: sum(len(ours.attempts(run.key)) for run in ours.plan.dense) >= 2)
+    ours.wait_for(lambda: len(ours.cluster.queue()) == 3)  # two workers, and the controller job
+    ours.wait_for(lambda: len(list(ours.sweep.slurm.glob("*/*.end.json"))) >= 2)
+    output = ours.run()
+    ours.pace(0)
     ours.wait_done()
     ours.wait_for(ours.sweep.table.exists)
 
+    assert "nodes excluded" in output
     as_if_undisturbed(ours)
     ours.assert_nothing_counts_against_it()
     last = ours.training()[-1]
@@ -76,7 +86,7 @@ def test_a_full_disk(make, small_disk, cluster_of, cache, tmp_path, row):
     1.9 MB suffice for all small files and are used up before the run ends, with or without a checkpoint.
     """
     filler = small_disk / "filler"
-    os.truncate(filler, (8 << 20) - 1_900_000)
+    os.truncate(filler, (16 << 20) - 1_900_000)
     ours = make(
         on=cluster_of(), where=small_disk, size=28, attempts=3
     )  # nodes use the mounts that exist when they start
