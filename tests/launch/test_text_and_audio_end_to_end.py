@@ -98,7 +98,7 @@ def test_data_commands_handle_texts_and_sounds(corpora, tmp_path):
             ("prepare", "text_csv", "--path", ".", "--set", "data.length=3"),
             "data.length = 3: must be a whole number >= 8",
         ),
-        (("prepare", "text_csv"), "text_csv needs data.path"),
+        (("prepare", "text_csv"), "data.path: is missing"),
         (
             ("prepare", "audio_folder", "--path", "nowhere"),
             "nowhere exists; set it to the path of a folder of class folders",

@@ -74,12 +74,16 @@ def reconcile(plan: Plan, sweep: SweepDir, site: Site) -> SweepView:
     tasks = match_tasks(journal, queue, fresh=fresh)
     work = work_left(plan, sweep)
     last_reset = read_reset(sweep)
-    gone = [task for task in tasks.all if task.submission.number > last_reset and not task.is_live]
-    ends = endings(sweep, [task for task in tasks.all if task.submission.number > last_reset])
+    counted = [task for task in tasks.all if task.submission.number > last_reset]
+    ends = endings(sweep, counted)
     blocklisted = bad_nodes(ends)
     stopped = read_halt(sweep) or _trip_breaker(sweep, work, tasks, ends, blocklisted)
     taken = taken_runs(work, tasks, queue)
-    failed = _find_failed(sweep, work, taken, gone, site.attempts, blocklisted)
+    # The job that takes this step has written its end, and SLURM still lists it.
+    ended = [
+        task for task in counted if not task.is_live or has_ended(sweep, task.submission.name, task.index)
+    ]
+    failed = _find_failed(sweep, work, taken, ended, site.attempts, blocklisted)
     return SweepView(
         work=work,
         number=journal[-1].number if journal else 0,
@@ -166,7 +170,7 @@ def _find_failed(
     sweep: SweepDir,
     work: Work,
     taken: Collection[str],
-    gone: Sequence[ArrayTask],
+    ended: Sequence[ArrayTask],
     attempts: int,
     blocklisted: Collection[str],
 ) -> dict[str, str]:
@@ -177,7 +181,7 @@ def _find_failed(
     found = {}
     missing = {node.key for node in work.nodes}
     tried: dict[str, list[_Attempt]] = {}
-    for task in gone:
+    for task in ended:
         if task.submission.kind == "workers" and not _was_on(sweep, task, blocklisted):
             for key, attempt in _attempts_of(sweep, task, missing).items():
                 tried.setdefault(key, []).append(attempt)
