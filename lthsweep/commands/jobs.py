@@ -53,7 +53,7 @@ def jobs_json(found: Preview) -> dict[str, object]:
             "max_array": found.limits.max_array,
             "minutes": found.limits.minutes,
             "named": list(found.limits.named),
-            "room": found.room,
+            "capacity": found.capacity,
         },
         "jobs": found.jobs,
         "runs_without_a_job": found.unsubmitted,
@@ -67,7 +67,7 @@ def jobs_json(found: Preview) -> dict[str, object]:
 
 
 def _limits(found: Preview) -> Iterator[str]:
-    limits, free = found.limits, found.room
+    limits, free = found.limits, found.capacity
     if found.assumed:
         yield (
             f"limits: not read ({found.assumed.split(';')[0]}); assumed: {_arrays(limits.max_array)}, "

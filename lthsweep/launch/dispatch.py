@@ -113,7 +113,7 @@ def dispatch(
             None to hand out single runs.
         on_message: called with every message, after the scheduler was updated.
         should_stop: called a few times a second; True stops the workers.
-        elsewhere: called before a run is handed out; what others did with it, or None to hand it out.
+        elsewhere: called before a run is handed out; returns its state at other workers, or None if it is free.
         patience: seconds without a run for any worker after which the loop ends and leaves the rest to others.
         clock: monotonic seconds.
     """

@@ -28,7 +28,7 @@ from lthsweep.spec import load_spec
 
 START_UP = 120.0
 SITE = Site(workers=1)
-LIMITS = Limits(max_array=1001, room=None, minutes=None)
+LIMITS = Limits(max_array=1001, capacity=None, minutes=None)
 
 CASES = (
     ("cifar10-mobilenetv2", 60, 32),

@@ -12,9 +12,9 @@ from lthsweep.launch.scheduler import Node
 from lthsweep.launch.slurm.advance import (
     WorkerArray,
     arrays_of,
+    capacity_for,
     fitting,
     in_seconds,
-    room_for,
     walltime_limit,
 )
 from lthsweep.launch.slurm.array_tasks import ArrayTask, SubmittedTasks
@@ -27,7 +27,7 @@ from lthsweep.store.layout import SweepDir
 from tests.plan.cases import make_plan
 
 SITE = Site(target_minutes=30, floor_minutes=10)
-ANY = Limits(max_array=1001, room=None, minutes=None)
+ANY = Limits(max_array=1001, capacity=None, minutes=None)
 NO_TASKS = SubmittedTasks(())
 WORKERS = SubmittedTasks(
     (ArrayTask(Submission(1, "lth-x-0001", "workers", (("z",),)), 0, queued=None, settled=False),)
@@ -61,8 +61,8 @@ def test_arrays_have_the_longest_walltime_of_jobs():
 
 
 def test_arrays_are_no_larger_than_slurm_accepts():
-    """Each has the walltime of its own jobs."""
-    found = arrays(runs(60, 50, 20, 15, 10), limits=Limits(max_array=2, room=None, minutes=None))
+    """Each array has the walltime that its jobs need."""
+    found = arrays(runs(60, 50, 20, 15, 10), limits=Limits(max_array=2, capacity=None, minutes=None))
 
     assert [len(array.shares) for array in found] == [2, 2, 1]
     assert [array.minutes for array in found] == [95, 35, 20]
@@ -138,7 +138,7 @@ def test_arrays_are_cut_to_the_room():
 
 
 @pytest.mark.parametrize(
-    ("cap", "room", "reserve", "expected"),
+    ("cap", "capacity", "reserve", "expected"),
     [
         (None, None, 1, None),
         (10, None, 0, 6),
@@ -149,9 +149,9 @@ def test_arrays_are_cut_to_the_room():
         (2, None, 0, 0),
     ],
 )
-def test_the_room_is_the_smaller_limit(cap, room, reserve, expected):
-    """4 jobs of the sweep are in the queue; SLURM's room does not include them."""
-    assert room_for(Site(max_elements=cap), Limits(1001, room, None), 4, reserve=reserve) == expected
+def test_the_room_is_the_smaller_limit(cap, capacity, reserve, expected):
+    """4 jobs of the sweep are in the queue; SLURM's capacity does not include them."""
+    assert capacity_for(Site(max_elements=cap), Limits(1001, capacity, None), 4, reserve=reserve) == expected
 
 
 def test_unmeasured_runs_have_the_target_length(tmp_path):

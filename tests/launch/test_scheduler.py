@@ -19,7 +19,7 @@ TRUNK_AND_TICKETS = [
 
 @st.composite
 def graphs(draw):
-    """Forests with parents before children."""
+    """Trees of runs with parents before children."""
     nodes = []
     for number in range(draw(st.integers(1, 30))):
         parents = [None, *(node.key for node in nodes)]

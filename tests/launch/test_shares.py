@@ -18,7 +18,7 @@ def runs(*costs):
 
 
 def divided(nodes, taken=(), *, slots=1, has_workers=False, broken=()):
-    return divide(nodes, taken, slots=slots, floor=FLOOR, has_workers=has_workers, broken=broken)
+    return divide(nodes, taken, slots=slots, shortest=FLOOR, has_workers=has_workers, broken=broken)
 
 
 def keys(shares):
@@ -27,7 +27,7 @@ def keys(shares):
 
 @st.composite
 def states(draw):
-    """A forest with parents before children, taken runs, and the arguments of `divide`."""
+    """Trees of runs with parents before children, taken runs, and the arguments of `divide`."""
     nodes = []
     for number in range(draw(st.integers(0, 25))):
         parents = [None, "finished", *(node.key for node in nodes)]

@@ -460,9 +460,9 @@ def test_a_site_describes_its_job_and_limits():
 
     assert lines[:4] == [
         "site profile cannon (FAS Research Computing, Harvard, as of 2026-11-21)",
-        "a job: 2 cores, 1 a100 GPU, 4G of memory per core, 1 worker of 2 threads; about 30 minutes, at most 8 hours",
+        "a job: 2 cores, 1 a100 GPU, 4G of memory per core, 1 worker of 2 threads; about 30 min, at most 8 hours",
         "requested: partition gpu, account lab",
-        "controller jobs: partition shared; at least 300 seconds between queries of the queue",
+        "controller jobs: partition shared; at least 300 s between queries of the queue",
     ]
 
 

@@ -90,7 +90,7 @@ def limited(monkeypatch):
         monkeypatch.setattr(
             module,
             "read_limits",
-            lambda site: Limits(**{"max_array": 1001, "room": None, "minutes": None} | values),
+            lambda site: Limits(**{"max_array": 1001, "capacity": None, "minutes": None} | values),
         )
 
     return limit
@@ -177,12 +177,12 @@ def test_a_remainder_is_left_to_queued_workers(tmp_path, no_slurm):
 
 
 def test_job_limits_reserve_space_for_the_controller_job(tmp_path, limited):
-    limited(room=3, named=("MaxSubmitJobs 3",))
+    limited(capacity=3, named=("MaxSubmitJobs 3",))
     plan, sweep = make_sweep(tmp_path, seconds=420.0)
 
     found = previewed(plan, sweep)
 
-    assert (found.room, found.jobs) == (2, 2)
+    assert (found.capacity, found.jobs) == (2, 2)
     assert found.unsubmitted == 1
     assert found.controller.intent.after == ()
     assert "--begin=now+" in found.controller.text

@@ -91,10 +91,6 @@ def test_no_wckey_and_no_throttle_are_sent():
     assert found["array"] == "0-999"
 
 
-def test_a_requested_throttle_is_sent():
-    assert directives(text_of(replace(WORKERS, at_a_time=3), Site()))["array"] == "0-11%3"
-
-
 def test_gpus_can_be_requested_in_both_forms():
     gres = directives(text_of(WORKERS, Site(gpus=2)))
     per_node = directives(

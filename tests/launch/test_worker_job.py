@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from dataclasses import dataclass, replace
 
 import pytest
@@ -237,7 +238,7 @@ def test_a_run_canceled_between_attempts_is_not_repeated(train, sweep):
 
 
 def test_a_job_out_of_time_stops_its_workers(train):
-    """Its end says why; stopped runs are neither finished nor broken."""
+    """Its end has the reason; stopped runs are neither finished nor broken."""
     clock = FixedClock()
 
     def runs_out():
@@ -256,9 +257,12 @@ def test_a_sweep_without_open_runs_starts_no_workers(train, sweep):
     assert train(FIRST)[0] == []
 
 
-@pytest.mark.parametrize(("sparsities", "submits"), [([0.5], False), ([0.5, 0.8], True)])
-def test_several_new_ready_runs_submit_more_jobs(train, steps, sparsities, submits):
-    """This job pulls one of them after the other."""
+@pytest.mark.parametrize(
+    ("sparsities", "minutes", "submits"), [([0.5], 1, False), ([0.5, 0.8], 1, True), ([0.5], 20, True)]
+)
+def test_more_jobs_are_submitted_for_surplus_runs(train, steps, monkeypatch, sparsities, minutes, submits):
+    """This job pulls one new ready run after the other. Jobs can be lost if nothing took a step for long."""
+    monkeypatch.setattr(worker_job, "last_step", lambda sweep: time.time() - 60 * minutes)
     plan = make_plan({"sparsity": sparsities, "seed": [0]}, prune={"rewind": "lr"}, local={"devices": "cpu"})
 
     train(plan.dense[0].key, plan=plan)

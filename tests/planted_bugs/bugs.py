@@ -287,7 +287,7 @@ BUGS = (
     Bug(
         "jobs are submitted beyond the limits",
         "launch/slurm/advance.py",
-        "shares = array.shares[:room]",
+        "shares = array.shares[:capacity]",
         "shares = array.shares",
         "tests/launch/test_advance.py",
     ),

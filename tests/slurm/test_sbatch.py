@@ -109,14 +109,14 @@ def test_setup_lines_run_before_the_command(cluster, folder):
 
 HEARS = (
     "import os, signal, time\n"
-    "def hear(number, frame): print('heard', signal.Signals(number).name, flush=True); os._exit(0)\n"
-    "for number in (signal.SIGTERM, signal.SIGUSR2): signal.signal(number, hear)\n"
+    "def receive(number, frame): print('received', signal.Signals(number).name, flush=True); os._exit(0)\n"
+    "for number in (signal.SIGTERM, signal.SIGUSR2): signal.signal(number, receive)\n"
     "print('ready', flush=True)\n"
     "time.sleep(600)"
 )
 
 
-def hearing(folder, tmp_path, **changes):
+def reporting(folder, tmp_path, **changes):
     """Return a job that prints the signal it receives."""
     program = tmp_path / "hears.py"
     program.write_text(HEARS)
@@ -130,19 +130,19 @@ def is_ready(folder):
 @pytest.mark.slow
 def test_the_signal_before_the_limit_reaches_the_command(cluster, folder, tmp_path):
     """SLURM checks the time once a minute, and sends the signal up to a minute early."""
-    submit(hearing(folder, tmp_path, minutes=2), replace(SITE, grace_seconds=30))
+    submit(reporting(folder, tmp_path, minutes=2), replace(SITE, grace_seconds=30))
     cluster.wait_empty(seconds=400)
 
-    assert "heard SIGUSR2" in "".join(logs(folder))
+    assert "received SIGUSR2" in "".join(logs(folder))
 
 
 def test_a_preempted_job_is_signaled_and_requeued(cluster, folder, tmp_path):
-    number = submit(hearing(folder, tmp_path), replace(SITE, cpus=2, partition="gpu_requeue"))
+    number = submit(reporting(folder, tmp_path), replace(SITE, cpus=2, partition="gpu_requeue"))
     cluster.wait_until(lambda: is_ready(folder))
     urgent = cluster.sbatch("sleep 1", "--partition=gpu", "--nodes=2", "--exclusive")
     cluster.wait_until(lambda: urgent not in cluster.queue())
 
-    assert "heard SIGTERM" in "".join(logs(folder))
+    assert "received SIGTERM" in "".join(logs(folder))
     (element,) = [element for element in read_queue() if element.job == number]
     assert element.restarts == 1
     cluster.wait_until(lambda: len((folder / "0.node").read_text().splitlines()) == 2)
@@ -152,12 +152,12 @@ def test_a_preempted_job_is_signaled_and_requeued(cluster, folder, tmp_path):
 
 @pytest.mark.parametrize("light", [False, True])
 def test_a_canceled_job_gets_a_signal(cluster, folder, tmp_path, light):
-    number = submit(hearing(folder, tmp_path, light=light), SITE)
+    number = submit(reporting(folder, tmp_path, light=light), SITE)
     cluster.wait_until(lambda: is_ready(folder))
     cancel([number])
     cluster.wait_empty()
 
-    assert "heard SIGTERM" in "".join(logs(folder))
+    assert "received SIGTERM" in "".join(logs(folder))
 
 
 def test_a_job_submits_another_without_its_own_variables(cluster, folder, tmp_path):

@@ -1,4 +1,4 @@
-"""One step of a sweep on SLURM: read the state, and submit as many worker jobs as there is ready work and room for.
+"""One step of a sweep on SLURM: read the state, and submit as many worker jobs as there is ready work and capacity for.
 
 `lthsweep run --on slurm`, the controller job, and worker jobs whose runs made more runs ready than there are workers
 take this step. Any process can take it at any time, and several can take it at once: a decision is published in the
@@ -32,10 +32,10 @@ __all__ = [
     "WorkerArray",
     "advance",
     "arrays_of",
+    "capacity_for",
     "fitting",
     "in_seconds",
     "last_step",
-    "room_for",
     "walltime_limit",
 ]
 
@@ -137,8 +137,8 @@ def _act(
         limits = read_limits(site)
         nodes, guessed = in_seconds(plan, sweep, site, view.open)
         arrays = arrays_of(nodes, tasks, view.taken, view.work.found.failures, site, limits)
-        room = room_for(site, limits, tasks.live_elements, reserve=0 if controller else 1)
-        for array in fitting(arrays, room):
+        capacity = capacity_for(site, limits, tasks.live_elements, reserve=0 if controller else 1)
+        for array in fitting(arrays, capacity):
             number += 1
             try:
                 submitted.append(
@@ -211,12 +211,12 @@ def arrays_of(
         site: the cluster.
         limits: of the cluster.
     """
-    floor, limit = 60 * site.floor_minutes, walltime_limit(site, limits)
+    shortest, limit = 60 * site.floor_minutes, walltime_limit(site, limits)
     shares = divide(
         nodes,
         taken,
         slots=site.slots,
-        floor=floor,
+        shortest=shortest,
         has_workers=bool(tasks.live),
         broken=broken,
     )
@@ -226,18 +226,18 @@ def arrays_of(
         # A job lasts as long as its share. If more work follows, it lasts at least for the target.
         follows = min(60 * site.target_minutes, max(share.work for share in some) / site.slots)
         seconds = max(*(share.seconds for share in some), follows)
-        arrays.append(WorkerArray(some, walltime_minutes(seconds, floor, limit)))
+        arrays.append(WorkerArray(some, walltime_minutes(seconds, shortest, limit)))
     return arrays
 
 
-def fitting(arrays: Sequence[WorkerArray], room: int | None) -> list[WorkerArray]:
-    """Return the arrays, shortened to the number of elements that there is room for."""
-    if room is None:
+def fitting(arrays: Sequence[WorkerArray], capacity: int | None) -> list[WorkerArray]:
+    """Return the arrays, shortened to the number of elements that there is capacity for."""
+    if capacity is None:
         return list(arrays)
     found = []
     for array in arrays:
-        shares = array.shares[:room]
-        room -= len(shares)
+        shares = array.shares[:capacity]
+        capacity -= len(shares)
         if shares:
             found.append(WorkerArray(shares, array.minutes))
     return found
@@ -249,7 +249,7 @@ def walltime_limit(site: Site, limits: Limits) -> float | None:
     return 60.0 * min(known) if known else None
 
 
-def room_for(site: Site, limits: Limits, live: int, *, reserve: int) -> int | None:
+def capacity_for(site: Site, limits: Limits, live: int, *, reserve: int) -> int | None:
     """Return how many elements can be submitted now; None for any number.
 
     Args:
@@ -259,5 +259,5 @@ def room_for(site: Site, limits: Limits, live: int, *, reserve: int) -> int | No
         reserve: jobs to leave space for.
     """
     own = None if site.max_elements is None else site.max_elements - live
-    known = [room for room in (limits.room, own) if room is not None]
+    known = [capacity for capacity in (limits.capacity, own) if capacity is not None]
     return max(0, min(known) - reserve) if known else None

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from lthsweep.errors import StoreError
 from lthsweep.launch.slurm.journal import Submission
-from lthsweep.store import commit, plainjson
+from lthsweep.store import commit
 from lthsweep.store.layout import SweepDir
 
 __all__ = [
@@ -61,12 +62,13 @@ class End:
     node: str = ""
 
 
+_END = TypeAdapter(End)
+
+
 def write_end(sweep: SweepDir, name: str, index: int, end: End) -> None:
     """Write how an element ended. The file is advisory, so a full disk is no failure."""
     with contextlib.suppress(StoreError):
-        commit.replace(
-            sweep.submission(name) / f"{index}.end.json", plainjson.dump(asdict(end)), durable=False
-        )
+        commit.replace(sweep.submission(name) / f"{index}.end.json", _END.dump_json(end), durable=False)
 
 
 def forget_end(sweep: SweepDir, name: str, index: int) -> None:
@@ -78,15 +80,8 @@ def forget_end(sweep: SweepDir, name: str, index: int) -> None:
 def read_end(sweep: SweepDir, name: str, index: int) -> End | None:
     """Return how an element ended; None if it wrote no end."""
     try:
-        content: Any = plainjson.load(commit.read_whole(sweep.submission(name) / f"{index}.end.json"))
-        return End(
-            worked=tuple(content["worked"]),
-            broke=tuple(content["broke"]),
-            failed=tuple(content["failed"]),
-            stopped=str(content["stopped"]),
-            node=str(content["node"]),
-        )
-    except (FileNotFoundError, StoreError, ValueError, KeyError, TypeError):
+        return _END.validate_json(commit.read_whole(sweep.submission(name) / f"{index}.end.json"))
+    except (FileNotFoundError, StoreError, ValidationError):
         return None
 
 

@@ -18,9 +18,10 @@ from __future__ import annotations
 import os
 import socket
 import time
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from pydantic import TypeAdapter, ValidationError
 
 from lthsweep.errors import StoreError
 from lthsweep.store import commit, plainjson
@@ -127,13 +128,13 @@ def publish_intent(sweep: SweepDir, intent: Submission) -> Submission | None:
     intent = replace(intent, name=name, by=_here(), created=time.time())
     folder = sweep.submission(name)
     folder.mkdir(mode=0o700, exist_ok=True)
-    content = {field: value for field, value in asdict(intent).items() if field not in _LATER}
-    return intent if commit.commit_new(folder / "intent.json", plainjson.dump(content)) else None
+    content = _INTENT.dump_json(intent, exclude=_LATER)
+    return intent if commit.commit_new(folder / "intent.json", content) else None
 
 
 def note_id(sweep: SweepDir, name: str, job: str) -> None:
     """Write the id that SLURM returned, or under which the job was found."""
-    commit.commit_new(sweep.submission(name) / "job.json", plainjson.dump({"job": job}))
+    commit.commit_new(sweep.submission(name) / "job.json", _JOB.dump_json(_JobId(job)))
 
 
 def forget_queue(sweep: SweepDir) -> None:
@@ -143,8 +144,8 @@ def forget_queue(sweep: SweepDir) -> None:
 
 def void(sweep: SweepDir, name: str, why: str) -> bool:
     """Abandon a submission; returns False if one of its jobs has started meanwhile."""
-    _decide(sweep, name, {"outcome": "void", "why": why})
-    return bool(_outcome(sweep, name)["outcome"] == "void")
+    _decide(sweep, name, _Decision("void", why))
+    return _decision(sweep, name).outcome == "void"
 
 
 def mark_started(sweep: SweepDir, name: str, job: str) -> bool:
@@ -155,9 +156,9 @@ def mark_started(sweep: SweepDir, name: str, job: str) -> bool:
         name: its submission.
         job: its (array's) id. A second job of the same submission is invalid: sbatch can reach SLURM twice.
     """
-    _decide(sweep, name, {"outcome": "started", "why": "", "job": job})
-    decided = _outcome(sweep, name)
-    if decided["outcome"] != "started" or decided.get("job") != job:
+    _decide(sweep, name, _Decision("started", job=job))
+    decided = _decision(sweep, name)
+    if decided.outcome != "started" or decided.job != job:
         return False
     note_id(sweep, name, job)
     return True
@@ -187,44 +188,49 @@ def read_submission(sweep: SweepDir, name: str) -> Submission:
     """Return one submission."""
     folder = sweep.submission(name)
     number = int(name.rpartition("-")[2])
-    content = _load(folder / "intent.json")
     try:
-        submission = Submission(
-            number=number,
-            name=name,
-            kind=content["kind"],
-            shares=tuple(tuple(map(str, keys)) for keys in content["shares"]),
-            minutes=int(content["minutes"]),
-            array=content["array"] is True,
-            after=tuple(map(str, content["after"])),
-            by=str(content["by"]),
-            created=float(content["created"]),
-        )
-    except (KeyError, TypeError, ValueError):
+        intent = _INTENT.validate_json(commit.read_whole(folder / "intent.json"))
+    except (FileNotFoundError, ValidationError):
         return Submission(number, name, "workers", outcome="void", why="its intent cannot be read")
-    decided = _outcome(sweep, name)
-    job = decided.get("job") or _load(folder / "job.json").get("job")
-    return replace(submission, job=job, outcome=decided["outcome"], why=str(decided.get("why", "")))
+    decided = _decision(sweep, name)
+    try:
+        job = decided.job or _JOB.validate_json(commit.read_whole(folder / "job.json")).job
+    except (FileNotFoundError, ValidationError):
+        job = None
+    return replace(intent, number=number, name=name, job=job, outcome=decided.outcome, why=decided.why)
 
 
-_LATER = ("job", "outcome", "why")
+@dataclass(frozen=True)
+class _Decision:
+    """The outcome of a submission; `job` is the id of the job that linked "started"."""
+
+    outcome: Outcome
+    why: str = ""
+    job: str | None = None
+
+
+@dataclass(frozen=True)
+class _JobId:
+    job: str
+
+
+_INTENT = TypeAdapter(Submission)
+_DECISION = TypeAdapter(_Decision)
+_JOB = TypeAdapter(_JobId)
+
+_LATER = {"job", "outcome", "why"}
 """Fields of a submission that are known only after its intent is written; each has a separate file."""
 
 
-def _decide(sweep: SweepDir, name: str, decision: dict[str, str]) -> None:
-    commit.commit_new(sweep.submission(name) / "outcome.json", plainjson.dump(decision))
+def _decide(sweep: SweepDir, name: str, decision: _Decision) -> None:
+    commit.commit_new(sweep.submission(name) / "outcome.json", _DECISION.dump_json(decision))
 
 
-def _outcome(sweep: SweepDir, name: str) -> dict[str, Any]:
-    return {"outcome": "open"} | _load(sweep.submission(name) / "outcome.json")
-
-
-def _load(path: Path) -> dict[str, Any]:
+def _decision(sweep: SweepDir, name: str) -> _Decision:
     try:
-        content: Any = plainjson.load(commit.read_whole(path))
-    except (FileNotFoundError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+        return _DECISION.validate_json(commit.read_whole(sweep.submission(name) / "outcome.json"))
+    except (FileNotFoundError, ValidationError):
+        return _Decision("open")
 
 
 def _here() -> str:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lthsweep.errors import ClusterSilentError, StoreError
-from lthsweep.launch.slurm.advance import WorkerArray, arrays_of, fitting, in_seconds, room_for
+from lthsweep.launch.slurm.advance import WorkerArray, arrays_of, capacity_for, fitting, in_seconds
 from lthsweep.launch.slurm.array_tasks import SubmittedTasks
 from lthsweep.launch.slurm.cluster.limits import Limits, read_limits
 from lthsweep.launch.slurm.cluster.sbatch import text_of
@@ -27,7 +27,7 @@ from lthsweep.store.layout import SweepDir
 
 __all__ = ["Planned", "Preview", "preview"]
 
-_USUAL = Limits(max_array=1001, room=None, minutes=None)
+_USUAL = Limits(max_array=1001, capacity=None, minutes=None)
 """Limits of a SLURM with its default configuration, for machines without SLURM."""
 
 _PREFIX = "lth-xxxxxxxx"
@@ -60,7 +60,7 @@ class Preview:
         queue: jobs that were submitted before.
         planned: worker jobs that would be submitted now.
         controller: the controller job that would be submitted; None if one exists, or none is needed.
-        room: elements that can be submitted now; None for any number.
+        capacity: elements that can be submitted now; None for any number.
         seconds: of training that the sweep still needs; None if no epoch was measured.
         unsubmitted: ready runs without a worker that get no job now.
         waiting: runs that wait for another run; workers pull them when they are ready.
@@ -73,7 +73,7 @@ class Preview:
     queue: QueueStatus
     planned: tuple[Planned, ...]
     controller: Planned | None
-    room: int | None
+    capacity: int | None
     seconds: float | None
     unsubmitted: int
     waiting: int
@@ -117,9 +117,9 @@ def preview(plan: Plan, sweep: SweepDir, site: Site, work: Work) -> Preview:
     taken = taken_runs(work, tasks, () if queue.snapshot is None else queue.snapshot.elements)
     arrays = arrays_of(nodes, tasks, taken, work.found.failures, site, limits)
     controller = tasks.next_controller()
-    room = room_for(site, limits, tasks.live_elements, reserve=0 if controller else 1)
+    capacity = capacity_for(site, limits, tasks.live_elements, reserve=0 if controller else 1)
     scripts = _Scripts(sweep, site, has_arrays=limits.max_array > 0)
-    planned = [scripts.workers(array) for array in fitting(arrays, room)]
+    planned = [scripts.workers(array) for array in fitting(arrays, capacity)]
     submitted = {key for each in planned for keys in each.intent.shares for key in keys}
     keys = {node.key for node in nodes}
     ready = {node.key for node in nodes if node.parent not in keys}
@@ -137,7 +137,7 @@ def preview(plan: Plan, sweep: SweepDir, site: Site, work: Work) -> Preview:
         queue=queue,
         planned=tuple(planned),
         controller=new_controller,
-        room=room,
+        capacity=capacity,
         seconds=None if guessed else math.fsum(node.cost for node in nodes),
         unsubmitted=len(ready - taken - submitted),
         waiting=len(keys - ready),

@@ -218,7 +218,9 @@ def _attempts_of(sweep: SweepDir, task: ArrayTask, missing: Collection[str]) -> 
     moved = {key for key in task.keys if key not in missing or _has_moved(sweep, key, since)}
     broke = set() if end is None else set(end.broke) - moved
     in_order = end is not None and not end.stopped
-    without_progress = not moved and (end is None or (end.stopped == "time" and not end.failed))
+    without_progress = not moved and (
+        end is None or (end.stopped == "time" and not end.worked and not end.failed)
+    )
     found = {}
     for key in {*task.keys, *broke} & set(missing):
         if key in broke or (without_progress and not broke):

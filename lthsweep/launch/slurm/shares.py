@@ -36,20 +36,20 @@ def divide(
     taken: Collection[str],
     *,
     slots: int,
-    floor: float,
+    shortest: float,
     has_workers: bool,
     broken: Collection[str] = (),
 ) -> list[Share]:
     """Divide the runs that are ready and not taken into shares, one for each new worker job.
 
     A share has at least one run for each worker of the job, and grows until its runs and their descendants keep the
-    workers busy for `floor` seconds. A run at least that long gets a job to itself.
+    workers busy for `shortest` seconds. A run at least that long gets a job to itself.
 
     Args:
         nodes: remaining runs, parents before children, cost in seconds. A parent that is not among them is finished.
         taken: runs that a worker trains, or that are in the share of a job in the queue.
         slots: workers in one job.
-        floor: minimum length of a job in seconds.
+        shortest: minimum length of a job in seconds.
         has_workers: whether worker jobs run or wait. They pull a remainder that is too short for a job, as the new
             jobs do.
         broken: runs whose last attempt broke. No worker pulls them, so they are never left as a remainder.
@@ -68,11 +68,11 @@ def divide(
             continue
         keys.append(key)
         work += below[key]
-        if len(keys) >= slots and work >= floor * slots:
+        if len(keys) >= slots and work >= shortest * slots:
             shares.append(_share(keys, cost, work, slots))
             keys, work = [], 0.0
     is_pulled = (has_workers or shares) and not any(key in broken for key in keys)
-    if keys and (work >= floor * slots or not is_pulled):
+    if keys and (work >= shortest * slots or not is_pulled):
         shares.append(_share(keys, cost, work, slots))
     return shares
 

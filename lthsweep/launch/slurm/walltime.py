@@ -16,14 +16,14 @@ ROUND_TO = 5
 """Minutes; users request walltimes in such steps."""
 
 
-def walltime_minutes(seconds: float, floor: float, limit: float | None) -> int:
+def walltime_minutes(seconds: float, shortest: float, limit: float | None) -> int:
     """Return the walltime to request, in minutes.
 
     Args:
         seconds: expected time of training in the job.
-        floor: minimum request in seconds.
+        shortest: minimum request in seconds.
         limit: maximum length of a job in seconds.
     """
     minutes = ROUND_TO * math.ceil((SLACK * seconds + START_UP) / 60 / ROUND_TO)
-    minutes = max(minutes, math.ceil(floor / 60))
+    minutes = max(minutes, math.ceil(shortest / 60))
     return minutes if limit is None else max(1, min(minutes, math.floor(limit / 60)))

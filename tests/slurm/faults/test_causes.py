@@ -41,7 +41,8 @@ def test_a_node_that_fails_every_job(make, as_if_undisturbed, row):
     last = ours.training()[-1]
     script = (ours.sweep.submission(last.name) / f"{last.name}.sh").read_text()
     assert "--exclude=n1" in script
-    assert {nodes_of(ours.sweep, last.name, index)[-1:] for index in range(last.elements)} == {("n2",)}
+    used = {nodes_of(ours.sweep, last.name, index)[-1:] for index in range(last.elements)}
+    assert used <= {("n2",), ()}  # the other workers can have pulled all runs before it starts
     row("a node that fails every job", ours, "left out, the other does the work")
 
 
@@ -63,7 +64,7 @@ def test_a_sweep_halts_when_all_jobs_fail(make, as_if_undisturbed, row):
     assert "--retry-failed" in again
     assert submitted <= 4
     as_if_undisturbed(ours)
-    row("a wrong interpreter, mended later", ours, "halts and says why; `--retry-failed` finishes")
+    row("a wrong interpreter, mended later", ours, "halts with the cause; `--retry-failed` finishes")
 
 
 def test_retry_failed_resets_failures_of_the_machine(make):
@@ -105,7 +106,7 @@ def test_a_full_disk(make, small_disk, cluster_of, cache, tmp_path, row):
     assert local.returncode == 0, local.stderr
     assert_same_science(ours.records(), OnSlurm({}, ours.file, SweepDir(tmp_path / "local")).records())
     assert not list(ours.sweep.conflicts.glob("*"))
-    row("a full disk, room made later", ours, "stops and says why; `--retry-failed` finishes")
+    row("a full disk, space freed later", ours, "stops with the cause; `--retry-failed` finishes")
 
 
 def queued(ours: Interrupted) -> list[str]:

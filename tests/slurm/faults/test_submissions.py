@@ -85,7 +85,7 @@ def test_a_killed_submission_happens_once(make, as_if_undisturbed):
 
 
 def test_a_training_job_replaces_a_killed_controller(make, as_if_undisturbed, row):
-    """Submitted jobs train, and the last job without a follow-up takes the next step."""
+    """Submitted jobs train, and the last job without a controller job takes the next step."""
     sweeps = [make(timed=False) for _ in STEPS]
     for ours, step in zip(sweeps, STEPS, strict=True):
         dies(ours, "controller", step)

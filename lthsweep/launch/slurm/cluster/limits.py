@@ -64,7 +64,7 @@ class Limits:
     Attributes:
         max_array: maximum number of elements in one array; 0 if the cluster has no arrays. SLURM limits the index, so
             arrays are always 0 to n - 1.
-        room: elements that can still be submitted; None if there is no limit, or it is unknown.
+        capacity: elements that can still be submitted; None if there is no limit, or it is unknown.
         minutes: the longest walltime a job may request; None for any.
         named: lines for the user, the most restrictive limit first: "MaxSubmitJobsPerUser of QOS normal 6, 2 in use".
         version: of SLURM, "22.05.8".
@@ -72,7 +72,7 @@ class Limits:
     """
 
     max_array: int
-    room: int | None
+    capacity: int | None
     minutes: int | None
     named: tuple[str, ...] = ()
     version: str = ""
@@ -104,12 +104,12 @@ def read_limits(site: Site) -> Limits:
             found += caps(policy, this_user(), site.account, name, order)
             walls.append(wall_minutes(policy, this_user(), site.account, name, order))
     found = _with_use(list(dict.fromkeys(found)))
-    rooms = [cap.room for cap in found if cap.room is not None]
+    capacities = [cap.capacity for cap in found if cap.capacity is not None]
     jobs = _int(config.get("MaxJobCount", ""))
     array = _int(config["MaxArraySize"]) or 0
     return Limits(
         max_array=min(array, jobs or array),
-        room=min(rooms, default=None),
+        capacity=min(capacities, default=None),
         minutes=min((wall for wall in walls if wall is not None), default=None),
         named=(*map(str, found), *_notes(chosen, site)),
         version=config.get("SLURM_VERSION", ""),

@@ -9,14 +9,15 @@ import contextlib
 import re
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from pydantic import TypeAdapter
 
 from lthsweep.errors import ClusterSilentError, StoreError
 from lthsweep.launch.slurm.cluster.ask import Answer, ask, this_user
 from lthsweep.launch.slurm.cluster.listing import COMPLAINT, FORMAT, Element, parse_queue
-from lthsweep.store import commit, plainjson
+from lthsweep.store import commit
 
 __all__ = [
     "Element",
@@ -42,6 +43,9 @@ class QueueSnapshot:
 
     elements: tuple[Element, ...]
     taken: float
+
+
+_SNAPSHOT = TypeAdapter(QueueSnapshot)
 
 
 @dataclass(frozen=True)
@@ -82,9 +86,8 @@ def queue_snapshot(cache: Path | None, max_age: float, *, seconds: float = SECON
         return known
     snapshot = QueueSnapshot(read_queue(seconds=seconds), time.time())
     if cache is not None:
-        content = {"taken": snapshot.taken, "elements": [asdict(element) for element in snapshot.elements]}
         with contextlib.suppress(StoreError):
-            commit.replace(cache, plainjson.dump(content), durable=False)
+            commit.replace(cache, _SNAPSHOT.dump_json(snapshot), durable=False)
     return snapshot
 
 
@@ -160,8 +163,6 @@ def _squeue(*options: str, seconds: float = SECONDS) -> Answer:
 
 def _remembered(cache: Path) -> QueueSnapshot | None:
     try:
-        content: Any = plainjson.load(commit.read_whole(cache))
-        elements = tuple(Element(**element) for element in content["elements"])
-        return QueueSnapshot(elements, float(content["taken"]))
-    except (OSError, ValueError, TypeError, KeyError):
+        return _SNAPSHOT.validate_json(commit.read_whole(cache))
+    except (OSError, ValueError):
         return None

@@ -41,7 +41,6 @@ class Job:
         begin: in sbatch's syntax, "now+600"; None for now.
         exclude: nodes to avoid, in addition to the site's.
         light: a controller job.
-        at_a_time: how many elements can run at a time; None for all.
     """
 
     name: str
@@ -53,7 +52,6 @@ class Job:
     begin: str | None = None
     exclude: tuple[str, ...] = ()
     light: bool = False
-    at_a_time: int | None = None
 
 
 def text_of(job: Job, site: Site) -> str:
@@ -122,7 +120,7 @@ CONTROLLER_MEMORY = "1G"
 def _common(job: Job, site: Site) -> dict[str, Any]:
     array = None
     if job.elements:
-        array = f"0-{job.elements - 1}" + ("" if job.at_a_time is None else f"%{job.at_a_time}")
+        array = f"0-{job.elements - 1}"
     return {
         "job_name": job.name,
         "time": job.minutes,
