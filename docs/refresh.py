@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from lthsweep.reduce.reference import metrics_markdown
+from lthsweep.reduce.schema import COLUMNS, columns_markdown
 from lthsweep.spec import reference_markdown
 
 DOCS = Path(__file__).parent
@@ -15,8 +15,7 @@ DOCS = Path(__file__).parent
 GENERATED: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "the-file.md": {"reference": reference_markdown},
     "the-table.md": {
-        "metrics-of-tickets": partial(metrics_markdown, "tickets"),
-        "metrics-of-runs": partial(metrics_markdown, "runs"),
+        f"columns-of-{table}": partial(columns_markdown, columns) for table, columns in COLUMNS.items()
     },
 }
 """Page -> name of a generated part -> function that returns its text.

@@ -11,8 +11,7 @@ from lthsweep.errors import SpecError
 from lthsweep.plan.expand import expand
 from lthsweep.reduce.merge import current, merge
 from lthsweep.reduce.table import Table, TableFile
-from lthsweep.spec import load_spec
-from lthsweep.spec.load import spec_of
+from lthsweep.spec import load_spec, spec_of
 from lthsweep.spec.problems import Origin
 from lthsweep.store.layout import SweepDir
 
@@ -119,12 +118,13 @@ class Sweep:
     ) -> AxisComparison:
         """Compare the values of an axis at each point, see `lthsweep.reduce.axis_comparison.compare_axis`."""
         from lthsweep.reduce.axis_comparison import COMPARABLE, RunScore, compare_axis
+        from lthsweep.reduce.run_result import ResultState
 
         runs = self.runs
         known = metric in COMPARABLE and metric in runs
         values = runs[metric] if known else [float("nan")] * len(runs)
         scores = {
-            key: RunScore(state, float(value))
+            key: RunScore(ResultState(state), float(value))
             for key, state, value in zip(runs["key"], runs["state"], values, strict=True)
         }
         return compare_axis(self.plan, scores, axis, metric=metric, confidence=confidence, margin=margin)
@@ -141,7 +141,7 @@ class Sweep:
         import pandas as pd
 
         found = self.axis_comparison(axis, metric=metric, confidence=confidence, margin=margin)
-        return pd.DataFrame(found.rows).astype({"rank": "Int64"})
+        return pd.DataFrame(found.records()).astype({"rank": "Int64"})
 
     def __repr__(self) -> str:
         return f"Sweep({self.spec.sweep.name!r} at {self.path})"

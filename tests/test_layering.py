@@ -24,7 +24,7 @@ from tests.store.factory import make_record
 PACKAGE = Path(lthsweep.__file__).parent
 
 LAYERS = (
-    {"errors", "randomness", "registry", "usercode"},
+    {"code_options", "errors", "options", "randomness", "text", "usercode"},
     {"models", "data", "pruning", "training", "spec", "presets"},
     {"lottery", "store", "plan"},
     {"launch", "reduce"},
@@ -40,7 +40,9 @@ TORCH = {"torch", "torchvision"}
 TORCH_FREE = {
     "errors",
     "randomness",
-    "registry",
+    "code_options",
+    "options",
+    "text",
     "usercode",
     "spec",
     "presets",

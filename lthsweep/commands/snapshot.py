@@ -14,7 +14,7 @@ from lthsweep.launch.slurm.sites.site import site_of
 from lthsweep.launch.sweep_status import SweepStatus, sweep_status
 from lthsweep.launch.work import seconds_per_epoch
 from lthsweep.plan.estimate import seconds_spared
-from lthsweep.reduce.spending import Spending, spending
+from lthsweep.reduce.usage import TimeUsed, time_used
 
 __all__ = ["Snapshot", "Usage", "take_snapshot"]
 
@@ -68,7 +68,7 @@ def take_snapshot(opened: OpenedSweep, before: Glance | None = None) -> Snapshot
     jobs = Glance() if on_disk.is_complete else glance(sweep, lambda: site_of(opened.spec), before)
     status = sweep_status(plan, on_disk, jobs)
     epoch_seconds = seconds_per_epoch(plan, sweep)
-    used = spending(sweep, on_disk.done)
+    used = time_used(sweep, on_disk.done)
     return Snapshot(
         opened=opened,
         status=status,
@@ -79,7 +79,7 @@ def take_snapshot(opened: OpenedSweep, before: Glance | None = None) -> Snapshot
 
 
 def _usage(
-    opened: OpenedSweep, used: Spending, workers_per_gpu: int, epoch_seconds: Mapping[str, float]
+    opened: OpenedSweep, used: TimeUsed, workers_per_gpu: int, epoch_seconds: Mapping[str, float]
 ) -> Usage:
     """Convert seconds of workers to hours of the hardware they occupy: `local.threads` cores, or a share of a GPU."""
     threads, sharing = opened.spec.local.threads, max(1, workers_per_gpu)

@@ -57,7 +57,8 @@ def _run(state: RunState) -> JsonObject:
     if (beat := state.beat) is not None:
         run |= {"epoch": beat.epoch, "epochs": beat.epochs, "host": beat.host, "pid": beat.pid}
         run |= {"phase": beat.phase}
-        run |= {"seen": beat.time, "images_per_second": beat.rate if math.isfinite(beat.rate) else None}
+        rate = beat.images_per_second
+        run |= {"seen": beat.time, "images_per_second": rate if math.isfinite(rate) else None}
     if (failure := state.failure) is not None:
         run |= {"cause": failure.cause, "attempt": failure.attempt, "failed_on": failure.host}
     if (place := state.place) is not None:

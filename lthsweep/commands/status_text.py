@@ -6,14 +6,13 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from lthsweep.commands.display import duration
 from lthsweep.commands.snapshot import Snapshot
 from lthsweep.commands.sources import table_alone
 from lthsweep.launch.disk_status import RunStatus
 from lthsweep.launch.slurm.glance import AT_WORK
 from lthsweep.launch.sweep_status import RunState, SweepStatus
 from lthsweep.plan.run import Run
-from lthsweep.report.numbers import plural
+from lthsweep.text import duration, plural
 
 __all__ = ["status_counts", "status_text"]
 
@@ -156,7 +155,7 @@ def _run_line(state: RunState) -> str:
 def _running(state: RunState) -> str:
     beat = state.beat
     assert beat is not None
-    rate = f"{beat.rate:,.0f} samples/s, " if math.isfinite(beat.rate) else ""
+    rate = f"{beat.images_per_second:,.0f} samples/s, " if math.isfinite(beat.images_per_second) else ""
     place = state.place
     job = f"job {place.queued.id}, " if place is not None and place.queued is not None else ""
     age = duration(max(0.0, time.time() - beat.time))

@@ -8,7 +8,6 @@ batches of several steps are made at once. Texts stay token numbers: their batch
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,11 +16,15 @@ from torch import Tensor
 
 from lthsweep.data.augment import augment as augment_named
 from lthsweep.data.augment import crop_flip
+from lthsweep.data.decoded import SampleArray
 from lthsweep.data.order import epoch_order, steps_per_epoch
 from lthsweep.data.packed import Packed
 from lthsweep.errors import DataError, UnknownNameError
 
-__all__ = ["TrainBatches", "evaluation_batches", "resident"]
+__all__ = ["LabeledBatch", "TrainBatches", "evaluation_batches", "resident"]
+
+LabeledBatch = tuple[Tensor, Tensor]
+"""Inputs (images float32 [B, C, H, W], texts int64 [B, L]) and labels int64 [B], on one device."""
 
 _LEVELS = 255
 
@@ -92,7 +95,7 @@ class TrainBatches:
         step_bytes = batch_size * self._images[0].numel() * 4
         self.ahead = 1 if self._device.type == "cpu" else max(1, _AHEAD_BYTES // step_bytes)
 
-    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[LabeledBatch]:
         """The batches of one epoch, from `start_step` on.
 
         Args:
@@ -112,7 +115,7 @@ class TrainBatches:
             )
         return self._batches(epoch, start_step)
 
-    def _batches(self, epoch: int, start_step: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def _batches(self, epoch: int, start_step: int) -> Iterator[LabeledBatch]:
         order = epoch_order(self._seed, epoch, self._indices)
         samples = _move(order, self._device)
         moves: tuple[Tensor, ...] | None = None
@@ -136,14 +139,14 @@ class TrainBatches:
 
 
 def evaluation_batches(
-    images: NDArray[Any] | Tensor,
+    images: SampleArray | Tensor,
     labels: NDArray[np.int64] | Tensor,
     packed: Packed,
     *,
     batch_size: int,
     normalize: str,
     device: torch.device | str,
-) -> Iterator[tuple[Tensor, Tensor]]:
+) -> Iterator[LabeledBatch]:
     """Return all of `images` in order, not augmented; the last batch can be smaller, down to one image.
 
     For frequent evaluation on a GPU, pass tensors from `resident`, which are not copied again.
@@ -176,7 +179,7 @@ def evaluation_batches(
     )
 
 
-def resident(array: NDArray[Any] | Tensor, device: torch.device | str) -> Tensor:
+def resident(array: SampleArray | NDArray[np.int64] | Tensor, device: torch.device | str) -> Tensor:
     """Return the array as a tensor on the device; on a CPU in the same memory, mapped or not.
 
     On other devices uint16 becomes int32, because few GPU kernels support uint16.
@@ -243,7 +246,7 @@ def _crop_and_flip(pixels: Tensor, dy: Tensor, dx: Tensor, flips: Tensor, paddin
     return padded.view(-1, channels).index_select(0, flat).view(batch, height, width, channels)
 
 
-def _move(array: NDArray[Any], device: torch.device) -> Tensor:
+def _move(array: NDArray[np.int64] | NDArray[np.bool_], device: torch.device) -> Tensor:
     """Return a per-epoch array on the device; pinned first on a GPU, so that the copy does not wait.
 
     The pinned memory can be released at once: torch's allocator does not reuse it before the copy has ended.

@@ -25,7 +25,7 @@ from lthsweep.data.files import Files, data_root, prepare_command, resolve_path
 from lthsweep.data.packed import FORMAT, Packed, fingerprint, read_meta, read_pack, write_pack
 from lthsweep.data.user_reader import read_with_user_code
 from lthsweep.errors import DataError, MissingDataError
-from lthsweep.registry import complete_options, load_entry
+from lthsweep.options import complete_options, load_entry
 from lthsweep.usercode import is_code
 
 __all__ = ["cache_folder", "decode", "open_packed", "pack_folder", "packing_options", "prepare", "verify"]

@@ -8,16 +8,44 @@ that a network can read the data. A reader is imported only when its data set is
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+
+from pydantic import TypeAdapter
 
 from lthsweep.errors import look_up
-from lthsweep.registry import Option
+from lthsweep.options import Option
 from lthsweep.usercode import is_code
 
-__all__ = ["COMMON_OPTIONS", "DATASETS", "Dataset", "PublishedFile", "dataset"]
+__all__ = ["COMMON_OPTIONS", "DATASETS", "DataOptions", "Dataset", "PublishedFile", "dataset"]
 
-COMMON_OPTIONS = frozenset({"name", "label", "validation", "train_images", "augment", "padding", "normalize"})
-"""Keys of `[sweep.data]` that every data set has: they are applied on the fly and change no pack."""
+
+@dataclass(frozen=True, slots=True)
+class DataOptions:
+    """How samples are split and presented: applied on the fly, so none of these options changes a pack.
+
+    The fields are described in docs/the-file.md. Texts have no augmentation, padding or normalization: their batches
+    are token numbers.
+
+    Attributes:
+        train_images: number of samples to train on; 0 for all that are not held out.
+    """
+
+    validation: int
+    train_images: int = 0
+    augment: str = "none"
+    padding: int = 0
+    normalize: str = "none"
+
+    @classmethod
+    def of(cls, table: Mapping[str, object]) -> DataOptions:
+        """The options of a `[sweep.data]` table with every default written out; other keys are ignored."""
+        return _DATA_OPTIONS.validate_python(dict(table))
+
+
+_DATA_OPTIONS = TypeAdapter(DataOptions)
+
+COMMON_OPTIONS = frozenset({"name", "label", *(field.name for field in fields(DataOptions))})
+"""Keys of `[sweep.data]` that every data set has."""
 
 
 @dataclass(frozen=True)

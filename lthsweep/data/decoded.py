@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lthsweep.errors import DataError
 
-__all__ = ["Decoded", "Stamp"]
+__all__ = ["Decoded", "SampleArray", "Stamp"]
+
+SampleArray = NDArray[np.uint8 | np.uint16]
+"""Images, uint8 [N, H, W, C], or texts as token numbers, uint16 [N, L]."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +36,9 @@ class Decoded:
         vocabulary: for texts, the token of each number; empty for images.
     """
 
-    train_images: NDArray[Any]
+    train_images: SampleArray
     train_labels: NDArray[np.int64]
-    test_images: NDArray[Any]
+    test_images: SampleArray
     test_labels: NDArray[np.int64]
     class_names: tuple[str, ...]
     stamps: tuple[Stamp, ...] = ()

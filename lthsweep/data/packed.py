@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lthsweep.data.decoded import Decoded
+from lthsweep.data.decoded import Decoded, SampleArray
 from lthsweep.errors import DataError
 
 __all__ = ["FORMAT", "Packed", "channel_moments", "fingerprint", "read_meta", "read_pack", "write_pack"]
@@ -49,9 +49,9 @@ class Packed:
         vocabulary: for texts, the token of each number; empty for images.
     """
 
-    train_images: NDArray[Any]
+    train_images: SampleArray
     train_labels: NDArray[np.int64]
-    test_images: NDArray[Any]
+    test_images: SampleArray
     test_labels: NDArray[np.int64]
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -87,7 +87,7 @@ def fingerprint(data: Decoded | Packed) -> str:
     return digest.hexdigest()
 
 
-def channel_moments(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def channel_moments(images: SampleArray) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and population standard deviation of each channel, on the scale 0..1.
 
     They come from the exact histogram of the 256 levels in rational arithmetic, rounded once at the end, so that the

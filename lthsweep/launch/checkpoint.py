@@ -5,33 +5,23 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 from lthsweep.errors import CorruptRecordError
 from lthsweep.lottery.context import to_arrays, to_tensors
 from lthsweep.lottery.result import Checkpoint
 from lthsweep.store.weights import load_arrays, load_metadata, save_arrays
-from lthsweep.training.training import Training
+from lthsweep.training.progress import ProgressReport
+from lthsweep.training.state import Training
 
 __all__ = ["CheckpointHook", "ReportProgress", "load_checkpoint"]
 
 _REPORT_SECONDS = 1.0
 
 
-class ReportProgress(Protocol):
-    """Receives the progress of a run; see `lthsweep.launch.events.RunProgress` for the values."""
-
-    def __call__(
-        self,
-        *,
-        epoch: float,
-        epochs: float,
-        val_accuracy: float | None,
-        images_per_second: int | None,
-        phase: str = "train",
-    ) -> None:
-        """Take the progress."""
+ReportProgress = Callable[[ProgressReport], None]
+"""Receives the progress of a run."""
 
 
 class CheckpointHook:
@@ -76,17 +66,10 @@ class CheckpointHook:
     def _report_progress(self, training: Training, now: float) -> None:
         progress = training.progress
         if self._first is None:
-            self._first = progress.images, now
-        images, seconds = progress.images - self._first[0], now - self._first[1]
-        rate = round(images / seconds) if seconds > 0 else None
-        values = training.progress_values()
-        self._report(
-            epoch=values["epoch"],
-            epochs=values["epochs"],
-            val_accuracy=values["val_accuracy"],
-            images_per_second=rate,
-            phase=values.get("phase", "train"),
-        )
+            self._first = progress.samples, now
+        samples, seconds = progress.samples - self._first[0], now - self._first[1]
+        rate = round(samples / seconds) if seconds > 0 else None
+        self._report(replace(training.report(), images_per_second=rate))
 
 
 def load_checkpoint(path: Path) -> Checkpoint | None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, TypeAdapter
+
+if TYPE_CHECKING:
+    from lthsweep.training.progress import ProgressReport
 
 __all__ = [
     "Event",
@@ -45,14 +48,7 @@ class Ready:
 
 @dataclass(frozen=True)
 class RunProgress:
-    """How far a run is, about once a second.
-
-    Attributes:
-        epoch, epochs: epochs that are done and epochs at the end, both counted from initialization.
-        val_accuracy: of the last epoch; None before the first validation.
-        images_per_second: None until it was measured.
-        phase: "train"; a run with a time budget names its round.
-    """
+    """How far a run is, about once a second; see `lthsweep.training.progress.ProgressReport` for the values."""
 
     key: str
     epoch: float = 0.0
@@ -61,6 +57,13 @@ class RunProgress:
     images_per_second: int | None = None
     phase: str = "train"
     kind: Literal["progress"] = "progress"
+
+    @classmethod
+    def of(cls, key: str, report: ProgressReport) -> RunProgress:
+        """The progress that a training reported for the run of this key."""
+        return cls(
+            key, report.epoch, report.epochs, report.val_accuracy, report.images_per_second, report.phase
+        )
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from lthsweep.launch.outputs import finished_event, store_result
 from lthsweep.launch.profiling import profile
 from lthsweep.launch.task import Operation, Task
 from lthsweep.lottery.budget import train_budget
-from lthsweep.lottery.context import Arrays, TrainingContext
+from lthsweep.lottery.context import TrainingContext
 from lthsweep.lottery.dense import replay_snapshots, train_dense
 from lthsweep.lottery.result import Result
 from lthsweep.lottery.ticket import retrain_ticket
@@ -28,7 +28,7 @@ from lthsweep.pruning.counts import kept_by_rates
 from lthsweep.pruning.prunable import prunable_weights
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.record import read_summary
-from lthsweep.store.weights import load_arrays, save_arrays
+from lthsweep.store.weights import Arrays, load_arrays, save_arrays
 
 __all__ = ["execute", "measure_epoch"]
 

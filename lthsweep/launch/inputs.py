@@ -13,13 +13,13 @@ from lthsweep.data.cache import open_packed
 from lthsweep.errors import MissingRecordError, PruningError, TrainingError
 from lthsweep.launch.checkpoint import load_checkpoint
 from lthsweep.launch.task import Task
-from lthsweep.lottery.context import Arrays, TrainingContext
+from lthsweep.lottery.context import TrainingContext
 from lthsweep.lottery.ticket import Parent, PreparedTicket, prepare_ticket
 from lthsweep.plan.rewind import RewindPoint
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.record import Record, decode
-from lthsweep.store.weights import load_arrays, unpack_sparse
-from lthsweep.training.training import TrainingData
+from lthsweep.store.weights import Arrays, load_arrays, unpack_sparse
+from lthsweep.training.state import TrainingData
 
 __all__ = ["Inputs", "ancestors_of", "context_of", "prepared_of"]
 

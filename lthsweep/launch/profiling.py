@@ -9,7 +9,7 @@ from lthsweep.lottery.context import TrainingContext
 from lthsweep.lottery.dense import dense_training
 from lthsweep.training.devices import synchronize
 from lthsweep.training.loop import train
-from lthsweep.training.training import Ending, Training
+from lthsweep.training.state import Ending, Training
 
 __all__ = ["profile"]
 

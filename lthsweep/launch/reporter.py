@@ -8,6 +8,7 @@ import socket
 import time
 import traceback
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from lthsweep.errors import CanceledError, DataError, LthsweepError, StoreError
 from lthsweep.launch.channel import Channel
@@ -17,6 +18,9 @@ from lthsweep.store import claims, failures
 from lthsweep.store.heartbeats import Heartbeat, write_heartbeat
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.owners import Owner
+
+if TYPE_CHECKING:
+    from lthsweep.training.progress import ProgressReport
 
 __all__ = ["BEAT_SECONDS", "RunReporter", "attempts_before", "failure_event"]
 
@@ -72,17 +76,9 @@ class RunReporter:
         """Return whether the training has to end before its next step."""
         return self.is_canceled or self.channel.is_closed()
 
-    def progress(
-        self,
-        *,
-        epoch: float,
-        epochs: float,
-        val_accuracy: float | None,
-        images_per_second: int | None,
-        phase: str = "train",
-    ) -> None:
+    def progress(self, report: ProgressReport) -> None:
         """Report progress. Every `BEAT_SECONDS`, refresh the claim and the heartbeat and look for a cancellation."""
-        event = RunProgress(self.task.key, epoch, epochs, val_accuracy, images_per_second, phase)
+        event = RunProgress.of(self.task.key, report)
         self.note_accuracy(event)
         now = time.monotonic()
         if now >= self._next_beat:
@@ -155,8 +151,8 @@ class RunReporter:
                     phase=event.phase,
                     epoch=event.epoch,
                     epochs=event.epochs,
-                    value=self.val_accuracy,
-                    rate=float("nan") if rate is None else float(rate),
+                    val_accuracy=self.val_accuracy,
+                    images_per_second=float("nan") if rate is None else float(rate),
                     started=self._started,
                     time=time.time(),
                     others=others or {},

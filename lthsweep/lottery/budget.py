@@ -15,14 +15,14 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
 
 from torch import nn
 
+from lthsweep.data.batching import LabeledBatch
 from lthsweep.errors import TrainingError
 from lthsweep.lottery.budget_planner import BudgetPlanner, BudgetState
 from lthsweep.lottery.budget_round import BudgetRound
-from lthsweep.lottery.context import Arrays, TrainingContext, to_arrays, to_tensors
+from lthsweep.lottery.context import TrainingContext, to_arrays, to_tensors
 from lthsweep.lottery.mask import mask_of
 from lthsweep.lottery.pruned_network import MaskedNetwork, clear_pruned
 from lthsweep.lottery.result import Checkpoint, Result, score_without_retraining
@@ -32,10 +32,11 @@ from lthsweep.plan.prune_step import PruneStep
 from lthsweep.plan.rounds import BudgetCosts, next_sparsity
 from lthsweep.pruning.masks import Masks
 from lthsweep.pruning.prunable import prunable_weights
+from lthsweep.store.weights import Arrays
 from lthsweep.training.devices import synchronize
 from lthsweep.training.loop import BetweenSteps, never_stop, train
 from lthsweep.training.optimizers import restore_optimizer
-from lthsweep.training.training import Ending, Training, TrainingData
+from lthsweep.training.state import Ending, Training, TrainingData
 
 __all__ = ["train_budget"]
 
@@ -43,7 +44,7 @@ __all__ = ["train_budget"]
 def train_budget(
     context: TrainingContext,
     seed: int,
-    step: PruneStep,
+    prune: PruneStep,
     *,
     snapshot: Arrays,
     dense_val_accuracy: float,
@@ -52,12 +53,12 @@ def train_budget(
     save: Callable[[Training], None] = lambda training: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Result | None:
-    """Train a ticket of the sparsity of `step` within its budget.
+    """Train a ticket of the sparsity of `prune` within its budget.
 
     Args:
         context: data and model of the run.
         seed: seed of the replicate; initialization, order and augmentation are those of the dense run.
-        step: how much is pruned, the budget, and where survivors return to.
+        prune: how much is pruned, the budget, and where survivors return to.
         snapshot: snapshot of the dense run at the rewind point.
         dense_val_accuracy: last validation accuracy of the dense run, for `steps_to_dense`.
         resume: checkpoint of an earlier attempt, with the time that it spent.
@@ -73,7 +74,7 @@ def train_budget(
         PruningError: if a mask cannot be made.
         TrainingError: if training diverges before the last pruning.
     """
-    run = _BudgetRun(context, seed, step, snapshot, resume, save, clock)
+    run = _BudgetRun(context, seed, prune, snapshot, resume, save, clock)
     while True:
         ending = run.train_round(between_steps)
         if ending is Ending.STOPPED:
@@ -95,22 +96,22 @@ class _BudgetRun:
         self,
         context: TrainingContext,
         seed: int,
-        step: PruneStep,
+        prune: PruneStep,
         snapshot: Arrays,
         resume: Checkpoint | None,
         save: Callable[[Training], None],
         clock: Callable[[], float],
     ) -> None:
-        assert step.budget is not None and step.sparsity is not None
+        assert prune.budget is not None and prune.sparsity is not None
         self.state = BudgetState() if resume is None else BudgetState.from_dict(resume.progress["budget"])
         self._clock, self._started = clock, clock() - self.state.spent
-        self._context, self._seed, self._step = context, seed, step
-        self._budget, self._target = step.budget, step.sparsity
+        self._context, self._seed, self._prune = context, seed, prune
+        self._budget, self._target = prune.budget, prune.sparsity
         self._snapshot, self._save = snapshot, save
         data = context.training_data(seed)
         self._data = TrainingData(data.train, lambda: self._timed(data.validation()))
         self._evaluation = 0.0
-        self._rewind_step = step.point.step(data.train.steps)
+        self._rewind_step = prune.point.step(data.train.steps)
         full = context.train.epochs - self._rewind_step // data.train.steps
         self._planner = BudgetPlanner(
             self._budget, self._target, full, state=self.state, now=self._now, measure=self._measure
@@ -162,7 +163,7 @@ class _BudgetRun:
             begun += self._score_pruned(before.model, masks)
         self._planner.count_pruning(plan, sparsity)
         self._round = self._open_round(before.model, masks)
-        self._round.progress.images = before.progress.images  # these two add up over all rounds
+        self._round.progress.samples = before.progress.samples  # these two add up over all rounds
         self._round.progress.seconds_train = before.progress.seconds_train + before.progress.seconds_epoch
         self._planner.begin_round(self._rewind_step)
         state.prune = self._now() - begun
@@ -177,11 +178,11 @@ class _BudgetRun:
         ticket = PreparedTicket(
             training=current,
             context=self._context,
-            step=self._step,
+            prune=self._prune,
             dense_val_accuracy=dense_val_accuracy,
             network=MaskedNetwork(current.model, current.masks, self._context),
             masks=current.masks,
-            prunable=prunable_weights(current.model, self._step.exclude),
+            prunable=prunable_weights(current.model, self._prune.exclude),
             pruned_from=None,
             rewound_to=prunable_of(self._starting_point.weights, current.masks),
             started_from=self._started_from,
@@ -221,7 +222,7 @@ class _BudgetRun:
         """A round at its start: with masks at the rewind point, without them at initialization."""
         if masks:
             self._starting_point = starting_point_of(
-                self._step,
+                self._prune,
                 context=self._context,
                 seed=self._seed,
                 final={},
@@ -244,14 +245,14 @@ class _BudgetRun:
         if masks and self._starting_point and self._starting_point.optimizer:
             restore_optimizer(opened.optimizer, model, to_tensors(self._starting_point.optimizer))
             clear_pruned(opened, masks)
-        prunable = prunable_weights(model, self._step.exclude)
+        prunable = prunable_weights(model, self._prune.exclude)
         self._started_from = {name: weight.detach().clone() for name, weight in prunable.items()}
         return opened
 
     def _mask(self, sparsity: float) -> Masks:
         """Masks of a sparsity by the current weights, inside the current masks."""
         return mask_of(
-            replace(self._step, sparsity=sparsity),
+            replace(self._prune, sparsity=sparsity),
             context=self._context,
             data=self._data,
             seed=self._seed,
@@ -274,14 +275,14 @@ class _BudgetRun:
         begun = self._now()
         self._mask(self._target)
         prune = self._now() - begun
-        held_out = int(self._context.data["validation"])
-        per_image = self._evaluation / held_out if held_out else epoch / len(self._context.split()[0])
-        test = per_image * len(self._context.packed.test_labels)
+        held_out = self._context.data.validation
+        per_sample = self._evaluation / held_out if held_out else epoch / len(self._context.split()[0])
+        test = per_sample * len(self._context.packed.test_labels)
         begun = self._now()
         self._save(self._round)
         return BudgetCosts(epoch, prune, score=self._evaluation + test, finish=2 * test + self._now() - begun)
 
-    def _timed(self, batches: Iterator[Any]) -> Iterator[Any]:
+    def _timed(self, batches: Iterator[LabeledBatch]) -> Iterator[LabeledBatch]:
         """Measure the time of a pass over the validation data, including the work between its batches."""
         synchronize(self._context.device)
         begun = self._now()

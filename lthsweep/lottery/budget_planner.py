@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+
+from pydantic import JsonValue, TypeAdapter
 
 from lthsweep.plan.rounds import Budget, BudgetCosts, BudgetProgress, RoundPlan, plan_rounds
 from lthsweep.training.progress import CurveRow
@@ -78,7 +79,7 @@ class BudgetState:
         """Epochs of the completed rounds."""
         return sum(float(one["epochs"] or 0) for one in self.rounds)
 
-    def account(self, seconds: float, spent: float) -> dict[str, Any]:
+    def account(self, seconds: float, spent: float) -> dict[str, object]:
         """How the time was used, for the record.
 
         Args:
@@ -95,17 +96,22 @@ class BudgetState:
             "rounds": self.rounds,
         }
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, JsonValue]:
         """Plain values for JSON."""
-        return asdict(self)
+        values: dict[str, JsonValue] = _SCHEMA.dump_python(self)
+        return values
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> BudgetState:
-        """The state from what `to_dict` returned."""
-        made = cls(**values)
-        made.plan = RoundPlan(**values["plan"]) if values["plan"] else None
-        made.stretch = ScheduleStretch(**values["stretch"]) if values["stretch"] else None
-        return made
+    def from_dict(cls, values: object) -> BudgetState:
+        """The state from what `to_dict` returned.
+
+        Raises:
+            ValueError: if a value is of another type.
+        """
+        return _SCHEMA.validate_python(values)
+
+
+_SCHEMA = TypeAdapter(BudgetState)
 
 
 class BudgetPlanner:

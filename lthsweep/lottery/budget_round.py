@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import replace
 
+from pydantic import JsonValue
 from torch import Tensor
 
 from lthsweep.lottery.budget_planner import BudgetState
 from lthsweep.pruning.masks import Masks
+from lthsweep.training.progress import ProgressReport
 from lthsweep.training.schedule import ScheduleStretch
-from lthsweep.training.training import Training
+from lthsweep.training.state import Training
 
 __all__ = ["BudgetRound"]
 
@@ -54,28 +56,29 @@ class BudgetRound(Training):
             self.stretch = ScheduleStretch(step, position, stop, self.options.epochs * self.steps_per_epoch)
             self.budget_state.stretch = self.stretch
 
-    def progress_values(self) -> dict[str, Any]:
-        """As for any training, over all rounds, and the current round as "phase"."""
+    def report(self) -> ProgressReport:
+        """As for any training, over all rounds, with the current round as `phase`."""
         state, plan = self.budget_state, self.budget_state.plan
         if plan is None:
             planned, phase = 2.0 * self.options.epochs, "profile"
         else:
             planned = plan.current + plan.prunings * plan.epochs
             phase = f"round {state.made + 1} of {state.made + plan.prunings}" if plan.prunings else "ticket"
-        return super().progress_values() | {
-            "epoch": round(state.epochs_before + self.epochs_done, 2),
-            "epochs": round(state.epochs_before + planned, 2),
-            "phase": phase,
-        }
+        return replace(
+            super().report(),
+            epoch=round(state.epochs_before + self.epochs_done, 2),
+            epochs=round(state.epochs_before + planned, 2),
+            phase=phase,
+        )
 
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    def state(self) -> tuple[dict[str, Tensor], dict[str, JsonValue]]:
         """Everything that a resumed run needs: of this round, and of the whole run."""
         tensors, progress = super().state()
         self.budget_state.spent = self.now()
         tensors |= {f"mask/{name}": mask for name, mask in self.masks.items()}
         return tensors, progress | {"budget": self.budget_state.to_dict()}
 
-    def restore(self, tensors: Mapping[str, Tensor], progress: Mapping[str, Any]) -> None:
+    def restore(self, tensors: Mapping[str, Tensor], progress: Mapping[str, JsonValue]) -> None:
         """Continue from `state`; masks and the state of the run are set already."""
-        super().restore(tensors, {name: value for name, value in progress.items() if name != "budget"})
+        super().restore(tensors, progress)
         self.stretch = self.budget_state.stretch

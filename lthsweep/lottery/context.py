@@ -5,25 +5,27 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from lthsweep.data.batching import TrainBatches, evaluation_batches, resident
+from lthsweep.data.batching import LabeledBatch, TrainBatches, evaluation_batches, resident
+from lthsweep.data.datasets import DataOptions
+from lthsweep.data.decoded import SampleArray
 from lthsweep.data.packed import Packed
 from lthsweep.data.split import training_split
 from lthsweep.models.build import build_model
 from lthsweep.models.shapes import InputShape, TextShape
+from lthsweep.plan.run import Options
+from lthsweep.store.weights import Arrays
 from lthsweep.training.evaluation import Score, evaluate
-from lthsweep.training.options import TrainOptions
-from lthsweep.training.training import TrainingData
+from lthsweep.training.state import TrainingData
+from lthsweep.training.train_options import TrainOptions
 
-__all__ = ["EVALUATION_BATCH", "Arrays", "TrainingContext", "to_arrays", "to_tensors"]
-
-Arrays = dict[str, NDArray[Any]]
+__all__ = ["EVALUATION_BATCH", "TrainingContext", "to_arrays", "to_tensors"]
 
 EVALUATION_BATCH = 250
 """Samples per evaluation batch; fixed, because it changes the last digit of sums."""
@@ -34,22 +36,24 @@ class TrainingContext:
     """Data, model and options of one run on one device.
 
     Args:
-        model, data: tables of the file with every default written out.
-        train: options of the `[train]` table.
+        model: the table `[sweep.model]` with every default written out.
+        data, train: options of the tables `[sweep.data]` and `[train]`.
         packed: data set.
         device: device on which the run trains.
     """
 
-    model: Mapping[str, Any]
-    data: Mapping[str, Any]
+    model: Options
+    data: DataOptions
     train: TrainOptions
     packed: Packed
     device: torch.device
 
     @classmethod
-    def of(cls, recipe: Mapping[str, Any], packed: Packed, device: torch.device) -> Self:
+    def of(cls, recipe: Mapping[str, Options], packed: Packed, device: torch.device) -> Self:
         """The context of a recipe: its tables "model", "data" and "train" with every default written out."""
-        return cls(recipe["model"], recipe["data"], TrainOptions.of(recipe["train"]), packed, device)
+        return cls(
+            recipe["model"], DataOptions.of(recipe["data"]), TrainOptions.of(recipe["train"]), packed, device
+        )
 
     @property
     def input_shape(self) -> InputShape:
@@ -72,15 +76,14 @@ class TrainingContext:
         return model.to(self.device).to(memory_format=torch.channels_last)
 
     def split(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Indices of the training images and of the validation images."""
-        wanted = int(self.data.get("train_images", 0))  # 0: all
-        return training_split(self.packed.train_labels, int(self.data["validation"]), wanted)
+        """Indices of the training samples and of the validation samples."""
+        return training_split(self.packed.train_labels, self.data.validation, self.data.train_images)
 
     def training_data(self, seed: int) -> TrainingData:
-        """Training batches in the order and augmentation of the seed, and passes over the validation images.
+        """Training batches in the order and augmentation of the seed, and passes over the validation samples.
 
         Raises:
-            DataError: if no full training batch is left after the validation images are removed.
+            DataError: if no full training batch is left after the validation samples are removed.
         """
         training, held_out = self.split()
         batches = TrainBatches(
@@ -88,14 +91,14 @@ class TrainingContext:
             training,
             batch_size=self.train.batch_size,
             seed=seed,
-            augment=str(self.data.get("augment", "none")),
-            padding=int(self.data.get("padding", 0)),
-            normalize=self._normalize,
+            augment=self.data.augment,
+            padding=self.data.padding,
+            normalize=self.data.normalize,
             device=self.device,
         )
-        images = resident(self.packed.train_images[held_out], self.device)
+        inputs = resident(self.packed.train_images[held_out], self.device)
         labels = resident(self.packed.train_labels[held_out], self.device)
-        return TrainingData(batches, lambda: self._passes(images, labels))
+        return TrainingData(batches, lambda: self._passes(inputs, labels))
 
     def score_test(self, model: nn.Module) -> tuple[Score, float]:
         """The score on the test set, and the seconds that it took."""
@@ -105,21 +108,16 @@ class TrainingContext:
         return score, time.perf_counter() - started
 
     def _passes(
-        self, images: NDArray[Any] | torch.Tensor, labels: NDArray[np.int64] | torch.Tensor
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        self, inputs: SampleArray | torch.Tensor, labels: NDArray[np.int64] | torch.Tensor
+    ) -> Iterator[LabeledBatch]:
         return evaluation_batches(
-            images,
+            inputs,
             labels,
             self.packed,
             batch_size=EVALUATION_BATCH,
-            normalize=self._normalize,
+            normalize=self.data.normalize,
             device=self.device,
         )
-
-    @property
-    def _normalize(self) -> str:
-        """Texts do not have this option: their batches are token numbers."""
-        return str(self.data.get("normalize", "none"))
 
 
 def to_arrays(tensors: Mapping[str, torch.Tensor]) -> Arrays:
@@ -127,6 +125,6 @@ def to_arrays(tensors: Mapping[str, torch.Tensor]) -> Arrays:
     return {name: tensor.detach().cpu().contiguous().numpy().copy() for name, tensor in tensors.items()}
 
 
-def to_tensors(arrays: Mapping[str, NDArray[Any]]) -> dict[str, torch.Tensor]:
+def to_tensors(arrays: Arrays) -> dict[str, torch.Tensor]:
     """Copies as tensors on the CPU."""
     return {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from collections.abc import Callable, Collection
 
 from lthsweep.errors import TrainingError
-from lthsweep.lottery.context import Arrays, TrainingContext, to_arrays, to_tensors
+from lthsweep.lottery.context import TrainingContext, to_arrays, to_tensors
 from lthsweep.lottery.result import Checkpoint, Result, conclude, measure
 from lthsweep.pruning.prunable import prunable_weights
+from lthsweep.store.weights import Arrays
 from lthsweep.training.group_lasso import GroupLasso
 from lthsweep.training.loop import BetweenSteps, never_stop, train
-from lthsweep.training.training import Ending, Training
+from lthsweep.training.state import Ending, Training
 
 __all__ = ["dense_training", "replay_snapshots", "train_dense"]
 
@@ -65,7 +65,7 @@ def replay_snapshots(
     *,
     snapshot_steps: Collection[int],
     save_snapshot: SaveSnapshot,
-    nearest: tuple[int, Mapping[str, Any]] | None = None,
+    nearest: tuple[int, Arrays] | None = None,
     between_steps: BetweenSteps = never_stop,
 ) -> bool:
     """Replay a finished dense run up to the last of some rewind points that were added to the grid later.

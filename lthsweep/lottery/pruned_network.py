@@ -22,7 +22,7 @@ from lthsweep.pruning.masks import Masks
 from lthsweep.pruning.registry import criterion_of
 from lthsweep.pruning.shrink import without
 from lthsweep.training.group_lasso import GroupLasso
-from lthsweep.training.training import Training
+from lthsweep.training.state import Training
 
 __all__ = ["MaskedNetwork", "PrunedNetwork", "SmallNetwork", "clear_pruned", "pruned_network_of"]
 

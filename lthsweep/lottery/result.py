@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
+from pydantic import JsonValue
 from torch import nn
 
-from lthsweep.lottery.context import Arrays, TrainingContext, to_arrays
+from lthsweep.lottery.context import TrainingContext, to_arrays
 from lthsweep.models.macs import network_cost
 from lthsweep.pruning.masks import LayerRow, dead_channels, dense_masks, layer_rows
 from lthsweep.store.metrics import Metrics
+from lthsweep.store.weights import Arrays
 from lthsweep.training.evaluation import evaluate
 from lthsweep.training.progress import CurveRow
-from lthsweep.training.training import Ending, Training
+from lthsweep.training.state import Batches, Ending, Training
 
 __all__ = [
     "Checkpoint",
@@ -33,7 +34,7 @@ class Checkpoint:
     """A training stopped between two steps: tensors by name and plain values; see `Training.state`."""
 
     tensors: Mapping[str, torch.Tensor]
-    progress: Mapping[str, Any]
+    progress: Mapping[str, JsonValue]
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,9 @@ class Result:
     curves: Sequence[CurveRow]
     layers: Sequence[LayerRow]
     masks: Arrays
-    audit: dict[str, Any]
+    audit: Mapping[str, object]
     weights: Arrays = field(repr=False)
-    notes: dict[str, Any] = field(default_factory=dict)
+    notes: dict[str, object] = field(default_factory=dict)
     shrunk: Arrays | None = field(default=None, repr=False)
 
 
@@ -86,7 +87,7 @@ def measure(
         masks: parameter name → bool tensor; empty for a dense run.
         prunable: parameter name → weight, the weights that may be pruned.
         start_step: the step training started from.
-        dense_val_accuracy: last validation accuracy of the trunk; None for the trunk itself.
+        dense_val_accuracy: last validation accuracy of the dense run; None for the dense run itself.
         full: the network of full shape, if the trained one is smaller.
     """
     progress = training.progress
@@ -130,14 +131,14 @@ def measure(
         macs_remaining=counted.macs_remaining,
         seconds_train=progress.seconds_train,
         seconds_test=seconds_test,
-        images_per_second=progress.images / progress.seconds_train if progress.seconds_train else math.nan,
+        images_per_second=progress.samples / progress.seconds_train if progress.seconds_train else math.nan,
         params_model=own.params_total,
         macs_model=own.macs_dense,
     )
 
 
 def score_without_retraining(
-    context: TrainingContext, model: torch.nn.Module, validation: Callable[[], Any]
+    context: TrainingContext, model: torch.nn.Module, validation: Callable[[], Batches]
 ) -> dict[str, float]:
     """Scores of a network that was pruned and not trained since."""
     held_out = evaluate(model, validation(), precision=context.train.precision)
@@ -166,7 +167,7 @@ def conclude(
     metrics: Metrics,
     masks: Mapping[str, torch.Tensor],
     prunable: Mapping[str, torch.Tensor],
-    audit: dict[str, Any],
+    audit: Mapping[str, object],
     full: nn.Module | None = None,
 ) -> Result:
     """Put the parts of a result together, off the device; `full` as for `measure`, with the final weights in it."""

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import torch
 
 from lthsweep.errors import TrainingError, UnknownNameError
-from lthsweep.lottery.context import Arrays, TrainingContext, to_arrays
+from lthsweep.lottery.context import TrainingContext, to_arrays
 from lthsweep.models.masked_fan import scaled_to_mask
 from lthsweep.plan.prune_step import PruneStep
 from lthsweep.randomness import stream
+from lthsweep.store.weights import Arrays
 
 __all__ = ["REWINDS", "StartingPoint", "fresh_seed", "starting_point_of"]
 
@@ -35,7 +36,7 @@ class StartingPoint:
 
 
 def starting_point_of(
-    step: PruneStep,
+    prune: PruneStep,
     *,
     context: TrainingContext,
     seed: int,
@@ -46,25 +47,25 @@ def starting_point_of(
     """The starting point of a pruning step; only weights that are scaled to the mask are masked already.
 
     Args:
-        step: of the run.
+        prune: pruning step of the run.
         context: builds fresh weights for the controls "reinit" and "reinit-masked".
         seed: of the replicate.
         final: final `state_dict` of the parent.
-        snapshot: snapshot of the dense run at k; None where the step returns no weights.
+        snapshot: snapshot of the dense run at k; None where the ticket does not return to it.
         masks: masks of this step, on the device; used by "reinit-masked" only.
 
     Raises:
-        UnknownNameError: if `step.rewind` is not registered.
+        UnknownNameError: if `prune.rewind` is not registered.
         TrainingError: if the snapshot is missing.
     """
-    if step.fresh_weights:
+    if prune.fresh_weights:
         fresh = context.build(fresh_seed(seed)).state_dict()
-        if step.control == "reinit-masked":
+        if prune.control == "reinit-masked":
             fresh |= scaled_to_mask({name: fresh[name] for name in masks}, masks)
         return StartingPoint(to_arrays(fresh), {})
-    if step.rewind not in REWINDS:
-        raise UnknownNameError.of("prune.rewind", step.rewind, REWINDS)
-    return REWINDS[step.rewind](final, snapshot)
+    if prune.rewind not in REWINDS:
+        raise UnknownNameError.of("prune.rewind", prune.rewind, REWINDS)
+    return REWINDS[prune.rewind](final, snapshot)
 
 
 def fresh_seed(seed: int) -> int:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lthsweep.errors import TrainingError
-from lthsweep.lottery.context import Arrays, TrainingContext, to_tensors
+from lthsweep.lottery.context import TrainingContext, to_tensors
 from lthsweep.lottery.mask import mask_of
 from lthsweep.lottery.pruned_network import PrunedNetwork, SmallNetwork, clear_pruned, pruned_network_of
 from lthsweep.lottery.result import (
@@ -29,9 +29,10 @@ from lthsweep.plan.prune_step import CONTROLS, PruneStep
 from lthsweep.pruning.audit import audit
 from lthsweep.pruning.masks import Masks
 from lthsweep.pruning.prunable import prunable_weights
+from lthsweep.store.weights import Arrays
 from lthsweep.training.loop import BetweenSteps, never_stop, train
 from lthsweep.training.optimizers import restore_optimizer
-from lthsweep.training.training import Ending, Training, TrainingData
+from lthsweep.training.state import Ending, Training, TrainingData
 
 __all__ = [
     "Parent",
@@ -66,7 +67,7 @@ class PreparedTicket:
 
     Attributes:
         training: at its next step.
-        context, step, dense_val_accuracy: as for `prepare_ticket`.
+        context, prune, dense_val_accuracy: as for `prepare_ticket`.
         network: the network that is trained.
         masks: parameter name → bool tensor in full shapes, True = kept.
         prunable: the weights that can be pruned, in full shapes.
@@ -79,7 +80,7 @@ class PreparedTicket:
 
     training: Training
     context: TrainingContext
-    step: PruneStep
+    prune: PruneStep
     dense_val_accuracy: float
     network: PrunedNetwork
     masks: Masks
@@ -94,7 +95,7 @@ class PreparedTicket:
 def prepare_ticket(
     context: TrainingContext,
     seed: int,
-    step: PruneStep,
+    prune: PruneStep,
     *,
     parent: Parent,
     snapshot: Arrays | None,
@@ -107,7 +108,7 @@ def prepare_ticket(
     Args:
         context: data and model of the run.
         seed: seed of the replicate; order, augmentation and random layers continue those of the dense run.
-        step: how much is pruned, where survivors return to, and what a control does instead.
+        prune: how much is pruned, where survivors return to, and what a control does instead.
         parent: run whose final weights are pruned; a control has that of its ticket.
         snapshot: snapshot of the dense run at the rewind point ("model/NAME", "optimizer/NAME:ENTRY"); None where
             survivors keep their weights (`rewind = "lr"` and `"none"`) or get fresh ones.
@@ -121,22 +122,22 @@ def prepare_ticket(
     """
     model = context.build(seed)
     data = data or context.training_data(seed)
-    start_step = _start_step(step, context.train.epochs, data.train.steps)
+    start_step = _start_step(prune, context.train.epochs, data.train.steps)
     trained = to_tensors(parent.weights)
     model.load_state_dict(trained)
-    prunable = prunable_weights(model, step.exclude)
+    prunable = prunable_weights(model, prune.exclude)
 
     # Prune.
     masks = mask_of(
-        step, context=context, data=data, seed=seed, network=model, masks=parent.masks, snapshot=snapshot
+        prune, context=context, data=data, seed=seed, network=model, masks=parent.masks, snapshot=snapshot
     )
-    network = pruned_network_of(step.method, model, masks, context)
+    network = pruned_network_of(prune.method, model, masks, context)
     network.load(trained)
     pruned_metrics = score_without_retraining(context, network.model, data.validation)
 
     # Rewind.
     start = starting_point_of(
-        step, context=context, seed=seed, final=parent.weights, snapshot=snapshot, masks=masks
+        prune, context=context, seed=seed, final=parent.weights, snapshot=snapshot, masks=masks
     )
     network.load(to_tensors(start.weights))
     training = Training(
@@ -159,7 +160,7 @@ def prepare_ticket(
     return PreparedTicket(
         training=training,
         context=context,
-        step=step,
+        prune=prune,
         dense_val_accuracy=dense_val_accuracy,
         network=network,
         masks=masks,
@@ -184,7 +185,7 @@ def retrain_ticket(ticket: PreparedTicket, between_steps: BetweenSteps = never_s
 
 def conclude_ticket(ticket: PreparedTicket, ending: Ending) -> Result:
     """Measure and audit a ticket whose training has finished or diverged."""
-    training, network, step, masks = ticket.training, ticket.network, ticket.step, ticket.masks
+    training, network, prune, masks = ticket.training, ticket.network, ticket.prune, ticket.masks
     if ending is Ending.DIVERGED:
         clear_pruned(training, network.held)  # zero times NaN is NaN: pruned positions hold NaN now
     network.finish()
@@ -195,7 +196,7 @@ def conclude_ticket(ticket: PreparedTicket, ending: Ending) -> Result:
         ending,
         masks=masks,
         prunable=ticket.prunable,
-        start_step=step.point.step(training.steps_per_epoch),
+        start_step=prune.point.step(training.steps_per_epoch),
         dense_val_accuracy=ticket.dense_val_accuracy,
         full=full,
     )
@@ -206,13 +207,13 @@ def conclude_ticket(ticket: PreparedTicket, ending: Ending) -> Result:
         start=ticket.started_from,
         final={name: weight.detach() for name, weight in ticket.prunable.items()},
         momenta=network.momenta(training, masks),
-        sparsity=step.sparsity,
-        threshold=step.threshold,
-        scope=step.scope,
-        rates=step.rates,
+        sparsity=prune.sparsity,
+        threshold=prune.threshold,
+        scope=prune.scope,
+        rates=prune.rates,
         left=ticket.left,
         parent=ticket.pruned_from,
-        shuffle=CONTROLS[step.control].shuffle,
+        shuffle=CONTROLS[prune.control].shuffle,
         miss=network.allowed_miss(ticket.prunable),
     )
     return conclude(training, ending, metrics, masks, ticket.prunable, found.to_dict(), full)
@@ -232,11 +233,11 @@ def prunable_of(weights: Arrays, masks: Mapping[str, Tensor]) -> dict[str, Tenso
     return {name: torch.from_numpy(weights[name]).to(mask.device) for name, mask in masks.items()}
 
 
-def _start_step(step: PruneStep, epochs: int, steps_per_epoch: int) -> int:
-    start = step.point.step(steps_per_epoch)
+def _start_step(prune: PruneStep, epochs: int, steps_per_epoch: int) -> int:
+    start = prune.point.step(steps_per_epoch)
     if start >= epochs * steps_per_epoch:
         raise TrainingError(
-            f"rewind point {step.point} is step {start} of {epochs * steps_per_epoch}: "
+            f"rewind point {prune.point} is step {start} of {epochs * steps_per_epoch}: "
             f"nothing would be left to train; choose an earlier grid.rewind_epoch"
         )
     return start

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import torch
 from torch import nn
@@ -12,14 +11,16 @@ from lthsweep.errors import ModelError, look_up
 from lthsweep.models.networks import INITIALIZERS, network
 from lthsweep.models.shapes import InputShape
 from lthsweep.models.user_code import user_network, user_scheme
+from lthsweep.options import complete_options, load_entry
 from lthsweep.randomness import torch_seed
-from lthsweep.registry import complete_options, load_entry
 from lthsweep.usercode import is_code
 
 __all__ = ["build_model"]
 
 
-def build_model(options: Mapping[str, Any], *, input_shape: InputShape, classes: int, seed: int) -> nn.Module:
+def build_model(
+    options: Mapping[str, object], *, input_shape: InputShape, classes: int, seed: int
+) -> nn.Module:
     """Build a network on the CPU, in float32: a pure function of its arguments.
 
     The weights depend on the seed and not on earlier draws; torch's global random state is restored. The architecture
@@ -70,7 +71,7 @@ def _reseed(seed: int) -> None:
 
 
 def _constructor(
-    name: str, options: Mapping[str, Any], input_shape: InputShape, classes: int, seed: int
+    name: str, options: Mapping[str, object], input_shape: InputShape, classes: int, seed: int
 ) -> Callable[[], nn.Module]:
     """A function that builds the network from the state of torch's default generator."""
     entry = network(name)

@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -110,8 +109,8 @@ def _uses(model: nn.Module, layers: Mapping[str, Layer], input_shape: InputShape
         query, key, value, _ = inputs
         products += query.numel() * key.shape[-2] + output.numel() * value.shape[-2]
 
-    def recorder(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
-        def record(layer: nn.Module, inputs: Any, output: Tensor) -> None:
+    def recorder(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+        def record(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             outputs = layer.out_features if isinstance(layer, nn.Linear) else output.shape[1]
             positions[name] += output.numel() // int(outputs)
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lthsweep.errors import look_up
-from lthsweep.registry import Option
+from lthsweep.options import Option
 from lthsweep.usercode import is_code
 
 __all__ = ["INITIALIZERS", "NETWORKS", "Network", "network"]

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import torch
 from torch import nn
@@ -25,7 +24,11 @@ __all__ = ["user_network", "user_scheme"]
 
 
 def user_network(
-    name: str, input_shape: InputShape, classes: int, options: Mapping[str, Any], reseed: Callable[[], object]
+    name: str,
+    input_shape: InputShape,
+    classes: int,
+    options: Mapping[str, object],
+    reseed: Callable[[], object],
 ) -> nn.Module:
     """Return the network that a function of the user builds.
 
@@ -132,7 +135,7 @@ def _check_output(name: str, model: nn.Module, input_shape: InputShape, classes:
         )
 
 
-def _call(name: str, scheme: Callable[[nn.Module], Any], model: nn.Module) -> None:
+def _call(name: str, scheme: Callable[[nn.Module], object], model: nn.Module) -> None:
     try:
         with torch.no_grad():
             scheme(model)

@@ -10,7 +10,7 @@ from pydantic import JsonValue, TypeAdapter
 
 from lthsweep.plan.rewind import RewindPoint
 from lthsweep.plan.rounds import Budget
-from lthsweep.spec.pruning import ControlName, Rewind, Scope
+from lthsweep.spec.prune_table import ControlName, Rewind, Scope
 
 __all__ = ["CONTROLS", "TICKET", "Control", "LayerRules", "PruneStep", "controlled"]
 

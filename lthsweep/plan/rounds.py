@@ -14,7 +14,7 @@ import math
 from dataclasses import dataclass
 
 from lthsweep.errors import BudgetError
-from lthsweep.spec.duration import as_duration
+from lthsweep.spec.text_forms import as_duration
 
 __all__ = [
     "Budget",

@@ -10,13 +10,16 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from lthsweep.errors import PruningError
 from lthsweep.models.shapes import InputShape, TextShape
+
+if TYPE_CHECKING:
+    import torch_pruning
 
 __all__ = ["ChannelFamily", "ChannelSlice", "Families", "dependency_graph", "families_of"]
 
@@ -90,7 +93,7 @@ def families_of(model: nn.Module, input_shape: InputShape, frozen: Iterable[str]
     return tuple(sorted(found, key=lambda family: min(order[_module(part)] for part in family.made_by)))
 
 
-def dependency_graph(model: nn.Module, input_shape: InputShape) -> Any:
+def dependency_graph(model: nn.Module, input_shape: InputShape) -> torch_pruning.DependencyGraph:
     """The dependency graph of a model, by torch-pruning; puts the model into evaluation mode.
 
     Raises:
@@ -114,7 +117,7 @@ def dependency_graph(model: nn.Module, input_shape: InputShape) -> Any:
         return torch_pruning.DependencyGraph().build_dependency(model, example, verbose=False)
 
 
-def _family(group: Sequence[Any], names: dict[nn.Module, str], order: dict[str, int]) -> ChannelFamily:
+def _family(group: torch_pruning.Group, names: dict[nn.Module, str], order: dict[str, int]) -> ChannelFamily:
     made, read = {}, {}
     width = len(group[0].idxs)
     for item in group:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from lthsweep.errors import PruningError
-from lthsweep.pruning.context import ScoringContext
 from lthsweep.pruning.registry import criterion_of
+from lthsweep.pruning.scoring import ScoringContext
 from lthsweep.usercode import load
 
 __all__ = ["ScoreFunction", "custom_criterion"]

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from lthsweep.errors import PruningError, look_up
-from lthsweep.pruning.context import ScoringContext
+from lthsweep.options import load_entry
 from lthsweep.pruning.counts import Rates, kept_by_rates
 from lthsweep.pruning.custom import ScoreFunction, custom_criterion
 from lthsweep.pruning.filters import select_filters
 from lthsweep.pruning.masks import Masks, Weights, check_masks
 from lthsweep.pruning.registry import Criterion, criterion_of
+from lthsweep.pruning.scoring import ScoringContext
 from lthsweep.pruning.selection import SCOPES, keep_in_each
-from lthsweep.registry import load_entry
 from lthsweep.usercode import is_code
 
 __all__ = ["make_masks"]

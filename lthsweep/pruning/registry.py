@@ -10,14 +10,14 @@ import ast
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from lthsweep.errors import CodeError, look_up
 from lthsweep.usercode import Code, is_code, pinned_source
 
 __all__ = ["CRITERIA", "Criterion", "criterion", "criterion_of", "methods_that"]
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
+_Function = TypeVar("_Function", bound=Callable[..., object])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,21 +169,26 @@ def _declared(method: str, source: bytes | None) -> Criterion:
         raise CodeError(f"{method!r}: its module defines no function {code.function!r} at the top level")
     for call in functions[-1].decorator_list:
         if isinstance(call, ast.Call) and ast.unparse(call.func).rpartition(".")[2] == "criterion":
-            return replace(entry, **_attributes(method, call))
+            at_initialization, rounds = _attributes(method, call)
+            return replace(entry, at_initialization=at_initialization, rounds=rounds)
     return entry
 
 
-def _attributes(method: str, call: ast.Call) -> dict[str, Any]:
+def _attributes(method: str, call: ast.Call) -> tuple[bool, int]:
     allowed = {"at_initialization": bool, "rounds": int}
-    found: dict[str, Any] = {}
+    found: dict[str, bool | int] = {"at_initialization": False, "rounds": 1}
     for keyword in call.keywords:
         value = keyword.value.value if isinstance(keyword.value, ast.Constant) else None
-        if keyword.arg not in allowed or type(value) is not allowed[keyword.arg]:
+        if (
+            not isinstance(value, int)
+            or keyword.arg not in allowed
+            or type(value) is not allowed[keyword.arg]
+        ):
             raise CodeError(
                 f"{method!r}: @criterion takes the literals at_initialization=True or False and rounds=NUMBER, not "
                 f"{ast.unparse(keyword)}"
             )
         found[keyword.arg] = value
-    if call.args or not 1 <= found.get("rounds", 1) <= 1000:
+    if call.args or not 1 <= found["rounds"] <= 1000:
         raise CodeError(f"{method!r}: @criterion takes keywords only, and rounds from 1 to 1000")
-    return found
+    return bool(found["at_initialization"]), found["rounds"]

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from lthsweep.errors import QueryError, nearest
-from lthsweep.reduce.ranking import SeedScores, pairs_tested, rank_values
-from lthsweep.spec.grid import axis_name
+from lthsweep.reduce.ranking import RankedValue, SeedScores, pairs_tested, rank_values
+from lthsweep.reduce.run_result import ResultState
+from lthsweep.spec.grid_table import axis_name
 from lthsweep.store.metrics import METRICS
 
 if TYPE_CHECKING:
     from lthsweep.plan.run import Cell, Plan
 
-__all__ = ["COMPARABLE", "LOWER_IS_BETTER", "AxisComparison", "RunScore", "compare_axis"]
+__all__ = ["COMPARABLE", "LOWER_IS_BETTER", "AxisComparison", "ComparedValue", "RunScore", "compare_axis"]
 
 COMPARABLE = tuple(name for name, info in METRICS.items() if info.better is not None)
 """Metrics that have a better direction, so that values of an axis can be ranked by them."""
@@ -24,16 +26,33 @@ LOWER_IS_BETTER = frozenset(name for name, info in METRICS.items() if info.bette
 
 _OF_TICKETS = ("sparsity", "threshold", "rewind_epoch")
 
-_At = Literal["dense", "point", "overall"]
-_ScoresByPoint: TypeAlias = dict[tuple[Any, ...], dict[Any, dict[Any, "RunScore"]]]
+Where: TypeAlias = Literal["dense", "point", "overall"]
+"""The dense runs, a point of the grid, or the mean over all points (a separate family of tests)."""
+
+_ScoresByPoint: TypeAlias = dict[tuple[Hashable, ...], dict[Hashable, dict[Hashable, "RunScore"]]]
 
 
 @dataclass(frozen=True)
 class RunScore:
     """Score of a run: its state as in /runs, and the compared metric."""
 
-    state: str
+    state: ResultState
     value: float
+
+
+@dataclass(frozen=True)
+class ComparedValue:
+    """A value of the axis at one place.
+
+    Attributes:
+        at: the place.
+        others: the other axes → value; "" where the place has none.
+        ranked: the value compared with the first one of the place.
+    """
+
+    at: Where
+    others: Mapping[str, Hashable]
+    ranked: RankedValue
 
 
 @dataclass(frozen=True)
@@ -43,9 +62,7 @@ class AxisComparison:
     Attributes:
         axis, metric, confidence, margin, higher_is_better: as given, or by default.
         tests: pairs of values tested, the size of Holm's family.
-        rows: one per point and value: `at` ("dense": the dense runs, "point": a point of the grid, "overall": the
-            mean over all points, a separate family), the other axes, the axis, then the fields of
-            `lthsweep.reduce.ranking.RankedValue`.
+        rows: one per place and value: the dense runs, the points, then the mean over all points.
     """
 
     axis: str
@@ -54,7 +71,15 @@ class AxisComparison:
     margin: float
     higher_is_better: bool
     tests: int
-    rows: list[dict[str, Any]] = field(repr=False)
+    rows: Sequence[ComparedValue] = field(repr=False)
+
+    def records(self) -> list[dict[str, object]]:
+        """Return the rows as flat records: `at`, the other axes, the axis, then the fields of `RankedValue`."""
+        records = []
+        for row in self.rows:
+            ranked = asdict(row.ranked)
+            records.append({"at": row.at, **row.others, self.axis: ranked.pop("value"), **ranked})
+        return records
 
 
 def compare_axis(
@@ -90,27 +115,30 @@ def compare_axis(
         margin = verdict.margin if "accuracy" in metric else 0.0
     points = _points(plan, scores_of_runs, axis)
     overall = _overall([scores for kind, _, scores in points if kind == "point"])
-    rows = []
-    settings: dict[str, Any] = {"confidence": confidence, "margin": margin, "higher_is_better": higher}
-    compared = rank_values([scores for *_, scores in points], family="table", **settings)
-    whole = rank_values([overall], family="point", **settings)
-    others = [name for name, _ in plan.cells[0].values if name not in (axis, "seed")]
-    nowhere = dict.fromkeys(others, "")
-    for (kind, values, _), ranked in zip(
-        [*points, ("overall", nowhere, overall)], [*compared, *whole], strict=True
-    ):
-        for one in ranked:
-            fields = {name: getattr(one, name) for name in one.__dataclass_fields__ if name != "value"}
-            rows.append({"at": kind, **values, axis: one.value, **fields})
+    rank = partial(rank_values, confidence=confidence, margin=margin, higher_is_better=higher)
+    at_points = rank([scores for *_, scores in points], family="table")
+    others = _other_axes(plan, axis)
+    rows = [
+        ComparedValue(at, values, one)
+        for (at, values, _), ranked in zip(points, at_points, strict=True)
+        for one in ranked
+    ]
+    rows += [
+        ComparedValue("overall", dict.fromkeys(others, ""), one) for one in rank([overall], family="point")[0]
+    ]
     return AxisComparison(
         axis=axis,
         metric=metric,
         confidence=confidence,
         margin=margin,
         higher_is_better=higher,
-        tests=pairs_tested([scores for *_, scores in points]),
+        tests=pairs_tested(at_points),
         rows=rows,
     )
+
+
+def _other_axes(plan: Plan, axis: str) -> list[str]:
+    return [name for name, _ in plan.cells[0].values if name not in (axis, "seed")]
 
 
 def _check(plan: Plan, axis: str, metric: str) -> None:
@@ -134,13 +162,13 @@ def _check(plan: Plan, axis: str, metric: str) -> None:
 
 def _points(
     plan: Plan, scores_of_runs: Mapping[str, RunScore], axis: str
-) -> list[tuple[_At, dict[str, Any], list[SeedScores]]]:
-    """(kind, values of the other axes, scores of each value of the axis): dense runs first, then as in the plan."""
+) -> list[tuple[Where, dict[str, Hashable], list[SeedScores]]]:
+    """Return (place, values of the other axes, scores of each value of the axis): dense runs first."""
     found: _ScoresByPoint = {}
     dense: _ScoresByPoint = {}
-    names = [name for name, _ in plan.cells[0].values if name not in (axis, "seed")]
-    missing = RunScore("missing", math.nan)
-    trunks: dict[Any, set[str]] = {}
+    names = _other_axes(plan, axis)
+    missing = RunScore(ResultState.MISSING, math.nan)
+    trunks: dict[Hashable, set[str]] = {}
     for cell in plan.cells:
         value, seed = cell[axis], cell["seed"]
         trunk = plan.runs[cell.run].trunk
@@ -151,7 +179,7 @@ def _points(
         dense.setdefault(of_trunk, {}).setdefault(value, {})[seed] = scores_of_runs.get(trunk, missing)
     own_trunks = len(set.union(*trunks.values())) == sum(map(len, trunks.values()))
     is_a_point = "sparsity" in names and any(cell["sparsity"] == 0 for cell in plan.cells)
-    kinds: list[tuple[_At, _ScoresByPoint]] = [("point", found)]
+    kinds: list[tuple[Where, _ScoresByPoint]] = [("point", found)]
     if own_trunks and not is_a_point:
         kinds.insert(0, ("dense", dense))
     return [
@@ -165,23 +193,25 @@ def _points(
     ]
 
 
-def _of_trunk(cell: Cell, name: str) -> Any:
-    """The value of an axis for the dense run, which has none for pruning axes."""
+def _of_trunk(cell: Cell, name: str) -> Hashable:
+    """Return the value of an axis for the dense run, which has none for pruning axes."""
     if name == "sparsity":
         return 0.0
     return "" if name in _OF_TICKETS or name.startswith("prune.") else cell[name]
 
 
-def _scores(value: Any, by_seed: Mapping[Any, RunScore]) -> SeedScores:
+def _scores(value: Hashable, by_seed: Mapping[Hashable, RunScore]) -> SeedScores:
     done = {
-        seed: one.value for seed, one in by_seed.items() if one.state == "done" and math.isfinite(one.value)
+        seed: one.value
+        for seed, one in by_seed.items()
+        if one.state is ResultState.DONE and math.isfinite(one.value)
     }
-    return SeedScores(value, done, sum(one.state == "diverged" for one in by_seed.values()))
+    return SeedScores(value, done, sum(one.state is ResultState.DIVERGED for one in by_seed.values()))
 
 
 def _overall(points: list[list[SeedScores]]) -> list[SeedScores]:
-    """Mean over all points for each value and seed; a seed that lacks a point has none."""
-    by_value: dict[Any, list[SeedScores]] = {}
+    """Return the mean over all points for each value and seed; a seed that lacks a point has none."""
+    by_value: dict[Hashable, list[SeedScores]] = {}
     for scores in points:
         for one in scores:
             by_value.setdefault(one.value, []).append(one)

@@ -1,86 +1,144 @@
-"""Columns of plain values → one compound array, with types that are a function of the values alone.
+"""Declared columns of the tables, and compound arrays of rows by these declarations.
 
-The table must be byte-identical on every machine, so a column's type never depends on the order in which
-values were found, and fixed-length strings are exactly as wide as the longest one.
+A column is declared once: name, type, meaning, and the function that computes it from a row. The array, the page
+docs/the-table.md and the tooltips of the report follow from the declaration. Types are declared because the table must
+have the same bytes on every machine: they depend neither on the values nor on their order. Axes are the exception:
+their values come from the file, so their type does too.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Generic, TypeAlias, TypeVar
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["TRISTATE", "Column", "compound", "text_array", "tristate"]
+__all__ = [
+    "Column",
+    "ColumnInfo",
+    "axis_columns",
+    "flag",
+    "integer",
+    "known_flag",
+    "number",
+    "table_array",
+    "text",
+]
 
-Column = Sequence[Any] | NDArray[Any]
+RowT = TypeVar("RowT")
+Values: TypeAlias = NDArray[np.generic]
 
-TRISTATE = h5py.enum_dtype({"FALSE": 0, "TRUE": 1, "UNKNOWN": -1}, basetype="i1")
+_TRISTATE = h5py.enum_dtype({"FALSE": 0, "TRUE": 1, "UNKNOWN": -1}, basetype="i1")
 """A truth value that may be missing; HDF5's own boolean cannot."""
 
 _INT64 = range(-(2**63), 2**63)
+_LINK = re.compile(r"\[([^\]]+)\]\([^)]*\)")
 
 
-def compound(columns: Mapping[str, Column]) -> NDArray[np.void]:
-    """Pack columns of equal length into one compound array.
+@dataclass(frozen=True)
+class ColumnInfo:
+    """A column as the page explains it.
 
-    Args:
-        columns: name → numeric array, or list of plain values of one kind. None stands for an unknown value:
-            NaN among numbers, "" among texts, UNKNOWN among truth values. Numbers among texts are written
-            out; lists and tables become JSON.
-
-    Returns:
-        Structured array; texts as fixed-length UTF-8.
+    Attributes:
+        name: in the table.
+        meaning: one line of Markdown, with the unit.
     """
-    arrays = {name: _array(values) for name, values in columns.items()}
-    (rows,) = {len(array) for array in arrays.values()}
-    dtype = np.dtype([(name, array.dtype) for name, array in arrays.items()])
-    out = np.zeros(rows, dtype=dtype)
+
+    name: str
+    meaning: str
+
+    @property
+    def tooltip(self) -> str:
+        """The meaning without Markdown."""
+        return _LINK.sub(r"\1", self.meaning).replace("`", "")
+
+
+@dataclass(frozen=True)
+class Column(ColumnInfo, Generic[RowT]):
+    """A column that is computed row by row.
+
+    Attributes:
+        type: one of the functions of this module that turn values into an array.
+        value: returns the value of a row.
+    """
+
+    type: Callable[[Sequence[object]], Values]
+    value: Callable[[RowT], object]
+
+
+def table_array(columns: Sequence[Column[RowT]], rows: Sequence[RowT]) -> NDArray[np.void]:
+    """Return the rows as one compound array; texts are fixed-length UTF-8."""
+    arrays = {column.name: column.type([column.value(row) for row in rows]) for column in columns}
+    out = np.zeros(len(rows), dtype=[(name, array.dtype) for name, array in arrays.items()])
     for name, array in arrays.items():
         out[name] = array
     return out
 
 
-def text_array(values: Sequence[str]) -> NDArray[np.bytes_]:
-    """Fixed-length UTF-8, at least one byte wide; h5py's mark of the encoding is in the dtype."""
-    encoded = [value.encode(errors="replace") for value in values]
+def axis_columns(axes: Sequence[str], values: str) -> list[Column[RowT]]:
+    """Return the columns of the axes, which the page explains as a group.
+
+    Args:
+        axes: their names.
+        values: attribute of a row with its values, a mapping from axis to value.
+    """
+    read: Callable[[RowT], Mapping[str, object]] = attrgetter(values)
+
+    def value_of(axis: str) -> Callable[[RowT], object]:
+        return lambda row: read(row).get(axis)
+
+    return [Column(axis, "", _axis, value_of(axis)) for axis in axes]
+
+
+def text(values: Sequence[object]) -> Values:
+    """Return fixed-length UTF-8 as wide as the longest text; h5py's mark of the encoding is in the dtype."""
+    encoded = [str(value).encode(errors="replace") for value in values]
     width = max(map(len, encoded), default=0)
     return np.array(encoded, dtype=h5py.string_dtype("utf-8", max(width, 1)))
 
 
-def tristate(values: Sequence[bool | None]) -> NDArray[np.int8]:
-    """Truth values, None if unknown; the type is the same if all are known."""
-    return np.array([-1 if value is None else int(value) for value in values], dtype=TRISTATE)
+def integer(values: Sequence[object]) -> Values:
+    """Return 64-bit integers."""
+    return np.array(values, dtype="<i8")
 
 
-def _array(values: Column) -> NDArray[Any]:
-    if isinstance(values, np.ndarray):
-        return values
+def number(values: Sequence[object]) -> Values:
+    """Return 64-bit floats; NaN is unknown."""
+    return np.array(values, dtype="<f8")
+
+
+def known_flag(values: Sequence[object]) -> Values:
+    """Return truth values that are all known."""
+    return np.array(values, dtype="?")
+
+
+def flag(values: Sequence[object]) -> Values:
+    """Return truth values; None is unknown. The type is the same if all are known."""
+    return np.array([-1 if value is None else int(bool(value)) for value in values], dtype=_TRISTATE)
+
+
+def _axis(values: Sequence[object]) -> Values:
+    """Return the values of an axis in the narrowest type that holds all of them; None is unknown.
+
+    Lists, tables, and numbers among texts are written as JSON.
+    """
     known = [value for value in values if value is not None]
+    complete = len(known) == len(values)
     if known and all(isinstance(value, bool) for value in known):
-        if len(known) == len(values):
-            return np.array(values, dtype="?")
-        return tristate(values)
-    if all(_is_number(value) for value in known):
-        if known and len(known) == len(values) and all(_is_int64(value) for value in known):
-            return np.array(values, dtype="<i8")
-        return np.array([math.nan if value is None else float(value) for value in values], dtype="<f8")
-    return text_array([_written(value) for value in values])
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_int64(value: object) -> bool:
-    return isinstance(value, int) and value in _INT64
+        return known_flag(values) if complete else flag(values)
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
+        if known and complete and all(isinstance(value, int) and value in _INT64 for value in known):
+            return integer(values)
+        return number([math.nan if value is None else value for value in values])
+    return text(["" if value is None else _written(value) for value in values])
 
 
 def _written(value: object) -> str:
-    if value is None:
-        return ""
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)

@@ -9,101 +9,146 @@ run diverged has no difference: undecided.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lthsweep.plan.prune_step import TICKET
-from lthsweep.reduce.columns import Column, compound, text_array
+from lthsweep.reduce.columns import Column, axis_columns, integer, number, table_array, text
 from lthsweep.reduce.decision import PairedDifference, Verdict, mean_and_sd
-from lthsweep.reduce.facts import Facts, FailureFacts
-from lthsweep.reduce.run_rows import CONTROL_AXIS, axis_names
-from lthsweep.reduce.ticket_rows import inherited_states, weights_remaining
+from lthsweep.reduce.points import CONTROL_AXIS, point_axes, runs_by_point
+from lthsweep.reduce.run_result import ResultState, RunResult, inherited_states
 
 if TYPE_CHECKING:
     from lthsweep.plan.run import Plan, Run
+    from lthsweep.store.failures import Failure
 
-__all__ = ["control_rows", "control_verdict"]
+__all__ = ["CONTROL_COLUMNS", "control_rows", "control_verdict"]
+
+_Pairs: TypeAlias = Sequence[tuple["Run", "Run"]]
+"""(ticket, control) of each seed."""
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """A row: a control of a grid point compared with its ticket. Accuracies are means over the same seeds."""
+
+    axes: Mapping[str, object]
+    control: str
+    n_planned: int
+    weights_remaining: float
+    ticket_accuracy: float
+    control_accuracy: float
+    difference: PairedDifference
+    verdict: Verdict
 
 
 def control_rows(
-    plan: Plan, facts: Mapping[str, Facts], failures: Mapping[str, FailureFacts]
+    plan: Plan, results: Mapping[str, RunResult], failures: Mapping[str, Failure]
 ) -> NDArray[np.void]:
-    """One row per grid point of a control, in the order of the plan; none if the grid has no axis of controls.
+    """Return one row per grid point of a control, in the order of the plan; none without an axis of controls.
 
-    A point needs its ticket: "ticket" must be on the axis. Points that the trunk answers are left out.
-
-    Columns: the axes except seed and control, `control`, n and n_planned (seeds with both accuracies, and
-    all), weights_remaining of the control, ticket_accuracy, control_accuracy, difference (ticket − control), its
-    interval, `verdict`.
+    A point needs its ticket: "ticket" must be on the axis. Points that the trunk answers are left out. Columns: the
+    axes except seed and control, then `CONTROL_COLUMNS`.
     """
-    axes = [axis for axis in axis_names(plan) if axis not in ("seed", CONTROL_AXIS)]
-    points = _points(plan, axes)
-    states = inherited_states(plan, facts, failures)
-    margin, confidence = plan.spec.verdict.margin, plan.spec.verdict.confidence
-    n, tickets, controls, gaps, verdicts, remaining = [], [], [], [], [], []
-    for pairs in points.values():
-        done = [
-            (facts[ticket.key].metrics.test_accuracy, facts[control.key].metrics.test_accuracy)
-            for ticket, control in pairs
-            if states[ticket.key] == states[control.key] == "done"
-        ]
-        gap = PairedDifference.of([ticket - control for ticket, control in done], confidence)
-        n.append(gap.n)
-        tickets.append(mean_and_sd([ticket for ticket, _ in done])[0])
-        controls.append(mean_and_sd([control for _, control in done])[0])
-        gaps.append(gap)
-        found = {states[run.key] for pair in pairs for run in pair}
-        verdicts.append(control_verdict(gap, found, margin))
-        left = [weights_remaining(facts[control.key]) for _, control in pairs if control.key in facts]
-        remaining.append(mean_and_sd(left)[0])
-    columns: dict[str, Column] = {axis: [point[i] for point in points] for i, axis in enumerate(axes)}
-    columns["control"] = text_array([str(point[-1]) for point in points])
-    columns["n"] = np.array(n, dtype="<i8")
-    columns["n_planned"] = np.array([len(pairs) for pairs in points.values()], dtype="<i8")
-    columns |= {"weights_remaining": remaining, "ticket_accuracy": tickets, "control_accuracy": controls}
-    columns |= {
-        "difference": [gap.mean for gap in gaps],
-        "ci_low": [gap.low for gap in gaps],
-        "ci_high": [gap.high for gap in gaps],
-    }
-    columns["verdict"] = text_array(verdicts)
-    return compound(columns)
+    axes = [axis for axis in point_axes(plan) if axis != CONTROL_AXIS]
+    states = inherited_states(plan, results, failures)
+    rows = [
+        _compared(plan, dict(zip(axes, values, strict=True)), control, pairs, results, states)
+        for (values, control), pairs in _points(plan).items()
+    ]
+    return table_array([*axis_columns(axes, "axes"), *CONTROL_COLUMNS], rows)
 
 
-def control_verdict(gap: PairedDifference, states: set[str], margin: float) -> Verdict:
+def control_verdict(difference: PairedDifference, states: set[ResultState], margin: float) -> Verdict:
     """Decide whether the ticket is better than, equal to or worse than its control.
 
     Args:
-        gap: ticket minus control.
+        difference: ticket minus control.
         states: of all runs of the point, tickets and controls.
         margin: a difference within it counts as none, >= 0.
     """
-    if "diverged" in states:
+    if ResultState.DIVERGED in states:
         return Verdict.UNDECIDED
-    if not gap.n:
-        return Verdict.FAILED if "failed" in states else Verdict.MISSING
-    return gap.verdict(margin)
+    if not difference.n:
+        return Verdict.FAILED if ResultState.FAILED in states else Verdict.MISSING
+    return difference.verdict(margin)
 
 
-def _points(plan: Plan, axes: Sequence[str]) -> dict[tuple[Any, ...], list[tuple[Run, Run]]]:
-    """(values of the axes, control) → (ticket, control) of each seed."""
-    if CONTROL_AXIS not in axis_names(plan):
+def _compared(
+    plan: Plan,
+    axes: Mapping[str, object],
+    control: str,
+    pairs: _Pairs,
+    results: Mapping[str, RunResult],
+    states: Mapping[str, ResultState],
+) -> _Comparison:
+    done = [
+        (results[ticket.key].metrics.test_accuracy, results[other.key].metrics.test_accuracy)
+        for ticket, other in pairs
+        if states[ticket.key] is states[other.key] is ResultState.DONE
+    ]
+    rule = plan.spec.verdict
+    difference = PairedDifference.of([ticket - other for ticket, other in done], rule.confidence)
+    recorded = [results[other.key] for _, other in pairs if other.key in results]
+    return _Comparison(
+        axes=axes,
+        control=control,
+        n_planned=len(pairs),
+        weights_remaining=mean_and_sd([one.weights_remaining for one in recorded])[0],
+        ticket_accuracy=mean_and_sd([ticket for ticket, _ in done])[0],
+        control_accuracy=mean_and_sd([other for _, other in done])[0],
+        difference=difference,
+        verdict=control_verdict(difference, {states[run.key] for pair in pairs for run in pair}, rule.margin),
+    )
+
+
+def _points(plan: Plan) -> dict[tuple[tuple[object, ...], str], _Pairs]:
+    """Return (values of the other axes, control) → (ticket, control) of each seed."""
+    axes = point_axes(plan)
+    if CONTROL_AXIS not in axes:
         return {}
-    tickets: dict[tuple[Any, ...], Run] = {}
-    for cell in plan.cells:
-        if cell[CONTROL_AXIS] == TICKET:
-            tickets[_but_control(cell.values)] = plan.runs[cell.run]
-    points: dict[tuple[Any, ...], list[tuple[Run, Run]]] = {}
-    for cell in plan.cells:
-        ticket, run = tickets.get(_but_control(cell.values)), plan.runs[cell.run]
-        if cell[CONTROL_AXIS] == TICKET or ticket is None or run.kind == "dense":
+    place = axes.index(CONTROL_AXIS)
+    runs = runs_by_point(plan)
+    points: dict[tuple[tuple[object, ...], str], _Pairs] = {}
+    for values, controls in runs.items():
+        tickets = runs.get((*values[:place], TICKET, *values[place + 1 :]))
+        if tickets is None or values[place] == TICKET or controls[0].kind == "dense":
             continue
-        point = (*(cell[axis] for axis in axes), cell[CONTROL_AXIS])
-        points.setdefault(point, []).append((ticket, run))
+        by_seed = {run.seed: run for run in tickets}
+        others = (*values[:place], *values[place + 1 :])
+        points[others, str(values[place])] = [(by_seed[run.seed], run) for run in controls]
     return points
 
 
-def _but_control(values: Sequence[tuple[str, Any]]) -> tuple[Any, ...]:
-    return tuple(value for name, value in values if name != CONTROL_AXIS)
+CONTROL_COLUMNS: Sequence[Column[_Comparison]] = (
+    Column("control", "name of the control", text, attrgetter("control")),
+    Column("n", "seeds with an accuracy of ticket and control", integer, attrgetter("difference.n")),
+    Column("n_planned", "seeds in the grid", integer, attrgetter("n_planned")),
+    Column(
+        "weights_remaining",
+        "fraction of the prunable weights that remains in the control, mean",
+        number,
+        attrgetter("weights_remaining"),
+    ),
+    Column(
+        "ticket_accuracy",
+        "mean test accuracy of the tickets, 0..1, last epoch, over the seeds of `n`",
+        number,
+        attrgetter("ticket_accuracy"),
+    ),
+    Column("control_accuracy", "the same of the controls", number, attrgetter("control_accuracy")),
+    Column(
+        "difference",
+        "mean of ticket minus control, paired by seed",
+        number,
+        attrgetter("difference.mean"),
+    ),
+    Column("ci_low", "lower end of the interval of `difference`", number, attrgetter("difference.low")),
+    Column("ci_high", "upper end of the interval of `difference`", number, attrgetter("difference.high")),
+    Column("verdict", "on the ticket, see below", text, attrgetter("verdict")),
+)
+"""The columns after the axes."""

@@ -8,26 +8,47 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from lthsweep.reduce.columns import text_array
-from lthsweep.reduce.facts import Facts
+from lthsweep.reduce.columns import ColumnInfo, text
+from lthsweep.reduce.run_result import RunResult
 from lthsweep.store.record import CURVE_DTYPE, LAYER_DTYPE
 
-__all__ = ["curve_rows", "layer_rows"]
+__all__ = ["CURVE_COLUMNS", "LAYER_COLUMNS", "curve_rows", "layer_rows"]
+
+CURVE_COLUMNS = (
+    ColumnInfo("key", "of the run"),
+    ColumnInfo("epoch", "epochs completed since initialization: a ticket rewound to epoch 2 starts at 3"),
+    ColumnInfo("step", "steps since initialization"),
+    ColumnInfo("train_loss", "training loss over the epoch"),
+    ColumnInfo("train_accuracy", "training accuracy over the epoch"),
+    ColumnInfo("val_loss", "validation loss after the epoch"),
+    ColumnInfo("val_accuracy", "validation accuracy after the epoch"),
+    ColumnInfo("lr", "learning rate of the last step of the epoch"),
+    ColumnInfo("seconds", "seconds of training and validation of the epoch"),
+)
+
+LAYER_COLUMNS = (
+    ColumnInfo("key", "of the run"),
+    ColumnInfo("layer", "name of the weight, such as `features.0.0.weight`"),
+    ColumnInfo("size", "number of weights"),
+    ColumnInfo("remaining", "number of remaining weights"),
+    ColumnInfo("sparsity", "fraction removed in this layer"),
+    ColumnInfo("dead", "true if no weight remains"),
+)
 
 
-def curve_rows(keys: Sequence[str], facts: Mapping[str, Facts]) -> NDArray[np.void]:
+def curve_rows(keys: Sequence[str], results: Mapping[str, RunResult]) -> NDArray[np.void]:
     """One row per recorded epoch of each run, in the order of `keys`: key, then a record's columns."""
-    recorded = [key for key in keys if key in facts]
-    return _stacked(recorded, [facts[key].curves for key in recorded], CURVE_DTYPE, {})
+    recorded = [key for key in keys if key in results]
+    return _stacked(recorded, [results[key].curves for key in recorded], CURVE_DTYPE, {})
 
 
-def layer_rows(keys: Sequence[str], facts: Mapping[str, Facts]) -> NDArray[np.void]:
+def layer_rows(keys: Sequence[str], results: Mapping[str, RunResult]) -> NDArray[np.void]:
     """One row per prunable weight of each run, in the order of `keys` and of the model.
 
     Columns: key, layer (name of the weight), size, remaining (weights), sparsity, dead.
     """
-    recorded = [key for key in keys if key in facts]
-    parts = [facts[key].layers for key in recorded]
+    recorded = [key for key in keys if key in results]
+    parts = [results[key].layers for key in recorded]
     blocks = {part["name"].tobytes(): part["name"] for part in parts}  # few models, many records
     width = max((len(name) for names in blocks.values() for name in names.tolist()), default=1)
     names = h5py.string_dtype("utf-8", max(width, 1))
@@ -49,7 +70,7 @@ def _stacked(
         columns: taken over as they are.
         renamed: new name → (name in the parts, new type), put between the key and the others.
     """
-    key_column = text_array(keys)
+    key_column = text(keys)
     dtype = np.dtype(
         [
             ("key", key_column.dtype),

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 from lthsweep.errors import CorruptRecordError, StoreError
 from lthsweep.reduce.control_rows import control_rows
 from lthsweep.reduce.detail import curve_rows, layer_rows
-from lthsweep.reduce.facts import Facts, FailureFacts, facts_of
-from lthsweep.reduce.reuse import facts_in
+from lthsweep.reduce.reuse import results_in
+from lthsweep.reduce.run_result import RunResult, result_of
 from lthsweep.reduce.run_rows import run_rows
 from lthsweep.reduce.structure_rows import structure_rows
 from lthsweep.reduce.table import SCHEMA, TABLES, SweepRow, Table, TableFile, encode_table
 from lthsweep.reduce.ticket_rows import ticket_rows
 from lthsweep.spec import dump_spec
 from lthsweep.store.commit import replace
-from lthsweep.store.failures import read_failures
+from lthsweep.store.failures import Failure, read_failures
 from lthsweep.store.metrics import METRICS
 from lthsweep.store.record import read_digest, read_summary
 
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["current", "merge", "reduce_records"]
 
-_DAMAGED = FailureFacts(
-    "its record is damaged; `lthsweep doctor` moves it away, then `lthsweep run` trains it again"
+_DAMAGED = Failure(
+    "its record is damaged; `lthsweep doctor` moves it away, then `lthsweep run` trains it again", attempt=0
 )
 
 
@@ -72,17 +72,17 @@ def current(sweep: SweepDir, plan: Plan) -> Table | TableFile:
 
 
 def reduce_records(
-    plan: Plan, facts: Iterable[Facts], failures: Mapping[str, FailureFacts] | None = None
+    plan: Plan, results: Iterable[RunResult], failures: Mapping[str, Failure] | None = None
 ) -> Table:
-    """The reducer: a pure function, the order of `facts` does not matter.
+    """The reducer: a pure function, the order of `results` does not matter.
 
     Args:
         plan: the grid to answer; every point of it gets a row, known or not.
-        facts: the records.
+        results: the records.
         failures: key → last failure. Failures of runs that have a record, or no place in the plan, are not
             looked at.
     """
-    known = {one.key: one for one in facts}
+    known = {one.key: one for one in results}
     failed = {key: one for key, one in (failures or {}).items() if key in plan.runs and key not in known}
     order = [*plan.runs, *sorted(known.keys() - plan.runs.keys())]
     return Table(
@@ -100,16 +100,16 @@ def reduce_records(
 
 def _up_to_date(sweep: SweepDir, plan: Plan, old: TableFile | None) -> Table | TableFile:
     digests, damaged = _digests(sweep)
-    failures = _failures(sweep) | dict.fromkeys(damaged, _DAMAGED)
+    failures = read_failures(sweep) | dict.fromkeys(damaged, _DAMAGED)
     if old is not None:
         shown = {key: one for key, one in failures.items() if key in plan.runs and key not in digests}
         if old.sweep == _sweep_row(plan, digests, shown):
             return old
     known = _known(old, digests, plan)
-    facts = []
+    results = []
     for key in digests:
         if key in known:
-            facts.append(known[key])
+            results.append(known[key])
             continue
         try:
             summary = read_summary(sweep.record(key))
@@ -120,8 +120,8 @@ def _up_to_date(sweep: SweepDir, plan: Plan, old: TableFile | None) -> Table | T
         except CorruptRecordError:
             failures[key] = _DAMAGED
             continue
-        facts.append(facts_of(summary))
-    return reduce_records(plan, facts, failures)
+        results.append(result_of(summary))
+    return reduce_records(plan, results, failures)
 
 
 def _old_table(path: Path) -> TableFile | None:
@@ -134,11 +134,11 @@ def _old_table(path: Path) -> TableFile | None:
     return table if METRICS.keys() <= set(columns["runs"]) else None
 
 
-def _known(old: TableFile | None, digests: Mapping[str, str], plan: Plan) -> dict[str, Facts]:
+def _known(old: TableFile | None, digests: Mapping[str, str], plan: Plan) -> dict[str, RunResult]:
     if old is None:
         return {}
     try:
-        return facts_in(old, digests, plan.runs)
+        return results_in(old, digests, plan.runs)
     except (KeyError, ValueError, TypeError, IndexError):  # of the right schema by its word only
         return {}
 
@@ -156,14 +156,7 @@ def _digests(sweep: SweepDir) -> tuple[dict[str, str], list[str]]:
     return digests, damaged
 
 
-def _failures(sweep: SweepDir) -> dict[str, FailureFacts]:
-    return {
-        key: FailureFacts(failure.cause, failure.host, failure.attempt)
-        for key, failure in read_failures(sweep).items()
-    }
-
-
-def _sweep_row(plan: Plan, digests: Mapping[str, str], failures: Mapping[str, FailureFacts]) -> SweepRow:
+def _sweep_row(plan: Plan, digests: Mapping[str, str], failures: Mapping[str, Failure]) -> SweepRow:
     spec = plan.spec
     return SweepRow(
         name=spec.sweep.name,

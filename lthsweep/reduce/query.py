@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from lthsweep.errors import QueryError, nearest
-from lthsweep.spec.grid import axis_name
+from lthsweep.spec.grid_table import axis_name
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -20,7 +20,7 @@ import itertools
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from lthsweep.reduce.decision import PairedDifference, Verdict, holm, mean_and_sd
 
@@ -40,12 +40,12 @@ class SeedScores:
         diverged: number of seeds whose training became non-finite.
     """
 
-    value: Any
+    value: Hashable
     by_seed: Mapping[Hashable, float]
     diverged: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RankedValue:
     """One value compared with the first of its point.
 
@@ -63,18 +63,18 @@ class RankedValue:
         verdict: see the module.
     """
 
-    value: Any
-    rank: int | None
-    n: int
-    n_diverged: int
-    mean: float
-    sd: float
-    first: Any
-    difference: float
-    ci_low: float
-    ci_high: float
-    p: float
-    p_holm: float
+    value: Hashable
+    rank: int | None = None
+    n: int = 0
+    n_diverged: int = 0
+    mean: float = math.nan
+    sd: float = math.nan
+    first: Hashable
+    difference: float = math.nan
+    ci_low: float = math.nan
+    ci_high: float = math.nan
+    p: float = math.nan
+    p_holm: float = math.nan
     verdict: Verdict
 
 
@@ -111,10 +111,9 @@ def rank_values(
     ]
 
 
-def pairs_tested(points: Sequence[Sequence[SeedScores]]) -> int:
-    """Return the number of tests at these points, which Holm's correction covers."""
-    blocks = [_SharedSeeds.of(scores, True) for scores in points]
-    return sum(len(list(itertools.combinations(one.order, 2))) for one in blocks if len(one.seeds) > 1)
+def pairs_tested(points: Sequence[Sequence[RankedValue]]) -> int:
+    """Return the number of tests behind the ranks at these points, which Holm's correction covers."""
+    return sum(math.comb(sum(one.rank is not None for one in ranked if one.n > 1), 2) for ranked in points)
 
 
 @dataclass(frozen=True)
@@ -168,7 +167,12 @@ def _ranked(
 ) -> list[RankedValue]:
     if not block.seeds:
         return [
-            _without_rank(one, None, Verdict.UNDECIDED if one.by_seed else Verdict.MISSING)
+            RankedValue(
+                value=one.value,
+                first=None,
+                n_diverged=one.diverged,
+                verdict=Verdict.UNDECIDED if one.by_seed else Verdict.MISSING,
+            )
             for one in block.scores
         ]
     first, *others = block.order
@@ -182,7 +186,6 @@ def _ranked(
                 value=block.scores[i].value,
                 rank=rank,
                 n=behind.n,
-                n_diverged=0,
                 mean=mean,
                 sd=sd,
                 first=best,
@@ -197,7 +200,12 @@ def _ranked(
             )
         )
     outside = [
-        _without_rank(one, best, Verdict.WORSE if one.diverged else Verdict.MISSING)
+        RankedValue(
+            value=one.value,
+            first=best,
+            n_diverged=one.diverged,
+            verdict=Verdict.WORSE if one.diverged else Verdict.MISSING,
+        )
         for i, one in enumerate(block.scores)
         if i not in block.order
     ]
@@ -206,15 +214,10 @@ def _ranked(
         value=best,
         rank=1,
         n=len(block.seeds),
-        n_diverged=0,
         mean=mean,
         sd=sd,
         first=best,
         difference=0.0,
-        ci_low=math.nan,
-        ci_high=math.nan,
-        p=math.nan,
-        p_holm=math.nan,
         verdict=_verdict_of_first([row.verdict for row in (*rows, *outside)]),
     )
     return [leader, *rows, *outside]
@@ -233,24 +236,6 @@ def _verdict_of_first(others: Sequence[Verdict]) -> Verdict:
     if others and all(verdict in (Verdict.WORSE, Verdict.EQUAL) for verdict in others):
         return Verdict.EQUAL
     return Verdict.UNDECIDED
-
-
-def _without_rank(one: SeedScores, first: Any, verdict: Verdict) -> RankedValue:
-    return RankedValue(
-        value=one.value,
-        rank=None,
-        n=0,
-        n_diverged=one.diverged,
-        mean=math.nan,
-        sd=math.nan,
-        first=first,
-        difference=math.nan,
-        ci_low=math.nan,
-        ci_high=math.nan,
-        p=math.nan,
-        p_holm=math.nan,
-        verdict=verdict,
-    )
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -1,4 +1,4 @@
-"""Facts out of an older table, so that a record is read once in the life of a sweep."""
+"""Results out of an older table, so that a record is read once in the life of a sweep."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from collections.abc import Collection, Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from lthsweep.reduce.facts import PROVENANCE, Facts
+from lthsweep.reduce.run_result import PROVENANCE, RunResult
 from lthsweep.reduce.table import TableFile
 from lthsweep.store.metrics import METRICS, Metrics
 from lthsweep.store.record import CURVE_DTYPE, LAYER_DTYPE
 
-__all__ = ["facts_in"]
+__all__ = ["results_in"]
 
 
-def facts_in(table: TableFile, digests: Mapping[str, str], planned: Collection[str]) -> dict[str, Facts]:
-    """Facts of the records that a table was made from, bit for bit what the records would give.
+def results_in(
+    table: TableFile, digests: Mapping[str, str], planned: Collection[str]
+) -> dict[str, RunResult]:
+    """Results of the records that a table was made from, bit for bit what the records would give.
 
     Args:
         table: an older table of the same schema.
@@ -29,13 +31,13 @@ def facts_in(table: TableFile, digests: Mapping[str, str], planned: Collection[s
     curves_of, layers_of = dict(_blocks(curves["key"])), dict(_blocks(layers["key"]))
     metrics = {name: runs[name].tolist() for name in METRICS}
     provenance = {name: [value.decode() for value in runs[name].tolist()] for name in PROVENANCE}
-    facts = {}
+    results = {}
     for i, (name, digest) in enumerate(zip(runs["key"].tolist(), runs["record"].tolist(), strict=True)):
         key = name.decode()
         if not digest or digests.get(key) != digest.decode() or not runs["in_plan"][i] or key not in planned:
             continue
         audit = int(runs["audit_ok"][i])
-        facts[key] = Facts(
+        results[key] = RunResult(
             key=key,
             kind=runs["kind"][i].decode(),
             outcome=runs["outcome"][i].decode(),
@@ -46,7 +48,7 @@ def facts_in(table: TableFile, digests: Mapping[str, str], planned: Collection[s
             curves=_columns(curves[curves_of.get(name, slice(0))], CURVE_DTYPE),
             layers=_columns(layers[layers_of.get(name, slice(0))], LAYER_DTYPE, {"name": "layer"}),
         )
-    return facts
+    return results
 
 
 def _blocks(keys: NDArray[np.bytes_]) -> Iterator[tuple[bytes, slice]]:

@@ -3,114 +3,147 @@
 A mask removes no parameter from the network that runs: it has the size, the operations and the time of the dense one,
 and only a file can leave its zeros out. Removing whole filters reduces all of these. Each row compares one grid
 point with its trunks.
+
+These are not columns of /tickets: each value stands next to that of the dense runs over the same seeds, those with
+both results, while the means in /tickets are over all seeds with a record; and the sparsities of the layers would
+widen every table for the few sweeps that remove filters.
 """
 
 from __future__ import annotations
 
 import json
-import math
-import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lthsweep.pruning.registry import criterion_of
-from lthsweep.reduce.columns import Column, compound, text_array
-from lthsweep.reduce.facts import Facts, FailureFacts, plain_text
-from lthsweep.reduce.run_rows import axis_names, method_of, role_of
-from lthsweep.reduce.ticket_rows import inherited_states, weights_remaining
+from lthsweep.reduce.columns import Column, axis_columns, integer, number, table_array, text
+from lthsweep.reduce.points import mean, median, method_of, point_axes, role_of, runs_by_point
+from lthsweep.reduce.run_result import ResultState, RunResult, inherited_states, plain_text
 
 if TYPE_CHECKING:
     from lthsweep.plan.run import Plan, Run
+    from lthsweep.store.failures import Failure
 
-__all__ = ["structure_rows"]
+__all__ = ["STRUCTURE_COLUMNS", "structure_rows"]
 
-_Pairs = Sequence[tuple[Facts, Facts]]
-"""(trunk, ticket) of each seed that has both."""
+
+@dataclass(frozen=True)
+class _Point:
+    """A row.
+
+    Attributes:
+        axes: axis → value.
+        runs: of all seeds.
+        trunks, tickets: results of the seeds that have both, in the same order.
+    """
+
+    axes: Mapping[str, object]
+    runs: Sequence[Run]
+    trunks: Sequence[RunResult]
+    tickets: Sequence[RunResult]
 
 
 def structure_rows(
-    plan: Plan, facts: Mapping[str, Facts], failures: Mapping[str, FailureFacts]
+    plan: Plan, results: Mapping[str, RunResult], failures: Mapping[str, Failure]
 ) -> NDArray[np.void]:
-    """One row per grid point except trunks, in the order of the plan; none if the grid removes no whole filters.
+    """Return one row per grid point except trunks, in the order of the plan; none if the grid removes no filters.
 
-    Columns: the axes except the seed, `method` and `control`, n and n_planned (seeds with both runs finished, and
-    all), weights_remaining; then for each of these the trunk's (`_dense`) and the point's: test accuracy and loss,
-    parameters, multiply-accumulates, bytes of the network as it runs, seconds of an epoch and of the test; then
-    bytes_sparse and layer_sparsity. Means over the seeds, and for seconds medians.
+    Columns: the axes except the seed, then `STRUCTURE_COLUMNS`.
     """
-    axes = [axis for axis in axis_names(plan) if axis != "seed"]
-    points = _points(plan, axes)
-    states = inherited_states(plan, facts, failures)
-    pairs: list[_Pairs] = [
-        [(facts[run.trunk], facts[run.key]) for run in runs if states[run.key] == states[run.trunk] == "done"]
-        for runs in points.values()
-    ]
-    columns: dict[str, Column] = {axis: [point[i] for point in points] for i, axis in enumerate(axes)}
-    columns["method"] = text_array([method_of(runs[0]) for runs in points.values()])
-    columns["control"] = text_array([role_of(runs[0]) for runs in points.values()])
-    columns["n"] = np.array([len(found) for found in pairs], dtype="<i8")
-    columns["n_planned"] = np.array([len(runs) for runs in points.values()], dtype="<i8")
-    columns["weights_remaining"] = [
-        _mean(weights_remaining(ticket) for _, ticket in found) for found in pairs
-    ]
-    for name, (read, over) in _COMPARED.items():
-        columns[f"{name}_dense"] = [over(read(trunk) for trunk, _ in found) for found in pairs]
-        columns[name] = [over(read(ticket) for _, ticket in found) for found in pairs]
-    columns["bytes_sparse"] = [_mean(ticket.metrics.bytes_sparse for _, ticket in found) for found in pairs]
-    columns["layer_sparsity"] = text_array([_layer_sparsity(found) for found in pairs])
-    return compound(columns)
+    axes = point_axes(plan)
+    states = inherited_states(plan, results, failures)
+    points = []
+    for values, runs in _tickets_by_point(plan).items():
+        done = [run for run in runs if states[run.key] is states[run.trunk] is ResultState.DONE]
+        points.append(
+            _Point(
+                axes=dict(zip(axes, values, strict=True)),
+                runs=runs,
+                trunks=[results[run.trunk] for run in done],
+                tickets=[results[run.key] for run in done],
+            )
+        )
+    return table_array([*axis_columns(axes, "axes"), *STRUCTURE_COLUMNS], points)
 
 
-def _points(plan: Plan, axes: Sequence[str]) -> dict[tuple[Any, ...], list[Run]]:
-    points: dict[tuple[Any, ...], list[Run]] = {}
-    if any(criterion_of(method_of(run)).structured for run in plan.tickets):
-        for cell in plan.cells:
-            run = plan.runs[cell.run]
-            if run.kind == "ticket":
-                points.setdefault(tuple(cell[axis] for axis in axes), []).append(run)
-    return points
+def _tickets_by_point(plan: Plan) -> dict[tuple[object, ...], list[Run]]:
+    if not any(criterion_of(method_of(run)).structured for run in plan.tickets):
+        return {}
+    return {point: runs for point, runs in runs_by_point(plan).items() if runs[0].kind == "ticket"}
 
 
-def _mean(values: Iterable[float]) -> float:
-    known = [value for value in values if math.isfinite(value)]
-    return math.fsum(known) / len(known) if known else math.nan
+def _metric(name: str) -> Callable[[RunResult], float]:
+    return lambda result: float(getattr(result.metrics, name))
 
 
-def _median(values: Iterable[float]) -> float:
-    known = [value for value in values if math.isfinite(value)]
-    return statistics.median(known) if known else math.nan
+def _epoch_seconds(result: RunResult) -> float:
+    """Return the median over the epochs: the first one warms up, and one that begins at an iteration is shorter."""
+    return median(result.curves["seconds"].tolist())
 
 
-def _of(metric: str) -> Callable[[Facts], float]:
-    return lambda facts: float(getattr(facts.metrics, metric))
+def _compared(
+    name: str,
+    meaning: str,
+    value: Callable[[RunResult], float],
+    combine: Callable[[Iterable[float]], float] = mean,
+) -> Iterator[Column[_Point]]:
+    """Yield the columns of the dense runs and of the grid point."""
+    yield Column(
+        f"{name}_dense",
+        f"`{name}` of the dense runs, over the same seeds",
+        number,
+        lambda point: combine(map(value, point.trunks)),
+    )
+    yield Column(name, meaning, number, lambda point: combine(map(value, point.tickets)))
 
 
-def _epoch_seconds(facts: Facts) -> float:
-    """Of the median epoch: the first one warms up, and one that begins at an iteration is shorter."""
-    return _median(facts.curves["seconds"].tolist())
-
-
-_COMPARED: Mapping[str, tuple[Callable[[Facts], float], Callable[[Iterable[float]], float]]] = {
-    "accuracy": (_of("test_accuracy"), _mean),
-    "loss": (_of("test_loss"), _mean),
-    "params": (_of("params_model"), _mean),
-    "macs": (_of("macs_model"), _mean),
-    "bytes": (_of("bytes_model"), _mean),
-    "epoch_seconds": (_epoch_seconds, _median),
-    "test_seconds": (_of("seconds_test"), _median),
-}
-"""Column → (function that reads it from a run, function that combines the seeds)."""
-
-
-def _layer_sparsity(pairs: _Pairs) -> str:
-    """Layer → mean sparsity, as JSON in the order of the network."""
+def _layer_sparsity(point: _Point) -> str:
+    """Return layer → mean sparsity, as JSON in the order of the network."""
     found: dict[str, list[float]] = {}
-    for _, ticket in pairs:
-        for name, sparsity in zip(
-            ticket.layers["name"].tolist(), ticket.layers["sparsity"].tolist(), strict=True
-        ):
+    for ticket in point.tickets:
+        layers = zip(ticket.layers["name"].tolist(), ticket.layers["sparsity"].tolist(), strict=True)
+        for name, sparsity in layers:
             found.setdefault(plain_text(name), []).append(sparsity)
-    return json.dumps({name: round(_mean(values), 4) for name, values in found.items()}) if found else ""
+    return json.dumps({name: round(mean(values), 4) for name, values in found.items()}) if found else ""
+
+
+STRUCTURE_COLUMNS: Sequence[Column[_Point]] = (
+    Column("method", "as in `tickets`", text, lambda point: method_of(point.runs[0])),
+    Column("control", "as in `tickets`", text, lambda point: role_of(point.runs[0])),
+    Column("n", "seeds with a result of ticket and dense run", integer, lambda point: len(point.tickets)),
+    Column("n_planned", "seeds in the grid", integer, lambda point: len(point.runs)),
+    Column(
+        "weights_remaining",
+        "fraction of the prunable weights that remains; for filters the nearest possible to the requested one",
+        number,
+        lambda point: mean(one.weights_remaining for one in point.tickets),
+    ),
+    *_compared("accuracy", "mean test accuracy, 0..1, last epoch", _metric("test_accuracy")),
+    *_compared("loss", "mean test loss, last epoch", _metric("test_loss")),
+    *_compared(
+        "params",
+        "parameters of the network that runs, including biases and BatchNorm",
+        _metric("params_model"),
+    ),
+    *_compared("macs", "multiply-accumulates of that network for one image", _metric("macs_model")),
+    *_compared("bytes", "size of that network as a safetensors file", _metric("bytes_model")),
+    *_compared(
+        "epoch_seconds",
+        "training and validation of an epoch: median over the epochs, then over the seeds",
+        _epoch_seconds,
+        median,
+    ),
+    *_compared("test_seconds", "one pass over the test set, median", _metric("seconds_test"), median),
+    Column(
+        "bytes_sparse",
+        "size of the stored ticket: survivors and compressed mask",
+        number,
+        lambda point: mean(one.metrics.bytes_sparse for one in point.tickets),
+    ),
+    Column("layer_sparsity", "layer → fraction removed, mean over the seeds, as JSON", text, _layer_sparsity),
+)
+"""The columns after the axes."""

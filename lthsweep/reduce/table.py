@@ -7,7 +7,8 @@ h5dump since 1.10, and a flipped bit is an error instead of a number.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from h5py import h5f, h5p
 from numpy.typing import NDArray
 
 from lthsweep.errors import CorruptRecordError, StoreError
-from lthsweep.reduce.columns import compound
+from lthsweep.reduce.columns import Column, integer, number, table_array, text
 from lthsweep.store.commit import read_whole
 
 if TYPE_CHECKING:
@@ -63,6 +64,17 @@ class SweepRow:
     toml: str
 
 
+_SWEEP_COLUMNS = [
+    Column(
+        field.name,
+        "",
+        {"str": text, "int": integer, "float": number}[str(field.type)],
+        attrgetter(field.name),
+    )
+    for field in fields(SweepRow)
+]
+
+
 @dataclass(frozen=True)
 class Table:
     """The reducer's answer: compound arrays by name of the table, and the hash of their sources."""
@@ -101,12 +113,12 @@ class TableFile:
         if not known:
             raise StoreError(f"{path} is not a table of lthsweep; give a sweep directory or its table.h5")
         row = self["sweep"]
-        names = SweepRow.__dataclass_fields__
-        if len(row) != 1 or row.dtype.names != tuple(names) or row["schema"][0] != SCHEMA:
+        names = tuple(field.name for field in fields(SweepRow))
+        if len(row) != 1 or row.dtype.names != names or row["schema"][0] != SCHEMA:
             raise StoreError(
                 f"{path} was made by another version of lthsweep; `lthsweep merge` makes it anew"
             )
-        self.sweep = SweepRow(**{name: _plain(row[name][0]) for name in names})
+        self.sweep = SweepRow(**{name: _plain(row[name][0].item()) for name in names})
 
     def __getitem__(self, table: str) -> NDArray[np.void]:
         """Return the rows of one table, read from the image at each call."""
@@ -138,7 +150,7 @@ def encode_table(table: Table) -> bytes:
     with h5py.File(h5f.create(b"table.h5", h5f.ACC_TRUNC, creation, access)) as file:
         for name in TABLES:
             _write(file, name, table.tables[name])
-        _write(file, "sweep", compound({name: [value] for name, value in vars(table.sweep).items()}))
+        _write(file, "sweep", table_array(_SWEEP_COLUMNS, [table.sweep]))
         file.flush()
         image: bytes = file.id.get_file_image()
     return image
@@ -184,5 +196,4 @@ def _guarded(file: h5py.File, name: str) -> h5py.Dataset:
 
 
 def _plain(value: Any) -> Any:
-    value = value.item()
     return value.decode() if isinstance(value, bytes) else value

@@ -3,151 +3,227 @@
 from __future__ import annotations
 
 import math
-import statistics
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lthsweep.plan.prune_step import TICKET
-from lthsweep.reduce.columns import Column, compound, tristate
-from lthsweep.reduce.facts import Facts, FailureFacts
-from lthsweep.reduce.run_rows import axis_names, method_of, role_of, state_of
+from lthsweep.reduce.columns import Column, axis_columns, flag, integer, number, table_array, text
+from lthsweep.reduce.decision import Verdict
+from lthsweep.reduce.points import mean, median, method_of, point_axes, role_of, runs_by_point
+from lthsweep.reduce.run_result import ResultState, RunResult, inherited_states
 from lthsweep.reduce.ticket_verdict import PointSummary, SeedPair, summarize_point
-from lthsweep.store.metrics import METRICS
+from lthsweep.store.metrics import METRICS, MetricInfo
 
 if TYPE_CHECKING:
     from lthsweep.plan.run import Plan, Run
+    from lthsweep.store.failures import Failure
 
-__all__ = ["inherited_states", "ticket_rows", "weights_remaining"]
+__all__ = ["TICKET_COLUMNS", "ticket_rows"]
+
+
+@dataclass(frozen=True)
+class _Point:
+    """A row.
+
+    Attributes:
+        axes: axis → value.
+        run: of the first seed; kind, level, method and role are the same for all seeds.
+        summary: the statistics over the seeds.
+        results: of the seeds that have a record, diverged ones included.
+    """
+
+    axes: Mapping[str, object]
+    run: Run
+    summary: PointSummary
+    results: Sequence[RunResult]
 
 
 def ticket_rows(
-    plan: Plan, facts: Mapping[str, Facts], failures: Mapping[str, FailureFacts]
+    plan: Plan, results: Mapping[str, RunResult], failures: Mapping[str, Failure]
 ) -> NDArray[np.void]:
-    """One row per grid point, in the order of the plan, whether or not anything is known of it.
+    """Return one row per grid point, in the order of the plan, with or without results.
 
-    Columns: the axes except the seed, then `kind` ("dense" if the trunk answers), `level`, `method` and
-    `control` (both "" for a trunk), the statistics of `lthsweep.reduce.ticket_verdict.PointSummary`, and means over the
-    seeds that have a record, diverged ones included:
-
-    - weights_remaining: fraction of the prunable weights;
-    - compression: all parameters over those left (biases and BatchNorm count in both);
-    - pruned_accuracy: on the test set, before any retraining;
-    - each metric that is combined over seeds (`lthsweep.store.metrics`), and n_reached, the number of seeds behind
-      steps_to_dense;
-    - dead_layers: named if dead in any seed; audit_ok: unknown without a ticket's record, false if any
-      failed.
+    Columns: the axes except the seed, then `TICKET_COLUMNS`.
     """
-    axes = [axis for axis in axis_names(plan) if axis != "seed"]
-    points: dict[tuple[Any, ...], list[Run]] = {}
-    for cell in plan.cells:
-        point = tuple(value for axis, value in cell.values if axis != "seed")
-        points.setdefault(point, []).append(plan.runs[cell.run])
-    states = inherited_states(plan, facts, failures)
-    margin, confidence = plan.spec.verdict.margin, plan.spec.verdict.confidence
-    summaries = [
-        summarize_point(
-            [_pair(run, facts, states) for run in runs],
-            margin=margin,
-            confidence=confidence,
-            at_initialization=_at_initialization(runs[0]),
-            is_dense=runs[0].kind == "dense",
+    axes = point_axes(plan)
+    states = inherited_states(plan, results, failures)
+    points = [
+        _Point(
+            axes=dict(zip(axes, values, strict=True)),
+            run=runs[0],
+            summary=summarize_point(
+                [_pair(run, results, states) for run in runs],
+                margin=plan.spec.verdict.margin,
+                confidence=plan.spec.verdict.confidence,
+                success=Verdict.WINNING if _can_win(runs[0]) else Verdict.MATCHING,
+                is_dense=runs[0].kind == "dense",
+            ),
+            results=[results[run.key] for run in runs if run.key in results],
         )
-        for runs in points.values()
+        for values, runs in runs_by_point(plan).items()
     ]
-    columns: dict[str, Column] = {axis: [point[i] for point in points] for i, axis in enumerate(axes)}
-    columns["kind"] = [runs[0].kind for runs in points.values()]
-    columns["level"] = [runs[0].level for runs in points.values()]
-    columns["method"] = [method_of(runs[0]) for runs in points.values()]
-    columns["control"] = [role_of(runs[0]) for runs in points.values()]
-    for name in PointSummary.__dataclass_fields__:
-        columns[name] = [getattr(one, name) for one in summaries]
-    recorded = [[facts[run.key] for run in runs if run.key in facts] for runs in points.values()]
-    return compound(columns | _means(recorded))
+    return table_array([*axis_columns(axes, "axes"), *TICKET_COLUMNS], points)
 
 
-def _means(recorded: Sequence[Sequence[Facts]]) -> dict[str, Column]:
-    columns: dict[str, Column] = {
-        "weights_remaining": [_mean(map(weights_remaining, facts)) for facts in recorded],
-        "compression": [_mean(map(_compression, facts)) for facts in recorded],
-        "pruned_accuracy": [_mean(map(_pruned_accuracy, facts)) for facts in recorded],
-    }
-    for name, info in METRICS.items():
-        if info.over_seeds is not None:
-            combine = _mean if info.over_seeds == "mean" else _median
-            columns[name] = [combine(getattr(one.metrics, name) for one in facts) for facts in recorded]
-    columns["n_reached"] = [sum(one.metrics.steps_to_dense >= 0 for one in facts) for facts in recorded]
-    columns["dead_layers"] = [
-        ",".join(dict.fromkeys(name for one in facts for name in one.dead_layers)) for facts in recorded
-    ]
-    audits = [[one.audit_ok for one in facts if one.audit_ok is not None] for facts in recorded]
-    columns["audit_ok"] = tristate([all(found) if found else None for found in audits])
-    return columns
-
-
-def inherited_states(
-    plan: Plan, facts: Mapping[str, Facts], failures: Mapping[str, FailureFacts]
-) -> dict[str, str]:
-    """State of each run; one without a record whose parent failed or diverged shares its parent's fate."""
-    states: dict[str, str] = {}
-    for key, run in plan.runs.items():  # parents come first
-        states[key] = state_of(key, facts, failures)
-        parent = states[run.parent] if run.parent else "done"
-        if parent == "diverged" and key not in facts:
-            states[key] = "diverged"
-        elif parent == "failed" and states[key] == "missing":
-            states[key] = "failed"
-    return states
-
-
-def _pair(run: Run, facts: Mapping[str, Facts], states: Mapping[str, str]) -> SeedPair:
+def _pair(run: Run, results: Mapping[str, RunResult], states: Mapping[str, ResultState]) -> SeedPair:
     ticket, trunk = states[run.key], states[run.trunk]
-    if trunk == "diverged":
-        return SeedPair("dense diverged")
-    if ticket == trunk == "done":
-        dense = facts[run.trunk].metrics.test_accuracy
-        return SeedPair("done", dense, facts[run.key].metrics.test_accuracy)
-    if "failed" in (ticket, trunk):
-        return SeedPair("failed")
-    if "missing" in (ticket, trunk):
-        return SeedPair("missing")
-    return SeedPair("diverged")
+    if trunk is ResultState.DIVERGED:
+        return SeedPair(ResultState.DIVERGED, dense_diverged=True)
+    for state in (ResultState.FAILED, ResultState.MISSING, ResultState.DIVERGED):
+        if state in (ticket, trunk):
+            return SeedPair(state)
+    dense, pruned = results[run.trunk].metrics, results[run.key].metrics
+    return SeedPair(ResultState.DONE, dense.test_accuracy, pruned.test_accuracy)
 
 
-def _at_initialization(run: Run) -> bool:
-    """Whether the run can win: a ticket whose survivors returned to initialization. A control cannot."""
+def _can_win(run: Run) -> bool:
+    """True for a ticket whose survivors returned to initialization. A control cannot win."""
     return role_of(run) == TICKET and run.prune is not None and run.prune.point.at_initialization
 
 
-def weights_remaining(facts: Facts) -> float:
-    """Fraction of the prunable weights that a run has left."""
-    if facts.kind == "dense":
+def _compression(result: RunResult) -> float:
+    if result.kind == "dense":
         return 1.0
-    return _ratio(facts.metrics.params_remaining, facts.metrics.params_prunable)
+    total, prunable = result.metrics.params_total, result.metrics.params_prunable
+    left = total - prunable + result.metrics.params_remaining
+    return total / left if left else math.nan
 
 
-def _compression(facts: Facts) -> float:
-    if facts.kind == "dense":
-        return 1.0
-    total, prunable = facts.metrics.params_total, facts.metrics.params_prunable
-    return _ratio(total, total - prunable + facts.metrics.params_remaining)
+def _pruned_accuracy(result: RunResult) -> float:
+    return result.metrics.test_accuracy if result.kind == "dense" else result.metrics.pruned_test_accuracy
 
 
-def _pruned_accuracy(facts: Facts) -> float:
-    return facts.metrics.test_accuracy if facts.kind == "dense" else facts.metrics.pruned_test_accuracy
+def _dead_layers(point: _Point) -> str:
+    return ",".join(dict.fromkeys(name for one in point.results for name in one.dead_layers))
 
 
-def _ratio(above: float, below: float) -> float:
-    return above / below if below else math.nan
+def _audit(point: _Point) -> bool | None:
+    found = [one.audit_ok for one in point.results if one.audit_ok is not None]
+    return all(found) if found else None
 
 
-def _mean(values: Iterable[float]) -> float:
-    finite = [value for value in values if math.isfinite(value)]
-    return math.fsum(finite) / len(finite) if finite else math.nan
+def _metric(name: str, info: MetricInfo) -> Column[_Point]:
+    combine = mean if info.over_seeds == "mean" else median
+    suffix = "; median over seeds" if info.over_seeds == "median" else ""
+    return Column(
+        name,
+        f"{info.description}{suffix}",
+        number,
+        lambda point: combine(getattr(one.metrics, name) for one in point.results),
+    )
 
 
-def _median(values: Iterable[float]) -> float:
-    known = [value for value in values if value >= 0]  # NaN: not measured; negative: never
-    return statistics.median(known) if known else math.nan
+TICKET_COLUMNS: Sequence[Column[_Point]] = (
+    Column(
+        "kind", "`ticket`, or `dense` if the trunk itself answers (sparsity 0)", text, attrgetter("run.kind")
+    ),
+    Column(
+        "level",
+        "0 for the trunk, 1 for one-shot, 1, 2, … along an iterative chain",
+        integer,
+        attrgetter("run.level"),
+    ),
+    Column(
+        "method",
+        "criterion that ranked the weights, `prune.method`; empty for the trunk",
+        text,
+        lambda point: method_of(point.run),
+    ),
+    Column(
+        "control",
+        "`ticket` or the name of a [control](controls.md), however the file requests it (`prune.rewind = "
+        '"none"` is `fine-tune`); empty for the trunk',
+        text,
+        lambda point: role_of(point.run),
+    ),
+    Column(
+        "n",
+        "seeds with an accuracy of ticket and trunk; all statistics are over these",
+        integer,
+        attrgetter("summary.n"),
+    ),
+    Column("n_planned", "seeds in the grid", integer, attrgetter("summary.n_planned")),
+    Column(
+        "n_failed",
+        "seeds without a result because a run, or one of its ancestors, failed",
+        integer,
+        attrgetter("summary.n_failed"),
+    ),
+    Column("n_missing", "seeds not trained yet", integer, attrgetter("summary.n_missing")),
+    Column(
+        "n_diverged",
+        "seeds whose ticket or trunk diverged; n + n_failed + n_missing + n_diverged = n_planned",
+        integer,
+        attrgetter("summary.n_diverged"),
+    ),
+    Column(
+        "dense_accuracy",
+        "mean test accuracy of the trunks, 0..1, last epoch",
+        number,
+        attrgetter("summary.dense_accuracy"),
+    ),
+    Column(
+        "ticket_accuracy",
+        "mean test accuracy of the tickets, 0..1, last epoch",
+        number,
+        attrgetter("summary.ticket_accuracy"),
+    ),
+    Column(
+        "ticket_sd",
+        "standard deviation over seeds (n − 1) of `ticket_accuracy`",
+        number,
+        attrgetter("summary.ticket_sd"),
+    ),
+    Column(
+        "difference",
+        "mean of ticket minus dense, paired by seed",
+        number,
+        attrgetter("summary.difference"),
+    ),
+    Column("ci_low", "lower end of the interval of `difference`", number, attrgetter("summary.ci_low")),
+    Column("ci_high", "upper end of the interval of `difference`", number, attrgetter("summary.ci_high")),
+    Column("verdict", "see [the verdict](#the-verdict)", text, attrgetter("summary.verdict")),
+    Column(
+        "weights_remaining",
+        "fraction of the prunable weights that remains",
+        number,
+        lambda point: mean(one.weights_remaining for one in point.results),
+    ),
+    Column(
+        "compression",
+        "all parameters divided by those that remain; biases and BatchNorm count in both",
+        number,
+        lambda point: mean(map(_compression, point.results)),
+    ),
+    Column(
+        "pruned_accuracy",
+        "test accuracy right after pruning, before any retraining",
+        number,
+        lambda point: mean(map(_pruned_accuracy, point.results)),
+    ),
+    *(_metric(name, info) for name, info in METRICS.items() if info.over_seeds is not None),
+    Column(
+        "n_reached",
+        "number of seeds behind `steps_to_dense`",
+        integer,
+        lambda point: sum(one.metrics.steps_to_dense >= 0 for one in point.results),
+    ),
+    Column(
+        "dead_layers",
+        "layers without remaining weights in at least one seed, separated by commas",
+        text,
+        _dead_layers,
+    ),
+    Column(
+        "audit_ok",
+        "whether all tickets passed their [audit](protocol.md#the-audit); unknown without a record",
+        flag,
+        _audit,
+    ),
+)
+"""The columns after the axes. Those from `weights_remaining` on are means over the seeds that have a record."""

@@ -20,9 +20,9 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal
 
 from lthsweep.reduce.decision import PairedDifference, Verdict, mean_and_sd
+from lthsweep.reduce.run_result import ResultState
 
 __all__ = ["PointSummary", "SeedPair", "summarize_point"]
 
@@ -32,16 +32,17 @@ class SeedPair:
     """One seed of a grid point.
 
     Attributes:
-        state: "done": ticket and dense run have finite accuracies; "diverged": the training of the ticket, or of
-            the level before it, became non-finite while the dense run finished; "dense diverged"; "failed": no
-            result because the run or an ancestor crashed; "missing": no result yet.
+        state: of the comparison. Done: both runs have an accuracy. Diverged: the dense run, the ticket, or the level
+            before it became non-finite. Failed: a run or one of its ancestors failed. Missing: no result yet.
         dense: test accuracy of the dense run, 0..1; NaN unless done.
         ticket: test accuracy of the ticket, 0..1; NaN unless done.
+        dense_diverged: the dense run diverged, so there is nothing to compare the ticket with.
     """
 
-    state: Literal["done", "diverged", "dense diverged", "failed", "missing"]
+    state: ResultState
     dense: float = math.nan
     ticket: float = math.nan
+    dense_diverged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def summarize_point(
     *,
     margin: float,
     confidence: float,
-    at_initialization: bool = False,
+    success: Verdict = Verdict.MATCHING,
     is_dense: bool = False,
 ) -> PointSummary:
     """Compare the tickets of one grid point with their dense runs; the order of the pairs does not matter.
@@ -79,25 +80,26 @@ def summarize_point(
         pairs: one per planned seed.
         margin: accuracy (0..1) that a ticket may lose and still match, >= 0.
         confidence: coverage of the interval, in (0, 1).
-        at_initialization: the survivors returned to step 0, so that matching means winning.
+        success: verdict of tickets that lose at most the margin: winning if their survivors returned to
+            initialization, else matching.
         is_dense: the point is sparsity 0, answered by the dense runs themselves.
     """
     states = [pair.state for pair in pairs]
-    done = [pair for pair in pairs if pair.state == "done"]
+    done = [pair for pair in pairs if pair.state is ResultState.DONE]
     dense_accuracy, _ = mean_and_sd([pair.dense for pair in done])
     ticket_accuracy, ticket_sd = mean_and_sd([pair.ticket for pair in done])
     difference = PairedDifference.of([pair.ticket - pair.dense for pair in done], confidence)
-    n_diverged = states.count("diverged") + states.count("dense diverged")
+    n_diverged = states.count(ResultState.DIVERGED)
     if not done and not n_diverged:
-        verdict = Verdict.FAILED if "failed" in states else Verdict.MISSING
-    elif "diverged" in states:
+        verdict = Verdict.FAILED if ResultState.FAILED in states else Verdict.MISSING
+    elif any(pair.state is ResultState.DIVERGED and not pair.dense_diverged for pair in pairs):
         verdict = Verdict.NOT_MATCHING
-    elif "dense diverged" in states:
+    elif n_diverged:
         verdict = Verdict.UNDECIDED
     elif is_dense:
         verdict = Verdict.MATCHING
     elif difference.loses_at_most(margin):
-        verdict = Verdict.WINNING if at_initialization else Verdict.MATCHING
+        verdict = success
     elif difference.loses_more_than(margin):
         verdict = Verdict.NOT_MATCHING
     else:
@@ -105,8 +107,8 @@ def summarize_point(
     return PointSummary(
         n=len(done),
         n_planned=len(states),
-        n_failed=states.count("failed"),
-        n_missing=states.count("missing"),
+        n_failed=states.count(ResultState.FAILED),
+        n_missing=states.count(ResultState.MISSING),
         n_diverged=n_diverged,
         dense_accuracy=dense_accuracy,
         ticket_accuracy=ticket_accuracy,

@@ -17,10 +17,10 @@ from matplotlib.ticker import MaxNLocator
 
 from lthsweep.report.axes import labels, spread_pick
 from lthsweep.report.content import Combination, Overlay, ReportInput
-from lthsweep.report.numbers import plural
 from lthsweep.report.panels import LineStyle, Panels, empty_figure, line_styles, seed_range
 from lthsweep.report.style import INK, MUTED
 from lthsweep.report.summary import remaining
+from lthsweep.text import plural
 
 __all__ = ["curves", "curves_by_value", "run_curves"]
 

@@ -19,9 +19,9 @@ from lthsweep.report.content import Combination, Overlay, ReportInput
 from lthsweep.report.curves import curves, curves_by_value
 from lthsweep.report.heatmap import heatmap
 from lthsweep.report.layer_sparsity import layer_sparsity
-from lthsweep.report.numbers import plural
 from lthsweep.report.style import Rendered, paper_style, render
 from lthsweep.report.summary import totals
+from lthsweep.text import plural
 
 __all__ = ["CONTROLS", "KINDS", "OVERLAYS", "Drawing", "FigureKind", "drawings", "rendered"]
 

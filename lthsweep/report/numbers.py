@@ -12,7 +12,6 @@ __all__ = [
     "flag",
     "interval",
     "percent",
-    "plural",
     "points",
     "seconds",
     "size",
@@ -89,11 +88,6 @@ def seconds(number: object) -> str:
     if value < 100:
         return f"{value:.1f} s"
     return f"{value / 60:.1f} min" if value < 6000 else f"{value / 3600:.1f} h"
-
-
-def plural(number: int, noun: str) -> str:
-    """`number` and `noun`, with an s unless there is exactly one; thousands have commas."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _scaled(value: float, base: float, units: tuple[str, ...]) -> str:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from lthsweep.reduce.schema import COLUMNS
 from lthsweep.report.axes import FrameRow
 from lthsweep.report.numbers import (
     DASH,
@@ -32,17 +33,21 @@ class PageColumn:
     """A column of numbers.
 
     Attributes:
-        heading: short, and `meaning` explains it.
+        heading: short; the tooltip explains it.
         text: the number as a reader wants it.
         sort: the column of the tickets that it sorts by.
         detail: text in smaller print behind the number, "" for none.
     """
 
     heading: str
-    meaning: str
     text: Callable[[FrameRow], str]
     sort: str
     detail: Callable[[FrameRow], str] = lambda row: ""
+
+    @property
+    def meaning(self) -> str:
+        """The declared meaning of the column that it sorts by."""
+        return next(column.tooltip for column in COLUMNS["tickets"] if column.name == self.sort)
 
 
 @dataclass(frozen=True)
@@ -168,32 +173,27 @@ def _steps(row: FrameRow) -> str:
 _MAIN = (
     PageColumn(
         "ticket %",
-        "test accuracy of the tickets, last epoch, mean ± standard deviation over seeds",
         _with_sd,
         "ticket_accuracy",
     ),
     PageColumn(
         "difference",
-        "ticket − dense, paired over seeds, percentage points, with its interval",
         lambda row: points(row.get("difference")),
         "difference",
         lambda row: interval(row.get("ci_low"), row.get("ci_high")),
     ),
     PageColumn(
         "dense %",
-        "test accuracy of the dense runs, last epoch, mean over seeds",
         lambda row: percent(row.get("dense_accuracy")),
         "dense_accuracy",
     ),
     PageColumn(
         "n",
-        "seeds with a result, of those planned",
         lambda row: "/".join(count(row.get(column)) for column in ("n", "n_planned")),
         "n",
     ),
     PageColumn(
         "left %",
-        "weights remaining, of those that can be pruned",
         lambda row: percent(row["weights_remaining"]),
         "weights_remaining",
     ),
@@ -202,39 +202,33 @@ _MAIN = (
 _FURTHER = (
     PageColumn(
         "compression",
-        "parameters before over parameters after",
         lambda row: times(row.get("compression")),
         "compression",
     ),
     PageColumn(
         "pruned %",
-        "test accuracy after pruning, before any retraining",
         lambda row: percent(row.get("pruned_accuracy")),
         "pruned_accuracy",
     ),
     PageColumn(
         "steps to dense",
-        "retraining steps until the dense run's validation accuracy was reached",
         _steps,
         "steps_to_dense",
     ),
     PageColumn(
         "MACs",
-        "remaining multiply-accumulates per image, and their share of the dense network's",
         lambda row: count(row.get("macs_remaining")),
         "macs_remaining",
         _share("macs_remaining", "macs_dense"),
     ),
     PageColumn(
         "bytes",
-        "size stored sparse, and its share of the dense size",
         lambda row: size(row.get("bytes_sparse")),
         "bytes_sparse",
         _share("bytes_sparse", "bytes_dense"),
     ),
     PageColumn(
         "training",
-        "seconds of training, mean over seeds",
         lambda row: seconds(row.get("seconds_train")),
         "seconds_train",
     ),

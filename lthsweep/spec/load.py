@@ -1,32 +1,19 @@
-"""Read a sweep's file: every error of it at once, or a spec."""
+"""Read a sweep's file, from a path, a sweep directory or a preset, with positions for every error."""
 
 from __future__ import annotations
 
-import contextlib
-import copy
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-from pydantic import ValidationError
-from pydantic_core import PydanticCustomError
 
 from lthsweep.errors import SpecError, nearest
-from lthsweep.spec.base import Table
-from lthsweep.spec.checks import check_all
-from lthsweep.spec.grid import flatten_axes
-from lthsweep.spec.lines import Mark, locate
-from lthsweep.spec.overrides import apply_overrides
-from lthsweep.spec.presets import preset_names, preset_text
-from lthsweep.spec.problems import Origin, Problem, dotted, error_of, excerpt
-from lthsweep.spec.schema import TABLES, suggestion
-from lthsweep.spec.schema import Path as KeyPath
-from lthsweep.spec.spec import Spec
-from lthsweep.spec.translate import problems_of
+from lthsweep.presets import preset_names, preset_text
+from lthsweep.spec.positions import Mark, locate
+from lthsweep.spec.problems import Origin, dotted, excerpt
+from lthsweep.spec.spec import Spec, spec_of
 
-__all__ = ["load_spec", "parse_toml", "spec_of"]
+__all__ = ["load_spec", "parse_toml"]
 
 _SWEEP_FILE = "sweep.toml"
 _TOML_PLACE = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)\s*$")
@@ -40,80 +27,10 @@ def load_spec(source: str | Path, overrides: Sequence[str] = ()) -> Spec:
         overrides: settings such as `train.epochs=4` that stand above the file.
 
     Raises:
-        SpecError: if the file does not exist, is not TOML, or has an error. All errors are
-            reported at once, each with file, line, key, the value found, the allowed values, and the nearest valid
-            name.
+        SpecError: if the file does not exist, is not TOML, or has an error; see `spec_of`.
     """
     name, text, stem = _read(source)
     return spec_of(parse_toml(text, name), overrides, origin=Origin(name, text), default_name=_slug(stem))
-
-
-def spec_of(
-    tables: Mapping[str, Any],
-    overrides: Sequence[str] = (),
-    *,
-    origin: Origin | None = None,
-    default_name: str = "sweep",
-) -> Spec:
-    """The spec of tables as `tomllib` gives them.
-
-    Args:
-        tables: the content of a file.
-        overrides: settings such as `train.epochs=4` that stand above it.
-        origin: where the tables come from, for messages.
-        default_name: the sweep's name if the tables do not give one.
-
-    Raises:
-        SpecError: as `load_spec`.
-    """
-    raw: dict[str, Any] = copy.deepcopy(dict(tables))
-    problems: list[Problem] = []
-    if isinstance(raw.get("grid"), dict) and overrides:
-        with contextlib.suppress(PydanticCustomError):  # reported when the table is read
-            raw["grid"] = flatten_axes(raw["grid"])
-    given, unknown = apply_overrides(raw, overrides)
-    problems += unknown
-    origin = origin or Origin()
-    origin = Origin(origin.name, origin.text, given)
-    for name in raw.keys() - TABLES.keys():
-        problems.append(Problem((name,), _unknown_table(name), raw[name]))
-    if isinstance(raw.setdefault("sweep", {}), dict):
-        raw["sweep"].setdefault("name", default_name)
-    read: dict[str, Table] = {}
-    suspect: list[KeyPath] = []
-    for name in TABLES:
-        table, wrong = _table(name, raw.get(name, {}))
-        problems += wrong
-        suspect += [problem.path[:2] for problem in wrong]
-        if table is not None:
-            read[name] = table
-    for problem in check_all(read):
-        if not any(path[:2] in suspect for path in (problem.path, *problem.involved)):
-            problems.append(problem)
-    if problems:
-        raise error_of(problems, origin)
-    return Spec.of(read)
-
-
-def _table(name: str, raw: Any) -> tuple[Table | None, list[Problem]]:
-    """A table without its invalid keys, so that the rest is checked as well, and the problems."""
-    try:
-        return TABLES[name].model_validate(raw), []
-    except ValidationError as error:
-        problems = problems_of(error, name)
-    if not isinstance(raw, dict):
-        return None, problems
-    wrong = {problem.path[1] for problem in problems if len(problem.path) > 1}
-    try:
-        return TABLES[name].model_validate({key: raw[key] for key in raw if key not in wrong}), problems
-    except ValidationError:
-        return None, problems
-
-
-def _unknown_table(name: str) -> str:
-    if name in ("model", "data"):
-        return f"belongs into the table sweep: write [sweep.{name}]"
-    return suggestion((name,)).replace("no such key", "no such table")
 
 
 def _slug(stem: str) -> str:
@@ -159,7 +76,7 @@ def _missing(path: Path, name: str) -> str:
     return f"{start} presets: {', '.join(preset_names())}; `lthsweep init` writes a file to start from"
 
 
-def parse_toml(text: str, name: str) -> dict[str, Any]:
+def parse_toml(text: str, name: str) -> dict[str, object]:
     """The tables of a TOML text.
 
     Args:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from lthsweep.errors import SpecError
-from lthsweep.spec.lines import Mark, locate
+from lthsweep.spec.positions import Mark, locate
 from lthsweep.spec.schema import Path
-from lthsweep.spec.toml_text import inline, inline_key
+from lthsweep.spec.text_forms import inline, inline_key
 
 __all__ = ["NOTHING", "Origin", "Problem", "dotted", "error_of", "excerpt", "written"]
 
@@ -36,7 +35,7 @@ class Problem:
 
     path: Path
     text: str
-    found: Any = NOTHING
+    found: object = NOTHING
     involved: tuple[Path, ...] = ()
 
 
@@ -92,7 +91,7 @@ def dotted(path: Path) -> str:
     return out
 
 
-def written(value: Any) -> str:
+def written(value: object) -> str:
     """A value as TOML on one line, cut after 60 characters."""
     text = inline(value)
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

@@ -8,20 +8,15 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Annotated, Literal, Union, cast, get_args, get_origin
 
 import annotated_types
 from pydantic.fields import FieldInfo
 
 from lthsweep.errors import nearest
-from lthsweep.spec.base import Allowed, Table
-from lthsweep.spec.grid import GridSpec
-from lthsweep.spec.pruning import PruneSpec
-from lthsweep.spec.registry_fields import NameOf, TableByName
-from lthsweep.spec.slurm import SlurmSpec
-from lthsweep.spec.sweep import SweepSpec
-from lthsweep.spec.training import TrainSpec
-from lthsweep.spec.verdict_local import LocalSpec, VerdictSpec
+from lthsweep.spec.all_tables import Tables
+from lthsweep.spec.fields import Allowed, FileTable, NameOf, TableByName
 
 __all__ = [
     "TABLES",
@@ -29,12 +24,14 @@ __all__ = [
     "Path",
     "allowed",
     "axis_names",
+    "axis_path",
     "choices",
     "full_path",
     "is_key",
     "keys_of",
     "marker",
     "suggestion",
+    "table_by_name",
     "variants",
     "walk",
 ]
@@ -42,18 +39,14 @@ __all__ = [
 Path = tuple[str | int, ...]
 """A place in the file: names of tables and keys, and positions in lists."""
 
-TABLES: Mapping[str, type[Table]] = {
-    "sweep": SweepSpec,
-    "train": TrainSpec,
-    "prune": PruneSpec,
-    "grid": GridSpec,
-    "verdict": VerdictSpec,
-    "local": LocalSpec,
-    "slurm": SlurmSpec,
+TABLES: Mapping[str, type[FileTable]] = {
+    name: cast(type[FileTable], field.annotation) for name, field in Tables.model_fields.items()
 }
 """The tables of the file, in the order in which they are written."""
 
 _NO_AXIS = {"sweep.name", "sweep.description", "data.path", "data.label"}  # names and places, not settings
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+_SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 
 @dataclass(frozen=True)
@@ -61,14 +54,8 @@ class Key:
     """A key of the file: where it is, and the field that reads it in one variant of its table."""
 
     path: tuple[str, ...]
-    owner: type[Table]
+    owner: type[FileTable]
     field: FieldInfo
-
-
-def variants(field: FieldInfo) -> Mapping[str, type[Table]]:
-    """The tables that `name` selects among in this field; empty for other fields."""
-    by_name = table_by_name(field)
-    return by_name.variants if by_name else {}
 
 
 def table_by_name(field: FieldInfo) -> TableByName | None:
@@ -76,11 +63,10 @@ def table_by_name(field: FieldInfo) -> TableByName | None:
     return next((item for item in field.metadata if isinstance(item, TableByName)), None)
 
 
-def choices(field: FieldInfo) -> tuple[str, ...]:
-    """The texts that may be written, where they are a fixed few."""
-    if get_origin(field.annotation) is Literal:
-        return get_args(field.annotation)
-    return tuple(variants(field))
+def variants(field: FieldInfo) -> Mapping[str, type[FileTable]]:
+    """The tables that `name` selects among in this field; empty for other fields."""
+    by_name = table_by_name(field)
+    return by_name.variants if by_name else {}
 
 
 def marker(field: FieldInfo) -> Allowed | None:
@@ -93,40 +79,42 @@ def marker(field: FieldInfo) -> Allowed | None:
     return None
 
 
+def choices(field: FieldInfo) -> tuple[str, ...]:
+    """The texts that may be written, where they are a fixed few."""
+    kind = _kind(field)
+    return get_args(kind) if get_origin(kind) is Literal else tuple(variants(field))
+
+
 def allowed(field: FieldInfo) -> str:
     """What may be written, to complete "must be …"."""
-    special = marker(field)
-    if special:
+    if special := marker(field):
         return special.text
     if by_name := table_by_name(field):
         return f"a table whose `name` is {by_name.text}"
-    if choices(field):
-        return ("one of " if len(choices(field)) > 1 else "") + ", ".join(
-            f'"{name}"' for name in choices(field)
-        )
-    return {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[
-        field.annotation  # type: ignore[index]
-    ] + _bounds(field)
-
-
-def _bounds(field: FieldInfo) -> str:
-    signs = {
-        annotated_types.Ge: (">=", "ge"),
-        annotated_types.Gt: (">", "gt"),
-        annotated_types.Le: ("<=", "le"),
-        annotated_types.Lt: ("<", "lt"),
-    }
-    parts = [
-        f"{signs[type(item)][0]} {getattr(item, signs[type(item)][1])}"
+    if texts := choices(field):
+        return ("one of " if len(texts) > 1 else "") + ", ".join(f'"{text}"' for text in texts)
+    kind = _kind(field)
+    if kind is str and any(isinstance(item, annotated_types.MinLen) for item in field.metadata):
+        return "text, not empty"
+    bounds = [
+        f"{_SIGNS[name]} {getattr(item, name)}"
         for item in field.metadata
-        if type(item) in signs
+        for name in _SIGNS
+        if hasattr(item, name)
     ]
-    if field.annotation is str and any(isinstance(item, annotated_types.MinLen) for item in field.metadata):
-        return ", not empty"
-    return (" " + " and ".join(parts)) if parts else ""
+    return f"{_KINDS[cast(type, kind)]} {' and '.join(bounds)}".rstrip()
 
 
-def keys_of(owner: type[Table]) -> list[str]:
+def _kind(field: FieldInfo) -> object:
+    """The type of a field that has a value: `int` of `Whole | None`."""
+    kind: object = field.annotation
+    if get_origin(kind) in (Union, UnionType):
+        others = [item for item in get_args(kind) if item is not NoneType]
+        kind = others[0] if len(others) == 1 else kind
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
+
+
+def keys_of(owner: type[FileTable]) -> list[str]:
     """The keys of a table in the order to write them: `name`, its own, those it shares, and tables last."""
     fields, own = owner.model_fields, owner.__annotations__
     return sorted(fields, key=lambda name: (bool(variants(fields[name])), name != "name", name not in own))
@@ -138,7 +126,7 @@ def walk() -> Iterator[Key]:
         yield from _walk((name,), table)
 
 
-def _walk(path: tuple[str, ...], owner: type[Table]) -> Iterator[Key]:
+def _walk(path: tuple[str, ...], owner: type[FileTable]) -> Iterator[Key]:
     for name in keys_of(owner):
         field = owner.model_fields[name]
         yield Key((*path, name), owner, field)
@@ -168,28 +156,39 @@ def axis_names() -> Mapping[str, tuple[str, ...]]:
     names = {}
     for path, (key, *_) in _keys().items():
         dotted = ".".join(path[1:] if path[:2] in (("sweep", "model"), ("sweep", "data")) else path)
-        single = (
-            key.field.annotation in (bool, int, float, str) or get_origin(key.field.annotation) is Literal
-        )
+        kind = _kind(key.field)
+        single = kind in _KINDS or get_origin(kind) is Literal
         if path[0] in ("sweep", "train", "prune") and single and dotted not in _NO_AXIS:
             names[dotted] = path
     return names
 
 
+def axis_path(name: str) -> tuple[str, ...] | None:
+    """Full path of the value that an axis varies, an option of the user's code included; None if there is none."""
+    path = full_path(name.split("."))
+    return axis_names().get(name) or (path if _is_own_option(path) else None)
+
+
 def is_key(path: tuple[str, ...]) -> bool:
-    """Whether the file has this key or table in any variant, or the grid this axis."""
-    if path[:1] == ("grid",) and len(path) == 2 and path[1] in axis_names():
+    """True if the file has this key or table in any variant, or the grid this axis."""
+    if path[:1] == ("grid",) and len(path) == 2 and axis_path(path[1]):
         return True
     return path in _keys() or (len(path) == 1 and path[0] in TABLES) or _is_free(path)
 
 
 def _is_free(path: tuple[str, ...]) -> bool:
-    """Whether a path is a key in a table whose keys are not fixed."""
+    """True if a path is a key in a table whose keys are not fixed."""
     special = [marker(key.field) for key in _keys().get(path[:-1], ())]
-    return any(item.free_names for item in special if item)
+    return any(item.free_names for item in special if item) or _is_own_option(path)
 
 
-def suggestion(path: tuple[str, ...], owner: type[Table] | None = None) -> str:
+def _is_own_option(path: tuple[str, ...]) -> bool:
+    """True if a path can be an option of the user's network or reader: which options these have, the code decides."""
+    by_name = [table_by_name(key.field) for key in _keys().get(path[:-1], ())]
+    return path not in _keys() and any(item is not None and item.own_code for item in by_name)
+
+
+def suggestion(path: tuple[str, ...], owner: type[FileTable] | None = None) -> str:
     """What may have been meant by a key that does not exist, and which keys there are.
 
     Args:

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 
 from lthsweep.spec.problems import Problem
 from lthsweep.spec.schema import Path
-from lthsweep.spec.slurm import JobSettings
-from lthsweep.spec.slurm_forms import PLAIN_TEXT, is_plain, minutes_of
+from lthsweep.spec.slurm_table import JobSettings
+from lthsweep.spec.text_forms import PLAIN_TEXT, is_plain, minutes_of
 
 __all__ = ["OPTION_KEYS", "RESERVED_OPTIONS", "RIVALS", "slurm_problems"]
 

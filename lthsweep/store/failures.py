@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from lthsweep.errors import StoreError
 from lthsweep.store import plainjson
@@ -99,7 +98,7 @@ def is_canceled(sweep: SweepDir, key: str) -> bool:
 
 def _read(path: Path) -> Failure | None:
     try:
-        content: Any = plainjson.load(read_whole(path))
+        content = plainjson.load(read_whole(path))
         return Failure(
             cause=str(content["cause"]),
             kind=str(content["kind"]),

@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from lthsweep.errors import StoreError
 from lthsweep.store import plainjson
@@ -27,8 +26,8 @@ class Heartbeat:
         key: the run it trains; "" if none.
         phase: "idle", "data", "train", "test", or another word of the worker's.
         epoch, epochs: done and to do of the run.
-        value: last validation accuracy; NaN if none.
-        rate: images per second; NaN if not known yet.
+        val_accuracy: of the last epoch, 0..1; NaN if none.
+        images_per_second: of the training; NaN if not known yet.
         started: when the run was started, seconds since the epoch.
         time: when this was written, seconds since the epoch.
         others: runs that are trained as one with it, and are as far: key → last validation accuracy, NaN if none.
@@ -41,16 +40,16 @@ class Heartbeat:
     phase: str = "idle"
     epoch: float = 0
     epochs: float = 0
-    value: float = float("nan")
-    rate: float = float("nan")
+    val_accuracy: float = float("nan")
+    images_per_second: float = float("nan")
     started: float = 0.0
     time: float = 0.0
     others: Mapping[str, float] = field(default_factory=dict)
 
     def of_each(self) -> list[Heartbeat]:
         """A heartbeat for every run that the worker trains."""
-        pairs = [(self.key, self.value), *self.others.items()]
-        return [replace(self, key=key, value=value, others={}) for key, value in pairs]
+        pairs = [(self.key, self.val_accuracy), *self.others.items()]
+        return [replace(self, key=key, val_accuracy=accuracy, others={}) for key, accuracy in pairs]
 
 
 def write_heartbeat(sweep: SweepDir, heartbeat: Heartbeat) -> None:
@@ -81,7 +80,7 @@ def remove_heartbeat(sweep: SweepDir, worker: str) -> None:
 
 def _read(path: Path) -> Heartbeat | None:
     try:
-        content: Any = plainjson.load(read_whole(path))
+        content = plainjson.load(read_whole(path))
         key = str(content["key"])
         return Heartbeat(
             worker=checked_name(str(content["worker"])),
@@ -91,8 +90,8 @@ def _read(path: Path) -> Heartbeat | None:
             phase=str(content["phase"]),
             epoch=float(content["epoch"]),
             epochs=float(content["epochs"]),
-            value=float(content["value"]),
-            rate=float(content.get("rate", "nan")),
+            val_accuracy=float(content["val_accuracy"]),
+            images_per_second=float(content["images_per_second"]),
             started=float(content["started"]),
             time=float(content["time"]),
             others={checked_name(str(key)): float(value) for key, value in content.get("others", {}).items()},

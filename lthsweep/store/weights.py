@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +20,6 @@ from lthsweep.errors import CorruptRecordError, StoreError
 from lthsweep.store.commit import read_whole, replace
 
 __all__ = [
-    "Arrays",
     "load_arrays",
     "load_metadata",
     "pack_sparse",
@@ -30,14 +28,14 @@ __all__ = [
     "unpack_sparse",
 ]
 
-Arrays = dict[str, NDArray[Any]]
+_Arrays = dict[str, NDArray[np.generic]]
 
 _METADATA = "lthsweep"
 
 
 def save_arrays(
     path: Path,
-    arrays: Mapping[str, NDArray[Any]],
+    arrays: Mapping[str, NDArray[np.generic]],
     metadata: Mapping[str, str] | None = None,
     *,
     durable: bool = True,
@@ -70,12 +68,12 @@ def save_arrays(
     return hashlib.sha256(data).hexdigest()
 
 
-def packed_size(arrays: Mapping[str, NDArray[Any]]) -> int:
+def packed_size(arrays: Mapping[str, NDArray[np.generic]]) -> int:
     """Bytes of the file that `save_arrays` would write, without metadata."""
     return len(_encoded(arrays))
 
 
-def load_arrays(path: Path, expect_sha256: str | None = None) -> Arrays:
+def load_arrays(path: Path, expect_sha256: str | None = None) -> _Arrays:
     """Read a safetensors file.
 
     Args:
@@ -116,7 +114,7 @@ def load_metadata(path: Path) -> dict[str, str]:
         raise _damaged(path, f"its head is no JSON ({error})") from error
 
 
-def pack_sparse(arrays: Mapping[str, NDArray[Any]], masks: Mapping[str, NDArray[np.bool_]]) -> Arrays:
+def pack_sparse(arrays: Mapping[str, NDArray[np.generic]], masks: Mapping[str, NDArray[np.bool_]]) -> _Arrays:
     """Replace each masked array by its survivors, one-dimensional, in C order.
 
     Args:
@@ -140,7 +138,9 @@ def pack_sparse(arrays: Mapping[str, NDArray[Any]], masks: Mapping[str, NDArray[
     return packed
 
 
-def unpack_sparse(packed: Mapping[str, NDArray[Any]], masks: Mapping[str, NDArray[np.bool_]]) -> Arrays:
+def unpack_sparse(
+    packed: Mapping[str, NDArray[np.generic]], masks: Mapping[str, NDArray[np.bool_]]
+) -> _Arrays:
     """The dense arrays again: survivors bit for bit, +0 where pruned.
 
     Raises:
@@ -158,7 +158,7 @@ def unpack_sparse(packed: Mapping[str, NDArray[Any]], masks: Mapping[str, NDArra
     return dense
 
 
-def _encoded(arrays: Mapping[str, NDArray[Any]], notes: dict[str, str] | None = None) -> bytes:
+def _encoded(arrays: Mapping[str, NDArray[np.generic]], notes: dict[str, str] | None = None) -> bytes:
     return safetensors.save(
         {name: np.ascontiguousarray(a).reshape(a.shape) for name, a in arrays.items()}, notes
     )

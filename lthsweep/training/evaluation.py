@@ -11,10 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lthsweep.data.batching import LabeledBatch
+
 __all__ = ["BatchScore", "Score", "autocast", "batch_score", "evaluate", "total_scores"]
 
 BatchScore = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""(images, labels) → sum of losses, number of correct answers."""
+"""(inputs, labels) → sum of losses, number of correct answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class Score:
     accuracy: float
 
 
-def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, precision: str = "fp32") -> Score:
+def evaluate(model: nn.Module, batches: Iterable[LabeledBatch], *, precision: str = "fp32") -> Score:
     """Score a model in evaluation mode; its mode is restored afterward.
 
     A sample whose logits are not finite counts as wrong: `argmax` over NaN would return class 0.
@@ -40,9 +42,9 @@ def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, prec
 def batch_score(network: Callable[[Tensor], Tensor], *, precision: str) -> BatchScore:
     """A function that scores one batch with a network in evaluation mode."""
 
-    def score(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        with autocast(images.device, precision):
-            logits = network(images)
+    def score(inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        with autocast(inputs.device, precision):
+            logits = network(inputs)
         logits = logits.float()
         loss = functional.cross_entropy(logits, labels, reduction="sum").double()
         hit = (logits.argmax(1) == labels) & logits.isfinite().all(1)
@@ -51,16 +53,14 @@ def batch_score(network: Callable[[Tensor], Tensor], *, precision: str) -> Batch
     return score
 
 
-def total_scores(
-    score: BatchScore, batches: Iterable[tuple[Tensor, Tensor]], members: int = 1
-) -> list[Score]:
+def total_scores(score: BatchScore, batches: Iterable[LabeledBatch], members: int = 1) -> list[Score]:
     """Scores over a data set: of one network, or of the members of an ensemble, whose batch scores are [K]."""
     loss: Tensor | float = 0.0
     correct: Tensor | int = 0
     count = 0
     with torch.inference_mode():
-        for images, labels in batches:
-            batch_loss, batch_correct = score(images, labels)
+        for inputs, labels in batches:
+            batch_loss, batch_correct = score(inputs, labels)
             loss, correct = loss + batch_loss, correct + batch_correct
             count += len(labels)
     if not (isinstance(loss, Tensor) and isinstance(correct, Tensor)):

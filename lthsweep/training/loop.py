@@ -20,8 +20,8 @@ from lthsweep.pruning.apply import mask_gradients
 from lthsweep.randomness import torch_seed
 from lthsweep.training.devices import has_random_layers, isolated_generators, seed_generators
 from lthsweep.training.evaluation import autocast
+from lthsweep.training.state import Ending, Training
 from lthsweep.training.sums import StepOutcome
-from lthsweep.training.training import Ending, Training
 
 __all__ = [
     "BetweenSteps",
@@ -36,10 +36,10 @@ __all__ = [
 ]
 
 StepFunction = Callable[[Tensor, Tensor, float], StepOutcome]
-"""(images, labels, learning rate) → loss and logits; updates the weights. Nothing in it waits for the device."""
+"""(inputs, labels, learning rate) → loss and logits; updates the weights. Nothing in it waits for the device."""
 
 GradientFunction = Callable[[Tensor, Tensor], StepOutcome]
-"""(images, labels) → loss and logits in tensors that no later call changes; leaves the gradients in `.grad`."""
+"""(inputs, labels) → loss and logits in tensors that no later call changes; leaves the gradients in `.grad`."""
 
 BetweenSteps = Callable[[Training], bool]
 """Called before every step and once after the last, to take snapshots and checkpoints; True stops the training."""
@@ -63,13 +63,13 @@ def train(
     Returns:
         How the training ended. It has diverged if the loss of an epoch, or a weight at its end, is not finite.
     """
-    images, labels = next(iter(training.data.train.epoch(0)))
-    with isolated_generators(images.device):
-        reseed = has_random_layers(training.model, images[:2])
+    inputs, labels = next(iter(training.data.train.epoch(0)))
+    with isolated_generators(inputs.device):
+        reseed = has_random_layers(training.model, inputs[:2])
         training.model.train()
-        step = step_function or _step_function(training, images, labels)
+        step_function = step_function or _default_step(training, inputs, labels)
         while training.progress.step < training.total_steps:
-            if not _train_epoch(training, step, between_steps, reseed=reseed):
+            if not _train_epoch(training, step_function, between_steps, reseed=reseed):
                 return Ending.STOPPED
             if training.has_diverged():
                 return Ending.DIVERGED
@@ -83,15 +83,15 @@ def _train_epoch(
     """Train the rest of the current epoch and validate; False if the hook stopped it before its end."""
     epoch, offset = divmod(training.progress.step, training.steps_per_epoch)
     training.start_clock()
-    for images, labels in training.data.train.epoch(epoch, offset):
+    for inputs, labels in training.data.train.epoch(epoch, offset):
         training.count_time()  # before the hook: a checkpoint that it writes includes the time
         if between_steps(training):
             training.sums.read()
             return False
         step = training.progress.step
         if reseed:
-            seed_generators(torch_seed(training.seed, "layers", step), images.device)
-        outcome = step_function(images, labels, training.learning_rate(step))
+            seed_generators(torch_seed(training.seed, "layers", step), inputs.device)
+        outcome = step_function(inputs, labels, training.learning_rate(step))
         training.sums.add(outcome, labels)
     training.sums.read()
     training.release_gradients()
@@ -99,12 +99,12 @@ def _train_epoch(
     return True
 
 
-def _step_function(training: Training, images: Tensor, labels: Tensor) -> StepFunction:
+def _default_step(training: Training, inputs: Tensor, labels: Tensor) -> StepFunction:
     """The step function for batches of this shape on this device."""
-    if images.device.type == "cuda":
+    if inputs.device.type == "cuda":
         from lthsweep.training.cuda_graph.graphed import graphed_step  # not imported by a run on a CPU
 
-        return graphed_step(training, plain_gradients(training), images, labels)
+        return graphed_step(training, plain_gradients(training), inputs, labels)
     return plain_step(training)
 
 
@@ -124,10 +124,10 @@ def plain_gradients(training: Training) -> GradientFunction:
     parameters, multipliers = list(training.parameters.values()), training.multipliers
     masked = {name: training.parameters[name] for name in multipliers}
 
-    def gradients(images: Tensor, labels: Tensor) -> StepOutcome:
+    def gradients(inputs: Tensor, labels: Tensor) -> StepOutcome:
         for parameter in parameters:  # zero_grad() without its hooks
             parameter.grad = None
-        loss, logits = forward_and_loss(model, images, labels, precision, smoothing)
+        loss, logits = forward_and_loss(model, inputs, labels, precision, smoothing)
         loss.backward()  # type: ignore[no-untyped-call]
         if masked:
             mask_gradients(masked, multipliers)
@@ -137,11 +137,11 @@ def plain_gradients(training: Training) -> GradientFunction:
 
 
 def forward_and_loss(
-    network: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, precision: str, smoothing: float
+    network: Callable[[Tensor], Tensor], inputs: Tensor, labels: Tensor, precision: str, smoothing: float
 ) -> tuple[Tensor, Tensor]:
     """Mean smoothed cross-entropy of a batch, and its logits in float32."""
-    with autocast(images.device, precision):
-        logits = network(images)
+    with autocast(inputs.device, precision):
+        logits = network(inputs)
     logits = logits.float()
     return functional.cross_entropy(logits, labels, label_smoothing=smoothing), logits
 
@@ -150,13 +150,13 @@ def optimizer_step(training: Training, gradients: GradientFunction) -> StepFunct
     """The step function that computes gradients and then lets the optimizer update the weights."""
     optimizer, lasso = training.optimizer, training.lasso
 
-    def step(images: Tensor, labels: Tensor, rate: float) -> StepOutcome:
+    def take_step(inputs: Tensor, labels: Tensor, rate: float) -> StepOutcome:
         for group in optimizer.param_groups:
             group["lr"] = rate
-        outcome = gradients(images, labels)
+        outcome = gradients(inputs, labels)
         optimizer.step()
         if lasso is not None:
             lasso.step(rate)
         return outcome
 
-    return step
+    return take_step

@@ -19,10 +19,10 @@ from lthsweep.errors import TrainingError
 
 __all__ = ["OPTIMIZERS", "OptimizerOptions", "optimizer_state", "restore_optimizer", "without_compiler"]
 
-Kind = TypeVar("Kind", bound=torch.optim.Optimizer)
+_Optimizer = TypeVar("_Optimizer", bound=torch.optim.Optimizer)
 
 
-def without_compiler(kind: type[Kind]) -> type[Kind]:
+def without_compiler(kind: type[_Optimizer]) -> type[_Optimizer]:
     """The same optimizer without the hooks for `torch.compile`: same steps, same name.
 
     torch wraps methods of its optimizers so that a compiler can break its graphs there. The wrappers import the

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+
+from pydantic import JsonValue, TypeAdapter
 
 from lthsweep.training.evaluation import Score
 
-__all__ = ["CurveRow", "Progress"]
+__all__ = ["CurveRow", "Progress", "ProgressReport"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,24 @@ class CurveRow:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class ProgressReport:
+    """How far a training is, for a display.
+
+    Attributes:
+        epoch, epochs: epochs that are done and epochs at the end, both counted from initialization.
+        val_accuracy: of the last epoch; None before the first validation.
+        phase: "train"; a training with a time budget names its round.
+        images_per_second: None until it was measured.
+    """
+
+    epoch: float
+    epochs: float
+    val_accuracy: float | None
+    phase: str = "train"
+    images_per_second: int | None = None
+
+
 @dataclass(slots=True)
 class Progress:
     """The counters of one training; mutable, owned by its `Training`.
@@ -44,7 +62,7 @@ class Progress:
         best_epoch, best_accuracy: the first epoch of the best validation accuracy so far; 0 and -inf at first.
         seconds_epoch: wall time of the current epoch so far.
         seconds_train: wall time of all completed epochs.
-        images: number of samples trained on.
+        samples: number of samples trained on.
     """
 
     step: int
@@ -56,13 +74,13 @@ class Progress:
     best_accuracy: float = -math.inf
     seconds_epoch: float = 0.0
     seconds_train: float = 0.0
-    images: int = 0
+    samples: int = 0
 
     def count(self, samples: int) -> None:
         """Count one step over a number of samples."""
         self.step += 1
         self.seen += samples
-        self.images += samples
+        self.samples += samples
 
     def finish_epoch(self, epoch: int, score: Score, rate: float) -> None:
         """Add the row of the current epoch, counted from 1, and reset the sums."""
@@ -82,11 +100,19 @@ class Progress:
         self.seconds_epoch = self.loss_sum = 0.0
         self.correct = self.seen = 0
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, JsonValue]:
         """Plain values for JSON, which keeps floats exactly."""
-        return asdict(self)
+        values: dict[str, JsonValue] = _SCHEMA.dump_python(self)
+        return values
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Progress:
-        """Undo `to_dict`."""
-        return cls(**{**values, "curves": [CurveRow(**row) for row in values["curves"]]})
+    def from_dict(cls, values: object) -> Progress:
+        """Undo `to_dict`; other values than those of a progress are ignored.
+
+        Raises:
+            ValueError: if a value is missing or of another type.
+        """
+        return _SCHEMA.validate_python(values)
+
+
+_SCHEMA = TypeAdapter(Progress)

@@ -24,13 +24,13 @@ from lthsweep.launch.checkpoint import CheckpointHook
 from lthsweep.lottery.context import TrainingContext
 from lthsweep.plan.expand import expand
 from lthsweep.plan.run import Plan
-from lthsweep.pruning.context import ScoringContext
 from lthsweep.pruning.make import make_masks
 from lthsweep.pruning.masks import Masks
 from lthsweep.pruning.prunable import prunable_weights
+from lthsweep.pruning.scoring import ScoringContext
 from lthsweep.spec import spec_of
 from lthsweep.training.loop import train
-from lthsweep.training.training import Training
+from lthsweep.training.state import Training
 
 __all__ = ["bare", "compare", "main", "material_of"]
 

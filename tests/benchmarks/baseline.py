@@ -26,10 +26,10 @@ from lthsweep.lottery.context import EVALUATION_BATCH, TrainingContext
 from lthsweep.models.build import build_model
 from lthsweep.plan.expand import expand
 from lthsweep.plan.run import Cell, Plan, Run
-from lthsweep.pruning.context import ScoringContext
 from lthsweep.pruning.make import make_masks
 from lthsweep.pruning.masks import Masks
 from lthsweep.pruning.prunable import prunable_weights
+from lthsweep.pruning.scoring import ScoringContext
 from lthsweep.spec import spec_of
 from lthsweep.training.optimizers import SGD
 from lthsweep.training.schedule import learning_rate_factor

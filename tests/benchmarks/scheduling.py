@@ -26,7 +26,7 @@ from lthsweep.launch.mpi.pool import CombinedPool, MpiPool, gather_ranks
 from lthsweep.launch.mpi.ranks import slots_of_ranks, this_rank
 from lthsweep.launch.scheduler import Node, Scheduler
 from lthsweep.launch.task import Task
-from lthsweep.spec.load import spec_of
+from lthsweep.spec import spec_of
 from lthsweep.store.layout import SweepDir
 from tests.launch.cases import make_task
 

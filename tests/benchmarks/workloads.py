@@ -24,7 +24,7 @@ from lthsweep.plan.run import Plan
 from lthsweep.spec import spec_of
 from lthsweep.store.layout import SweepDir
 from lthsweep.training.loop import train
-from lthsweep.training.training import Training
+from lthsweep.training.state import Training
 from tests.benchmarks.bare import bare, material_of
 from tests.benchmarks.baseline import BaselineOptions, NestedLoop
 

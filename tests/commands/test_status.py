@@ -90,7 +90,7 @@ def test_status_names_parents_and_writes_nothing(sweep, keys, run_command):
 
 def test_status_shows_progress_of_running_runs(sweep, keys, run_command):
     """From the last heartbeat of its worker."""
-    beat = Heartbeat("w", "node7", 3, keys[0], "train", 1.5, 2, rate=5120, time=time.time())
+    beat = Heartbeat("w", "node7", 3, keys[0], "train", 1.5, 2, images_per_second=5120, time=time.time())
     write_heartbeat(sweep, beat)
     assert claims.take(sweep, keys[0], this_process(), 60)
 

@@ -36,7 +36,7 @@ def options(function="load", **more):
     return {"name": pinned(f"my_data:{function}"), "validation": 1, **more}
 
 
-def test_a_reader_of_the_user_is_packed_like_others(tmp_path):
+def test_user_readers_are_packed_like_others(tmp_path):
     """Its options name the pack; those applied on the fly do not."""
     packed = prepare(options(size=5), cache=tmp_path)
 

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from lthsweep.launch import profiling
+from lthsweep.training.state import Training
 from lthsweep.training.sums import Sums
-from lthsweep.training.training import Training
 from tests.lottery.cases import SEED, context_of
 from tests.training.cases import small_digits
 

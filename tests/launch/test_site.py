@@ -21,7 +21,7 @@ from lthsweep.launch.slurm.sites.merge import DEFAULTS, merge_settings
 from lthsweep.launch.slurm.sites.profile import About, Partition, SiteSettings, profile_text, read_profile
 from lthsweep.launch.slurm.sites.site import Site, profile_names, site_of
 from lthsweep.spec import SlurmSpec, Spec
-from lthsweep.spec.slurm import JobSettings
+from lthsweep.spec.slurm_table import JobSettings
 from tests.spec.files import spec
 
 ROOT = Path(lthsweep.__file__).parents[1]

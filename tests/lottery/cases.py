@@ -12,8 +12,9 @@ import torch
 from torch import nn
 from torchvision.models import MobileNetV2
 
+from lthsweep.data.datasets import DataOptions
 from lthsweep.data.packed import Packed
-from lthsweep.lottery.context import Arrays, TrainingContext
+from lthsweep.lottery.context import TrainingContext
 from lthsweep.lottery.dense import train_dense
 from lthsweep.lottery.result import Checkpoint, Result
 from lthsweep.lottery.ticket import Parent, prepare_ticket, retrain_ticket
@@ -21,6 +22,7 @@ from lthsweep.plan.prune_step import PruneStep
 from lthsweep.plan.rewind import RewindPoint
 from lthsweep.randomness import torch_seed
 from lthsweep.store.metrics import TIMING_METRICS
+from lthsweep.store.weights import Arrays
 from tests.training.cases import state_of, train_options
 
 SEED = 3
@@ -63,7 +65,7 @@ class _Short(TrainingContext):
 
 
 @dataclass(frozen=True, eq=False)
-class Trunk:
+class DenseRun:
     """A dense run and its snapshots at every step."""
 
     context: TrainingContext
@@ -83,7 +85,7 @@ def context_of(
     kind = _Short if model == "short" else TrainingContext
     return kind(
         model=MODELS[model],
-        data={"name": "digits", "validation": 60, "augment": "crop", "padding": 1, "normalize": "dataset"},
+        data=DataOptions(validation=60, augment="crop", padding=1, normalize="dataset"),
         train=train_options(optimizer, **{"epochs": EPOCHS, **changes}),
         packed=packed,
         device=torch.device("cpu"),
@@ -91,14 +93,14 @@ def context_of(
 
 
 @functools.cache
-def trunk_of(packed: Packed, model: str = "lenet", optimizer: str = "sgd") -> Trunk:
+def dense_of(packed: Packed, model: str = "lenet", optimizer: str = "sgd") -> DenseRun:
     """A dense run, trained once for all tests of a process; no test changes it."""
     context = context_of(packed, model, optimizer)
     snapshots: dict[int, Arrays] = {}
     steps = range(EPOCHS * STEPS)
     result = train_dense(context, SEED, snapshot_steps=steps, save_snapshot=snapshots.__setitem__)
     assert result is not None
-    return Trunk(context, result, snapshots)
+    return DenseRun(context, result, snapshots)
 
 
 def parent_of(result: Result) -> Parent:
@@ -127,28 +129,28 @@ def prune_step(
 
 
 def ticket_of(
-    trunk: Trunk, step: PruneStep, *, parent: Parent | None = None, **options: Any
+    dense: DenseRun, step: PruneStep, *, parent: Parent | None = None, **options: Any
 ) -> Result | None:
     """The ticket run of a pruning step; None if it was stopped."""
-    context = options.pop("context", trunk.context)
+    context = options.pop("context", dense.context)
     between_steps = options.pop("between_steps", lambda training: False)
-    snapshot = trunk.snapshots.get(step.point.step(STEPS)) if step.returns_weights else None
+    snapshot = dense.snapshots.get(step.point.step(STEPS)) if step.returns_weights else None
     prepared = prepare_ticket(
         context,
         SEED,
         step,
-        parent=parent or trunk.parent,
+        parent=parent or dense.parent,
         snapshot=options.pop("snapshot", snapshot),
-        dense_val_accuracy=trunk.result.metrics.val_accuracy,
+        dense_val_accuracy=dense.result.metrics.val_accuracy,
         **options,
     )
     return retrain_ticket(prepared, between_steps)
 
 
 @functools.cache
-def undisturbed(trunk: Trunk, step: PruneStep) -> Result:
+def undisturbed(dense: DenseRun, step: PruneStep) -> Result:
     """The uninterrupted level-1 ticket, trained once for all tests of a process."""
-    return finished(ticket_of(trunk, step))
+    return finished(ticket_of(dense, step))
 
 
 def finished(result: Result | None) -> Result:

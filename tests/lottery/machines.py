@@ -12,8 +12,8 @@ from lthsweep.lottery.budget import train_budget
 from lthsweep.lottery.context import TrainingContext
 from lthsweep.lottery.result import Result
 from lthsweep.plan.rounds import Budget
-from lthsweep.training.training import TrainingData
-from tests.lottery.cases import SEED, STEPS, context_of, prune_step, trunk_of
+from lthsweep.training.state import TrainingData
+from tests.lottery.cases import SEED, STEPS, context_of, dense_of, prune_step
 
 EVALUATION = 0.5
 """Seconds for the 60 validation images, and for the 60 test images too."""
@@ -102,7 +102,7 @@ def on(
     **options: Any,
 ) -> Result | None:
     """A budget run of LeNet on this machine; rounds are three epochs at most by default."""
-    trunk = trunk_of(packed, "lenet", optimizer)
+    dense = dense_of(packed, "lenet", optimizer)
     context = context_of(packed, "lenet", optimizer)
     simulated = _Simulated(
         context.model,
@@ -117,8 +117,8 @@ def on(
         simulated,
         SEED,
         replace(step, budget=Budget(seconds, min_round_epochs, max_rounds)),
-        snapshot=trunk.snapshots[step.point.step(STEPS)],
-        dense_val_accuracy=trunk.result.metrics.val_accuracy,
+        snapshot=dense.snapshots[step.point.step(STEPS)],
+        dense_val_accuracy=dense.result.metrics.val_accuracy,
         save=machine.save,
         clock=machine.clock,
         **options,

@@ -14,18 +14,18 @@ from hypothesis import strategies as st
 from lthsweep.errors import BudgetError, TrainingError
 from lthsweep.plan.rounds import next_sparsity
 from lthsweep.pruning.counts import kept_count
-from lthsweep.spec.duration import in_seconds
+from lthsweep.spec.text_forms import in_seconds
 from tests.lottery.cases import (
     Watch,
     assert_same_arrays,
     assert_same_result,
+    dense_of,
     finished,
     measured,
     parent_of,
     prune_step,
     rows,
     ticket_of,
-    trunk_of,
     undisturbed,
 )
 from tests.lottery.machines import EPOCH, EVALUATION, SAVING, Machine, on
@@ -44,9 +44,9 @@ def lengths(result):
 
 def test_ample_time_equals_the_iterative_ticket(packed):
     """A dense round, then rounds from the snapshot of the dense run: the same as a chain of separate levels."""
-    trunk = trunk_of(packed)
-    first = undisturbed(trunk, prune_step(next_sparsity(0.0, 0.8, 2), 0))
-    second = ticket_of(trunk, prune_step(0.8, 0), parent=parent_of(first))
+    dense = dense_of(packed)
+    first = undisturbed(dense, prune_step(next_sparsity(0.0, 0.8, 2), 0))
+    second = ticket_of(dense, prune_step(0.8, 0), parent=parent_of(first))
 
     ticket = finished(on(Machine(), packed, 10_000, max_rounds=2))
 
@@ -60,7 +60,7 @@ def test_ample_time_equals_the_iterative_ticket(packed):
 @pytest.mark.parametrize(("point", "rewind"), [(0, "weights"), (1, "weights+optimizer"), ("7it", "weights")])
 def test_one_round_equals_the_one_shot_ticket(packed, point, rewind):
     """Also late in training, in the middle of an epoch, and with momenta."""
-    one_shot = undisturbed(trunk_of(packed), prune_step(0.8, point, rewind=rewind))
+    one_shot = undisturbed(dense_of(packed), prune_step(0.8, point, rewind=rewind))
 
     ticket = finished(on(Machine(), packed, 10_000, max_rounds=1, point=point, rewind=rewind))
 
@@ -261,15 +261,15 @@ def test_progress_spans_all_rounds(packed):
             Machine(),
             packed,
             60,
-            between_steps=lambda training: bool(seen.append(training.progress_values())),
+            between_steps=lambda training: bool(seen.append(training.report())),
         )
     )
 
-    phases = list(dict.fromkeys(one["phase"] for one in seen))
+    phases = list(dict.fromkeys(one.phase for one in seen))
     assert phases == ["profile", "round 1 of 2", "round 2 of 2", "ticket"]
-    epochs = [one["epoch"] for one in seen]
+    epochs = [one.epoch for one in seen]
     assert epochs == sorted(epochs)
-    assert {one["epochs"] for one in seen[5:]} == {9}
+    assert {one.epochs for one in seen[5:]} == {9}
 
 
 def test_a_round_that_diverges_is_a_clear_failure(packed):
@@ -279,7 +279,7 @@ def test_a_round_that_diverges_is_a_clear_failure(packed):
             Machine(),
             packed,
             100,
-            train={"optimizer": replace(trunk_of(packed).context.train.optimizer, lr=1e9)},
+            train={"optimizer": replace(dense_of(packed).context.train.optimizer, lr=1e9)},
         )
 
 

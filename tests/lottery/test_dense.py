@@ -14,7 +14,7 @@ from lthsweep.lottery.context import to_arrays
 from lthsweep.lottery.dense import replay_snapshots, train_dense
 from lthsweep.store.metrics import METRICS
 from lthsweep.training.loop import train
-from lthsweep.training.training import Training
+from lthsweep.training.state import Training
 from tests.lottery.cases import (
     BY_THE_LAUNCHER,
     EPOCHS,
@@ -24,9 +24,9 @@ from tests.lottery.cases import (
     assert_same_arrays,
     assert_same_result,
     context_of,
+    dense_of,
     finished,
     measured,
-    trunk_of,
 )
 
 CASES = [("lenet", "sgd"), ("lenet", "adam"), ("short", "sgd"), ("short", "adamw")]
@@ -35,7 +35,7 @@ CASES = [("lenet", "sgd"), ("lenet", "adam"), ("short", "sgd"), ("short", "adamw
 @pytest.mark.parametrize(("model", "optimizer"), CASES)
 def test_snapshots_are_the_states_of_the_undisturbed_training(packed, model, optimizer):
     """Weights, BatchNorm statistics and optimizer state, in the middle of an epoch as well as at its end."""
-    trunk = trunk_of(packed, model, optimizer)
+    dense = dense_of(packed, model, optimizer)
     context = context_of(packed, model, optimizer)
     watch = Watch(0, 1, STEPS, STEPS + 2, 2 * STEPS)
     training = Training(context.build(SEED), context.training_data(SEED), context.train, seed=SEED)
@@ -44,17 +44,17 @@ def test_snapshots_are_the_states_of_the_undisturbed_training(packed, model, opt
 
     for step, (tensors, _) in watch.states.items():
         expected = {name: value for name, value in tensors.items() if not name.startswith("best/")}
-        assert_same_arrays(trunk.snapshots[step], to_arrays(expected))
-    assert_same_arrays(trunk.result.weights, to_arrays(training.model.state_dict()))
+        assert_same_arrays(dense.snapshots[step], to_arrays(expected))
+    assert_same_arrays(dense.result.weights, to_arrays(training.model.state_dict()))
 
 
 def test_snapshot_at_initialization_has_no_momenta(packed):
     """k = 0 is the winning ticket's point: what `build` makes from the seed, and a fresh optimizer."""
-    trunk = trunk_of(packed)
+    dense = dense_of(packed)
 
-    initial = {f"model/{name}": value for name, value in trunk.context.build(SEED).state_dict().items()}
-    assert_same_arrays(trunk.snapshots[0], to_arrays(initial))
-    assert any(name.startswith("optimizer/") for name in trunk.snapshots[1])
+    initial = {f"model/{name}": value for name, value in dense.context.build(SEED).state_dict().items()}
+    assert_same_arrays(dense.snapshots[0], to_arrays(initial))
+    assert any(name.startswith("optimizer/") for name in dense.snapshots[1])
 
 
 def test_only_the_asked_steps_are_kept(packed):
@@ -64,12 +64,12 @@ def test_only_the_asked_steps_are_kept(packed):
     train_dense(context_of(packed), SEED, snapshot_steps=[0, 7], save_snapshot=kept.__setitem__)
 
     assert sorted(kept) == [0, 7]
-    assert_same_arrays(kept[7], trunk_of(packed).snapshots[7])
+    assert_same_arrays(kept[7], dense_of(packed).snapshots[7])
 
 
 def test_the_result_of_a_dense_run_is_complete(packed):
     """Nothing was pruned, so it has no scores before or after pruning."""
-    result = finished(trunk_of(packed).result)
+    result = finished(dense_of(packed).result)
 
     expected = {name for name, info in METRICS.items() if info.runs == "all"} - BY_THE_LAUNCHER
     assert set(result.metrics.to_dict()) == expected
@@ -94,7 +94,7 @@ def test_the_result_of_a_dense_run_is_complete(packed):
 
 def test_best_epoch_scores_use_its_weights(packed):
     """The record keeps the last weights; the best epoch's are scored and let go."""
-    trunk = trunk_of(packed, "lenet", "sgd")
+    dense = dense_of(packed, "lenet", "sgd")
     scripted = iter([0.2, 0.9, 0.4])
 
     def script(training):
@@ -105,40 +105,40 @@ def test_best_epoch_scores_use_its_weights(packed):
 
     result = finished(
         train_dense(
-            trunk.context, SEED, snapshot_steps=[], save_snapshot=lambda *_: None, between_steps=script
+            dense.context, SEED, snapshot_steps=[], save_snapshot=lambda *_: None, between_steps=script
         )
     )
 
-    model = trunk.context.build(SEED)
-    at_best = trunk.snapshots[2 * STEPS]
+    model = dense.context.build(SEED)
+    at_best = dense.snapshots[2 * STEPS]
     model.load_state_dict(
         {n.removeprefix("model/"): torch.from_numpy(a) for n, a in at_best.items() if n.startswith("model/")}
     )
-    expected, _ = trunk.context.score_test(model)
+    expected, _ = dense.context.score_test(model)
     assert result.metrics.best_epoch == 2
     assert result.metrics.test_loss_best == expected.loss
     assert result.metrics.test_accuracy_best == expected.accuracy
-    assert result.metrics.test_loss == trunk.result.metrics.test_loss
-    assert_same_arrays(result.weights, trunk.result.weights)
+    assert result.metrics.test_loss == dense.result.metrics.test_loss
+    assert_same_arrays(result.weights, dense.result.weights)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stop", [0, 4, STEPS, 2 * STEPS + 3, EPOCHS * STEPS])
 def test_dense_run_resumes_from_its_checkpoint(packed, stop):
     """Result and snapshots equal those of an uninterrupted run; the stopped run returned no result."""
-    trunk = trunk_of(packed, "short", "sgd")
+    dense = dense_of(packed, "short", "sgd")
     kept: dict = {}
     options = {"snapshot_steps": range(EPOCHS * STEPS), "save_snapshot": kept.__setitem__}
     watch = Watch(stop=stop)
 
-    assert train_dense(trunk.context, SEED, **options, between_steps=watch) is None
+    assert train_dense(dense.context, SEED, **options, between_steps=watch) is None
     assert sorted(kept) == list(range(min(stop + 1, EPOCHS * STEPS)))
-    result = train_dense(trunk.context, SEED, **options, resume=watch.checkpoint)
+    result = train_dense(dense.context, SEED, **options, resume=watch.checkpoint)
 
-    assert_same_result(finished(result), trunk.result)
-    assert kept.keys() == trunk.snapshots.keys()
+    assert_same_result(finished(result), dense.result)
+    assert kept.keys() == dense.snapshots.keys()
     for step, arrays in kept.items():
-        assert_same_arrays(arrays, trunk.snapshots[step])
+        assert_same_arrays(arrays, dense.snapshots[step])
 
 
 @pytest.mark.slow
@@ -146,22 +146,22 @@ def test_dense_run_resumes_from_its_checkpoint(packed, stop):
 @pytest.mark.parametrize("nearest", [None, 0, 2, STEPS])
 def test_replay_passes_through_the_same_weights(packed, model, optimizer, nearest):
     """A grid that grows by rewind points gets their snapshots from the beginning or from the one before."""
-    trunk = trunk_of(packed, model, optimizer)
+    dense = dense_of(packed, model, optimizer)
     kept: dict = {}
     steps = [STEPS, 2 * STEPS + 1]
 
     reached = replay_snapshots(
-        trunk.context,
+        dense.context,
         SEED,
         snapshot_steps=steps,
         save_snapshot=kept.__setitem__,
-        nearest=None if nearest is None else (nearest, trunk.snapshots[nearest]),
+        nearest=None if nearest is None else (nearest, dense.snapshots[nearest]),
     )
 
     assert reached
     assert sorted(kept) == steps
     for step in steps:
-        assert_same_arrays(kept[step], trunk.snapshots[step])
+        assert_same_arrays(kept[step], dense.snapshots[step])
 
 
 def test_a_walk_ends_at_its_last_point(packed):
@@ -215,7 +215,7 @@ def test_a_diverged_dense_run_is_a_result(packed):
 
 
 def test_replay_that_diverges_names_the_remedy(packed):
-    """No ticket can return to where the trunk never was."""
+    """No ticket can return to where the dense run never was."""
     with pytest.raises(TrainingError, match=r"step 95.*train\.optimizer\.lr"):
         replay_snapshots(exploding(packed), SEED, snapshot_steps=[95], save_snapshot=lambda *_: None)
 
@@ -224,13 +224,13 @@ def test_the_test_set_decides_nothing(packed):
     """With other test labels all is the same but the test scores."""
     shuffled = dataclasses.replace(packed, test_labels=np.roll(packed.test_labels, 7))
     context = dataclasses.replace(context_of(packed), packed=shuffled)
-    trunk = trunk_of(packed)
+    dense = dense_of(packed)
 
     result = finished(train_dense(context, SEED, snapshot_steps=[], save_snapshot=lambda *_: None))
 
-    assert_same_arrays(result.weights, trunk.result.weights)
+    assert_same_arrays(result.weights, dense.result.weights)
     differing = {
-        name for name, value in measured(result).items() if value != getattr(trunk.result.metrics, name)
+        name for name, value in measured(result).items() if value != getattr(dense.result.metrics, name)
     }
     assert {"test_loss", "test_accuracy"} <= differing
     assert all(name.startswith("test_") for name in differing)
@@ -239,7 +239,7 @@ def test_the_test_set_decides_nothing(packed):
 def test_fewer_training_images_keep_the_validation_images(packed):
     """A study on a part is cheaper, and its accuracies are of the same held-out and test images."""
     whole = context_of(packed)
-    part = dataclasses.replace(whole, data={**whole.data, "train_images": 40})
+    part = dataclasses.replace(whole, data=dataclasses.replace(whole.data, train_images=40))
 
     assert part.training_data(SEED).train.steps == 40 // 16
     assert part.split()[1].tolist() == whole.split()[1].tolist()

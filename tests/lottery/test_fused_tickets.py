@@ -16,32 +16,32 @@ from tests.lottery.cases import (
     assert_same_arrays,
     assert_same_result,
     context_of,
+    dense_of,
     finished,
     measured,
     prune_step,
-    trunk_of,
     undisturbed,
 )
 
 WHOLE = "before_val_accuracy, before_test_accuracy, params_remaining, macs_remaining, sparsity_achieved, rewind_step"
 
 
-def prepared_of(trunk, step, **options):
-    """A ticket of a trunk's, before it is trained."""
-    context = options.pop("context", trunk.context)
+def prepared_of(dense, step, **options):
+    """A ticket of a dense run's, before it is trained."""
+    context = options.pop("context", dense.context)
     return prepare_ticket(
         context,
         SEED,
         step,
-        parent=trunk.parent,
-        snapshot=trunk.snapshots[step.point.step(STEPS)] if step.returns_weights else None,
-        dense_val_accuracy=trunk.result.metrics.val_accuracy,
+        parent=dense.parent,
+        snapshot=dense.snapshots[step.point.step(STEPS)] if step.returns_weights else None,
+        dense_val_accuracy=dense.result.metrics.val_accuracy,
         **options,
     )
 
 
-def together(trunk, steps, watches=None, **options):
-    prepared = [prepared_of(trunk, step, **options) for step in steps]
+def together(dense, steps, watches=None, **options):
+    prepared = [prepared_of(dense, step, **options) for step in steps]
     assert all(reason_not_fusible(one) is None for one in prepared)
     return trained(prepared, watches)
 
@@ -79,35 +79,35 @@ def assert_alike(result, expected):
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_fused_tickets_equal_single_tickets(packed, optimizer, rewind):
     """Sparsity by sparsity: masks to the bit, weights and scores up to rounding, audit passed."""
-    trunk = trunk_of(packed, "lenet", optimizer)
+    dense = dense_of(packed, "lenet", optimizer)
     steps = [prune_step(sparsity, 1, rewind=rewind) for sparsity in (0.5, 0.8, 0.95)]
 
-    results = together(trunk, steps)
+    results = together(dense, steps)
 
     for step, result in zip(steps, results, strict=True):
-        assert_alike(finished(result), undisturbed(trunk, step))
+        assert_alike(finished(result), undisturbed(dense, step))
 
 
 @pytest.mark.slow
 def test_controls_are_trained_with_their_ticket(packed):
     """Other masks, other weights to start from; the same batches and rates."""
-    trunk = trunk_of(packed)
+    dense = dense_of(packed)
     steps = [
         prune_step(0.8, 0),
         prune_step(0.8, 0, control="random"),
         prune_step(0.8, 0, control="reinit"),
     ]
 
-    for step, result in zip(steps, together(trunk, steps), strict=True):
-        assert_alike(finished(result), undisturbed(trunk, step))
+    for step, result in zip(steps, together(dense, steps), strict=True):
+        assert_alike(finished(result), undisturbed(dense, step))
 
 
 def test_fine_tuned_tickets_go_with_their_like_only(packed):
     """Their learning rate is another one."""
-    trunk = trunk_of(packed)
+    dense = dense_of(packed)
     prepared = [
-        prepared_of(trunk, prune_step(0.8, 1, rewind="none")),
-        prepared_of(trunk, prune_step(0.8, 1, rewind="weights")),
+        prepared_of(dense, prune_step(0.8, 1, rewind="none")),
+        prepared_of(dense, prune_step(0.8, 1, rewind="weights")),
     ]
 
     with pytest.raises(Exception, match="differ in learning rate"):
@@ -116,54 +116,54 @@ def test_fine_tuned_tickets_go_with_their_like_only(packed):
 
 def test_every_checkpoint_of_a_stop_resumes(packed):
     """Together again to the very bit, alone up to rounding."""
-    trunk = trunk_of(packed)
+    dense = dense_of(packed)
     steps = [prune_step(0.6, 1), prune_step(0.9, 1)]
     watches = [Watch(stop=STEPS + 3) for _ in steps]
-    whole = together(trunk, steps)
+    whole = together(dense, steps)
 
-    assert together(trunk, steps, watches) == [None, None]
+    assert together(dense, steps, watches) == [None, None]
 
     again = trained(
         [
-            prepared_of(trunk, step, resume=watch.checkpoint)
+            prepared_of(dense, step, resume=watch.checkpoint)
             for step, watch in zip(steps, watches, strict=True)
         ]
     )
     for result, expected in zip(again, whole, strict=True):
         assert_same_result(finished(result), finished(expected))
-    alone = prepared_of(trunk, steps[1], resume=watches[1].checkpoint)
-    assert_alike(finished(retrain_ticket(alone)), undisturbed(trunk, steps[1]))
+    alone = prepared_of(dense, steps[1], resume=watches[1].checkpoint)
+    assert_alike(finished(retrain_ticket(alone)), undisturbed(dense, steps[1]))
 
 
 def test_one_set_of_images_serves_all(packed):
     """On a GPU each would otherwise bring its own."""
-    trunk = trunk_of(packed)
-    data = trunk.context.training_data(SEED)
+    dense = dense_of(packed)
+    data = dense.context.training_data(SEED)
 
-    prepared = [prepared_of(trunk, prune_step(sparsity, 1), data=data) for sparsity in (0.5, 0.8)]
+    prepared = [prepared_of(dense, prune_step(sparsity, 1), data=data) for sparsity in (0.5, 0.8)]
 
     assert all(one.training.data is data for one in prepared)
     results = trained(prepared)
-    assert_alike(finished(results[0]), undisturbed(trunk, prune_step(0.5, 1)))
+    assert_alike(finished(results[0]), undisturbed(dense, prune_step(0.5, 1)))
 
 
 def test_whole_filters_and_group_lasso_go_alone(packed):
     """The first has a different shape, the second an additional step after each step."""
-    trunk = trunk_of(packed)
-    filters = prepared_of(trunk, prune_step(0.5, 1, method="filter"))
+    dense = dense_of(packed)
+    filters = prepared_of(dense, prune_step(0.5, 1, method="filter"))
     lasso = dataclasses.replace(
-        trunk.context, train=dataclasses.replace(trunk.context.train, epochs=EPOCHS, group_lasso=1e-3)
+        dense.context, train=dataclasses.replace(dense.context.train, epochs=EPOCHS, group_lasso=1e-3)
     )
 
     assert "filters" in (reason_not_fusible(filters) or "")
-    assert "group_lasso" in (reason_not_fusible(prepared_of(trunk, prune_step(0.5, 1), context=lasso)) or "")
+    assert "group_lasso" in (reason_not_fusible(prepared_of(dense, prune_step(0.5, 1), context=lasso)) or "")
 
 
 def test_bfloat16_tickets_can_be_fused(packed):
     """Audited like any."""
-    trunk = trunk_of(packed)
+    dense = dense_of(packed)
     context = context_of(packed, precision="bf16")
 
-    results = together(trunk, [prune_step(0.5, 1), prune_step(0.8, 1)], context=context)
+    results = together(dense, [prune_step(0.5, 1), prune_step(0.8, 1)], context=context)
 
     assert all(finished(result).audit["ok"] for result in results)

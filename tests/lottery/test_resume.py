@@ -10,10 +10,10 @@ from tests.lottery.cases import (
     STEPS,
     Watch,
     assert_same_result,
+    dense_of,
     finished,
     prune_step,
     ticket_of,
-    trunk_of,
     undisturbed,
 )
 
@@ -41,9 +41,9 @@ def test_ticket_resumes_from_its_checkpoint(packed, kind, stop):
     Survivors are audited by where they started, not by where they went on; fresh weights and shuffled places are
     functions of the seed, and SNIP's mask is made again of the same batch.
     """
-    trunk, step, watch = trunk_of(packed, "short", "sgd"), STEPS_OF[kind], Watch(stop=stop)
+    dense, step, watch = dense_of(packed, "short", "sgd"), STEPS_OF[kind], Watch(stop=stop)
 
-    assert ticket_of(trunk, step, between_steps=watch) is None
-    resumed = finished(ticket_of(trunk, step, resume=watch.checkpoint))
+    assert ticket_of(dense, step, between_steps=watch) is None
+    resumed = finished(ticket_of(dense, step, resume=watch.checkpoint))
 
-    assert_same_result(resumed, undisturbed(trunk, step))
+    assert_same_result(resumed, undisturbed(dense, step))

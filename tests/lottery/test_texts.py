@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lthsweep.data.cache import open_packed, prepare
+from lthsweep.data.datasets import DataOptions
 from lthsweep.lottery.context import TrainingContext
 from lthsweep.lottery.dense import train_dense
 from lthsweep.models.shapes import TextShape
@@ -14,7 +15,7 @@ from lthsweep.pruning.counts import kept_count
 from tests.lottery.cases import (
     SEED,
     STEPS,
-    Trunk,
+    DenseRun,
     Watch,
     assert_same_result,
     finished,
@@ -47,17 +48,17 @@ def texts(tmp_path_factory):
 def context(texts, network, **changes):
     return TrainingContext(
         model={**NETWORKS[network], "init": "default"},
-        data={"name": "text_csv", "validation": 60},  # texts have no augmentation, padding or normalization
+        data=DataOptions(validation=60),  # texts have no augmentation, padding or normalization
         train=train_options("adam", **changes),
         packed=texts,
         device=torch.device("cpu"),
     )
 
 
-def trunk_of(made):
+def dense_of(made):
     snapshots = {}
     result = train_dense(made, SEED, snapshot_steps=range(3 * STEPS), save_snapshot=snapshots.__setitem__)
-    return Trunk(made, finished(result), snapshots)
+    return DenseRun(made, finished(result), snapshots)
 
 
 def test_text_shape_is_length_and_vocabulary(texts):
@@ -68,12 +69,12 @@ def test_text_shape_is_length_and_vocabulary(texts):
 @pytest.mark.parametrize("network", NETWORKS)
 def test_ticket_is_exact_audited_and_resumable(texts, network):
     """Stopped within an epoch, with dropout: the same weights, masks and numbers."""
-    trunk = trunk_of(context(texts, network))
+    dense = dense_of(context(texts, network))
     step, watch = prune_step(0.8, 1), Watch(stop=STEPS + 7)
 
-    whole = finished(ticket_of(trunk, step))
-    assert ticket_of(trunk, step, between_steps=watch) is None
-    resumed = finished(ticket_of(trunk, step, resume=watch.checkpoint))
+    whole = finished(ticket_of(dense, step))
+    assert ticket_of(dense, step, between_steps=watch) is None
+    resumed = finished(ticket_of(dense, step, resume=watch.checkpoint))
 
     assert_same_result(resumed, whole)
     total = sum(mask.size for mask in whole.masks.values())
@@ -86,6 +87,6 @@ def test_ticket_is_exact_audited_and_resumable(texts, network):
 @pytest.mark.parametrize("network", NETWORKS)
 def test_half_precision_trains_texts(texts, network):
     """bf16 is for all networks."""
-    result = trunk_of(context(texts, network, precision="bf16")).result
+    result = dense_of(context(texts, network, precision="bf16")).result
 
     assert np.isfinite(result.metrics.test_loss)

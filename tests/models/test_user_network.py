@@ -41,7 +41,7 @@ def build(function="tiny", seed=0, **options):
     )
 
 
-def test_a_network_of_the_user_depends_on_the_seed_only():
+def test_user_networks_depend_on_the_seed_only():
     """As for every other network."""
     first, again, other = build(width=5), build(width=5), build(width=5, seed=1)
 

@@ -7,7 +7,7 @@ import pytest
 from lthsweep.errors import LaunchError
 from lthsweep.launch.mpi.ranks import RANK_INFO, RankInfo, slots_of_ranks, this_rank
 from lthsweep.launch.slots import Slot
-from lthsweep.spec.load import spec_of
+from lthsweep.spec import spec_of
 
 
 def spec(**local):

@@ -7,7 +7,7 @@ import pytest
 from lthsweep.errors import SpecError
 from lthsweep.plan.estimate import cost_of
 from lthsweep.plan.prune_step import CONTROLS
-from lthsweep.spec.pruning import PruneSpec
+from lthsweep.spec.prune_table import PruneSpec
 from tests.plan.cases import key_at, make_plan
 
 GRID = {"sparsity": [0.5, 0.8], "rewind_epoch": [0, 2], "seed": [0, 1]}

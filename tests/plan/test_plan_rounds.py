@@ -21,7 +21,7 @@ from lthsweep.plan.rounds import (
     smallest_budget,
 )
 from lthsweep.pruning.counts import kept_count
-from lthsweep.spec.duration import in_seconds
+from lthsweep.spec.text_forms import in_seconds
 
 TARGETS = st.integers(1, 999).map(lambda n: n / 1000)
 COSTS = st.builds(

@@ -8,8 +8,8 @@ import pytest
 
 from lthsweep.plan.estimate import cost_of
 from lthsweep.plan.expand import expand
+from lthsweep.presets import preset_names, preset_text
 from lthsweep.spec import load_spec
-from lthsweep.spec.presets import preset_names, preset_text
 
 
 @pytest.mark.parametrize("name", preset_names())

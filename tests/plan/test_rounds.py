@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lthsweep.errors import SpecError
 from lthsweep.plan.estimate import cost_of
 from lthsweep.plan.run import Plan, Run
-from lthsweep.spec.grid import round_sparsities
+from lthsweep.spec.grid_table import round_sparsities
 from tests.plan.cases import key_at, make_plan
 
 SPARSITIES = st.integers(1, 999).map(lambda n: n / 1000)

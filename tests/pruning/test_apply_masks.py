@@ -11,9 +11,9 @@ from torch import nn
 from lthsweep.errors import PruningError
 from lthsweep.pruning.apply import apply_masks, mask_multipliers, masked
 from lthsweep.pruning.audit import optimizer_momenta
-from lthsweep.pruning.context import ScoringContext
 from lthsweep.pruning.make import make_masks
 from lthsweep.pruning.prunable import prunable_weights
+from lthsweep.pruning.scoring import ScoringContext
 
 
 @settings(deadline=None)

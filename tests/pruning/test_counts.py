@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from lthsweep.errors import PruningError
 from lthsweep.pruning.audit import audit
-from lthsweep.pruning.context import ScoringContext
 from lthsweep.pruning.counts import kept_by_rates, kept_count, matches
 from lthsweep.pruning.make import make_masks
+from lthsweep.pruning.scoring import ScoringContext
 
 LENET = {"fc1.weight": 235_200, "fc2.weight": 30_000, "fc3.weight": 1_000}
 HALF = (("fc3", 0.5),)

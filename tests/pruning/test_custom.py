@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from lthsweep.errors import CodeError, PruningError
-from lthsweep.pruning.context import ScoringContext
 from lthsweep.pruning.make import make_masks
+from lthsweep.pruning.scoring import ScoringContext
 from lthsweep.usercode import ALLOW_VARIABLE, pinned
 
 WEIGHTS = {"a": torch.tensor([1.0, -3.0, 2.0]), "b": torch.tensor([0.5])}

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from lthsweep.errors import PruningError, UnknownNameError
 from lthsweep.pruning.channels import all_kept, kept_in
-from lthsweep.pruning.context import ScoringContext
 from lthsweep.pruning.counts import kept_count
 from lthsweep.pruning.coupling import families_of
 from lthsweep.pruning.criteria.filter import filter_norms
@@ -21,6 +20,7 @@ from lthsweep.pruning.filters import largest_filter
 from lthsweep.pruning.make import make_masks
 from lthsweep.pruning.masks import dense_masks
 from lthsweep.pruning.prunable import prunable_weights
+from lthsweep.pruning.scoring import ScoringContext
 from tests.pruning.networks import network
 
 LAWS = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))

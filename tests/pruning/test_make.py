@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from lthsweep.errors import PruningError, UnknownNameError
-from lthsweep.pruning.context import ScoringContext
 from lthsweep.pruning.make import make_masks
 from lthsweep.pruning.masks import dense_masks
+from lthsweep.pruning.scoring import ScoringContext
 from lthsweep.pruning.selection import keep_globally
 
 ONES = {"a": torch.ones(2, 3), "b": torch.ones(4)}

@@ -7,11 +7,11 @@ import dataclasses
 import pytest
 
 from lthsweep.errors import CodeError, SpecError, UnknownNameError
+from lthsweep.options import load_entry
 from lthsweep.pruning.registry import CRITERIA, criterion_of, methods_that
 from lthsweep.pruning.selection import SCOPES
-from lthsweep.registry import load_entry
 from lthsweep.spec import spec_of
-from lthsweep.spec.pruning import PruneSpec
+from lthsweep.spec.prune_table import PruneSpec
 from lthsweep.usercode import pinned
 
 

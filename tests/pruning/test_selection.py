@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from torch.nn.utils import prune
 
 from lthsweep.errors import PruningError
-from lthsweep.pruning.context import ScoringContext
 from lthsweep.pruning.counts import kept_count
 from lthsweep.pruning.criteria.random import random_scores
 from lthsweep.pruning.make import make_masks
 from lthsweep.pruning.masks import check_masks, dense_masks
+from lthsweep.pruning.scoring import ScoringContext
 from lthsweep.pruning.selection import keep_globally, keep_highest
 
 VALUES = {
@@ -171,7 +171,7 @@ def test_masks_of_a_chain_are_nested_and_exact(weights, values, method, scope, s
 @LAW
 @given(nets(), METHODS, SCOPES, st.lists(SPARSITIES, min_size=2, max_size=2), st.integers(0, 3))
 def test_one_shot_masks_are_nested(weights, method, scope, sparsities, seed):
-    """A sparser ticket of the same trunk is a part of the denser one."""
+    """A sparser ticket of the same dense run is a part of the denser one."""
     dense, sparse = (
         make(weights, method=method, scope=scope, sparsity=sparsity, seed=seed)
         for sparsity in sorted(sparsities)

@@ -8,8 +8,8 @@ import math
 import numpy as np
 
 from lthsweep.plan.expand import expand
-from lthsweep.reduce.facts import facts_of
-from lthsweep.spec.load import spec_of
+from lthsweep.reduce.run_result import result_of
+from lthsweep.spec import spec_of
 from lthsweep.store.record import Record, curve_table, decode, encode, layer_table
 
 LAYERS = ("conv1.weight", "conv2.weight", "fc.weight")
@@ -88,14 +88,14 @@ def make_record(
     )
 
 
-def facts(record):
+def result(record):
     """As the reducer gets them: through the bytes of the record."""
-    return facts_of(decode(encode(record)))
+    return result_of(decode(encode(record)))
 
 
-def all_facts(plan, **per_run):
-    """Facts of every run of a plan."""
-    return [facts(make_record(run, **per_run)) for run in plan.runs.values()]
+def all_results(plan, **per_run):
+    """The results of every run of a plan."""
+    return [result(make_record(run, **per_run)) for run in plan.runs.values()]
 
 
 def write_records(sweep, plan, keys=None):

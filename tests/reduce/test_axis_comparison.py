@@ -8,6 +8,7 @@ import pytest
 
 from lthsweep.errors import QueryError
 from lthsweep.reduce.axis_comparison import COMPARABLE, LOWER_IS_BETTER, RunScore, compare_axis
+from lthsweep.reduce.run_result import ResultState
 from tests.reduce.reduce_cases import make_plan
 
 INITS = ["kaiming_normal", "xavier_normal"]
@@ -23,13 +24,15 @@ def a_plan(**grid):
 def outcomes_of(plan, noise=0.001):
     """Accuracies by scheme and seed; kaiming is two points ahead."""
     return {
-        key: RunScore("done", 0.9 + BONUS[run.recipe.model["init"]] + noise * run.seed * (1 + run.level % 2))
+        key: RunScore(
+            ResultState.DONE, 0.9 + BONUS[run.recipe.model["init"]] + noise * run.seed * (1 + run.level % 2)
+        )
         for key, run in plan.runs.items()
     }
 
 
 def at(found, **values):
-    return [row for row in found.rows if all(row[name] == value for name, value in values.items())]
+    return [row for row in found.records() if all(row[name] == value for name, value in values.items())]
 
 
 def test_rows_cover_points_dense_runs_and_the_mean():
@@ -37,7 +40,7 @@ def test_rows_cover_points_dense_runs_and_the_mean():
 
     found = compare_axis(plan, outcomes_of(plan), "model.init")
 
-    assert [(row["at"], row["sparsity"], row["model.init"]) for row in found.rows] == [
+    assert [(row["at"], row["sparsity"], row["model.init"]) for row in found.records()] == [
         ("dense", 0.0, "kaiming_normal"),
         ("dense", 0.0, "xavier_normal"),
         ("point", 0.5, "kaiming_normal"),
@@ -47,8 +50,8 @@ def test_rows_cover_points_dense_runs_and_the_mean():
         ("overall", "", "kaiming_normal"),
         ("overall", "", "xavier_normal"),
     ]
-    assert {row["first"] for row in found.rows} == {"kaiming_normal"}
-    assert {row["n"] for row in found.rows} == {3}
+    assert {row["first"] for row in found.records()} == {"kaiming_normal"}
+    assert {row["n"] for row in found.records()} == {3}
     assert found.tests == 3
 
 
@@ -69,11 +72,14 @@ def test_any_axis_can_be_compared():
 
     found = compare_axis(plan, outcomes_of(plan), "prune.method")
 
-    assert {row["at"] for row in found.rows} == {"point", "overall"}  # both ways prune the same dense runs
+    assert {row["at"] for row in found.records()} == {
+        "point",
+        "overall",
+    }  # both ways prune the same dense runs
     assert {(row["sparsity"], row["model.init"]) for row in at(found, at="point")} == {
         (s, init) for s in (0.5, 0.9) for init in INITS
     }
-    assert {row["prune.method"] for row in found.rows} == {"magnitude", "random"}
+    assert {row["prune.method"] for row in found.records()} == {"magnitude", "random"}
 
 
 def test_axes_have_their_names_of_the_file():
@@ -83,7 +89,7 @@ def test_axes_have_their_names_of_the_file():
     found = compare_axis(plan, outcomes_of(plan), "control")
 
     assert found.axis == "prune.control"
-    assert {row["prune.control"] for row in found.rows} == {"ticket", "reinit"}
+    assert {row["prune.control"] for row in found.records()} == {"ticket", "reinit"}
 
 
 def test_dense_runs_have_one_row():
@@ -105,7 +111,7 @@ def test_rewind_epochs_and_sparsities_can_be_compared():
 
     for axis in ("rewind_epoch", "sparsity"):
         found = compare_axis(plan, outcomes_of(plan), axis)
-        assert {row["at"] for row in found.rows} == {"point", "overall"}
+        assert {row["at"] for row in found.records()} == {"point", "overall"}
 
 
 def test_missing_and_diverged_runs_are_counted():
@@ -115,7 +121,7 @@ def test_missing_and_diverged_runs_are_counted():
         if cell["model.init"] == "xavier_normal" and cell["sparsity"] == 0.5:
             del outcomes[cell.run]
         if cell["model.init"] == "xavier_normal" and cell["sparsity"] == 0.9 and cell["seed"] == 1:
-            outcomes[cell.run] = RunScore("diverged", math.nan)
+            outcomes[cell.run] = RunScore(ResultState.DIVERGED, math.nan)
 
     found = compare_axis(plan, outcomes, "model.init")
 
@@ -144,17 +150,18 @@ def test_less_is_better_for_losses_and_costs():
 
 
 @pytest.mark.parametrize(
-    ("axis", "metric", "said"),
+    ("axis", "metric", "words"),
     [
-        ("seed", "test_accuracy", "values are compared over seeds"),
-        ("model.int", "test_accuracy", "did you mean model.init?"),
-        ("rewind_epoch", "test_accuracy", "has one value"),
-        ("model.init", "test_acuracy", "did you mean test_accuracy?"),
-        ("model.init", "steps_to_dense", "no metric 'steps_to_dense'"),
+        ("seed", "test_accuracy", "seed.*model.init"),
+        ("model.int", "test_accuracy", "model.int.*model.init"),
+        ("rewind_epoch", "test_accuracy", "rewind_epoch.*model.init"),
+        ("model.init", "test_acuracy", "test_acuracy.*test_accuracy"),
+        ("model.init", "steps_to_dense", "steps_to_dense.*test_accuracy"),
     ],
 )
-def test_what_cannot_be_compared_is_a_clear_error(axis, metric, said):
+def test_an_unusable_axis_or_metric_is_named(axis, metric, words):
+    """The message has the wrong name and a valid one."""
     plan = a_plan()
 
-    with pytest.raises(QueryError, match=said.replace("?", r"\?")):
+    with pytest.raises(QueryError, match=words):
         compare_axis(plan, outcomes_of(plan), axis, metric=metric)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from reduce_cases import all_facts, facts, make_plan, make_record
+from reduce_cases import all_results, make_plan, make_record, result
 
 from lthsweep.reduce.control_rows import control_rows, control_verdict
 from lthsweep.reduce.decision import PairedDifference
-from lthsweep.reduce.facts import FailureFacts
 from lthsweep.reduce.frames import frame_of
 from lthsweep.reduce.merge import reduce_records
+from lthsweep.reduce.run_result import ResultState
 from lthsweep.reduce.run_rows import run_rows
 from lthsweep.reduce.ticket_rows import ticket_rows
+from lthsweep.store.failures import Failure
 
 CONTROLS = ["ticket", "reinit", "random", "fine-tune"]
 
@@ -22,9 +23,9 @@ def plan_of(**changes):
 
 
 def known(plan, accuracies, **more):
-    """Facts; `accuracies`: role → accuracy per seed, the trunk's under "dense"."""
+    """Results; `accuracies`: role → accuracy per seed, the trunk's under "dense"."""
     return {
-        run.key: facts(make_record(run, accuracy=accuracies[role_of(run)][run.seed], **more))
+        run.key: result(make_record(run, accuracy=accuracies[role_of(run)][run.seed], **more))
         for run in plan.runs.values()
         if role_of(run) in accuracies
     }
@@ -86,16 +87,16 @@ def test_differences_are_paired_by_seed():
 @pytest.mark.parametrize(
     ("values", "states", "verdict"),
     [
-        ([], {"missing"}, "missing"),
-        ([], {"missing", "failed"}, "failed"),
-        ([], {"diverged", "done"}, "undecided"),
-        ([0.3], {"done", "missing"}, "undecided"),
-        ([0.3, 0.3], {"done"}, "undecided"),
-        ([0.3, 0.3, 0.3], {"done"}, "better"),
-        ([-0.3, -0.31, -0.29], {"done"}, "worse"),
-        ([0.001, 0.0011, 0.001], {"done"}, "equal"),
-        ([0.3, 0.31, 0.29], {"done", "diverged"}, "undecided"),
-        ([0.3, -0.3, 0.0], {"done"}, "undecided"),
+        ([], {ResultState.MISSING}, "missing"),
+        ([], {ResultState.MISSING, ResultState.FAILED}, "failed"),
+        ([], {ResultState.DIVERGED, ResultState.DONE}, "undecided"),
+        ([0.3], {ResultState.DONE, ResultState.MISSING}, "undecided"),
+        ([0.3, 0.3], {ResultState.DONE}, "undecided"),
+        ([0.3, 0.3, 0.3], {ResultState.DONE}, "better"),
+        ([-0.3, -0.31, -0.29], {ResultState.DONE}, "worse"),
+        ([0.001, 0.0011, 0.001], {ResultState.DONE}, "equal"),
+        ([0.3, 0.31, 0.29], {ResultState.DONE, ResultState.DIVERGED}, "undecided"),
+        ([0.3, -0.3, 0.0], {ResultState.DONE}, "undecided"),
     ],
 )
 def test_control_verdict_by_hand(values, states, verdict):
@@ -103,13 +104,13 @@ def test_control_verdict_by_hand(values, states, verdict):
     assert control_verdict(PairedDifference.of(values, 0.95), states, 0.002) == verdict
 
 
-def test_a_control_that_failed_is_said_to():
+def test_a_failed_control_has_the_verdict_failed():
     """A crash is not a result."""
     plan = plan_of(control=["ticket", "reinit"])
     controls = [run.key for run in plan.tickets if role_of(run) == "reinit"]
     found = {key: one for key, one in known(plan, GOOD).items() if key not in controls}
 
-    (row,) = rows(plan, found, dict.fromkeys(controls, FailureFacts("killed"))).to_dict("records")
+    (row,) = rows(plan, found, dict.fromkeys(controls, Failure("killed"))).to_dict("records")
 
     assert (row["verdict"], row["n"]) == ("failed", 0)
     assert np.isnan(row["difference"])
@@ -119,7 +120,7 @@ def test_reinit_is_compared_at_every_rewind_epoch():
     """One run of fresh weights answers all of them; in the table of runs it has no rewind epoch."""
     plan = plan_of(rewind_epoch=[0, 2], control=["ticket", "reinit"])
 
-    frame = rows(plan, {one.key: one for one in all_facts(plan)})
+    frame = rows(plan, {one.key: one for one in all_results(plan)})
     runs = frame_of(run_rows(plan, {}, {}))
 
     assert frame["rewind_epoch"].tolist() == [0, 2]
@@ -178,7 +179,7 @@ def test_levels_with_controls_are_tickets():
 def test_records_outside_the_plan_have_their_role():
     """By their manifests."""
     plan, other = make_plan(), plan_of(sparsity=[0.7], seed=[0])
-    found = {one.key: one for one in all_facts(other) if one.key not in plan.runs}
+    found = {one.key: one for one in all_results(other) if one.key not in plan.runs}
 
     runs = frame_of(run_rows(plan, found, {}))
 

@@ -13,11 +13,10 @@ import pytest
 from h5py import h5f, h5o
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reduce_cases import all_facts, large_plan, make_plan, make_record, write_records
+from reduce_cases import all_results, large_plan, make_plan, make_record, write_records
 
 from lthsweep.errors import StoreError
 from lthsweep.reduce import merge as merge_module
-from lthsweep.reduce.facts import FailureFacts
 from lthsweep.reduce.merge import current, merge, reduce_records
 from lthsweep.reduce.table import Table, TableFile, encode_table
 from lthsweep.store.failures import Failure, record_failure
@@ -57,16 +56,16 @@ def merged(sweep, plan, **options):
 
 
 PLAN = make_plan()
-FACTS = all_facts(PLAN)
+RESULTS = all_results(PLAN)
 
 
-@given(st.permutations(FACTS), st.sets(st.sampled_from(range(len(FACTS))), max_size=4))
+@given(st.permutations(RESULTS), st.sets(st.sampled_from(range(len(RESULTS))), max_size=4))
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_the_order_of_records_changes_no_byte(shuffled, absent):
     """The reducer is a pure function of a set of records."""
-    gone = {FACTS[i].key for i in absent}
-    failures = {key: FailureFacts("killed", "h", 1) for key in gone}
-    in_order = [one for one in FACTS if one.key not in gone]
+    gone = {RESULTS[i].key for i in absent}
+    failures = {key: Failure("killed", host="h") for key in gone}
+    in_order = [one for one in RESULTS if one.key not in gone]
     other = [one for one in shuffled if one.key not in gone]
 
     expected = encode_table(reduce_records(PLAN, in_order, failures))
@@ -97,7 +96,7 @@ def test_the_same_records_elsewhere_give_the_same_bytes(sweep, plan, tmp_path):
 
 def test_the_table_contains_no_time_of_day():
     """HDF5 stamps objects with the second they were made in, by default, the root group too."""
-    with h5py.File(h5f.open_file_image(encode_table(reduce_records(PLAN, FACTS)))) as file:
+    with h5py.File(h5f.open_file_image(encode_table(reduce_records(PLAN, RESULTS)))) as file:
         times = {name: h5o.get_info(file[name].id).mtime for name in ("/", *file)}
 
     assert times == dict.fromkeys(
@@ -111,11 +110,11 @@ def test_another_process_makes_the_same_bytes():
         """
         import hashlib, sys
         sys.path[:0] = {paths!r}
-        from reduce_cases import all_facts, large_plan, make_plan
+        from reduce_cases import all_results, large_plan, make_plan
         from lthsweep.reduce.merge import reduce_records
         from lthsweep.reduce.table import encode_table
         plan = make_plan()
-        print(hashlib.sha256(encode_table(reduce_records(plan, all_facts(plan)))).hexdigest())
+        print(hashlib.sha256(encode_table(reduce_records(plan, all_results(plan)))).hexdigest())
         """
     ).format(paths=sys.path)
 
@@ -123,7 +122,7 @@ def test_another_process_makes_the_same_bytes():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE
     )
 
-    here = hashlib.sha256(encode_table(reduce_records(PLAN, FACTS))).hexdigest()
+    here = hashlib.sha256(encode_table(reduce_records(PLAN, RESULTS))).hexdigest()
     assert other.stdout.strip() == here
 
 
@@ -143,7 +142,7 @@ def test_growing_a_sweep_reads_only_new_records(sweep, plan, reads):
 
 
 @pytest.mark.slow
-@given(st.lists(st.sets(st.sampled_from(range(len(FACTS)))), min_size=1, max_size=4))
+@given(st.lists(st.sets(st.sampled_from(range(len(RESULTS)))), min_size=1, max_size=4))
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_history_of_merges_gives_equal_bytes(tmp_path_factory, steps):
     """In any order, also after deletions: the table is a function of the records on disk."""
@@ -300,7 +299,7 @@ def test_a_hostile_table_is_refused(tmp_path, trick):
     secret = tmp_path / "secret"
     secret.write_bytes(b"hunter2 " * 100)
     path = tmp_path / "table.h5"
-    path.write_bytes(encode_table(reduce_records(PLAN, FACTS)))
+    path.write_bytes(encode_table(reduce_records(PLAN, RESULTS)))
     with h5py.File(path, "r+") as file:
         del file["runs"]
         dtype = np.dtype([("key", "S8")])
@@ -328,7 +327,7 @@ def test_a_hostile_table_is_refused(tmp_path, trick):
 
 def test_the_table_survives_the_trip_through_the_file(tmp_path, plan):
     """The file returns the reducer's tables, type for type."""
-    table = reduce_records(plan, all_facts(plan)[:-1], {})
+    table = reduce_records(plan, all_results(plan)[:-1], {})
     path = tmp_path / "copied anywhere.h5"
     path.write_bytes(encode_table(table))
 

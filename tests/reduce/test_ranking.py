@@ -90,12 +90,12 @@ def test_order_of_values_and_seeds_does_not_matter(points, random):
             for one in random.sample(point, len(point))
         ]
 
-    def told(rows):
+    def shown(rows):
         return sorted((row.value, row.n, row.mean) for row in rows)
 
     before, after = standings(*points), standings(*map(shuffled, points))
 
-    assert [told(rows) for rows in before] == [told(rows) for rows in after]
+    assert [shown(rows) for rows in before] == [shown(rows) for rows in after]
     for rows, others in zip(before, after, strict=True):
         if len({row.mean for row in rows}) == len(rows):
             assert verdicts(rows) == verdicts(others)
@@ -172,11 +172,12 @@ def test_three_noisy_seeds_decide_nothing():
 
 
 def test_one_seed_has_no_test():
-    rows = standings(scores(a=[0.99], b=[0.1]))[0]
+    points = standings(scores(a=[0.99], b=[0.1]))
+    rows = points[0]
 
     assert verdicts(rows) == {"a": "undecided", "b": "undecided"}
     assert math.isnan(rows[1].p)
-    assert pairs_tested([scores(a=[0.99], b=[0.1])]) == 0
+    assert pairs_tested(points) == 0
 
 
 def test_two_seeds_that_agree_by_coincidence_are_undecided():

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import numpy as np
-from reduce_cases import LAYERS, all_facts, facts, make_plan, make_record
+from reduce_cases import LAYERS, all_results, make_plan, make_record, result
 
 from lthsweep.reduce.detail import curve_rows, layer_rows
-from lthsweep.reduce.facts import FailureFacts
 from lthsweep.reduce.frames import frame_of
 from lthsweep.reduce.run_rows import run_rows
+from lthsweep.store.failures import Failure
 
 
 def table(plan, known=(), failures=None):
@@ -31,9 +31,9 @@ def test_states():
     """Done and diverged have a record; failed has a cause; the rest is missing."""
     plan = make_plan(sparsity=[0.5, 0.7, 0.9], rewind_epoch=[0], seed=[0])
     dense, diverged, failed, missing = plan.runs.values()
-    known = [facts(make_record(dense)), facts(make_record(diverged, outcome="diverged"))]
+    known = [result(make_record(dense)), result(make_record(diverged, outcome="diverged"))]
 
-    frame = table(plan, known, {failed.key: FailureFacts("killed by signal 9", "node7", 3)})
+    frame = table(plan, known, {failed.key: Failure("killed by signal 9", host="node7", attempt=3)})
 
     assert frame["state"].tolist() == ["done", "diverged", "failed", "missing"]
     assert frame["outcome"].tolist() == ["finished", "diverged", "", ""]
@@ -46,9 +46,9 @@ def test_states():
 def test_a_record_outweighs_a_failure():
     """The failure was of an earlier attempt."""
     plan = make_plan(sparsity=[0.5], rewind_epoch=[0], seed=[0])
-    known = all_facts(plan)
+    known = all_results(plan)
 
-    frame = table(plan, known, {one.key: FailureFacts("killed") for one in known})
+    frame = table(plan, known, {one.key: Failure("killed") for one in known})
 
     assert set(frame["state"]) == {"done"}
     assert set(frame["cause"]) == {""}
@@ -58,7 +58,7 @@ def test_runs_carry_their_place_in_the_grid():
     """A trunk has sparsity 0 and no rewind epoch; a ticket has the values of its cells."""
     plan = make_plan(sparsity=[0.5], rewind_epoch=[1.5], seed=[7])
 
-    dense, ticket = table(plan, all_facts(plan)).to_dict("records")
+    dense, ticket = table(plan, all_results(plan)).to_dict("records")
 
     assert (dense["sparsity"], dense["seed"], dense["level"], dense["parent"]) == (0.0, 7, 0, "")
     assert np.isnan(dense["rewind_epoch"])
@@ -87,9 +87,9 @@ def test_trunks_have_values_shared_by_all_cells():
 def test_records_outside_the_plan_come_last():
     """After a change of the recipe, records outside the plan are shown, marked, and sorted by key."""
     plan, other = make_plan(seed=[0]), make_plan(seed=[3], train={"epochs": 8})
-    strangers = all_facts(other)
+    strangers = all_results(other)
 
-    frame = table(plan, [*all_facts(plan), *strangers])
+    frame = table(plan, [*all_results(plan), *strangers])
 
     outside = frame[~frame["in_plan"]]
     assert outside["key"].tolist() == sorted(one.key for one in strangers)
@@ -104,7 +104,7 @@ def test_records_outside_the_plan_come_last():
 def test_curves_and_layers_carry_the_key():
     """Long tables that join with /runs on key."""
     plan = make_plan(sparsity=[0.9], rewind_epoch=[0], seed=[0])
-    known = {one.key: one for one in all_facts(plan, epochs=2)}
+    known = {one.key: one for one in all_results(plan, epochs=2)}
 
     curves = frame_of(curve_rows(list(plan.runs), known))
     layers = frame_of(layer_rows(list(plan.runs), known))
@@ -120,7 +120,7 @@ def test_dead_layers_and_audit_are_shown_per_run():
     """Which layers died, and whether the run passed its audit; a trunk has none to pass."""
     plan = make_plan(sparsity=[0.9], rewind_epoch=[0], seed=[0])
     known = [
-        facts(make_record(run, dead=() if run.kind == "dense" else LAYERS[:1])) for run in plan.runs.values()
+        result(make_record(run, dead=() if run.kind == "dense" else LAYERS[:1])) for run in plan.runs.values()
     ]
 
     frame = table(plan, known)

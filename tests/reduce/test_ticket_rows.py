@@ -3,11 +3,11 @@ from __future__ import annotations
 import math
 
 import pytest
-from reduce_cases import LAYERS, all_facts, facts, make_plan, make_record
+from reduce_cases import LAYERS, all_results, make_plan, make_record, result
 
-from lthsweep.reduce.facts import FailureFacts
 from lthsweep.reduce.frames import frame_of
 from lthsweep.reduce.ticket_rows import ticket_rows
+from lthsweep.store.failures import Failure
 
 
 def table(plan, known=(), failures=None):
@@ -23,14 +23,14 @@ def at(frame, **point):
 
 
 def with_accuracies(plan, accuracies, **more):
-    """Facts of all runs; `accuracies`: (sparsity or 0, rewind epoch or None, seed) → test accuracy."""
+    """Results of all runs; `accuracies`: (sparsity or 0, rewind epoch or None, seed) → test accuracy."""
     known = []
     for run in plan.runs.values():
         where = (0, None, run.seed)
         if run.prune is not None:
             where = (run.prune.sparsity, run.prune.point.value, run.seed)
         if where in accuracies:
-            known.append(facts(make_record(run, accuracy=accuracies[where], **more)))
+            known.append(result(make_record(run, accuracy=accuracies[where], **more)))
     return known
 
 
@@ -116,7 +116,7 @@ def test_weights_remaining_and_compression():
     """Remaining counts prunable weights; compression counts all parameters, 1024 over 124 here."""
     plan = make_plan()
 
-    frame = table(plan, all_facts(plan))
+    frame = table(plan, all_results(plan))
 
     ticket = at(frame, sparsity=0.9, rewind_epoch=0)
     assert ticket["weights_remaining"] == 0.1
@@ -131,7 +131,7 @@ def test_steps_to_dense_ignores_seeds_that_never_reached():
     plan = make_plan(sparsity=[0.5], rewind_epoch=[0], seed=[0, 1, 2, 3])
     steps = iter([30, -1, 50, 70])
     known = [
-        facts(make_record(run, **({} if run.kind == "dense" else {"steps_to_dense": next(steps)})))
+        result(make_record(run, **({} if run.kind == "dense" else {"steps_to_dense": next(steps)})))
         for run in plan.runs.values()
     ]
 
@@ -144,7 +144,7 @@ def test_nobody_reached_is_unknown_and_zero():
     """No seed reached dense accuracy: there is no number of steps."""
     plan = make_plan()
 
-    row = at(table(plan, all_facts(plan)), sparsity=0.9, rewind_epoch=0)
+    row = at(table(plan, all_results(plan)), sparsity=0.9, rewind_epoch=0)
 
     assert math.isnan(row["steps_to_dense"])
     assert row["n_reached"] == 0
@@ -155,7 +155,7 @@ def test_layers_dead_in_any_seed_are_listed():
     plan = make_plan(sparsity=[0.9], rewind_epoch=[0])
     dead = {0: (LAYERS[1],), 1: (LAYERS[1], LAYERS[0])}
     known = [
-        facts(make_record(run, dead=() if run.kind == "dense" else dead[run.seed]))
+        result(make_record(run, dead=() if run.kind == "dense" else dead[run.seed]))
         for run in plan.runs.values()
     ]
 
@@ -167,7 +167,7 @@ def test_layers_dead_in_any_seed_are_listed():
 def test_one_failed_audit_is_a_failed_audit():
     """A row is trusted only if each of its tickets passed."""
     plan = make_plan(sparsity=[0.9], rewind_epoch=[0])
-    known = [facts(make_record(run, audit_ok=run.seed == 0)) for run in plan.runs.values()]
+    known = [result(make_record(run, audit_ok=run.seed == 0)) for run in plan.runs.values()]
 
     assert table(plan, known)["audit_ok"].tolist() == [False]
     assert table(plan, known[:2])["audit_ok"].tolist() == [True]
@@ -178,8 +178,8 @@ def test_a_failed_run_is_a_failed_row():
     """A crash is not a result: without any result the point failed, otherwise the crash is counted."""
     plan = make_plan(sparsity=[0.5, 0.9], rewind_epoch=[0])
     tickets = {(run.prune.sparsity, run.seed): run.key for run in plan.tickets}
-    crashed = {tickets[0.9, 0]: FailureFacts("killed"), tickets[0.5, 1]: FailureFacts("killed")}
-    known = [one for one in all_facts(plan) if one.key not in {*crashed, tickets[0.9, 1]}]
+    crashed = {tickets[0.9, 0]: Failure("killed"), tickets[0.5, 1]: Failure("killed")}
+    known = [one for one in all_results(plan) if one.key not in {*crashed, tickets[0.9, 1]}]
 
     frame = table(plan, known, crashed)
 
@@ -194,7 +194,7 @@ def test_tickets_of_a_failed_trunk_failed():
     plan = make_plan(seed=[0])
     (trunk,) = plan.dense
 
-    assert set(table(plan, (), {trunk.key: FailureFacts("killed")})["verdict"]) == {"failed"}
+    assert set(table(plan, (), {trunk.key: Failure("killed")})["verdict"]) == {"failed"}
 
 
 def test_levels_below_a_diverged_level_do_not_match():
@@ -203,9 +203,9 @@ def test_levels_below_a_diverged_level_do_not_match():
     known = []
     for run in plan.runs.values():
         if run.level == 1:
-            known.append(facts(make_record(run, outcome="diverged")))
+            known.append(result(make_record(run, outcome="diverged")))
         elif run.level == 0:
-            known.append(facts(make_record(run)))
+            known.append(result(make_record(run)))
 
     frame = table(plan, known)
 
@@ -217,7 +217,7 @@ def test_levels_below_a_diverged_level_do_not_match():
 def test_tickets_without_a_trunk_record_are_not_compared():
     """A trunk in quarantine leaves its tickets without a pair; that is missing, not a difference."""
     plan = make_plan(sparsity=[0.5], rewind_epoch=[0], seed=[0])
-    known = [facts(make_record(run)) for run in plan.tickets]
+    known = [result(make_record(run)) for run in plan.tickets]
 
     (row,) = table(plan, known).to_dict("records")
 
@@ -228,7 +228,7 @@ def test_records_of_another_grid_never_enter_a_row():
     """A changed recipe is kept apart by its key."""
     plan, other = make_plan(), make_plan(train={"epochs": 8})
 
-    assert table(plan, all_facts(other)).equals(table(plan))
+    assert table(plan, all_results(other)).equals(table(plan))
 
 
 def test_dotted_axes_and_iterations_are_columns():
@@ -251,7 +251,7 @@ def test_threshold_axis_takes_the_place_of_sparsity():
     """Thresholds are a separate axis; weights_remaining has the resulting fraction."""
     plan = make_plan(sparsity=None, threshold=[0.01, 0.1], rewind_epoch=[0])
 
-    frame = table(plan, all_facts(plan))
+    frame = table(plan, all_results(plan))
 
     assert axes_of(frame) == ["threshold", "rewind_epoch"]
     assert frame["weights_remaining"].tolist() == [0.7, 0.7]

@@ -8,12 +8,16 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from lthsweep.reduce.decision import PairedDifference, Verdict
+from lthsweep.reduce.run_result import ResultState
 from lthsweep.reduce.ticket_verdict import SeedPair, summarize_point
+
+DENSE_DIVERGED = SeedPair(ResultState.DIVERGED, dense_diverged=True)
+DIVERGED, FAILED, MISSING = map(SeedPair, (ResultState.DIVERGED, ResultState.FAILED, ResultState.MISSING))
 
 
 def done(*gaps, dense=0.9):
     """Pairs of one dense accuracy and tickets that differ from it by `gaps`."""
-    return [SeedPair("done", dense, dense + gap) for gap in gaps]
+    return [SeedPair(ResultState.DONE, dense, dense + gap) for gap in gaps]
 
 
 def verdict(pairs, margin=0.002, **options):
@@ -77,53 +81,58 @@ def test_a_difference_equal_to_the_margin_matches():
     """0.966 − 0.968 is below −0.002 in binary; accuracies are decimal fractions of a test set."""
     assert 0.966 - 0.968 < -0.002
 
-    assert verdict([SeedPair("done", 0.968, 0.966)] * 3) == "matching"
+    assert verdict([SeedPair(ResultState.DONE, 0.968, 0.966)] * 3) == "matching"
 
 
 def test_seeds_are_paired():
     """Seeds that differ by 10 points do not hide a ticket that is 1 point better on each of them."""
-    pairs = [SeedPair("done", 0.70, 0.7100), SeedPair("done", 0.80, 0.8101), SeedPair("done", 0.90, 0.9099)]
+    pairs = [SeedPair(ResultState.DONE, *both) for both in ((0.70, 0.7100), (0.80, 0.8101), (0.90, 0.9099))]
 
     assert verdict(pairs) == "matching"
 
 
 def test_matching_at_initialization_wins():
     """A winning ticket is a matching ticket with k = 0."""
-    assert verdict(done(0.01, 0.011), at_initialization=True) == "winning"
-    assert verdict(done(-0.1, -0.11), at_initialization=True) == "not matching"
-    assert verdict(done(0.01), at_initialization=True) == "undecided"
+    assert verdict(done(0.01, 0.011), success=Verdict.WINNING) == "winning"
+    assert verdict(done(-0.1, -0.11), success=Verdict.WINNING) == "not matching"
+    assert verdict(done(0.01), success=Verdict.WINNING) == "undecided"
 
 
 def test_a_diverged_ticket_never_matches():
     """Divergence is a result: no accuracy of other seeds makes up for it, and more seeds cannot change it."""
-    assert verdict([*done(0.1, 0.1, 0.1), SeedPair("diverged")]) == "not matching"
-    assert verdict([SeedPair("diverged")]) == "not matching"
+    assert verdict([*done(0.1, 0.1, 0.1), DIVERGED]) == "not matching"
+    assert verdict([DIVERGED]) == "not matching"
 
 
 def test_a_diverged_trunk_leaves_nothing_to_compare_with():
     """A ticket is not worse for a trunk that failed to learn, nor better."""
-    assert verdict([*done(0.1, 0.1), SeedPair("dense diverged")]) == "undecided"
-    assert verdict([SeedPair("dense diverged"), SeedPair("diverged")]) == "not matching"
+    assert verdict([*done(0.1, 0.1), DENSE_DIVERGED]) == "undecided"
+    assert verdict([DENSE_DIVERGED, DIVERGED]) == "not matching"
 
 
 def test_failed_and_missing_need_all_seeds_without_result():
     """Failures are not results; if another seed has a result, the counts include them."""
-    assert verdict([SeedPair("failed"), SeedPair("missing")]) == "failed"
-    assert verdict([SeedPair("missing"), SeedPair("missing")]) == "missing"
-    assert verdict([*done(0.01, 0.011), SeedPair("failed"), SeedPair("missing")]) == "matching"
+    assert verdict([FAILED, MISSING]) == "failed"
+    assert verdict([MISSING, MISSING]) == "missing"
+    assert verdict([*done(0.01, 0.011), FAILED, MISSING]) == "matching"
 
 
 def test_the_trunk_matches_itself_and_never_wins():
     """Sparsity 0 is the dense network: comparing it with itself is no statistic, also with one seed."""
     assert verdict(done(0.0), is_dense=True) == "matching"
-    assert verdict([SeedPair("missing")], is_dense=True) == "missing"
+    assert verdict([MISSING], is_dense=True) == "missing"
 
 
 PAIRS = st.lists(
     st.one_of(
-        st.builds(SeedPair, st.just("done"), st.floats(0, 1), st.floats(0, 1)),
+        st.builds(SeedPair, st.just(ResultState.DONE), st.floats(0, 1), st.floats(0, 1)),
         st.sampled_from(
-            [SeedPair("diverged"), SeedPair("dense diverged"), SeedPair("failed"), SeedPair("missing")]
+            [
+                DIVERGED,
+                DENSE_DIVERGED,
+                FAILED,
+                MISSING,
+            ]
         ),
     ),
     min_size=1,

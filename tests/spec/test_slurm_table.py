@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from lthsweep.errors import SpecError
 from lthsweep.plan.expand import expand
 from lthsweep.spec import SlurmSpec, commented_template, dump_spec, load_spec, spec_of
-from lthsweep.spec.slurm_forms import megabytes_of, minutes_of
 from lthsweep.spec.slurm_rules import OPTION_KEYS, RESERVED_OPTIONS
+from lthsweep.spec.text_forms import megabytes_of, minutes_of
 from tests.spec.files import GOOD, message, spec, tables
 
 FULL = {
@@ -214,7 +214,7 @@ def test_a_size_may_be_a_number():
         ({"gpus": -1}, "slurm.gpus = -1: must be a whole number >= 0"),
         ({"memory": "8 GB"}, 'slurm.memory = "8 GB": must be a size such as "16G"'),
         ({"memory_per_cpu": "0"}, 'slurm.memory_per_cpu = "0": must be a size'),
-        ({"gpu_form": "gpus"}, 'slurm.gpu_form = "gpus": must be "gres" or "gpus-per-node"'),
+        ({"gpu_form": "gpus"}, 'slurm.gpu_form = "gpus": did you mean "gpus-per-node"?'),
         ({"exclude": "node1"}, 'slurm.exclude = "node1": must be a list of nodes'),
         ({"partiton": "gpu"}, 'slurm.partiton = "gpu": no such key; did you mean `partition`?'),
         ({"mail-user": "x"}, 'slurm.mail-user = "x": no such key'),

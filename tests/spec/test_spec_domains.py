@@ -9,9 +9,9 @@ from lthsweep.errors import SpecError
 from lthsweep.models.networks import NETWORKS
 from lthsweep.plan.expand import expand
 from lthsweep.spec import spec_of
-from lthsweep.spec.registry_fields import OWN_CODE
+from lthsweep.spec.fields import OWN_CODE
 from lthsweep.spec.schema import variants
-from lthsweep.spec.sweep import SweepSpec
+from lthsweep.spec.sweep_table import SweepSpec
 
 OWN = ("image_folder", "text_csv", "text_folder", "audio_folder")
 MODEL = {

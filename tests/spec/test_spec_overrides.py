@@ -201,7 +201,7 @@ def test_reading_does_not_expand_the_grid():
 
 def test_dotted_axes_of_different_tables_are_checked_apart(monkeypatch):
     """100 learning rates and 100 widths are valid or not on their own: 200 checks, not 10,000."""
-    import lthsweep.spec.checks as checks
+    import lthsweep.spec.combinations as checks
 
     calls = []
 

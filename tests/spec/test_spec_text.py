@@ -11,13 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lthsweep.errors import UnknownNameError
+from lthsweep.presets import preset_names, preset_summary, preset_text
 from lthsweep.spec import (
     commented_template,
     dump_spec,
     load_spec,
-    preset_names,
-    preset_summary,
-    preset_text,
     reference_markdown,
     spec_of,
 )

@@ -8,7 +8,6 @@ import pytest
 from pydantic import ValidationError
 
 from lthsweep.spec import SlurmSpec, Spec, spec_of
-from lthsweep.spec.schema import TABLES
 from tests.spec.files import spec, tables
 
 
@@ -213,8 +212,3 @@ def test_specs_built_in_python_are_checked_too():
     """A spec that exists is right, whichever door it came through."""
     with pytest.raises(ValidationError, match=r"must be below train\.epochs = 2"):
         Spec.model_validate(tables(train__epochs=2))
-
-
-def test_the_schema_has_the_tables_of_the_spec():
-    """Errors, template and reference walk the schema; a table missing there would be unknown to them."""
-    assert {name: field.annotation for name, field in Spec.model_fields.items()} == dict(TABLES)

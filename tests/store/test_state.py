@@ -134,8 +134,8 @@ def test_heartbeats_come_back(sweep):
         phase="train",
         epoch=1.5,
         epochs=8,
-        value=0.5,
-        rate=640.0,
+        val_accuracy=0.5,
+        images_per_second=640.0,
         started=1.0,
         time=2.0,
         others={"cd": 0.25},
@@ -146,11 +146,11 @@ def test_heartbeats_come_back(sweep):
     idle, busy = read_heartbeats(sweep)
 
     assert busy == beat
-    assert [(one.key, one.value, one.epoch) for one in busy.of_each()] == [
+    assert [(one.key, one.val_accuracy, one.epoch) for one in busy.of_each()] == [
         ("ab", 0.5, 1.5),
         ("cd", 0.25, 1.5),
     ]
-    assert idle.worker == "w0" and math.isnan(idle.value)
+    assert idle.worker == "w0" and math.isnan(idle.val_accuracy)
     remove_heartbeat(sweep, "w1")
     remove_heartbeat(sweep, "w1")
     assert [found.worker for found in read_heartbeats(sweep)] == ["w0"]

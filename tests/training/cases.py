@@ -15,8 +15,8 @@ from torch import nn
 from lthsweep.data.batching import TrainBatches, evaluation_batches
 from lthsweep.data.cache import open_packed
 from lthsweep.data.packed import Packed
-from lthsweep.training.options import TrainOptions
-from lthsweep.training.training import Training, TrainingData
+from lthsweep.training.state import Training, TrainingData
+from lthsweep.training.train_options import TrainOptions
 
 BATCH = 16
 STEPS = 5

@@ -17,7 +17,7 @@ from lthsweep.pruning.prunable import prunable_weights
 from lthsweep.pruning.shrink import without
 from lthsweep.training.group_lasso import GroupLasso, soft_threshold
 from lthsweep.training.loop import train
-from lthsweep.training.training import Training
+from lthsweep.training.state import Training
 from tests.training.cases import STEPS, data_of, state_of, train_options
 
 SHAPE = (1, 8, 8)

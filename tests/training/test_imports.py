@@ -12,11 +12,11 @@ PROGRAM = """
 import sys
 import lthsweep.launch.fused  # what a worker imports to train a run
 from pathlib import Path
-from tests.lottery.cases import prune_step, ticket_of, trunk_of
+from tests.lottery.cases import dense_of, prune_step, ticket_of
 from tests.training.cases import small_digits
 
-trunk = trunk_of(small_digits(Path(sys.argv[1])))
-ticket = ticket_of(trunk, prune_step(0.8))
+dense = dense_of(small_digits(Path(sys.argv[1])))
+ticket = ticket_of(dense, prune_step(0.8))
 print(ticket.ending)
 print([name for name in sys.modules if name.startswith(("lthsweep.training.fused", "lthsweep.training.cuda_graph"))])
 """

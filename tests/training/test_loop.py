@@ -19,7 +19,7 @@ from lthsweep.training.evaluation import Score
 from lthsweep.training.loop import train
 from lthsweep.training.optimizers import OPTIMIZERS as REGISTERED
 from lthsweep.training.schedule import learning_rate_factor
-from lthsweep.training.training import Training, TrainingData
+from lthsweep.training.state import Training, TrainingData
 from tests.training.cases import (
     BATCH,
     OPTIMIZERS,
@@ -121,7 +121,7 @@ def test_curves_count_from_initialization(packed):
     assert [(row.epoch, row.step) for row in rows] == [(1, 5), (2, 10), (3, 15)]
     assert [row.lr for row in rows] == pytest.approx([0.05, 0.005, 0.0005])
     assert all(row.seconds > 0 for row in rows)
-    assert training.progress.images == 3 * STEPS * BATCH
+    assert training.progress.samples == 3 * STEPS * BATCH
     assert training.progress.seconds_train == pytest.approx(sum(row.seconds for row in rows))
     assert rows[-1].val_accuracy == training.validate().accuracy
 
@@ -136,11 +136,11 @@ def test_a_start_inside_an_epoch_finishes_that_epoch(packed):
 
     assert [(row.epoch, row.step) for row in training.progress.curves] == [(2, 10), (3, 15)]
     assert seen == list(range(8, 16))
-    assert training.progress.images == 7 * BATCH
+    assert training.progress.samples == 7 * BATCH
 
 
 def test_start_inside_an_epoch_uses_remaining_samples(packed):
-    """The first batch is the one that the trunk had at that step."""
+    """The first batch is the one that the dense run had at that step."""
     inputs = []
 
     class Watched(nn.Module):
@@ -339,7 +339,7 @@ def test_it_does_not_matter_when_sums_are_read(packed, monkeypatch):
 
 
 def test_masks_of_ones_change_no_bit(packed):
-    """A ticket that prunes nothing is its trunk."""
+    """A ticket that prunes nothing is its dense run."""
     plain, masked = (
         Training(convolutional(), data_of(packed), train_options("sgd"), seed=0) for _ in range(2)
     )
@@ -388,7 +388,7 @@ def test_divergence_in_the_last_step_is_found(packed):
 
 
 def test_a_constant_learning_rate_replaces_the_schedule(packed):
-    """Fine-tuning goes on at the last rate of the trunk."""
+    """Fine-tuning goes on at the last rate of the dense run."""
     training = Training(perceptron(), data_of(packed), train_options("sgd"), seed=0, learning_rate=0.003)
 
     train(training)

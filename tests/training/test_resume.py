@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lthsweep.training.loop import train
-from lthsweep.training.training import Training
+from lthsweep.training.state import Training
 from tests.training.cases import (
     OPTIMIZERS,
     STEPS,

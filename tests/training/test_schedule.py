@@ -82,7 +82,7 @@ def test_cosine_follows_the_warm_up():
     st.floats(0, 1),
 )
 def test_factor_is_stateless_and_between_zero_and_one(name, warmup, steps, step, final):
-    """A ticket that starts at step k continues the trunk's schedule: asking twice, or late, changes nothing."""
+    """A ticket that starts at step k continues the dense run's schedule: asking twice, or late, changes nothing."""
     schedule = schedule_of(name, warmup, final=final)
 
     found = learning_rate_factor(schedule, step, steps_per_epoch=steps, epochs=3)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from lthsweep.launch.checkpoint import ReportProgress
 from lthsweep.launch.events import RunProgress
 from lthsweep.launch.reporter import BEAT_SECONDS, RunReporter
+from lthsweep.training.progress import ProgressReport
 
 __all__ = ["EnsembleReporter"]
 
@@ -45,15 +46,8 @@ class EnsembleReporter:
     def progress_of(self, member: RunReporter) -> ReportProgress:
         """Return the function that reports the progress of a member."""
 
-        def report(
-            *,
-            epoch: float,
-            epochs: float,
-            val_accuracy: float | None,
-            images_per_second: int | None,
-            phase: str = "train",
-        ) -> None:
-            event = RunProgress(member.task.key, epoch, epochs, val_accuracy, images_per_second, phase)
+        def report(progress: ProgressReport) -> None:
+            event = RunProgress.of(member.task.key, progress)
             member.note_accuracy(event)
             now = time.monotonic()
             if now >= self._next_beat:

@@ -28,7 +28,7 @@ from lthsweep.store.layout import SweepDir
 from lthsweep.training.fused.ensemble import train_ensemble
 from lthsweep.training.fused.width import measured_width
 from lthsweep.training.loop import train
-from lthsweep.training.training import Ending
+from lthsweep.training.state import Ending
 
 __all__ = ["train_fused"]
 

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from lthsweep.pruning.channels import Kept, kept_in
-from lthsweep.pruning.context import ScoringContext
 from lthsweep.pruning.coupling import Families
 from lthsweep.pruning.masks import Weights
+from lthsweep.pruning.scoring import ScoringContext
 
 __all__ = ["filter_norms", "filter_scores"]
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lthsweep.pruning.context import ScoringContext
+from lthsweep.pruning.scoring import ScoringContext
 
 __all__ = ["lamp_scores"]
 

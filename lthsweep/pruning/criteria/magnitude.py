@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from lthsweep.pruning.context import ScoringContext
+from lthsweep.pruning.scoring import ScoringContext
 
 __all__ = ["magnitude_scores"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lthsweep.pruning.context import ScoringContext
+from lthsweep.pruning.scoring import ScoringContext
 from lthsweep.randomness import hash_counters, stream
 
 __all__ = ["random_scores"]

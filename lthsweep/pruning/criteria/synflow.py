@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from lthsweep.errors import PruningError
-from lthsweep.pruning.context import ScoringContext
+from lthsweep.pruning.scoring import ScoringContext
 
 __all__ = ["synflow_scores"]
 

@@ -28,8 +28,8 @@ from torch import Tensor
 from lthsweep.errors import TrainingError
 from lthsweep.training.devices import cuda_generator, isolated_generators
 from lthsweep.training.loop import GradientFunction, StepFunction, optimizer_step
+from lthsweep.training.state import Training
 from lthsweep.training.sums import StepOutcome
-from lthsweep.training.training import Training
 
 __all__ = ["Replay", "graphed", "graphed_step", "relative_difference", "unchanged"]
 
@@ -43,19 +43,19 @@ least (ResNet-20, MobileNetV2)."""
 
 
 def graphed_step(
-    training: Training, gradients: GradientFunction, images: Tensor, labels: Tensor
+    training: Training, gradients: GradientFunction, inputs: Tensor, labels: Tensor
 ) -> StepFunction:
     """The step function of a training on a GPU, as a CUDA graph where it can be captured.
 
     Args:
         training: in training mode.
         gradients: its gradient function.
-        images: of a batch, on the device. All batches have its shape.
+        inputs: of a batch, on the device. All batches have its shape.
         labels: of the same batch.
     """
     captured = graphed(
         gradients,
-        images,
+        inputs,
         labels,
         parameters=list(training.parameters.values()),
         buffers=list(training.buffers.values()),
@@ -66,7 +66,7 @@ def graphed_step(
 
 def graphed(
     gradients: GradientFunction,
-    images: Tensor,
+    inputs: Tensor,
     labels: Tensor,
     *,
     parameters: Sequence[Tensor],
@@ -82,7 +82,7 @@ def graphed(
 
     Args:
         gradients: called five times here. Keeps no autograd history between calls.
-        images: of a batch, on the device. All batches have its shape.
+        inputs: of a batch, on the device. All batches have its shape.
         labels: of the same batch.
         parameters: those whose `.grad` is filled.
         buffers: what else a call changes, such as BatchNorm statistics; restored afterward.
@@ -92,12 +92,12 @@ def graphed(
         A function to be called on the same stream as the optimizer. It returns new tensors at each call, and leaves
         gradients in tensors that the next call overwrites.
     """
-    with torch.cuda.device(images.device), unchanged(parameters, buffers, images.device):
+    with torch.cuda.device(inputs.device), unchanged(parameters, buffers, inputs.device):
         try:
-            replay = _capture(gradients, images, labels, parameters)
-            _check(replay, gradients, images, labels, parameters, _MOST_DIFFERENCE[precision])
+            replay = _capture(gradients, inputs, labels, parameters)
+            _check(replay, gradients, inputs, labels, parameters, _MOST_DIFFERENCE[precision])
         except (RuntimeError, TrainingError) as error:
-            _free_generator(images.device)
+            _free_generator(inputs.device)
             first = error.__context__ or error  # the cause, not that the capture was ended by it
             reason = (str(first).splitlines() or [type(first).__name__])[0]
             print(f"no CUDA graph, kernels are launched one by one: {reason}", flush=True)
@@ -110,22 +110,22 @@ class Replay:
     """A captured gradient function.
 
     Attributes:
-        launch: runs it on the contents of `images` and `labels`.
-        images, labels: the tensors from which it reads its batch.
+        launch: runs it on the contents of `inputs` and `labels`.
+        inputs, labels: the tensors from which it reads its batch.
         loss, logits: the tensors into which it writes its outcome.
         gradients: pairs of a parameter and the tensor into which its gradient is written.
     """
 
     launch: Callable[[], None]
-    images: Tensor
+    inputs: Tensor
     labels: Tensor
     loss: Tensor
     logits: Tensor
     gradients: Sequence[tuple[Tensor, Tensor]]
 
-    def __call__(self, images: Tensor, labels: Tensor) -> StepOutcome:
+    def __call__(self, inputs: Tensor, labels: Tensor) -> StepOutcome:
         """Compute the gradients of a batch; does not wait for the device."""
-        self.images.copy_(images)
+        self.inputs.copy_(inputs)
         self.labels.copy_(labels)
         self.launch()
         for parameter, gradient in self.gradients:  # `.grad` can have been set to None
@@ -155,15 +155,15 @@ def relative_difference(found: Sequence[Tensor], expected: Sequence[Tensor]) -> 
 
 
 def _capture(
-    gradients: GradientFunction, images: Tensor, labels: Tensor, parameters: Sequence[Tensor]
+    gradients: GradientFunction, inputs: Tensor, labels: Tensor, parameters: Sequence[Tensor]
 ) -> Replay:
-    stream = _side_stream(images.device)
-    images, labels = images.clone(), labels.clone()
+    stream = _side_stream(inputs.device)
+    inputs, labels = inputs.clone(), labels.clone()
     generator = torch.get_rng_state()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         for _ in range(_WARM_UP):
-            gradients(images, labels)
+            gradients(inputs, labels)
     torch.cuda.current_stream().wait_stream(stream)
     if not torch.equal(generator, torch.get_rng_state()):
         raise TrainingError(
@@ -173,30 +173,30 @@ def _capture(
         parameter.grad = None  # so that the backward pass makes new ones, in the graph's own memory
     graph = torch.cuda.CUDAGraph()
     with _without_collection(), torch.cuda.graph(graph, stream=stream):
-        loss, logits = gradients(images, labels)
+        loss, logits = gradients(inputs, labels)
     held = [(parameter, parameter.grad) for parameter in parameters if parameter.grad is not None]
-    return Replay(graph.replay, images, labels, loss, logits, held)
+    return Replay(graph.replay, inputs, labels, loss, logits, held)
 
 
 def _check(
     replay: Replay,
     gradients: GradientFunction,
-    images: Tensor,
+    inputs: Tensor,
     labels: Tensor,
     parameters: Sequence[Tensor],
     most: float,
 ) -> None:
     """Compare graph and eager step on a batch that the graph has not seen, from the same random numbers.
 
-    Images are paired with the labels of other images, so that the gradients are large at any point of a training.
+    Inputs are paired with the labels of other inputs, so that the gradients are large at any point of a training.
     """
-    shifted = images.roll(1, 0)
-    state = torch.cuda.get_rng_state(images.device)
+    shifted = inputs.roll(1, 0)
+    state = torch.cuda.get_rng_state(inputs.device)
     for parameter in parameters:
         parameter.grad = None
     _, expected_logits = gradients(shifted, labels)
     expected = {index: p.grad.clone() for index, p in enumerate(parameters) if p.grad is not None}
-    torch.cuda.set_rng_state(state, images.device)
+    torch.cuda.set_rng_state(state, inputs.device)
     _, logits = replay(shifted, labels)
     found = {index: p.grad for index, p in enumerate(parameters) if p.grad is not None}
     if found.keys() != expected.keys():

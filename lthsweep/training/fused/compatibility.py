@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
 from lthsweep.errors import TrainingError
-from lthsweep.training.training import Training
+from lthsweep.training.state import Training
 
 __all__ = ["check_can_fuse"]
 
@@ -37,7 +36,7 @@ def check_can_fuse(trainings: Sequence[Training]) -> None:
             )
 
 
-def _common(training: Training) -> dict[str, Any]:
+def _common(training: Training) -> dict[str, object]:
     """Names for a message, in the order in which differences are reported."""
     state = training.optimizer.state
     return {

@@ -24,11 +24,11 @@ class MemberwiseDropout(TorchFunctionMode):
 
     def __torch_function__(
         self,
-        func: Callable[..., Any],
+        func: Callable[..., object],
         types: Sequence[type],
-        args: Sequence[Any] = (),
+        args: Sequence[Any] = (),  # those of any function of torch
         kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
+    ) -> object:
         """Torch calls this for each of its functions."""
         if func is functional.dropout:
             return _dropout(*args, **(kwargs or {}))

@@ -24,8 +24,8 @@ from lthsweep.training.fused.compatibility import check_can_fuse
 from lthsweep.training.fused.dropout import MemberwiseDropout, has_dropout
 from lthsweep.training.fused.members import MemberSums, is_elementwise, stack, stacked
 from lthsweep.training.loop import BetweenSteps, StepFunction, forward_and_loss, optimizer_step, train
+from lthsweep.training.state import Ending, Training
 from lthsweep.training.sums import StepOutcome, Sums
-from lthsweep.training.training import Ending, Training
 
 __all__ = ["Ensemble", "train_ensemble"]
 
@@ -117,26 +117,26 @@ class Ensemble(Training):
     def step_function(self) -> StepFunction:
         """The joint step of all members, on a GPU as a CUDA graph."""
         self.model.train()
-        images, labels = next(iter(self.data.train.epoch(0)))
-        if images.device.type == "cuda":
+        inputs, labels = next(iter(self.data.train.epoch(0)))
+        if inputs.device.type == "cuda":
             from lthsweep.training.cuda_graph.graphed import graphed_step
 
-            return graphed_step(self, self.gradients(), images, labels)
+            return graphed_step(self, self.gradients(), inputs, labels)
         return optimizer_step(self, self.gradients())
 
     def gradients(self) -> Callable[[Tensor, Tensor], StepOutcome]:
         """As `plain_gradients`, for all members at once: losses [K] and logits [K, B, classes]."""
         precision, smoothing = self.options.precision, self.options.label_smoothing
         forward = self._batched(
-            lambda network, images, labels: forward_and_loss(network, images, labels, precision, smoothing)
+            lambda network, inputs, labels: forward_and_loss(network, inputs, labels, precision, smoothing)
         )
         parameters = list(self.parameters.values())
         masked = {name: self.parameters[name] for name in self.multipliers}
 
-        def gradients(images: Tensor, labels: Tensor) -> StepOutcome:
+        def gradients(inputs: Tensor, labels: Tensor) -> StepOutcome:
             for parameter in parameters:
                 parameter.grad = None
-            losses, logits = forward(images, labels)
+            losses, logits = forward(inputs, labels)
             losses.sum().backward()  # type: ignore[no-untyped-call]
             if masked:
                 mask_gradients(masked, self.multipliers)
@@ -150,18 +150,18 @@ class Ensemble(Training):
         dropout = MemberwiseDropout if has_dropout(model) else nullcontext
 
         def one(
-            parameters: Tensors, buffers: Tensors, images: Tensor, labels: Tensor
+            parameters: Tensors, buffers: Tensors, inputs: Tensor, labels: Tensor
         ) -> tuple[Tensor, Tensor]:
             with dropout():
                 return compute(
-                    lambda batch: functional_call(model, (parameters, buffers), (batch,)), images, labels
+                    lambda batch: functional_call(model, (parameters, buffers), (batch,)), inputs, labels
                 )
 
         # Random layers draw once for all members: each gets the same numbers as alone.
         every = vmap(one, in_dims=(0, 0, None, None), randomness="same")
 
-        def batched(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-            found: tuple[Tensor, Tensor] = every(parameters, buffers, images, labels)
+        def batched(inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+            found: tuple[Tensor, Tensor] = every(parameters, buffers, inputs, labels)
             return found
 
         return batched
@@ -194,7 +194,7 @@ class Ensemble(Training):
         """Scores of all members, by default on the validation data."""
         precision = self.options.precision
         batched = self._batched(
-            lambda network, images, labels: batch_score(network, precision=precision)(images, labels)
+            lambda network, inputs, labels: batch_score(network, precision=precision)(inputs, labels)
         )
         self.model.eval()
         scores = total_scores(batched, batches or self.data.validation(), len(self.members))

@@ -16,7 +16,7 @@ from lthsweep.training.devices import isolated_generators, seed_generators
 from lthsweep.training.evaluation import Score, evaluate
 from lthsweep.training.fused.ensemble import Ensemble
 from lthsweep.training.loop import GradientFunction, plain_gradients
-from lthsweep.training.training import Training, copy_of
+from lthsweep.training.state import Training, copy_of
 
 __all__ = ["reason_not_fusible"]
 
@@ -34,18 +34,18 @@ def reason_not_fusible(training: Training) -> str | None:
         return "it plans its epochs by its own clock"
     if training.lasso is not None:
         return "train.group_lasso shrinks filters of one network after each step"
-    images, labels = next(iter(training.data.train.epoch(0)))
-    return _difference(training, images[:_SAMPLES], labels[:_SAMPLES])
+    inputs, labels = next(iter(training.data.train.epoch(0)))
+    return _difference(training, inputs[:_SAMPLES], labels[:_SAMPLES])
 
 
-def _difference(training: Training, images: Tensor, labels: Tensor) -> str | None:
+def _difference(training: Training, inputs: Tensor, labels: Tensor) -> str | None:
     """Compare in fp32, where two ways to the same number differ by little; bf16 must only be possible."""
-    with isolated_generators(images.device):
-        alone = [_alone(copied, images, labels) for copied in _copies(training, "fp32")]
+    with isolated_generators(inputs.device):
+        alone = [_alone(copied, inputs, labels) for copied in _copies(training, "fp32")]
         try:
             for precision in sorted({training.options.precision, "fp32"}):
                 with Ensemble(_copies(training, precision)) as ensemble:
-                    fused = _fused(ensemble, images, labels)
+                    fused = _fused(ensemble, inputs, labels)
         except torch.OutOfMemoryError:  # no property of the network
             raise
         except Exception as error:  # any layer can raise anything
@@ -72,25 +72,25 @@ def _copies(training: Training, precision: str) -> Sequence[Training]:
     return copies
 
 
-def _alone(training: Training, images: Tensor, labels: Tensor) -> Numbers:
+def _alone(training: Training, inputs: Tensor, labels: Tensor) -> Numbers:
     training.model.train()
-    numbers = _numbers(training, plain_gradients(training), images, labels, 1)
-    score = evaluate(training.model, [(images, labels)], precision=training.options.precision)
+    numbers = _numbers(training, plain_gradients(training), inputs, labels, 1)
+    score = evaluate(training.model, [(inputs, labels)], precision=training.options.precision)
     return numbers | _losses([score])
 
 
-def _fused(ensemble: Ensemble, images: Tensor, labels: Tensor) -> Numbers:
+def _fused(ensemble: Ensemble, inputs: Tensor, labels: Tensor) -> Numbers:
     ensemble.model.train()
-    numbers = _numbers(ensemble, ensemble.gradients(), images, labels, len(ensemble.members))
-    return numbers | _losses(ensemble.scores([(images, labels)]))
+    numbers = _numbers(ensemble, ensemble.gradients(), inputs, labels, len(ensemble.members))
+    return numbers | _losses(ensemble.scores([(inputs, labels)]))
 
 
 def _numbers(
-    training: Training, gradient_function: GradientFunction, images: Tensor, labels: Tensor, members: int
+    training: Training, gradient_function: GradientFunction, inputs: Tensor, labels: Tensor, members: int
 ) -> Numbers:
     """Numbers of one step to compare, each [K, ...] in double precision."""
-    seed_generators(0, images.device)
-    losses, _ = gradient_function(images, labels)
+    seed_generators(0, inputs.device)
+    losses, _ = gradient_function(inputs, labels)
     gradients = [
         parameter.grad.reshape(members, -1)
         for parameter in training.parameters.values()
@@ -102,7 +102,7 @@ def _numbers(
     return {
         "losses": losses.double().view(members, 1),
         "gradients": torch.cat(gradients, 1).double(),
-        "statistics": torch.cat([torch.zeros(members, 1, device=images.device), *statistics], 1).double(),
+        "statistics": torch.cat([torch.zeros(members, 1, device=inputs.device), *statistics], 1).double(),
     }
 
 

@@ -14,7 +14,7 @@ import torch
 
 from lthsweep.training.devices import isolated_generators, synchronize
 from lthsweep.training.fused.ensemble import Ensemble
-from lthsweep.training.training import Training, copy_of
+from lthsweep.training.state import Training, copy_of
 
 __all__ = ["best_width", "measured_width", "seconds_per_step"]
 
@@ -93,9 +93,9 @@ def _timed(ensemble: Ensemble, device: torch.device) -> float:
     step = ensemble.step_function()
     times: list[float] = []
     stop = time.perf_counter() + _SECONDS
-    for number, (images, labels) in enumerate(itertools.cycle(batches)):
+    for number, (inputs, labels) in enumerate(itertools.cycle(batches)):
         started = time.perf_counter()
-        step(images, labels, 0.0)
+        step(inputs, labels, 0.0)
         synchronize(device)
         now = time.perf_counter()
         if number >= _WARM_UP:

@@ -23,8 +23,8 @@ from lthsweep.data.cache import open_packed
 from lthsweep.data.packed import Packed, channel_moments
 from lthsweep.models.build import build_model
 from lthsweep.pruning.prunable import prunable_weights
-from lthsweep.training.options import TrainOptions
-from lthsweep.training.training import Training, TrainingData
+from lthsweep.training.state import Training, TrainingData
+from lthsweep.training.train_options import TrainOptions
 from tests.benchmarks.cases import case_of
 from tests.benchmarks.images import generated, pack_images
 

@@ -16,7 +16,7 @@ from lthsweep.training.cuda_graph.graphed import relative_difference
 from lthsweep.training.devices import synchronize
 from lthsweep.training.fused.ensemble import train_ensemble
 from lthsweep.training.loop import train
-from lthsweep.training.training import Training
+from lthsweep.training.state import Training
 from tests.benchmarks.gpu.cases import Rig
 
 WARM_UP, PILOT, MOST = 3, 3, 2_000

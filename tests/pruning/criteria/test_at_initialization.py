@@ -15,7 +15,6 @@ from torch import nn
 from lthsweep.errors import PruningError
 from lthsweep.models.build import build_model
 from lthsweep.models.shapes import TextShape
-from lthsweep.pruning.context import ScoringContext
 from lthsweep.pruning.counts import kept_count
 from lthsweep.pruning.criteria.snip import snip_scores
 from lthsweep.pruning.criteria.synflow import synflow_scores
@@ -23,6 +22,7 @@ from lthsweep.pruning.make import make_masks
 from lthsweep.pruning.masks import layer_rows
 from lthsweep.pruning.prunable import prunable_weights
 from lthsweep.pruning.registry import CRITERIA
+from lthsweep.pruning.scoring import ScoringContext
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -6,9 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lthsweep.pruning.context import ScoringContext
 from lthsweep.pruning.criteria.lamp import lamp_scores
 from lthsweep.pruning.make import make_masks
+from lthsweep.pruning.scoring import ScoringContext
 
 LAYER = st.lists(st.sampled_from([-2.0, -1.0, 0.0, 0.5, 1.0, 3.0]), min_size=1, max_size=12).map(torch.tensor)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from lthsweep.pruning.context import ScoringContext
 from lthsweep.pruning.make import make_masks
+from lthsweep.pruning.scoring import ScoringContext
 
 
 def test_weights_that_grew_most_stay():

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from lthsweep.pruning.context import ScoringContext
 from lthsweep.pruning.criteria.taylor import taylor_scores
 from lthsweep.pruning.prunable import prunable_weights
+from lthsweep.pruning.scoring import ScoringContext
 
 
 def test_score_is_gradient_times_weight():

@@ -21,7 +21,7 @@ from lthsweep.training.fused.ensemble import Ensemble, train_ensemble
 from lthsweep.training.fused.trial import reason_not_fusible
 from lthsweep.training.group_lasso import GroupLasso
 from lthsweep.training.loop import never_stop, train
-from lthsweep.training.training import Training, TrainingData
+from lthsweep.training.state import Training, TrainingData
 from tests.training.cases import (
     OPTIMIZERS,
     STEPS,
@@ -84,7 +84,7 @@ def assert_close(found, expected, tolerance=TOLERANCE):
             assert row[name] == pytest.approx(other[name], rel=tolerance), name
         for name in ("train_accuracy", "val_accuracy"):
             assert row[name] == pytest.approx(other[name], abs=0.03), name
-    for name in ("step", "images", "seen"):
+    for name in ("step", "samples", "seen"):
         assert found[1][name] == expected[1][name], name
 
 

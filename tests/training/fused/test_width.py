@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lthsweep.training.fused.ensemble import Ensemble
 from lthsweep.training.fused.width import best_width, measured_width, seconds_per_step
-from lthsweep.training.training import Training
+from lthsweep.training.state import Training
 from tests.training.cases import (
     assert_same_state,
     convolutional,

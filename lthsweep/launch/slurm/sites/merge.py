@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lthsweep.spec.slurm import JobSettings
 from lthsweep.spec.slurm_rules import RIVALS
+from lthsweep.spec.slurm_table import JobSettings
 
 __all__ = ["DEFAULTS", "merge_settings"]
 

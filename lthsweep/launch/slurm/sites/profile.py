@@ -18,22 +18,22 @@ from typing import Annotated, Any, TypeVar
 from pydantic import Field, ValidationError
 
 from lthsweep.errors import SpecError, nearest
-from lthsweep.spec.base import Allowed, Flag, Number, Table, Whole
+from lthsweep.spec.fields import Allowed, FileTable, Flag, Number, Whole
 from lthsweep.spec.load import parse_toml
 from lthsweep.spec.problems import Origin, Problem, error_of
+from lthsweep.spec.pydantic_errors import problems_of
 from lthsweep.spec.schema import Path as KeyPath
-from lthsweep.spec.slurm import JobSettings, Line, PartitionName
-from lthsweep.spec.slurm_forms import is_plain
 from lthsweep.spec.slurm_rules import slurm_problems
-from lthsweep.spec.translate import problems_of
+from lthsweep.spec.slurm_table import JobSettings, Line, PartitionName
+from lthsweep.spec.text_forms import is_plain
 
 __all__ = ["About", "Partition", "Profile", "SiteSettings", "profile_names", "profile_text", "read_profile"]
 
 _ENDING = ".toml"
-_Kind = TypeVar("_Kind", bound=Table)
+_Kind = TypeVar("_Kind", bound=FileTable)
 
 
-class About(Table):
+class About(FileTable):
     """Origin and reliability of a profile."""
 
     description: Annotated[Line, Allowed("a line of text")] = Field("", description="The cluster.")

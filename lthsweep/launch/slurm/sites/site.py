@@ -13,7 +13,8 @@ from lthsweep.launch.slurm.sites.profile import Partition, Profile, profile_name
 from lthsweep.launch.slurm.sites.profile_warnings import profile_warnings
 from lthsweep.spec import Spec
 from lthsweep.spec.problems import Origin, Problem, error_of
-from lthsweep.spec.slurm_forms import megabytes_of, minutes_of
+from lthsweep.spec.text_forms import megabytes_of, minutes_of
+from lthsweep.text import plural
 
 __all__ = ["Site", "profile_names", "profile_text", "site_of"]
 
@@ -92,9 +93,9 @@ class Site:
 
     def describe(self) -> list[str]:
         """Return the job's resources, settings and warnings as lines for the user."""
-        job = [_count(self.cpus, "core")]
+        job = [plural(self.cpus, "core")]
         if self.gpus:
-            job.append(_count(self.gpus, f"{self.gpu_type} GPU" if self.gpu_type else "GPU"))
+            job.append(plural(self.gpus, f"{self.gpu_type} GPU" if self.gpu_type else "GPU"))
         if self.memory:
             job.append("all memory of a node" if self.memory == "0" else f"{self.memory} of memory")
         where = {
@@ -108,7 +109,7 @@ class Site:
         per = f" of {self.threads} threads" if self.threads > 1 else ""
         return [
             f"site profile {self.about or self.profile}",
-            f"a job: {', '.join(job)}, {_count(self.slots, 'worker')}{per}; about {self.target_minutes:g} minutes, "
+            f"a job: {', '.join(job)}, {plural(self.slots, 'worker')}{per}; about {self.target_minutes:g} minutes, "
             f"at most {limit}",
             "requested: "
             + (", ".join(f"{k} {v}" for k, v in where.items() if v) or "the cluster's defaults"),
@@ -215,7 +216,7 @@ def _cpus(spec: Spec, settings: Mapping[str, Any], gpus: int, workers: int) -> i
     if spec.slurm.cpus < needed:
         lower = "slurm.workers_per_gpu" if gpus and settings["workers"] is None else "slurm.workers"
         text = (
-            f"is too few for {_count(workers, 'worker')} of {_count(threads, 'thread')} each: "
+            f"is too few for {plural(workers, 'worker')} of {plural(threads, 'thread')} each: "
             f"make it {needed}, or reduce {lower} or local.threads"
         )
         raise _misfit("cpus", text, spec.slurm.cpus)
@@ -253,7 +254,3 @@ def _least(*numbers: int | None) -> int | None:
 
 def _misfit(key: str, text: str, found: Any) -> SpecError:
     return error_of([Problem(("slurm", key), text, found)], Origin())
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

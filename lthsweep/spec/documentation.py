@@ -1,21 +1,22 @@
-"""The file that `lthsweep init` writes: every key with its description and allowed values."""
+"""Every key with its description and allowed values: the file that `lthsweep init` writes, and the reference page."""
 
 from __future__ import annotations
 
+import inspect
 import textwrap
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
 
-from lthsweep.spec.base import Table
-from lthsweep.spec.grid import GridSpec
+from lthsweep.spec.fields import FileTable
+from lthsweep.spec.grid_table import GridSpec
 from lthsweep.spec.load import load_spec
-from lthsweep.spec.schema import TABLES, allowed, choices, keys_of, variants
+from lthsweep.spec.schema import TABLES, allowed, axis_names, choices, keys_of, marker, variants
 from lthsweep.spec.spec import Spec
-from lthsweep.spec.toml_text import inline, inline_key
+from lthsweep.spec.text_forms import inline, inline_key
 
-__all__ = ["commented_template"]
+__all__ = ["commented_template", "reference_markdown"]
 
 _START = "digits-mobilenetv2"
 _WIDTH = 100
@@ -49,7 +50,7 @@ def commented_template(spec: Spec | None = None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _table(path: str, table: Table) -> Iterator[str]:
+def _table(path: str, table: FileTable) -> Iterator[str]:
     yield f"[{path}]"
     inner = []
     for name in keys_of(type(table)):
@@ -72,13 +73,13 @@ def _table(path: str, table: Table) -> Iterator[str]:
         yield from _table(inner_path, value)
 
 
-def _alternatives(known: Mapping[str, type[Table]]) -> Iterator[tuple[str, str]]:
+def _alternatives(known: Mapping[str, type[FileTable]]) -> Iterator[tuple[str, str]]:
     for table in dict.fromkeys(known.values()):
         names = ", ".join(name for name, other in known.items() if other is table)
         yield names, ", ".join(key for key in keys_of(table) if key != "name")
 
 
-def _example(field: FieldInfo) -> Any:
+def _example(field: FieldInfo) -> object:
     assert field.examples, f"a key without a default needs an example: {field.description}"
     return field.examples[0]
 
@@ -90,3 +91,57 @@ def _comment(text: str, indent: str = "") -> Iterator[str]:
             continue
         for line in textwrap.wrap(paragraph, _WIDTH, break_long_words=False, break_on_hyphens=False):
             yield f"# {indent}{line}"
+
+
+def reference_markdown() -> str:
+    """Return the reference page: a section per table and variant, with allowed values and default of each key."""
+    lines: list[str] = []
+    for name, table in TABLES.items():
+        lines += [f"## `[{name}]`", "", Spec.model_fields[name].description or "", ""]
+        lines += _section(name, table)
+    lines += [
+        "## Axes of the grid",
+        "",
+        "Each of these can be a key of `[grid]`, in quotes, with a list:",
+        "",
+    ]
+    lines += [", ".join(f"`{name}`" for name in axis_names()) + ".", ""]
+    return "\n".join(lines)
+
+
+def _section(path: str, table: type[FileTable]) -> Iterator[str]:
+    fields = table.model_fields
+    names = keys_of(table)
+    yield "| key | must be | default | description |"
+    yield "|---|---|---|---|"
+    for name in names:
+        yield _row(name, fields[name])
+    yield ""
+    for name in names:
+        special = marker(fields[name])
+        if special and special.inner:
+            yield from [f"### `{path}.{name} = {{ … }}`", "", _doc(special.inner), ""]
+            yield from _section(f"{path}.{name}", special.inner)
+        for variant in dict.fromkeys(variants(fields[name]).values()):
+            choices = [choice for choice, other in variants(fields[name]).items() if other is variant]
+            title = ", ".join(f'`name = "{choice}"`' for choice in choices)
+            yield from [f"### `[{path}.{name}]` with {title}", "", _doc(variant), ""]
+            yield from _section(f"{path}.{name}", variant)
+
+
+def _row(name: str, field: FieldInfo) -> str:
+    cells = [f"`{name}`", allowed(field), _default(field), field.description or ""]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.default_factory is not None:
+        made = field.default_factory()  # type: ignore[call-arg]
+        return f"`{inline(made.model_dump())}`"
+    if field.default is PydanticUndefined:
+        return "required"
+    return "none" if field.default is None else f"`{inline(field.default)}`"
+
+
+def _doc(table: type[FileTable]) -> str:
+    return " ".join(inspect.cleandoc(table.__doc__ or "").split())

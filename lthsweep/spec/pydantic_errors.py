@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from lthsweep.errors import nearest
-from lthsweep.spec.base import Table
+from lthsweep.spec.fields import FileTable
 from lthsweep.spec.problems import NOTHING, Problem
 from lthsweep.spec.schema import TABLES, Path, allowed, choices, marker, suggestion, table_by_name, variants
 
@@ -29,12 +28,12 @@ class _Place:
     """
 
     path: Path
-    owner: type[Table]
+    owner: type[FileTable]
     field: FieldInfo | None
     element: bool
 
 
-def problems_of(error: ValidationError, table: str, owner: type[Table] | None = None) -> list[Problem]:
+def problems_of(error: ValidationError, table: str, owner: type[FileTable] | None = None) -> list[Problem]:
     """The problems of one table of the file; where alternatives failed, only those that came furthest.
 
     Args:
@@ -53,7 +52,7 @@ def _has_deeper(problem: Problem, paths: Iterable[Path]) -> bool:
     return any(path[:-1] == problem.path and isinstance(path[-1], int) for path in paths)
 
 
-def _place(table: str, owner: type[Table], loc: Iterable[str | int]) -> _Place:
+def _place(table: str, owner: type[FileTable], loc: Iterable[str | int]) -> _Place:
     path: Path = (table,)
     field: FieldInfo | None = None
     element = False
@@ -97,7 +96,7 @@ def _problem(details: ErrorDetails, place: _Place) -> Problem:
     return Problem(place.path, _wrong(kind, found, place), found)
 
 
-def _wrong(kind: str, found: Any, place: _Place) -> str:
+def _wrong(kind: str, found: object, place: _Place) -> str:
     field = place.field
     if kind == "finite_number" and field:
         return f"must be finite: {_one(place)}"
@@ -130,7 +129,7 @@ def _axis_text(kind: str) -> str:
     return "must be a number, a text, true or false"
 
 
-def _unknown(name: Any, known: Iterable[str]) -> str:
+def _unknown(name: object, known: Iterable[str]) -> str:
     known = list(known)
     hint = nearest(name, known) if isinstance(name, str) else None
     return (f'did you mean "{hint}"? it ' if hint else "") + f"must be one of {_list(known)}"

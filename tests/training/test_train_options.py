@@ -6,8 +6,8 @@ import pytest
 
 from lthsweep.errors import UnknownNameError
 from lthsweep.training.optimizers import AdamW
-from lthsweep.training.options import TrainOptions
 from lthsweep.training.schedule import Cosine
+from lthsweep.training.train_options import TrainOptions
 from tests.training.cases import train_options, train_table
 
 

@@ -11,7 +11,7 @@ from lthsweep.reduce.table import TableFile
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.record import read_summary
 
-__all__ = ["Spending", "spending"]
+__all__ = ["TimeUsed", "time_used"]
 
 _MOST_OPENED = 500
 """Records are opened at a third of a millisecond each; of more than these, which no table contains yet, the rest is
@@ -19,7 +19,7 @@ taken to be like them."""
 
 
 @dataclass(frozen=True)
-class Spending:
+class TimeUsed:
     """Seconds of training in finished runs, interrupted attempts and evaluation included.
 
     Attributes:
@@ -34,7 +34,7 @@ class Spending:
     exact: bool
 
 
-def spending(sweep: SweepDir, keys: Collection[str]) -> Spending:
+def time_used(sweep: SweepDir, keys: Collection[str]) -> TimeUsed:
     """Add up the seconds of finished runs.
 
     Args:
@@ -50,7 +50,7 @@ def spending(sweep: SweepDir, keys: Collection[str]) -> Spending:
             continue
         known[key] = _seconds(found.metrics, str(found.provenance.get("device", "")))
     scale = len(keys) / len(known) if known else 0.0
-    return Spending(
+    return TimeUsed(
         cpu_seconds=scale * sum(seconds for on_gpu, seconds in known.values() if not on_gpu),
         gpu_seconds=scale * sum(seconds for on_gpu, seconds in known.values() if on_gpu),
         runs=len(keys),

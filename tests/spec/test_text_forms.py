@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lthsweep.spec import load_spec
-from lthsweep.spec.duration import as_duration, in_seconds
+from lthsweep.spec.text_forms import as_duration, in_seconds
 from tests.plan.cases import make_plan, make_spec
 
 

@@ -8,25 +8,25 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
 
 import torch
+from pydantic import JsonValue
 from torch import Tensor, nn
 
-from lthsweep.data.batching import TrainBatches
+from lthsweep.data.batching import LabeledBatch, TrainBatches
 from lthsweep.errors import TrainingError
 from lthsweep.pruning.apply import apply_masks, mask_multipliers
 from lthsweep.training.evaluation import Score, evaluate
 from lthsweep.training.group_lasso import GroupLasso
 from lthsweep.training.optimizers import optimizer_state, restore_optimizer
-from lthsweep.training.options import TrainOptions
-from lthsweep.training.progress import Progress
+from lthsweep.training.progress import Progress, ProgressReport
 from lthsweep.training.schedule import ScheduleStretch
 from lthsweep.training.sums import Sums
+from lthsweep.training.train_options import TrainOptions
 
-__all__ = ["Ending", "Training", "TrainingData", "copy_of"]
+__all__ = ["Batches", "Ending", "Training", "TrainingData", "copy_of"]
 
-Batches = Iterator[tuple[Tensor, Tensor]]
+Batches = Iterator[LabeledBatch]
 
 
 class Ending(StrEnum):
@@ -183,17 +183,16 @@ class Training:
 
     # Progress and checkpoints.
 
-    def progress_values(self) -> dict[str, Any]:
-        """Values for a progress display: epoch, epochs (of the schedule), step, val_accuracy (None at first)."""
+    def report(self) -> ProgressReport:
+        """How far the training is; its speed is for the caller to measure."""
         progress = self.progress
-        return {
-            "epoch": round(progress.step / self.steps_per_epoch, 2),
-            "epochs": self.options.epochs,
-            "step": progress.step,
-            "val_accuracy": progress.curves[-1].val_accuracy if progress.curves else None,
-        }
+        return ProgressReport(
+            epoch=round(progress.step / self.steps_per_epoch, 2),
+            epochs=self.options.epochs,
+            val_accuracy=progress.curves[-1].val_accuracy if progress.curves else None,
+        )
 
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    def state(self) -> tuple[dict[str, Tensor], dict[str, JsonValue]]:
         """Everything that a resumed training needs: tensors by name, and plain values.
 
         Call it from `between_steps`, where progress and weights belong to the same step.
@@ -206,7 +205,7 @@ class Training:
         tensors |= {f"best/{name}": value for name, value in self.best_model.items()}
         return tensors, self.progress.to_dict()
 
-    def restore(self, tensors: Mapping[str, Tensor], progress: Mapping[str, Any]) -> None:
+    def restore(self, tensors: Mapping[str, Tensor], progress: Mapping[str, JsonValue]) -> None:
         """Continue from what `state` returned, in this or another process."""
         self.model.load_state_dict(_section("model/", tensors))
         restore_optimizer(self.optimizer, self.model, _section("optimizer/", tensors))
@@ -216,17 +215,18 @@ class Training:
         apply_masks({name: self.parameters[name] for name in self.multipliers}, self.multipliers)
 
 
-def copy_of(training: Training, **options: Any) -> Training:
+def copy_of(training: Training, *, precision: str | None = None) -> Training:
     """A new training at the same step with copies of the weights and masks, to try something out.
 
     Args:
         training: without group lasso, which belongs to one network.
-        options: fields of `TrainOptions` that differ.
+        precision: of the copy's forward passes; None for that of the training.
     """
+    options = training.options
     return Training(
         copy.deepcopy(training.model),
         training.data,
-        replace(training.options, **options),
+        options if precision is None else replace(options, precision=precision),
         seed=training.seed,
         start_step=training.progress.step,
         masks={name: factor != 0 for name, factor in training.multipliers.items()},

@@ -9,9 +9,8 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from lthsweep.pruning.registry import CRITERIA, criterion_of
-from lthsweep.spec.base import Allowed, Number, Table, Text, Whole
-from lthsweep.spec.duration import DURATION_TEXT, in_seconds
-from lthsweep.spec.registry_fields import NameOf
+from lthsweep.spec.fields import Allowed, FileTable, NameOf, Number, Text, Whole
+from lthsweep.spec.text_forms import DURATION_TEXT, in_seconds
 
 __all__ = ["ControlName", "PruneSpec", "Rewind", "Scope"]
 
@@ -28,7 +27,7 @@ def _time(written: str) -> str:
     return written
 
 
-class PruneSpec(Table):
+class PruneSpec(FileTable):
     """Which weights are removed, and how the others are rewound."""
 
     method: Annotated[Text, NameOf(CRITERIA, entry_of=criterion_of)] = Field(

@@ -8,7 +8,7 @@ import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lthsweep.spec.lines import Mark, locate
+from lthsweep.spec.positions import Mark, locate
 
 keys = st.text(st.characters(codec="ascii", exclude_characters="\n\r"), min_size=1, max_size=6)
 scalars = st.booleans() | st.integers(-9, 9) | st.floats(allow_nan=False) | st.text(max_size=9)

@@ -7,10 +7,8 @@ from typing import Annotated
 import pytest
 from pydantic import ConfigDict, Field, ValidationError
 
-from lthsweep.registry import Option
-from lthsweep.spec import Table
-from lthsweep.spec.base import Text
-from lthsweep.spec.registry_fields import EntryTable, NameOf, TableByName, tables_of
+from lthsweep.options import Option
+from lthsweep.spec.fields import EntryTable, FileTable, NameOf, TableByName, Text, tables_of
 from lthsweep.spec.schema import allowed, choices
 
 REGISTRY = {"magnitude": object(), "random": object()}
@@ -38,7 +36,7 @@ SHAPES = tables_of(
 )
 
 
-class Drawing(Table):
+class Drawing(FileTable):
     method: Annotated[Text, NameOf(REGISTRY)] = Field("magnitude", description="A method.")
     shape: Annotated[Shape, TableByName(SHAPES, own_code=OwnShape)] = Field(description="A shape.")
 

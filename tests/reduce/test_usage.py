@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from lthsweep.plan.expand import expand
-from lthsweep.reduce import spending as module
+from lthsweep.reduce import usage as module
 from lthsweep.reduce.merge import merge
-from lthsweep.reduce.spending import spending
+from lthsweep.reduce.usage import time_used
 from lthsweep.spec import dump_spec, spec_of
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.publish import commit_record
@@ -52,26 +52,26 @@ def test_seconds_add_up_by_device_with_all_attempts(made, merged):
         for record in sweep.records.iterdir():
             record.write_bytes(b"not looked at any more")
 
-    spent = spending(sweep, list(plan.runs))
+    used = time_used(sweep, list(plan.runs))
 
-    assert (spent.cpu_seconds, spent.gpu_seconds, spent.runs, spent.exact) == (200.0, 2000.0, 4, True)
+    assert (used.cpu_seconds, used.gpu_seconds, used.runs, used.exact) == (200.0, 2000.0, 4, True)
 
 
 def test_only_records_that_are_there_count(made):
     plan, sweep = made
     merge(sweep, plan)
 
-    assert spending(sweep, list(plan.runs)[:1]).cpu_seconds == 100.0
-    assert spending(sweep, []) == module.Spending(0.0, 0.0, 0, True)
+    assert time_used(sweep, list(plan.runs)[:1]).cpu_seconds == 100.0
+    assert time_used(sweep, []) == module.TimeUsed(0.0, 0.0, 0, True)
 
 
 def test_unopened_records_are_extrapolated(made, monkeypatch):
     monkeypatch.setattr(module, "_MOST_OPENED", 2)
     plan, sweep = made
 
-    spent = spending(sweep, list(plan.runs))
+    used = time_used(sweep, list(plan.runs))
 
-    assert (spent.cpu_seconds, spent.gpu_seconds, spent.exact) == (400.0, 0.0, False)
+    assert (used.cpu_seconds, used.gpu_seconds, used.exact) == (400.0, 0.0, False)
 
 
 def test_a_damaged_table_or_record_is_no_obstacle(made):
@@ -79,4 +79,4 @@ def test_a_damaged_table_or_record_is_no_obstacle(made):
     sweep.table.write_bytes(b"no table")
     sweep.record(next(iter(plan.runs))).write_bytes(b"no record")
 
-    assert not spending(sweep, list(plan.runs)).exact
+    assert not time_used(sweep, list(plan.runs)).exact

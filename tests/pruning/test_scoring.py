@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from lthsweep.errors import PruningError
-from lthsweep.pruning.context import ScoringContext
 from lthsweep.pruning.prunable import prunable_weights
+from lthsweep.pruning.scoring import ScoringContext
 
 BATCH = (torch.randn(8, 3, generator=torch.Generator().manual_seed(0)), torch.arange(8) % 2)
 

@@ -11,16 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lthsweep.data.batching import LabeledBatch
 from lthsweep.errors import PruningError
 from lthsweep.models.shapes import InputShape
 from lthsweep.pruning.coupling import Families, families_of
 from lthsweep.pruning.masks import Masks, Weights, dense_masks
 from lthsweep.pruning.prunable import prunable_weights
 
-__all__ = ["Batch", "ScoringContext"]
-
-Batch = tuple[Tensor, Tensor]
-"""Inputs (images [B, C, H, W] or tokens [B, length]) and labels [B], on the network's device."""
+__all__ = ["ScoringContext"]
 
 _Value = TypeVar("_Value")
 
@@ -43,12 +41,12 @@ class ScoringContext:
     def __init__(
         self,
         weights: Weights,
-        masks: Weights | None = None,
+        masks: Masks | None = None,
         *,
         seed: int = 0,
         network: nn.Module | None = None,
         input_shape: InputShape | None = None,
-        batch: Callable[[], Batch] | None = None,
+        batch: Callable[[], LabeledBatch] | None = None,
         initial: Callable[[], Weights] | None = None,
         rewound: Callable[[], Weights | None] | None = None,
     ) -> None:
@@ -103,7 +101,7 @@ class ScoringContext:
         return _detached(weights)
 
     @property
-    def batch(self) -> Batch:
+    def batch(self) -> LabeledBatch:
         """The first training batch: `train.batch_size` samples of epoch 0 in the seed's order, augmented."""
         return _available(self._batch, "a training batch")()
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from lthsweep.spec.base import Allowed, Flag, Number, Table, Whole
-from lthsweep.spec.registry_fields import EntryTable, TableByName
+from lthsweep.spec.fields import Allowed, EntryTable, FileTable, Flag, Number, TableByName, Whole
 
 __all__ = [
     "AdamSpec",
     "AdamWSpec",
     "ConstantSpec",
     "CosineSpec",
-    "OptimizerSpec",
     "SGDSpec",
-    "ScheduleSpec",
     "StepSpec",
     "TrainSpec",
 ]
@@ -94,19 +91,11 @@ class CosineSpec(ScheduleTable):
     final: Number = Field(0.0, ge=0, le=1, description="Learning rate at the end, as a fraction of lr.")
 
 
-OptimizerSpec = Annotated[
-    OptimizerTable, TableByName({"sgd": SGDSpec, "adam": AdamSpec, "adamw": AdamWSpec}, default="sgd")
-]
-"""The table of any optimizer; `name` selects which."""
-
-ScheduleSpec = Annotated[
-    ScheduleTable,
-    TableByName({"constant": ConstantSpec, "step": StepSpec, "cosine": CosineSpec}, default="constant"),
-]
-"""The table of any learning-rate schedule; `name` selects which."""
+_OPTIMIZER_TABLES = {"sgd": SGDSpec, "adam": AdamSpec, "adamw": AdamWSpec}
+_SCHEDULE_TABLES = {"constant": ConstantSpec, "step": StepSpec, "cosine": CosineSpec}
 
 
-class TrainSpec(Table):
+class TrainSpec(FileTable):
     """The training recipe, shared by the dense run and its tickets."""
 
     epochs: Whole = Field(
@@ -130,11 +119,13 @@ class TrainSpec(Table):
         description="Largest number of tickets of one dense run and rewind point that are trained as one model; 1 "
         "trains each alone. auto measures the best number on a GPU, and is 1 on a CPU. It is not part of a run's key.",
     )
-    optimizer: OptimizerSpec = Field(default_factory=SGDSpec, description="How weights follow gradients.")
-    schedule: ScheduleSpec = Field(
+    optimizer: Annotated[OptimizerTable, TableByName(_OPTIMIZER_TABLES, default="sgd")] = Field(
+        default_factory=SGDSpec, description="How weights follow gradients."
+    )
+    schedule: Annotated[ScheduleTable, TableByName(_SCHEDULE_TABLES, default="constant")] = Field(
         default_factory=ConstantSpec, description="How the learning rate changes over the epochs."
     )
 
-    def recipe(self) -> dict[str, Any]:
+    def recipe(self) -> dict[str, object]:
         """The part of this table that a run depends on: all keys except `fuse`."""
         return self.model_dump(mode="json", exclude={"fuse"})

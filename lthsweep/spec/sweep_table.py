@@ -1,22 +1,59 @@
-"""`[sweep.data]`: the images, texts or sounds, the samples held out, and augmentation.
+"""`[sweep]`: the name of the sweep, its network, and its data.
 
-The table of each data set is generated from its entry in `lthsweep.data.datasets`.
+The tables of networks and data sets are generated from `lthsweep.models.networks` and `lthsweep.data.datasets`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
 from lthsweep.data.datasets import DATASETS, Dataset
-from lthsweep.registry import Option
-from lthsweep.spec.base import Allowed, Flag, Number, Text, Whole
-from lthsweep.spec.registry_fields import EntryTable, NameOf, TableByName, tables_of
+from lthsweep.models.networks import INITIALIZERS, NETWORKS
+from lthsweep.options import Option
+from lthsweep.spec.fields import (
+    Allowed,
+    EntryTable,
+    FileTable,
+    Flag,
+    NameOf,
+    Number,
+    TableByName,
+    Text,
+    Whole,
+    tables_of,
+)
 
-__all__ = ["DataSpec", "DataTable", "OwnDataTable"]
+__all__ = ["DataTable", "NetworkTable", "OwnDataTable", "OwnNetworkTable", "SweepSpec"]
+
+
+class NetworkTable(EntryTable):
+    """The keys that all networks share."""
+
+    init: Annotated[Text, NameOf(INITIALIZERS)] = Field(
+        "default",
+        description="Distribution of convolution and linear weights at the start; default is PyTorch's.",
+    )
+
+
+class OwnNetworkTable(NetworkTable):
+    """A network that you wrote; further keys are its keyword arguments. See
+    [Your own network](models.md#your-own-network).
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Flag | Whole | Number | Text]
+
+    name: Annotated[Text, NameOf({})] = Field(description="The function that builds the network.")
+
+
+_NETWORK_TABLES = tables_of(
+    NetworkTable,
+    {name: (entry.summary, entry.options) for name, entry in NETWORKS.items()},
+    description="The network.",
+)
 
 _VALIDATION = "Training samples held out, the same for every seed; decisions use them, never the test set."
 
@@ -56,7 +93,7 @@ class _UserFiles(EntryTable):
 
     @model_validator(mode="before")
     @classmethod
-    def _label_from_path(cls, raw: Any) -> Any:
+    def _label_from_path(cls, raw: object) -> object:
         if isinstance(raw, dict) and "label" not in raw and isinstance(raw.get("path"), str):
             return {**raw, "label": Path(raw["path"]).stem}
         return raw
@@ -84,14 +121,8 @@ class OwnDataTable(_Images):
     )
 
 
-def _base_of(entry: Dataset) -> type[DataTable]:
-    if entry.own_files:
-        return _UserImages if entry.augments else _UserTexts
-    return _Images if entry.augments else DataTable
-
-
-def _options_of(entry: Dataset) -> Mapping[str, Option]:
-    """The keys of one data set: those of its reader, and the shared ones whose default it chooses."""
+def _options_of(entry: Dataset) -> dict[str, Option]:
+    """Options of the reader, and the shared keys whose default the data set chooses."""
     options = {**entry.options, "validation": Option(entry.validation, _VALIDATION, least=0)}
     if entry.augments:
         help_ = (
@@ -103,12 +134,33 @@ def _options_of(entry: Dataset) -> Mapping[str, Option]:
     return options
 
 
-def _tables() -> dict[str, type[DataTable]]:
-    return {
-        name: tables_of(_base_of(entry), {name: (entry.summary, _options_of(entry))}, "The data set.")[name]
-        for name, entry in DATASETS.items()
-    }
+def _table_of(entry: Dataset) -> type[DataTable]:
+    if entry.own_files:
+        base: type[DataTable] = _UserImages if entry.augments else _UserTexts
+    else:
+        base = _Images if entry.augments else DataTable
+    tables = tables_of(base, {entry.name: (entry.summary, _options_of(entry))}, "The data set.")
+    return tables[entry.name]
 
 
-DataSpec = Annotated[DataTable, TableByName(_tables(), own_code=OwnDataTable)]
-"""The table of any data set; `name` selects which."""
+_DATA_TABLES = {name: _table_of(entry) for name, entry in DATASETS.items()}
+
+
+class SweepSpec(FileTable):
+    """The network, the data, and the name of the sweep."""
+
+    name: Annotated[
+        Text,
+        Allowed("text of a-z, 0-9, `.`, `_` and `-`, starting with a letter or a digit, at most 64 long"),
+    ] = Field(
+        "sweep",
+        pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$",
+        description="Name of the results directory; defaults to the file name.",
+    )
+    description: Text = Field("", description="One line about the study, shown with the results.")
+    model: Annotated[NetworkTable, TableByName(_NETWORK_TABLES, own_code=OwnNetworkTable)] = Field(
+        description="The network."
+    )
+    data: Annotated[DataTable, TableByName(_DATA_TABLES, own_code=OwnDataTable)] = Field(
+        description="The images, texts or sounds."
+    )

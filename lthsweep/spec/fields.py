@@ -1,4 +1,4 @@
-"""Fields of the file whose allowed values, errors and reference come from a registry.
+"""Building blocks of the file's tables: types that do not guess, and fields that are generated from registries.
 
 Two markers for annotations, and one function that makes tables from the options of registry entries.
 
@@ -18,12 +18,12 @@ A table whose keys depend on its `name`::
     entries = {name: (entry.summary, entry.options) for name, entry in NETWORKS.items()}
     TABLES = tables_of(NetworkTable, entries, "The network.")
 
-    class SweepSpec(Table):
+    class SweepSpec(FileTable):
         model: Annotated[NetworkTable, TableByName(TABLES, own_code=OwnNetworkTable)] = Field(description="…")
 
 Error messages (with the nearest name), axes of the grid, `--set`, the template and docs/the-file.md follow from the
 markers; run `python docs/refresh.py` after a change. `NameOf` reads its registry whenever a file is read. Rules between
-an entry and other keys belong in `lthsweep.spec.rules` and ask the attributes of the entry, never its name.
+an entry and other keys belong in `lthsweep.spec.rules` and read the attributes of the entry, never its name.
 """
 
 from __future__ import annotations
@@ -31,25 +31,64 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, GetCoreSchemaHandler, create_model
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, Strict, create_model
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from lthsweep.errors import CodeError, nearest
-from lthsweep.registry import Option
-from lthsweep.spec.base import Flag, Number, Table, Text, Whole
-from lthsweep.spec.toml_text import inline
+from lthsweep.options import Option
+from lthsweep.spec.text_forms import inline
 from lthsweep.usercode import is_code, pinned
 
-__all__ = ["OWN_CODE", "EntryTable", "NameOf", "TableByName", "pinned_axis", "tables_of"]
+__all__ = [
+    "OWN_CODE",
+    "Allowed",
+    "EntryTable",
+    "FileTable",
+    "Flag",
+    "NameOf",
+    "Number",
+    "TableByName",
+    "Text",
+    "Whole",
+    "tables_of",
+]
+
+# A boolean is not accepted as a number, and 10.0 is not accepted as a whole number. An integer is accepted as a number,
+# because people write `lr = 1`.
+Whole = Annotated[int, Strict()]
+Number = Annotated[float, Strict()]
+Flag = Annotated[bool, Strict()]
+Text = Annotated[str, Strict()]
 
 OWN_CODE = "module:function"
 """Placeholder for the name of user code in lists of names and in the locations of pydantic's errors."""
 
-_OWN_CODE_TEXT = f'"{OWN_CODE}" of your code'
-
 _Table = TypeVar("_Table", bound="EntryTable")
+
+
+class FileTable(BaseModel):
+    """A table of the file: immutable, comparable by value, without unknown keys and NaN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """Annotates a field whose type alone does not define what may be written there.
+
+    Attributes:
+        text: completes "must be …".
+        item: the same for one element of a list or of a table of free names; "" where the field is none.
+        inner: the table that may stand there instead of a list, if any.
+        free_names: the value is a table whose keys are not fixed.
+    """
+
+    text: str
+    item: str = ""
+    inner: type[FileTable] | None = None
+    free_names: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,18 +97,16 @@ class NameOf:
 
     Attributes:
         registry: name → entry. Empty if only code of the user is allowed.
-        own_code: whether code of the user is allowed.
         entry_of: the entry of a name. Called with pinned code, which it may refuse with `CodeError`.
     """
 
     registry: Mapping[str, object]
-    own_code: bool = True
     entry_of: Callable[[str], object] | None = None
 
     @property
     def text(self) -> str:
         """Completes "must be …"."""
-        return allowed_names(self.registry, own_code=self.own_code)
+        return _names_text(self.registry, own_code=True)
 
     def __get_pydantic_core_schema__(self, source: type, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_after_validator_function(self._checked, handler(source))
@@ -78,7 +115,7 @@ class NameOf:
         """The name of an entry unchanged; code of the user with the hash of its source."""
         if name in self.registry:
             return name
-        if self.own_code and is_code(name):
+        if is_code(name):
             try:
                 code = pinned(name)
                 if self.entry_of:
@@ -91,14 +128,8 @@ class NameOf:
         raise PydanticCustomError("name", "{reason}", {"reason": reason})
 
 
-class EntryTable(Table):
-    """A table whose keys depend on its `name`.
-
-    Attributes:
-        entry_options: options of the registry entry that the class was generated from.
-    """
-
-    entry_options: ClassVar[Mapping[str, Option]] = {}
+class EntryTable(FileTable):
+    """A table whose keys depend on its `name`."""
 
     name: str
 
@@ -125,58 +156,38 @@ class TableByName:
     @property
     def text(self) -> str:
         """Completes "`name` must be …"."""
-        return allowed_names(self.tables, own_code=self.own_code is not None)
+        return _names_text(self.tables, own_code=self.own_code is not None)
 
     def variant(self, name: object) -> type[EntryTable] | None:
         """The class that reads a table of this name; None if the name is unknown."""
-        if isinstance(name, str) and name not in self.tables and is_code(name):
-            return self.own_code
-        return self.tables.get(name) if isinstance(name, str) else None
+        return self.variants.get(self._tag_of(name) or "")
 
     def __get_pydantic_core_schema__(self, source: type, handler: GetCoreSchemaHandler) -> CoreSchema:
         choices = {name: handler.generate_schema(table) for name, table in self.variants.items()}
         union = core_schema.tagged_union_schema(choices, discriminator=self._tag)
-        return core_schema.no_info_before_validator_function(_table, union)
+        return core_schema.no_info_before_validator_function(_require_table, union)
 
-    def _tag(self, raw: Any) -> str | None:
+    def _tag(self, raw: object) -> str | None:
         """The key of the variant that reads a raw table, or that wrote a table; None if it has no name."""
-        name = raw.get("name", self.default or None) if isinstance(raw, dict) else getattr(raw, "name", None)
+        default = self.default or None
+        return self._tag_of(raw.get("name", default) if isinstance(raw, dict) else getattr(raw, "name", None))
+
+    def _tag_of(self, name: object) -> str | None:
         if self.own_code and isinstance(name, str) and name not in self.tables and is_code(name):
             return OWN_CODE
         return None if name is None else str(name)
 
 
-def _table(raw: object) -> object:
-    if not isinstance(raw, dict | Table):
+def _require_table(raw: object) -> object:
+    if not isinstance(raw, dict | FileTable):
         raise PydanticCustomError("table_type", "not a table")
     return raw
 
 
-def allowed_names(names: Mapping[str, object], *, own_code: bool) -> str:
+def _names_text(names: Mapping[str, object], *, own_code: bool) -> str:
     """The names as a text that completes "must be …"."""
-    listed = ", ".join(map(inline, names))
-    if not names:
-        return _OWN_CODE_TEXT
-    return f"one of {listed}, or {_OWN_CODE_TEXT}" if own_code else f"one of {listed}"
-
-
-def pinned_axis(values: Any) -> Any:
-    """The values of an axis, with the hash of the source behind code of the user.
-
-    Code that cannot be found is left as it is; the error is reported where the value is used.
-    """
-    if not isinstance(values, list | tuple):
-        return values
-    return [_pinned_if_found(value) for value in values]
-
-
-def _pinned_if_found(value: Any) -> Any:
-    if not isinstance(value, str) or not is_code(value):
-        return value
-    try:
-        return pinned(value)
-    except CodeError:
-        return value
+    listed = f"one of {', '.join(map(inline, names))}" if names else ""
+    return ", or ".join(filter(None, (listed, f'"{OWN_CODE}" of your code' if own_code else "")))
 
 
 def tables_of(
@@ -195,6 +206,7 @@ def tables_of(
     tables: dict[str, type[_Table]] = {}
     for (summary, options_of), names in groups.items():
         default = names[0] if len(names) == 1 else ...
+        # pydantic types the fields of `create_model` as Any.
         fields: dict[str, Any] = {"name": (Literal[tuple(names)], Field(default, description=description))}
         fields |= {name: _field(option) for name, option in options_of}
         table = create_model(
@@ -205,15 +217,19 @@ def tables_of(
             **fields,
         )
         setattr(sys.modules[base.__module__], table.__name__, table)  # pickle looks a class up by its name
-        table.entry_options = dict(options_of)
         tables |= dict.fromkeys(names, table)
     return {name: tables[name] for name in entries}
 
 
-def _field(option: Option) -> tuple[Any, Any]:
+def _field(option: Option) -> tuple[object, object]:
     """Type and field of an option."""
-    kinds: Mapping[type, Any] = {bool: Flag, int: Whole, float: Number, str: Text}
+    kinds: Mapping[type, object] = {bool: Flag, int: Whole, float: Number, str: Text}
     kind = Literal[option.choices] if option.choices else kinds[type(option.default)]
-    bounds = {"ge": option.least, "le": option.most, "gt": option.above, "lt": option.below}
-    limits: dict[str, Any] = {sign: bound for sign, bound in bounds.items() if bound is not None}
-    return kind, Field(option.default, description=option.help, **limits)
+    return kind, Field(
+        option.default,
+        description=option.help,
+        ge=option.least,
+        le=option.most,
+        gt=option.above,
+        lt=option.below,
+    )

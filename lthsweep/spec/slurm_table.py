@@ -12,12 +12,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from lthsweep.spec.base import Allowed, Number, Table, Text, Whole
-from lthsweep.spec.slurm_forms import FEATURES, LINE, NODES, PLAIN, PLAIN_TEXT, SIZE, WORD, minutes_of
+from lthsweep.spec.fields import Allowed, FileTable, Number, Text, Whole
+from lthsweep.spec.text_forms import FEATURES, LINE, NODES, PLAIN, PLAIN_TEXT, SIZE, WORD, minutes_of
 
 __all__ = ["JobSettings", "Line", "PartitionName", "SlurmSpec"]
 
@@ -29,15 +29,20 @@ PartitionName = Annotated[
 ]
 
 
-def _size(value: Any) -> Any:
+def _as_text(size: object) -> object:
     """A number without unit as text, in megabytes."""
-    return str(value) if type(value) is int else value
+    return str(size) if type(size) is int else size
 
 
-def _is_time(value: Any) -> Any:
-    if minutes_of(value) is None:
-        raise ValueError("no time")
-    return value
+_Size = Annotated[
+    Text | None, BeforeValidator(_as_text), Allowed('a size such as "4G" (K, M, G, T; megabytes without)')
+]
+
+
+def _checked_time(time: str | int | None) -> str | int | None:
+    if time is not None and minutes_of(time) is None:
+        raise ValueError("not a time")
+    return time
 
 
 def _absolute(profile: str) -> str:
@@ -50,7 +55,7 @@ def _absolute(profile: str) -> str:
     return str(path.absolute())
 
 
-class JobSettings(Table):
+class JobSettings(FileTable):
     """Settings of jobs, which a cluster, one of its partitions, and a sweep can give."""
 
     account: Annotated[Text | None, Allowed(f"an account: text {PLAIN_TEXT}")] = Field(
@@ -76,7 +81,7 @@ class JobSettings(Table):
     ] = Field(None, examples=[["node07"]], description="Nodes that jobs avoid.")
     time: Annotated[
         Text | Annotated[Whole, Field(ge=1)] | None,
-        AfterValidator(lambda value: value if value is None else _is_time(value)),
+        AfterValidator(_checked_time),
         Allowed('a time in SLURM\'s form: minutes, "8:00:00" or "1-12:00:00"'),
     ] = Field(
         None,
@@ -84,21 +89,21 @@ class JobSettings(Table):
         description="The longest walltime of a job; defaults to the partition's limit, read from SLURM. Jobs request "
         "only the time that they need.",
     )
-    cpus: Annotated[Whole | None, Allowed("a whole number >= 1")] = Field(
+    cpus: Whole | None = Field(
         None,
         ge=1,
         le=100_000,
         examples=[8],
         description="Cores of a job; defaults to the number that its workers need.",
     )
-    cpus_per_gpu: Annotated[Whole | None, Allowed("a whole number >= 1")] = Field(
+    cpus_per_gpu: Whole | None = Field(
         None,
         ge=1,
         le=10_000,
         examples=[8],
         description="Cores of a job with GPUs, for each; instead of cpus.",
     )
-    gpus: Annotated[Whole | None, Allowed("a whole number >= 0")] = Field(
+    gpus: Whole | None = Field(
         None,
         ge=0,
         le=64,
@@ -113,16 +118,14 @@ class JobSettings(Table):
             description='The type of GPU, where the cluster\'s GPUs have types; see `sinfo -o "%P %G"`.',
         )
     )
-    gpu_form: Annotated[Literal["gres", "gpus-per-node"] | None, Allowed('"gres" or "gpus-per-node"')] = (
-        Field(
-            None,
-            examples=["gres"],
-            description="How GPUs are requested: `--gres=gpu:1` or `--gpus-per-node=1`; defaults to gres.",
-        )
+    gpu_form: Literal["gres", "gpus-per-node"] | None = Field(
+        None,
+        examples=["gres"],
+        description="How GPUs are requested: `--gres=gpu:1` or `--gpus-per-node=1`; defaults to gres.",
     )
     memory: Annotated[
         Text | None,
-        BeforeValidator(_size),
+        BeforeValidator(_as_text),
         Allowed('a size such as "16G" (K, M, G, T; megabytes without; "0" for all of a node)'),
     ] = Field(
         None,
@@ -130,15 +133,13 @@ class JobSettings(Table):
         examples=["16G"],
         description="Memory of a job; defaults to the cluster's setting.",
     )
-    memory_per_cpu: Annotated[
-        Text | None, BeforeValidator(_size), Allowed('a size such as "4G" (K, M, G, T; megabytes without)')
-    ] = Field(
+    memory_per_cpu: _Size = Field(
         None,
         pattern=SIZE,
         examples=["4G"],
         description="Memory of a job for each of its cores; instead of memory.",
     )
-    workers: Annotated[Whole | None, Allowed("a whole number >= 1")] = Field(
+    workers: Whole | None = Field(
         None,
         ge=1,
         le=10_000,
@@ -146,26 +147,26 @@ class JobSettings(Table):
         description="Runs that a job trains at the same time; defaults to one per core (per local.threads cores), "
         "or workers_per_gpu per GPU.",
     )
-    workers_per_gpu: Annotated[Whole | None, Allowed("a whole number >= 1")] = Field(
+    workers_per_gpu: Whole | None = Field(
         None,
         ge=1,
         le=64,
         examples=[2],
         description="Runs that share a GPU; defaults to 1. Small networks leave most of a GPU idle.",
     )
-    target_minutes: Annotated[Number | None, Allowed("a number > 0")] = Field(
+    target_minutes: Number | None = Field(
         None,
         gt=0,
         examples=[30],
         description="How long a job should take; defaults to 30. Short runs are packed into one job.",
     )
-    floor_minutes: Annotated[Number | None, Allowed("a number >= 0")] = Field(
+    floor_minutes: Number | None = Field(
         None,
         ge=0,
         examples=[10],
         description="The shortest job, if there are enough runs to fill it; defaults to 10.",
     )
-    grace_seconds: Annotated[Whole | None, Allowed("a whole number >= 0 and <= 3600")] = Field(
+    grace_seconds: Whole | None = Field(
         None,
         ge=0,
         le=3600,
@@ -192,40 +193,38 @@ class JobSettings(Table):
         examples=["shared"],
         description="Partition of the controller jobs (one core, no GPU, minutes); defaults to the sweep's partition.",
     )
-    tick_minutes: Annotated[Number | None, Allowed("a number > 0")] = Field(
+    tick_minutes: Number | None = Field(
         None,
         gt=0,
         examples=[10],
         description="Minutes between controller jobs while runs are left to submit; defaults to 10.",
     )
-    tick_memory: Annotated[
-        Text | None, BeforeValidator(_size), Allowed('a size such as "4G" (K, M, G, T; megabytes without)')
-    ] = Field(
+    tick_memory: _Size = Field(
         None,
         pattern=SIZE,
         examples=["4G"],
         description="Memory of a controller job, which merges the table; defaults to the cluster's setting.",
     )
-    poll_seconds: Annotated[Number | None, Allowed("a number >= 1")] = Field(
+    poll_seconds: Number | None = Field(
         None,
         ge=1,
         examples=[60],
         description="Shortest time between two queries of the queue; defaults to 60.",
     )
-    lag_seconds: Annotated[Number | None, Allowed("a number >= 1")] = Field(
+    lag_seconds: Number | None = Field(
         None,
         ge=1,
         examples=[300],
         description="A submission without a confirmed job id counts as lost if SLURM does not list its name after "
         "this time; defaults to 300.",
     )
-    max_elements: Annotated[Whole | None, Allowed("a whole number >= 1")] = Field(
+    max_elements: Whole | None = Field(
         None,
         ge=1,
         examples=[1000],
         description="Largest number of jobs of the sweep in the queue. The cluster's own limits apply in any case.",
     )
-    attempts: Annotated[Whole | None, Allowed("a whole number >= 1")] = Field(
+    attempts: Whole | None = Field(
         None,
         ge=1,
         le=1000,
@@ -234,7 +233,7 @@ class JobSettings(Table):
         "Preempted jobs do not count.",
     )
     options: Annotated[
-        Mapping[str, Any] | None,
+        Mapping[str, object] | None,
         Allowed(
             'a table such as { mail-user = "me@example.org", nice = 100, exclusive = true }', free_names=True
         ),

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
 from pydantic_core import PydanticCustomError
 
-from lthsweep.spec.base import Allowed, Number, Table, Whole
-from lthsweep.spec.duration import in_seconds
-from lthsweep.spec.registry_fields import pinned_axis
-from lthsweep.spec.toml_text import inline
+from lthsweep.errors import CodeError
+from lthsweep.spec.fields import Allowed, FileTable, Number, Whole
+from lthsweep.spec.text_forms import in_seconds, inline
+from lthsweep.usercode import is_code, pinned
 
 __all__ = [
     "AxisValue",
@@ -39,7 +40,7 @@ _SHORT = {  # axes that many sweeps have may be written without their table
 _DIGITS = 12  # 1 - 0.8**1 is 0.19999999999999996; the file's reader means 0.2
 
 
-class LevelsSpec(Table):
+class LevelsSpec(FileTable):
     """`sparsity = { levels = 12, rate = 0.2 }`: each level removes the same share of the remaining weights."""
 
     levels: Whole = Field(ge=1, le=1000, description="Number of levels.")
@@ -79,13 +80,13 @@ def axis_name(written: str) -> str:
     return dotted.removeprefix("sweep.") if dotted.startswith(("sweep.model.", "sweep.data.")) else dotted
 
 
-def flatten_axes(raw: Mapping[str, Any]) -> dict[str, Any]:
+def flatten_axes(raw: Mapping[str, object]) -> dict[str, object]:
     """Dotted axes under one name each, whether the file has them as `"model.init"` or, unquoted, as tables.
 
     Raises:
         PydanticCustomError: if that makes two axes one.
     """
-    flat: dict[str, Any] = {}
+    flat: dict[str, object] = {}
     written: dict[str, str] = {}
     for name, value in raw.items():
         nested = isinstance(value, Mapping) and name in _ROOTS
@@ -98,17 +99,25 @@ def flatten_axes(raw: Mapping[str, Any]) -> dict[str, Any]:
                     "same_axis", "the axis {axis} is there already, as `{first}`; keep one of them", places
                 )
             written[one] = dotted
-            flat[one] = pinned_axis(axis)
+            flat[one] = [_pinned(item) for item in axis] if isinstance(axis, list | tuple) else axis
     return flat
 
 
-def _leaves(name: str, value: Any) -> list[tuple[str, Any]]:
+def _pinned(value: object) -> object:
+    """Code of the user with the hash of its source; code that is not found is reported where it is used."""
+    if isinstance(value, str) and is_code(value):
+        with contextlib.suppress(CodeError):
+            return pinned(value)
+    return value
+
+
+def _leaves(name: str, value: object) -> list[tuple[str, object]]:
     if not isinstance(value, Mapping):
         return [(name, value)]
     return [leaf for key, item in value.items() for leaf in _leaves(f"{name}.{key}", item)]
 
 
-def _expand(raw: Any) -> Any:
+def _expand(raw: object) -> object:
     if not isinstance(raw, dict):
         return raw
     sparsities = LevelsSpec.model_validate(raw).sparsities()
@@ -118,20 +127,18 @@ def _expand(raw: Any) -> Any:
     return sparsities
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _axis_value(value: object) -> AxisValue:
+    if isinstance(value, str) or (isinstance(value, int | float) and math.isfinite(value)):
+        return value
+    raise PydanticCustomError("axis_value", "not a value of an axis")
 
 
-def _rewind_epoch(value: Any) -> int | float | str:
-    if not (_is_number(value) and value >= 0) and iterations_of(value) is None:
-        raise PydanticCustomError("rewind_epoch", "not a rewind epoch")
-    return value  # type: ignore[no-any-return]
-
-
-def _axis_value(value: Any) -> AxisValue:
-    if not (isinstance(value, bool | str) or _is_number(value)):
-        raise PydanticCustomError("axis_value", "not a value of an axis")
-    return value  # type: ignore[no-any-return]
+def _rewind_epoch(value: object) -> int | float | str:
+    if isinstance(value, str) and iterations_of(value) is not None:
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf:
+        return value
+    raise PydanticCustomError("rewind_epoch", "not a rewind epoch")
 
 
 def _distinct(axis: tuple[AxisValue, ...]) -> tuple[AxisValue, ...]:
@@ -151,7 +158,7 @@ def _distinct(axis: tuple[AxisValue, ...]) -> tuple[AxisValue, ...]:
 _AXIS = (Field(min_length=1), AfterValidator(_distinct))
 
 
-class GridSpec(Table):
+class GridSpec(FileTable):
     """Every list is an axis, and the grid is their product.
 
     In addition to the axes below, any single value of [sweep.model], [sweep.data], [train] and [prune] can be an
@@ -205,7 +212,7 @@ class GridSpec(Table):
 
     @model_validator(mode="before")
     @classmethod
-    def _flat(cls, raw: Any) -> Any:
+    def _flat(cls, raw: object) -> object:
         return flatten_axes(raw) if isinstance(raw, dict) else raw
 
     @property

@@ -1,51 +1,64 @@
-"""Everything that is wrong between the keys of a file, over all combinations of its dotted axes."""
+"""Problems between the keys of a file, over all combinations of values of its dotted axes."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 
-from lthsweep.spec.grid import AxisValue, GridSpec
+from lthsweep.spec.all_tables import Tables
+from lthsweep.spec.grid_table import AxisValue, GridSpec
 from lthsweep.spec.problems import NOTHING, Problem, dotted, written
-from lthsweep.spec.rules import Tables, check_tables
-from lthsweep.spec.schema import TABLES, Path, axis_names, suggestion
+from lthsweep.spec.rules import broken_rules
+from lthsweep.spec.schema import TABLES, Path, axis_names, axis_path, suggestion
 from lthsweep.spec.settings import with_settings
+from lthsweep.usercode import is_code
 
-__all__ = ["check_all"]
+__all__ = ["problems_between"]
 
+_Axes = dict[str, tuple[AxisValue, ...]]
 _AMOUNTS: tuple[Path, ...] = (("grid", "sparsity"), ("grid", "threshold"))
 
 
-def check_all(tables: Tables) -> list[Problem]:
-    """Everything that is wrong between the keys of a file, over all values of its dotted axes.
+def problems_between(tables: Tables) -> list[Problem]:
+    """Problems between the keys of a file, over all values of its dotted axes.
+
+    Axes of different tables are checked separately: 100 learning rates and 100 widths are 200 combinations, not
+    10,000. Rules between two varied tables are checked when the plan makes each combination.
 
     Args:
-        tables: name → table. Those that could not be read are lacking, and what needs them is not checked.
+        tables: those that could not be read are missing, and what needs them is not checked.
     """
-    grid = tables.get("grid")
-    if not isinstance(grid, GridSpec):
-        return check_tables(tables, TABLES)
-    unknown = [
-        Problem(("grid", name), suggestion(("grid", name)), values)
-        for name, values in grid.dotted.items()
-        if name not in axis_names()
-    ]
-    units: dict[Path, dict[str, tuple[AxisValue, ...]]] = {}
-    for name, values in grid.dotted.items():
-        if name in axis_names():
-            units.setdefault(_unit(name), {})[name] = values
-    varied = {unit[0] for unit in units}
-    problems = [*unknown, *([] if unknown else _amounts(grid))]
-    problems += check_tables(tables, TABLES.keys() - varied)
-    for axes in units.values():
-        problems += _combinations(tables, axes)
+    if "grid" not in tables.model_fields_set:
+        return broken_rules(tables, TABLES.keys())
+    axes = tables.grid.dotted
+    unknown = [name for name in axes if name not in axis_names() and not _is_own_option(tables, name)]
+    problems = [Problem(("grid", name), suggestion(("grid", name)), axes[name]) for name in unknown]
+    if not unknown:
+        problems += _amounts(tables.grid)
+    varied: dict[str, _Axes] = {}  # by table
+    for name, values in axes.items():
+        if name not in unknown:
+            varied.setdefault(_path(name)[0], {})[name] = values
+    problems += broken_rules(tables, TABLES.keys(), ignored=varied.keys())
+    for table, its_axes in varied.items():
+        if table in tables.model_fields_set:
+            problems += _combinations(tables, its_axes, ignored=varied.keys() - {table})
     return problems
 
 
-def _unit(axis: str) -> Path:
-    """The part of the file that is valid or not on its own; axes of different units are checked apart."""
-    path = axis_names()[axis]
-    return path[:2] if path[0] == "sweep" else path[:1]
+def _path(axis: str) -> tuple[str, ...]:
+    path = axis_path(axis)
+    assert path is not None, axis
+    return path
+
+
+def _is_own_option(tables: Tables, axis: str) -> bool:
+    """True if an axis can vary an option of the user's code, which the file or an axis names."""
+    path = axis_path(axis)
+    if path is None or "sweep" not in tables.model_fields_set:
+        return path is not None
+    named = getattr(tables.sweep, path[1]).name
+    return any(is_code(str(name)) for name in (named, *tables.grid.dotted.get(f"{path[1]}.name", ())))
 
 
 def _amounts(grid: GridSpec) -> Iterator[Problem]:
@@ -59,16 +72,15 @@ def _amounts(grid: GridSpec) -> Iterator[Problem]:
         yield Problem(("grid",), text, involved=_AMOUNTS)
 
 
-def _combinations(tables: Tables, axes: Mapping[str, tuple[AxisValue, ...]]) -> list[Problem]:
-    """Problems with the values of dotted axes that share a unit, for each of their combinations."""
-    if any(axis_names()[name][0] not in tables for name in axes):
-        return []
+def _combinations(tables: Tables, axes: _Axes, ignored: Set[str]) -> list[Problem]:
+    """Problems with the values of the dotted axes of one table, for each of their combinations."""
     problems: dict[tuple[Path, str], Problem] = {}
     for indices in itertools.product(*(range(len(values)) for values in axes.values())):
         chosen = dict(zip(axes, indices, strict=True))
         settings = {name: axes[name][index] for name, index in chosen.items()}
         changed, inner = with_settings(tables, settings)
-        for problem in inner or check_tables({**tables, **changed}, changed):
+        varied = tables.model_copy(update=changed)
+        for problem in inner or broken_rules(varied, changed.keys(), ignored):
             name = _to_blame(problem, axes)
             if name is None:  # wrong for all values of the axes
                 problems[problem.path, problem.text] = problem
@@ -76,7 +88,7 @@ def _combinations(tables: Tables, axes: Mapping[str, tuple[AxisValue, ...]]) -> 
             path: Path = ("grid", name, chosen[name])
             others = {other: value for other, value in settings.items() if other != name}
             if (path, problem.text) not in problems:
-                text = _reworded(problem, axis_names()[name], others)
+                text = _reworded(problem, _path(name), others)
                 involved = (problem.path, *problem.involved)
                 problems[path, problem.text] = Problem(path, text, settings[name], involved)
     return list(problems.values())
@@ -87,7 +99,7 @@ def _to_blame(problem: Problem, axes: Iterable[str]) -> str | None:
 
     A `name` varies all keys of its table, which may be of another variant than the file's.
     """
-    paths = {name: axis_names()[name] for name in axes}
+    paths = {name: _path(name) for name in axes}
     tables = {name: path[:-1] for name, path in paths.items() if path[-1] == "name"}
     for blamed in (problem.path, *problem.involved):
         for name, start in [*paths.items(), *tables.items()]:

@@ -1,11 +1,15 @@
-"""How values of `[slurm]` are written: the signs they are made of, times and sizes in SLURM's own forms."""
+"""How values are written: TOML on one line, lengths of time, and the times and sizes of SLURM."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
+
+import tomli_w
 
 __all__ = [
+    "DURATION_TEXT",
     "FEATURES",
     "LINE",
     "NODES",
@@ -13,10 +17,20 @@ __all__ = [
     "PLAIN_TEXT",
     "SIZE",
     "WORD",
+    "as_duration",
+    "in_seconds",
+    "inline",
+    "inline_key",
     "is_plain",
     "megabytes_of",
     "minutes_of",
 ]
+
+DURATION_TEXT = 'a time above zero such as "90s", "20m" or "1.5h"'
+"""Completes "must be …"."""
+
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smh])")
+_UNITS = {"h": 3600, "m": 60, "s": 1}
 
 PLAIN = r"^[A-Za-z0-9._:,=@%+/][A-Za-z0-9._:,=@%+/-]{0,254}$"
 """What neither a shell nor sbatch nor a terminal takes for more than itself."""
@@ -46,6 +60,39 @@ _TIME = re.compile(
     re.ASCII,
 )
 _MEGABYTES = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2}
+
+
+def inline(value: object) -> str:
+    """A value as TOML on one line, lists and tables too; `repr` for types that TOML does not have."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(inline(item) for item in value)}]"
+    if isinstance(value, Mapping):
+        pairs = ", ".join(f"{inline_key(str(name))} = {inline(item)}" for name, item in value.items())
+        return f"{{ {pairs} }}" if pairs else "{}"
+    try:
+        return tomli_w.dumps({"v": value}).removeprefix("v = ").strip()
+    except TypeError:
+        return repr(value)
+
+
+def inline_key(name: str) -> str:
+    """A key as it is written in a file, in quotes if necessary."""
+    return tomli_w.dumps({name: 0}).removesuffix(" = 0\n")
+
+
+def in_seconds(written: str) -> float | None:
+    """1200 for `20m`; None if the text is not a duration above zero."""
+    found = _DURATION.fullmatch(written)
+    seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
+    return seconds or None
+
+
+def as_duration(seconds: float) -> str:
+    """`20m` for 1200, `90s` for 90: the largest unit in which it is a whole number."""
+    unit, length = next(
+        (unit, length) for unit, length in _UNITS.items() if seconds % length == 0 or unit == "s"
+    )
+    return f"{seconds / length:.10g}{unit}"
 
 
 def is_plain(text: str) -> bool:

@@ -1,19 +1,41 @@
-"""Explain why a table of a sweep has no rows: controls and structures exist only for some grids."""
+"""The tables by name: the columns of each, and why one can be empty."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lthsweep.plan.prune_step import CONTROLS, TICKET
-from lthsweep.reduce.run_rows import CONTROL_AXIS, axis_names
+from lthsweep.reduce.columns import ColumnInfo
+from lthsweep.reduce.control_rows import CONTROL_COLUMNS
+from lthsweep.reduce.detail import CURVE_COLUMNS, LAYER_COLUMNS
+from lthsweep.reduce.points import CONTROL_AXIS, axis_names
+from lthsweep.reduce.run_rows import RUN_COLUMNS
+from lthsweep.reduce.structure_rows import STRUCTURE_COLUMNS
+from lthsweep.reduce.ticket_rows import TICKET_COLUMNS
 
 if TYPE_CHECKING:
     from lthsweep.plan.run import Plan
 
-__all__ = ["why_empty"]
+__all__ = ["COLUMNS", "columns_markdown", "why_empty"]
+
+COLUMNS: Mapping[str, Sequence[ColumnInfo]] = {
+    "tickets": TICKET_COLUMNS,
+    "controls": CONTROL_COLUMNS,
+    "structures": STRUCTURE_COLUMNS,
+    "runs": [column for part in RUN_COLUMNS for column in part],
+    "curves": CURVE_COLUMNS,
+    "layers": LAYER_COLUMNS,
+}
+"""The columns of each table, without the axes."""
 
 _OF_DENSE = "every point of this grid is answered by its dense run; add a sparsity above 0"
+
+
+def columns_markdown(columns: Sequence[ColumnInfo]) -> str:
+    """Return a Markdown table with one row per column, for docs/the-table.md."""
+    rows = [f"| `{column.name}` | {column.meaning} |" for column in columns]
+    return "\n".join(["| column | meaning |", "|---|---|", *rows])
 
 
 def why_empty(plan: Plan, table: str) -> str:
@@ -21,7 +43,7 @@ def why_empty(plan: Plan, table: str) -> str:
 
     Args:
         plan: the grid.
-        table: one of `lthsweep.reduce.table.TABLES`.
+        table: one of `COLUMNS`.
     """
     return _REASONS.get(table, _nothing_yet)(plan)
 
