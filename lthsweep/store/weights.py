@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from lthsweep.errors import CorruptRecordError, StoreError
 from lthsweep.store.commit import read_whole, replace
 
 __all__ = [
+    "Arrays",
     "load_arrays",
     "load_metadata",
     "pack_sparse",
@@ -28,7 +30,8 @@ __all__ = [
     "unpack_sparse",
 ]
 
-_Arrays = dict[str, NDArray[np.generic]]
+Arrays = dict[str, NDArray[Any]]
+"""Name → array of any type and shape."""
 
 _METADATA = "lthsweep"
 
@@ -73,7 +76,7 @@ def packed_size(arrays: Mapping[str, NDArray[np.generic]]) -> int:
     return len(_encoded(arrays))
 
 
-def load_arrays(path: Path, expect_sha256: str | None = None) -> _Arrays:
+def load_arrays(path: Path, expect_sha256: str | None = None) -> Arrays:
     """Read a safetensors file.
 
     Args:
@@ -114,7 +117,7 @@ def load_metadata(path: Path) -> dict[str, str]:
         raise _damaged(path, f"its head is no JSON ({error})") from error
 
 
-def pack_sparse(arrays: Mapping[str, NDArray[np.generic]], masks: Mapping[str, NDArray[np.bool_]]) -> _Arrays:
+def pack_sparse(arrays: Mapping[str, NDArray[np.generic]], masks: Mapping[str, NDArray[np.bool_]]) -> Arrays:
     """Replace each masked array by its survivors, one-dimensional, in C order.
 
     Args:
@@ -140,7 +143,7 @@ def pack_sparse(arrays: Mapping[str, NDArray[np.generic]], masks: Mapping[str, N
 
 def unpack_sparse(
     packed: Mapping[str, NDArray[np.generic]], masks: Mapping[str, NDArray[np.bool_]]
-) -> _Arrays:
+) -> Arrays:
     """The dense arrays again: survivors bit for bit, +0 where pruned.
 
     Raises:
