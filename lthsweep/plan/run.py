@@ -61,7 +61,7 @@ class Recipe:
         """Training samples to use; 0 for all that are not held out."""
         return _whole(self.data, "train_images")
 
-    def to_dict(self) -> dict[str, dict[str, object]]:
+    def to_dict(self) -> dict[str, Options]:
         """Plain tables, for a record."""
         return {"model": dict(self.model), "data": dict(self.data), "train": dict(self.train)}
 

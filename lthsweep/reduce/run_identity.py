@@ -109,9 +109,9 @@ def _dotted_values(plan: Plan) -> dict[str, dict[str, object]]:
         parent = plan.runs[key].parent
         if parent is not None:
             own = _OF_THE_RUN if plan.runs[parent].kind == "ticket" else ()
-            for axis, value in seen[key].items():
+            for axis, seen_value in seen[key].items():
                 if axis not in own:
-                    note(parent, axis, value)
+                    note(parent, axis, seen_value)
             clash[parent] |= clash[key] - set(own)
     for key, run in plan.runs.items():
         if run.prune is None:

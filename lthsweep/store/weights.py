@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 Arrays = dict[str, NDArray[Any]]
-"""Name → array of any type and shape."""
+"""Weights, optimizer states, and masks by name, of any type of number."""
 
 _METADATA = "lthsweep"
 
