@@ -30,6 +30,8 @@ CANCELLED = "CanceledError"
 GAVE_UP = "GaveUp"
 """Kind of the failure of a run whose jobs ended time and again before they got anywhere with it."""
 
+_ATTEMPTS = range(2**31)
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -99,6 +101,8 @@ def is_canceled(sweep: SweepDir, key: str) -> bool:
 def _read(path: Path) -> Failure | None:
     try:
         content = plainjson.load(read_whole(path))
+        if int(content["attempt"]) not in _ATTEMPTS:
+            raise ValueError("an impossible number of attempts")
         return Failure(
             cause=str(content["cause"]),
             kind=str(content["kind"]),
