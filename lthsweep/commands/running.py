@@ -30,7 +30,7 @@ from lthsweep.launch.coordinator import RunHooks
 from lthsweep.launch.dispatch import RunSummary
 from lthsweep.launch.local import run_local, slots_of
 from lthsweep.launch.work import Work, work_left
-from lthsweep.text import duration, plural
+from lthsweep.wording import duration, plural
 
 __all__ = ["run"]
 
