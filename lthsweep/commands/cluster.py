@@ -36,7 +36,7 @@ from lthsweep.launch.slurm.sites.site import Site, site_of
 from lthsweep.launch.work import seconds_per_epoch, work_left
 from lthsweep.plan.estimate import estimate
 from lthsweep.plan.find import find_run
-from lthsweep.text import duration, plural
+from lthsweep.wording import duration, plural
 
 __all__ = ["cancel", "controller", "submit"]
 
