@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from lthsweep.reduce.schema import COLUMNS, columns_markdown
+from lthsweep.reduce.catalog import COLUMNS, columns_markdown
 from lthsweep.spec import reference_markdown
 
 DOCS = Path(__file__).parent
