@@ -99,6 +99,26 @@ def test_synflow_is_refused_for_networks_without_flow():
     assert spec("text_csv", "prune.method=synflow").prune.method == "synflow"
 
 
+def test_rules_between_tables_hold_for_axes():
+    """An axis of networks can reach one that the pruning method of another table excludes."""
+    networks = {"model.name": ["text_cnn", "text_transformer"]}
+
+    assert 'grid."model.name"[1] = "text_transformer"' in message(
+        "text_csv", "prune.method=synflow", **networks
+    )
+    assert 'grid."prune.method"[1] = "synflow"' in message(
+        "text_csv", model="text_transformer", **{"prune.method": ["magnitude", "synflow"]}
+    )
+
+
+def test_two_varied_tables_are_checked_by_the_plan():
+    """Only there each combination is made."""
+    axes = {"model.name": ["text_cnn", "text_transformer"], "prune.method": ["magnitude", "synflow"]}
+
+    with pytest.raises(SpecError, match="not defined for text_transformer"):
+        expand(spec("text_csv", **axes))
+
+
 @pytest.mark.parametrize(
     ("name", "override", "expected"),
     [
