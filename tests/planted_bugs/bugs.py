@@ -295,8 +295,8 @@ BUGS = (
     Bug(
         "a pair is compared with the dense run of another seed",
         "reduce/ticket_rows.py",
-        "dense = facts[run.trunk].metrics.test_accuracy",
-        'dense = next(one for one in facts.values() if one.kind == "dense").metrics.test_accuracy',
+        "dense, pruned = results[run.trunk].metrics,",
+        'dense, pruned = next(one for one in results.values() if one.kind == "dense").metrics,',
         "tests/reduce/test_ticket_rows.py",
     ),
 )
