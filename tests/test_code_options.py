@@ -109,7 +109,7 @@ def test_axes_of_model_and_data_are_checked_together():
 
 @pytest.mark.parametrize("name", ["Inherited", "decorated", "rebound", "absent"])
 def test_signatures_that_the_source_hides_are_unchecked(name):
-    """The worker calls the function and reports what it does not accept."""
+    """The worker calls the function and reports options that it refuses."""
     assert code_options(pinned(f"mine:{name}"), 2) is None
     assert spec("model.depth=4", name=f"mine:{name}").sweep.model.depth == 4
 
