@@ -30,7 +30,6 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="lthsweep",
-    help="Sweeps for the Lottery Ticket Hypothesis: one TOML file in, one winning-ticket table out.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
