@@ -17,6 +17,7 @@ from lthsweep.commands import (
     comparing,
     data_command,
     doctor,
+    explain,
     logs,
     planning,
     profiles,
@@ -41,6 +42,7 @@ app.command()(profiles.profiles)
 app.command()(planning.plan)
 app.command()(running.run)
 app.command()(status.status)
+app.command("explain")(explain.explain_command)
 app.command()(logs.logs)
 app.command()(cluster.cancel)
 app.command()(tables.merge)

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from lthsweep.commands.snapshot import Snapshot
 from lthsweep.launch.disk_status import RunStatus
+from lthsweep.launch.explanation import explain
 from lthsweep.launch.slurm.queue_status import QueueStatus
 from lthsweep.launch.sweep_status import RunState
 from lthsweep.plan.estimate import cost_of
@@ -38,10 +39,10 @@ def status_json(snapshot: Snapshot) -> JsonObject:
         },
         "foreign_records": len(snapshot.on_disk.foreign),
         "states": status.count(),
-        "running": [_run(state) for state in status.those(RunStatus.RUNNING)],
-        "failures": {state.run.key: _run(state) for state in failed},
+        "running": [_run(state, snapshot) for state in status.those(RunStatus.RUNNING)],
+        "failures": {state.run.key: _run(state, snapshot) for state in failed},
         "slurm": None if status.queue.tasks is None else _slurm(status.queue),
-        "run_list": [_run(state) for state in status.runs.values()],
+        "run_list": [_run(state, snapshot) for state in status.runs.values()],
     }
 
 
@@ -51,9 +52,11 @@ def _seconds_left(snapshot: Snapshot) -> float | None:
     return None if snapshot.eta is None else round(snapshot.eta.estimate.wall, 1)
 
 
-def _run(state: RunState) -> JsonObject:
+def _run(state: RunState, snapshot: Snapshot) -> JsonObject:
     """One run, without fields that do not apply to its state."""
     run: JsonObject = {"key": state.run.key, "run": state.run.describe(), "state": state.state}
+    if reason := explain(state, snapshot.status, str(snapshot.opened.sweep.path)).reason:
+        run["explanation"] = reason
     if (beat := state.beat) is not None:
         run |= {"epoch": beat.epoch, "epochs": beat.epochs, "host": beat.host, "pid": beat.pid}
         run |= {"phase": beat.phase}

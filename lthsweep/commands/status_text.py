@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
 from lthsweep.commands.snapshot import Snapshot
 from lthsweep.commands.sources import table_alone
 from lthsweep.launch.disk_status import RunStatus
-from lthsweep.launch.slurm.array_tasks import AT_WORK
+from lthsweep.launch.explanation import explain, job_state
 from lthsweep.launch.sweep_status import RunState, SweepStatus
-from lthsweep.plan.run import Run
 from lthsweep.wording import duration, plural
 
-__all__ = ["status_counts", "status_text"]
+__all__ = ["conditions", "status_counts", "status_text"]
 
 _MOST = 20
 """Number of lines of a kind that are printed; the others are counted."""
@@ -53,19 +52,19 @@ def status_text(snapshot: Snapshot, *, all_runs: bool = False) -> str:
         all_runs: print one line for every run, in the order of the plan.
     """
     status = snapshot.status
-    lines = [status_counts(snapshot), *_conditions(snapshot)]
+    lines = [status_counts(snapshot), *conditions(snapshot)]
     if all_runs:
-        lines += [_run_line(state) for state in status.runs.values()]
+        lines += [_run_line(state, snapshot) for state in status.runs.values()]
     else:
-        lines += _first(map(_run_line, status.those(RunStatus.RUNNING)), "running")
+        lines += _first((_run_line(s, snapshot) for s in status.those(RunStatus.RUNNING)), "running")
         lines += _first(_pending_jobs(status), "pending jobs")
         lines += _to_be_submitted(snapshot)
         for kind in (RunStatus.UNKNOWN, RunStatus.FAILED, RunStatus.CANCELED, RunStatus.BLOCKED):
-            lines += _first(map(_run_line, status.those(kind)), kind)
+            lines += _first((_run_line(state, snapshot) for state in status.those(kind)), kind)
     return "\n".join([*lines, *_time_left(snapshot), *_hours_used(snapshot)])
 
 
-def _conditions(snapshot: Snapshot) -> Iterator[str]:
+def conditions(snapshot: Snapshot) -> Iterator[str]:
     """Conditions that limit what the numbers mean: hidden files, a silent SLURM, a halted sweep."""
     status, path = snapshot.status, snapshot.opened.sweep.path
     jobs = status.queue
@@ -83,8 +82,7 @@ def _conditions(snapshot: Snapshot) -> Iterator[str]:
     if (age := time.time() - jobs.taken) > _OLD_SECONDS:
         yield f"  SLURM's queue as of {duration(age)} ago; it is not queried more often"
     if (controller := jobs.tasks.controller()) is not None:
-        queued = next(p.queued for p in jobs.tasks.all if p.submission.name == controller.name)
-        state = "just submitted" if queued is None else _job_state(queued.state, queued.reason, queued.starts)
+        state = job_state(next(task for task in jobs.tasks.all if task.submission.name == controller.name))
         yield f"  controller: job {controller.job or '?'} {controller.name}, {state}"
     elif jobs.halt is None:
         why = f" (the last submission failed: {jobs.refused})" if jobs.refused else ""
@@ -96,10 +94,7 @@ def _pending_jobs(status: SweepStatus) -> Iterator[str]:
     groups: dict[tuple[str, str], list[RunState]] = {}
     for state in status.those(RunStatus.PENDING):
         assert state.task is not None
-        queued = state.task.queued
-        reason = (
-            "just submitted" if queued is None else _job_state(queued.state, queued.reason, queued.starts)
-        )
+        reason = job_state(state.task)
         groups.setdefault((state.task.submission.job or "?", reason), []).append(state)
     for (job, reason), found in groups.items():
         elements = len({state.task.index for state in found if state.task})
@@ -107,20 +102,14 @@ def _pending_jobs(status: SweepStatus) -> Iterator[str]:
 
 
 def _to_be_submitted(snapshot: Snapshot) -> Iterator[str]:
-    status, path = snapshot.status, snapshot.opened.sweep.path
-    found = status.those(RunStatus.TO_BE_SUBMITTED)
-    if not found or status.queue.tasks is None:
-        return
-    runs = plural(len(found), "ready run")
-    controller = status.queue.tasks.controller()
-    if status.queue.halt is not None:
-        yield f"  {runs} not submitted: the sweep is halted"
-    elif status.queue.tasks.live:
-        yield f"  {runs} without a job: the next free worker takes them"
-    elif controller is not None:
-        yield f"  {runs} to be submitted by the controller job {controller.job or '?'}"
-    else:
-        yield f"  no job is queued for {runs}: `lthsweep run {path} --on slurm` submits them"
+    """Runs without a job; those with one reason on one line."""
+    path = str(snapshot.opened.sweep.path)
+    found = Counter(
+        explain(state, snapshot.status, path) for state in snapshot.status.those(RunStatus.TO_BE_SUBMITTED)
+    )
+    for text, number in found.items():
+        command = f"; `{text.command}`" if text.command else ""
+        yield f"  {plural(number, 'ready run')} to be submitted: {text.reason}; {text.change}{command}"
 
 
 def _time_left(snapshot: Snapshot) -> Iterator[str]:
@@ -148,68 +137,10 @@ def _hours_used(snapshot: Snapshot) -> Iterator[str]:
         yield f"  {about}{' and '.join(used)} in finished runs{saved}"
 
 
-def _run_line(state: RunState) -> str:
+def _run_line(state: RunState, snapshot: Snapshot) -> str:
     text = f"  {state.state:9} {state.run.key[:8]} {state.run.describe()}"
-    detail = _DETAILS[state.state](state) if state.state in _DETAILS else ""
-    return f"{text}: {detail}" if detail else text
-
-
-def _running(state: RunState) -> str:
-    beat = state.beat
-    assert beat is not None
-    rate = f"{beat.images_per_second:,.0f} samples/s, " if math.isfinite(beat.images_per_second) else ""
-    task = state.task
-    job = f"job {task.queued.id}, " if task is not None and task.queued is not None else ""
-    age = duration(max(0.0, time.time() - beat.time))
-    phase = "" if beat.phase == "train" else f"{beat.phase}, "
-    epoch = f"{phase}epoch {beat.epoch:.1f} of {beat.epochs:g}"
-    return f"{epoch}, {rate}{job}host {beat.host} pid {beat.pid}, seen {age} ago"
-
-
-def _job(state: RunState) -> str:
-    """The job of a run without a worker."""
-    if state.task is None:
-        return ""
-    queued, submission = state.task.queued, state.task.submission
-    if queued is None:
-        job = submission.job_id(state.task.index) or submission.name
-        return f"job {job}, {'just submitted' if state.state is RunStatus.PENDING else 'not listed by SLURM'}"
-    if queued.state in AT_WORK:
-        return f"for a worker, in job {queued.id}"
-    return f"job {queued.id}, {_job_state(queued.state, queued.reason, queued.starts)}"
-
-
-def _failed(state: RunState) -> str:
-    failure = state.failure
-    assert failure is not None
-    where = f", host {failure.host}" if failure.host else ""
-    return f"{failure.cause} (attempt {failure.attempt}{where})"
-
-
-def _last_attempt(state: RunState) -> str:
-    return f"last attempt: {state.failure.cause}" if state.failure else ""
-
-
-_DETAILS: Mapping[RunStatus, Callable[[RunState], str]] = {
-    RunStatus.RUNNING: _running,
-    RunStatus.READY: _job,
-    RunStatus.WAITING: lambda state: f"for {_name(state.waits_for)}" if state.waits_for else "",
-    RunStatus.PENDING: _job,
-    RunStatus.UNKNOWN: _job,
-    RunStatus.TO_BE_SUBMITTED: _last_attempt,
-    RunStatus.FAILED: _failed,
-    RunStatus.BLOCKED: lambda state: f"by {_name(state.blocked_by)}" if state.blocked_by else "",
-}
-
-
-def _job_state(state: str, reason: str, starts: float | None) -> str:
-    """SLURM's reason or state, and the expected start."""
-    if state in AT_WORK:
-        return "running"
-    text = reason or state.lower()
-    if starts is None:
-        return text
-    return f"{text}, expected to start in {duration(max(0.0, starts - time.time()))}"
+    reason = explain(state, snapshot.status, str(snapshot.opened.sweep.path)).reason
+    return f"{text}: {reason}" if reason and state.state is not RunStatus.DONE else text
 
 
 def _first(lines: Iterable[str], kind: str) -> list[str]:
@@ -217,10 +148,6 @@ def _first(lines: Iterable[str], kind: str) -> list[str]:
     found = list(lines)
     rest = len(found) - _MOST
     return found[:_MOST] + ([f"  … and {rest} more {kind} (--runs lists all)"] if rest > 0 else [])
-
-
-def _name(run: Run) -> str:
-    return f"{run.describe()} ({run.key[:8]})"
 
 
 def _hours(amount: float) -> str:

@@ -17,6 +17,7 @@ from lthsweep.errors import NotNowError
 from lthsweep.launch.scheduler import Node
 from lthsweep.launch.slurm.array_tasks import SubmittedTasks
 from lthsweep.launch.slurm.cluster.limits import Limits, read_limits
+from lthsweep.launch.slurm.decisions import note_decision
 from lthsweep.launch.slurm.journal import Submission
 from lthsweep.launch.slurm.reconcile import SweepView, reconcile
 from lthsweep.launch.slurm.shares import Share, divide
@@ -26,6 +27,7 @@ from lthsweep.launch.slurm.walltime import walltime_minutes
 from lthsweep.launch.work import seconds_of, seconds_per_epoch
 from lthsweep.plan.run import Plan
 from lthsweep.store.layout import SweepDir
+from lthsweep.wording import plural
 
 __all__ = [
     "Advance",
@@ -154,7 +156,9 @@ def _act(
                 )
             except NotNowError as error:  # no element was queued
                 refusal = str(error)
+                note_decision(sweep, refusal)
                 break
+            note_decision(sweep, _submitted(submitted[-1], len(view.open), len(view.taken)))
         given = {key for submission in submitted for keys in submission.shares for key in keys}
         missed = sum(key not in given for array in arrays for share in array.shares for key in share.keys)
     if controller is None:
@@ -164,9 +168,20 @@ def _act(
             controller = submit_controller(
                 sweep, site, number + 1, after=tuple(after.values()), exclude=view.bad_nodes
             )
+            when = f"after {', '.join(after)}" if after else f"in {site.controller_minutes:g} min"
+            note_decision(sweep, f"submitted {controller.name}, job {controller.job}: controller job, {when}")
         except NotNowError as error:  # a worker job takes the next step at its end
             refusal = refusal or str(error)
+            note_decision(sweep, f"no controller job: {error}")
     return Advance(view, limits, tuple(submitted), controller, missed, refusal, guessed)
+
+
+def _submitted(submission: Submission, left: int, taken: int) -> str:
+    runs = sum(len(keys) for keys in submission.shares)
+    return (
+        f"submitted {submission.name}, job {submission.job}: {plural(submission.elements, 'worker job')} for "
+        f"{plural(runs, 'ready run')}; {plural(left, 'run')} left, {taken} of them at work or in the queue"
+    )
 
 
 def in_seconds(

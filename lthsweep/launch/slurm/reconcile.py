@@ -12,6 +12,7 @@ from lthsweep.launch.slurm.array_tasks import YOUNG_SECONDS, ArrayTask, Submitte
 from lthsweep.launch.slurm.circuit_breaker import NodeEnd, bad_nodes, trips
 from lthsweep.launch.slurm.cluster.queue import Element, find_by_name, read_queue
 from lthsweep.launch.slurm.cluster.sbatch import cancel
+from lthsweep.launch.slurm.decisions import note_decision
 from lthsweep.launch.slurm.endings import endings, silent
 from lthsweep.launch.slurm.halt import Halt, halt, read_halt, read_reset
 from lthsweep.launch.slurm.job_files import has_ended, last_log_line, nodes_of, read_end, started
@@ -105,6 +106,10 @@ def _take_back_stuck(queue: Sequence[Element], sweep: SweepDir) -> list[Element]
     names = {submission.name for submission in read_journal(sweep)}
     stuck = [element for element in queue if element.is_stuck and element.name in names]
     if stuck:
+        note_decision(
+            sweep,
+            f"canceled {', '.join(element.id for element in stuck)}: SLURM held them after a failed launch",
+        )
         cancel([element.id for element in stuck])
     return [element for element in queue if element not in stuck]
 
@@ -126,6 +131,7 @@ def reconcile_submissions(
                 job = find_by_name(submission.name)
                 if job is None:
                     void(sweep, submission.name, "no job of this name reached SLURM")
+                    note_decision(sweep, f"{submission.name} is void: no job of this name reached SLURM")
             if job is not None:
                 note_id(sweep, submission.name, job)
             submission = read_submission(sweep, submission.name)
@@ -265,6 +271,7 @@ def _record(sweep: SweepDir, key: str, last: ArrayTask, count: int, cause: str) 
         f"{f' on {nodes[-1]}' if nodes else ', which never started,'} as {last.submission.name}"
         f"{f'; last log line: {words}' if words else ''}"
     )
+    note_decision(sweep, f"gave up {key}: {cause}")
     failures.record_failure(
         sweep,
         key,
@@ -292,4 +299,5 @@ def _trip_breaker(
     if why is None:
         return None
     halt(sweep, why, "breaker")
+    note_decision(sweep, f"halted the sweep: {why}")
     return read_halt(sweep)

@@ -36,6 +36,7 @@ from lthsweep.launch.slurm.advance import advance, last_step
 from lthsweep.launch.slurm.circuit_breaker import trips
 from lthsweep.launch.slurm.cluster.queue import live_jobs
 from lthsweep.launch.slurm.cluster.sbatch import requeue
+from lthsweep.launch.slurm.decisions import note_decision
 from lthsweep.launch.slurm.halt import halt, read_halt
 from lthsweep.launch.slurm.job_files import KILLED, End, forget_end, write_end
 from lthsweep.launch.slurm.journal import mark_started, read_submission
@@ -305,6 +306,7 @@ class _Others:
         self._next_query = time.monotonic() + self._site.poll_seconds
         try:
             if _is_earlier_start(owner) or owner.job not in live_jobs([owner.job]):
+                note_decision(self._sweep, f"took {key} from job {owner.job}, which SLURM does not list")
                 return not claims.evict(self._sweep, key, owner.host, owner.pid)
         except ClusterSilentError:
             pass  # the state of the job is unknown; its heartbeat decides

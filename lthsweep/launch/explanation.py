@@ -1,0 +1,204 @@
+"""Why a run is where it is, what would change that, and which command does. Pure.
+
+`status`, `status --json` and `explain` print the same explanation. It follows from the `SweepStatus`, the one place
+where record, claim, failure, journal and queue snapshot are compared.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from lthsweep.launch.disk_status import RunStatus
+from lthsweep.launch.slurm.array_tasks import AT_WORK, ArrayTask
+from lthsweep.launch.sweep_status import RunState, SweepStatus
+from lthsweep.plan.run import Run
+from lthsweep.wording import duration
+
+__all__ = ["Explanation", "explain", "job_state", "root_of"]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One run's state in words.
+
+    Attributes:
+        reason: why the run is where it is; "" if its state is enough.
+        change: the event that changes it; "" if it stays.
+        command: the command that changes it; "" if it changes by itself.
+    """
+
+    reason: str = ""
+    change: str = ""
+    command: str = ""
+
+
+def explain(state: RunState, status: SweepStatus, path: str) -> Explanation:
+    """Return the explanation of a run.
+
+    Args:
+        state: of the run.
+        status: of the sweep.
+        path: of the sweep directory, for the commands.
+    """
+    return _EXPLANATIONS[state.state](state, status, path)
+
+
+def root_of(state: RunState, status: SweepStatus) -> RunState:
+    """Return the run that a waiting run waits for in the end: the first ancestor that can be trained or has failed."""
+    while state.state is RunStatus.WAITING and state.waits_for is not None:
+        state = status.runs[state.waits_for.key]
+    return state
+
+
+def job_state(task: ArrayTask) -> str:
+    """Return SLURM's state of a job or its reason to wait, and the expected start."""
+    queued = task.queued
+    if queued is None:
+        return "just submitted"
+    if queued.state in AT_WORK:
+        return "running"
+    text = queued.reason or queued.state.lower()
+    if queued.starts is None:
+        return text
+    return f"{text}, expected to start in {duration(max(0.0, queued.starts - time.time()))}"
+
+
+def _done(state: RunState, status: SweepStatus, path: str) -> Explanation:
+    return Explanation("it has a record")
+
+
+def _running(state: RunState, status: SweepStatus, path: str) -> Explanation:
+    beat = state.beat
+    assert beat is not None
+    rate = f"{beat.images_per_second:,.0f} samples/s, " if math.isfinite(beat.images_per_second) else ""
+    queued = None if state.task is None else state.task.queued
+    job = "" if queued is None else f"job {queued.id}, "
+    age = duration(max(0.0, time.time() - beat.time))
+    phase = "" if beat.phase == "train" else f"{beat.phase}, "
+    epoch = f"{phase}epoch {beat.epoch:.1f} of {beat.epochs:g}"
+    return Explanation(f"{epoch}, {rate}{job}host {beat.host} pid {beat.pid}, seen {age} ago", "its end")
+
+
+def _ready(state: RunState, status: SweepStatus, path: str) -> Explanation:
+    attempt = _last_attempt(state)
+    if state.task is not None and state.task.queued is not None:
+        return Explanation(f"{attempt}for a worker, in job {state.task.queued.id}", "that job takes it next")
+    if status.queue.tasks is not None:
+        return Explanation(
+            f"{attempt}for a worker; less than slurm.floor_minutes of work gets no job",
+            "a free worker takes it",
+        )
+    return Explanation(attempt.removesuffix("; "), "a free worker takes it", f"lthsweep run {path}")
+
+
+def _waiting(state: RunState, status: SweepStatus, path: str) -> Explanation:
+    root = root_of(state, status)
+    parent = state.waits_for
+    if parent is None:
+        return Explanation()
+    if root.run.key == parent.key:
+        return Explanation(f"for {_name(parent)}", f"the end of that run, which is {root.state}")
+    return Explanation(
+        f"for {_name(parent)}, which waits for {_name(root.run)}",
+        f"the end of that run, which is {root.state}",
+    )
+
+
+def _pending(state: RunState, status: SweepStatus, path: str) -> Explanation:
+    task = state.task
+    assert task is not None
+    return Explanation(
+        f"{_job(task)}, {job_state(task)}", "SLURM starts the job, or another worker takes the run"
+    )
+
+
+def _unknown(state: RunState, status: SweepStatus, path: str) -> Explanation:
+    task = state.task
+    assert task is not None
+    if status.queue.silence:
+        return Explanation(f"{_job(task)}, SLURM does not answer", "an answer of SLURM")
+    return Explanation(
+        f"{_job(task)}, not listed by SLURM",
+        "the next step submits it again",
+        f"lthsweep run {path} --on slurm",
+    )
+
+
+def _to_be_submitted(state: RunState, status: SweepStatus, path: str) -> Explanation:
+    attempt, queue = _last_attempt(state), status.queue
+    run = f"lthsweep run {path} --on slurm"
+    if queue.halt is not None:
+        retry = "" if queue.halt.by == "user" else " --retry-failed"
+        return Explanation(
+            f"{attempt}the sweep is halted: {queue.halt.why}", "resuming the sweep", run + retry
+        )
+    assert queue.tasks is not None
+    if queue.tasks.live:
+        return Explanation(f"{attempt}no worker job runs yet", "a worker job starts and takes it")
+    if (controller := queue.tasks.controller()) is not None:
+        return Explanation(
+            f"{attempt}no job has it; a limit of SLURM or slurm.max_elements was reached",
+            f"the controller job {controller.job} submits it",
+        )
+    refused = f": {queue.refused}" if queue.refused else ""
+    return Explanation(f"{attempt}no job is queued{refused}", "a new step", f"{run} --wait")
+
+
+def _failed(state: RunState, status: SweepStatus, path: str) -> Explanation:
+    failure = state.failure
+    assert failure is not None
+    where = f", host {failure.host}" if failure.host else ""
+    return Explanation(
+        f"{failure.cause} (attempt {failure.attempt}{where})", "a new attempt", _retry(status, path)
+    )
+
+
+def _canceled(state: RunState, status: SweepStatus, path: str) -> Explanation:
+    return Explanation("the user canceled it", "a new attempt", _retry(status, path))
+
+
+def _blocked(state: RunState, status: SweepStatus, path: str) -> Explanation:
+    by = state.blocked_by
+    what = "" if by is None else f"by {_name(by)}, which {status.runs[by.key].state}"
+    what = what.replace("which canceled", "which was canceled")
+    return Explanation(what, "a new attempt at that run", _retry(status, path))
+
+
+def _skipped(state: RunState, status: SweepStatus, path: str) -> Explanation:
+    return Explanation("its parent diverged, so it has no starting point")
+
+
+_EXPLANATIONS: Mapping[RunStatus, Callable[[RunState, SweepStatus, str], Explanation]] = {
+    RunStatus.DONE: _done,
+    RunStatus.RUNNING: _running,
+    RunStatus.READY: _ready,
+    RunStatus.WAITING: _waiting,
+    RunStatus.PENDING: _pending,
+    RunStatus.TO_BE_SUBMITTED: _to_be_submitted,
+    RunStatus.UNKNOWN: _unknown,
+    RunStatus.FAILED: _failed,
+    RunStatus.BLOCKED: _blocked,
+    RunStatus.CANCELED: _canceled,
+    RunStatus.SKIPPED: _skipped,
+}
+
+
+def _retry(status: SweepStatus, path: str) -> str:
+    where = "" if status.queue.tasks is None else " --on slurm"
+    return f"lthsweep run {path}{where} --retry-failed"
+
+
+def _last_attempt(state: RunState) -> str:
+    return f"last attempt: {state.failure.cause}; " if state.failure else ""
+
+
+def _job(task: ArrayTask) -> str:
+    job = task.submission.job_id(task.index)
+    return task.submission.name if job is None else f"job {job}"
+
+
+def _name(run: Run) -> str:
+    return f"{run.describe()} ({run.key[:8]})"
