@@ -5,6 +5,7 @@ Exit codes: 0 all done, 1 something failed (named), 2 bad input and nothing writ
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from importlib.metadata import version as package_version
@@ -65,8 +66,14 @@ def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", "-v", help="Print the decisions of the coordinator to standard error."),
+    ] = False,
 ) -> None:
     """Sweeps for the Lottery Ticket Hypothesis: one TOML file in, one winning-ticket table out."""
+    if verbose:
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
 
 
 def main() -> None:

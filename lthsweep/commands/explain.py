@@ -41,7 +41,10 @@ def explain_command(
     states = list(snapshot.status.runs.values())
     if cell is not None:
         states = _with_ancestors(snapshot, find_run(opened.plan, cell).key)
-    found = [(state, explain(state, snapshot.status, str(opened.sweep.path))) for state in states]
+    path = str(opened.sweep.path)
+    if not opened.sweep.exists():  # then only the file names the sweep
+        path = source if out is None else f"{source} --out {out}"
+    found = [(state, explain(state, snapshot.status, path)) for state in states]
     if json_wanted:
         typer.echo(json.dumps([_as_json(state, text) for state, text in found], indent=2))
         return

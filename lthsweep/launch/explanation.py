@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from lthsweep.launch.disk_status import RunStatus
 from lthsweep.launch.slurm.array_tasks import AT_WORK, ArrayTask
+from lthsweep.launch.slurm.halt import Halt
 from lthsweep.launch.sweep_status import RunState, SweepStatus
 from lthsweep.plan.run import Run
 from lthsweep.wording import duration
@@ -84,6 +85,8 @@ def _running(state: RunState, status: SweepStatus, path: str) -> Explanation:
 
 def _ready(state: RunState, status: SweepStatus, path: str) -> Explanation:
     attempt = _last_attempt(state)
+    if status.queue.tasks is not None and status.queue.halt is not None:
+        return _halted(attempt, status.queue.halt, path)
     if state.task is not None and state.task.queued is not None:
         return Explanation(f"{attempt}for a worker, in job {state.task.queued.id}", "that job takes it next")
     if status.queue.tasks is not None:
@@ -97,22 +100,22 @@ def _ready(state: RunState, status: SweepStatus, path: str) -> Explanation:
 def _waiting(state: RunState, status: SweepStatus, path: str) -> Explanation:
     root = root_of(state, status)
     parent = state.waits_for
-    if parent is None:
-        return Explanation()
-    if root.run.key == parent.key:
-        return Explanation(f"for {_name(parent)}", f"the end of that run, which is {root.state}")
+    assert parent is not None
+    further = "" if root.run.key == parent.key else f", which waits for {_name(root.run)}"
     return Explanation(
-        f"for {_name(parent)}, which waits for {_name(root.run)}",
+        f"for {_name(parent)}{further}",
         f"the end of that run, which is {root.state}",
+        explain(root, status, path).command,
     )
 
 
 def _pending(state: RunState, status: SweepStatus, path: str) -> Explanation:
     task = state.task
     assert task is not None
-    return Explanation(
-        f"{_job(task)}, {job_state(task)}", "SLURM starts the job, or another worker takes the run"
-    )
+    job = f"{_job(task)}, {job_state(task)}"
+    if status.queue.halt is not None:  # the job ends as soon as it starts
+        return _halted(f"{job}; ", status.queue.halt, path)
+    return Explanation(job, "SLURM starts the job, or another worker takes the run")
 
 
 def _unknown(state: RunState, status: SweepStatus, path: str) -> Explanation:
@@ -129,22 +132,31 @@ def _unknown(state: RunState, status: SweepStatus, path: str) -> Explanation:
 
 def _to_be_submitted(state: RunState, status: SweepStatus, path: str) -> Explanation:
     attempt, queue = _last_attempt(state), status.queue
-    run = f"lthsweep run {path} --on slurm"
     if queue.halt is not None:
-        retry = "" if queue.halt.by == "user" else " --retry-failed"
-        return Explanation(
-            f"{attempt}the sweep is halted: {queue.halt.why}", "resuming the sweep", run + retry
-        )
+        return _halted(attempt, queue.halt, path)
+    if queue.silence:
+        return Explanation(f"{attempt}SLURM does not answer", "an answer of SLURM")
     assert queue.tasks is not None
     if queue.tasks.live:
         return Explanation(f"{attempt}no worker job runs yet", "a worker job starts and takes it")
     if (controller := queue.tasks.controller()) is not None:
         return Explanation(
-            f"{attempt}no job has it; a limit of SLURM or slurm.max_elements was reached",
+            f"{attempt}no worker job is queued",
             f"the controller job {controller.job} submits it",
         )
     refused = f": {queue.refused}" if queue.refused else ""
-    return Explanation(f"{attempt}no job is queued{refused}", "a new step", f"{run} --wait")
+    return Explanation(
+        f"{attempt}no job is queued{refused}", "a new step", f"lthsweep run {path} --on slurm --wait"
+    )
+
+
+def _halted(before: str, halt: Halt, path: str) -> Explanation:
+    retry = "" if halt.by == "user" else " --retry-failed"
+    return Explanation(
+        f"{before}the sweep is halted: {halt.why}",
+        "resuming the sweep",
+        f"lthsweep run {path} --on slurm{retry}",
+    )
 
 
 def _failed(state: RunState, status: SweepStatus, path: str) -> Explanation:

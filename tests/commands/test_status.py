@@ -151,6 +151,7 @@ def test_status_shows_reasons_of_pending_jobs(sweep, keys, run_command):
     assert "0 ready, 4 waiting, 1 pending, 0 failed" in result.stdout
     assert f"controller: job 78 {controller}, Dependency" in result.stdout
     assert "pending job 77, 1 element, 1 run: Priority, expected to start in 1h00m" in result.stdout
+    assert "Priority" in output["run_list"][0].pop("explanation")
     assert output["run_list"][0] | {"starts": 0} == {
         "key": keys[0],
         "run": "dense seed 0",
@@ -180,7 +181,8 @@ def test_status_names_the_submitter_of_ready_runs(sweep, keys, run_command):
 
     assert "4 waiting, 1 to be submitted" in drained
     assert "controller job 78" in drained
-    assert "1 ready run without a job" in queued
+    assert "1 ready run to be submitted" in queued
+    assert "worker job" in queued
 
 
 def test_status_shows_the_job_of_a_running_run(sweep, keys, run_command):
@@ -204,7 +206,7 @@ def test_status_suggests_a_command_without_queued_jobs(sweep, keys, run_command)
     result = run_command("status", sweep.path).stdout
 
     assert "4 waiting, 1 to be submitted" in result
-    assert f"no job is queued for 1 ready run: `lthsweep run {sweep.path} --on slurm`" in result
+    assert f"`lthsweep run {sweep.path} --on slurm --wait`" in result
 
 
 def make_old(sweep):

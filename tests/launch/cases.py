@@ -1,14 +1,26 @@
-"""Tasks and workers for tests that hand out runs without training them."""
+"""Tasks, workers, disks and queues for tests that hand out runs without training them."""
 
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 
+from lthsweep.launch.disk_status import DiskStatus, RunStatus
 from lthsweep.launch.events import Finished, Message, Stopped
+from lthsweep.launch.slurm.array_tasks import match_tasks
+from lthsweep.launch.slurm.cluster.queue import Element, QueueSnapshot
+from lthsweep.launch.slurm.journal import Submission
+from lthsweep.launch.slurm.queue_status import QueueStatus
 from lthsweep.launch.task import Operation, Task
 from lthsweep.plan.run import Recipe, Run
+from tests.plan.cases import make_plan
 
 RECIPE = Recipe(model={}, data={}, train={"epochs": 1})
+
+PLAN = make_plan({"sparsity": [0.5, 0.8], "rewind_epoch": [0, 1], "seed": [0]}, train={"epochs": 4})
+DENSE, *TICKETS = PLAN.runs
+CHAIN = make_plan({"sparsity": [0.5, 0.8], "seed": [0]}, prune={"schedule": "iterative"})
+NOW = 1e9
 
 
 def make_task(key: str, *companions: str, sleep_seconds: float = 0.0) -> Task:
@@ -71,3 +83,46 @@ class ScriptedPool:
     def _answer(self, key):
         script = self.script.get(key)
         return script.popleft() if script else Finished(key)
+
+
+def on_disk(plan=PLAN, *, done=(), failures=None, beats=(), jobs=None):
+    """The files of a sweep: records, failures, and heartbeats with the SLURM jobs of their workers."""
+    failures, states = failures or {}, {}
+    beats = {beat.key: beat for beat in beats}
+    for key, run in plan.runs.items():
+        before = states.get(run.parent, "done")
+        states[key] = RunStatus(
+            "done"
+            if key in done
+            else "running"
+            if key in beats
+            else "failed"
+            if key in failures
+            else "ready"
+            if before == "done"
+            else "waiting"
+        )
+    return DiskStatus(states, failures, beats, frozenset(), {key: (jobs or {}).get(key, "") for key in beats})
+
+
+def submitted(*shares, number=1, job="77", created=0.0):
+    """A submission of worker jobs, one for each share."""
+    return Submission(number, f"lth-0-000{number}", "workers", shares, created=created, job=job)
+
+
+def element(index, state="PENDING", job="77", **more):
+    """SLURM's line of an element of the first submission."""
+    return Element(job, index, "lth-0-0001", state, raw=str(100 + index), **more)
+
+
+def listed(journal, queue, **more):
+    """The jobs of a sweep if SLURM answers."""
+    status = QueueStatus(
+        taken=NOW, lag_seconds=60, slots=2, snapshot=QueueSnapshot(tuple(queue), NOW), **more
+    )
+    return replace(status, tasks=match_tasks(journal, queue, fresh=lambda one, index: status.is_young(one)))
+
+
+def silent(journal):
+    """The jobs of a sweep if SLURM does not answer."""
+    return QueueStatus(match_tasks(journal, (), fresh=lambda one, index: True), silence="down", taken=NOW)

@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lthsweep.launch.disk_status import DiskStatus, RunStatus
+from lthsweep.launch.disk_status import RunStatus
 from lthsweep.launch.eta import estimate_eta
-from lthsweep.launch.slurm.array_tasks import match_tasks
-from lthsweep.launch.slurm.cluster.queue import Element, QueueSnapshot
+from lthsweep.launch.slurm.cluster.queue import Element
 from lthsweep.launch.slurm.halt import Halt, halt
 from lthsweep.launch.slurm.job_files import End, write_end
 from lthsweep.launch.slurm.journal import (
@@ -31,51 +30,8 @@ from lthsweep.store import plainjson
 from lthsweep.store.failures import CANCELLED, GAVE_UP, Failure
 from lthsweep.store.heartbeats import Heartbeat
 from lthsweep.store.layout import SweepDir
+from tests.launch.cases import CHAIN, DENSE, NOW, PLAN, TICKETS, element, listed, on_disk, silent, submitted
 from tests.plan.cases import make_plan
-
-PLAN = make_plan({"sparsity": [0.5, 0.8], "rewind_epoch": [0, 1], "seed": [0]}, train={"epochs": 4})
-DENSE, *TICKETS = PLAN.runs
-CHAIN = make_plan({"sparsity": [0.5, 0.8], "seed": [0]}, prune={"schedule": "iterative"})
-NOW = 1e9
-
-
-def on_disk(plan=PLAN, *, done=(), failures=None, beats=(), jobs=None):
-    failures, states = failures or {}, {}
-    beats = {beat.key: beat for beat in beats}
-    for key, run in plan.runs.items():
-        before = states.get(run.parent, "done")
-        states[key] = RunStatus(
-            "done"
-            if key in done
-            else "running"
-            if key in beats
-            else "failed"
-            if key in failures
-            else "ready"
-            if before == "done"
-            else "waiting"
-        )
-    return DiskStatus(states, failures, beats, frozenset(), {key: (jobs or {}).get(key, "") for key in beats})
-
-
-def submitted(*shares, number=1, job="77", created=0.0):
-    return Submission(number, f"lth-0-000{number}", "workers", shares, created=created, job=job)
-
-
-def element(index, state="PENDING", job="77", **more):
-    return Element(job, index, "lth-0-0001", state, raw=str(100 + index), **more)
-
-
-def listed(journal, queue, **more):
-    """The jobs of a sweep if SLURM answers."""
-    status = QueueStatus(
-        taken=NOW, lag_seconds=60, slots=2, snapshot=QueueSnapshot(tuple(queue), NOW), **more
-    )
-    return replace(status, tasks=match_tasks(journal, queue, fresh=lambda one, index: status.is_young(one)))
-
-
-def silent(journal):
-    return QueueStatus(match_tasks(journal, (), fresh=lambda one, index: True), silence="down", taken=NOW)
 
 
 def names(states, *keys):

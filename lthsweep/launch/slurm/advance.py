@@ -156,7 +156,6 @@ def _act(
                 )
             except NotNowError as error:  # no element was queued
                 refusal = str(error)
-                note_decision(sweep, refusal)
                 break
             note_decision(sweep, _submitted(submitted[-1], len(view.open), len(view.taken)))
         given = {key for submission in submitted for keys in submission.shares for key in keys}
@@ -172,7 +171,6 @@ def _act(
             note_decision(sweep, f"submitted {controller.name}, job {controller.job}: controller job, {when}")
         except NotNowError as error:  # a worker job takes the next step at its end
             refusal = refusal or str(error)
-            note_decision(sweep, f"no controller job: {error}")
     return Advance(view, limits, tuple(submitted), controller, missed, refusal, guessed)
 
 

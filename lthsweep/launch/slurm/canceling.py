@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable
 from lthsweep.launch.slurm.array_tasks import ArrayTask, match_tasks
 from lthsweep.launch.slurm.cluster.queue import read_queue
 from lthsweep.launch.slurm.cluster.sbatch import cancel
+from lthsweep.launch.slurm.decisions import note_decision
 from lthsweep.launch.slurm.halt import halt
 from lthsweep.launch.slurm.journal import forget_queue, open_journal, read_journal
 from lthsweep.plan.run import Plan
@@ -29,6 +30,7 @@ def cancel_sweep(sweep: SweepDir) -> list[str]:
     """
     open_journal(sweep)
     halt(sweep, "the user canceled it", "user")
+    note_decision(sweep, "halted the sweep: the user canceled it")
     jobs = sorted({task.submission.job for task in _live(sweep) if task.submission.job is not None})
     cancel(jobs)
     forget_queue(sweep)

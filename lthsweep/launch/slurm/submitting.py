@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lthsweep.errors import RefusedError
 from lthsweep.launch.slurm.cluster.sbatch import Job, submit
+from lthsweep.launch.slurm.decisions import note_decision
 from lthsweep.launch.slurm.journal import (
     Submission,
     forget_queue,
@@ -128,6 +129,7 @@ def _hand_over(sweep: SweepDir, site: Site, intent: Submission, job: Job) -> Sub
         number = submit(job, site)
     except RefusedError as refusal:
         void(sweep, intent.name, str(refusal))
+        note_decision(sweep, f"{intent.name} is void: {refusal}")
         raise
     note_id(sweep, intent.name, number)
     forget_queue(sweep)
