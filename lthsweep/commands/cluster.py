@@ -27,6 +27,7 @@ from lthsweep.errors import ClusterSilentError, SpecError
 from lthsweep.launch.disk_status import read_disk_status
 from lthsweep.launch.slurm.advance import Advance, advance
 from lthsweep.launch.slurm.canceling import cancel_runs, cancel_sweep
+from lthsweep.launch.slurm.cluster.ask import ignored_variables
 from lthsweep.launch.slurm.cluster.sbatch import requeue
 from lthsweep.launch.slurm.halt import read_halt
 from lthsweep.launch.slurm.job_files import End, write_end
@@ -53,6 +54,10 @@ def submit(
         f"{f'partition {site.partition}, ' if site.partition else ''}results in {opened.sweep.path}",
     )
     print_lines(console, *(f"note: {line}" for line in (*site.warnings, *site.advice.splitlines())))
+    if ignored := ignored_variables():
+        print_lines(
+            console, f"note: {', '.join(ignored)} in your environment have no effect: use [slurm] instead"
+        )
     step = run_slurm(opened.plan, opened.sweep, site, retry_failed=retry_failed, cache=cache)
     print_lines(console, *describe_step(opened, site, step))
     if wait and step.view.halt is None:

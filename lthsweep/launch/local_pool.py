@@ -150,7 +150,12 @@ class LocalPool(Pool):
             raise LaunchError(
                 f"{self._false_starts + self._killed_starts} worker processes in a row ended before they were ready; "
                 f"the log of the last one ends with:\n"
-                f"{self._log_tail(name)}\nRepair the installation (`lthsweep doctor` checks it) and run again"
+                f"{self._log_tail(name)}\n"
+                + (
+                    "They were killed: give them more memory (slurm.memory), or start fewer (local.workers)"
+                    if self._killed_starts
+                    else "Repair the installation (`lthsweep doctor` checks it) and run again"
+                )
             )
         read_end, write_end = os.pipe()
         log = self._sweep.logs / f"worker-{name}.log"

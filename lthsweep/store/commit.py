@@ -26,7 +26,15 @@ __all__ = ["commit_new", "is_temporary", "read_whole", "reading", "replace", "sw
 _TEMP_SUFFIX = ".tmp"
 _LOCK_SUFFIX = ".publishing"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
+_ENOTSUPP = 524  # of NFS servers and DVS; the kernel leaks it, and Python has no name for it
+_NO_LINKS = frozenset(
+    {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
+    | {errno.EXDEV, errno.EINVAL, errno.EACCES, _ENOTSUPP}
+)
+"""Errors of a file system that has no hard links. Where one means something else, the rename fails with it, too."""
+
+_NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF, _ENOTSUPP})
+"""Errors of a network file system without fsync of folders."""
 _PATIENCE_SECONDS = 2.0
 """How long a rename may take before its owner counts as killed, on file systems without hard links."""
 
@@ -228,7 +236,7 @@ def _sync_folder(folder: Path) -> None:
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # some network file systems have no fsync of folders, and say so
+        if error.errno not in _NO_FOLDER_SYNC:
             raise
     finally:
         os.close(handle)

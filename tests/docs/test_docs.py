@@ -163,6 +163,9 @@ def test_commands_on_pages_are_valid(command):
     words = list(command.words)
     group: Any = typer.main.get_command(app)
     context = group.make_context("lthsweep", [], resilient_parsing=True)
+    flags = {name for option in group.params for name in option.opts}
+    while words and words[0] in flags:  # options of lthsweep itself, such as -v
+        words.pop(0)
     while words and hasattr(group, "commands"):
         assert words[0] in group.commands, f"no command `lthsweep … {words[0]}`"
         group = group.commands[words.pop(0)]

@@ -67,6 +67,6 @@ def test_an_unwritable_log_is_no_error(sweep):
 
 
 def test_a_missing_folder_is_no_error(tmp_path):
-    """Somebody deleted `logs/`."""
+    """A user can delete `logs/`."""
     note_decision(SweepDir(tmp_path / "none"), "submitted lth-1")
     assert not (tmp_path / "none").exists()

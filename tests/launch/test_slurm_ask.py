@@ -13,7 +13,7 @@ import pytest
 
 from lthsweep.errors import ClusterSilentError, LaunchError, NotNowError, RefusedError
 from lthsweep.launch.slurm.cluster import queue, sbatch
-from lthsweep.launch.slurm.cluster.ask import Answer, ask, clean_environment
+from lthsweep.launch.slurm.cluster.ask import Answer, ask, clean_environment, ignored_variables
 from lthsweep.launch.slurm.cluster.queue import find_by_name, find_job, live_jobs, queue_snapshot, read_queue
 from lthsweep.launch.slurm.cluster.sbatch import cancel, requeue, submit
 from lthsweep.launch.slurm.cluster.script import Job
@@ -152,6 +152,19 @@ def test_outside_of_a_job_devices_and_tmpdir_stay():
         "CUDA_VISIBLE_DEVICES": "3",
         "TMPDIR": "/scratch/me",
     }
+
+
+def test_variables_that_choose_a_partition_are_reported():
+    """They are not passed on. Inside a job they describe that job."""
+    mine = {
+        "SBATCH_PARTITION": "gpu",
+        "SLURM_CLUSTERS": "b",
+        "SLURM_CONF": "/etc/slurm.conf",
+        "HOME": "/home/me",
+    }
+
+    assert ignored_variables(mine) == ["SBATCH_PARTITION", "SLURM_CLUSTERS"]
+    assert ignored_variables({**mine, "SLURM_JOB_ID": "7"}) == []
 
 
 def test_variables_that_hide_jobs_do_not_reach_squeue(scripted, monkeypatch):

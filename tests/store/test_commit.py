@@ -136,7 +136,9 @@ def test_a_successful_link_with_eexist_is_ours(tmp_path, monkeypatch):
     assert (tmp_path / "r.h5").read_bytes() == b"ours"
 
 
-@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK])
+@pytest.mark.parametrize(
+    "number", [errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV, errno.EACCES, 524]
+)
 def test_without_hard_links_the_first_file_stays_too(tmp_path, monkeypatch, number):
     """FAT, some FUSE and some network file systems have no hard links."""
     monkeypatch.setattr(os, "link", refuse(number))

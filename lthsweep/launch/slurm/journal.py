@@ -103,7 +103,8 @@ def open_journal(sweep: SweepDir) -> str:
     if status.st_mode & 0o022 or status.st_uid not in (os.getuid(), 0):
         raise StoreError(
             f"{sweep.slurm} may be written by others, who could then name what your jobs run; "
-            f"chmod 700 it after you have looked inside, or delete it when nothing is queued"
+            f"chmod 700 it after you have looked inside, or delete it when nothing is queued; on a file system with "
+            f"fixed modes, such as exFAT, NTFS or CIFS, choose another directory with --out"
         )
     path = sweep.slurm / "name.json"
     commit.commit_new(path, plainjson.dump({"prefix": f"lth-{os.urandom(4).hex()}"}))

@@ -268,7 +268,8 @@ def _record(sweep: SweepDir, key: str, last: ArrayTask, count: int, cause: str) 
     nodes = nodes_of(sweep, last.submission.name, last.index)
     cause = (
         f"{count} jobs in a row ended before it got anywhere, the last"
-        f"{f' on {nodes[-1]}' if nodes else ', which never started,'} as {last.submission.name}"
+        f"{f' on {nodes[-1]}' if nodes else ','} as {last.submission.name}"
+        f"{'' if nodes else f', which left no trace in {sweep.path}: do the compute nodes see this directory?'}"
         f"{f'; last log line: {words}' if words else ''}"
     )
     note_decision(sweep, f"gave up {key}: {cause}")

@@ -23,7 +23,7 @@ from typing import IO
 
 from lthsweep.errors import ClusterSilentError
 
-__all__ = ["Answer", "ask", "clean_environment", "this_user"]
+__all__ = ["Answer", "ask", "clean_environment", "ignored_variables", "this_user"]
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,17 @@ def clean_environment(environment: Mapping[str, str] | None = None) -> dict[str,
         for name, value in known.items()
         if name in _KEPT or not (name.startswith(_FOREIGN) or (inside and name in _OF_A_JOB))
     }
+
+
+def ignored_variables(environment: Mapping[str, str] | None = None) -> list[str]:
+    """Return the variables of the user that would choose where jobs run, and are not passed to SLURM's commands.
+
+    Inside a job there are none: its variables describe that job.
+    """
+    known = os.environ if environment is None else environment
+    if "SLURM_JOB_ID" in known:
+        return []
+    return sorted(name for name in known if name.startswith("SBATCH_") or name == "SLURM_CLUSTERS")
 
 
 def this_user() -> str:

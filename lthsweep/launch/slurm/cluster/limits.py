@@ -94,7 +94,11 @@ def read_limits(site: Site) -> Limits:
     if "MaxArraySize" not in config or not known:
         raise ClusterSilentError("scontrol printed no configuration or no partitions; try again later")
     chosen = _chosen(known, site.partition, "slurm.partition")
-    _chosen(known, site.controller_partition, "slurm.controller_partition")
+    light = [
+        partition
+        for partition in _chosen(known, site.controller_partition, "slurm.controller_partition")
+        if site.controller_partition not in (None, site.partition)
+    ]
     found: list[Cap] = []
     walls = [partition.minutes for partition in chosen]
     if re.search(r"limits|safe|all", config.get("AccountingStorageEnforce", "")):
@@ -111,7 +115,11 @@ def read_limits(site: Site) -> Limits:
         max_array=min(array, jobs or array),
         capacity=min(capacities, default=None),
         minutes=min((wall for wall in walls if wall is not None), default=None),
-        named=(*map(str, found), *_notes(chosen, site)),
+        named=(
+            *map(str, found),
+            *_notes(chosen, site, site.qos, site.cpus),
+            *_notes(light, site, "normal", 1),
+        ),
         version=config.get("SLURM_VERSION", ""),
         partitions=tuple(chosen),
     )
@@ -191,8 +199,15 @@ def _with_use(found: Sequence[Cap]) -> list[Cap]:
     return [cap if cap.used is not None else replace(cap, used=own) for cap in found]
 
 
-def _notes(chosen: Sequence[Partition], site: Site) -> list[str]:
-    """Return conditions other than numeric limits that keep jobs from running or from being accepted."""
+def _notes(chosen: Sequence[Partition], site: Site, qos: str | None, cpus: int) -> list[str]:
+    """Return conditions other than numeric limits that keep jobs from running or from being accepted.
+
+    Args:
+        chosen: partitions of a kind of jobs.
+        site: its account.
+        qos: of these jobs.
+        cpus: of one of these jobs.
+    """
     notes = []
     for partition in chosen:
         if partition.state not in ("UP", ""):
@@ -201,12 +216,12 @@ def _notes(chosen: Sequence[Partition], site: Site) -> list[str]:
             notes.append(
                 f"partition {partition.name} takes the accounts {', '.join(partition.accounts)} only"
             )
-        if partition.all_qos is not None and site.qos and site.qos not in partition.all_qos:
+        if partition.all_qos is not None and qos and qos not in partition.all_qos:
             notes.append(f"partition {partition.name} takes the QOS {', '.join(partition.all_qos)} only")
-        if partition.cores_per_node is not None and site.cpus > partition.cores_per_node:
+        if partition.cores_per_node is not None and cpus > partition.cores_per_node:
             notes.append(
                 f"partition {partition.name} gives {partition.cores_per_node} cores per node, "
-                f"fewer than slurm.cpus = {site.cpus}: a job would wait forever"
+                f"fewer than slurm.cpus = {cpus}: a job would wait forever"
             )
     return notes
 
