@@ -49,7 +49,7 @@ app.command()(comparing.compare)
 app.command()(tables.report)
 app.add_typer(data_command.app, name="data")
 app.command()(doctor.doctor)
-app.command(hidden=True)(cluster.tick)
+app.command(hidden=True)(cluster.controller)
 
 
 def _print_version(wanted: bool) -> None:
