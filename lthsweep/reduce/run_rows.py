@@ -105,7 +105,12 @@ RUN_COLUMNS: tuple[Sequence[Column[_RunRow]], Sequence[Column[_RunRow]]] = (
             attrgetter("run.key"),
         ),
         Column("kind", "`dense` or `ticket`", text, attrgetter("run.kind")),
-        Column("state", "`done`, `diverged`, `failed` or `missing`", text, attrgetter("state")),
+        Column(
+            "state",
+            "`done`, `diverged`, `failed` or `missing`; `lthsweep status` shows where a run without a record stands",
+            text,
+            attrgetter("state"),
+        ),
         Column(
             "in_plan",
             "false for a record of another grid or recipe in the same directory",
