@@ -87,6 +87,7 @@ def test_a_data_set_added_to_the_package_runs(tmp_path, cache):
     assert "even_digits" in listed
     assert table.splitlines()[1].endswith(",1")
     assert "Even handwritten digits" in (tmp_path / "docs/the-file.md").read_text()
+    assert "| `even_digits` | 1×8×8 | 5 | 791 / 100 |" in (tmp_path / "docs/data.md").read_text()
 
 
 def test_a_metric_is_one_field_and_one_line(tmp_path, cache):
