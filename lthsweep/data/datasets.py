@@ -257,7 +257,7 @@ _ENTRIES = (
     ),
     Dataset(
         name="text_csv",
-        reader="lthsweep.data.text:read_csv",
+        reader="lthsweep.data.text_files:read_csv",
         summary="Your own texts: CSV files with the columns label and text; see [Text and audio](text-and-audio.md).",
         form="`length` tokens",
         options=_TEXT_OPTIONS,
@@ -268,7 +268,7 @@ _ENTRIES = (
     ),
     Dataset(
         name="text_folder",
-        reader="lthsweep.data.text:read_folder",
+        reader="lthsweep.data.text_files:read_folder",
         summary="Your own texts: one `.txt` file each, in one folder per class; see "
         "[Text and audio](text-and-audio.md).",
         form="`length` tokens",
