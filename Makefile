@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 WORKERS ?= auto
 STAMP := $(VENV)/.installed
 
+# Tests start hundreds of Python processes, which would compile the package again without its bytecode on disk.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo test test-fast test-faults test-heavy bench lint spelling types docs check clean system-tools
 
 help:  ## Show this list.

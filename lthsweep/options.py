@@ -50,7 +50,7 @@ class Option:
         limits = " and ".join(f"{sign} {bound:g}" for sign, bound in bounds if bound is not None)
         return f"{_KINDS[type(self.default)]} {limits}".rstrip()
 
-    def checked(self, value: Any) -> OptionValue:
+    def checked(self, value: object) -> OptionValue:
         """Return the value in the option's type.
 
         Raises:
@@ -76,7 +76,7 @@ class Option:
         )
 
 
-def complete_options(options: Mapping[str, Option], given: Mapping[str, Any]) -> dict[str, OptionValue]:
+def complete_options(options: Mapping[str, Option], given: Mapping[str, object]) -> dict[str, OptionValue]:
     """Return the value of every option: the given one, or the default.
 
     Args:

@@ -21,7 +21,8 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from types import ModuleType
+from typing import Self
 
 from lthsweep.errors import CodeError
 
@@ -109,7 +110,7 @@ def require_allowed(name: str) -> None:
     _source(Code.parse(name))
 
 
-def load(name: str) -> Callable[..., Any]:
+def load(name: str) -> Callable[..., object]:
     """The function, from the bytes of the source that the name's hash is of.
 
     Raises:
@@ -170,7 +171,7 @@ def _digest(source: bytes) -> str:
     return hashlib.sha256(source).hexdigest()[:_DIGITS]
 
 
-def _run(code: Code, path: Path, source: bytes) -> Any:
+def _run(code: Code, path: Path, source: bytes) -> ModuleType:
     spec = importlib.util.spec_from_file_location(code.module, path)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)

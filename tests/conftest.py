@@ -1,7 +1,8 @@
-"""Fixtures of several folders, and the distribution of tests: all tests on SLURM run in one worker."""
+"""Fixtures of several folders, and the distribution of tests over the workers of pytest-xdist."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 
 import pytest
@@ -11,6 +12,20 @@ from lthsweep.store.layout import SweepDir
 from tests.launch.processes import Held, Program
 from tests.launch.sweeps import lthsweep, write_tiny
 
+# One thread per test process, as in a worker: threads of several processes that wait for each other on the same cores
+# cost up to ten times the processor time of the work. Set before anything imports torch.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+TOGETHER = (
+    "tests/slurm/",  # two clusters on two cores disturb each other
+    # Sweeps and trainings that the tests of the module share: another worker would repeat them.
+    "tests/benchmarks/test_benchmarks.py",
+    "tests/commands/",
+    "tests/launch/test_filters_end_to_end.py",
+    "tests/launch/test_text_and_audio_end_to_end.py",
+)
+"""Folders and files whose tests run in one worker, in any order."""
+
 # Without deadlines: they would measure how busy the machine is. `make test-fast` takes the profile fast.
 settings.register_profile("lthsweep", deadline=None)
 settings.register_profile("fast", deadline=None, max_examples=15)
@@ -19,7 +34,7 @@ settings.load_profile("lthsweep")
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Tests on SLURM go to one worker in any order: two clusters on two cores disturb each other.
+    """Tests of an entry of `TOGETHER` go to one worker.
 
     The mark `xdist_group` is for this purpose. pytest-xdist 3.8.0 (the newest) writes it into an attribute that
     pytest 9.2 no longer reads, and silently divides the group (pytest-dev/pytest-xdist#1386), so the path decides here.
@@ -28,11 +43,11 @@ def pytest_xdist_make_scheduler(config, log):
         return None
     from xdist.scheduler import LoadScopeScheduling
 
-    class ByCluster(LoadScopeScheduling):
+    class ByPath(LoadScopeScheduling):
         def _split_scope(self, nodeid):
-            return "slurm" if nodeid.startswith("tests/slurm/") else nodeid
+            return next((path for path in TOGETHER if nodeid.startswith(path)), nodeid)
 
-    return ByCluster(config, log)
+    return ByPath(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +60,8 @@ def cache(tmp_path_factory):
 def finished(tmp_path_factory, cache):
     """The tiny sweep after an undisturbed run through the command line."""
     folder = tmp_path_factory.mktemp("finished")
-    ended = lthsweep("run", write_tiny(folder), "--out", folder / "sweep", cache=cache)
+    one = ("--set", "local.workers=1")  # a second worker needs longer to start than to train
+    ended = lthsweep("run", write_tiny(folder), *one, "--out", folder / "sweep", cache=cache)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return SweepDir(folder / "sweep")
 

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from lthsweep.commands import EXIT_FAILED, EXIT_INCOMPLETE
-from lthsweep.commands.display import duration
+from lthsweep.commands.console import print_lines
 from lthsweep.commands.sources import (
     JsonOption,
     OpenedSweep,
@@ -35,7 +35,7 @@ from lthsweep.launch.slurm.traces import End, write_end
 from lthsweep.launch.work import seconds_per_epoch, work_left
 from lthsweep.plan.estimate import estimate
 from lthsweep.plan.find import find_run
-from lthsweep.text import plural
+from lthsweep.text import duration, plural
 
 __all__ = ["cancel", "submit", "tick"]
 
@@ -46,16 +46,14 @@ def submit(
     """Submit a sweep and print the submitted jobs; with `wait`, return when all records exist."""
     site = site_of(opened.spec)
     left = len(work_left(opened.plan, opened.sweep).nodes)
-    _print(
+    print_lines(
         console,
         f"{opened.spec.sweep.name}: {left} of {len(opened.plan.runs)} runs left, profile {site.profile}, "
         f"{f'partition {site.partition}, ' if site.partition else ''}results in {opened.sweep.path}",
     )
-    for line in (*site.warnings, *site.advice.splitlines()):
-        _print(console, f"note: {line}")
+    print_lines(console, *(f"note: {line}" for line in (*site.warnings, *site.advice.splitlines())))
     step = run_slurm(opened.plan, opened.sweep, site, retry_failed=retry_failed, cache=cache)
-    for line in describe_step(opened, site, step):
-        _print(console, line)
+    print_lines(console, *describe_step(opened, site, step))
     if wait and step.view.halt is None:
         wait_for(opened, site)
     _merge(opened)
@@ -95,15 +93,8 @@ def describe_step(opened: OpenedSweep, site: Site, step: Advance) -> list[str]:
         lines.append(
             f"queued before: {plural(len(running), 'array')} with {plural(len(step.view.standing.covered), 'run')}"
         )
-    if step.guessed:
-        lines.append(
-            "the time of an epoch is not known yet: the dense runs go first, "
-            "the follow-up packs the tickets by the measured times"
-        )
-    if step.refusal:
-        lines.append(f"SLURM accepts no more jobs for now ({step.refusal})")
     if step.later:
-        lines.append(f"{step.later} runs are submitted later, by the follow-up")
+        lines.append(f"{plural(step.later, 'run')} to be submitted later, by the follow-up: {_cause(step)}")
     if step.tick is not None:
         lines.append(
             f"follow-up: job {step.tick.job or '?'} {step.tick.name}; it merges the table and continues"
@@ -120,6 +111,15 @@ def describe_step(opened: OpenedSweep, site: Site, step: Advance) -> list[str]:
         lines += _when(opened, site, step)
         lines.append(f"progress: lthsweep status {shlex.quote(str(path))} --watch")
     return lines
+
+
+def _cause(step: Advance) -> str:
+    """The reason why runs are left for a later step."""
+    if step.refusal:
+        return f"SLURM accepts no more jobs for now ({step.refusal})"
+    if step.guessed:
+        return "the dense runs go first and measure the time of an epoch, which sets the length of the other jobs"
+    return "the limits on jobs or arrays are reached (`lthsweep plan --on slurm` lists them)"
 
 
 def _describe(submission: Submission) -> str:
@@ -226,7 +226,3 @@ def _merge(opened: OpenedSweep) -> None:
     from lthsweep.reduce.merge import merge  # pandas and scipy: only when needed
 
     merge(opened.sweep, opened.plan)
-
-
-def _print(console: Console, line: str) -> None:
-    console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -6,12 +6,11 @@ import json
 import math
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from lthsweep.commands.display import plain_console
+from lthsweep.commands.console import plain_console, print_lines, print_rows
 from lthsweep.commands.sources import JsonOption
 from lthsweep.errors import QueryError
 
@@ -49,29 +48,23 @@ def compare(
     if confidence is not None and not 0 < confidence < 1:
         raise QueryError(f"--confidence must be in (0, 1), for example 0.95, not {confidence:g}")
     sweep = load(directory)
-    asked: dict[str, Any] = {"metric": metric, "confidence": confidence, "margin": margin}
     if as_csv:
-        sweep.compare(axis, **asked).to_csv(sys.stdout, index=False)
+        frame = sweep.compare(axis, metric=metric, confidence=confidence, margin=margin)
+        frame.to_csv(sys.stdout, index=False)
         return
-    found = sweep.axis_comparison(axis, **asked)
+    found = sweep.axis_comparison(axis, metric=metric, confidence=confidence, margin=margin)
     if as_json:
         settings = {name: value for name, value in vars(found).items() if name != "rows"}
         rows = [_without_nan(row) for row in found.records()]
         typer.echo(json.dumps({**settings, "test": "paired t, two-sided, Holm", "rows": rows}, indent=2))
         return
     console = plain_console()
-    for line in settings_lines(found, sweep.spec.sweep.name):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-    table = full_comparison_table(found) if every else comparison_table(found)
-    if console.is_terminal:
-        console.print(table)
-    else:  # a pipe has no width to wrap at
-        Console(width=100_000).print(table)
-    for line in result_lines(found):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    print_lines(console, *settings_lines(found, sweep.spec.sweep.name))
+    print_rows(console, full_comparison_table(found) if every else comparison_table(found))
+    print_lines(console, *result_lines(found))
 
 
-def _without_nan(row: dict[str, Any]) -> dict[str, Any]:
+def _without_nan(row: dict[str, object]) -> dict[str, object]:
     """A row with None in place of NaN, which JSON does not have."""
     return {
         name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
+from lthsweep.commands.console import simple_table
 from lthsweep.commands.sources import CacheOption, JsonOption, SetOption
 from lthsweep.data.availability import list_datasets, verify_dataset
 from lthsweep.data.cache import prepare as prepare_pack
@@ -48,23 +48,12 @@ def list_(root: RootOption = None, cache: CacheOption = None, as_json: JsonOptio
     if as_json:
         typer.echo(json.dumps([asdict(row) for row in rows], indent=2))
         return
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in (
-        "name",
-        "classes",
-        "shape",
-        "train",
-        "test",
-        "state",
-        "where, or the command that gets it",
-    ):
-        table.add_column(heading, overflow="fold")
+    where = "where, or the command that gets it"
+    table = simple_table("name", "classes", "shape", "train", "test", "state", where)
     for row in rows:
-        shape = "×".join(str(side) for side in row.shape) if row.shape else "any"
-        counts = (
-            str(count) if count is not None else "any" for count in (row.classes, row.n_train, row.n_test)
-        )
-        classes, train, test = counts
+        shape = "×".join(map(str, row.shape)) if row.shape else "any"
+        numbers = (row.classes, row.n_train, row.n_test)
+        classes, train, test = ("any" if number is None else str(number) for number in numbers)
         table.add_row(row.name, classes, shape, train, test, row.state, row.command or row.where)
     Console().print(table)
 
@@ -119,24 +108,22 @@ def _samples(packed: Packed) -> str:
     return f"{samples} of {height}×{width}×{channels}"
 
 
-def _options(name: str, path: Path | None, size: int | None, overrides: list[str] | None) -> dict[str, Any]:
-    """The `data` table of a file or preset, or of a named data set with the given options."""
-    given = list(overrides or ())
+def _options(
+    name: str, path: Path | None, size: int | None, overrides: list[str] | None
+) -> dict[str, object]:
+    """The checked `data` table of a file or preset, or of a named data set with the given options."""
     if is_code(name):
         name = pinned(name)
     elif name not in DATASETS:
         if name not in preset_names() and not Path(name).exists() and Path(name).suffix != ".toml":
             raise UnknownNameError.of("data set or preset", name, known=[*DATASETS, *preset_names()])
-        return load_spec(name, given).sweep.data.model_dump(mode="json")
-    data: dict[str, Any] = {"name": name}
-    if path is not None:
-        data["path"] = str(path)
-    if size is not None:
-        data["size"] = size
-    if not given:
-        return data
-    # Validated as part of a file, for the same error messages; a label is required there, but not used here.
+        return load_spec(name, overrides or ()).sweep.data.model_dump(mode="json")
+    data = (
+        {"name": name}
+        | ({} if path is None else {"path": str(path)})
+        | ({} if size is None else {"size": size})
+    )
+    # Checked as part of a file, for the same defaults and errors.
     model = "text_cnn" if dataset(name).gives == "texts" else "lenet_300_100"
-    own = {"label": "data"} if dataset(name).own_files else {}
-    tables = {"sweep": {"model": {"name": model}, "data": {**own, **data}}, "grid": {"sparsity": [0.5]}}
-    return spec_of(tables, given).sweep.data.model_dump(mode="json")
+    tables = {"sweep": {"model": {"name": model}, "data": data}, "grid": {"sparsity": [0.5]}}
+    return spec_of(tables, overrides or ()).sweep.data.model_dump(mode="json")

@@ -9,6 +9,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from lthsweep.commands.console import print_lines
 from lthsweep.commands.live_progress import LiveProgress
 from lthsweep.launch.events import (
     Failed,
@@ -23,25 +24,15 @@ from lthsweep.launch.events import (
 )
 from lthsweep.launch.work import Work
 from lthsweep.plan.run import Plan
+from lthsweep.text import duration
 
-__all__ = ["Display", "duration", "plain_console"]
-
+__all__ = ["Display"]
 
 _OUTCOMES = {
     RunOutcome.DIVERGED: "DIVERGED",
     RunOutcome.PRESENT: "finished by another coordinator",
     RunOutcome.REPLAYED: "snapshots written for the new rewind epochs",
 }
-
-
-def duration(seconds: float) -> str:
-    """`75.2` → `1m15s`; `4000` → `1h07m`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m{whole % 60:02d}s"
-    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
 
 
 class Display:
@@ -116,32 +107,16 @@ class Display:
         if isinstance(event, Finished):
             self._done.add(event.key)
             ended = _OUTCOMES.get(event.outcome) or f"test accuracy {event.test_accuracy:.4f}"
-            self._print(f"[{len(self._done)}/{self._runs}] {text}: {ended}{self._eta(', ')}")
+            print_lines(self._console, f"[{len(self._done)}/{self._runs}] {text}: {ended}{self._eta(', ')}")
         elif isinstance(event, Failed):
             state = "failed, will be retried" if event.retry else "failed"
-            self._print(f"{text}: {state}: {event.cause}  (run {event.key})")
+            print_lines(self._console, f"{text}: {state}: {event.cause}  (run {event.key})")
         elif isinstance(event, Stopped):
-            self._print(f"{text}: stopped; it goes on from its checkpoint next time")
+            print_lines(self._console, f"{text}: stopped; it goes on from its checkpoint next time")
         elif isinstance(event, Held) and event.key not in self._held:
             self._held.add(event.key)
-            self._print(f"{text}: another coordinator trains it; waiting for its record")
-
-    def _print(self, line: str) -> None:
-        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+            print_lines(self._console, f"{text}: another coordinator trains it; waiting for its record")
 
     def _eta(self, before: str = "") -> str:
         left = self._live.seconds_left()
         return "" if left is None else f"{before}about {duration(left)} left"
-
-
-def plain_console(*, quiet: bool = False, lines: bool = False) -> Console:
-    """A console on standard output; a pipe or a file gets lines of 120 columns.
-
-    Args:
-        quiet: print nothing.
-        lines: print lines even on a terminal. Open MPI gives its ranks one although their output is forwarded.
-    """
-    console = Console(quiet=quiet)
-    if console.is_terminal and not lines:
-        return console
-    return Console(quiet=quiet, width=120, force_terminal=False)

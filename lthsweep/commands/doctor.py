@@ -71,7 +71,9 @@ def doctor(
     findings = [*_open_permissions(sweep), *verify(sweep)]
     moved = quarantine(sweep, findings) if move_damaged else []
     if as_json:
-        typer.echo(json.dumps([_finding_json(finding) for finding in findings], indent=2))
+        typer.echo(
+            json.dumps([{**vars(finding), "path": str(finding.path)} for finding in findings], indent=2)
+        )
     else:
         for finding in findings:
             typer.echo(f"{finding.severity:8} {finding.path}: {finding.what}; {finding.remedy}")
@@ -162,12 +164,3 @@ def _open_permissions(sweep: SweepDir) -> Iterator[Finding]:
             yield Finding(
                 "warning", folder, what, f"chmod {'700' if private else 'o-w'} it, then check its files"
             )
-
-
-def _finding_json(finding: Finding) -> dict[str, str]:
-    return {
-        "severity": finding.severity,
-        "path": str(finding.path),
-        "what": finding.what,
-        "remedy": finding.remedy,
-    }

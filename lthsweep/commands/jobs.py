@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lthsweep.commands.display import duration
 from lthsweep.commands.sources import OpenedSweep
 from lthsweep.launch.slurm.packing.batches import Batch
 from lthsweep.launch.slurm.preview import Planned, Preview, preview
 from lthsweep.launch.slurm.sites.site import site_of
 from lthsweep.launch.work import Work
-from lthsweep.text import plural
+from lthsweep.text import duration, plural
 
 __all__ = ["jobs_json", "jobs_lines", "jobs_of"]
 

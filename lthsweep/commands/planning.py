@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from lthsweep.commands.display import duration
+from lthsweep.commands.console import simple_table
 from lthsweep.commands.jobs import jobs_json, jobs_lines, jobs_of
 from lthsweep.commands.sources import (
     CacheOption,
@@ -19,6 +18,7 @@ from lthsweep.commands.sources import (
     OutOption,
     SetOption,
     SourceArgument,
+    foreign_records,
     missing_data,
     open_source,
     require_samples,
@@ -32,7 +32,7 @@ from lthsweep.plan.estimate import Estimate, PlanCost, cost_json, cost_of, estim
 from lthsweep.plan.steps import recipe_steps
 from lthsweep.presets import preset_names, preset_summary, preset_text
 from lthsweep.spec import commented_template, load_spec
-from lthsweep.text import plural
+from lthsweep.text import duration, plural
 
 __all__ = ["init", "plan", "presets"]
 
@@ -66,7 +66,7 @@ def presets(
     if as_json:
         typer.echo(json.dumps(listed, indent=2))
         return
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table = simple_table()
     for preset, summary in listed.items():
         table.add_row(preset, summary)
     Console().print(table)
@@ -117,14 +117,9 @@ def plan(
         *_lines(opened, cost, expected, replayed, here=jobs is None),
         *warnings,
         *table_alone(opened),
+        *foreign_records(opened, work.found),
+        *(() if jobs is None else jobs_lines(jobs, all_texts=sbatch)),
     ):
-        typer.echo(line)
-    if work.found.foreign:
-        typer.echo(
-            f"{len(work.found.foreign)} records in {opened.sweep.path} belong to another grid or recipe; "
-            f"they stay and are not merged"
-        )
-    for line in () if jobs is None else jobs_lines(jobs, all_texts=sbatch):
         typer.echo(line)
     if runs:
         for run in opened.plan.runs.values():

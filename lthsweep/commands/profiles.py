@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
+from lthsweep.commands.console import simple_table
 from lthsweep.commands.sources import JsonOption
 from lthsweep.launch.slurm.sites.profile import profile_names, profile_text, read_profile
 
@@ -35,7 +35,7 @@ def profiles(
         }
         typer.echo(json.dumps(listed, indent=2))
         return
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table = simple_table()
     for profile, about in known.items():
         table.add_row(profile, about.description, f"as of {about.date}" if about.date else "")
     Console().print(table)

@@ -11,7 +11,8 @@ import typer
 from rich.console import Console
 
 from lthsweep.commands import EXIT_FAILED, EXIT_INCOMPLETE
-from lthsweep.commands.display import Display, duration, plain_console
+from lthsweep.commands.console import plain_console, print_lines
+from lthsweep.commands.display import Display
 from lthsweep.commands.interrupt import Interrupt
 from lthsweep.commands.sources import (
     CacheOption,
@@ -19,6 +20,7 @@ from lthsweep.commands.sources import (
     OutOption,
     SetOption,
     SourceArgument,
+    foreign_records,
     open_source,
     require_samples,
 )
@@ -29,7 +31,7 @@ from lthsweep.launch.disk_status import DiskStatus
 from lthsweep.launch.dispatch import RunSummary
 from lthsweep.launch.local import run_local, slots_of
 from lthsweep.launch.work import work_left
-from lthsweep.text import plural
+from lthsweep.text import duration, plural
 
 __all__ = ["run"]
 
@@ -135,41 +137,28 @@ def _train(
 
 
 def _announce(opened: OpenedSweep, found: DiskStatus, left: int, where: str, console: Console) -> None:
-    console.print(
-        f"{opened.spec.sweep.name}: {plural(left, 'run')} left of {len(opened.plan.runs)}, "
-        f"{where}, results in {opened.sweep.path}",
-        highlight=False,
-        soft_wrap=True,
+    print_lines(
+        console,
+        f"{opened.spec.sweep.name}: {plural(left, 'run')} left of {len(opened.plan.runs)}, {where}, "
+        f"results in {opened.sweep.path}",
+        *foreign_records(opened, found),
     )
-    if found.foreign:
-        console.print(
-            f"{len(found.foreign)} records there belong to another grid or recipe; they stay and are not merged",
-            highlight=False,
-        )
 
 
 def _report_end(opened: OpenedSweep, ended: RunSummary, console: Console) -> None:
-    console.print(
+    path = opened.sweep.path
+    others = f" and {len(ended.present)} by other coordinators" if ended.present else ""
+    lines = [
         f"{plural(len(ended.finished), 'run')} finished in {duration(ended.seconds)}, "
-        f"{ended.found_done} were done before"
-        f"{f' and {len(ended.present)} by other coordinators' if ended.present else ''}, "
-        f"{len(ended.failed)} failed, {len(ended.blocked)} blocked by a failed run",
-        highlight=False,
-    )
+        f"{ended.found_done} were done before{others}, {len(ended.failed)} failed, "
+        f"{len(ended.blocked)} blocked by a failed run"
+    ]
     if ended.skipped:
-        console.print(
-            f"{plural(len(ended.skipped), 'ticket')} skipped: their dense run or an earlier level diverged",
-            highlight=False,
-        )
+        skipped = plural(len(ended.skipped), "ticket")
+        lines.append(f"{skipped} skipped: their dense run or an earlier level diverged")
     for key, cause in ended.failed.items():
-        console.print(
-            f"  {key} {opened.plan[key].describe()}: {cause}", highlight=False, markup=False, soft_wrap=True
-        )
-        console.print(f"    lthsweep logs {opened.sweep.path} {key[:8]}", highlight=False, soft_wrap=True)
+        lines.append(f"  {key} {opened.plan[key].describe()}: {cause}")
+        lines.append(f"    lthsweep logs {path} {key[:8]}")
     if ended.stopped:
-        console.print(f"stopped; `lthsweep run {opened.sweep.path}` goes on", highlight=False, soft_wrap=True)
-    console.print(
-        f"table: {opened.sweep.table}   figures: lthsweep report {opened.sweep.path}",
-        highlight=False,
-        soft_wrap=True,
-    )
+        lines.append(f"stopped; `lthsweep run {path}` goes on")
+    print_lines(console, *lines, f"table: {opened.sweep.table}   figures: lthsweep report {path}")

@@ -12,12 +12,14 @@ import typer
 from lthsweep.data.availability import packed_samples, unavailable_reason
 from lthsweep.data.datasets import dataset
 from lthsweep.errors import SpecError
+from lthsweep.launch.disk_status import DiskStatus
 from lthsweep.plan.expand import expand
 from lthsweep.plan.rewind import RewindPoint
 from lthsweep.plan.run import Plan, Recipe
 from lthsweep.plan.steps import check_lengths
 from lthsweep.spec import Spec, load_spec
 from lthsweep.store.layout import SweepDir
+from lthsweep.text import plural
 
 __all__ = [
     "CacheOption",
@@ -26,6 +28,7 @@ __all__ = [
     "OutOption",
     "SetOption",
     "SourceArgument",
+    "foreign_records",
     "missing_data",
     "open_source",
     "require_samples",
@@ -112,7 +115,7 @@ def require_samples(opened: OpenedSweep, cache: Path | None = None) -> None:
     """
     points = [RewindPoint.parse(written) for written in opened.spec.grid.rewind_epoch]
     for recipe in _recipes(opened):
-        if dataset(recipe.data["name"]).n_train is None:
+        if dataset(recipe.dataset).n_train is None:
             check_lengths(recipe, points, packed_samples(recipe.data, cache=cache))
 
 
@@ -133,6 +136,14 @@ def table_alone(opened: OpenedSweep) -> tuple[str, ...]:
         return ()
     path = opened.sweep.path
     return (f"{path} holds a table but no records: `lthsweep query {path}` reads its results",)
+
+
+def foreign_records(opened: OpenedSweep, found: DiskStatus) -> tuple[str, ...]:
+    """A line about records of another grid or recipe in the directory."""
+    if not found.foreign:
+        return ()
+    records, belong = plural(len(found.foreign), "record"), "belongs" if len(found.foreign) == 1 else "belong"
+    return (f"{records} in {opened.sweep.path} {belong} to another grid or recipe, and not to the table",)
 
 
 def require_sweep(opened: OpenedSweep) -> None:

@@ -6,14 +6,13 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from lthsweep.commands.display import duration
 from lthsweep.commands.snapshot import Snapshot
 from lthsweep.commands.sources import table_alone
 from lthsweep.launch.disk_status import RunStatus
 from lthsweep.launch.slurm.glance import AT_WORK
 from lthsweep.launch.sweep_status import RunState, SweepStatus
 from lthsweep.plan.run import Run
-from lthsweep.text import plural
+from lthsweep.text import duration, plural
 
 __all__ = ["status_counts", "status_text"]
 

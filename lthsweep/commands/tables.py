@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from lthsweep.commands.display import plain_console
+from lthsweep.commands.console import plain_console, print_lines, print_rows
 from lthsweep.commands.sources import (
     JsonOption,
     OutOption,
@@ -164,13 +164,13 @@ def print_table(path: Path, console: Console) -> None:
 def _headline(sweep: Sweep, console: Console) -> None:
     from lthsweep.report.terminal import headline
 
-    for line in headline(
+    lines = headline(
         sweep.tickets,
         name=sweep.spec.sweep.name,
         margin=sweep.spec.verdict.margin,
         confidence=sweep.spec.verdict.confidence,
-    ):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    )
+    print_lines(console, *lines)
 
 
 def _print_frame(found: pd.DataFrame, known: str | None) -> None:
@@ -192,10 +192,7 @@ def _print_frame(found: pd.DataFrame, known: str | None) -> None:
         table.add_column(str(column), justify="right" if found[column].dtype.kind in "if" else "left")
     for row in found.itertuples(index=False):
         table.add_row(*(_cell(value) for value in row))
-    if console.is_terminal:
-        console.print(table)
-    else:  # a pipe has no width to wrap at
-        Console(width=100_000).print(table)
+    print_rows(console, table)
 
 
 def _reason_for_no_rows(sweep: Sweep, table: str, where: str | None) -> str:

@@ -120,10 +120,12 @@ class TrainBatches:
         samples = _move(order, self._device)
         moves: tuple[Tensor, ...] | None = None
         if self._padding or self._augment.flip:
-            down, *drawn = crop_flip(self._seed, epoch, order, padding=self._padding, flip=self._augment.flip)
+            down, across, mirrored = crop_flip(
+                self._seed, epoch, order, padding=self._padding, flip=self._augment.flip
+            )
             if self._augment.along:
                 down = np.full_like(down, self._padding)  # no shift along the height
-            moves = tuple(_move(array, self._device) for array in (down, *drawn))
+            moves = (_move(down, self._device), _move(across, self._device), _move(mirrored, self._device))
         for first in range(start_step, self.steps, self.ahead):
             end = min(first + self.ahead, self.steps)
             part = slice(first * self._batch_size, end * self._batch_size)

@@ -83,7 +83,9 @@ def _train_dense(
         kept_by_rates(sizes, sizes, 0.0, list(rules.rates))
     steps = _snapshot_steps(task, context)
     resume = load_checkpoint(sweep.checkpoint(task.key))
-    if resume and any(step < resume.progress["step"] for step in _missing(sweep, task.key, steps)):
+    reached = resume.progress["step"] if resume else 0
+    assert isinstance(reached, int)
+    if resume and any(step < reached for step in _missing(sweep, task.key, steps)):
         resume = None  # the checkpoint is past a snapshot that is missing: start over to write it
     return train_dense(
         context,

@@ -199,7 +199,7 @@ class _BudgetRun:
             seconds_predicted=state.predicted,
             seconds_spent=spent,
         )
-        notes = {"budget": state.account(self._budget.seconds, spent)}
+        notes: dict[str, object] = {"budget": state.account(self._budget.seconds, spent)}
         return replace(result, metrics=metrics, notes=notes)
 
     def _now(self) -> float:

@@ -18,7 +18,6 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
 from lthsweep.plan.run import Plan, Recipe, Run
 from lthsweep.plan.steps import recipe_steps
@@ -158,13 +157,16 @@ def seconds_spared(plan: Plan, seconds_per_epoch: Mapping[str, float]) -> float 
 
 def recipe_id(recipe: Recipe) -> str:
     """A name for recipes whose epochs take equally long: all but number of epochs, rates, initialization."""
-    train = {name: recipe.train[name] for name in ("batch_size", "precision")}
-    train["optimizer"] = recipe.train["optimizer"]["name"]
+    optimizer = recipe.train["optimizer"]
+    assert isinstance(optimizer, Mapping)
+    train = {name: recipe.train[name] for name in ("batch_size", "precision")} | {
+        "optimizer": optimizer["name"]
+    }
     model = {name: value for name, value in recipe.model.items() if name != "init"}
     return json.dumps({"model": model, "data": dict(recipe.data), "train": train}, sort_keys=True)
 
 
-def cost_json(cost: PlanCost) -> dict[str, Any]:
+def cost_json(cost: PlanCost) -> dict[str, object]:
     """The counts under the names that `lthsweep plan --json` promises."""
     return {**vars(cost), "saving": round(cost.saving, 3)}
 

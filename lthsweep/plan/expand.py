@@ -13,7 +13,7 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lthsweep.data.datasets import dataset
 from lthsweep.errors import SpecError
@@ -24,7 +24,7 @@ from lthsweep.plan.rounds import Budget
 from lthsweep.plan.run import Cell, Plan, Recipe, Run
 from lthsweep.plan.steps import check_lengths
 from lthsweep.pruning.registry import criterion_of
-from lthsweep.spec.grid_table import round_sparsities
+from lthsweep.spec.grid_table import AxisValue, round_sparsities
 from lthsweep.spec.prune_table import ControlName, PruneSpec
 from lthsweep.spec.text_forms import in_seconds
 
@@ -69,7 +69,7 @@ def expand(spec: Spec) -> Plan:
     )
     points = {written: RewindPoint.parse(written) for written in grid.rewind_epoch}
     runs: dict[str, Run] = {}
-    answers: dict[tuple[Any, ...], str] = {}
+    answers: dict[tuple[AxisValue, ...], str] = {}
     for chosen in _product(dotted):
         variant = spec.variant(chosen) if chosen else spec
         chains = _Chains(variant, amount_axis, amounts, runs, chosen)
@@ -88,7 +88,7 @@ def expand(spec: Spec) -> Plan:
     return Plan(spec, cells, runs)
 
 
-def _product(axes: Mapping[str, Iterable[Any]]) -> Iterator[dict[str, Any]]:
+def _product(axes: Mapping[str, Iterable[AxisValue]]) -> Iterator[dict[str, AxisValue]]:
     for values in itertools.product(*axes.values()):
         yield dict(zip(axes, values, strict=True))
 
@@ -102,7 +102,7 @@ class _Chains:
         axis: str,
         amounts: Iterable[float],
         runs: dict[str, Run],
-        chosen: Mapping[str, Any],
+        chosen: Mapping[str, AxisValue],
     ) -> None:
         texts = {name: f"{name}={value}" for name, value in chosen.items()}
         # `Run.describe` includes control and time; levels of a chain are tickets even where controls descend from them.
@@ -197,7 +197,7 @@ def _step_of(prune: PruneSpec) -> PruneStep:
     return PruneStep(**settings, point=RewindPoint(0), budget=budget)
 
 
-def _identity(recipe: Recipe) -> dict[str, Any]:
+def _identity(recipe: Recipe) -> dict[str, object]:
     """The parts of a recipe that change the result.
 
     The path of a folder of images changes nothing. Its content does, and is checked by its fingerprint when a ticket

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 from lthsweep.errors import SpecError, UnknownNameError
 from lthsweep.plan.run import Cell, Plan, Run
@@ -74,7 +73,7 @@ def _matches(cell: Cell, wanted: Mapping[str, str]) -> bool:
     return all(name in values and _is_written(values[name], text) for name, text in wanted.items())
 
 
-def _is_written(value: Any, text: str) -> bool:
+def _is_written(value: object, text: str) -> bool:
     """Whether `text` is a way to write a value: 0.80 for 0.8, 500it, true or True."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         try:
@@ -98,7 +97,7 @@ def _values(cells: Sequence[Cell], names: Collection[str]) -> str:
     return "; ".join(f"{name} = {_some(list(axes[name]))}" for name in axes if name in names)
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return (
         f"{value:g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
     )

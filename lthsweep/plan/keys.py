@@ -12,27 +12,26 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
 
 __all__ = ["KEY_LENGTH", "NEUTRAL", "canonical", "key_of", "normalize"]
 
 KEY_LENGTH = 20
 
-NEUTRAL: Mapping[str, Any] = {}
+NEUTRAL: Mapping[str, object] = {}
 """Dotted path in a manifest → the value at which an option added after the first release has no effect."""
 
 
-def key_of(manifest: Mapping[str, Any], neutral: Mapping[str, Any] = NEUTRAL) -> str:
+def key_of(manifest: Mapping[str, object], neutral: Mapping[str, object] = NEUTRAL) -> str:
     """The first 20 hex digits (80 bits) of the sha256 of the manifest's canonical JSON."""
     return hashlib.sha256(canonical(manifest, neutral).encode()).hexdigest()[:KEY_LENGTH]
 
 
-def canonical(manifest: Mapping[str, Any], neutral: Mapping[str, Any] = NEUTRAL) -> str:
+def canonical(manifest: Mapping[str, object], neutral: Mapping[str, object] = NEUTRAL) -> str:
     """JSON with sorted names, no spaces, neutral options left out, 1 and 1.0 written alike."""
     return json.dumps(normalize(manifest, neutral), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def normalize(value: Any, neutral: Mapping[str, Any] = NEUTRAL, path: str = "") -> Any:
+def normalize(value: object, neutral: Mapping[str, object] = NEUTRAL, path: str = "") -> object:
     """The manifest with neutral options dropped, and every integral float turned into an integer.
 
     TOML distinguishes `1` from `1.0`, but `lr = 1` and `lr = 1.0` mean the same training.
@@ -54,7 +53,7 @@ def normalize(value: Any, neutral: Mapping[str, Any] = NEUTRAL, path: str = "") 
     return value
 
 
-def _same(neutral: Any, value: Any) -> bool:
+def _same(neutral: object, value: object) -> bool:
     """Equal, where `False` is not 0 and a tuple is the list that it becomes in JSON."""
     if isinstance(neutral, bool) or isinstance(value, bool):
         return neutral is value

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from lthsweep.plan.prune_step import LayerRules, PruneStep
 from lthsweep.plan.rewind import RewindPoint
 from lthsweep.plan.rounds import Budget
+from lthsweep.spec.grid_table import AxisValue
 
 if TYPE_CHECKING:
     from lthsweep.spec import Spec
@@ -20,7 +21,7 @@ __all__ = ["Cell", "Options", "Plan", "Recipe", "Run", "RunKind"]
 
 RunKind = Literal["dense", "ticket"]
 
-Options = Mapping[str, Any]
+Options = Mapping[str, object]
 """A table of the file, checked and with every default written out.
 
 The values are keyword arguments of the function that `name` selects, which gives them their types.
@@ -38,11 +39,37 @@ class Recipe:
     @property
     def epochs(self) -> int:
         """T, the length of dense training and of the learning-rate schedule."""
-        return int(self.train["epochs"])
+        return _whole(self.train, "epochs")
 
-    def to_dict(self) -> dict[str, Any]:
+    @property
+    def batch_size(self) -> int:
+        """Samples per optimizer step."""
+        return _whole(self.train, "batch_size")
+
+    @property
+    def dataset(self) -> str:
+        """Name of the data set, or of the user's reader."""
+        return str(self.data["name"])
+
+    @property
+    def held_out(self) -> int:
+        """Training samples held out for validation."""
+        return _whole(self.data, "validation")
+
+    @property
+    def train_images(self) -> int:
+        """Training samples to use; 0 for all that are not held out."""
+        return _whole(self.data, "train_images")
+
+    def to_dict(self) -> dict[str, Options]:
         """Plain tables, for a record."""
         return {"model": dict(self.model), "data": dict(self.data), "train": dict(self.train)}
+
+
+def _whole(options: Options, name: str) -> int:
+    value = options[name]
+    assert isinstance(value, int), f"{name} = {value!r}"
+    return value
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +87,7 @@ class Run:
     """
 
     key: str
-    manifest: Mapping[str, Any]
+    manifest: Mapping[str, object]
     recipe: Recipe
     seed: int
     trunk: str
@@ -110,10 +137,10 @@ class Cell:
         run: key of the answering run; the trunk's for sparsity 0.
     """
 
-    values: tuple[tuple[str, Any], ...]
+    values: tuple[tuple[str, AxisValue], ...]
     run: str
 
-    def __getitem__(self, axis: str) -> Any:
+    def __getitem__(self, axis: str) -> AxisValue:
         for name, value in self.values:
             if name == axis:
                 return value

@@ -20,16 +20,16 @@ def recipe_steps(recipe: Recipe) -> int | None:
         DataError: if more images are held out than there are.
     """
     samples = recipe_samples(recipe)
-    return None if samples is None else steps_per_epoch(samples, int(recipe.train["batch_size"]))
+    return None if samples is None else steps_per_epoch(samples, recipe.batch_size)
 
 
 def recipe_samples(recipe: Recipe) -> int | None:
     """Images to train on, or None where the size of the data set is not known before it is read."""
-    wanted = int(recipe.data["train_images"])
-    samples = dataset(recipe.data["name"]).n_train
+    wanted = recipe.train_images
+    samples = dataset(recipe.dataset).n_train
     if wanted or samples is None:
         return wanted or None
-    return samples - int(recipe.data["validation"])
+    return samples - recipe.held_out
 
 
 def check_lengths(recipe: Recipe, points: Iterable[RewindPoint], samples: int | None) -> None:
@@ -43,11 +43,7 @@ def check_lengths(recipe: Recipe, points: Iterable[RewindPoint], samples: int | 
     Raises:
         SpecError: if nothing is left to train on, or to train.
     """
-    name, held_out, wanted = (
-        recipe.data["name"],
-        int(recipe.data["validation"]),
-        int(recipe.data["train_images"]),
-    )
+    name, held_out, wanted = recipe.dataset, recipe.held_out, recipe.train_images
     if samples is not None and held_out >= samples:
         raise SpecError(
             f"data.validation = {held_out} holds out all {samples} training samples of {name}; lower it"
@@ -60,10 +56,10 @@ def check_lengths(recipe: Recipe, points: Iterable[RewindPoint], samples: int | 
     trained = wanted or (None if samples is None else samples - held_out)
     if trained is None:
         return
-    steps = steps_per_epoch(trained, int(recipe.train["batch_size"]))
+    steps = steps_per_epoch(trained, recipe.batch_size)
     if not steps:
         raise SpecError(
-            f"train.batch_size = {recipe.train['batch_size']}: {trained} training samples of {name} make no batch; "
+            f"train.batch_size = {recipe.batch_size}: {trained} training samples of {name} make no batch; "
             f"lower it, or data.validation"
         )
     total = recipe.epochs * steps

@@ -116,16 +116,14 @@ def compare_axis(
     points = _points(plan, scores_of_runs, axis)
     overall = _overall([scores for kind, _, scores in points if kind == "point"])
     rank = partial(rank_values, confidence=confidence, margin=margin, higher_is_better=higher)
-    at_points = rank([scores for *_, scores in points], family="table")
+    at_points = rank([scores for *_, scores in points])
     others = _other_axes(plan, axis)
     rows = [
         ComparedValue(at, values, one)
         for (at, values, _), ranked in zip(points, at_points, strict=True)
         for one in ranked
     ]
-    rows += [
-        ComparedValue("overall", dict.fromkeys(others, ""), one) for one in rank([overall], family="point")[0]
-    ]
+    rows += [ComparedValue("overall", dict.fromkeys(others, ""), one) for one in rank([overall])[0]]
     return AxisComparison(
         axis=axis,
         metric=metric,

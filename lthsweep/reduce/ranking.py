@@ -2,7 +2,7 @@
 
 Values share their seeds, so each pair of values is compared by its paired difference (`lthsweep.reduce.decision`).
 Choosing the best of several values by the data and then testing only the others against it would find too much. So
-every pair of values is tested, and Holm's correction is over all of these tests, at all points by default: the
+every pair of values is tested, and Holm's correction is over all of these tests, at all points: the
 probability that any "worse" is noise stays below 1 - confidence, whichever value the data put first.
 
     worse        behind the first, and Holm's p is below 1 - confidence; or a seed of the value diverged
@@ -20,14 +20,11 @@ import itertools
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from lthsweep.reduce.decision import PairedDifference, Verdict, holm, mean_and_sd
+from lthsweep.reduce.points import mean
 
-__all__ = ["Family", "RankedValue", "SeedScores", "pairs_tested", "rank_values"]
-
-Family = Literal["table", "point"]
-"""The tests that Holm's correction covers: all pairs at all points, or those of each point separately."""
+__all__ = ["RankedValue", "SeedScores", "pairs_tested", "rank_values"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +56,7 @@ class RankedValue:
         difference: mean of value − first over the seeds; 0 for the first.
         ci_low, ci_high: Student's interval of the difference; NaN where it is not defined.
         p: of the paired t-test against the first; NaN where there is none.
-        p_holm: the same after Holm's correction over the family.
+        p_holm: the same after Holm's correction over all pairs at all points.
         verdict: see the module.
     """
 
@@ -84,27 +81,22 @@ def rank_values(
     confidence: float,
     margin: float = 0.0,
     higher_is_better: bool = True,
-    family: Family = "table",
 ) -> list[list[RankedValue]]:
     """Rank the values of an axis at each point and test their differences.
 
     Args:
         points: for each point the scores of its values, in any order.
-        confidence: in (0, 1); of the intervals, and 1 − the chance of any wrong "worse" in the family.
+        confidence: in (0, 1); of the intervals, and 1 − the chance of any wrong "worse".
         margin: a difference from the first that does not matter, >= 0, in the unit of the metric.
         higher_is_better: the direction of the metric.
-        family: the tests that Holm's correction covers.
 
     Returns:
         For each point its values, the first one first; those without a rank last, in the order given.
     """
     blocks = [_SharedSeeds.of(scores, higher_is_better) for scores in points]
     raw = [block.pair_p_values(confidence) for block in blocks]
-    if family == "table":
-        adjusted = iter(holm([p for ps in raw for p in ps.values()]))
-        corrected = [{pair: next(adjusted) for pair in ps} for ps in raw]
-    else:
-        corrected = [dict(zip(ps, holm(list(ps.values())), strict=True)) for ps in raw]
+    adjusted = iter(holm([p for ps in raw for p in ps.values()]))
+    corrected = [{pair: next(adjusted) for pair in ps} for ps in raw]
     return [
         _ranked(block, p_holm, confidence, margin, higher_is_better)
         for block, p_holm in zip(blocks, corrected, strict=True)
@@ -137,8 +129,8 @@ class _SharedSeeds:
         seeds = tuple(sorted(shared, key=str))
 
         def merit(i: int) -> float:
-            mean = _mean([scores[i].by_seed[seed] for seed in seeds])
-            return -mean if higher_is_better else mean
+            value = mean(scores[i].by_seed[seed] for seed in seeds)
+            return -value if higher_is_better else value
 
         return cls(tuple(scores), seeds, tuple(sorted(taken, key=merit) if seeds else taken))
 
@@ -180,13 +172,13 @@ def _ranked(
     rows = []
     for rank, i in enumerate(others, start=2):
         behind = block.compared(i, first, confidence)
-        mean, sd = mean_and_sd(block.values(i))
+        average, sd = mean_and_sd(block.values(i))
         rows.append(
             RankedValue(
                 value=block.scores[i].value,
                 rank=rank,
                 n=behind.n,
-                mean=mean,
+                mean=average,
                 sd=sd,
                 first=best,
                 difference=behind.mean,
@@ -209,12 +201,12 @@ def _ranked(
         for i, one in enumerate(block.scores)
         if i not in block.order
     ]
-    mean, sd = mean_and_sd(block.values(first))
+    average, sd = mean_and_sd(block.values(first))
     leader = RankedValue(
         value=best,
         rank=1,
         n=len(block.seeds),
-        mean=mean,
+        mean=average,
         sd=sd,
         first=best,
         difference=0.0,
@@ -236,7 +228,3 @@ def _verdict_of_first(others: Sequence[Verdict]) -> Verdict:
     if others and all(verdict in (Verdict.WORSE, Verdict.EQUAL) for verdict in others):
         return Verdict.EQUAL
     return Verdict.UNDECIDED
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values) if values else math.nan

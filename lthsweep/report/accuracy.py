@@ -1,6 +1,6 @@
 """Figures of test accuracy against weights remaining: all tickets, values of an axis, tickets and controls.
 
-All three draw lines over the seeds of grid points (`grid_points`); they differ in what a line and a panel stand for.
+All three draw lines over the seeds of grid points (`grid_points`); a line and a panel stand for something else in each.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from matplotlib.axes import Axes as Plot
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from lthsweep.reduce.decision import Verdict
 from lthsweep.report.axes import labels, spread_pick
 from lthsweep.report.content import CONTROL_AXIS, Combination, Overlay, ReportInput
 from lthsweep.report.numbers import as_float
@@ -243,7 +244,9 @@ def _zoom(plot: Plot, shown: pd.DataFrame, reference: float, highest: float, *, 
 
 
 def _gaps(points: pd.DataFrame) -> str:
-    counts = {verdict: int((points["verdict"] == verdict).sum()) for verdict in ("missing", "failed")}
+    counts = {
+        verdict: int((points["verdict"] == verdict).sum()) for verdict in (Verdict.MISSING, Verdict.FAILED)
+    }
     gaps = [plural(count, f"{verdict} grid point") for verdict, count in counts.items() if count]
     return f"Not drawn: {' and '.join(gaps)}." if gaps else ""
 

@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Polygon, Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from lthsweep.reduce.decision import Verdict
 from lthsweep.report.axes import labels
 from lthsweep.report.content import Combination, ReportInput
 from lthsweep.report.heatmap_cell import CellSize, readable_ink, write_accuracy, write_state
@@ -34,8 +35,8 @@ _LIMIT = (10.0, 9.0)
 _MARKED = 600  # text makes a large figure slow and heavy, so larger grids show colors only
 _UNKNOWN = (0.86, 0.87, 0.88, 1.0)
 _PATCHES: Mapping[str, dict[str, Any]] = {
-    "missing": {"facecolor": PAPER, "edgecolor": "#a9aeb6", "hatch": "////", "linewidth": 0},
-    "failed": {"facecolor": FAILED, "edgecolor": "#8b9099", "hatch": "xxxx", "linewidth": 0},
+    Verdict.MISSING: {"facecolor": PAPER, "edgecolor": "#a9aeb6", "hatch": "////", "linewidth": 0},
+    Verdict.FAILED: {"facecolor": FAILED, "edgecolor": "#8b9099", "hatch": "xxxx", "linewidth": 0},
     # The white frame behind the blue one makes it visible on any color.
     "halo": {"facecolor": "none", "edgecolor": PAPER, "linewidth": 3.2, "zorder": 2.7},
     "matches": {"facecolor": "none", "edgecolor": "#0b4a86", "linewidth": 1.3, "zorder": 2.8},
@@ -63,7 +64,7 @@ def heatmap(one: Combination, report: ReportInput) -> Figure:
     column, row_of = ({value: i for i, value in enumerate(axis)} for axis in (rewinds, cuts))
     shade = np.full((len(cuts), len(rewinds)), np.nan)
     patches: dict[str, list[Rectangle | Polygon]] = {name: [] for name in _PATCHES}
-    found = set()
+    found: set[str] = set()
     for row in one.tickets.to_dict("records"):
         x, y = column.get(row["rewind_epoch"]), row_of.get(row[report.axes.cut])
         if x is None or y is None:
@@ -89,9 +90,8 @@ def heatmap(one: Combination, report: ReportInput) -> Figure:
     plot.pcolormesh(*edges, shade, cmap=diverging().with_extremes(bad=_UNKNOWN), norm=norm, shading="flat")
     for name, shapes in patches.items():
         plot.add_collection(PatchCollection(shapes, **_PATCHES[name]))
-    line: dict[str, Any] = {"colors": PAPER, "linewidth": 1.0, "zorder": 2.5}
-    plot.hlines(edges[1][1:-1], -0.5, len(rewinds) - 0.5, **line)
-    plot.vlines(edges[0][1:-1], -0.5, len(cuts) - 0.5, **line)
+    plot.hlines(edges[1][1:-1], -0.5, len(rewinds) - 0.5, colors=PAPER, linewidth=1.0, zorder=2.5)
+    plot.vlines(edges[0][1:-1], -0.5, len(cuts) - 0.5, colors=PAPER, linewidth=1.0, zorder=2.5)
     _label_axes(plot, report.axes.cut, cuts, rewinds, cell)
     _add_colorbar(figure, plot, norm, report.margin)
     _add_legend(figure, found, one.tickets, with_text=with_text)
@@ -156,8 +156,16 @@ def _add_legend(figure: Figure, found: set[str], tickets: pd.DataFrame, *, with_
     """Explain the marks, frames and hatches that occur, and the seeds behind a cell's number."""
 
     def mark(character: str, label: str, size: float) -> Line2D:
-        look: dict[str, Any] = {"linestyle": "", "color": INK, "markeredgewidth": 0}
-        return Line2D([], [], marker=glyph(character), markersize=size, label=label, **look)
+        return Line2D(
+            [],
+            [],
+            marker=glyph(character),
+            markersize=size,
+            markeredgewidth=0,
+            linestyle="",
+            color=INK,
+            label=label,
+        )
 
     entries: list[Patch | Line2D] = []
     if with_text:
@@ -165,7 +173,7 @@ def _add_legend(figure: Figure, found: set[str], tickets: pd.DataFrame, *, with_
         entries += [mark(TICKET_VERDICTS[name].mark, name, 6) for name in shown]
     elif found & set(MATCHING):
         entries.append(Patch(**{**_PATCHES["matches"], "zorder": 1}, label="winning or matching"))
-    for name in ("missing", "failed"):
+    for name in (Verdict.MISSING, Verdict.FAILED):
         if name in found:
             entries.append(Patch(**{**_PATCHES[name], "linewidth": 0.4}, label=name))
     if "dead" in found:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from matplotlib.axes import Axes as Plot
 
+from lthsweep.reduce.decision import Verdict
 from lthsweep.report.axes import FrameRow
 from lthsweep.report.numbers import as_float, percent
 from lthsweep.report.style import DARK, FAILED, INK, LIGHT, PAPER
@@ -15,8 +14,6 @@ from lthsweep.report.summary import dead_layers, verdict_of
 from lthsweep.report.verdicts import TICKET_VERDICTS
 
 __all__ = ["CellSize", "readable_ink", "write_accuracy", "write_state"]
-
-_CENTERED: Mapping[str, Any] = {"ha": "center", "va": "center"}
 
 
 @dataclass(frozen=True)
@@ -37,24 +34,32 @@ class CellSize:
         return self.width >= 0.15 and self.height >= 0.15
 
 
-def write_state(plot: Plot, x: int, y: int, state: str) -> None:
+def write_state(plot: Plot, x: int, y: int, state: Verdict) -> None:
     """Write "missing" or "failed" over the hatching."""
-    ink, box = (LIGHT, FAILED) if state == "failed" else (INK, PAPER)
+    ink, box = (LIGHT, FAILED) if state is Verdict.FAILED else (INK, PAPER)
     background = {"facecolor": box, "edgecolor": "none", "pad": 1.2}
-    plot.text(x, y, state, **_CENTERED, fontsize=6.6, color=ink, bbox=background)
+    plot.text(x, y, state, ha="center", va="center", fontsize=6.6, color=ink, bbox=background)
 
 
 def write_accuracy(plot: Plot, x: int, y: int, row: FrameRow, cell: CellSize, ink: str) -> None:
     """Write accuracy (percent), the mark of the verdict, and remarks, as far as they fit."""
     mark = TICKET_VERDICTS[verdict_of(row.get("verdict"))].mark
     if not cell.fits_text:
-        plot.text(x, y, mark, **_CENTERED, color=ink, fontsize=6)
+        plot.text(x, y, mark, ha="center", va="center", color=ink, fontsize=6)
         return
     remarks = _remarks(row)
     accuracy = f"{percent(row.get('ticket_accuracy'), 1)} {mark}"
     for text, size, offset in ((accuracy, 7.6, 3.6), (remarks, 5.4, -6.2)):
-        place = (0.0, offset if remarks else 0.0)
-        plot.annotate(text, (x, y), place, textcoords="offset points", **_CENTERED, color=ink, fontsize=size)
+        plot.annotate(
+            text,
+            (x, y),
+            (0.0, offset if remarks else 0.0),
+            textcoords="offset points",
+            ha="center",
+            va="center",
+            color=ink,
+            fontsize=size,
+        )
 
 
 def _remarks(row: FrameRow) -> str:

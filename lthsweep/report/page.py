@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from operator import itemgetter
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from lthsweep.reduce.decision import Verdict
 from lthsweep.reduce.run_result import ResultState
 from lthsweep.report import numbers
 from lthsweep.report.axes import FrameRow, canonical, labels, ordered
@@ -52,6 +52,21 @@ class NoticeEntry:
     detail: str = ""
 
 
+@dataclass(frozen=True)
+class _Controls:
+    """The table of differences ticket − control.
+
+    Attributes:
+        axes: names of its first columns.
+        rows: labels of the axes, and the row.
+        left_out: number of rows without space on the page.
+    """
+
+    axes: list[str]
+    rows: list[tuple[list[str], FrameRow]]
+    left_out: int
+
+
 def page(
     report: ReportInput, figures: Sequence[tuple[Drawing, bytes]] = (), *, without_figure: int = 0
 ) -> str:
@@ -65,7 +80,7 @@ def page(
     rows = ready_rows(report.tickets).to_dict("records")
     best = sparsest_matching(report.tickets, report.steps_per_epoch)
     matching = [one.row for one in best if one.row is not None]
-    winning = [row for row in matching if row["verdict"] == "winning"]
+    winning = [row for row in matching if row["verdict"] == Verdict.WINNING]
     short = {axis: labels(row[axis] for row in rows) for axis in report.axes.names}
     template = _environment().get_template("page.html")
     return template.render(
@@ -136,7 +151,7 @@ def _notices(report: ReportInput, rows: Sequence[FrameRow]) -> dict[str, list[No
 
     with_verdict = {
         name: [NoticeEntry(place(row)) for row in rows if row["verdict"] == name]
-        for name in ("failed", "missing")
+        for name in (Verdict.FAILED, Verdict.MISSING)
     }
     return {
         "audit": [NoticeEntry(place(row)) for row in rows if numbers.flag(row.get("audit_ok")) is False],
@@ -145,8 +160,8 @@ def _notices(report: ReportInput, rows: Sequence[FrameRow]) -> dict[str, list[No
             for row in rows
             if (layers := dead_layers(row.get("dead_layers")))
         ],
-        "failed": _failed_runs(report, place) or with_verdict["failed"],
-        "missing": with_verdict["missing"],
+        "failed": _failed_runs(report, place) or with_verdict[Verdict.FAILED],
+        "missing": with_verdict[Verdict.MISSING],
     }
 
 
@@ -165,18 +180,18 @@ def _failed_runs(report: ReportInput, place: Callable[[FrameRow], str]) -> list[
     ]
 
 
-def _controls(report: ReportInput) -> dict[str, Any]:
-    """The table of differences ticket − control; no rows for a sweep without controls."""
+def _controls(report: ReportInput) -> _Controls:
+    """Return the differences ticket − control; no rows for a sweep without controls."""
     frame = report.controls
     names = [str(name) for name in frame.columns]
     axes = names[: names.index("control")] if "control" in names else []
     texts = {axis: labels(canonical(value) for value in frame[axis]) for axis in axes}
     rows = frame.head(_MAX_CONTROLS).to_dict("records")
-    return {
-        "axes": axes,
-        "rows": [([texts[axis][canonical(row[axis])] for axis in axes], row) for row in rows],
-        "left_out": len(frame) - len(rows),
-    }
+    return _Controls(
+        axes=axes,
+        rows=[([texts[axis][canonical(row[axis])] for axis in axes], row) for row in rows],
+        left_out=len(frame) - len(rows),
+    )
 
 
 def _commands(folder: str) -> str:

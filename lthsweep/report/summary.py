@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from lthsweep.reduce.decision import Verdict
 from lthsweep.report.axes import Axes, FrameRow, canonical, labels, ordered
 from lthsweep.report.numbers import flag
 from lthsweep.report.verdicts import MATCHING, TICKET_VERDICTS
@@ -43,7 +44,7 @@ class Totals:
     missing: int
     failed: int
     diverged: int
-    verdicts: dict[str, int]
+    verdicts: dict[Verdict, int]
     dead: int
     audit: int
 
@@ -111,7 +112,7 @@ def sparsest_matching(tickets: pd.DataFrame, steps_per_epoch: float = math.nan) 
                 combination=values,
                 rewind=label[rewind],
                 row=ranked.iloc[0].to_dict() if len(ranked) else None,
-                undecided=int((here["verdict"] == "undecided").sum()),
+                undecided=int((here["verdict"] == Verdict.UNDECIDED).sum()),
             )
         )
     return best
@@ -137,10 +138,10 @@ def dead_layers(value: object) -> list[str]:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else []
 
 
-def verdict_of(value: object) -> str:
-    """A verdict as one of the known words; "missing" for any other text and for NaN."""
+def verdict_of(value: object) -> Verdict:
+    """Return the verdict of a ticket; missing for any other text and for NaN."""
     text = canonical(value)
-    return text if text in TICKET_VERDICTS else "missing"
+    return Verdict(text) if text in TICKET_VERDICTS else Verdict.MISSING
 
 
 def _sum(tickets: pd.DataFrame, column: str) -> int:

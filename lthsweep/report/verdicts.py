@@ -28,7 +28,7 @@ class VerdictStyle:
     meaning: str
 
 
-TICKET_VERDICTS: Mapping[str, VerdictStyle] = {
+TICKET_VERDICTS: Mapping[Verdict, VerdictStyle] = {
     Verdict.WINNING: VerdictStyle(
         "★",
         "bold green",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import Field
 
@@ -86,4 +86,4 @@ class Tables(FileTable):
     @classmethod
     def of(cls, tables: Mapping[str, Any]) -> Self:
         """An object with these tables, which are valid; no check is repeated."""
-        return cls.model_construct(**tables)
+        return cast("Self", cls.model_construct(**tables))

@@ -22,7 +22,6 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from lthsweep.errors import StoreError
 from lthsweep.store import plainjson
@@ -176,7 +175,7 @@ def _is_free(path: Path, owner: Owner | None, stale_seconds: float) -> bool:
 
 def _is_released(path: Path) -> bool:
     try:
-        content: Any = plainjson.load(read_whole(path))
+        content = plainjson.load(read_whole(path))
     except (OSError, ValueError):
         return False
     return isinstance(content, dict) and content.get("released") is True

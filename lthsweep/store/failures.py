@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from lthsweep.errors import StoreError
 from lthsweep.store import plainjson
@@ -30,6 +29,8 @@ CANCELLED = "CanceledError"
 
 GAVE_UP = "GaveUp"
 """Kind of the failure of a run whose jobs ended time and again before they got anywhere with it."""
+
+_ATTEMPTS = range(2**31)
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,9 @@ def is_canceled(sweep: SweepDir, key: str) -> bool:
 
 def _read(path: Path) -> Failure | None:
     try:
-        content: Any = plainjson.load(read_whole(path))
+        content = plainjson.load(read_whole(path))
+        if int(content["attempt"]) not in _ATTEMPTS:
+            raise ValueError("an impossible number of attempts")
         return Failure(
             cause=str(content["cause"]),
             kind=str(content["kind"]),

@@ -83,7 +83,7 @@ _SLACK = 4096
 _COMPRESSION = 4
 
 
-def build_image(parts: Mapping[str, NDArray[Any]]) -> bytes:
+def build_image(parts: Mapping[str, NDArray[np.generic]]) -> bytes:
     """An HDF5 file in memory with one dataset per part, equal bytes for equal parts.
 
     Args:
@@ -170,7 +170,7 @@ def fetch(file: h5f.FileID, name: str, dtype: np.dtype[Any] | None, where: objec
 
 
 @contextmanager
-def _opened(name: bytes, access: Any, where: object) -> Iterator[h5f.FileID]:
+def _opened(name: bytes, access: h5p.PropFAID, where: object) -> Iterator[h5f.FileID]:
     try:
         file = h5f.open(name, h5f.ACC_RDONLY, access)
         try:
@@ -184,11 +184,11 @@ def _opened(name: bytes, access: Any, where: object) -> Iterator[h5f.FileID]:
 
 
 @lru_cache(maxsize=16)
-def _type_of(dtype: np.dtype[Any]) -> h5t.TypeID:
+def _type_of(dtype: np.dtype[np.generic]) -> h5t.TypeID:
     return h5t.py_create(dtype, logical=True)  # slow for compound types, and there are few
 
 
-def _put(file: h5f.FileID, name: str, array: NDArray[Any]) -> None:
+def _put(file: h5f.FileID, name: str, array: NDArray[np.generic]) -> None:
     creation = h5p.create(h5p.DATASET_CREATE)
     creation.set_obj_track_times(False)
     if array.size:  # HDF5 has no chunks of size 0; an empty dataset stores nothing anyway

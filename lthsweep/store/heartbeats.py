@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from lthsweep.errors import StoreError
 from lthsweep.store import plainjson
@@ -81,7 +80,7 @@ def remove_heartbeat(sweep: SweepDir, worker: str) -> None:
 
 def _read(path: Path) -> Heartbeat | None:
     try:
-        content: Any = plainjson.load(read_whole(path))
+        content = plainjson.load(read_whole(path))
         key = str(content["key"])
         return Heartbeat(
             worker=checked_name(str(content["worker"])),

@@ -10,7 +10,6 @@ import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lthsweep.store import plainjson
 
@@ -45,7 +44,7 @@ class Owner:
     def parse(cls, data: bytes) -> Owner | None:
         """The owner that a claim names; None if it was released or cannot be read."""
         try:
-            content: Any = plainjson.load(data)
+            content = plainjson.load(data)
             return cls(
                 host=str(content["host"]),
                 place=str(content["place"]),

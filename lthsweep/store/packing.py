@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,13 +38,15 @@ def pack_masks(masks: Mapping[str, NDArray[np.bool_]]) -> tuple[NDArray[np.void]
     return index, np.concatenate(streams) if streams else np.zeros(0, np.uint8)
 
 
-def unpack_masks(index: NDArray[np.void], bits: NDArray[np.uint8], where: object) -> dict[str, NDArray[Any]]:
+def unpack_masks(
+    index: NDArray[np.void], bits: NDArray[np.uint8], where: object
+) -> dict[str, NDArray[np.bool_]]:
     """The masks again.
 
     Raises:
         CorruptRecordError: if index and bits do not fit each other.
     """
-    masks: dict[str, NDArray[Any]] = {}
+    masks: dict[str, NDArray[np.bool_]] = {}
     start = 0
     for name, rank, shape in zip(
         index["name"].tolist(), index["rank"].tolist(), index["shape"].tolist(), strict=True

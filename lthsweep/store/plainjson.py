@@ -19,7 +19,7 @@ _TAG = "$float"
 _NAMES = ("nan", "inf", "-inf")
 
 
-def dump(value: Any) -> bytes:
+def dump(value: object) -> bytes:
     """Compact ASCII with sorted names: equal bytes for equal values.
 
     Args:
@@ -47,11 +47,11 @@ def load(data: bytes) -> Any:
         raise ValueError("JSON nested too deep") from None
 
 
-def _encode(value: Any) -> bytes:
+def _encode(value: object) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_plain).encode()
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, np.generic):
         plain = value.item()
         return _tagged(plain)
@@ -60,7 +60,7 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{value!r} ({type(value).__name__}) cannot be written as JSON")
 
 
-def _tagged(value: Any) -> Any:
+def _tagged(value: object) -> object:
     if isinstance(value, Mapping):
         return {name: _tagged(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
@@ -70,5 +70,5 @@ def _tagged(value: Any) -> Any:
     return value
 
 
-def _untagged(found: dict[str, Any]) -> Any:
-    return float(found[_TAG]) if len(found) == 1 and found.get(_TAG) in _NAMES else found
+def _untagged(found: dict[str, object]) -> object:
+    return float(str(found[_TAG])) if len(found) == 1 and found.get(_TAG) in _NAMES else found

@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,7 +107,7 @@ def _unlike(name: str, ours: Mapping[str, float], theirs: Mapping[str, float]) -
 
 
 def _table_differences(
-    what: str, ours: NDArray[Any], theirs: NDArray[Any], leave_out: tuple[str, ...] = ()
+    what: str, ours: NDArray[np.void], theirs: NDArray[np.void], leave_out: tuple[str, ...] = ()
 ) -> list[str]:
     if len(ours) != len(theirs):
         return [f"{what}: {len(ours)} rows and {len(theirs)}"]

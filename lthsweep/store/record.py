@@ -10,12 +10,14 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
+from h5py import h5f
 from numpy.typing import NDArray
 
 from lthsweep.errors import StoreError
+from lthsweep.plan.run import RunKind
 from lthsweep.store import hdf5, plainjson
 from lthsweep.store.commit import read_whole
 from lthsweep.store.hdf5 import CURVE_DTYPE, LAYER_DTYPE, NAME_LENGTH
@@ -26,7 +28,6 @@ from lthsweep.store.seal import SEAL_LENGTH, check_seal, damaged, read_seal, sea
 __all__ = [
     "CURVE_DTYPE",
     "LAYER_DTYPE",
-    "Kind",
     "Outcome",
     "Record",
     "Summary",
@@ -38,7 +39,6 @@ __all__ = [
     "read_summary",
 ]
 
-Kind = Literal["dense", "ticket"]
 Outcome = Literal["finished", "diverged"]
 
 
@@ -64,15 +64,15 @@ class Summary:
     """
 
     key: str
-    kind: Kind
-    manifest: Mapping[str, Any]
-    resolved: Mapping[str, Any] = field(default_factory=dict)
+    kind: RunKind
+    manifest: Mapping[str, object]
+    resolved: Mapping[str, object] = field(default_factory=dict)
     outcome: Outcome = "finished"
     metrics: Mapping[str, float | int]
     curves: NDArray[np.void]
     layers: NDArray[np.void]
-    provenance: Mapping[str, Any] = field(default_factory=dict)
-    audit: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, object] = field(default_factory=dict)
+    audit: Mapping[str, object] = field(default_factory=dict)
     weights: Mapping[str, str] = field(default_factory=dict)
     sha256: str = ""
 
@@ -165,7 +165,7 @@ def read_digest(path: Path) -> str:
 
 
 def curve_table(rows: Iterable[Mapping[str, float]]) -> NDArray[np.void]:
-    """Rows of a learning curve as a record holds them; what a row lacks is NaN (0 for epoch, step)."""
+    """Return a learning curve as a record holds it; values that a row lacks are NaN (0 for epoch, step)."""
     given = list(rows)
     table = np.zeros(len(given), CURVE_DTYPE)
     for name in CURVE_DTYPE.names or ():
@@ -206,7 +206,7 @@ def layer_table(
     return table
 
 
-def _read_content(file: Any, digest: str, where: object) -> dict[str, Any]:
+def _read_content(file: h5f.FileID, digest: str, where: object) -> dict[str, Any]:
     about = hdf5.fetch(file, hdf5.ABOUT, None, where)
     curves = hdf5.fetch(file, hdf5.CURVES, CURVE_DTYPE, where)
     layers = hdf5.fetch(file, hdf5.LAYERS, LAYER_DTYPE, where)
@@ -223,7 +223,7 @@ def _read_content(file: Any, digest: str, where: object) -> dict[str, Any]:
     problem = _problem(Record(**content))
     if problem:
         raise damaged(where, problem)
-    return cast("dict[str, Any]", content)
+    return content
 
 
 def _content_hash(text: bytes, curves: NDArray[np.void], layers: NDArray[np.void]) -> str:
@@ -238,7 +238,7 @@ def _problem(record: Record) -> str | None:
     """Why this is not a record, or None if it is one."""
     if not isinstance(record.key, str) or not record.key:
         return "it has no key"
-    if record.kind not in get_args(Kind):
+    if record.kind not in get_args(RunKind):
         return f"its kind is {record.kind!r}"
     if record.outcome not in get_args(Outcome):
         return f"its outcome is {record.outcome!r}"

@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 SCHEMA = 1
-"""Version of what a record holds; readers refuse others."""
+"""Version of the content of a record; readers refuse others."""
 
 _LINE = re.compile(
     rb"\nlthsweep-record ([0-9]{4}) summary-sha256 ([0-9a-f]{64}) sha256 ([0-9a-f]{64})\n", re.DOTALL

@@ -31,13 +31,14 @@ __all__ = [
 ]
 
 Arrays = dict[str, NDArray[Any]]
+"""Weights, optimizer states, and masks by name, of any type of number."""
 
 _METADATA = "lthsweep"
 
 
 def save_arrays(
     path: Path,
-    arrays: Mapping[str, NDArray[Any]],
+    arrays: Mapping[str, NDArray[np.generic]],
     metadata: Mapping[str, str] | None = None,
     *,
     durable: bool = True,
@@ -70,7 +71,7 @@ def save_arrays(
     return hashlib.sha256(data).hexdigest()
 
 
-def packed_size(arrays: Mapping[str, NDArray[Any]]) -> int:
+def packed_size(arrays: Mapping[str, NDArray[np.generic]]) -> int:
     """Bytes of the file that `save_arrays` would write, without metadata."""
     return len(_encoded(arrays))
 
@@ -116,7 +117,7 @@ def load_metadata(path: Path) -> dict[str, str]:
         raise _damaged(path, f"its head is no JSON ({error})") from error
 
 
-def pack_sparse(arrays: Mapping[str, NDArray[Any]], masks: Mapping[str, NDArray[np.bool_]]) -> Arrays:
+def pack_sparse(arrays: Mapping[str, NDArray[np.generic]], masks: Mapping[str, NDArray[np.bool_]]) -> Arrays:
     """Replace each masked array by its survivors, one-dimensional, in C order.
 
     Args:
@@ -140,7 +141,9 @@ def pack_sparse(arrays: Mapping[str, NDArray[Any]], masks: Mapping[str, NDArray[
     return packed
 
 
-def unpack_sparse(packed: Mapping[str, NDArray[Any]], masks: Mapping[str, NDArray[np.bool_]]) -> Arrays:
+def unpack_sparse(
+    packed: Mapping[str, NDArray[np.generic]], masks: Mapping[str, NDArray[np.bool_]]
+) -> Arrays:
     """The dense arrays again: survivors bit for bit, +0 where pruned.
 
     Raises:
@@ -158,7 +161,7 @@ def unpack_sparse(packed: Mapping[str, NDArray[Any]], masks: Mapping[str, NDArra
     return dense
 
 
-def _encoded(arrays: Mapping[str, NDArray[Any]], notes: dict[str, str] | None = None) -> bytes:
+def _encoded(arrays: Mapping[str, NDArray[np.generic]], notes: dict[str, str] | None = None) -> bytes:
     return safetensors.save(
         {name: np.ascontiguousarray(a).reshape(a.shape) for name, a in arrays.items()}, notes
     )

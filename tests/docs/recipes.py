@@ -78,7 +78,7 @@ def command(line: str, folder: Path, cache: Path, exported: Mapping[str, str] | 
 
 def copy_package(folder: Path) -> None:
     """Copy the package and the pages into a folder, so that a recipe can change them."""
-    shutil.copytree(ROOT / "lthsweep", folder / "lthsweep", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "lthsweep", folder / "lthsweep")
     shutil.copytree(ROOT / "docs", folder / "docs", ignore=shutil.ignore_patterns("images"))
 
 

@@ -105,7 +105,7 @@ def test_records_of_another_recipe_are_kept_apart(finished, cache, tmp_path):
 
     changed = lthsweep("run", write_tiny(tmp_path, lr=0.02), "--out", sweep.path, cache=cache)
 
-    assert "5 records there belong to another grid or recipe" in changed.stdout
+    assert f"5 records in {sweep.path} belong to another grid or recipe" in changed.stdout
     assert len(sweep.record_keys()) == 10
     table = json.loads(lthsweep("query", sweep.path, "--json", cache=cache).stdout)
     assert sum(row["n"] for row in table) == 4

@@ -150,17 +150,18 @@ def test_less_is_better_for_losses_and_costs():
 
 
 @pytest.mark.parametrize(
-    ("axis", "metric", "said"),
+    ("axis", "metric", "words"),
     [
-        ("seed", "test_accuracy", "values are compared over seeds"),
-        ("model.int", "test_accuracy", "did you mean model.init?"),
-        ("rewind_epoch", "test_accuracy", "has one value"),
-        ("model.init", "test_acuracy", "did you mean test_accuracy?"),
-        ("model.init", "steps_to_dense", "no metric 'steps_to_dense'"),
+        ("seed", "test_accuracy", "seed.*model.init"),
+        ("model.int", "test_accuracy", "model.int.*model.init"),
+        ("rewind_epoch", "test_accuracy", "rewind_epoch.*model.init"),
+        ("model.init", "test_acuracy", "test_acuracy.*test_accuracy"),
+        ("model.init", "steps_to_dense", "steps_to_dense.*test_accuracy"),
     ],
 )
-def test_what_cannot_be_compared_is_a_clear_error(axis, metric, said):
+def test_an_unusable_axis_or_metric_is_named(axis, metric, words):
+    """The message has the wrong name and a valid one."""
     plan = a_plan()
 
-    with pytest.raises(QueryError, match=said.replace("?", r"\?")):
+    with pytest.raises(QueryError, match=words):
         compare_axis(plan, outcomes_of(plan), axis, metric=metric)

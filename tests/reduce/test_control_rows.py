@@ -104,7 +104,7 @@ def test_control_verdict_by_hand(values, states, verdict):
     assert control_verdict(PairedDifference.of(values, 0.95), states, 0.002) == verdict
 
 
-def test_a_control_that_failed_is_said_to():
+def test_a_failed_control_has_the_verdict_failed():
     """A crash is not a result."""
     plan = plan_of(control=["ticket", "reinit"])
     controls = [run.key for run in plan.tickets if role_of(run) == "reinit"]

@@ -11,32 +11,32 @@ from tests.reduce.reduce_cases import make_plan
 
 
 @pytest.mark.parametrize(
-    ("grid", "said"),
+    ("grid", "remedy"),
     [
-        ({}, 'no axis of controls; add `control = ["ticket", "reinit", "random"]` to [grid]'),
-        ({"control": ["reinit", "random"]}, 'add "ticket" to it'),
-        ({"control": ["ticket"]}, 'has tickets only; add one of "reinit"'),
-        ({"control": ["ticket", "reinit"], "sparsity": [0]}, "is answered by its dense run"),
+        ({}, '`control = ["ticket", "reinit", "random"]`'),
+        ({"control": ["reinit", "random"]}, 'add "ticket"'),
+        ({"control": ["ticket"]}, '"reinit"'),
+        ({"control": ["ticket", "reinit"], "sparsity": [0]}, "add a sparsity"),
     ],
 )
-def test_without_controls_the_message_has_the_setting(grid, said):
+def test_without_controls_the_message_has_the_setting(grid, remedy):
     """Each reason is one for which there are no rows."""
     plan = make_plan(**grid)
 
     assert len(control_rows(plan, {}, {})) == 0
-    assert said in why_empty(plan, "controls")
+    assert remedy in why_empty(plan, "controls")
 
 
 @pytest.mark.parametrize(
-    ("grid", "said"),
+    ("grid", "remedy"),
     [
-        ({}, 'prunes no whole filters; set prune.method = "filter"'),
-        ({"prune.method": ["filter"], "sparsity": [0]}, "is answered by its dense run"),
+        ({}, 'prune.method = "filter"'),
+        ({"prune.method": ["filter"], "sparsity": [0]}, "add a sparsity"),
     ],
 )
-def test_without_structures_the_message_has_the_setting(grid, said):
+def test_without_structures_the_message_has_the_setting(grid, remedy):
     """Masks leave the network as large as it was."""
     plan = make_plan(**grid)
 
     assert len(structure_rows(plan, {}, {})) == 0
-    assert said in why_empty(plan, "structures")
+    assert remedy in why_empty(plan, "structures")

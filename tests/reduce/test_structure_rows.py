@@ -64,12 +64,12 @@ def test_seconds_are_medians_over_seeds():
     assert list(frame["test_seconds_dense"]) == [1.2, 1.2]
 
 
-def test_the_sparsity_of_each_layer_is_told():
+def test_each_layer_has_its_sparsity():
     """Mean over the seeds, as JSON in the order of the network."""
-    told = json.loads(rows(plan_of())["layer_sparsity"][0])
+    found = json.loads(rows(plan_of())["layer_sparsity"][0])
 
-    assert list(told) == list(LAYERS)
-    assert told == {name: 1 - round(size / 2) / size for name, size in zip(LAYERS, SIZES, strict=True)}
+    assert list(found) == list(LAYERS)
+    assert found == {name: 1 - round(size / 2) / size for name, size in zip(LAYERS, SIZES, strict=True)}
 
 
 def test_a_seed_without_both_runs_does_not_count():

@@ -12,7 +12,7 @@ from lthsweep.report.accuracy import accuracy_by_value
 from lthsweep.report.content import ReportInput
 from lthsweep.report.curves import curves_by_value
 
-INITS = {"model.init": ["kaiming_normal", "xavier_normal", "orthogonal"]}
+INITS = {"model.init": ["kaiming_normal", "xavier_normal"]}
 _SMALL = {"sparsities": (0.5, 0.9), "rewinds": (0,), "seeds": 2, "epochs": 3, "further": INITS}
 _GRID = [(s, 0) for s in (0.5, 0.9)]
 
