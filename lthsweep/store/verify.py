@@ -201,7 +201,7 @@ def _orphans(sweep: SweepDir, known: dict[str, Record | None]) -> Iterator[Findi
 
 
 def _check_later_snapshot(path: Path) -> Iterator[Finding]:
-    """A snapshot made after the trunk's record, when the grid grew: no hash vouches for it, its structure must."""
+    """A snapshot made after the dense run's record, when the grid grew: no hash vouches for it, its structure must."""
     try:
         load_arrays(path)
     except CorruptRecordError:
