@@ -231,8 +231,10 @@ def read_pack(folder: Path) -> Packed:
         if len(info.mean) != channels or len(info.std) != channels:
             raise ValueError(f"mean and std are not those of {channels} channel(s)")
         return Packed(
-            **samples,
-            **labels,
+            train_images=samples["train_images"],
+            train_labels=labels["train_labels"],
+            test_images=samples["test_images"],
+            test_labels=labels["test_labels"],
             mean=info.mean,
             std=info.std,
             class_names=info.class_names,

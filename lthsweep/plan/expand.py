@@ -2,9 +2,9 @@
 
 Runs are shared as far as the protocol allows (see docs/protocol.md): all cells of one (model, data, recipe, init,
 seed) descend from one dense run; chains of iterative pruning share their prefix; equal runs of two grids have one key
-and are trained once. A cell of sparsity 0 is answered by its dense run. A control has the same parent as its ticket. The
-chain is the sorted sparsity axis, or with `prune.rounds` a separate chain for every sparsity. A budget run shares only
-its dense run.
+and are trained once. A cell of sparsity 0 is answered by its dense run. A control has the same parent as its ticket.
+The chain is the sorted sparsity axis, or with `prune.rounds` a separate chain for every sparsity. A budget run shares
+only its dense run.
 """
 
 from __future__ import annotations
