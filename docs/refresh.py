@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from lthsweep.data.markdown import datasets_markdown, folders_markdown
-from lthsweep.reduce.schema import COLUMNS, columns_markdown
+from lthsweep.reduce.catalog import COLUMNS, columns_markdown
 from lthsweep.spec import reference_markdown
 
 DOCS = Path(__file__).parent

@@ -24,7 +24,7 @@ from tests.store.factory import make_record
 PACKAGE = Path(lthsweep.__file__).parent
 
 LAYERS = (
-    {"code_options", "errors", "options", "randomness", "text", "usercode"},
+    {"code_options", "errors", "options", "randomness", "wording", "usercode"},
     {"models", "data", "pruning", "training", "spec", "presets"},
     {"lottery", "store", "plan"},
     {"launch", "reduce"},
@@ -42,7 +42,7 @@ TORCH_FREE = {
     "randomness",
     "code_options",
     "options",
-    "text",
+    "wording",
     "usercode",
     "spec",
     "presets",

@@ -35,7 +35,7 @@ from lthsweep.launch.slurm.traces import End, write_end
 from lthsweep.launch.work import seconds_per_epoch, work_left
 from lthsweep.plan.estimate import estimate
 from lthsweep.plan.find import find_run
-from lthsweep.text import duration, plural
+from lthsweep.wording import duration, plural
 
 __all__ = ["cancel", "submit", "tick"]
 

@@ -24,7 +24,7 @@ from lthsweep.launch.events import (
 )
 from lthsweep.launch.work import Work
 from lthsweep.plan.run import Plan
-from lthsweep.text import duration
+from lthsweep.wording import duration
 
 __all__ = ["Display"]
 

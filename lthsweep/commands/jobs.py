@@ -9,7 +9,7 @@ from lthsweep.launch.slurm.packing.batches import Batch
 from lthsweep.launch.slurm.preview import Planned, Preview, preview
 from lthsweep.launch.slurm.sites.site import site_of
 from lthsweep.launch.work import Work
-from lthsweep.text import duration, plural
+from lthsweep.wording import duration, plural
 
 __all__ = ["jobs_json", "jobs_lines", "jobs_of"]
 

@@ -32,7 +32,7 @@ from lthsweep.plan.estimate import Estimate, PlanCost, cost_json, cost_of, estim
 from lthsweep.plan.steps import recipe_steps
 from lthsweep.presets import preset_names, preset_summary, preset_text
 from lthsweep.spec import commented_template, load_spec
-from lthsweep.text import duration, plural
+from lthsweep.wording import duration, plural
 
 __all__ = ["init", "plan", "presets"]
 

@@ -31,7 +31,7 @@ from lthsweep.launch.disk_status import DiskStatus
 from lthsweep.launch.dispatch import RunSummary
 from lthsweep.launch.local import run_local, slots_of
 from lthsweep.launch.work import work_left
-from lthsweep.text import duration, plural
+from lthsweep.wording import duration, plural
 
 __all__ = ["run"]
 

@@ -19,7 +19,7 @@ from lthsweep.plan.run import Plan, Recipe
 from lthsweep.plan.steps import check_lengths
 from lthsweep.spec import Spec, load_spec
 from lthsweep.store.layout import SweepDir
-from lthsweep.text import plural
+from lthsweep.wording import plural
 
 __all__ = [
     "CacheOption",

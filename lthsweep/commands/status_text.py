@@ -12,7 +12,7 @@ from lthsweep.launch.disk_status import RunStatus
 from lthsweep.launch.slurm.glance import AT_WORK
 from lthsweep.launch.sweep_status import RunState, SweepStatus
 from lthsweep.plan.run import Run
-from lthsweep.text import duration, plural
+from lthsweep.wording import duration, plural
 
 __all__ = ["status_counts", "status_text"]
 

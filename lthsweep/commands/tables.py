@@ -196,7 +196,7 @@ def _print_frame(found: pd.DataFrame, known: str | None) -> None:
 
 
 def _reason_for_no_rows(sweep: Sweep, table: str, where: str | None) -> str:
-    from lthsweep.reduce.schema import why_empty
+    from lthsweep.reduce.catalog import why_empty
 
     number = len(sweep.frames[table])
     return f"none of the {number} rows of {table} satisfy {where}" if number else why_empty(sweep.plan, table)

@@ -33,7 +33,7 @@ _Pairs: TypeAlias = Sequence[tuple["Run", "Run"]]
 
 
 @dataclass(frozen=True)
-class _Comparison:
+class _ControlRow:
     """A row: a control of a grid point compared with its ticket. Accuracies are means over the same seeds."""
 
     axes: Mapping[str, object]
@@ -85,7 +85,7 @@ def _compared(
     pairs: _Pairs,
     results: Mapping[str, RunResult],
     states: Mapping[str, ResultState],
-) -> _Comparison:
+) -> _ControlRow:
     done = [
         (results[ticket.key].metrics.test_accuracy, results[other.key].metrics.test_accuracy)
         for ticket, other in pairs
@@ -94,7 +94,7 @@ def _compared(
     rule = plan.spec.verdict
     difference = PairedDifference.of([ticket - other for ticket, other in done], rule.confidence)
     recorded = [results[other.key] for _, other in pairs if other.key in results]
-    return _Comparison(
+    return _ControlRow(
         axes=axes,
         control=control,
         n_planned=len(pairs),
@@ -124,7 +124,7 @@ def _points(plan: Plan) -> dict[tuple[tuple[object, ...], str], _Pairs]:
     return points
 
 
-CONTROL_COLUMNS: Sequence[Column[_Comparison]] = (
+CONTROL_COLUMNS: Sequence[Column[_ControlRow]] = (
     Column("control", "name of the control", text, attrgetter("control")),
     Column("n", "seeds with an accuracy of ticket and control", integer, attrgetter("difference.n")),
     Column("n_planned", "seeds in the grid", integer, attrgetter("n_planned")),

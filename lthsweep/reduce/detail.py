@@ -1,4 +1,4 @@
-"""Rows of /curves and /layers: what each training went through, and what each layer kept."""
+"""Rows of /curves and /layers: the epochs of each training, and the layers of each network."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ LAYER_COLUMNS = (
 
 
 def curve_rows(keys: Sequence[str], results: Mapping[str, RunResult]) -> NDArray[np.void]:
-    """One row per recorded epoch of each run, in the order of `keys`: key, then a record's columns."""
+    """Return one row per recorded epoch of each run, in the order of `keys`: key, then a record's columns."""
     recorded = [key for key in keys if key in results]
     return _stacked(recorded, [results[key].curves for key in recorded], CURVE_DTYPE, {})
 
 
 def layer_rows(keys: Sequence[str], results: Mapping[str, RunResult]) -> NDArray[np.void]:
-    """One row per prunable weight of each run, in the order of `keys` and of the model.
+    """Return one row per prunable weight of each run, in the order of `keys` and of the model.
 
     Columns: key, layer (name of the weight), size, remaining (weights), sparsity, dead.
     """

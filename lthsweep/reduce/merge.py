@@ -1,8 +1,8 @@
 """Records → one table: `table.h5` is a pure function of the records, the failures and the plan.
 
-The same directory gives the same bytes at any time, on any host, in any order of reading, also while runs go
-on. Records never change, so rows that an older table made from a record (known again by its sha256) are used
-again: reading a record's seal takes a small part of the time of reading the record.
+The same directory gives the same bytes at any time, on any host, in any order of reading, also while runs are
+training. Records never change, so the rows of a record in an older table are used again if its sha256 is the same:
+reading a seal takes a small part of the time of reading the record.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lthsweep.errors import CorruptRecordError, StoreError
+from lthsweep.reduce.catalog import COLUMNS
 from lthsweep.reduce.control_rows import control_rows
 from lthsweep.reduce.detail import curve_rows, layer_rows
 from lthsweep.reduce.reuse import results_in
@@ -24,7 +25,6 @@ from lthsweep.reduce.ticket_rows import ticket_rows
 from lthsweep.spec import dump_spec
 from lthsweep.store.commit import replace
 from lthsweep.store.failures import Failure, read_failures
-from lthsweep.store.metrics import METRICS
 from lthsweep.store.record import read_digest, read_summary
 
 if TYPE_CHECKING:
@@ -39,19 +39,19 @@ _DAMAGED = Failure(
 
 
 def merge(sweep: SweepDir, plan: Plan, *, full: bool = False) -> Path:
-    """Bring `table.h5` up to the records; the old one stays whole until the new one is.
+    """Replace `table.h5` by the table of the present records, in one step, if it differs.
 
     Args:
         sweep: the directory.
         plan: the grid to answer.
-        full: read every record, even if the table there has its rows. The bytes are the same.
+        full: read every record, even if the existing table has its rows. The bytes are the same.
 
     Returns:
         The path of the table.
 
     Raises:
-        StoreError: if the table cannot be written, or there is a table but no folder of records: results that were
-            copied without their records are not to be replaced by a table of missing rows.
+        StoreError: if the table cannot be written; or if there is a table but no folder of records, as in copied
+            results, which a table of missing rows must not replace.
     """
     if sweep.is_table_alone():
         raise StoreError(
@@ -67,20 +67,19 @@ def merge(sweep: SweepDir, plan: Plan, *, full: bool = False) -> Path:
 
 
 def current(sweep: SweepDir, plan: Plan) -> Table | TableFile:
-    """What `merge` would write: the file if it is up to date, else made from the records in memory."""
+    """Return the table that `merge` would write: the file if it is up to date, else one made in memory."""
     return _up_to_date(sweep, plan, _old_table(sweep.table))
 
 
 def reduce_records(
     plan: Plan, results: Iterable[RunResult], failures: Mapping[str, Failure] | None = None
 ) -> Table:
-    """The reducer: a pure function, the order of `results` does not matter.
+    """Return the table of some records. A pure function; the order of `results` does not matter.
 
     Args:
-        plan: the grid to answer; every point of it gets a row, known or not.
+        plan: the grid to answer; every point has a row, with or without results.
         results: the records.
-        failures: key → last failure. Failures of runs that have a record, or no place in the plan, are not
-            looked at.
+        failures: key → last failure. Failures of runs that have a record or are not in the plan are ignored.
     """
     known = {one.key: one for one in results}
     failed = {key: one for key, one in (failures or {}).items() if key in plan.runs and key not in known}
@@ -115,7 +114,7 @@ def _up_to_date(sweep: SweepDir, plan: Plan, old: TableFile | None) -> Table | T
             summary = read_summary(sweep.record(key))
             if summary.key != key:
                 raise CorruptRecordError(f"{sweep.record(key)} is the record of run {summary.key}")
-        except FileNotFoundError:  # taken away since the folder was listed
+        except FileNotFoundError:  # removed since the folder was listed
             continue
         except CorruptRecordError:
             failures[key] = _DAMAGED
@@ -125,13 +124,14 @@ def _up_to_date(sweep: SweepDir, plan: Plan, old: TableFile | None) -> Table | T
 
 
 def _old_table(path: Path) -> TableFile | None:
-    """Return the existing table if it is whole and has a column for every metric."""
+    """Return the existing table if it is whole and has every declared column."""
     try:
         table = TableFile(path)
-        columns = {name: table[name].dtype.names or () for name in TABLES}  # reading compares the checksums
+        columns = {name: table[name].dtype.names or () for name in TABLES}  # reading verifies the checksums
     except (FileNotFoundError, StoreError):
         return None
-    return table if METRICS.keys() <= set(columns["runs"]) else None
+    known = all(column.name in columns[name] for name in TABLES for column in COLUMNS[name])
+    return table if known else None
 
 
 def _known(old: TableFile | None, digests: Mapping[str, str], plan: Plan) -> dict[str, RunResult]:
@@ -139,12 +139,12 @@ def _known(old: TableFile | None, digests: Mapping[str, str], plan: Plan) -> dic
         return {}
     try:
         return results_in(old, digests, plan.runs)
-    except (KeyError, ValueError, TypeError, IndexError):  # of the right schema by its word only
+    except (KeyError, ValueError, TypeError, IndexError):  # its schema number is right, its content is not
         return {}
 
 
 def _digests(sweep: SweepDir) -> tuple[dict[str, str], list[str]]:
-    """(key → sha256 of its record, keys of records that have none)."""
+    """Return key → sha256 of its record, and the keys of records without a seal."""
     digests, damaged = {}, []
     for key in sweep.record_keys():
         try:

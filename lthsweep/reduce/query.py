@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["query", "sql"]
 
 _SETTINGS = (
-    "SET python_enable_replacements = false",  # names of Python variables are no tables
-    "SET temp_directory = ''",  # nothing is spilt to the working directory
+    "SET python_enable_replacements = false",  # Python variables are not tables
+    "SET temp_directory = ''",  # no temporary files in the working directory
     "SET allow_community_extensions = false",
     "SET enable_external_access = false",
     "SET lock_configuration = true",  # last: the text of a query cannot undo the others
@@ -40,7 +40,7 @@ def query(
     columns: str | Sequence[str] | None = None,
     table: str = "tickets",
 ) -> pd.DataFrame:
-    """Rows of one table that fulfill a condition, e.g. `query(frames, "sparsity >= 0.8 and verdict =
+    """Return the rows of one table that fulfill a condition, e.g. `query(frames, "sparsity >= 0.8 and verdict =
     'matching'")`.
 
     Args:
@@ -54,7 +54,7 @@ def query(
         table: one of the names of `frames`.
 
     Raises:
-        QueryError: with DuckDB's reason, the columns there are and the nearest name.
+        QueryError: with DuckDB's reason, the existing columns and the nearest name.
     """
     if table not in frames:
         raise QueryError(_unknown("table", table, frames))
@@ -74,7 +74,7 @@ def query(
 
 
 def sql(frames: Mapping[str, pd.DataFrame], statement: str) -> pd.DataFrame:
-    """The answer to one SELECT (or WITH … SELECT) over the tables.
+    """Return the result of one SELECT (or WITH … SELECT) over the tables.
 
     Args:
         frames: name of the table → frame.
@@ -102,7 +102,7 @@ def sql(frames: Mapping[str, pd.DataFrame], statement: str) -> pd.DataFrame:
 
 
 def _matching_rows(frame: pd.DataFrame, table: str, where: str) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Positions of the rows that fulfill the condition; the frame keeps its own types."""
+    """Return the positions of the rows that fulfill the condition; the frame keeps its types."""
     with duckdb.connect(":memory:") as connection:
         connection.register(table, frame.assign(**{_ROW: np.arange(len(frame))}))
         _lock(connection)
@@ -120,7 +120,7 @@ def _lock(connection: DuckDBPyConnection) -> None:
 
 
 def _explained(error: duckdb.Error, text: str, columns: set[str], tables: Sequence[str]) -> QueryError:
-    """DuckDB's reason in one line, then what the user can do about it."""
+    """Return an error with DuckDB's reason in one line, then the remedy."""
     reason = str(error).strip().split("\n", 1)[0]
     parts = [f"cannot answer {text.strip()!r}: {reason}"]
     unknown = re.search(r'Referenced (?:column|table) "([^"]+)" not found', reason)
@@ -172,7 +172,7 @@ def _column(name: str, frame: pd.DataFrame) -> str:
 
 
 def _direction(written: str) -> tuple[str, bool]:
-    """Column and whether it rises."""
+    """Return the column, and True for ascending order."""
     found = _DESCENDING.match(written)
     if not found:
         return written.strip('"'), True

@@ -1,4 +1,4 @@
-"""Results out of an older table, so that a record is read once in the life of a sweep."""
+"""Results from an older table, so that each record is read once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["results_in"]
 def results_in(
     table: TableFile, digests: Mapping[str, str], planned: Collection[str]
 ) -> dict[str, RunResult]:
-    """Results of the records that a table was made from, bit for bit what the records would give.
+    """Return the results in a table, bit for bit those of its records.
 
     Args:
         table: an older table of the same schema.
@@ -52,7 +52,7 @@ def results_in(
 
 
 def _blocks(keys: NDArray[np.bytes_]) -> Iterator[tuple[bytes, slice]]:
-    """(key, its rows): the rows of one run lie together."""
+    """Yield (key, its rows): the rows of one run are contiguous."""
     if len(keys) == 0:
         return
     starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))

@@ -36,7 +36,7 @@ _NO_METRICS = Metrics()
 
 
 @dataclass(frozen=True)
-class _Row:
+class _RunRow:
     """A row. A run has a result or a failure, or neither."""
 
     run: RunIdentity
@@ -64,7 +64,7 @@ def run_rows(
     """
     axes = axis_names(plan)
     rows = [
-        _Row(
+        _RunRow(
             run=run,
             state=state_of(run.key, results, failures),
             result=results.get(run.key),
@@ -76,27 +76,27 @@ def run_rows(
     return table_array([*before, *axis_columns(axes, "run.axes"), *after], rows)
 
 
-def _metric(name: str, info: MetricInfo) -> Column[_Row]:
+def _metric(name: str, info: MetricInfo) -> Column[_RunRow]:
     suffix = {"all": "", "tickets": " (tickets)", "budget": " (budget runs)"}[info.runs]
     return Column(name, f"{info.description}{suffix}", number, attrgetter(f"metrics.{name}"))
 
 
-def _provenance(name: str, meaning: str) -> Column[_Row]:
+def _provenance(name: str, meaning: str) -> Column[_RunRow]:
     place = PROVENANCE.index(name)
     return Column(name, meaning, text, lambda row: row.result.provenance[place] if row.result else "")
 
 
-def _host(row: _Row) -> str:
+def _host(row: _RunRow) -> str:
     if row.failure is not None:
         return row.failure.host
     return "" if row.result is None else row.result.provenance[PROVENANCE.index("host")]
 
 
-def _cause(row: _Row) -> str:
+def _cause(row: _RunRow) -> str:
     return "" if row.failure is None else plain_text(row.failure.cause)[:_CAUSE_LENGTH]
 
 
-RUN_COLUMNS: tuple[Sequence[Column[_Row]], Sequence[Column[_Row]]] = (
+RUN_COLUMNS: tuple[Sequence[Column[_RunRow]], Sequence[Column[_RunRow]]] = (
     (
         Column(
             "key",

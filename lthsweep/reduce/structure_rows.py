@@ -32,7 +32,7 @@ __all__ = ["STRUCTURE_COLUMNS", "structure_rows"]
 
 
 @dataclass(frozen=True)
-class _Point:
+class _StructureRow:
     """A row.
 
     Attributes:
@@ -60,7 +60,7 @@ def structure_rows(
     for values, runs in _tickets_by_point(plan).items():
         done = [run for run in runs if states[run.key] is states[run.trunk] is ResultState.DONE]
         points.append(
-            _Point(
+            _StructureRow(
                 axes=dict(zip(axes, values, strict=True)),
                 runs=runs,
                 dense_runs=[results[run.trunk] for run in done],
@@ -90,7 +90,7 @@ def _compared(
     meaning: str,
     value: Callable[[RunResult], float],
     combine: Callable[[Iterable[float]], float] = mean,
-) -> Iterator[Column[_Point]]:
+) -> Iterator[Column[_StructureRow]]:
     """Yield the columns of the dense runs and of the grid point."""
     yield Column(
         f"{name}_dense",
@@ -101,7 +101,7 @@ def _compared(
     yield Column(name, meaning, number, lambda point: combine(map(value, point.tickets)))
 
 
-def _layer_sparsity(point: _Point) -> str:
+def _layer_sparsity(point: _StructureRow) -> str:
     """Return layer → mean sparsity, as JSON in the order of the network."""
     found: dict[str, list[float]] = {}
     for ticket in point.tickets:
@@ -111,7 +111,7 @@ def _layer_sparsity(point: _Point) -> str:
     return json.dumps({name: round(mean(values), 4) for name, values in found.items()}) if found else ""
 
 
-STRUCTURE_COLUMNS: Sequence[Column[_Point]] = (
+STRUCTURE_COLUMNS: Sequence[Column[_StructureRow]] = (
     Column("method", "as in `tickets`", text, lambda point: method_of(point.runs[0])),
     Column("control", "as in `tickets`", text, lambda point: role_of(point.runs[0])),
     Column("n", "seeds with a result of ticket and dense run", integer, lambda point: len(point.tickets)),

@@ -30,13 +30,13 @@ SCHEMA = 4
 """Version of the layout. A new metric does not change it: `merge` remakes a table that lacks one."""
 
 TABLES = ("tickets", "controls", "structures", "runs", "curves", "layers")
-"""The tables that a user may ask, in the order in which they are explained."""
+"""The tables for queries, in the order in which the page explains them."""
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 _CHUNK_BYTES = 1 << 18
 _MAX_BYTES = 1 << 34
-"""A table that declares more than this is not ours: a small hostile file can declare terabytes."""
+"""Largest size that a table may declare: a small hostile file can declare terabytes."""
 
 
 @dataclass(frozen=True)
@@ -77,14 +77,14 @@ _SWEEP_COLUMNS = [
 
 @dataclass(frozen=True)
 class Table:
-    """The reducer's answer: compound arrays by name of the table, and the hash of their sources."""
+    """The tables as compound arrays by name, and the hash of their sources."""
 
     sweep: SweepRow
     tables: Mapping[str, NDArray[np.void]]
 
     @property
     def frames(self) -> Frames:
-        """The tables as pandas frames, each made when it is asked for."""
+        """The tables as pandas frames, each made on first use."""
         return _frames(self.tables.__getitem__)
 
 
@@ -95,15 +95,15 @@ class TableFile:
         """Read the file and its /sweep.
 
         Raises:
-            FileNotFoundError: if it is not there.
+            FileNotFoundError: if it does not exist.
             StoreError: if it is damaged, hostile, or of another schema.
         """
         self._path = path
         image = read_whole(path)
         if not image.startswith(_SIGNATURE):
             raise CorruptRecordError(
-                f"{path} is no HDF5 file, so no table; give a sweep directory or its table.h5. If this was one, "
-                f"`lthsweep merge` makes it anew from the records"
+                f"{path} is not an HDF5 file; give a sweep directory or its table.h5. If it was a table, "
+                f"`lthsweep merge` makes it again from the records"
             )
         try:
             self._file = h5py.File(h5f.open_file_image(image))
@@ -131,7 +131,7 @@ class TableFile:
 
     @property
     def frames(self) -> Frames:
-        """The tables as pandas frames, each made when it is asked for."""
+        """The tables as pandas frames, each made on first use."""
         return _frames(self.__getitem__)
 
     def _damaged(self, reason: str) -> CorruptRecordError:
@@ -141,7 +141,7 @@ class TableFile:
 
 
 def encode_table(table: Table) -> bytes:
-    """The bytes of `table.h5`: a pure function of the rows."""
+    """Return the bytes of `table.h5`, a pure function of the rows."""
     access = h5p.create(h5p.FILE_ACCESS)
     access.set_fapl_core(backing_store=False)
     access.set_libver_bounds(h5f.LIBVER_V110, h5f.LIBVER_V110)
@@ -180,7 +180,7 @@ def _write(file: h5py.File, name: str, rows: NDArray[np.void]) -> None:
 
 
 def _guarded(file: h5py.File, name: str) -> h5py.Dataset:
-    """A dataset in this file itself: no link, no external storage, no absurd size."""
+    """Return a dataset of this file: no link, no external storage, no absurd size."""
     if not isinstance(file.get(name, getlink=True), h5py.HardLink):
         raise ValueError("is a link to elsewhere, or missing")
     dataset = file[name]

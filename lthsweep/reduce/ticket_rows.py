@@ -27,7 +27,7 @@ __all__ = ["TICKET_COLUMNS", "ticket_rows"]
 
 
 @dataclass(frozen=True)
-class _Point:
+class _TicketRow:
     """A row.
 
     Attributes:
@@ -53,7 +53,7 @@ def ticket_rows(
     axes = point_axes(plan)
     states = inherited_states(plan, results, failures)
     points = [
-        _Point(
+        _TicketRow(
             axes=dict(zip(axes, values, strict=True)),
             run=runs[0],
             summary=summarize_point(
@@ -98,16 +98,16 @@ def _pruned_accuracy(result: RunResult) -> float:
     return result.metrics.test_accuracy if result.kind == "dense" else result.metrics.pruned_test_accuracy
 
 
-def _dead_layers(point: _Point) -> str:
+def _dead_layers(point: _TicketRow) -> str:
     return ",".join(dict.fromkeys(name for one in point.results for name in one.dead_layers))
 
 
-def _audit(point: _Point) -> bool | None:
+def _audit(point: _TicketRow) -> bool | None:
     found = [one.audit_ok for one in point.results if one.audit_ok is not None]
     return all(found) if found else None
 
 
-def _metric(name: str, info: MetricInfo) -> Column[_Point]:
+def _metric(name: str, info: MetricInfo) -> Column[_TicketRow]:
     combine = mean if info.over_seeds == "mean" else median
     suffix = "; median over seeds" if info.over_seeds == "median" else ""
     return Column(
@@ -118,7 +118,7 @@ def _metric(name: str, info: MetricInfo) -> Column[_Point]:
     )
 
 
-TICKET_COLUMNS: Sequence[Column[_Point]] = (
+TICKET_COLUMNS: Sequence[Column[_TicketRow]] = (
     Column(
         "kind",
         "`ticket`, or `dense` if the dense run itself answers (sparsity 0)",

@@ -14,8 +14,7 @@ from lthsweep.store.record import read_summary
 __all__ = ["TimeUsed", "time_used"]
 
 _MOST_OPENED = 500
-"""Records are opened at a third of a millisecond each; of more than these, which no table contains yet, the rest is
-taken to be like them."""
+"""Number of records that are opened, at a third of a millisecond each; the time of further ones is extrapolated."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class TimeUsed:
     Attributes:
         cpu_seconds, gpu_seconds: by the device of the training; seconds of a worker, several of which can share a GPU.
         runs: how many.
-        exact: every run's own time was read; otherwise the rest was taken to be like these.
+        exact: True if the time of every run was read; otherwise a part is extrapolated.
     """
 
     cpu_seconds: float
@@ -59,7 +58,7 @@ def time_used(sweep: SweepDir, keys: Collection[str]) -> TimeUsed:
 
 
 def _of_table(sweep: SweepDir) -> Iterator[tuple[str, tuple[bool, float]]]:
-    """Key → (on a GPU?, seconds) of the runs in the table; a table that is missing or damaged has none."""
+    """Yield key, (on a GPU?, seconds) of the runs in the table; nothing if it is missing or damaged."""
     try:
         runs = TableFile(sweep.table)["runs"]
         columns = [
@@ -74,6 +73,6 @@ def _of_table(sweep: SweepDir) -> Iterator[tuple[str, tuple[bool, float]]]:
 
 
 def _seconds(metrics: Mapping[str, float], device: str) -> tuple[bool, float]:
-    """The last attempt as a whole, or all epochs of all attempts if these took longer."""
+    """Return whether the run was on a GPU, and the seconds of its last attempt or of all epochs, if these are more."""
     seconds = [float(metrics.get(name, math.nan)) for name in ("seconds_wall", "seconds_train")]
     return device not in ("cpu", ""), max((s for s in seconds if math.isfinite(s)), default=0.0)

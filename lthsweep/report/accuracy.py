@@ -22,7 +22,7 @@ from lthsweep.report.numbers import as_float
 from lthsweep.report.panels import LineStyle, Panels, empty_figure, line_styles, seed_range, weights_axis
 from lthsweep.report.style import ALERT, INK, MUTED
 from lthsweep.report.summary import dead_layers, remaining, verdict_of
-from lthsweep.text import plural
+from lthsweep.wording import plural
 
 __all__ = ["accuracy", "accuracy_by_value", "control_accuracy", "grid_points"]
 

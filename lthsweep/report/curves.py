@@ -20,7 +20,7 @@ from lthsweep.report.content import Combination, Overlay, ReportInput
 from lthsweep.report.panels import LineStyle, Panels, empty_figure, line_styles, seed_range
 from lthsweep.report.style import INK, MUTED
 from lthsweep.report.summary import remaining
-from lthsweep.text import plural
+from lthsweep.wording import plural
 
 __all__ = ["curves", "curves_by_value", "run_curves"]
 

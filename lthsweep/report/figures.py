@@ -21,7 +21,7 @@ from lthsweep.report.heatmap import heatmap
 from lthsweep.report.layer_sparsity import layer_sparsity
 from lthsweep.report.style import Rendered, paper_style, render
 from lthsweep.report.summary import totals
-from lthsweep.text import plural
+from lthsweep.wording import plural
 
 __all__ = ["CONTROLS", "KINDS", "OVERLAYS", "Drawing", "FigureKind", "drawings", "rendered"]
 

@@ -26,7 +26,7 @@ from lthsweep.report.panels import empty_figure
 from lthsweep.report.style import DARK, FAILED, INK, LIGHT, MUTED, PAPER, diverging, glyph, new_figure
 from lthsweep.report.summary import dead_layers, verdict_of
 from lthsweep.report.verdicts import MATCHING, TICKET_VERDICTS
-from lthsweep.text import plural
+from lthsweep.wording import plural
 
 __all__ = ["heatmap"]
 

@@ -25,7 +25,7 @@ from lthsweep.report.inline_svg import inline_svg
 from lthsweep.report.page_table import columns, filters, table_rows
 from lthsweep.report.summary import dead_layers, ready_rows, sparsest_matching, totals
 from lthsweep.report.verdicts import TICKET_VERDICTS, definitions, points_of
-from lthsweep.text import plural
+from lthsweep.wording import plural
 
 __all__ = ["MAX_ROWS", "page"]
 

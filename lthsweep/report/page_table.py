@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from lthsweep.reduce.schema import COLUMNS
+from lthsweep.reduce.catalog import COLUMNS
 from lthsweep.report.axes import FrameRow
 from lthsweep.report.numbers import (
     DASH,

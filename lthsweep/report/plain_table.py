@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lthsweep.report.axes import FrameRow, canonical, labels
-from lthsweep.text import plural
+from lthsweep.wording import plural
 
 __all__ = ["add_axes", "axis_cells", "heading_of", "plain_table"]
 

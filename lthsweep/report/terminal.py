@@ -16,7 +16,7 @@ from lthsweep.report.numbers import DASH, as_float, flag, interval, percent, poi
 from lthsweep.report.plain_table import add_axes, axis_cells, heading_of, plain_table
 from lthsweep.report.summary import dead_layers, ready_rows, sparsest_matching, totals
 from lthsweep.report.verdicts import TICKET_VERDICTS, points_of
-from lthsweep.text import plural
+from lthsweep.wording import plural
 
 __all__ = ["control_table", "headline", "remarks", "ticket_table"]
 

@@ -37,8 +37,7 @@ class LocalSpec(FileTable):
     workers: Annotated[
         Literal["auto"] | Annotated[Whole, Field(ge=1)], Allowed('"auto" or a whole number >= 1')
     ] = Field(
-        "auto",
-        description="Worker processes; auto is one per GPU, or one per `threads` cores without GPUs.",
+        "auto", description="Worker processes; auto is one per GPU, or one per `threads` cores without GPUs."
     )
     threads: Whole = Field(1, ge=1, description="Threads of each worker.")
     devices: Annotated[

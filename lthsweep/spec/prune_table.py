@@ -54,11 +54,7 @@ class PruneSpec(FileTable):
         ge=1,
         description="Shortest round of a budget, in epochs. A time that does not allow it is refused.",
     )
-    max_rounds: Whole = Field(
-        10,
-        ge=1,
-        description="Largest number of rounds of a budget.",
-    )
+    max_rounds: Whole = Field(10, ge=1, description="Largest number of rounds of a budget.")
     rounds: Whole = Field(
         0,
         ge=0,
@@ -80,10 +76,7 @@ class PruneSpec(FileTable):
     exclude: Annotated[
         tuple[Annotated[Text, Field(min_length=1)], ...],
         Allowed("a list of texts, each a pattern such as `classifier.*`", "a pattern such as `classifier.*`"),
-    ] = Field(
-        (),
-        description="Layers that are never pruned, as patterns (* and ?) of module names.",
-    )
+    ] = Field((), description="Layers that are never pruned, as patterns (* and ?) of module names.")
     rates: Annotated[
         Mapping[Text, Annotated[Number, Field(gt=0, le=1)]],
         Allowed(

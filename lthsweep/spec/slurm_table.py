@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -55,192 +55,140 @@ def _absolute(profile: str) -> str:
     return str(path.absolute())
 
 
+def _setting(example: object, description: str, **limits: Any) -> Any:
+    """A field without a default here; pydantic types it as Any."""
+    return Field(None, examples=[example], description=description, **limits)
+
+
 class JobSettings(FileTable):
     """Settings of jobs, which a cluster, one of its partitions, and a sweep can give."""
 
-    account: Annotated[Text | None, Allowed(f"an account: text {PLAIN_TEXT}")] = Field(
-        None,
-        pattern=PLAIN,
-        examples=["my_lab"],
-        description="The account that is charged; defaults to your default account in SLURM.",
+    account: Annotated[Text | None, Allowed(f"an account: text {PLAIN_TEXT}")] = _setting(
+        "my_lab", "The account that is charged; defaults to your default account in SLURM.", pattern=PLAIN
     )
-    qos: Annotated[Text | None, Allowed(f"a quality of service: text {PLAIN_TEXT}")] = Field(
-        None, pattern=PLAIN, examples=["normal"], description="The quality of service."
+    qos: Annotated[Text | None, Allowed(f"a quality of service: text {PLAIN_TEXT}")] = _setting(
+        "normal", "The quality of service.", pattern=PLAIN
     )
-    constraint: Annotated[Text | None, Allowed('features of nodes, such as "a100" or "a100|h100"')] = Field(
-        None, pattern=FEATURES, examples=["a100|h100"], description="Features that nodes must have."
+    constraint: Annotated[Text | None, Allowed('features of nodes, such as "a100" or "a100|h100"')] = (
+        _setting("a100|h100", "Features that nodes must have.", pattern=FEATURES)
     )
-    reservation: Annotated[Text | None, Allowed(f"a reservation: text {PLAIN_TEXT}")] = Field(
-        None, pattern=PLAIN, examples=["my_course"], description="A reservation to run in."
+    reservation: Annotated[Text | None, Allowed(f"a reservation: text {PLAIN_TEXT}")] = _setting(
+        "my_course", "A reservation to run in.", pattern=PLAIN
     )
     exclude: Annotated[
         tuple[Annotated[Text, Field(pattern=NODES)], ...] | None,
         Allowed(
             'a list of nodes such as ["node07", "node[10-12]"]', 'a node or several, such as "node[10-12]"'
         ),
-    ] = Field(None, examples=[["node07"]], description="Nodes that jobs avoid.")
+    ] = _setting(["node07"], "Nodes that jobs avoid.")
     time: Annotated[
         Text | Annotated[Whole, Field(ge=1)] | None,
         AfterValidator(_checked_time),
         Allowed('a time in SLURM\'s form: minutes, "8:00:00" or "1-12:00:00"'),
-    ] = Field(
-        None,
-        examples=["8:00:00"],
-        description="The longest walltime of a job; defaults to the partition's limit, read from SLURM. Jobs request "
+    ] = _setting(
+        "8:00:00",
+        "The longest walltime of a job; defaults to the partition's limit, read from SLURM. Jobs request "
         "only the time that they need.",
     )
-    cpus: Whole | None = Field(
-        None,
-        ge=1,
-        le=100_000,
-        examples=[8],
-        description="Cores of a job; defaults to the number that its workers need.",
+    cpus: Whole | None = _setting(
+        8, "Cores of a job; defaults to the number that its workers need.", ge=1, le=100_000
     )
-    cpus_per_gpu: Whole | None = Field(
-        None,
-        ge=1,
-        le=10_000,
-        examples=[8],
-        description="Cores of a job with GPUs, for each; instead of cpus.",
+    cpus_per_gpu: Whole | None = _setting(
+        8, "Cores of a job with GPUs, for each; instead of cpus.", ge=1, le=10_000
     )
-    gpus: Whole | None = Field(
-        None,
-        ge=0,
-        le=64,
-        examples=[1],
-        description="GPUs of a job, all on one node. The profile lists the partitions that need one.",
+    gpus: Whole | None = _setting(
+        1, "GPUs of a job, all on one node. The profile lists the partitions that need one.", ge=0, le=64
     )
     gpu_type: Annotated[Text | None, Allowed('a type of GPU as the cluster calls it, such as "a100"')] = (
-        Field(
-            None,
+        _setting(
+            "a100",
+            'The type of GPU, where the cluster\'s GPUs have types; see `sinfo -o "%P %G"`.',
             pattern=WORD,
-            examples=["a100"],
-            description='The type of GPU, where the cluster\'s GPUs have types; see `sinfo -o "%P %G"`.',
         )
     )
-    gpu_form: Literal["gres", "gpus-per-node"] | None = Field(
-        None,
-        examples=["gres"],
-        description="How GPUs are requested: `--gres=gpu:1` or `--gpus-per-node=1`; defaults to gres.",
+    gpu_form: Literal["gres", "gpus-per-node"] | None = _setting(
+        "gres", "How GPUs are requested: `--gres=gpu:1` or `--gpus-per-node=1`; defaults to gres."
     )
     memory: Annotated[
         Text | None,
         BeforeValidator(_as_text),
         Allowed('a size such as "16G" (K, M, G, T; megabytes without; "0" for all of a node)'),
-    ] = Field(
-        None,
-        pattern=f"{SIZE}|^0$",
-        examples=["16G"],
-        description="Memory of a job; defaults to the cluster's setting.",
+    ] = _setting("16G", "Memory of a job; defaults to the cluster's setting.", pattern=f"{SIZE}|^0$")
+    memory_per_cpu: _Size = _setting(
+        "4G", "Memory of a job for each of its cores; instead of memory.", pattern=SIZE
     )
-    memory_per_cpu: _Size = Field(
-        None,
-        pattern=SIZE,
-        examples=["4G"],
-        description="Memory of a job for each of its cores; instead of memory.",
-    )
-    workers: Whole | None = Field(
-        None,
+    workers: Whole | None = _setting(
+        8,
+        "Runs that a job trains at the same time; defaults to one per core (per local.threads cores), "
+        "or workers_per_gpu per GPU.",
         ge=1,
         le=10_000,
-        examples=[8],
-        description="Runs that a job trains at the same time; defaults to one per core (per local.threads cores), "
-        "or workers_per_gpu per GPU.",
     )
-    workers_per_gpu: Whole | None = Field(
-        None,
-        ge=1,
-        le=64,
-        examples=[2],
-        description="Runs that share a GPU; defaults to 1. Small networks leave most of a GPU idle.",
+    workers_per_gpu: Whole | None = _setting(
+        2, "Runs that share a GPU; defaults to 1. Small networks leave most of a GPU idle.", ge=1, le=64
     )
-    target_minutes: Number | None = Field(
-        None,
-        gt=0,
-        examples=[30],
-        description="How long a job should take; defaults to 30. Short runs are packed into one job.",
+    target_minutes: Number | None = _setting(
+        30, "How long a job should take; defaults to 30. Short runs are packed into one job.", gt=0
     )
-    floor_minutes: Number | None = Field(
-        None,
-        ge=0,
-        examples=[10],
-        description="The shortest job, if there are enough runs to fill it; defaults to 10.",
+    floor_minutes: Number | None = _setting(
+        10, "The shortest job, if there are enough runs to fill it; defaults to 10.", ge=0
     )
-    grace_seconds: Whole | None = Field(
-        None,
+    grace_seconds: Whole | None = _setting(
+        120,
+        "A job writes checkpoints and requeues itself this long before its time limit; defaults to 120.",
         ge=0,
         le=3600,
-        examples=[120],
-        description="A job writes checkpoints and requeues itself this long before its time limit; "
-        "defaults to 120.",
     )
     setup: Annotated[
         tuple[Line, ...] | None,
         Allowed("a list of shell lines", "one line of shell without control characters"),
-    ] = Field(
-        None,
-        examples=[["module load python"]],
-        description="Shell lines that jobs run first: modules, environments, variables.",
-    )
-    python: Annotated[Text | None, Allowed(f"the path of an interpreter: text {PLAIN_TEXT}")] = Field(
-        None,
+    ] = _setting(["module load python"], "Shell lines that jobs run first: modules, environments, variables.")
+    python: Annotated[Text | None, Allowed(f"the path of an interpreter: text {PLAIN_TEXT}")] = _setting(
+        "/home/me/envs/lthsweep/bin/python",
+        "The Python interpreter of jobs; defaults to the one that submits them.",
         pattern=PLAIN,
-        examples=["/home/me/envs/lthsweep/bin/python"],
-        description="The Python interpreter of jobs; defaults to the one that submits them.",
     )
-    tick_partition: PartitionName = Field(
-        None,
-        examples=["shared"],
-        description="Partition of the controller jobs (one core, no GPU, minutes); defaults to the sweep's partition.",
+    tick_partition: PartitionName = _setting(
+        "shared",
+        "Partition of the controller jobs (one core, no GPU, minutes); defaults to the sweep's partition.",
     )
-    tick_minutes: Number | None = Field(
-        None,
-        gt=0,
-        examples=[10],
-        description="Minutes between controller jobs while runs are left to submit; defaults to 10.",
+    tick_minutes: Number | None = _setting(
+        10, "Minutes between controller jobs while runs are left to submit; defaults to 10.", gt=0
     )
-    tick_memory: _Size = Field(
-        None,
+    tick_memory: _Size = _setting(
+        "4G",
+        "Memory of a controller job, which merges the table; defaults to the cluster's setting.",
         pattern=SIZE,
-        examples=["4G"],
-        description="Memory of a controller job, which merges the table; defaults to the cluster's setting.",
     )
-    poll_seconds: Number | None = Field(
-        None,
-        ge=1,
-        examples=[60],
-        description="Shortest time between two queries of the queue; defaults to 60.",
+    poll_seconds: Number | None = _setting(
+        60, "Shortest time between two queries of the queue; defaults to 60.", ge=1
     )
-    lag_seconds: Number | None = Field(
-        None,
-        ge=1,
-        examples=[300],
-        description="A submission without a confirmed job id counts as lost if SLURM does not list its name after "
+    lag_seconds: Number | None = _setting(
+        300,
+        "A submission without a confirmed job id counts as lost if SLURM does not list its name after "
         "this time; defaults to 300.",
-    )
-    max_elements: Whole | None = Field(
-        None,
         ge=1,
-        examples=[1000],
-        description="Largest number of jobs of the sweep in the queue. The cluster's own limits apply in any case.",
     )
-    attempts: Whole | None = Field(
-        None,
+    max_elements: Whole | None = _setting(
+        1000,
+        "Largest number of jobs of the sweep in the queue. The cluster's own limits apply in any case.",
+        ge=1,
+    )
+    attempts: Whole | None = _setting(
+        3,
+        "A run counts as failed after this many consecutive jobs without progress; defaults to 3. "
+        "Preempted jobs do not count.",
         ge=1,
         le=1000,
-        examples=[3],
-        description="A run counts as failed after this many consecutive jobs without progress; defaults to 3. "
-        "Preempted jobs do not count.",
     )
     options: Annotated[
         Mapping[str, object] | None,
         Allowed(
             'a table such as { mail-user = "me@example.org", nice = 100, exclusive = true }', free_names=True
         ),
-    ] = Field(
-        None,
-        examples=[{"mail-user": "me@example.org", "mail-type": "FAIL"}],
-        description="Other options of sbatch by their long names without dashes; true for an option without a value, "
+    ] = _setting(
+        {"mail-user": "me@example.org", "mail-type": "FAIL"},
+        "Other options of sbatch by their long names without dashes; true for an option without a value, "
         "false to remove an option of the profile.",
     )
 
@@ -259,8 +207,6 @@ class SlurmSpec(JobSettings):
         description="The site profile, which describes the cluster: generic, cannon, or the path of a file, relative "
         "to the current directory.",
     )
-    partition: PartitionName = Field(
-        None,
-        examples=["gpu"],
-        description="The partition, or several with commas; defaults to the profile's.",
+    partition: PartitionName = _setting(
+        "gpu", "The partition, or several with commas; defaults to the profile's."
     )

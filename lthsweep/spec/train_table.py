@@ -8,15 +8,7 @@ from pydantic import Field
 
 from lthsweep.spec.fields import Allowed, EntryTable, FileTable, Flag, Number, TableByName, Whole
 
-__all__ = [
-    "AdamSpec",
-    "AdamWSpec",
-    "ConstantSpec",
-    "CosineSpec",
-    "SGDSpec",
-    "StepSpec",
-    "TrainSpec",
-]
+__all__ = ["AdamSpec", "AdamWSpec", "ConstantSpec", "CosineSpec", "SGDSpec", "StepSpec", "TrainSpec"]
 
 _LR = "The highest learning rate, right after the warm-up."
 _WEIGHT_DECAY = "Weight decay of every parameter."

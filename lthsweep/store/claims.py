@@ -1,18 +1,18 @@
-"""A worker's claim on a run, so that two workers do not train the same thing.
+"""A worker's claim on a run, so that two workers do not train the same run.
 
-A claim saves work; it does not guard results (`lthsweep.store.publish` does that in any case). It
-is advisory, but right: of all who want a free run, or the run of a dead owner, exactly one gets it.
+A claim saves work; `lthsweep.store.publish` protects results without it. It is advisory, but exact: of all workers
+that want a free run, or the run of a dead owner, exactly one gets it.
 
-The difficulty is the takeover. To remove a dead owner's claim and to put one's own in its place are two
-steps, and between them two who both found the owner dead may each remove the other's fresh claim. So nothing
-is ever removed while the run is unfinished: claims form a chain. `<key>.json` is generation 0; who finds the
-owner of generation n dead, or released by its owner, links generation n + 1, and a link succeeds for one
-only. The last generation owns the run. The chain grows by a file per interruption and goes when the record is
-there, and only then: a straggler that starts a fresh chain afterward finds the record, and leaves.
+The difficulty is the takeover. A process that removes a dead owner's claim and then writes a new one takes two
+steps; between them, two processes that both found the owner dead can remove each other's new claim. So nothing is
+removed while the run is unfinished: claims form a chain. `<key>.json` is generation 0. A process that finds the owner
+of generation n dead, or its claim released, links generation n + 1, and a link succeeds for one process only. The
+last generation owns the run. The chain grows by one file per interruption, and is removed only when the record
+exists: a late process that starts a new chain then finds the record and stops.
 
-An owner is dead if it is known to have ended (`lthsweep.store.owners`), or, if this is unknown, if its
-heartbeat, the time of modification of its claim, is too old. Ages are taken between times that the same file server
-gave, never from the clocks of two hosts.
+An owner is dead if it is known to have ended (`lthsweep.store.owners`), or, if this is unknown, if its heartbeat, the
+modification time of its claim, is too old. Ages are differences of times by the same file server, never of the clocks
+of two hosts.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ __all__ = [
 
 
 def take(sweep: SweepDir, key: str, owner: Owner, stale_seconds: float) -> bool:
-    """Try to get the claim on a run.
+    """Take the claim on a run, if it is free.
 
     Args:
         sweep: its folders must exist.
         key: of the run.
-        owner: who wants it, see `this_process`.
+        owner: the new owner, see `this_process`.
         stale_seconds: age of a heartbeat beyond which an owner elsewhere is dead; several times the interval
             at which owners call `refresh`.
 
@@ -69,20 +69,18 @@ def take(sweep: SweepDir, key: str, owner: Owner, stale_seconds: float) -> bool:
         if commit_new(sweep.claim(key, generation + 1), content, durable=False):
             break
         generation, holding = _last(sweep, key, generation + 1)
-    if sweep.has_record(
-        key
-    ):  # finished between the first look and the link: the chain is not needed any more
+    if sweep.has_record(key):  # the run finished before the link, so the chain is not needed any more
         _clear(sweep, key)
         return False
     return True
 
 
 def refresh(sweep: SweepDir, key: str, owner: Owner) -> bool:
-    """Give a heartbeat.
+    """Update the heartbeat of a claim.
 
     Returns:
-        Whether `owner` still holds the claim. If not, another took it over (this worker was stopped too long)
-        or `state/` was cleared; continuing is harmless but wasteful.
+        True if `owner` still holds the claim. If not, another worker took it over because this one was stopped too
+        long, or `state/` was cleared; to continue is harmless but wasteful.
     """
     generation, holding = _last(sweep, key)
     if holding is None or holding.token != owner.token:
@@ -95,30 +93,30 @@ def refresh(sweep: SweepDir, key: str, owner: Owner) -> bool:
 
 
 def release(sweep: SweepDir, key: str, owner: Owner) -> None:
-    """Give the claim back, if `owner` still holds it; another's claim is not touched.
+    """Release the claim if `owner` still holds it; the claim of another owner is not touched.
 
-    With the run's record on disk the whole chain goes; otherwise the run is free for the next one who asks.
+    If the run has a record, the whole chain is removed; otherwise the run is free for the next worker.
     """
     if sweep.has_record(key):
         _clear(sweep, key)
         return
     generation, holding = _last(sweep, key)
     if holding is not None and holding.token == owner.token:
-        # A generation is written by its owner only, so no other process can lose anything here.
+        # Only its owner writes a generation, so no other process can lose a claim here.
         path = sweep.claim(key, generation)
         try:
             replace(path, plainjson.dump({"released": True}), durable=False)
-        except StoreError:  # no space: an empty file of great age needs none, and is as free
+        except StoreError:  # no space: an old empty file needs none and counts as released
             with contextlib.suppress(OSError):
                 os.truncate(path, 0)
                 os.utime(path, (0, 0))
 
 
 def evict(sweep: SweepDir, key: str, host: str, pid: int) -> bool:
-    """Free a run from an owner that lives and does nothing, so that it can be trained elsewhere.
+    """Release the claim of an owner that is alive but hangs, so that another worker can train the run.
 
-    The chain gets one more generation, a released one; the owner's own stays as it is. Should the owner wake up, it
-    finds that the claim is not its own any more, and its record, if it comes to one, is compared like any other.
+    The chain gets one more generation, a released one; the owner's generation stays as it is. If the owner continues,
+    it finds that it lost the claim, and its record, if it finishes one, is compared like any other.
 
     Args:
         sweep: its folders must exist.
@@ -139,7 +137,7 @@ def evict(sweep: SweepDir, key: str, host: str, pid: int) -> bool:
 
 
 def holder(sweep: SweepDir, key: str, stale_seconds: float) -> Owner | None:
-    """The living owner of the claim on a run, or None."""
+    """Return the living owner of the claim on a run, or None."""
     generation, holding = _last(sweep, key)
     if generation < 0 or holding is None or _is_free(sweep.claim(key, generation), holding, stale_seconds):
         return None
@@ -147,7 +145,7 @@ def holder(sweep: SweepDir, key: str, stale_seconds: float) -> Owner | None:
 
 
 def _last(sweep: SweepDir, key: str, start: int = 0) -> tuple[int, Owner | None]:
-    """The last generation of the chain (-1: none), and its owner (None: released or unreadable)."""
+    """Return the last generation of the chain (-1: none), and its owner (None: released or unreadable)."""
     last: tuple[int, Owner | None] = (start - 1, None)
     for generation, owner in _chain(sweep, key, start):
         last = (generation, owner)
@@ -182,7 +180,7 @@ def _is_released(path: Path) -> bool:
 
 
 def _age(path: Path) -> float:
-    """Seconds since the file was modified, by the clock of the file system it is on; 0 if it is gone."""
+    """Return seconds since the file was modified, by the clock of its file system; 0 if it is gone."""
     probe = path.parent / f".{path.name}.{os.urandom(8).hex()}.tmp"
     try:
         os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))

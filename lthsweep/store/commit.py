@@ -3,10 +3,10 @@
 libhdf5 must never touch the destination: a full disk makes it crash, and the partial file may open. So
 files are built in memory and published here: unique temporary file, fsync, then `link` (first one wins,
 nothing is overwritten) or `rename` (old or new, nothing between), then fsync of the folder. Killed at any
-system call, the destination is absent, old, or the whole new file; what may stay behind is a temporary file
-with a dot in front.
+system call, the destination is absent, old, or the whole new file; at most a temporary file whose name starts with a
+dot is left over.
 
-Locks are not used: clusters mount file systems on which they fail, block, or lie.
+Locks are not used: on some file systems of clusters they fail, block, or do not lock.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _PATIENCE_SECONDS = 2.0
 
 
 def commit_new(path: Path, data: bytes, *, durable: bool = True) -> bool:
-    """Publish `data` under `path` unless something is there already.
+    """Publish `data` under `path` unless the path exists.
 
     Args:
         path: destination; its folder must exist.
@@ -40,7 +40,7 @@ def commit_new(path: Path, data: bytes, *, durable: bool = True) -> bool:
         durable: fsync file and folder, so that the file survives a loss of power. Costs milliseconds.
 
     Returns:
-        True if ours is there now; False if another's was first, which stays as it is.
+        True if the file is ours; False if another process was first, whose file stays as it is.
 
     Raises:
         StoreError: no space, no permission, or the disk failed. A failed fsync is not tried again: the kernel
@@ -63,11 +63,10 @@ def commit_new(path: Path, data: bytes, *, durable: bool = True) -> bool:
 
 
 def replace(path: Path, data: bytes, *, durable: bool = True) -> None:
-    """Publish `data` under `path` in place of what may be there; a reader sees the old or the new, never a
-    mixture.
+    """Publish `data` under `path` in place of an older file; readers see the old or the new, never a mixture.
 
     Raises:
-        StoreError: as `commit_new`; the old file is then still there.
+        StoreError: as `commit_new`; the old file then remains.
     """
     temp = _write_temp(path, data, durable)
     try:
@@ -80,7 +79,7 @@ def replace(path: Path, data: bytes, *, durable: bool = True) -> None:
 
 
 def read_whole(path: Path) -> bytes:
-    """All bytes of a file.
+    """Return all bytes of a file.
 
     A file replaced on an NFS server while a client opens it gives ESTALE once; a second look finds the new
     one.
@@ -113,7 +112,7 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def sweep_temps(folder: Path, older_than_seconds: float, *, now: float | None = None) -> list[Path]:
-    """Remove what killed writers left in `folder`.
+    """Remove the temporary files of killed writers in `folder`.
 
     Args:
         folder: not searched below; may be missing.
@@ -140,7 +139,7 @@ def sweep_temps(folder: Path, older_than_seconds: float, *, now: float | None = 
 
 
 def is_temporary(name: str) -> bool:
-    """Whether a file of this name is a writer's, not yet (or never to be) published."""
+    """Return True for the name of a temporary file, which is not published."""
     return name.startswith(".") and name.endswith((_TEMP_SUFFIX, _LOCK_SUFFIX))
 
 
@@ -167,7 +166,7 @@ def _write_temp(path: Path, data: bytes, durable: bool) -> Path:
 
 
 def _link(temp: Path, path: Path) -> bool | None:
-    """Give the temporary file its name: True ours, False another's was first, None no links here."""
+    """Link the final name; return True for success, False if the name exists, None without hard links."""
     try:
         os.link(temp, path)
     except OSError as error:
@@ -191,7 +190,7 @@ def _links(path: Path) -> int:
 
 
 def _rename_unless_there(temp: Path, path: Path) -> bool:
-    """Publish where hard links are refused: hold an exclusive file, look, rename.
+    """Publish without hard links: create an exclusive file, check the destination, rename.
 
     Weaker than `link` in one case only: a writer stopped between look and rename for longer than the patience
     of another writer of the same file replaces that one's file by its own, equally whole one.
@@ -208,7 +207,7 @@ def _rename_unless_there(temp: Path, path: Path) -> bool:
             if time.monotonic() < deadline:
                 time.sleep(0.01)
                 continue
-            # Its owner was killed. Of all who find out, one rename succeeds.
+            # Its owner was killed. Of all processes that try, one rename succeeds.
             grave = path.parent / f".{path.name}.{os.urandom(8).hex()}{_LOCK_SUFFIX}"
             try:
                 lock.rename(grave)

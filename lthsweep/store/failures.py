@@ -1,6 +1,6 @@
-"""Failures, kept apart from results: an infrastructure failure is never a result.
+"""Failures, stored apart from results: an infrastructure failure is never a result.
 
-One small JSON file per run that failed, with its last failure. Advisory: deleted, the run is merely missing.
+One small JSON file per failed run, with its last failure. Advisory: without the file, the run is missing.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ CANCELLED = "CanceledError"
 """Kind of the failure of a run that the user canceled."""
 
 GAVE_UP = "GaveUp"
-"""Kind of the failure of a run whose jobs ended time and again before they got anywhere with it."""
+"""Kind of the failure of a run whose jobs repeatedly ended without progress."""
 
 _ATTEMPTS = range(2**31)
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why an attempt at a run ended without a record.
+    """The reason why an attempt at a run ended without a record.
 
     Attributes:
         cause: one sentence, e.g. "killed by signal 9 (SIGKILL), perhaps out of memory".
         kind: class of the cause, e.g. "killed", "timeout", "TrainingError".
-        host: where it happened.
-        attempt: how many attempts were made by then, from 1.
+        host: name of the machine.
+        attempt: number of attempts until then, from 1.
         log: path of the log; "" if there is none.
         time: seconds since the epoch.
-        infrastructure: whether the machine is to blame (worth another attempt) and not the run.
+        infrastructure: True if the machine caused it, so that another attempt can succeed.
     """
 
     cause: str
@@ -62,7 +62,7 @@ class Failure:
 
 
 def record_failure(sweep: SweepDir, key: str, failure: Failure) -> None:
-    """Write down the last failure of a run, in place of the one before.
+    """Store the last failure of a run, in place of an earlier one.
 
     Raises:
         StoreError: if it cannot be written.
@@ -71,7 +71,7 @@ def record_failure(sweep: SweepDir, key: str, failure: Failure) -> None:
 
 
 def read_failures(sweep: SweepDir) -> dict[str, Failure]:
-    """The last failure of each run that has one, by key; an unreadable file counts as a failure with that cause."""
+    """Return key → last failure of the run; an unreadable file counts as a failure with that cause."""
     try:
         names = sorted(os.listdir(sweep.failures))  # noqa: PTH208 (names, not paths, are wanted)
     except (FileNotFoundError, PermissionError):  # state/ is its owner's; a reader sees the results
@@ -92,7 +92,7 @@ def clear_failure(sweep: SweepDir, key: str) -> None:
 
 
 def is_canceled(sweep: SweepDir, key: str) -> bool:
-    """Whether the user canceled a run; reads one file."""
+    """Return True if the user canceled a run; reads one file."""
     path = sweep.failure(key)
     failure = _read(path) if path.exists() else None
     return failure is not None and failure.kind == CANCELLED

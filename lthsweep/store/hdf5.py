@@ -1,4 +1,4 @@
-"""HDF5 as records use it: the names and types inside a record, and a reader that trusts nothing.
+"""HDF5 as records use it: the names and types inside a record, and a reader for untrusted files.
 
 A record is one flat group of five datasets, each one gzip chunk with a fletcher32 checksum, in the file
 format of HDF5 1.10 (readable by the h5dump of every cluster, metadata with checksums):
@@ -7,7 +7,7 @@ format of HDF5 1.10 (readable by the h5dump of every cluster, metadata with chec
     curves       one row per epoch
     layers       one row per prunable weight
     mask_index   one row per mask: name, shape
-    mask_bits    the masks, packed 8 to a byte, one behind the other, each from a fresh byte
+    mask_bits    the masks, packed 8 to a byte, one after the other; each starts a new byte
 
 Few datasets, because opening one costs more than reading it: a network has 50 layers, a sweep 10,000 records.
 The reader refuses links other than hard ones, storage outside the file, virtual datasets, other types and
@@ -84,7 +84,7 @@ _COMPRESSION = 4
 
 
 def build_image(parts: Mapping[str, NDArray[np.generic]]) -> bytes:
-    """An HDF5 file in memory with one dataset per part, equal bytes for equal parts.
+    """Return the bytes of an HDF5 file with one dataset per part; equal bytes for equal parts.
 
     Args:
         parts: one-dimensional arrays, in the order in which they are written.
@@ -106,7 +106,7 @@ def build_image(parts: Mapping[str, NDArray[np.generic]]) -> bytes:
 
 @contextmanager
 def opened(path: Path) -> Iterator[h5f.FileID]:
-    """A published file, open for reading, without file locks: published files never change.
+    """Open a published file for reading, without file locks: published files never change.
 
     Raises:
         CorruptRecordError: if libhdf5 refuses to open it, or to read from it inside the block.
@@ -119,7 +119,7 @@ def opened(path: Path) -> Iterator[h5f.FileID]:
 
 @contextmanager
 def opened_image(image: bytes, where: object) -> Iterator[h5f.FileID]:
-    """An HDF5 file that is in memory already, open for reading.
+    """Open an HDF5 file in memory for reading.
 
     Raises:
         CorruptRecordError: as `opened`; the message names `where`.

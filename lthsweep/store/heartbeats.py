@@ -1,4 +1,4 @@
-"""Heartbeats of workers: what each is doing, for `status`. Advisory; each worker writes only its own file."""
+"""Heartbeats of workers: the progress of each, for `status`. Advisory; each worker writes only its own file."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class Heartbeat:
     """A worker's report about its run.
 
     Attributes:
-        worker: its name, unique in the sweep, fit to name a file.
-        host, pid: where it lives.
+        worker: its name, unique in the sweep, usable in a file name.
+        host, pid: its machine and process.
         key: the run it trains; "" if none.
-        phase: "idle", "data", "train", "test", or another word of the worker's.
-        epoch, epochs: done and to do of the run.
+        phase: "idle", "data", "train", "test", or another word.
+        epoch, epochs: done, and in all, of the run.
         val_accuracy: of the last epoch, 0..1; NaN if none.
         images_per_second: of the training; NaN if not known yet.
         started: when the run was started, seconds since the epoch.
         time: when this was written, seconds since the epoch.
-        others: runs that are trained as one with it, and are as far: key → last validation accuracy, NaN if none.
+        others: other runs of its ensemble, with the same progress: key → last validation accuracy, NaN if none.
     """
 
     worker: str
@@ -47,7 +47,7 @@ class Heartbeat:
     others: Mapping[str, float] = field(default_factory=dict)
 
     def of_each(self) -> list[Heartbeat]:
-        """A heartbeat for every run that the worker trains."""
+        """Return a heartbeat for every run that the worker trains."""
         pairs = [(self.key, self.val_accuracy), *self.others.items()]
         return [replace(self, key=key, val_accuracy=accuracy, others={}) for key, accuracy in pairs]
 
@@ -62,7 +62,7 @@ def write_heartbeat(sweep: SweepDir, heartbeat: Heartbeat) -> None:
 
 
 def read_heartbeats(sweep: SweepDir) -> list[Heartbeat]:
-    """The last heartbeat of every worker, sorted by name, however old; unreadable ones are left out."""
+    """Return the last heartbeat of every worker, of any age, sorted by name, without unreadable ones."""
     try:
         names = sorted(os.listdir(sweep.workers))  # noqa: PTH208 (names, not paths, are wanted)
     except (FileNotFoundError, PermissionError):  # state/ is its owner's; a reader sees the results
@@ -74,7 +74,7 @@ def read_heartbeats(sweep: SweepDir) -> list[Heartbeat]:
 
 
 def remove_heartbeat(sweep: SweepDir, worker: str) -> None:
-    """Take a worker off the list: it ended in good order."""
+    """Remove the heartbeat of a worker that ended normally."""
     sweep.worker(worker).unlink(missing_ok=True)
 
 

@@ -44,7 +44,7 @@ class SweepDir:
         try:
             for folder in (self.records, self.weights, self.logs):
                 folder.mkdir(parents=True, exist_ok=True)
-            # Another user who can write here could mislead the workers, so: 0700 from the first moment.
+            # 0700 from the start: another user with write permission could mislead the workers.
             for folder in (self.state, self.claims, self.failures, self.workers, self.checkpoints):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -55,11 +55,11 @@ class SweepDir:
         return self
 
     def exists(self) -> bool:
-        """Whether this looks like a sweep directory: it has a `sweep.toml` or a `records/`."""
+        """True for a sweep directory: it has a `sweep.toml` or a `records/`."""
         return self.sweep_toml.is_file() or self.records.is_dir()
 
     def is_table_alone(self) -> bool:
-        """Whether results lie here that were copied without their records, to be read and not to be merged again."""
+        """True for results copied without their records: they can be read, but not merged again."""
         return self.table.is_file() and not self.records.is_dir()
 
     # Results
@@ -81,11 +81,11 @@ class SweepDir:
         return self.path / "records"
 
     def record(self, key: str) -> Path:
-        """The record of one run: if this file is there, the run is finished."""
+        """The record of one run; if this file exists, the run is finished."""
         return self.records / f"{checked_name(key)}{RECORD_SUFFIX}"
 
     def has_record(self, key: str) -> bool:
-        """Whether the run is finished. NFS may show a fresh record late: absence is never proof."""
+        """True if the run is finished. NFS can show a new record late: absence is not proof."""
         return self.record(key).exists()
 
     def record_keys(self) -> list[str]:
@@ -230,7 +230,7 @@ class SweepDir:
 
 
 def checked_name(name: str) -> str:
-    """`name` itself, if it may be part of a path.
+    """Return `name`, if it can be part of a path.
 
     Raises:
         StoreError: if it has other characters than letters, digits, `.`, `_`, `-`, starts with one of the

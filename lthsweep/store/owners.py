@@ -18,17 +18,17 @@ __all__ = ["Owner", "has_ended", "is_here", "this_process"]
 
 @dataclass(frozen=True)
 class Owner:
-    """Who holds a claim.
+    """The process that holds a claim.
 
     Attributes:
-        host: its name, for people.
-        place: boot id and pid namespace: where `pid` means something; "" if unknown.
+        host: its name, for messages.
+        place: boot id and pid namespace, in which `pid` is valid; "" if unknown.
         pid: process id.
-        start: when that process started, in the kernel's ticks since boot; distinguishes a reused pid from
+        start: start of that process, in the kernel's ticks since boot; distinguishes a reused pid from
             the old one.
-        token: unique per owner, so that two owners in one process are two.
+        token: unique per owner, also for two owners in one process.
         job: the SLURM job it runs in; "" outside of one.
-        restarts: how often SLURM had started that job again by then. A job runs once at a time, so an owner of
+        restarts: number of restarts of that job by SLURM until then. A job runs once at a time, so an owner of
             the same job with fewer restarts is dead.
     """
 
@@ -42,7 +42,7 @@ class Owner:
 
     @classmethod
     def parse(cls, data: bytes) -> Owner | None:
-        """The owner that a claim names; None if it was released or cannot be read."""
+        """Return the owner in a claim; None if it was released or cannot be read."""
         try:
             content = plainjson.load(data)
             return cls(
@@ -59,7 +59,7 @@ class Owner:
 
 
 def this_process() -> Owner:
-    """A new owner that lives as long as this process."""
+    """Return a new owner that lives as long as this process."""
     pid = os.getpid()
     return Owner(
         host=socket.gethostname(),
@@ -73,18 +73,18 @@ def this_process() -> Owner:
 
 
 def has_ended(owner: Owner) -> bool:
-    """Whether an owner is known to have ended: by its job if that was started again, by its process if that was here.
+    """Return True if an owner has certainly ended: its job was restarted, or its process on this machine is gone.
 
-    False means that this is unknown here.
+    False means unknown.
     """
     here = this_process()
     if owner.job and owner.job == here.job and owner.restarts < here.restarts:
-        return True  # though its process may be there still, stopped, or out of SLURM's reach
+        return True  # its process can still exist, stopped or out of reach of SLURM
     return is_here(owner) and _start_of(owner.pid) != owner.start
 
 
 def is_here(owner: Owner) -> bool:
-    """Whether an owner's pid means something here."""
+    """Return True if the pid of an owner is valid on this machine."""
     return bool(owner.place) and owner.place == _place()
 
 
@@ -97,7 +97,7 @@ def _place() -> str:
 
 
 def _start_of(pid: int) -> int | None:
-    """When a process started; None if there is none, or only its exit status is left."""
+    """Return the start of a process; None if it is gone or only its exit status is left."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

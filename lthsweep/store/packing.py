@@ -1,4 +1,4 @@
-"""Masks as a stream of bits, 8 weights to a byte, which gzip then makes smaller still."""
+"""Masks as a stream of bits, 8 weights to a byte, which gzip compresses further."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOST_DIMENSIONS = MASK_DTYPE["shape"].shape[0]
 
 
 def pack_masks(masks: Mapping[str, NDArray[np.bool_]]) -> tuple[NDArray[np.void], NDArray[np.uint8]]:
-    """The masks as an index (dtype `MASK_DTYPE`, sorted by name) and their bits, each mask from a fresh byte.
+    """Return an index of the masks (`MASK_DTYPE`, sorted by name) and their bits; each mask starts a new byte.
 
     Raises:
         StoreError: if one is not boolean, has more than 6 dimensions, or a name longer than 128 bytes.
@@ -41,7 +41,7 @@ def pack_masks(masks: Mapping[str, NDArray[np.bool_]]) -> tuple[NDArray[np.void]
 def unpack_masks(
     index: NDArray[np.void], bits: NDArray[np.uint8], where: object
 ) -> dict[str, NDArray[np.bool_]]:
-    """The masks again.
+    """Return the masks by name.
 
     Raises:
         CorruptRecordError: if index and bits do not fit each other.

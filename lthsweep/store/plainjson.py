@@ -1,7 +1,6 @@
-"""JSON that any reader understands, also of numbers that JSON does not know.
+"""Standard JSON, also for numbers that JSON lacks.
 
-Python would write a diverged loss as `NaN`, which is not JSON. Here it becomes `{"$float": "nan"}`, and comes
-back.
+Python writes a diverged loss as `NaN`, which is not JSON. Here it is written as `{"$float": "nan"}`.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ _NAMES = ("nan", "inf", "-inf")
 
 
 def dump(value: object) -> bytes:
-    """Compact ASCII with sorted names: equal bytes for equal values.
+    """Return compact ASCII with sorted names: equal bytes for equal values.
 
     Args:
-        value: mappings with text for names, sequences, text, numbers (also NumPy's), booleans, None.
+        value: mappings from texts, sequences, text, numbers (also NumPy's), booleans, None.
 
     Raises:
-        TypeError: if anything else is inside.
+        TypeError: for any other value.
     """
     try:
         return _encode(value)
@@ -35,13 +34,13 @@ def dump(value: object) -> bytes:
 
 
 def load(data: bytes) -> Any:
-    """What `dump` was given, tuples as lists.
+    """Return the value that `dump` wrote, tuples as lists.
 
     Raises:
         ValueError: if this is not JSON, or nested too deep.
     """
     try:
-        # The hook costs time per object, so it is called only where there is something to find.
+        # The hook costs time per object, so it is used only for texts with the mark.
         return json.loads(data, object_hook=_untagged if b'"$float"' in data else None)
     except RecursionError:
         raise ValueError("JSON nested too deep") from None

@@ -1,9 +1,8 @@
-"""Put a finished run's record on disk, once.
+"""Store the record of a finished run, exactly once.
 
-The first finisher's record stays for ever. A second finisher (a worker that was thought dead, a job that the
-scheduler started twice) is compared with it: trainings are deterministic, so they agree except for their
-timings. If they do not, something is wrong with a machine or with this package, and the losing attempt is
-kept to find out what.
+The first record stays unchanged. The record of a second finisher (a worker that was considered dead, a job that the
+scheduler started twice) is compared with it: trainings are deterministic, so they agree except for their timings. A
+difference is an error of a machine or of this package, and the later record is kept for inspection.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ __all__ = ["CommitOutcome", "commit_record", "differences"]
 
 @dataclass(frozen=True)
 class CommitOutcome:
-    """What became of a record that was handed in.
+    """The outcome of storing a record.
 
     Attributes:
-        verdict: "first" if it is the record of its run now, "same" if an equal one was there, "differs" if
-            the existing one has other contents.
+        verdict: "first" if it is now the record of its run, "same" if an equal one existed, "differs" if the
+            existing one has other contents.
         path: the record of the run.
-        kept: where the losing attempt is, if it differs.
-        differences: what differs, in words; empty unless `verdict` is "differs".
+        kept: path of the later record, if it differs.
+        differences: in words; empty unless `verdict` is "differs".
     """
 
     verdict: Literal["first", "same", "differs"]
@@ -70,7 +69,7 @@ def commit_record(sweep: SweepDir, record: Record, *, durable: bool = True) -> C
 
 
 def differences(first: Record, second: Record) -> tuple[str, ...]:
-    """What two records of one run say differently, apart from timings, provenance, audit and weights."""
+    """Return the differences between two records of one run, without timings, provenance, audit and weights."""
     found = [name for name in ("key", "kind", "outcome") if getattr(first, name) != getattr(second, name)]
     if canonical(first.manifest) != canonical(second.manifest):  # an older version knew fewer options
         found.append("manifest")
@@ -98,7 +97,7 @@ def _keep(sweep: SweepDir, key: str, data: bytes, durable: bool) -> Path:
 
 
 def _science(metrics: Mapping[str, float | int]) -> dict[str, float]:
-    """Metrics that are no timings and were measured: NaN means the same as absent."""
+    """Return the measured metrics except timings: NaN is the same as absent."""
     return {name: value for name, value in metrics.items() if name not in TIMING_METRICS and value == value}
 
 

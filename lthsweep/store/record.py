@@ -1,7 +1,7 @@
-"""The record of a finished run: a value, its bytes, and back.
+"""The record of a finished run as a value and as bytes.
 
-A record is made once, at the end of a run, and never edited. `encode` and `decode` are pure; who writes the
-bytes is `lthsweep.store.publish`.
+A record is made once, at the end of a run, and never edited. `encode` and `decode` are pure;
+`lthsweep.store.publish` writes the bytes.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Summary:
 
     @property
     def measured(self) -> Metrics:
-        """The metrics by their fields; those that are absent are NaN."""
+        """The metrics by their fields; absent ones are NaN."""
         return Metrics.from_dict(self.metrics)
 
 
@@ -97,7 +97,7 @@ _ABOUT = ("key", "kind", "manifest", "resolved", "outcome", "metrics", "provenan
 
 
 def encode(record: Record) -> bytes:
-    """The record as bytes of an HDF5 file with its seal behind; equal bytes for equal records.
+    """Return the record as the bytes of an HDF5 file and its seal; equal bytes for equal records.
 
     Raises:
         StoreError: if a field has a value that a record cannot hold: another dtype, a mask that is not boolean, a name
@@ -125,10 +125,10 @@ def encode(record: Record) -> bytes:
 
 
 def decode(source: bytes | Path) -> Record:
-    """Read a whole record. Nothing is handed to libhdf5 before the sha256 of all bytes was found right.
+    """Read a whole record. The sha256 of all bytes is verified before libhdf5 sees them.
 
     Raises:
-        FileNotFoundError: if the file is not there.
+        FileNotFoundError: if the file does not exist.
         CorruptRecordError: if it is damaged, hostile, or of another version.
     """
     data = source if isinstance(source, bytes) else read_whole(source)
@@ -142,10 +142,10 @@ def decode(source: bytes | Path) -> Record:
 
 
 def read_summary(path: Path) -> Summary:
-    """Read all but the masks, in about a third of a millisecond; this part has its own sha256, which is checked.
+    """Read a record without its masks, in about a third of a millisecond, and verify the sha256 of this part.
 
     Raises:
-        FileNotFoundError: if the file is not there.
+        FileNotFoundError: if the file does not exist.
         CorruptRecordError: if it is damaged, hostile, or of another version.
     """
     sealed = read_seal(path)
@@ -155,10 +155,10 @@ def read_summary(path: Path) -> Summary:
 
 
 def read_digest(path: Path) -> str:
-    """The `sha256` of a record file by its seal alone, without opening HDF5: some ten microseconds.
+    """Return the `sha256` of a record file by its seal alone, in some ten microseconds.
 
     Raises:
-        FileNotFoundError: if the file is not there.
+        FileNotFoundError: if the file does not exist.
         CorruptRecordError: if it has no seal.
     """
     return read_seal(path).whole
@@ -180,16 +180,16 @@ def layer_table(
     remaining: Sequence[int],
     dead: Iterable[str] = (),
 ) -> NDArray[np.void]:
-    """Layers as the array that a record holds.
+    """Return layers as a record holds them.
 
     Args:
         names: of the weights, in the model's order; at most 128 bytes each.
         sizes: weights per layer, > 0.
         remaining: weights kept per layer.
-        dead: names of the layers that pass nothing on; a layer that kept nothing is dead anyway.
+        dead: names of layers without output; a layer without weights is always dead.
 
     Raises:
-        StoreError: if a name is too long: NumPy would cut it without a word.
+        StoreError: if a name is too long: NumPy would cut it silently.
     """
     encoded = [name.encode() for name in names]
     if any(len(name) > NAME_LENGTH for name in encoded):
@@ -235,7 +235,7 @@ def _content_hash(text: bytes, curves: NDArray[np.void], layers: NDArray[np.void
 
 
 def _problem(record: Record) -> str | None:
-    """Why this is not a record, or None if it is one."""
+    """Return the reason why this is not a valid record, or None."""
     if not isinstance(record.key, str) or not record.key:
         return "it has no key"
     if record.kind not in get_args(RunKind):

@@ -54,13 +54,13 @@ class Seal:
 
 
 def seal(image: bytes, summary: str) -> bytes:
-    """The image with its line behind it."""
+    """Return the image followed by its line."""
     head = image + f"\nlthsweep-record {SCHEMA:04d} summary-sha256 {summary} sha256 ".encode()
     return head + f"{hashlib.sha256(head).hexdigest()}\n".encode()
 
 
 def check_seal(data: bytes, where: object) -> Seal:
-    """The seal of a whole file, after its hash was found right.
+    """Return the seal of a whole file, after its hash is verified.
 
     Raises:
         CorruptRecordError: if the line is missing, its version is unknown, or the hash is another.
@@ -72,7 +72,7 @@ def check_seal(data: bytes, where: object) -> Seal:
 
 
 def parse_seal(tail: bytes, where: object) -> Seal:
-    """The seal from the last bytes of a file; the hashes are not compared with anything.
+    """Return the seal from the last bytes of a file; the hashes are not verified.
 
     Raises:
         CorruptRecordError: if the line is missing or its version is unknown.
@@ -105,7 +105,7 @@ def read_seal(path: Path) -> Seal:
 
 
 def is_other_version(path: Path) -> bool:
-    """Whether a file ends in the seal of a version of records that this lthsweep does not know."""
+    """Return True if a file ends in the seal of a version of records that is unknown here."""
     try:
         match = _LINE.fullmatch(_tail(path))
     except OSError:
@@ -114,7 +114,7 @@ def is_other_version(path: Path) -> bool:
 
 
 def damaged(where: object, why: str) -> CorruptRecordError:
-    """The error for a record that was not written, whole, by this package."""
+    """Return the error for a record that this package did not write, or not completely."""
     return CorruptRecordError(
         f"{where}: this is not a whole record: {why}; `lthsweep doctor` moves such files to "
         f"state/quarantine, then `lthsweep run` trains the run again"

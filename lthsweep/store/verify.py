@@ -29,7 +29,7 @@ Severity = Literal["error", "warning", "note"]
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is not as it should be.
+    """A problem of a sweep directory.
 
     Attributes:
         severity: "error", "warning" or "note".
@@ -53,7 +53,7 @@ def verify(sweep: SweepDir, *, temps_older_than: float = 3600.0, now: float | No
         now: seconds since the epoch; the present if None.
 
     Returns:
-        Findings in order of path; an empty list means that all is well.
+        Findings in order of path; empty without problems.
     """
     moment = time.time() if now is None else now
     known: dict[str, Record | None] = {}
@@ -201,7 +201,7 @@ def _orphans(sweep: SweepDir, known: dict[str, Record | None]) -> Iterator[Findi
 
 
 def _check_later_snapshot(path: Path) -> Iterator[Finding]:
-    """A snapshot made after the dense run's record, when the grid grew: no hash vouches for it, its structure must."""
+    """Check the structure of a snapshot that was made after the dense run's record, which has no hash for it."""
     try:
         load_arrays(path)
     except CorruptRecordError:

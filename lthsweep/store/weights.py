@@ -43,19 +43,19 @@ def save_arrays(
     *,
     durable: bool = True,
 ) -> str:
-    """Write arrays as one safetensors file, in place of what may be there; its folder is made if missing.
+    """Write arrays as one safetensors file, in place of an older one; a missing folder is created.
 
     Args:
         path: destination.
         arrays: name → array of any shape; equal arrays give equal bytes.
-        metadata: text that `load_metadata` gives back.
+        metadata: texts that `load_metadata` returns.
         durable: fsync, see `lthsweep.store.commit.commit_new`.
 
     Returns:
         sha256 of the file, in hexadecimal.
 
     Raises:
-        StoreError: if it cannot be written; an old file is then still there.
+        StoreError: if it cannot be written; an older file then remains.
     """
     # safetensors writes its metadata in the order of a hash map, so only one entry gives the same bytes
     # twice.
@@ -72,7 +72,7 @@ def save_arrays(
 
 
 def packed_size(arrays: Mapping[str, NDArray[np.generic]]) -> int:
-    """Bytes of the file that `save_arrays` would write, without metadata."""
+    """Return the size in bytes of the file that `save_arrays` would write, without metadata."""
     return len(_encoded(arrays))
 
 
@@ -81,14 +81,13 @@ def load_arrays(path: Path, expect_sha256: str | None = None) -> Arrays:
 
     Args:
         path: of the file.
-        expect_sha256: what `save_arrays` returned, from the run's record; None to trust the file's own
-            structure.
+        expect_sha256: result of `save_arrays`, from the run's record; None to check only the structure of the file.
 
     Returns:
         Name → array, writable.
 
     Raises:
-        FileNotFoundError: if it is not there.
+        FileNotFoundError: if it does not exist.
         CorruptRecordError: if it is damaged, or another file than the expected one.
     """
     data = read_whole(path)
@@ -101,10 +100,10 @@ def load_arrays(path: Path, expect_sha256: str | None = None) -> Arrays:
 
 
 def load_metadata(path: Path) -> dict[str, str]:
-    """The metadata that `save_arrays` was given; empty if there was none. Reads the head of the file only.
+    """Return the metadata of a file, empty without any. Reads only the head of the file.
 
     Raises:
-        FileNotFoundError: if it is not there.
+        FileNotFoundError: if it does not exist.
         CorruptRecordError: if its head is damaged.
     """
     with path.open("rb") as file:
@@ -144,7 +143,7 @@ def pack_sparse(arrays: Mapping[str, NDArray[np.generic]], masks: Mapping[str, N
 def unpack_sparse(
     packed: Mapping[str, NDArray[np.generic]], masks: Mapping[str, NDArray[np.bool_]]
 ) -> Arrays:
-    """The dense arrays again: survivors bit for bit, +0 where pruned.
+    """Return the dense arrays: survivors bit for bit, +0 where pruned.
 
     Raises:
         StoreError: if the survivors of an array are not as many as its mask keeps.

@@ -14,7 +14,7 @@ from lthsweep.launch.slurm.sites.profile_warnings import profile_warnings
 from lthsweep.spec import Spec
 from lthsweep.spec.problems import Origin, Problem, error_of
 from lthsweep.spec.text_forms import megabytes_of, minutes_of
-from lthsweep.text import plural
+from lthsweep.wording import plural
 
 __all__ = ["Site", "profile_names", "profile_text", "site_of"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from lthsweep.reduce.catalog import why_empty
 from lthsweep.reduce.control_rows import control_rows
-from lthsweep.reduce.schema import why_empty
 from lthsweep.reduce.structure_rows import structure_rows
 from tests.reduce.reduce_cases import make_plan
 
