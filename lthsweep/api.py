@@ -187,7 +187,7 @@ def load_plan(source: str | os.PathLike[str], *, overrides: Sequence[str] = ()) 
     Raises:
         SpecError: with every error of the file.
     """
-    return expand(_spec(source, overrides))
+    return expand(load_spec(str(source), overrides))
 
 
 def run(
@@ -214,18 +214,13 @@ def run(
     """
     from lthsweep.launch.local import run_local
 
-    spec = _spec(source, overrides)
+    spec = load_spec(str(source), overrides)
     own = Path(source) if Path(source).is_dir() else Path("results") / spec.sweep.name
     sweep = SweepDir(Path(out) if out is not None else own)
     expanded = expand(spec)
     run_local(expanded, sweep, cache=None if cache is None else Path(cache))
     merge(sweep, expanded)
     return load(sweep.path)
-
-
-def _spec(source: str | os.PathLike[str], overrides: Sequence[str]) -> Spec:
-    path = Path(source)
-    return load_spec(path if path.exists() else str(source), overrides)
 
 
 def _from_table(path: Path, table: Path) -> Sweep:

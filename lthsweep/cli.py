@@ -30,7 +30,6 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="lthsweep",
-    help="Sweeps for the Lottery Ticket Hypothesis: one TOML file in, one winning-ticket table out.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -50,7 +49,7 @@ app.command()(comparing.compare)
 app.command()(tables.report)
 app.add_typer(data_command.app, name="data")
 app.command()(doctor.doctor)
-app.command(hidden=True)(cluster.tick)
+app.command(hidden=True)(cluster.controller)
 
 
 def _print_version(wanted: bool) -> None:

@@ -18,12 +18,12 @@ __all__ = [
     "CodeError",
     "CorruptRecordError",
     "DataError",
-    "JobLimitError",
     "LaunchError",
     "LthsweepError",
     "MissingDataError",
     "MissingRecordError",
     "ModelError",
+    "NotNowError",
     "PruningError",
     "QueryError",
     "RefusedError",
@@ -130,19 +130,11 @@ class ClusterSilentError(LaunchError):
 
 
 class RefusedError(LaunchError):
-    """SLURM refused a job: nothing was queued.
-
-    Attributes:
-        by_limit: a limit on the number of jobs was met, and the same job may be taken later.
-    """
-
-    by_limit: bool = False
+    """SLURM refused a job: nothing was queued."""
 
 
-class JobLimitError(RefusedError):
-    """SLURM refused a job because of how many there are; waiting helps."""
-
-    by_limit = True
+class NotNowError(RefusedError):
+    """SLURM refused a job that it can accept later: there are too many jobs, or the partition is closed for now."""
 
 
 def look_up(what: str, name: str, registry: Mapping[str, _Entry]) -> _Entry:

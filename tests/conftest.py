@@ -96,7 +96,7 @@ def small_disk(tmp_path):
     place = tmp_path / "small"
     place.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(place)],
+        ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(place)],
         capture_output=True,
         text=True,
         check=False,
@@ -104,7 +104,7 @@ def small_disk(tmp_path):
     if mounted.returncode:
         pytest.skip(f"SKIPPED: mounting a small file system is not permitted here ({mounted.stderr.strip()})")
     try:
-        (place / "filler").write_bytes(bytes((8 << 20) - 700_000))
+        (place / "filler").write_bytes(bytes((16 << 20) - 700_000))
         yield place
     finally:
         subprocess.run(["umount", "-l", str(place)], check=False)

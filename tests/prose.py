@@ -33,19 +33,6 @@ CLEAN = (
 )
 """Files and folders that are checked by default."""
 
-PENDING = (
-    "lthsweep/launch/slurm/cluster/limits.py",
-    "lthsweep/launch/slurm/journal.py",
-    "lthsweep/launch/slurm/packing",
-    "lthsweep/launch/slurm/payload.py",
-    "lthsweep/launch/slurm/preview.py",
-    "lthsweep/launch/slurm/submitting.py",
-    "tests/launch/test_packing.py",
-    "tests/launch/test_scheduler.py",
-    "tests/slurm",
-)
-"""Parts of `CLEAN` that still have such lines and are skipped, unless `CLEAN` or an argument names a path inside."""
-
 SUFFIXES = {".py", ".md", ".toml", ".sh", ".sbatch", ".j2", ".yml", ""}
 
 _OBJECT = r"(?:is|was)(?! left| missing| published)|it(?! (?:will )?costs?)|they|has|had|there|others"
@@ -109,10 +96,7 @@ def _files(path: Path) -> Iterator[Path]:
     if path.is_file():
         yield path
         return
-    skipped = [pending for name in PENDING if path in (pending := ROOT / name).parents]
     for file in sorted(path.rglob("*")):
-        if any(pending in (file, *file.parents) for pending in skipped):
-            continue
         if file.is_file() and file.suffix in SUFFIXES and "__pycache__" not in file.parts:
             yield file
 

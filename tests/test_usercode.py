@@ -1,4 +1,4 @@
-"""Code of the user's own: naming it runs nothing, changed code has another name, and running it takes a word."""
+"""The user's code: naming it runs nothing, changed code gets another name, and it runs only if it is allowed."""
 
 from __future__ import annotations
 

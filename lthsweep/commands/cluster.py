@@ -1,9 +1,10 @@
-"""`run --on slurm`, `tick`, `cancel`: submit a sweep to SLURM, continue it, and cancel it."""
+"""`run --on slurm`, `controller`, `cancel`: submit a sweep to SLURM, continue it, and cancel it."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shlex
 import time
 from pathlib import Path
@@ -26,18 +27,18 @@ from lthsweep.errors import ClusterSilentError, SpecError
 from lthsweep.launch.disk_status import read_disk_status
 from lthsweep.launch.slurm.advance import Advance, advance
 from lthsweep.launch.slurm.canceling import cancel_runs, cancel_sweep
+from lthsweep.launch.slurm.cluster.sbatch import requeue
 from lthsweep.launch.slurm.halt import read_halt
+from lthsweep.launch.slurm.job_files import End, write_end
 from lthsweep.launch.slurm.journal import Submission, mark_started, open_journal
-from lthsweep.launch.slurm.look import look
 from lthsweep.launch.slurm.run import run_slurm
 from lthsweep.launch.slurm.sites.site import Site, site_of
-from lthsweep.launch.slurm.traces import End, write_end
 from lthsweep.launch.work import seconds_per_epoch, work_left
 from lthsweep.plan.estimate import estimate
 from lthsweep.plan.find import find_run
 from lthsweep.wording import duration, plural
 
-__all__ = ["cancel", "submit", "tick"]
+__all__ = ["cancel", "controller", "submit"]
 
 
 def submit(
@@ -55,7 +56,7 @@ def submit(
     step = run_slurm(opened.plan, opened.sweep, site, retry_failed=retry_failed, cache=cache)
     print_lines(console, *describe_step(opened, site, step))
     if wait and step.view.halt is None:
-        wait_for(opened, site)
+        wait_for(opened, site, console)
     _merge(opened)
     found = read_disk_status(opened.plan, opened.sweep)
     if read_halt(opened.sweep) or (found.failures and (wait or step.view.is_over)):
@@ -64,17 +65,22 @@ def submit(
         raise typer.Exit(EXIT_INCOMPLETE)
 
 
-def wait_for(opened: OpenedSweep, site: Site) -> None:
-    """Wait until nothing is left to train or the sweep is halted; reads the disk, and SLURM rarely."""
-    queried = time.monotonic()
+def wait_for(opened: OpenedSweep, site: Site, console: Console) -> None:
+    """Take the steps of the sweep until nothing is left to train or the sweep is halted.
+
+    Jobs take them too. On clusters where compute nodes cannot submit jobs, only this process does.
+    """
+    next_step = time.monotonic() + site.poll_seconds
     while True:
         found = read_disk_status(opened.plan, opened.sweep)
         if read_halt(opened.sweep) or found.is_complete:
             return
-        if time.monotonic() - queried >= site.poll_seconds:
-            queried = time.monotonic()
+        if time.monotonic() >= next_step:
+            next_step = time.monotonic() + site.poll_seconds
             with contextlib.suppress(ClusterSilentError):  # no answer means no information
-                if look(opened.plan, opened.sweep, site).is_over:
+                step = advance(opened.plan, opened.sweep, site)
+                print_lines(console, *map(_describe, step.submitted))
+                if step.view.is_over:
                     return
         time.sleep(min(5.0, site.poll_seconds))
 
@@ -82,23 +88,27 @@ def wait_for(opened: OpenedSweep, site: Site) -> None:
 def describe_step(opened: OpenedSweep, site: Site, step: Advance) -> list[str]:
     """Lines about what one step of the coordinator did."""
     path = opened.sweep.path
+    tasks = step.view.tasks
     if step.view.halt is not None:
         return [
             f"halted: {step.view.halt.why}",
             f"fix the cause, then `lthsweep run {path} --on slurm --retry-failed`",
         ]
     lines = [_describe(submission) for submission in step.submitted]
-    running = step.view.standing.live
-    if running:
+    if queued := sum(task.is_live and task.submission.kind == "workers" for task in tasks.all):
+        lines.append(f"queued before: {plural(queued, 'worker job')}")
+    if step.guessed:
+        lines.append("the time of an epoch is not known yet: the first runs measure it")
+    if step.refusal:
+        lines.append(f"SLURM accepts no more jobs for now ({step.refusal})")
+    if step.waiting:
         lines.append(
-            f"queued before: {plural(len(running), 'array')} with {plural(len(step.view.standing.covered), 'run')}"
+            f"{plural(step.waiting, 'ready run')} without a job, because a limit of SLURM or of the site is reached; "
+            f"workers pull them, and the controller job submits more"
         )
-    if step.later:
-        lines.append(f"{plural(step.later, 'run')} to be submitted later, by the follow-up: {_cause(step)}")
-    if step.tick is not None:
-        lines.append(
-            f"follow-up: job {step.tick.job or '?'} {step.tick.name}; it merges the table and continues"
-        )
+    if step.controller is not None:
+        job = step.controller
+        lines.append(f"controller: job {job.job or '?'} {job.name}; it merges the table and continues")
     if step.view.bad_nodes:
         lines.append(f"nodes excluded, because all runs fail there: {', '.join(sorted(step.view.bad_nodes))}")
     for key, cause in step.view.failed.items():
@@ -113,28 +123,17 @@ def describe_step(opened: OpenedSweep, site: Site, step: Advance) -> list[str]:
     return lines
 
 
-def _cause(step: Advance) -> str:
-    """The reason why runs are left for a later step."""
-    if step.refusal:
-        return f"SLURM accepts no more jobs for now ({step.refusal})"
-    if step.guessed:
-        return "the dense runs go first and measure the time of an epoch, which sets the length of the other jobs"
-    return "the limits on jobs or arrays are reached (`lthsweep plan --on slurm` lists them)"
-
-
 def _describe(submission: Submission) -> str:
-    runs = sum(len(keys) for keys in submission.parcels)
-    after = f", after {', '.join(submission.after)}" if submission.after else ""
+    runs = sum(len(keys) for keys in submission.shares)
     return (
-        f"submitted {submission.name}: job {submission.job}, {plural(submission.elements, 'element')}, "
-        f"{plural(runs, 'run')}, "
-        f"at most {duration(60 * submission.minutes)} each{after}"
+        f"submitted {submission.name}: job {submission.job}, {plural(submission.elements, 'worker job')} "
+        f"for {plural(runs, 'run')} and any ready run after that, walltime {duration(60 * submission.minutes)}"
     )
 
 
 def _when(opened: OpenedSweep, site: Site, step: Advance) -> list[str]:
     """The earliest end of the sweep, if an epoch was measured before."""
-    arrays = {submission.name: submission for submission in (*step.view.standing.live, *step.submitted)}
+    arrays = {submission.name: submission for submission in (*step.view.tasks.live, *step.submitted)}
     jobs = sum(submission.elements for submission in arrays.values())
     known = seconds_per_epoch(opened.plan, opened.sweep)
     expected = estimate(opened.plan, step.view.work.found.done, known, workers=jobs * site.slots)
@@ -145,7 +144,7 @@ def _when(opened: OpenedSweep, site: Site, step: Advance) -> list[str]:
     return [f"done at {end} at the earliest, if {which} started now ({duration(expected.wall)} of training)"]
 
 
-def tick(
+def controller(
     source: SourceArgument,
     out: OutOption = None,
     submission: Annotated[
@@ -155,9 +154,7 @@ def tick(
         float, typer.Option(min=0, help="Minutes to keep querying a SLURM that does not answer.")
     ] = 45.0,
 ) -> None:
-    """Take the next step of a sweep on SLURM: reconcile, submit, merge. The sweep submits this command itself."""
-    import os
-
+    """Take the next step of a sweep on SLURM: reconcile, submit, merge. Controller jobs run this command."""
     opened = open_source(source, out=out)
     require_sweep(opened)
     open_journal(opened.sweep)
@@ -165,22 +162,46 @@ def tick(
         typer.echo(f"{submission} was given up before this job started; nothing to do")
         return
     site = site_of(opened.spec)
-    until = time.monotonic() + 60 * patience
     _merge(opened)
-    while True:
-        try:
-            step = advance(opened.plan, opened.sweep, site, own=submission)
-            break
-        except ClusterSilentError as silence:
-            typer.echo(f"{time.strftime('%H:%M:%S')} {silence}")
-            if time.monotonic() >= until:
-                raise
-            time.sleep(site.poll_seconds)
+    step = _patient_step(opened, site, submission, until=time.monotonic() + 60 * patience)
+    if step is None:
+        typer.echo("no further job was accepted; back in the queue")
+        if not (submission and requeue(os.environ.get("SLURM_JOB_ID", ""))):
+            raise typer.Exit(EXIT_INCOMPLETE)
+        return
     for line in describe_step(opened, site, step):
         typer.echo(line)
     _merge(opened)
     if submission:
-        write_end(opened.sweep, submission, 0, End(worked=("tick",)))
+        write_end(opened.sweep, submission, 0, End(worked=("controller",)))
+
+
+def _patient_step(opened: OpenedSweep, site: Site, own: str | None, until: float) -> Advance | None:
+    """Take a step that leaves a successor, waiting for a SLURM that is silent, or accepts no job for now.
+
+    Returns:
+        None if SLURM accepted no successor until the end; the job requeues itself then, and continues when it can.
+
+    Raises:
+        ClusterSilentError: if SLURM did not answer until the end.
+    """
+    while True:
+        try:
+            step = advance(opened.plan, opened.sweep, site, own=own)
+            view = step.view
+            # A worker that SLURM lists takes the next step at its end.
+            has_worker = any(t.queued is not None and t.submission.kind == "workers" for t in view.tasks.all)
+            if step.controller or step.submitted or has_worker or view.is_over or view.halt:
+                return step
+            reason = step.refusal
+            if time.monotonic() >= until:
+                return None
+        except ClusterSilentError as silence:
+            reason = str(silence)
+            if time.monotonic() >= until:
+                raise
+        typer.echo(f"{time.strftime('%H:%M:%S')} {reason}")
+        time.sleep(site.poll_seconds)
 
 
 def cancel(

@@ -5,20 +5,19 @@ from __future__ import annotations
 import json
 import math
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lthsweep.commands.console import plain_console, print_lines, print_rows
-from lthsweep.commands.sources import JsonOption
+from lthsweep.commands.sources import CsvOption, JsonOption, TableArgument
 from lthsweep.errors import QueryError
 
 __all__ = ["compare"]
 
 
 def compare(
-    directory: Annotated[Path, typer.Argument(metavar="SWEEP", help="A sweep directory or a table.h5.")],
+    directory: TableArgument,
     axis: Annotated[str, typer.Option(help="The axis whose values are compared, for example model.init.")],
     metric: Annotated[str, typer.Option(help="A metric of a run, for example test_loss.")] = "test_accuracy",
     confidence: Annotated[
@@ -31,7 +30,7 @@ def compare(
         ),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Show all values with intervals and p.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_csv: CsvOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Compare the values of one axis at every point of the grid, paired over seeds."""

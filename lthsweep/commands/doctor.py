@@ -55,39 +55,48 @@ def doctor(
     if directory is not None and on == "slurm":
         raise SpecError("--on slurm checks the installation; leave out the sweep directory")
     if directory is None:
-        checks = [*_installation(), *_cluster(needed=on == "slurm")]
-        if as_json:
-            typer.echo(json.dumps([vars(check) for check in checks], indent=2))
-        else:
-            for check in checks:
-                mark = "ok  " if check.ok else "BAD " if check.needed else "note"
-                typer.echo(f"{mark}  {check.name}: {check.found}")
-        if any(check.needed and not check.ok for check in checks):
-            raise typer.Exit(1)
-        return
+        _check_installation(as_json, slurm_needed=on == "slurm")
+    else:
+        _check_sweep(directory, as_json, move_damaged)
+
+
+def _check_installation(as_json: bool, *, slurm_needed: bool) -> None:
+    checks = [*_installation(), *_cluster(needed=slurm_needed)]
+    if as_json:
+        typer.echo(json.dumps([vars(check) for check in checks], indent=2))
+    else:
+        for check in checks:
+            mark = "ok  " if check.ok else "BAD " if check.needed else "note"
+            typer.echo(f"{mark}  {check.name}: {check.found}")
+    if any(check.needed and not check.ok for check in checks):
+        raise typer.Exit(1)
+
+
+def _check_sweep(directory: Path, as_json: bool, move_damaged: bool) -> None:
     sweep = SweepDir(directory)
     if not sweep.exists():
         raise SpecError(f"{directory} is not a sweep directory; give the directory that `lthsweep run` wrote")
     findings = [*_open_permissions(sweep), *verify(sweep)]
     moved = quarantine(sweep, findings) if move_damaged else []
+    errors = sum(finding.severity == "error" for finding in findings)
     if as_json:
         typer.echo(
             json.dumps([{**vars(finding), "path": str(finding.path)} for finding in findings], indent=2)
         )
     else:
-        for finding in findings:
-            typer.echo(f"{finding.severity:8} {finding.path}: {finding.what}; {finding.remedy}")
-        for path in moved:
-            typer.echo(f"moved    {path}")
-        errors = sum(finding.severity == "error" for finding in findings)
+        lines = [
+            f"{finding.severity:8} {finding.path}: {finding.what}; {finding.remedy}" for finding in findings
+        ]
+        lines += [f"moved    {path}" for path in moved]
         if sweep.is_table_alone():
-            typer.echo(f"{directory} holds a table but no records to check it against")
-        typer.echo(f"{len(sweep.record_keys())} records, {errors} errors, {len(findings) - errors} remarks")
+            lines.append(f"{directory} holds a table but no records to check it against")
+        lines.append(f"{len(sweep.record_keys())} records, {errors} errors, {len(findings) - errors} remarks")
         if errors and not move_damaged:
-            typer.echo(
+            lines.append(
                 "add --quarantine to move damaged files away; `lthsweep run` then trains those runs again"
             )
-    if any(finding.severity == "error" for finding in findings) and not move_damaged:
+        typer.echo("\n".join(lines))
+    if errors and not move_damaged:
         raise typer.Exit(1)
 
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lthsweep.commands.sources import OpenedSweep
-from lthsweep.launch.slurm.packing.batches import Batch
+from lthsweep.launch.slurm.advance import WorkerArray
 from lthsweep.launch.slurm.preview import Planned, Preview, preview
 from lthsweep.launch.slurm.sites.site import site_of
 from lthsweep.launch.work import Work
 from lthsweep.wording import duration, plural
 
 __all__ = ["jobs_json", "jobs_lines", "jobs_of"]
-
-_MOST = 40
-"""Number of batches listed; the others are counted."""
 
 
 def jobs_of(opened: OpenedSweep, work: Work) -> Preview:
@@ -23,27 +20,20 @@ def jobs_of(opened: OpenedSweep, work: Work) -> Preview:
 
 
 def jobs_lines(found: Preview, *, all_texts: bool = False) -> Iterator[str]:
-    """Lines about the site, limits, batches, later submissions, and batch scripts.
+    """Lines about the site, limits, worker jobs, runs that follow, and batch scripts.
 
     Args:
         found: the jobs that would be submitted.
-        all_texts: print every script, not only those of the first array and of the follow-up.
+        all_texts: print every script, not only those of the first array and of the controller job.
     """
     yield ""
     yield from found.site.describe()
     yield from _limits(found)
     yield from _before(found)
-    if found.costs.guessed:
-        runs = len(found.costs.nodes)
-        yield (
-            f"the time of an epoch is not known yet: {plural(runs, 'run')} without an unfinished parent go first, "
-            f"planned with {found.site.target_minutes:g} minutes each; "
-            f"the follow-up packs the other {found.costs.waiting:,} by the measured times"
-        )
-    yield from _batches(found)
-    yield from _follow(found)
-    texts = [*found.planned, *([found.tick] if found.tick else [])]
-    shown = texts if all_texts else [*found.planned[:1], *([found.tick] if found.tick else [])]
+    yield from _workers(found)
+    yield from _controller(found)
+    texts = [*found.planned, *([found.controller] if found.controller else [])]
+    shown = texts if all_texts else [*found.planned[:1], *([found.controller] if found.controller else [])]
     for planned in shown:
         yield f"\n--- {planned.intent.name}.sh"
         yield planned.text.rstrip()
@@ -63,47 +53,51 @@ def jobs_json(found: Preview) -> dict[str, object]:
             "max_array": found.limits.max_array,
             "minutes": found.limits.minutes,
             "named": list(found.limits.named),
-            "room": found.room,
+            "capacity": found.capacity,
         },
-        "measured": not found.costs.guessed,
         "jobs": found.jobs,
-        "jobs_now": found.jobs_now,
-        "runs_later": found.runs_later,
+        "runs_without_a_job": found.unsubmitted,
+        "runs_waiting": found.waiting,
         "hours": None if hours is None else round(hours, 4),
         "hours_of": "GPU" if found.site.gpus else "core",
-        "halted": None if found.glance.halt is None else found.glance.halt.why,
-        "batches": [_batch_json(batch) for batch in found.batches],
+        "halted": None if found.queue.halt is None else found.queue.halt.why,
         "submissions": [_planned_json(planned) for planned in found.planned],
-        "follow_up": None if found.tick is None else _planned_json(found.tick),
+        "controller": None if found.controller is None else _planned_json(found.controller),
     }
 
 
 def _limits(found: Preview) -> Iterator[str]:
-    limits, free = found.limits, found.room
+    limits, free = found.limits, found.capacity
     if found.assumed:
         yield (
-            f"limits: not read ({found.assumed.split(';')[0]}); assumed: arrays of at most {limits.max_array:,} jobs, "
+            f"limits: not read ({found.assumed.split(';')[0]}); assumed: {_arrays(limits.max_array)}, "
             f"any number of jobs, walltime as in the profile"
         )
     else:
         wall = "any walltime" if limits.minutes is None else f"at most {duration(60 * limits.minutes)} each"
-        yield f"limits: arrays of at most {limits.max_array:,} jobs, {wall}"
+        yield f"limits: {_arrays(limits.max_array)}, {wall}"
     for line in limits.named:
         yield f"  {line}"
     if free is not None:
         own = found.site.max_elements
         cap = f" (the site's own limit is {own:,})" if own is not None else ""
-        yield f"capacity for {plural(free, 'job')} now, in addition to a follow-up{cap}"
+        yield f"capacity for {plural(free, 'job')} now, in addition to a controller job{cap}"
+
+
+def _arrays(most: int) -> str:
+    return (
+        f"arrays of at most {most:,} jobs" if most else "no job arrays, so every job is submitted by itself"
+    )
 
 
 def _before(found: Preview) -> Iterator[str]:
     """Jobs already in the queue, and reasons why runs are not submitted."""
-    queue = found.glance
-    if queue.silence and queue.standing is not None:
+    queue = found.queue
+    if queue.silence and queue.tasks is not None:
         yield f"SLURM does not answer ({queue.silence}): earlier submissions count as running"
-    if queue.standing is not None and queue.standing.live:
-        jobs = plural(len(queue.standing.live), "array")
-        yield f"in the queue already: {plural(len(queue.standing.covered), 'run')} in {jobs}"
+    if queue.tasks is not None and queue.tasks.live:
+        jobs = sum(task.is_live and task.submission.kind == "workers" for task in queue.tasks.all)
+        yield f"in the queue already: {plural(jobs, 'worker job')}"
     if queue.halt is not None:
         yield f"halted: {queue.halt.why}" + (
             "; `lthsweep run` continues" if queue.halt.by == "user" else "; only --retry-failed continues"
@@ -112,58 +106,49 @@ def _before(found: Preview) -> Iterator[str]:
         yield f"{plural(found.failed, 'run')} failed or wait for a failed run; --retry-failed submits them too"
 
 
-def _batches(found: Preview) -> Iterator[str]:
-    if not found.batches:
-        yield "nothing to submit" + (" yet" if found.costs.waiting else "")
-        return
-    rows = [("array", "jobs", "runs", "expected", "walltime", "waits for")]
-    for number, batch in enumerate(found.batches[:_MOST], start=1):
-        expected = "not known" if found.costs.guessed else duration(batch.seconds)
-        jobs = f"{batch.elements:,}"
-        rows.append(
-            (str(number), jobs, f"{batch.runs:,}", expected, duration(60 * batch.minutes), _after(batch))
+def _workers(found: Preview) -> Iterator[str]:
+    """The worker jobs that would be submitted now, why that many, and the runs that follow."""
+    if not found.planned:
+        yield "nothing to submit" + (" yet" if found.unsubmitted or found.waiting else "")
+    for planned in found.planned:
+        assert planned.array is not None
+        shares = planned.array.shares
+        runs = sorted(len(share.keys) for share in shares)
+        each = f"{runs[0]}" if runs[0] == runs[-1] else f"{runs[0]} to {runs[-1]}"
+        start = "starts" if len(shares) == 1 else "each starts"
+        yield (
+            f"{planned.intent.name}: {plural(len(shares), 'worker job')}, {start} with "
+            f"{each} {'run' if each == '1' else 'runs'} ({_expected(found, planned.array)}), "
+            f"walltime {duration(60 * planned.array.minutes)}"
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        yield "  " + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
-    if (rest := len(found.batches) - _MOST) > 0:
-        yield f"  … and {rest} more"
-    hours = found.device_hours
-    unit = "GPU-hours" if found.site.gpus else "core-hours"
-    cost = "" if hours is None else f", about {hours:,.1f} {unit}"
-    yield f"{plural(found.jobs, 'job')} in all{cost}; {plural(found.jobs_now, 'job')} would be submitted now"
+    if found.planned:
+        workers = plural(found.site.slots, "worker")
+        yield (
+            f"a job has {workers}, gets at least {found.site.floor_minutes:g} minutes of work (slurm.floor_minutes), "
+            f"and then takes any ready run until none is left or its time is nearly over"
+        )
+    if found.unsubmitted:
+        yield f"{plural(found.unsubmitted, 'ready run')} without a job now: a worker takes each of them, or another job"
+    if found.waiting:
+        yield f"{plural(found.waiting, 'run')} for later: a worker takes each of them when its parent has ended"
+    if (hours := found.device_hours) is not None:
+        yield f"about {hours:,.1f} {'GPU-hours' if found.site.gpus else 'core-hours'} in all"
+    else:
+        yield "the time of an epoch is not known yet: the first runs measure it"
 
 
-def _after(batch: Batch) -> str:
-    """The earlier arrays, and the runs in the queue, that a batch waits for."""
-    parts = [f"{place + 1}, job by job" if batch.aligned else f"all of {place + 1}" for place in batch.after]
-    if batch.waits_for:
-        parts.append(f"{plural(len(batch.waits_for), 'run')} in the queue")
-    return "; ".join(parts) or "nothing"
+def _expected(found: Preview, array: WorkerArray) -> str:
+    if found.seconds is None:
+        return "time not known"
+    return f"about {duration(max(share.seconds for share in array.shares))}"
 
 
-def _follow(found: Preview) -> Iterator[str]:
-    if found.runs_later:
-        yield f"{plural(found.runs_later, 'run')} later, by the follow-up"
-    if found.tick is not None:
+def _controller(found: Preview) -> Iterator[str]:
+    if found.controller is not None:
         when = "when all of these have ended"
-        if not found.tick.intent.after:
-            when = f"in {found.site.tick_minutes:g} minutes"
-        yield f"follow-up: {when}; it merges the table and submits what is left"
-
-
-def _batch_json(batch: Batch) -> dict[str, object]:
-    return {
-        "stage": batch.stage,
-        "jobs": batch.elements,
-        "runs": batch.runs,
-        "seconds": round(batch.seconds, 1),
-        "minutes": batch.minutes,
-        "after": list(batch.after),
-        "aligned": batch.aligned,
-        "waits_for": sorted(batch.waits_for),
-        "parcels": [list(parcel.keys) for parcel in batch.parcels],
-    }
+        if not found.controller.intent.after:
+            when = f"in {found.site.controller_minutes:g} minutes"
+        yield f"controller: {when}; it merges the table and submits what is left"
 
 
 def _planned_json(planned: Planned) -> dict[str, object]:
@@ -171,6 +156,8 @@ def _planned_json(planned: Planned) -> dict[str, object]:
     return {
         "name": intent.name,
         "jobs": intent.elements,
+        "shares": [list(keys) for keys in intent.shares],
+        "seconds": None if planned.array is None else [round(s.seconds, 1) for s in planned.array.shares],
         "minutes": intent.minutes,
         "after": list(intent.after),
         "sbatch": planned.text,

@@ -9,10 +9,12 @@ import typer
 
 from lthsweep.commands.sources import OpenedSweep, OutOption, SourceArgument, open_source
 from lthsweep.errors import SpecError, StoreError
+from lthsweep.launch.slurm.job_files import job_logs, last_log_line, raw_ids, read_end
 from lthsweep.launch.slurm.journal import Submission, read_journal
-from lthsweep.launch.slurm.traces import job_logs, last_log_line
+from lthsweep.launch.task import STALE_SECONDS
 from lthsweep.plan.find import find_run
 from lthsweep.plan.run import Run
+from lthsweep.store import claims
 from lthsweep.store.layout import SweepDir
 
 __all__ = ["logs"]
@@ -59,17 +61,23 @@ def _print(files: list[Path], path: bool) -> None:
 
 
 def _last_submission(sweep: SweepDir, key: str) -> tuple[Submission, int] | None:
-    """The last valid submission of a run, and the index of its array element."""
+    """The last valid submission with a worker job that has, had or pulled a run, and the index of the job."""
     found = None
     try:
         journal = read_journal(sweep)
     except StoreError:  # state/ belongs to another user
         return None
+    owner = claims.holder(sweep, key, STALE_SECONDS)
     for submission in journal:
-        if submission.kind == "train" and submission.fate != "void":
-            for index, keys in enumerate(submission.parcels):
-                if key in keys:
+        if submission.kind == "workers" and submission.outcome != "void":
+            for index, keys in enumerate(submission.shares):
+                end = read_end(sweep, submission.name, index)
+                pulled = end is not None and key in (*end.worked, *end.broke, *end.failed)
+                claimed = owner is not None and owner.job in raw_ids(sweep, submission.name, index)
+                if key in keys or pulled or claimed:
                     found = submission, index
+                if claimed:
+                    return found
     return found
 
 
@@ -91,5 +99,5 @@ def _no_job_log(sweep: SweepDir, submission: tuple[Submission, int] | None) -> s
 
 
 def _name(submission: Submission, index: int) -> str:
-    job = "a job of unknown id" if submission.job is None else f"job {submission.job}_{index}"
-    return f"{job} ({submission.name})"
+    job = submission.job_id(index)
+    return f"{'a job of unknown id' if job is None else f'job {job}'} ({submission.name})"

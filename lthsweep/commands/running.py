@@ -27,10 +27,9 @@ from lthsweep.commands.sources import (
 from lthsweep.commands.tables import print_table
 from lthsweep.errors import UnknownNameError
 from lthsweep.launch.coordinator import RunHooks
-from lthsweep.launch.disk_status import DiskStatus
 from lthsweep.launch.dispatch import RunSummary
 from lthsweep.launch.local import run_local, slots_of
-from lthsweep.launch.work import work_left
+from lthsweep.launch.work import Work, work_left
 from lthsweep.wording import duration, plural
 
 __all__ = ["run"]
@@ -80,44 +79,49 @@ def run(
     """Train the missing runs of a sweep, then merge the table. Safe to repeat at any time."""
     if on not in PLACES:
         raise UnknownNameError.of("--on", on, known=PLACES)
-    if on == "local":
-        opened = open_source(source, overrides=overrides, out=out)
-        require_samples(opened, cache)
-        slots = slots_of(opened.spec)
-        devices = ", ".join(sorted({slot.device for slot in slots}))
+    if on == "mpi":
+        from lthsweep.launch.mpi.job import mpi_job, run_mpi
 
-        def workers(left: int) -> str:
-            return f"workers: {min(len(slots), max(left, 1))} on {devices}"
-
-        _train(opened, run_local, workers, cache, plain_console(quiet=quiet))
+        with mpi_job() as wire:
+            if wire is not None:  # the other ranks have finished; only rank 0 reports
+                opened = _open(source, overrides, out, cache)
+                launch = partial(run_mpi, wire=wire, rank0_trains=rank0_trains, silence=silence)
+                console = plain_console(quiet=quiet, lines=True)
+                work = work_left(opened.plan, opened.sweep)
+                _train(opened, work, launch, f"MPI ranks: {wire.size}", cache, console)
         return
+    opened, console = _open(source, overrides, out, cache), plain_console(quiet=quiet)
     if on == "slurm":
         from lthsweep.commands.cluster import submit
 
-        opened = open_source(source, overrides=overrides, out=out)
-        require_samples(opened, cache)
-        submit(opened, plain_console(quiet=quiet), retry_failed=retry_failed, wait=wait, cache=cache)
+        submit(opened, console, retry_failed=retry_failed, wait=wait, cache=cache)
         return
-    from lthsweep.launch.mpi.job import mpi_job, run_mpi
+    work, slots = work_left(opened.plan, opened.sweep), slots_of(opened.spec)
+    workers = min(len(slots), max(len(work.nodes), 1))
+    devices = ", ".join(sorted({slot.device for slot in slots}))
+    _train(opened, work, run_local, f"{plural(workers, 'worker')} on {devices}", cache, console)
 
-    with mpi_job() as wire:
-        if wire is not None:  # the other ranks have finished; only rank 0 reports
-            opened = open_source(source, overrides=overrides, out=out)
-            require_samples(opened, cache)
-            launch = partial(run_mpi, wire=wire, rank0_trains=rank0_trains, silence=silence)
-            where = f"MPI ranks: {wire.size}"
-            _train(opened, launch, lambda left: where, cache, plain_console(quiet=quiet, lines=True))
+
+def _open(source: str, overrides: list[str] | None, out: Path | None, cache: Path | None) -> OpenedSweep:
+    opened = open_source(source, overrides=overrides, out=out)
+    require_samples(opened, cache)
+    return opened
 
 
 def _train(
     opened: OpenedSweep,
+    work: Work,
     launch: Callable[..., RunSummary],
-    where: Callable[[int], str],
+    where: str,
     cache: Path | None,
     console: Console,
 ) -> None:
-    work = work_left(opened.plan, opened.sweep)
-    _announce(opened, work.found, len(work.nodes), where(len(work.nodes)), console)
+    print_lines(
+        console,
+        f"{opened.spec.sweep.name}: {plural(len(work.nodes), 'run')} left of {len(opened.plan.runs)}, {where}, "
+        f"results in {opened.sweep.path}",
+        *foreign_records(opened, work.found),
+    )
     interrupt = Interrupt(console)
     with interrupt.handled(), Display(opened.plan, work, console) as display:
         hooks = RunHooks(display, interrupt.asked, interrupt.watch)
@@ -134,15 +138,6 @@ def _train(
         raise typer.Exit(EXIT_FAILED)
     if ended.stopped:
         raise typer.Exit(EXIT_INCOMPLETE)
-
-
-def _announce(opened: OpenedSweep, found: DiskStatus, left: int, where: str, console: Console) -> None:
-    print_lines(
-        console,
-        f"{opened.spec.sweep.name}: {plural(left, 'run')} left of {len(opened.plan.runs)}, {where}, "
-        f"results in {opened.sweep.path}",
-        *foreign_records(opened, found),
-    )
 
 
 def _report_end(opened: OpenedSweep, ended: RunSummary, console: Console) -> None:

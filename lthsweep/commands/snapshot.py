@@ -9,7 +9,7 @@ from lthsweep.commands.sources import OpenedSweep
 from lthsweep.launch.disk_status import DiskStatus, read_disk_status
 from lthsweep.launch.eta import Eta, estimate_eta
 from lthsweep.launch.local import workers_of
-from lthsweep.launch.slurm.glance import Glance, glance
+from lthsweep.launch.slurm.queue_status import QueueStatus, read_queue_status
 from lthsweep.launch.slurm.sites.site import site_of
 from lthsweep.launch.sweep_status import SweepStatus, sweep_status
 from lthsweep.launch.work import seconds_per_epoch
@@ -56,7 +56,7 @@ class Snapshot:
     usage: Usage
 
 
-def take_snapshot(opened: OpenedSweep, before: Glance | None = None) -> Snapshot:
+def take_snapshot(opened: OpenedSweep, before: QueueStatus | None = None) -> Snapshot:
     """Read the state of a sweep; writes nothing.
 
     Args:
@@ -65,7 +65,11 @@ def take_snapshot(opened: OpenedSweep, before: Glance | None = None) -> Snapshot
     """
     plan, sweep = opened.plan, opened.sweep
     on_disk = read_disk_status(plan, sweep)
-    jobs = Glance() if on_disk.is_complete else glance(sweep, lambda: site_of(opened.spec), before)
+    jobs = (
+        QueueStatus()
+        if on_disk.is_complete
+        else read_queue_status(sweep, lambda: site_of(opened.spec), before)
+    )
     status = sweep_status(plan, on_disk, jobs)
     epoch_seconds = seconds_per_epoch(plan, sweep)
     used = time_used(sweep, on_disk.done)

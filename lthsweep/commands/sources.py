@@ -23,11 +23,13 @@ from lthsweep.wording import plural
 
 __all__ = [
     "CacheOption",
+    "CsvOption",
     "JsonOption",
     "OpenedSweep",
     "OutOption",
     "SetOption",
     "SourceArgument",
+    "TableArgument",
     "foreign_records",
     "missing_data",
     "open_source",
@@ -48,6 +50,8 @@ SetOption = Annotated[
 OutOption = Annotated[
     Path | None, typer.Option("--out", metavar="DIR", help="The sweep directory; default results/<name>.")
 ]
+TableArgument = Annotated[Path, typer.Argument(metavar="SWEEP", help="A sweep directory or a table.h5.")]
+CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 CacheOption = Annotated[
     Path | None,

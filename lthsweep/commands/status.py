@@ -118,7 +118,7 @@ class _Snapshots:
 
     def _take(self, before: Snapshot | None) -> Snapshot:
         started = time.monotonic()
-        snapshot = take_snapshot(self._opened, before.status.glance if before else None)
+        snapshot = take_snapshot(self._opened, before.status.queue if before else None)
         self._took = time.monotonic() - started
         self._idle = self._idle + 1 if snapshot.status.is_over else 0
         return snapshot

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from lthsweep.commands.snapshot import Snapshot
 from lthsweep.launch.disk_status import RunStatus
-from lthsweep.launch.slurm.glance import Glance
+from lthsweep.launch.slurm.queue_status import QueueStatus
 from lthsweep.launch.sweep_status import RunState
 from lthsweep.plan.estimate import cost_of
 
@@ -40,7 +40,7 @@ def status_json(snapshot: Snapshot) -> JsonObject:
         "states": status.count(),
         "running": [_run(state) for state in status.those(RunStatus.RUNNING)],
         "failures": {state.run.key: _run(state) for state in failed},
-        "slurm": None if status.glance.standing is None else _slurm(status.glance),
+        "slurm": None if status.queue.tasks is None else _slurm(status.queue),
         "run_list": [_run(state) for state in status.runs.values()],
     }
 
@@ -61,11 +61,11 @@ def _run(state: RunState) -> JsonObject:
         run |= {"seen": beat.time, "images_per_second": rate if math.isfinite(rate) else None}
     if (failure := state.failure) is not None:
         run |= {"cause": failure.cause, "attempt": failure.attempt, "failed_on": failure.host}
-    if (place := state.place) is not None:
-        run |= {"submission": place.submission.name, "element": place.index, "job": place.submission.job}
-        if place.queued is not None:
-            run |= {"job_state": place.queued.state, "reason": place.queued.reason}
-            run |= {"node": place.queued.node, "starts": place.queued.starts}
+    if (task := state.task) is not None:
+        run |= {"submission": task.submission.name, "element": task.index, "job": task.submission.job}
+        if task.queued is not None:
+            run |= {"job_state": task.queued.state, "reason": task.queued.reason}
+            run |= {"node": task.queued.node, "starts": task.queued.starts}
     if state.waits_for is not None:
         run["waits_for"] = state.waits_for.key
     if state.blocked_by is not None:
@@ -73,15 +73,15 @@ def _run(state: RunState) -> JsonObject:
     return run
 
 
-def _slurm(jobs: Glance) -> JsonObject:
-    standing = jobs.standing
-    assert standing is not None
-    follow_up = standing.tick()
-    ids = {place.submission.job for place in standing.places if place.queued and place.submission.job}
+def _slurm(jobs: QueueStatus) -> JsonObject:
+    tasks = jobs.tasks
+    assert tasks is not None
+    controller = tasks.controller()
+    ids = {task.submission.job for task in tasks.all if task.queued and task.submission.job}
     return {
         "silence": jobs.silence or None,
         "taken": jobs.taken,
         "halted": None if jobs.halt is None else {"why": jobs.halt.why, "by": jobs.halt.by},
-        "follow_up": None if follow_up is None else {"job": follow_up.job, "submission": follow_up.name},
+        "controller": None if controller is None else {"job": controller.job, "submission": controller.name},
         "jobs": sorted(ids),
     }

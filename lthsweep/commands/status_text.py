@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from lthsweep.commands.snapshot import Snapshot
 from lthsweep.commands.sources import table_alone
 from lthsweep.launch.disk_status import RunStatus
-from lthsweep.launch.slurm.glance import AT_WORK
+from lthsweep.launch.slurm.array_tasks import AT_WORK
 from lthsweep.launch.sweep_status import RunState, SweepStatus
 from lthsweep.plan.run import Run
 from lthsweep.wording import duration, plural
@@ -32,7 +32,6 @@ _ALWAYS = (
 )
 """Statuses that are counted even if no run has them."""
 
-_UNDER_WAY = (RunStatus.RUNNING, RunStatus.READY, RunStatus.PENDING, RunStatus.UNKNOWN)
 _COUNTED = {RunStatus.BLOCKED: "blocked by a failed run", RunStatus.SKIPPED: "skipped after a diverged run"}
 
 
@@ -69,7 +68,7 @@ def status_text(snapshot: Snapshot, *, all_runs: bool = False) -> str:
 def _conditions(snapshot: Snapshot) -> Iterator[str]:
     """Conditions that limit what the numbers mean: hidden files, a silent SLURM, a halted sweep."""
     status, path = snapshot.status, snapshot.opened.sweep.path
-    jobs = status.glance
+    jobs = status.queue
     yield from (f"  {line}" for line in table_alone(snapshot.opened))
     if jobs.hidden:
         yield "  its state/ is readable by its owner only: runs without a record can be running or failed"
@@ -79,45 +78,48 @@ def _conditions(snapshot: Snapshot) -> Iterator[str]:
         by_breaker = jobs.halt.by == "breaker"
         remedy = f"`lthsweep run {path} --on slurm{' --retry-failed' if by_breaker else ''}` continues"
         yield f"  halted: {jobs.halt.why}; {'fix the cause, then ' if by_breaker else ''}{remedy}"
-    if jobs.standing is None or jobs.silence or status.is_over:
+    if jobs.tasks is None or jobs.silence or status.is_over:
         return
     if (age := time.time() - jobs.taken) > _OLD_SECONDS:
         yield f"  SLURM's queue as of {duration(age)} ago; it is not queried more often"
-    if (follow_up := jobs.standing.tick()) is not None:
-        queued = next(p.queued for p in jobs.standing.places if p.submission.name == follow_up.name)
+    if (controller := jobs.tasks.controller()) is not None:
+        queued = next(p.queued for p in jobs.tasks.all if p.submission.name == controller.name)
         state = "just submitted" if queued is None else _job_state(queued.state, queued.reason, queued.starts)
-        yield f"  follow-up: job {follow_up.job or '?'} {follow_up.name}, {state}"
+        yield f"  controller: job {controller.job or '?'} {controller.name}, {state}"
     elif jobs.halt is None:
-        yield "  no follow-up is queued; the last job takes its place, or `lthsweep run` with --on slurm"
+        why = f" (the last submission failed: {jobs.refused})" if jobs.refused else ""
+        yield f"  no controller job is queued{why}; `lthsweep run {path} --on slurm --wait` continues from here"
 
 
 def _pending_jobs(status: SweepStatus) -> Iterator[str]:
     """Pending jobs; those of one array with one reason on one line."""
     groups: dict[tuple[str, str], list[RunState]] = {}
     for state in status.those(RunStatus.PENDING):
-        assert state.place is not None
-        queued = state.place.queued
+        assert state.task is not None
+        queued = state.task.queued
         reason = (
             "just submitted" if queued is None else _job_state(queued.state, queued.reason, queued.starts)
         )
-        groups.setdefault((state.place.submission.job or "?", reason), []).append(state)
+        groups.setdefault((state.task.submission.job or "?", reason), []).append(state)
     for (job, reason), found in groups.items():
-        elements = len({state.place.index for state in found if state.place})
+        elements = len({state.task.index for state in found if state.task})
         yield f"  pending job {job}, {plural(elements, 'element')}, {plural(len(found), 'run')}: {reason}"
 
 
 def _to_be_submitted(snapshot: Snapshot) -> Iterator[str]:
     status, path = snapshot.status, snapshot.opened.sweep.path
     found = status.those(RunStatus.TO_BE_SUBMITTED)
-    if not found or status.glance.standing is None:
+    if not found or status.queue.tasks is None:
         return
-    runs = plural(len(found), "run")
-    follow_up = status.glance.standing.tick()
-    if status.glance.halt is not None:
+    runs = plural(len(found), "ready run")
+    controller = status.queue.tasks.controller()
+    if status.queue.halt is not None:
         yield f"  {runs} not submitted: the sweep is halted"
-    elif follow_up is not None:
-        yield f"  {runs} to be submitted by the follow-up, job {follow_up.job or '?'}"
-    elif not status.those(*_UNDER_WAY):
+    elif status.queue.tasks.live:
+        yield f"  {runs} without a job: the next free worker takes them"
+    elif controller is not None:
+        yield f"  {runs} to be submitted by the controller job {controller.job or '?'}"
+    else:
         yield f"  no job is queued for {runs}: `lthsweep run {path} --on slurm` submits them"
 
 
@@ -127,7 +129,7 @@ def _time_left(snapshot: Snapshot) -> Iterator[str]:
         return
     workers = plural(eta.estimate.workers, "worker")
     on = f"{workers} of this machine"
-    if snapshot.status.glance.standing is not None:
+    if snapshot.status.queue.tasks is not None:
         jobs = f" of {plural(eta.jobs, 'job')}" if eta.jobs else ""
         on = f"the {workers}{jobs} running now" if eta.at_work else f"{workers}{jobs} once they start"
     yield f"  at least {duration(eta.estimate.wall)} left on {on}"
@@ -156,8 +158,8 @@ def _running(state: RunState) -> str:
     beat = state.beat
     assert beat is not None
     rate = f"{beat.images_per_second:,.0f} samples/s, " if math.isfinite(beat.images_per_second) else ""
-    place = state.place
-    job = f"job {place.queued.id}, " if place is not None and place.queued is not None else ""
+    task = state.task
+    job = f"job {task.queued.id}, " if task is not None and task.queued is not None else ""
     age = duration(max(0.0, time.time() - beat.time))
     phase = "" if beat.phase == "train" else f"{beat.phase}, "
     epoch = f"{phase}epoch {beat.epoch:.1f} of {beat.epochs:g}"
@@ -165,15 +167,15 @@ def _running(state: RunState) -> str:
 
 
 def _job(state: RunState) -> str:
-    """The job of a run without a worker, or the run that it waits for."""
-    if state.place is None:
-        return f"for {_name(state.waits_for)}" if state.waits_for else ""
-    queued, submission = state.place.queued, state.place.submission
+    """The job of a run without a worker."""
+    if state.task is None:
+        return ""
+    queued, submission = state.task.queued, state.task.submission
     if queued is None:
-        job = f"job {submission.job}_{state.place.index}" if submission.job else submission.name
-        return f"{job}, {'just submitted' if state.state is RunStatus.PENDING else 'not listed by SLURM'}"
+        job = submission.job_id(state.task.index) or submission.name
+        return f"job {job}, {'just submitted' if state.state is RunStatus.PENDING else 'not listed by SLURM'}"
     if queued.state in AT_WORK:
-        return f"for {_name(state.waits_for) if state.waits_for else 'a worker'}, in job {queued.id}"
+        return f"for a worker, in job {queued.id}"
     return f"job {queued.id}, {_job_state(queued.state, queued.reason, queued.starts)}"
 
 
@@ -184,19 +186,17 @@ def _failed(state: RunState) -> str:
     return f"{failure.cause} (attempt {failure.attempt}{where})"
 
 
-def _unsubmitted(state: RunState) -> str:
-    waits = f"after {_name(state.waits_for)}" if state.waits_for else ""
-    ended = f"last attempt: {state.failure.cause}" if state.failure else ""
-    return "; ".join(part for part in (waits, ended) if part)
+def _last_attempt(state: RunState) -> str:
+    return f"last attempt: {state.failure.cause}" if state.failure else ""
 
 
 _DETAILS: Mapping[RunStatus, Callable[[RunState], str]] = {
     RunStatus.RUNNING: _running,
     RunStatus.READY: _job,
-    RunStatus.WAITING: _job,
+    RunStatus.WAITING: lambda state: f"for {_name(state.waits_for)}" if state.waits_for else "",
     RunStatus.PENDING: _job,
     RunStatus.UNKNOWN: _job,
-    RunStatus.TO_BE_SUBMITTED: _unsubmitted,
+    RunStatus.TO_BE_SUBMITTED: _last_attempt,
     RunStatus.FAILED: _failed,
     RunStatus.BLOCKED: lambda state: f"by {_name(state.blocked_by)}" if state.blocked_by else "",
 }

@@ -16,10 +16,12 @@ from rich.table import Table
 
 from lthsweep.commands.console import plain_console, print_lines, print_rows
 from lthsweep.commands.sources import (
+    CsvOption,
     JsonOption,
     OutOption,
     SetOption,
     SourceArgument,
+    TableArgument,
     open_source,
     require_sweep,
 )
@@ -63,7 +65,7 @@ def merge(
 
 
 def query(
-    directory: Annotated[Path, typer.Argument(metavar="SWEEP", help="A sweep directory or a table.h5.")],
+    directory: TableArgument,
     where: Annotated[
         str | None,
         typer.Argument(help="A condition, for example \"sparsity >= 0.8 and verdict = 'matching'\"."),
@@ -78,7 +80,7 @@ def query(
         typer.Option("--sql", help="A SELECT over these six tables."),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=0, help="Print at most this many rows.")] = None,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_csv: CsvOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Print rows of a sweep's tables that satisfy a condition."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from lthsweep.errors import StoreError
-from lthsweep.launch.dispatch import OnMessage, Pool, RunSummary, dispatch
+from lthsweep.launch.dispatch import Elsewhere, OnMessage, Pool, RunSummary, dispatch
 from lthsweep.launch.events import Failed, Finished, Held, Message, Requeued, Stopped
 from lthsweep.launch.preflight import open_sweep, require_code, require_data
 from lthsweep.launch.scheduler import Scheduler
@@ -34,11 +35,15 @@ class RunHooks:
         on_message: called with every message of a worker.
         should_stop: called a few times a second; True ends the sweep with checkpoints.
         on_pool: called with the pool once it is started (a second Ctrl-C kills it).
+        elsewhere: called before a run is handed out; what other coordinators' workers did with it, or None.
+        patience: seconds without a run to hand out after which the rest is left to other coordinators.
     """
 
     on_message: OnMessage = lambda message: None
     should_stop: Callable[[], bool] = lambda: False
     on_pool: Callable[[Pool], None] = lambda pool: None
+    elsewhere: Callable[[str], Elsewhere | None] = lambda key: None
+    patience: Callable[[], float] = lambda: math.inf
 
 
 def run_sweep(
@@ -88,7 +93,14 @@ def run_sweep(
 
 
 def coordinate(
-    plan: Plan, sweep: SweepDir, work: Work, pool: Pool, *, hooks: RunHooks, cache: Path | None = None
+    plan: Plan,
+    sweep: SweepDir,
+    work: Work,
+    pool: Pool,
+    *,
+    hooks: RunHooks,
+    cache: Path | None = None,
+    first: Collection[str] = (),
 ) -> RunSummary:
     """Train the runs that are left of a plan on a started pool.
 
@@ -99,6 +111,7 @@ def coordinate(
         pool: the workers.
         hooks: of the caller; `on_pool` is not called.
         cache: folder of packed data; None for the default.
+        first: runs that are handed out before all others.
     """
     points, layer_rules = plan.rewind_points(), plan.layer_rules()
     attempts: dict[str, int] = {}
@@ -149,12 +162,14 @@ def coordinate(
         hooks.on_message(message)
 
     return dispatch(
-        Scheduler(nodes, retries=plan.spec.local.retries),
+        Scheduler(nodes, retries=plan.spec.local.retries, first=first),
         pool,
         make_task,
         fuse_width=widths,
         on_message=note,
         should_stop=hooks.should_stop,
+        elsewhere=hooks.elsewhere,
+        patience=hooks.patience,
     )
 
 

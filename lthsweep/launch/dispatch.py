@@ -10,18 +10,28 @@ import math
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
+from enum import Enum, auto
 from typing import Protocol
 
 from lthsweep.launch.events import Failed, Finished, Held, Message, Ready, Requeued, RunOutcome, Stopped
 from lthsweep.launch.scheduler import Scheduler
 from lthsweep.launch.task import Task
 
-__all__ = ["HELD_SECONDS", "OnMessage", "Pool", "RunSummary", "dispatch"]
+__all__ = ["HELD_SECONDS", "Elsewhere", "OnMessage", "Pool", "RunSummary", "dispatch"]
 
 HELD_SECONDS = 3.0
 """How long to wait before a run that another coordinator's worker holds is handed out again."""
 
 OnMessage = Callable[[Message], None]
+
+
+class Elsewhere(Enum):
+    """What another coordinator's workers did with a run."""
+
+    DONE = auto()
+    DIVERGED = auto()
+    FAILED = auto()
+    HELD = auto()  # ask again later
 
 
 class Pool(Protocol):
@@ -89,6 +99,8 @@ def dispatch(
     fuse_width: Callable[[str, str], int] | None = None,
     on_message: OnMessage = lambda message: None,
     should_stop: Callable[[], bool] = lambda: False,
+    elsewhere: Callable[[str], Elsewhere | None] = lambda key: None,
+    patience: Callable[[], float] = lambda: math.inf,
     clock: Callable[[], float] = time.monotonic,
 ) -> RunSummary:
     """Hand out all runs of a graph and return the summary.
@@ -101,30 +113,39 @@ def dispatch(
             None to hand out single runs.
         on_message: called with every message, after the scheduler was updated.
         should_stop: called a few times a second; True stops the workers.
+        elsewhere: called before a run is handed out; returns its state at other workers, or None if it is free.
+        patience: seconds without a run for any worker after which the loop ends and leaves the rest to others.
         clock: monotonic seconds.
     """
     summary = RunSummary()
     held: dict[str, float] = {}
+    last_busy = clock()
     while not scheduler.idle:
         if should_stop():
-            for message in pool.stop():
-                _note(message, scheduler, summary, held, clock())
-                on_message(message)
             summary.stopped = True
             break
         for key in [key for key, since in held.items() if clock() - since >= HELD_SECONDS]:
             del held[key]
             scheduler.requeue(key)
-        if (
-            scheduler.ready
-        ):  # most messages of many workers are progress: do not list the idle workers for each
-            _hand_out(scheduler, pool, make_task, fuse_width)
+        # Most messages of many workers are progress: the idle workers are not listed for each.
+        if scheduler.ready:
+            _hand_out(
+                scheduler,
+                pool,
+                make_task,
+                fuse_width,
+                lambda key: _is_free(key, scheduler, summary, held, elsewhere, clock),
+            )
+        if scheduler.ready or len(scheduler.running) > len(held):
+            last_busy = clock()
+        elif clock() - last_busy > patience():
+            break
         for message in pool.wait(0.25):
             _note(message, scheduler, summary, held, clock())
             on_message(message)
-    else:
-        for message in pool.stop():
-            on_message(message)
+    for message in pool.stop():
+        _note(message, scheduler, summary, held, clock())
+        on_message(message)
     summary.blocked = sorted(scheduler.blocked)
     summary.skipped = sorted(scheduler.skipped)
     return summary
@@ -135,19 +156,46 @@ def _hand_out(
     pool: Pool,
     make_task: Callable[[str], Task],
     fuse_width: Callable[[str, str], int] | None,
+    is_free: Callable[[str], bool],
 ) -> None:
     idle = pool.idle()
     free = len(idle) + pool.starting()
     for number, worker in enumerate(idle):
         share = math.ceil(scheduler.ready / (free - number))
-        key = scheduler.take()
+        while (key := scheduler.take()) is not None and not is_free(key):
+            pass
         if key is None:
             break
         task = make_task(key)
         if fuse_width is not None:
             companions = scheduler.take_with(key, min(share, fuse_width(worker, key)) - 1)
-            task = replace(task, companions=tuple(map(make_task, companions)))
+            task = replace(task, companions=tuple(make_task(one) for one in companions if is_free(one)))
         pool.give(worker, task)
+
+
+def _is_free(
+    key: str,
+    scheduler: Scheduler,
+    summary: RunSummary,
+    held: dict[str, float],
+    elsewhere: Callable[[str], Elsewhere | None],
+    clock: Callable[[], float],
+) -> bool:
+    """Return whether a run can be handed out; note a run that others finished or hold."""
+    match elsewhere(key):
+        case None:
+            return True
+        case Elsewhere.HELD:
+            held[key] = clock()
+        case Elsewhere.FAILED:
+            scheduler.fail(key, retry=False)
+        case Elsewhere.DONE:
+            scheduler.finish(key)
+            summary.present.append(key)
+        case Elsewhere.DIVERGED:
+            scheduler.finish_without_children(key)
+            summary.present.append(key)
+    return False
 
 
 def _note(

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lthsweep.launch.disk_status import RunStatus
-from lthsweep.launch.slurm.glance import AT_WORK
-from lthsweep.launch.slurm.standing import Place
 from lthsweep.launch.sweep_status import RunState, SweepStatus
 from lthsweep.plan.estimate import Estimate, estimate, recipe_id
 from lthsweep.plan.run import Plan, Run
@@ -53,15 +51,15 @@ def estimate_eta(
     if len(over) == len(plan.runs):
         return None
     workers, jobs, at_work = here, 0, True
-    if status.glance.standing is not None:
-        places = [p for p in status.glance.standing.places if p.submission.kind == "train" and p.queued]
-        running = [p for p in places if p.queued is not None and p.queued.state in AT_WORK]
+    if status.queue.tasks is not None:
+        tasks = [t for t in status.queue.tasks.all if t.submission.kind == "workers" and t.queued]
+        running = [task for task in tasks if task.is_at_work]
         elsewhere = len(
-            {state.beat.worker for state in status.those(RunStatus.RUNNING) if state.beat and not state.place}
+            {state.beat.worker for state in status.those(RunStatus.RUNNING) if state.beat and not state.task}
         )
-        chosen = running if running or elsewhere else places
+        chosen = running if running or elsewhere else tasks
         jobs, at_work = len(chosen), bool(running or elsewhere)
-        workers = elsewhere + _slots(chosen, status.glance.slots)
+        workers = elsewhere + jobs * status.queue.slots
     if not workers:
         return None
     if any(run.budget for key, run in plan.runs.items() if key not in over):
@@ -69,10 +67,6 @@ def estimate_eta(
         seconds_per_epoch = {**unknown, **seconds_per_epoch}
     expected = estimate(plan, over, seconds_per_epoch, workers, begun)
     return None if expected is None else Eta(expected, jobs, at_work)
-
-
-def _slots(places: Iterable[Place], slots: int) -> int:
-    return sum(min(slots, len(place.keys)) for place in places)
 
 
 def _begun(state: RunState) -> float:

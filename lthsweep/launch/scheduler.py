@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 __all__ = ["Node", "Scheduler"]
 
@@ -30,15 +31,20 @@ class Node:
     group: Hashable = None
 
 
+_Entry: TypeAlias = tuple[tuple[bool, float, int], str]
+"""The rank of a ready node, smallest first, and its key."""
+
+
 class Scheduler:
     """The state of a graph of runs while they are trained.
 
     Args:
         nodes: parents before children. A parent that is not among the nodes is finished.
         retries: number of further attempts for a failed node.
+        first: nodes that come before all others, longest remaining chain first.
     """
 
-    def __init__(self, nodes: Iterable[Node], retries: int = 0) -> None:
+    def __init__(self, nodes: Iterable[Node], retries: int = 0, first: Collection[str] = ()) -> None:
         self._nodes: Mapping[str, Node] = {node.key: node for node in nodes}
         self._attempts_left = dict.fromkeys(self._nodes, retries + 1)
         self._alone: set[str] = set()
@@ -47,11 +53,13 @@ class Scheduler:
             if node.parent in self._nodes:
                 self._children.setdefault(node.parent or "", []).append(node.key)
         self._chain = self._remaining_chains()
-        self._order = {key: position for position, key in enumerate(self._nodes)}
+        self._order = {
+            key: (key not in first, -self._chain[key], position) for position, key in enumerate(self._nodes)
+        }
         # Every ready node is in the first heap, and in the heap of its group unless it is trained alone. A node that is
         # taken from one heap stays in the other, where it is skipped because it is no longer in `_waiting`.
-        self._heap: list[tuple[float, int, str]] = []
-        self._heaps: dict[Hashable, list[tuple[float, int, str]]] = {}
+        self._heap: list[_Entry] = []
+        self._heaps: dict[Hashable, list[_Entry]] = {}
         self._waiting: set[str] = set()
         self.running: set[str] = set()
         self.finished: set[str] = set()
@@ -149,15 +157,15 @@ class Scheduler:
         return self._chain[key]
 
     def _push(self, key: str) -> None:
-        entry = (-self._chain[key], self._order[key], key)
+        entry = (self._order[key], key)
         self._waiting.add(key)
         heapq.heappush(self._heap, entry)
         if (group := self._nodes[key].group) is not None and key not in self._alone:
             heapq.heappush(self._heaps.setdefault(group, []), entry)
 
-    def _next(self, heap: list[tuple[float, int, str]], but: Collection[str] = ()) -> str | None:
+    def _next(self, heap: list[_Entry], but: Collection[str] = ()) -> str | None:
         while heap:
-            key = heapq.heappop(heap)[2]
+            key = heapq.heappop(heap)[1]
             if key in self._waiting and key not in but:
                 self._waiting.remove(key)
                 self.running.add(key)

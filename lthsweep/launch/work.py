@@ -16,7 +16,7 @@ from lthsweep.store import commit
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.record import read_summary
 
-__all__ = ["Work", "note_timing", "seconds_per_epoch", "work_left"]
+__all__ = ["Work", "note_timing", "seconds_of", "seconds_per_epoch", "work_left"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,24 @@ def seconds_per_epoch(plan: Plan, sweep: SweepDir) -> dict[str, float]:
             curves = read_summary(sweep.record(run.key)).curves
             known[name] = float(curves["seconds"].mean())
     return known
+
+
+def seconds_of(plan: Plan, node: Node, known: Mapping[str, float]) -> float | None:
+    """Return the expected seconds of a run.
+
+    Args:
+        plan: all runs.
+        node: the run, cost in epochs.
+        known: from `seconds_per_epoch`.
+
+    Returns:
+        None if no run with its recipe was measured. A run with a time budget takes all of it.
+    """
+    run = plan[node.key]
+    if run.budget is not None:
+        return float(run.budget.seconds)
+    seconds = known.get(recipe_id(run.recipe))
+    return None if seconds is None else node.cost * seconds
 
 
 def note_timing(plan: Plan, sweep: SweepDir, key: str, seconds: float) -> None:

@@ -103,7 +103,7 @@ class TableFile:
         if not image.startswith(_SIGNATURE):
             raise CorruptRecordError(
                 f"{path} is not an HDF5 file; give a sweep directory or its table.h5. If it was a table, "
-                f"`lthsweep merge` makes it again from the records"
+                f"`lthsweep merge` creates it again from the records"
             )
         try:
             self._file = h5py.File(h5f.open_file_image(image))
@@ -116,7 +116,7 @@ class TableFile:
         names = tuple(field.name for field in fields(SweepRow))
         if len(row) != 1 or row.dtype.names != names or row["schema"][0] != SCHEMA:
             raise StoreError(
-                f"{path} was made by another version of lthsweep; `lthsweep merge` makes it anew"
+                f"{path} was made by another version of lthsweep; `lthsweep merge` creates it again"
             )
         self.sweep = SweepRow(**{name: _plain(row[name][0].item()) for name in names})
 
@@ -136,7 +136,7 @@ class TableFile:
 
     def _damaged(self, reason: str) -> CorruptRecordError:
         return CorruptRecordError(
-            f"{self._path} is damaged ({reason}); `lthsweep merge` makes it anew from the records"
+            f"{self._path} is damaged ({reason}); `lthsweep merge` creates it again from the records"
         )
 
 

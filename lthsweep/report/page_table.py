@@ -20,7 +20,7 @@ from lthsweep.report.numbers import (
     size,
     times,
 )
-from lthsweep.report.summary import dead_layers
+from lthsweep.report.summary import dead_layers, lost_seeds
 from lthsweep.report.verdicts import TICKET_VERDICTS
 
 __all__ = ["AxisFilter", "PageColumn", "PageFilters", "PageRow", "columns", "filters", "table_rows"]
@@ -113,15 +113,7 @@ def table_rows(rows: Sequence[FrameRow]) -> list[PageRow]:
             main=[_cell(row, column) for column in _MAIN],
             further=[_cell(row, column) for column in _FURTHER],
             dead=dead_layers(row.get("dead_layers")),
-            remarks=[
-                f"{count(row.get(column))} {word}"
-                for column, word in (
-                    ("n_failed", "failed"),
-                    ("n_missing", "missing"),
-                    ("n_diverged", "diverged"),
-                )
-                if as_float(row.get(column)) > 0
-            ],
+            remarks=lost_seeds(row),
             audit_failed=flag(row.get("audit_ok")) is False,
         )
         for row in rows

@@ -9,14 +9,16 @@ from dataclasses import dataclass
 import pandas as pd
 
 from lthsweep.reduce.decision import Verdict
+from lthsweep.reduce.run_result import ResultState
 from lthsweep.report.axes import Axes, FrameRow, canonical, labels, ordered
-from lthsweep.report.numbers import flag
+from lthsweep.report.numbers import as_float, flag
 from lthsweep.report.verdicts import MATCHING, TICKET_VERDICTS
 
 __all__ = [
     "SparsestTicket",
     "Totals",
     "dead_layers",
+    "lost_seeds",
     "ready_rows",
     "remaining",
     "sparsest_matching",
@@ -136,6 +138,13 @@ def remaining(tickets: pd.DataFrame) -> pd.Series:
 def dead_layers(value: object) -> list[str]:
     """The names in a cell of `dead_layers`, text joined by commas; empty for "" and NaN."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else []
+
+
+def lost_seeds(row: FrameRow) -> list[str]:
+    """Return the numbers of seeds that failed, are missing, or diverged, in words; those above zero."""
+    states = (ResultState.FAILED, ResultState.MISSING, ResultState.DIVERGED)
+    counted = {state: as_float(row.get(f"n_{state}")) for state in states}
+    return [f"{number:.0f} {state}" for state, number in counted.items() if number > 0]
 
 
 def verdict_of(value: object) -> Verdict:

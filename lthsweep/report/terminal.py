@@ -14,7 +14,7 @@ from rich.text import Text
 from lthsweep.report.axes import Axes, FrameRow, labels
 from lthsweep.report.numbers import DASH, as_float, flag, interval, percent, points, times
 from lthsweep.report.plain_table import add_axes, axis_cells, heading_of, plain_table
-from lthsweep.report.summary import dead_layers, ready_rows, sparsest_matching, totals
+from lthsweep.report.summary import dead_layers, lost_seeds, ready_rows, sparsest_matching, totals
 from lthsweep.report.verdicts import TICKET_VERDICTS, points_of
 from lthsweep.wording import plural
 
@@ -145,11 +145,7 @@ def remarks(row: FrameRow) -> list[str]:
         found.append("audit failed")
     if dead := dead_layers(row.get("dead_layers")):
         found.append(plural(len(dead), "dead layer"))
-    for column, word in (("n_failed", "failed"), ("n_missing", "missing"), ("n_diverged", "diverged")):
-        number = as_float(row.get(column))
-        if number > 0:
-            found.append(f"{number:.0f} {word}")
-    return found
+    return found + lost_seeds(row)
 
 
 def _describe(row: FrameRow, cut: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
@@ -12,7 +12,16 @@ from pydantic_core import PydanticUndefined
 from lthsweep.spec.fields import FileTable
 from lthsweep.spec.grid_table import GridSpec
 from lthsweep.spec.load import load_spec
-from lthsweep.spec.schema import TABLES, allowed, axis_names, choices, keys_of, marker, variants
+from lthsweep.spec.schema import (
+    TABLES,
+    allowed,
+    axis_names,
+    choices,
+    keys_of,
+    marker,
+    variant_groups,
+    variants,
+)
 from lthsweep.spec.spec import Spec
 from lthsweep.spec.text_forms import inline, inline_key
 
@@ -63,20 +72,15 @@ def _table(path: str, table: FileTable) -> Iterator[str]:
         yield f"{name} = {inline(value)}" if value is not None else f"# {name} = {inline(_example(field))}"
     if isinstance(table, GridSpec):
         yield from _comment(_AXES)
-        for name, values in table.dotted.items():
-            yield f"{inline_key(name)} = {inline(values)}"
+    for name, value in (table.model_extra or {}).items():  # axes, and options of the user's code
+        yield f"{inline_key(name)} = {inline(value)}"
     for inner_path, value, field in inner:
         yield ""
         yield from _comment(f"{field.description} By name, with the keys of each:")
-        for choice, keys in _alternatives(variants(field)):
-            yield from _comment(f"{choice}: {keys}", indent="  ")
+        for names, variant in variant_groups(field):
+            keys = ", ".join(key for key in keys_of(variant) if key != "name")
+            yield from _comment(f"{', '.join(names)}: {keys}", indent="  ")
         yield from _table(inner_path, value)
-
-
-def _alternatives(known: Mapping[str, type[FileTable]]) -> Iterator[tuple[str, str]]:
-    for table in dict.fromkeys(known.values()):
-        names = ", ".join(name for name, other in known.items() if other is table)
-        yield names, ", ".join(key for key in keys_of(table) if key != "name")
 
 
 def _example(field: FieldInfo) -> object:
@@ -122,9 +126,8 @@ def _section(path: str, table: type[FileTable]) -> Iterator[str]:
         if special and special.inner:
             yield from [f"### `{path}.{name} = {{ … }}`", "", _doc(special.inner), ""]
             yield from _section(f"{path}.{name}", special.inner)
-        for variant in dict.fromkeys(variants(fields[name]).values()):
-            choices = [choice for choice, other in variants(fields[name]).items() if other is variant]
-            title = ", ".join(f'`name = "{choice}"`' for choice in choices)
+        for selecting, variant in variant_groups(fields[name]):
+            title = ", ".join(f'`name = "{choice}"`' for choice in selecting)
             yield from [f"### `[{path}.{name}]` with {title}", "", _doc(variant), ""]
             yield from _section(f"{path}.{name}", variant)
 

@@ -29,7 +29,7 @@ an entry and other keys belong in `lthsweep.spec.rules` and read the attributes 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -52,6 +52,7 @@ __all__ = [
     "TableByName",
     "Text",
     "Whole",
+    "suggested",
     "tables_of",
 ]
 
@@ -123,8 +124,7 @@ class NameOf:
             except CodeError as error:
                 raise PydanticCustomError("name", "{reason}", {"reason": str(error)}) from None
             return code
-        hint = nearest(name, self.registry)
-        reason = (f"did you mean {inline(hint)}? it " if hint else "") + f"must be {self.text}"
+        reason = f"{suggested(name, self.registry)}must be {self.text}"
         raise PydanticCustomError("name", "{reason}", {"reason": reason})
 
 
@@ -182,6 +182,12 @@ def _require_table(raw: object) -> object:
     if not isinstance(raw, dict | FileTable):
         raise PydanticCustomError("table_type", "not a table")
     return raw
+
+
+def suggested(name: object, known: Iterable[str]) -> str:
+    """The nearest known name as "did you mean …? it ", to be completed by "must be …"; "" if none is near."""
+    meant = nearest(name, known) if isinstance(name, str) else None
+    return f"did you mean {inline(meant)}? it " if meant else ""
 
 
 def _names_text(names: Mapping[str, object], *, own_code: bool) -> str:

@@ -10,9 +10,10 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from lthsweep.errors import nearest
-from lthsweep.spec.fields import FileTable
+from lthsweep.spec.fields import FileTable, suggested
 from lthsweep.spec.problems import NOTHING, Problem
 from lthsweep.spec.schema import TABLES, Path, allowed, choices, marker, suggestion, table_by_name, variants
+from lthsweep.spec.text_forms import inline
 
 __all__ = ["problems_of"]
 
@@ -130,10 +131,4 @@ def _axis_text(kind: str) -> str:
 
 
 def _unknown(name: object, known: Iterable[str]) -> str:
-    known = list(known)
-    hint = nearest(name, known) if isinstance(name, str) else None
-    return (f'did you mean "{hint}"? it ' if hint else "") + f"must be one of {_list(known)}"
-
-
-def _list(names: Iterable[str]) -> str:
-    return ", ".join(f'"{name}"' for name in names)
+    return f"{suggested(name, known)}must be one of {', '.join(map(inline, known))}"

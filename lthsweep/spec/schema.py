@@ -32,6 +32,7 @@ __all__ = [
     "marker",
     "suggestion",
     "table_by_name",
+    "variant_groups",
     "variants",
     "walk",
 ]
@@ -67,6 +68,15 @@ def variants(field: FieldInfo) -> Mapping[str, type[FileTable]]:
     """The tables that `name` selects among in this field; empty for other fields."""
     by_name = table_by_name(field)
     return by_name.variants if by_name else {}
+
+
+def variant_groups(field: FieldInfo) -> list[tuple[list[str], type[FileTable]]]:
+    """The tables of `variants`, each once, with all names that select it."""
+    tables = variants(field)
+    return [
+        ([name for name in tables if tables[name] is table], table)
+        for table in dict.fromkeys(tables.values())
+    ]
 
 
 def marker(field: FieldInfo) -> Allowed | None:
@@ -131,7 +141,7 @@ def _walk(path: tuple[str, ...], owner: type[FileTable]) -> Iterator[Key]:
         field = owner.model_fields[name]
         yield Key((*path, name), owner, field)
         special = marker(field)
-        inner = list(dict.fromkeys(variants(field).values()))
+        inner = [table for _, table in variant_groups(field)]
         for table in [*inner, *([special.inner] if special and special.inner else [])]:
             yield from _walk((*path, name), table)
 

@@ -106,8 +106,8 @@ class JobSettings(FileTable):
             pattern=WORD,
         )
     )
-    gpu_form: Literal["gres", "gpus-per-node"] | None = _setting(
-        "gres", "How GPUs are requested: `--gres=gpu:1` or `--gpus-per-node=1`; defaults to gres."
+    gpu_form: Literal["gres", "gpus-per-node", "gpus"] | None = _setting(
+        "gres", "How GPUs are requested: `--gres=gpu:1`, `--gpus-per-node=1` or `--gpus=1`; defaults to gres."
     )
     memory: Annotated[
         Text | None,
@@ -128,10 +128,16 @@ class JobSettings(FileTable):
         2, "Runs that share a GPU; defaults to 1. Small networks leave most of a GPU idle.", ge=1, le=64
     )
     target_minutes: Number | None = _setting(
-        30, "How long a job should take; defaults to 30. Short runs are packed into one job.", gt=0
+        30,
+        "Minutes of training that a job requests time for, if so much work follows its first runs; "
+        "defaults to 30. A run of unknown length counts as this long.",
+        gt=0,
     )
     floor_minutes: Number | None = _setting(
-        10, "The shortest job, if there are enough runs to fill it; defaults to 10.", ge=0
+        10,
+        "Minutes of work, descendants included, that each worker of a further job must have; "
+        "defaults to 10. Also the shortest walltime.",
+        ge=0,
     )
     grace_seconds: Whole | None = _setting(
         120,
@@ -148,16 +154,20 @@ class JobSettings(FileTable):
         "The Python interpreter of jobs; defaults to the one that submits them.",
         pattern=PLAIN,
     )
-    tick_partition: PartitionName = _setting(
+    controller_partition: PartitionName = _setting(
         "shared",
         "Partition of the controller jobs (one core, no GPU, minutes); defaults to the sweep's partition.",
     )
-    tick_minutes: Number | None = _setting(
-        10, "Minutes between controller jobs while runs are left to submit; defaults to 10.", gt=0
+    controller_minutes: Number | None = _setting(
+        10,
+        "Minutes until the next controller job if a limit kept ready runs without a job; defaults to 10. "
+        "Otherwise it waits for the worker jobs. Workers also replace lost jobs this often.",
+        gt=0,
     )
-    tick_memory: _Size = _setting(
+    controller_memory: _Size = _setting(
         "4G",
-        "Memory of a controller job, which merges the table; defaults to the cluster's setting.",
+        "Memory of a controller job, which merges the table; defaults to 1G where memory is set, and to "
+        "memory_per_cpu where that is set.",
         pattern=SIZE,
     )
     poll_seconds: Number | None = _setting(

@@ -86,6 +86,11 @@ def read_failures(sweep: SweepDir) -> dict[str, Failure]:
     return found
 
 
+def read_failure(sweep: SweepDir, key: str) -> Failure | None:
+    """Return how a run failed; None if it did not."""
+    return _read(sweep.failure(key))
+
+
 def clear_failure(sweep: SweepDir, key: str) -> None:
     """Remove the failure of a run, if any: before a retry, or after success."""
     sweep.failure(key).unlink(missing_ok=True)

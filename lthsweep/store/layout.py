@@ -215,7 +215,7 @@ class SweepDir:
 
     @property
     def table(self) -> Path:
-        """The reducer's answer."""
+        """The table that the reducer writes."""
         return self.path / "table.h5"
 
     @property

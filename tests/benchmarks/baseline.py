@@ -197,7 +197,7 @@ class _Resident:
                 packed.test_labels,
                 packed,
                 batch_size=EVALUATION_BATCH,
-                normalize=self._material.data["normalize"],
+                normalize=self._material.data.normalize,
                 device="cpu",
             )
         )

@@ -54,8 +54,8 @@ class Step:
 STEPS: Mapping[str, Step] = {
     "naive": Step("naive nested loop", {}),
     "loaders": Step("  the same with 2 loader processes", {"loader_workers": 2}),
-    "trunk": Step("+ shared dense run", {"shared_dense_run": True}),
-    "chains": Step("+ shared chains", {"shared_dense_run": True, "shared_chains": True}, iterative=True),
+    "trunk": Step("+ shared dense runs", {"shared_dense_run": True}),
+    "chains": Step("+ shared levels", {"shared_dense_run": True, "shared_chains": True}, iterative=True),
     "resident": Step("+ resident data", {"shared_dense_run": True, "shared_chains": True, "resident": True}),
     "layout": Step(
         "+ channels-last, allocator",

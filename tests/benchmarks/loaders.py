@@ -12,6 +12,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision import transforms
 
+from lthsweep.data.datasets import DataOptions
 from lthsweep.data.order import epoch_order
 from lthsweep.data.packed import Packed
 from lthsweep.data.split import split_indices
@@ -33,7 +34,7 @@ class Loaders:
 
     def __init__(self, material: TrainingContext, seed: int, workers: int = 0) -> None:
         packed, options = material.packed, material.data
-        training, held_out = split_indices(packed.train_labels, int(options["validation"]))
+        training, held_out = split_indices(packed.train_labels, options.validation)
         plain = _transforms(packed, options, augmented=False)
         self._order = _EpochOrder(seed, training)
         self._train: Batches = DataLoader(
@@ -102,11 +103,11 @@ class _EpochOrder(Sampler[int]):
         return iter(epoch_order(self._seed, self.epoch, self._indices).tolist())
 
 
-def _transforms(packed: Packed, options: Any, *, augmented: bool) -> Any:
+def _transforms(packed: Packed, options: DataOptions, *, augmented: bool) -> Any:
     steps: list[Any] = []
-    if augmented and options["augment"] in ("crop", "crop-flip"):
-        steps.append(transforms.RandomCrop(packed.shape[1:], padding=int(options["padding"])))
-    if augmented and options["augment"] == "crop-flip":
+    if augmented and options.augment in ("crop", "crop-flip"):
+        steps.append(transforms.RandomCrop(packed.shape[1:], padding=options.padding))
+    if augmented and options.augment == "crop-flip":
         steps.append(transforms.RandomHorizontalFlip())
     steps += [transforms.ToTensor(), transforms.Normalize(packed.mean, packed.std)]
     return transforms.Compose(steps)

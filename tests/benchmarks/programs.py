@@ -27,7 +27,7 @@ def answer_of(
     """Run `tests.benchmarks.MODULE` on a request and return the last line that it prints, parsed as JSON.
 
     Args:
-        module: "baseline", "bare" or "workloads".
+        module: "baseline", "bare", "workloads" or "gpu.processes".
         request: written to a JSON file in `folder`, whose path is the program's argument.
         folder: of the request's file.
         environment: added to this process's environment, without its thread and allocator settings.
@@ -83,10 +83,10 @@ class Program:
             env=_environment(environment or {}),
         )
 
-    def start_work(self) -> None:
-        """Make the program do its work once."""
+    def start_work(self, request: Mapping[str, Any] | None = None) -> None:
+        """Make the program do its work once; the request is one line of JSON on its standard input."""
         assert self._process.stdin is not None
-        self._process.stdin.write("go\n")
+        self._process.stdin.write(json.dumps(request or {}) + "\n")
         self._process.stdin.flush()
 
     def answer(self) -> dict[str, Any]:

@@ -34,9 +34,9 @@ def measure(tmp_path, *words):
 
 
 @pytest.mark.slow
-def test_steps_are_timed_and_fused_trainings_agree(tmp_path, capsys):
+def test_steps_of_every_way_are_timed(tmp_path, capsys):
     """Every way has a spread and a ratio, and all ways take the same steps."""
-    found = measure(tmp_path, "--case", "lenet", "--only", "steps", "--only", "agreement")
+    found = measure(tmp_path, "--case", "lenet", "--only", "steps")
 
     ways = found["steps"]["lenet"]["ways"]
     assert list(ways) == ["one, fp32, eager", "one, bf16, eager", "fused 2, fp32, eager"]
@@ -46,12 +46,7 @@ def test_steps_are_timed_and_fused_trainings_agree(tmp_path, capsys):
     assert fused["ratio"]["median"] == pytest.approx(
         fused["cells_per_hour"]["median"] / alone["cells_per_hour"]["median"]
     )
-    agreement = found["agreement"]["lenet"]["1"]
-    assert agreement["the same again, fp32"] == {"loss": 0.0, "weights": 0.0}
-    assert agreement["fused 2, fp32, eager"]["weights"] < 1e-4
-    table = capsys.readouterr().out
-    assert "| fused 2, fp32, eager |" in table
-    assert "**Agreement**" in table
+    assert "| fused 2, fp32, eager |" in capsys.readouterr().out
 
 
 @pytest.mark.slow
@@ -95,18 +90,17 @@ def test_missing_packages_are_named():
     )
 
     assert done.returncode == 2
-    assert "needs torch, numpy, torchvision; python -m pip install 'torch>=" in done.stderr
+    assert "needs torch, numpy, torchvision, pydantic; python -m pip install 'torch>=" in done.stderr
 
 
 @pytest.mark.slow
-def test_torch_and_numpy_are_sufficient():
-    """A machine with a GPU has torch, but usually neither h5py nor pydantic."""
+def test_four_packages_are_sufficient():
+    """A machine with a GPU has torch, but usually neither h5py nor pandas."""
     blocked = [
         "duckdb",
         "h5py",
         "matplotlib",
         "pandas",
-        "pydantic",
         "rich",
         "safetensors",
         "scipy",

@@ -27,14 +27,6 @@ def own(finished, tmp_path):
     return SweepDir(shutil.copytree(finished.path, tmp_path / "sweep"))
 
 
-@pytest.fixture(scope="module")
-def installation(cache, tmp_path_factory):
-    """The checks of `doctor` on a machine without SLURM, by name."""
-    nowhere = {"PATH": str(tmp_path_factory.mktemp("bin"))}
-    checks = json.loads(lthsweep("doctor", "--json", cache=cache, environ=nowhere).stdout)
-    return {check["name"]: check for check in checks}
-
-
 def test_help_lists_all_visible_commands(cache):
     """The hidden command is for the sweep's own jobs."""
     text = lthsweep("--help", cache=cache).stdout
@@ -261,13 +253,12 @@ def test_doctor_quarantines_a_flipped_bit_for_retraining(own, cache):
 
 
 @pytest.mark.slow
-def test_doctor_checks_the_installation(installation):
+def test_doctor_checks_torch_and_needs_no_slurm(cache, tmp_path):
+    """Local runs do not need SLURM."""
+    ended = lthsweep("doctor", "--json", cache=cache, environ={"PATH": str(tmp_path)})
+
+    installation = {check["name"]: check for check in json.loads(ended.stdout)}
     assert installation["import torch, torchvision"]["ok"]
-
-
-@pytest.mark.slow
-def test_doctor_passes_without_slurm(installation):
-    """Local runs do not need it."""
     assert installation["SLURM"] == {"name": "SLURM", "found": "not installed", "ok": True, "needed": True}
 
 

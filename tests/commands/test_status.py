@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 
 import pytest
@@ -49,9 +49,9 @@ def run_command(cache, tmp_path):
     return partial(lthsweep, cache=cache, environ={"PATH": str(nowhere)})
 
 
-def submit(sweep, *parcels, number=1, kind="train", job="77"):
+def submit(sweep, *shares, number=1, kind="workers", job="77"):
     open_journal(sweep)
-    intent = publish_intent(sweep, Submission(number, "", kind, parcels, minutes=10))
+    intent = publish_intent(sweep, Submission(number, "", kind, shares, minutes=10, array=bool(shares)))
     note_id(sweep, intent.name, job)
     return intent.name
 
@@ -135,23 +135,22 @@ def test_a_canceled_run_is_no_failure(sweep, keys, run_command):
 
 
 def test_status_shows_reasons_of_pending_jobs(sweep, keys, run_command):
-    """Also the follow-up that submits the other runs."""
-    name = submit(sweep, tuple(keys[:3]), ())
-    tick = submit(sweep, number=2, kind="tick", job="78")
+    """Also the controller job that takes the next step."""
+    name = submit(sweep, (keys[0],))
+    controller = submit(sweep, number=2, kind="controller", job="78")
     queue(
         sweep,
         Element("77", 0, name, "PENDING", "Priority", starts=time.time() + 3600 + 30),
-        Element("78", None, tick, "PENDING", "Dependency"),
+        Element("78", None, controller, "PENDING", "Dependency"),
     )
 
     result = run_command("status", sweep.path)
     output = json.loads(run_command("status", sweep.path, "--json").stdout)
 
     assert result.returncode == 3
-    assert "3 pending, 2 to be submitted" in result.stdout
-    assert f"follow-up: job 78 {tick}, Dependency" in result.stdout
-    assert "pending job 77, 1 element, 3 runs: Priority, expected to start in 1h00m" in result.stdout
-    assert "2 runs to be submitted by the follow-up, job 78" in result.stdout
+    assert "0 ready, 4 waiting, 1 pending, 0 failed" in result.stdout
+    assert f"controller: job 78 {controller}, Dependency" in result.stdout
+    assert "pending job 77, 1 element, 1 run: Priority, expected to start in 1h00m" in result.stdout
     assert output["run_list"][0] | {"starts": 0} == {
         "key": keys[0],
         "run": "dense seed 0",
@@ -164,7 +163,36 @@ def test_status_shows_reasons_of_pending_jobs(sweep, keys, run_command):
         "node": "",
         "starts": 0,
     }
-    assert output["slurm"]["follow_up"] == {"job": "78", "submission": tick}
+    assert output["slurm"]["controller"] == {"job": "78", "submission": controller}
+
+
+def test_status_names_the_submitter_of_ready_runs(sweep, keys, run_command):
+    """The controller job if no worker job is left, else the workers."""
+    failures.record_failure(sweep, keys[0], failures.Failure("killed", infrastructure=True))
+    name = submit(sweep, (keys[1],))
+    controller = submit(sweep, number=2, kind="controller", job="78")
+    make_old(sweep)
+
+    queue(sweep, Element("78", None, controller, "PENDING", "Dependency"))
+    drained = run_command("status", sweep.path).stdout
+    queue(sweep, Element("77", 0, name, "PENDING"), Element("78", None, controller, "PENDING"))
+    queued = run_command("status", sweep.path).stdout
+
+    assert "4 waiting, 1 to be submitted" in drained
+    assert "controller job 78" in drained
+    assert "1 ready run without a job" in queued
+
+
+def test_status_shows_the_job_of_a_running_run(sweep, keys, run_command):
+    """A worker pulls runs of any share, so the job is that of its claim."""
+    name = submit(sweep, (keys[1],), (keys[2],))
+    queue(sweep, *(Element("77", n, name, "RUNNING", raw=str(100 + n)) for n in range(2)))
+    write_heartbeat(sweep, Heartbeat("w", "node7", 3, keys[0], "train", 1.5, 2, time=time.time()))
+    assert claims.take(sweep, keys[0], replace(this_process(), job="101"), 60)
+
+    result = run_command("status", sweep.path).stdout
+
+    assert "epoch 1.5 of 2, job 77_1, host node7 pid 3, seen" in result
 
 
 def test_status_suggests_a_command_without_queued_jobs(sweep, keys, run_command):
@@ -175,7 +203,8 @@ def test_status_suggests_a_command_without_queued_jobs(sweep, keys, run_command)
 
     result = run_command("status", sweep.path).stdout
 
-    assert f"no job is queued for 5 runs: `lthsweep run {sweep.path} --on slurm`" in result
+    assert "4 waiting, 1 to be submitted" in result
+    assert f"no job is queued for 1 ready run: `lthsweep run {sweep.path} --on slurm`" in result
 
 
 def make_old(sweep):
@@ -194,7 +223,7 @@ def test_a_silent_slurm_leaves_runs_unknown(sweep, keys, run_command):
 
     assert result.returncode == 3
     assert "0 of 5 runs done" in result.stdout
-    assert "5 unknown" in result.stdout
+    assert "0 ready, 4 waiting, 1 unknown, 0 failed" in result.stdout
     assert "SLURM does not answer (there is no squeue" in result.stdout
     assert result.stderr == ""
     assert contents(sweep.path) == before

@@ -2,58 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
-
-from lthsweep.launch.dispatch import HELD_SECONDS, dispatch
-from lthsweep.launch.events import Failed, Finished, Held, Message, Requeued, Stopped
+from lthsweep.launch.dispatch import HELD_SECONDS, Elsewhere, dispatch
+from lthsweep.launch.events import Failed, Finished, Held, Requeued
 from lthsweep.launch.scheduler import Node, Scheduler
-from tests.launch.cases import make_task
-
-
-def keys(task):
-    return [one.key for one in task.each]
-
-
-class ScriptedPool:
-    """Two workers that answer each run at once: with the next event of the script of its key, else `Finished`."""
-
-    def __init__(self, script=()):
-        self.script = {key: deque(events) for key, events in dict(script).items()}
-        self.given = []
-        self.busy = {}
-        self.stopped = False
-        self.late = 0
-
-    @property
-    def given_keys(self):
-        return [keys(task) for task in self.given]
-
-    def idle(self):
-        return [name for name in ("a", "b") if name not in self.busy]
-
-    def starting(self):
-        return self.late
-
-    def give(self, worker, task):
-        self.given.append(task)
-        self.busy[worker] = task
-
-    def wait(self, seconds):
-        return self._each_run(self._answer)
-
-    def stop(self):
-        self.stopped = True
-        return self._each_run(Stopped)
-
-    def _each_run(self, event_of):
-        found = [Message(worker, event_of(key)) for worker, task in self.busy.items() for key in keys(task)]
-        self.busy.clear()
-        return found
-
-    def _answer(self, key):
-        script = self.script.get(key)
-        return script.popleft() if script else Finished(key)
-
+from tests.launch.cases import ScriptedPool, make_task
 
 NODES = [Node("trunk", None, 2), Node("x", "trunk", 1), Node("y", "trunk", 1)]
 
@@ -108,6 +60,120 @@ def test_a_held_run_is_handed_out_again_later():
     assert sorted(summary.finished) == ["trunk", "x", "y"]
     assert pool.given_keys == [["trunk"], ["trunk"], ["x"], ["y"]]
     assert len([moment for moment in waits if moment < HELD_SECONDS]) == HELD_SECONDS
+
+
+def test_runs_recorded_elsewhere_are_not_handed_out():
+    """Their children are ready."""
+    pool = ScriptedPool()
+    answers = {"trunk": Elsewhere.DONE, "x": Elsewhere.DIVERGED}
+
+    summary = dispatch(Scheduler([*NODES, Node("z", "x", 1)]), pool, make_task, elsewhere=answers.get)
+
+    assert pool.given_keys == [["y"]]
+    assert summary.present == ["trunk", "x"]
+    assert summary.finished == ["y"]
+    assert summary.skipped == ["z"]
+
+
+def test_a_failure_elsewhere_blocks_descendants():
+    """It is final, and is not reported as a failure of this coordinator."""
+    pool = ScriptedPool()
+    nodes = [*NODES, Node("other", None, 1)]
+
+    summary = dispatch(
+        Scheduler(nodes, retries=3), pool, make_task, elsewhere={"trunk": Elsewhere.FAILED}.get
+    )
+
+    assert pool.given_keys == [["other"]]
+    assert summary.blocked == ["x", "y"]
+    assert not summary.failed
+
+
+def test_a_run_held_elsewhere_is_asked_for_again():
+    """Until the other coordinator has finished with it."""
+    now, answers = [0.0], {"trunk": [Elsewhere.HELD, Elsewhere.HELD, Elsewhere.DONE]}
+    pool = ScriptedPool()
+    pool.wait = advancing(now, pool.wait)
+
+    summary = dispatch(
+        Scheduler(NODES),
+        pool,
+        make_task,
+        elsewhere=lambda key: answers[key].pop(0) if answers.get(key) else None,
+        clock=lambda: now[0],
+    )
+
+    assert now[0] >= 2 * HELD_SECONDS
+    assert sorted(pool.given_keys) == [["x"], ["y"]]
+    assert summary.present == ["trunk"]
+
+
+def test_companions_held_elsewhere_are_not_handed_out():
+    """Nor those with a record or a final failure."""
+    answers = {"t1": Elsewhere.DONE, "t2": Elsewhere.HELD, "t3": Elsewhere.FAILED}
+    pool = ScriptedPool()
+
+    summary = dispatch(
+        Scheduler(one_group(6)[1:]),
+        pool,
+        make_task,
+        fuse_width=lambda worker, key: 6,
+        elsewhere=answers.get,
+        patience=lambda: 0.0,
+    )
+
+    assert sorted(key for given in pool.given_keys for key in given) == ["t0", "t4", "t5"]
+    assert summary.present == ["t1"]
+
+
+def test_patience_leaves_held_runs_to_others():
+    """A job must not occupy its cores while it waits for the runs of other jobs."""
+    now = [0.0]
+    pool = ScriptedPool()
+    pool.wait = advancing(now, pool.wait)
+
+    summary = dispatch(
+        Scheduler([*NODES, Node("other", None, 1)]),
+        pool,
+        make_task,
+        elsewhere={"trunk": Elsewhere.HELD}.get,
+        patience=lambda: 10.0,
+        clock=lambda: now[0],
+    )
+
+    assert pool.given_keys == [["other"]]
+    assert 10 < now[0] <= 13
+    assert not summary.stopped
+    assert pool.stopped
+
+
+def test_a_long_run_does_not_exhaust_the_patience():
+    """It can make other runs ready."""
+    now = [0.0]
+    pool = ScriptedPool()
+    finish = pool.wait
+    pool.wait = advancing(now, lambda seconds: finish(seconds) if now[0] >= 50 else [])
+
+    summary = dispatch(
+        Scheduler([*NODES, Node("other", None, 1)]),
+        pool,
+        make_task,
+        elsewhere={"other": Elsewhere.HELD}.get,
+        patience=lambda: 10.0,
+        clock=lambda: now[0],
+    )
+
+    assert sorted(summary.finished) == ["trunk", "x", "y"]
+
+
+def advancing(now, wait):
+    """Wait, and let a second pass on a clock."""
+
+    def advance(seconds):
+        now[0] += 1.0
+        return wait(seconds)
+
+    return advance
 
 
 def test_a_request_to_stop_stops_the_pool():

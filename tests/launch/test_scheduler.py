@@ -19,7 +19,7 @@ TRUNK_AND_TICKETS = [
 
 @st.composite
 def graphs(draw):
-    """Forests with parents before children."""
+    """Trees of runs with parents before children."""
     nodes = []
     for number in range(draw(st.integers(1, 30))):
         parents = [None, *(node.key for node in nodes)]
@@ -38,7 +38,7 @@ def test_a_child_waits_for_its_parent():
     assert scheduler.finish("trunk") == ["k0", "k2"]
 
 
-def test_the_head_of_the_longest_remaining_chain_goes_first():
+def test_heads_of_longest_remaining_chains_go_first():
     """k2 is shorter than k0, but a level waits behind it."""
     scheduler = Scheduler(TRUNK_AND_TICKETS)
     scheduler.take()
@@ -46,6 +46,25 @@ def test_the_head_of_the_longest_remaining_chain_goes_first():
 
     assert [scheduler.take(), scheduler.take()] == ["k2", "k0"]
     assert scheduler.remaining_chain("k2") == 12
+
+
+def test_first_nodes_precede_longer_chains():
+    """A worker job trains its share before it pulls other runs."""
+    nodes = [Node("long", None, 9), Node("b", None, 1), Node("a", None, 2), Node("child", "long", 1)]
+    scheduler = Scheduler(nodes, first={"a", "b", "child"})
+
+    assert [scheduler.take() for _ in range(4)] == ["a", "b", "long", None]
+    scheduler.requeue("b")
+    scheduler.finish("long")
+    assert [scheduler.take() for _ in range(2)] == ["b", "child"]
+
+
+def test_first_nodes_lead_their_group():
+    """Also if they are trained as one ensemble."""
+    scheduler = Scheduler(ALIKE, first={"t3", "t4"})
+
+    assert scheduler.take() == "t3"
+    assert scheduler.take_with("t3", 2) == ["t4", "t0"]
 
 
 def test_a_parent_outside_the_graph_is_finished():

@@ -76,8 +76,8 @@ def test_cannon_defaults_to_idle_gpus_and_sets_memory():
     cannon = site(profile="cannon")
 
     assert (cannon.partition, cannon.gpus, cannon.gpu_form) == ("gpu_requeue", 1, "gres")
-    assert (cannon.cpus, cannon.memory, cannon.slots) == (2, "8G", 1)
-    assert (cannon.tick_partition, cannon.tick_memory) == ("shared", "4G")
+    assert (cannon.cpus, cannon.memory_per_cpu, cannon.slots) == (2, "4G", 1)
+    assert (cannon.controller_partition, cannon.controller_memory) == ("shared", "4G")
     assert cannon.poll_seconds == 300
     assert cannon.minutes is None  # the live limit applies, whatever limit the profile has
     assert "/n/netscratch" in cannon.advice
@@ -156,7 +156,7 @@ def test_an_unknown_profile_is_refused_with_suggestions():
     assert "./my-site.toml" in message
 
 
-def test_a_missing_or_binary_profile_is_refused_with_its_path(tmp_path):
+def test_missing_or_binary_profiles_are_refused_with_path(tmp_path):
     """The message has the path as the file contains it."""
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
 
@@ -166,7 +166,7 @@ def test_a_missing_or_binary_profile_is_refused_with_its_path(tmp_path):
     assert "is not UTF-8 text (byte 0)" in wrong(profile=f"{tmp_path}/bytes.toml")
 
 
-def test_all_errors_of_a_profile_are_listed_with_lines(profile):
+def test_all_profile_errors_are_listed_with_lines(profile):
     """A profile is as untrusted as a sweep's file, and the same fields validate it."""
     path = profile(
         'partiton = "gpu"\naccount = "a b"\nfloor_minutes = 40\ntarget_minutes = 30\n'
@@ -178,12 +178,12 @@ def test_all_errors_of_a_profile_are_listed_with_lines(profile):
     message = wrong(profile=path)
 
     assert message.startswith(f"11 problems in {path}:\n")
-    places = [
+    settings = [
         line.removeprefix(f"{path}:").split(" = ")[0]
         for line in message.splitlines()
         if line.startswith(f"{path}:")
     ]
-    assert places == [
+    assert settings == [
         "1: partiton",
         "2: account",
         "3: floor_minutes",
@@ -221,14 +221,14 @@ def test_an_invalid_profile_is_refused_with_its_path(profile, text, message):
 
 # profile, partition, file
 
-_KEYS = st.sampled_from(["account", "qos", "cpus", "memory", "memory_per_cpu", "tick_minutes", "setup"])
+_KEYS = st.sampled_from(["account", "qos", "cpus", "memory", "memory_per_cpu", "controller_minutes", "setup"])
 _VALUES = {
     "account": "lab",
     "qos": "high",
     "cpus": 7,
     "memory": "3G",
     "memory_per_cpu": "2G",
-    "tick_minutes": 3.0,
+    "controller_minutes": 3.0,
     "setup": ("a", "b"),
 }
 
@@ -283,17 +283,17 @@ def test_the_partition_decides_whether_jobs_have_gpus():
     gpu, cpu = site(profile="cannon", partition="gpu"), site(profile="cannon", partition="sapphire")
 
     assert (gpu.gpus, gpu.cpus, gpu.slots) == (1, 2, 1)
-    assert (cpu.gpus, cpu.cpus, cpu.slots, cpu.memory) == (0, 8, 8, "32G")
+    assert (cpu.gpus, cpu.cpus, cpu.slots, cpu.memory_per_cpu) == (0, 8, 8, "4G")
 
 
 def test_cores_and_memory_scale_with_the_gpus():
     """Cannon gives two cores per GPU and 4G per core, unless the file sets other values."""
     four = site(profile="cannon", partition="gpu", gpus=4)
 
-    assert (four.cpus, four.memory, four.slots) == (8, "32G", 4)
-    assert site(profile="cannon", partition="gpu", gpus=4, memory="10G").memory == "10G"
-    assert site(profile="cannon", partition="gpu", gpus=2, cpus=6).memory == "24G"
-    assert site(profile="cannon", partition="gpu", memory_per_cpu="500").memory == "1000M"
+    assert (four.cpus, four.memory, four.memory_per_cpu, four.slots) == (8, None, "4G", 4)
+    fixed = site(profile="cannon", partition="gpu", gpus=4, memory="10G")
+    assert (fixed.memory, fixed.memory_per_cpu) == ("10G", None)
+    assert site(profile="cannon", partition="gpu", memory_per_cpu="500").memory_per_cpu == "500"
 
 
 def test_workers_can_share_a_gpu():
@@ -303,7 +303,7 @@ def test_workers_can_share_a_gpu():
     assert (shared.slots, shared.workers, shared.cpus) == (8, None, 8)
 
 
-def test_a_cpu_job_has_one_worker_per_local_threads():
+def test_cpu_jobs_have_one_worker_per_local_threads():
     """The same rule applies on a local machine."""
     assert site(cpus=8).slots == 8
     assert site({"threads": 4}, cpus=9).slots == 2
@@ -460,15 +460,15 @@ def test_a_site_describes_its_job_and_limits():
 
     assert lines[:4] == [
         "site profile cannon (FAS Research Computing, Harvard, as of 2026-11-21)",
-        "a job: 2 cores, 1 a100 GPU, 8G of memory, 1 worker of 2 threads; about 30 minutes, at most 8 hours",
+        "a job: 2 cores, 1 a100 GPU, 4G of memory per core, 1 worker of 2 threads; about 30 min, at most 8 hours",
         "requested: partition gpu, account lab",
-        "follow-ups: partition shared; at least 300 seconds between queries of the queue",
+        "controller jobs: partition shared; at least 300 s between queries of the queue",
     ]
 
 
 def test_fields_of_a_site_have_the_keys_names():
     """Fields computed from several keys are the exception."""
-    renamed = {"time": "minutes", "options": "extra", "cpus_per_gpu": "cpus", "memory_per_cpu": "memory"}
+    renamed = {"time": "minutes", "options": "extra", "cpus_per_gpu": "cpus"}
     fields = set(Site.__dataclass_fields__)
 
     assert {renamed.get(name, name) for name in SlurmSpec.model_fields} <= fields
@@ -500,8 +500,9 @@ def test_the_example_profile_on_the_page_works(profile):
 
     short, gpu = site(profile=path), site(profile=path, partition="gpu")
 
-    assert (short.partition, short.gpus, short.cpus, short.memory, short.slots) == ("short", 0, 8, "32G", 8)
-    assert (gpu.qos, gpu.gpus, gpu.cpus, gpu.memory, gpu.slots) == ("gpu", 1, 4, "16G", 1)
-    assert gpu.tick_partition == "short"
+    assert (short.partition, short.gpus, short.cpus, short.slots) == ("short", 0, 8, 8)
+    assert (gpu.qos, gpu.gpus, gpu.cpus, gpu.slots) == ("gpu", 1, 4, 1)
+    assert short.memory_per_cpu == gpu.memory_per_cpu == "4G"
+    assert gpu.controller_partition == "short"
     assert gpu.extra == {"mail-type": "FAIL"}
     assert (short.warnings, gpu.warnings) == ((), ())

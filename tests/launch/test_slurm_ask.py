@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from lthsweep.errors import ClusterSilentError, JobLimitError, LaunchError, RefusedError
+from lthsweep.errors import ClusterSilentError, LaunchError, NotNowError, RefusedError
 from lthsweep.launch.slurm.cluster import queue, sbatch
 from lthsweep.launch.slurm.cluster.ask import Answer, ask, clean_environment
-from lthsweep.launch.slurm.cluster.queue import find_by_name, live_jobs, look, look_up, read_queue
+from lthsweep.launch.slurm.cluster.queue import find_by_name, find_job, live_jobs, queue_snapshot, read_queue
 from lthsweep.launch.slurm.cluster.sbatch import cancel, requeue, submit
 from lthsweep.launch.slurm.cluster.script import Job
 from lthsweep.launch.slurm.sites.site import Site
@@ -166,8 +166,8 @@ def test_queries_of_the_queue_share_a_cache(scripted, tmp_path):
     asked = scripted(squeue=printing(HEADER + WAITING + RUNNING))
     cache = tmp_path / "queue.json"
 
-    first, second = look(cache, 3600), look(cache, 3600)
-    third = look(cache, 0)
+    first, second = queue_snapshot(cache, 3600), queue_snapshot(cache, 3600)
+    third = queue_snapshot(cache, 0)
 
     assert first == second
     assert third.elements == first.elements
@@ -182,7 +182,7 @@ def test_a_damaged_cache_is_ignored(scripted, tmp_path, content):
     cache = tmp_path / "queue.json"
     cache.write_text(content)
 
-    assert len(look(cache, 3600).elements) == 1
+    assert len(queue_snapshot(cache, 3600).elements) == 1
     assert json.loads(cache.read_text())["elements"][0]["job"] == "20"
 
 
@@ -192,31 +192,31 @@ def test_a_cache_from_the_future_is_ignored(scripted, tmp_path):
     cache = tmp_path / "queue.json"
     cache.write_text(json.dumps({"taken": time.time() + 1e6, "elements": []}))
 
-    assert look(cache, 60).taken < time.time() + 1
+    assert queue_snapshot(cache, 60).taken < time.time() + 1
 
 
 def test_a_query_works_without_a_cache(scripted, tmp_path):
     scripted(squeue=printing(HEADER + WAITING))
 
-    assert len(look(tmp_path / "missing" / "queue.json", 60).elements) == 1
-    assert len(look(None, 60).elements) == 1
+    assert len(queue_snapshot(tmp_path / "missing" / "queue.json", 60).elements) == 1
+    assert len(queue_snapshot(None, 60).elements) == 1
 
 
 def test_a_failed_query_is_not_cached(scripted, tmp_path):
     scripted(squeue="exit 1")
     cache = tmp_path / "queue.json"
     with pytest.raises(ClusterSilentError):
-        look(cache, 3600)
+        queue_snapshot(cache, 3600)
     scripted(squeue=printing(HEADER + WAITING))
 
-    assert len(look(cache, 3600).elements) == 1
+    assert len(queue_snapshot(cache, 3600).elements) == 1
 
 
 def test_a_dead_database_is_reported_without_hanging(scripted, monkeypatch):
     scripted(squeue=printing(HEADER), sacct="sleep 600")
     monkeypatch.setattr(queue, "ACCOUNTING_SECONDS", 0.5)
 
-    found = look_up("lth-1-0001")
+    found = find_job("lth-1-0001")
 
     assert (found.job, found.accounting) == (None, False)
 
@@ -235,7 +235,7 @@ def test_a_dead_database_is_reported_without_hanging(scripted, monkeypatch):
 def test_a_job_not_queued_is_searched_in_accounting(scripted, script, job, accounting):
     asked = scripted(squeue=printing(HEADER), sacct=script)
 
-    found = look_up("lth-1-0001")
+    found = find_job("lth-1-0001")
 
     assert (found.job, found.accounting) == (job, accounting)
     assert asked.read_text().count("sacct ") == 1
@@ -319,7 +319,7 @@ def test_sbatch_waiting_for_a_full_queue_is_ended(scripted, job):
         "sleep 600; echo 123"
     )
 
-    with pytest.raises(JobLimitError, match="temporarily unable to accept"):
+    with pytest.raises(NotNowError, match="temporarily unable to accept"):
         submit(job, Site())
 
 
@@ -340,7 +340,7 @@ def test_a_script_is_not_written_through_a_symlink(scripted, job, tmp_path):
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_elements_of_an_array_are_canceled_in_one_message(scripted):
+def test_elements_of_arrays_are_canceled_in_one_message(scripted):
     asked = scripted(scancel="true")
 
     cancel(["7_1", "7_2", "7_3", "7_9", "8", "9_0", "9", "10_4"])
@@ -348,7 +348,7 @@ def test_elements_of_an_array_are_canceled_in_one_message(scripted):
     assert asked.read_text() == "scancel --quiet 8 9 7_[1-3,9] 10_[4]\n"
 
 
-def test_many_jobs_are_canceled_a_hundred_at_a_time(scripted):
+def test_many_jobs_are_canceled_hundred_by_hundred(scripted):
     asked = scripted(scancel="true")
 
     cancel([str(number) for number in range(1, 251)])

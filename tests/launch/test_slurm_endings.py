@@ -6,13 +6,13 @@ import os
 
 import pytest
 
-from lthsweep.launch.slurm import payload
-from lthsweep.launch.slurm.breaker import NodeEnd, bad_nodes
+from lthsweep.launch.slurm import worker_job
+from lthsweep.launch.slurm.array_tasks import ArrayTask
+from lthsweep.launch.slurm.circuit_breaker import NodeEnd, bad_nodes
 from lthsweep.launch.slurm.endings import endings, silent
 from lthsweep.launch.slurm.halt import halt
+from lthsweep.launch.slurm.job_files import KILLED, End, forget_end, has_ended, read_end, write_end
 from lthsweep.launch.slurm.journal import Submission, publish_intent
-from lthsweep.launch.slurm.standing import Place
-from lthsweep.launch.slurm.traces import KILLED, End, forget_end, has_ended, read_end, write_end
 from lthsweep.store.layout import SweepDir
 
 NAME = "lth-x-0001"
@@ -25,8 +25,10 @@ def sweep(tmp_path):
     return sweep
 
 
-def place(index, kind="train"):
-    return Place(Submission(1, NAME, kind, (("a",),) * 9, job="7"), index, queued=None, settled=True)
+def array_task(index, kind="workers"):
+    return ArrayTask(
+        Submission(1, NAME, kind, (("a",),) * 9, job="7", array=True), index, queued=None, settled=True
+    )
 
 
 def started(sweep, index, node, at):
@@ -51,21 +53,21 @@ def test_ends_are_in_order_of_time(sweep):
         ended(sweep, index, 200, End(worked=("a",), node="n1"))
     for index in (2, 3, 4):
         started(sweep, index, "n2", 100 + index)
-    found = endings(sweep, [place(index) for index in range(5)])
+    found = endings(sweep, [array_task(index) for index in range(5)])
 
     assert [(e.node, e.outcome) for e in found] == 3 * [("n2", "vanished")] + 2 * [("n1", "worked")]
     assert bad_nodes(found) == {"n2"}
 
 
 def test_an_unstarted_element_has_no_end(sweep):
-    assert endings(sweep, [place(0)]) == []
+    assert endings(sweep, [array_task(0)]) == []
 
 
 def test_an_element_killed_after_progress_has_worked(sweep):
     started(sweep, 0, "n1", 100)
     write_end(sweep, NAME, 0, End(stopped=KILLED, node="n1"))
 
-    assert [e.outcome for e in endings(sweep, [place(0)])] == ["worked"]
+    assert [e.outcome for e in endings(sweep, [array_task(0)])] == ["worked"]
     assert not has_ended(sweep, NAME, 0)
 
 
@@ -88,7 +90,7 @@ def test_the_cause_is_not_sruns_exit_code(sweep, lines, words):
     started(sweep, 0, "n2", 100)
     (sweep.submission(NAME) / "7_0_0_log.out").write_text("".join(f"{line}\n" for line in lines))
 
-    assert [e.cause for e in endings(sweep, [place(0)])] == [words]
+    assert [e.cause for e in endings(sweep, [array_task(0)])] == [words]
 
 
 def test_a_restarted_element_deletes_its_end(sweep):
@@ -114,16 +116,16 @@ def test_elements_vanishing_on_one_node_blame_the_node(ends, at_work, counts):
     assert bool(silent(ends, ["bad"], at_work=at_work)) == counts
 
 
-def test_a_job_of_a_halted_sweep_records_the_halt(tmp_path, monkeypatch):
+def test_jobs_of_a_halted_sweep_record_the_halt(tmp_path, monkeypatch):
     """Otherwise a canceled sweep would count it as a failed attempt when the user resumes it."""
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     monkeypatch.delenv("SLURM_ARRAY_JOB_ID", raising=False)
     monkeypatch.delenv("SLURM_ARRAY_TASK_ID", raising=False)
     sweep = SweepDir(tmp_path / "sweep").create()
-    intent = publish_intent(sweep, Submission(1, "", "train", (("a",),), minutes=5))
+    intent = publish_intent(sweep, Submission(1, "", "workers", (("a",),), minutes=5))
     halt(sweep, "the user canceled it", "user")
 
-    assert payload.main([str(sweep.path), intent.name]) == 0
+    assert worker_job.main([str(sweep.path), intent.name]) == 0
     found = read_end(sweep, intent.name, 0)
     assert found is not None
     assert found.stopped == "halt"

@@ -1,4 +1,4 @@
-"""The journal of submissions: each number is taken once, each fate is decided once."""
+"""The journal of submissions: each number is taken once, each outcome is decided once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lthsweep.launch.slurm.journal import (
 )
 from lthsweep.store.layout import SweepDir
 
-INTENT = Submission(number=1, name="", kind="train", parcels=(("a", "b"), ("c",)), minutes=30)
+INTENT = Submission(number=1, name="", kind="workers", shares=(("a", "b"), ("c",)), minutes=30)
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_a_published_intent_is_read_back_unchanged(sweep):
 
 def test_a_number_is_taken_only_once(sweep):
     with ThreadPoolExecutor(8) as pool:
-        wanted = [replace(INTENT, parcels=((str(author),),)) for author in range(8)]
+        wanted = [replace(INTENT, shares=((str(author),),)) for author in range(8)]
         won = [intent for intent in pool.map(lambda intent: publish_intent(sweep, intent), wanted) if intent]
 
     assert len(won) == 1
@@ -82,7 +82,7 @@ def test_a_starting_job_records_its_id(sweep):
 
     assert mark_started(sweep, name, "77")
     assert read_submission(sweep, name).job == "77"
-    assert read_submission(sweep, name).fate == "alive"
+    assert read_submission(sweep, name).outcome == "started"
 
 
 def test_all_elements_of_one_array_are_valid(sweep):
@@ -111,10 +111,10 @@ def test_a_submission_with_a_job_cannot_be_voided(sweep):
     mark_started(sweep, name, "77")
 
     assert not void(sweep, name, "not found")
-    assert read_submission(sweep, name).fate == "alive"
+    assert read_submission(sweep, name).outcome == "started"
 
 
-def test_void_and_alive_exclude_each_other(sweep):
+def test_void_and_started_exclude_each_other(sweep):
     for number in range(1, 30):
         name = published(sweep, number).name
         with ThreadPoolExecutor(2) as pool:
@@ -128,11 +128,11 @@ def test_an_unreadable_intent_is_void_with_a_reason(sweep):
     name = published(sweep).name
     (sweep.submission(name) / "intent.json").write_bytes(b"{broken")
 
-    assert read_journal(sweep)[0].fate == "void"
+    assert read_journal(sweep)[0].outcome == "void"
     assert "cannot be read" in read_journal(sweep)[0].why
 
 
-def test_the_name_of_jobs_is_readable_only_by_its_owner(sweep):
+def test_job_names_are_readable_only_by_their_owner(sweep):
     name = published(sweep).name
 
     assert stat.S_IMODE(sweep.slurm.stat().st_mode) == 0o700

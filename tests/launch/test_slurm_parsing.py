@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lthsweep.errors import ClusterSilentError, JobLimitError, RefusedError
+from lthsweep.errors import ClusterSilentError, NotNowError, RefusedError
 from lthsweep.launch.slurm.cluster.accounting import parse_assoc_mgr, parse_sacctmgr
 from lthsweep.launch.slurm.cluster.ask import Answer
 from lthsweep.launch.slurm.cluster.limits import parse_config, parse_partitions
@@ -29,7 +29,9 @@ RUNNING = (
     "21|@|20|@|0|@|RUNNING|@|None|@|n1|@|2|@|2026-11-21T10:22:55|@|1:02:03|@|"
     "UNLIMITED|@|gpu|@|lth-3f9a01c2-0001|@.\n"
 )
-ALONE = "25|@|25|@|N/A|@|COMPLETING|@|None|@|n2|@|0|@|2026-11-21T10:22:55|@|0:03|@|10:00|@|gpu|@|tick|@.\n"
+ALONE = (
+    "25|@|25|@|N/A|@|COMPLETING|@|None|@|n2|@|0|@|2026-11-21T10:22:55|@|0:03|@|10:00|@|gpu|@|controller|@.\n"
+)
 
 
 def listed(*lines, err="", code=0):
@@ -87,7 +89,7 @@ def test_warnings_on_stderr_do_not_invalidate_a_list():
 
 
 def test_a_job_name_can_contain_any_text():
-    (element,) = listed(ALONE.replace("tick", "a|@|b\nc"))
+    (element,) = listed(ALONE.replace("controller", "a|@|b\nc"))
 
     assert element.name == "a|@|b\nc"
 
@@ -131,7 +133,7 @@ def test_arbitrary_text_is_no_answer(before, after):
 
 
 @given(st.integers(0, len(WAITING + RUNNING + ALONE) - 1))
-def test_a_truncated_list_is_rejected_unless_lines_are_whole(length):
+def test_truncated_lists_are_rejected_unless_lines_are_whole(length):
     """A killed squeue or a full pipe cuts the list, and a partial list must not count as complete."""
     text = (WAITING + RUNNING + ALONE)[:length]
     whole = text.count("|@.\n")
@@ -254,7 +256,7 @@ def names(found):
         ("RUNNING", "launch failed requeued held", False),
     ],
 )
-def test_a_failed_launch_is_stuck_a_hold_is_not(state, reason, stuck):
+def test_failed_launches_are_stuck_and_holds_are_not(state, reason, stuck):
     assert Element("7", 0, "lth-x", state, reason).is_stuck is stuck
 
 
@@ -293,7 +295,7 @@ def test_qos_limits_replace_the_associations_limits(form):
     assert wall_minutes(policy, "me", None, "cpu", ["fast"]) == 60
 
 
-def test_a_user_without_jobs_in_a_qos_uses_none():
+def test_users_without_jobs_in_a_qos_use_none():
     policy = parse_assoc_mgr(ASSOC_MGR, uid=8)
 
     assert "MaxSubmitJobsPerUser of QOS fast 10, 0 in use" in names(
@@ -362,10 +364,13 @@ def refused(err):
         "sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying\n",
         "sbatch: error: Batch job submission failed: Resource temporarily unavailable\n",
         "sbatch: error: Batch job submission failed: Invalid job array specification\n",
+        "sbatch: error: Batch job submission failed: Required partition not available (inactive or drain)\n",
+        "allocation failure: Required node not available (down, drained or reserved)\n",
     ],
 )
-def test_too_many_jobs_raise_a_job_limit_error(err):
-    assert isinstance(refused(err), JobLimitError)
+def test_a_refusal_that_passes_is_not_final(err):
+    """There are too many jobs, or the partition is closed for now."""
+    assert isinstance(refused(err), NotNowError)
 
 
 @pytest.mark.parametrize(
@@ -392,7 +397,7 @@ def test_a_refusal_contains_slurms_message_and_the_option(sentence, change):
     assert "HOME" not in str(error)
 
 
-def test_a_walltime_policy_is_not_a_job_limit():
+def test_a_refused_walltime_is_final():
     """The last line is the same as for too many jobs; the reason before it makes the difference."""
     error = refused("sbatch: error: QOSMaxWallDurationPerJobLimit\n" + POLICY)
 

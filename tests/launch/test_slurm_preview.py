@@ -18,7 +18,6 @@ import pytest
 
 from lthsweep.errors import RefusedError
 from lthsweep.launch.slurm import preview as module
-from lthsweep.launch.slurm.advance import Costed
 from lthsweep.launch.slurm.cluster.limits import Limits
 from lthsweep.launch.slurm.cluster.queue import Element
 from lthsweep.launch.slurm.halt import halt
@@ -37,7 +36,7 @@ from tests.launch.sweeps import command, environment, write_tiny
 GOLDEN = Path(__file__).parent / "golden"
 CANNON = ("slurm.profile=cannon", "slurm.partition=gpu_requeue", "slurm.account=my_lab")
 CASES = {
-    "generic-first": ((), None),  # nothing measured yet: only the dense runs are packed
+    "generic-first": ((), None),  # no epoch was measured yet
     "generic-measured": (("prune.schedule=iterative", "slurm.cpus=4"), 120.0),
     "cannon-gpu-requeue": ((*CANNON, "slurm.constraint=a100"), 420.0),
     "cannon-too-many": ((*CANNON, "slurm.max_elements=3"), 420.0),
@@ -91,7 +90,7 @@ def limited(monkeypatch):
         monkeypatch.setattr(
             module,
             "read_limits",
-            lambda site: Limits(**{"max_array": 1001, "room": None, "minutes": None} | values),
+            lambda site: Limits(**{"max_array": 1001, "capacity": None, "minutes": None} | values),
         )
 
     return limit
@@ -105,73 +104,95 @@ def contents(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def submit(sweep, *parcels, job="77"):
+def submit(sweep, *shares, job="77"):
     open_journal(sweep)
-    intent = publish_intent(sweep, Submission(1, "", "train", parcels))
+    intent = publish_intent(sweep, Submission(1, "", "workers", shares, array=True))
     if job is not None:
         note_id(sweep, intent.name, job)
-    return intent
+    return intent.name
 
 
-def test_every_run_is_planned_once_without_writing(tmp_path, no_slurm):
+def queue(sweep, *elements):
+    """Write a queue listing as another process would."""
+    content = {"taken": time.time(), "elements": [asdict(element) for element in elements]}
+    (sweep.slurm / "queue.json").write_bytes(plainjson.dump(content))
+
+
+def planned_keys(found):
+    return [key for planned in found.planned for keys in planned.intent.shares for key in keys]
+
+
+def test_ready_runs_are_planned_once_without_writing(tmp_path, no_slurm):
+    """The other runs are pulled later."""
     plan, sweep = make_sweep(tmp_path, CANNON, 420.0)
     before = contents(tmp_path)
 
     found = previewed(plan, sweep)
 
-    keys = [key for planned in found.planned for parcel in planned.intent.parcels for key in parcel]
-    assert sorted(keys) == sorted(plan.runs)
-    assert found.runs_later == 0
-    assert found.jobs_now == found.jobs
+    assert sorted(planned_keys(found)) == sorted(run.key for run in plan.dense)
+    assert (found.unsubmitted, found.waiting) == (0, len(plan.tickets))
+    assert found.jobs == len(plan.dense)
     assert contents(tmp_path) == before
 
 
 def test_submitted_runs_are_not_planned_again(tmp_path, no_slurm):
-    """Their dependents wait for their job."""
+    """The controller job waits for their jobs, too."""
     plan, sweep = make_sweep(tmp_path, seconds=420.0)
-    trunks = [run.key for run in plan.dense]
-    name = submit(sweep, *[(key,) for key in trunks]).name
-    listed = [asdict(Element("77", index, name, "PENDING")) for index in range(len(trunks))]
-    (sweep.slurm / "queue.json").write_bytes(plainjson.dump({"taken": time.time(), "elements": listed}))
+    first, second, third = (run.key for run in plan.dense)
+    name = submit(sweep, (first,), (second,))
+    queue(sweep, *(Element("77", index, name, "PENDING") for index in range(2)))
 
     found = previewed(plan, sweep)
 
-    keys = {key for planned in found.planned for parcel in planned.intent.parcels for key in parcel}
-    assert keys == set(plan.runs) - set(trunks)
-    assert all(name in planned.intent.after for planned in found.planned)
-    assert all("afterok:77" in planned.text for planned in found.planned)
+    assert planned_keys(found) == [third]
     assert found.planned[0].intent.name == name.replace("0001", "0002")
-    assert f"afterany:77:ID-OF-{found.planned[0].intent.name}" in found.tick.text
+    assert found.planned[0].intent.after == ()
+    assert "--dependency" not in found.planned[0].text
+    assert f"afterany:77:ID-OF-{found.planned[0].intent.name}" in found.controller.text
 
 
-def test_dependents_of_an_unconfirmed_job_are_deferred(tmp_path, no_slurm):
-    """Without the job's id there is no dependency to give to sbatch."""
+def test_the_shares_of_an_unconfirmed_job_are_taken(tmp_path, no_slurm):
+    """It may be in the queue. Without its id the controller job starts by the clock."""
     plan, sweep = make_sweep(tmp_path, seconds=420.0)
     submit(sweep, *[(run.key,) for run in plan.dense], job=None)
 
     found = previewed(plan, sweep)
 
     assert found.planned == ()
-    assert found.runs_later == len(plan.tickets)
+    assert (found.unsubmitted, found.waiting) == (0, len(plan.tickets))
+    assert "--begin=now+" in found.controller.text
 
 
-def test_job_limits_reserve_a_place_for_the_follow_up(tmp_path, limited):
-    limited(room=3, named=("MaxSubmitJobs 3",))
+def test_a_remainder_is_left_to_queued_workers(tmp_path, no_slurm):
+    """It is too short for a job."""
+    plan, sweep = make_sweep(tmp_path, seconds=1.0)
+    first, *others = (run.key for run in plan.dense)
+    name = submit(sweep, (first,))
+    queue(sweep, Element("77", 0, name, "RUNNING"))
+
+    found = previewed(plan, sweep)
+
+    assert found.planned == ()
+    assert found.unsubmitted == len(others)
+
+
+def test_job_limits_reserve_space_for_the_controller_job(tmp_path, limited):
+    limited(capacity=3, named=("MaxSubmitJobs 3",))
     plan, sweep = make_sweep(tmp_path, seconds=420.0)
 
     found = previewed(plan, sweep)
 
-    assert (found.room, found.jobs_now) == (2, 2)
-    assert found.runs_later > 0
-    assert found.tick.intent.after == ()
-    assert "--begin=now+" in found.tick.text
+    assert (found.capacity, found.jobs) == (2, 2)
+    assert found.unsubmitted == 1
+    assert found.controller.intent.after == ()
+    assert "--begin=now+" in found.controller.text
 
 
 def test_a_walltime_limit_is_respected(tmp_path, limited):
     limited(minutes=20)
-    plan, sweep = make_sweep(tmp_path, seconds=60.0)
+    plan, sweep = make_sweep(tmp_path, seconds=420.0)
 
-    assert max(batch.minutes for batch in previewed(plan, sweep).batches) <= 20
+    assert {planned.intent.minutes for planned in previewed(plan, sweep).planned} == {20}
 
 
 def test_an_unknown_partition_is_refused_by_the_preview(tmp_path, monkeypatch):
@@ -185,18 +206,20 @@ def test_an_unknown_partition_is_refused_by_the_preview(tmp_path, monkeypatch):
         previewed(plan, sweep)
 
 
-def test_a_failed_run_and_its_descendants_are_left_out(tmp_path, no_slurm):
+def test_failed_runs_and_their_descendants_are_left_out(tmp_path, no_slurm):
     plan, sweep = make_sweep(tmp_path, seconds=420.0)
-    record_failure(sweep, plan.dense[0].key, Failure("no"))
+    failed, *others = (run.key for run in plan.dense)
+    record_failure(sweep, failed, Failure("no"))
 
     found = previewed(plan, sweep)
 
     assert found.failed == 5
-    assert sum(batch.runs for batch in found.batches) == 10
+    assert sorted(planned_keys(found)) == sorted(others)
+    assert found.waiting == 8
 
 
-@pytest.mark.parametrize(("by", "runs"), [("breaker", 0), ("user", 15)])
-def test_a_tripped_breaker_prevents_submission_in_the_preview(tmp_path, no_slurm, by, runs):
+@pytest.mark.parametrize(("by", "jobs"), [("breaker", 0), ("user", 3)])
+def test_a_tripped_breaker_prevents_submission_in_the_preview(tmp_path, no_slurm, by, jobs):
     """`run` resumes a sweep that the user halted, so the preview does, too."""
     plan, sweep = make_sweep(tmp_path, seconds=420.0)
     open_journal(sweep)
@@ -204,18 +227,19 @@ def test_a_tripped_breaker_prevents_submission_in_the_preview(tmp_path, no_slurm
 
     found = previewed(plan, sweep)
 
-    assert sum(batch.runs for batch in found.batches) == runs
-    assert (found.tick is None) == (runs == 0)
+    assert found.jobs == jobs
+    assert (found.controller is None) == (jobs == 0)
 
 
 def test_device_hours_are_gpu_hours_on_gpus(tmp_path, no_slurm):
+    """Of all runs that are left: 114 epochs."""
     plan, sweep = make_sweep(tmp_path, CANNON, 360.0)
     found = previewed(plan, sweep)
 
-    assert found.device_hours == pytest.approx(sum(node.cost for node in found.costs.nodes) / 3600)
+    assert found.device_hours == pytest.approx(114 * 360 / 3600)
     cores = replace(found, site=Site(cpus=4, gpus=0))
-    assert cores.device_hours == pytest.approx(4 * found.device_hours)
-    assert replace(found, costs=Costed((), True, 0)).device_hours is None
+    assert cores.device_hours == pytest.approx(found.device_hours)
+    assert replace(found, seconds=None).device_hours is None
 
 
 if __name__ == "__main__":

@@ -16,16 +16,16 @@ from lthsweep.launch.slurm.sites.site import Site
 
 GOLDEN = Path(__file__).parent / "golden"
 
-TRAIN = Job(
+WORKERS = Job(
     name="lth-3f9a01c2-0001",
-    command=("/opt/python", "-m", "lthsweep.launch.slurm.payload", "/work/my sweep", "lth-3f9a01c2-0001"),
+    command=("/opt/python", "-m", "lthsweep.launch.slurm.worker_job", "/work/my sweep", "lth-3f9a01c2-0001"),
     folder=Path("/work/my sweep/state/slurm/lth-3f9a01c2-0001"),
     minutes=45,
     elements=12,
 )
-TICK = Job(
+CONTROLLER = Job(
     name="lth-3f9a01c2-0002",
-    command=("/opt/python", "-m", "lthsweep", "tick", "/work/my sweep", "--as", "lth-3f9a01c2-0002"),
+    command=("/opt/python", "-m", "lthsweep", "controller", "/work/my sweep", "--as", "lth-3f9a01c2-0002"),
     folder=Path("/work/my sweep/state/slurm/lth-3f9a01c2-0002"),
     minutes=60,
     dependency="afterany:1234:1235",
@@ -42,8 +42,8 @@ GPU = Site(
     gpu_type="a100",
     memory="32G",
     setup=("module load python", 'export DATA="$SCRATCH/data"'),
-    tick_partition="shared",
-    tick_memory="2G",
+    controller_partition="shared",
+    controller_memory="2G",
     extra={"mail-type": "END", "exclusive": "", "nice": "100"},
 )
 
@@ -57,9 +57,9 @@ def directives(text):
 @pytest.mark.parametrize(
     ("name", "job", "site"),
     [
-        ("generic", TRAIN, Site(cpus=4)),
-        ("gpu", replace(TRAIN, dependency="aftercorr:1234", exclude=("node09",)), GPU),
-        ("tick", TICK, GPU),
+        ("generic", WORKERS, Site(cpus=4)),
+        ("gpu", replace(WORKERS, exclude=("node09",)), GPU),
+        ("controller", CONTROLLER, GPU),
     ],
 )
 def test_scripts_equal_the_reviewed_files(name, job, site):
@@ -67,7 +67,7 @@ def test_scripts_equal_the_reviewed_files(name, job, site):
     assert text_of(job, site) == (GOLDEN / f"{name}.sbatch").read_text()
 
 
-@pytest.mark.parametrize("name", ["generic", "gpu", "tick"])
+@pytest.mark.parametrize("name", ["generic", "gpu", "controller"])
 def test_scripts_are_valid_shell(name):
     done = subprocess.run(
         ["bash", "-n", GOLDEN / f"{name}.sbatch"], capture_output=True, text=True, check=False
@@ -80,25 +80,21 @@ def test_a_script_can_be_written_without_slurm(monkeypatch):
     """`plan --on slurm` on a laptop shows the scripts for the cluster."""
     monkeypatch.setenv("PATH", "")
 
-    assert text_of(TRAIN, Site(cpus=4)) == (GOLDEN / "generic.sbatch").read_text()
+    assert text_of(WORKERS, Site(cpus=4)) == (GOLDEN / "generic.sbatch").read_text()
 
 
 def test_no_wckey_and_no_throttle_are_sent():
     """submitit would add the wckey "submitit", which clusters with wckeys refuse, and run 256 elements at a time."""
-    found = directives(text_of(replace(TRAIN, elements=1000), Site()))
+    found = directives(text_of(replace(WORKERS, elements=1000), Site()))
 
     assert "wckey" not in found
     assert found["array"] == "0-999"
 
 
-def test_a_requested_throttle_is_sent():
-    assert directives(text_of(replace(TRAIN, at_a_time=3), Site()))["array"] == "0-11%3"
-
-
 def test_gpus_can_be_requested_in_both_forms():
-    gres = directives(text_of(TRAIN, Site(gpus=2)))
+    gres = directives(text_of(WORKERS, Site(gpus=2)))
     per_node = directives(
-        text_of(TRAIN, replace(GPU, gpu_form="gpus-per-node", extra={"gres": "lscratch:100"}))
+        text_of(WORKERS, replace(GPU, gpu_form="gpus-per-node", extra={"gres": "lscratch:100"}))
     )
 
     assert gres["gres"] == "gpu:2"
@@ -106,26 +102,52 @@ def test_gpus_can_be_requested_in_both_forms():
     assert (per_node["gpus-per-node"], per_node["gres"]) == ("a100:2", "lscratch:100")
 
 
-def test_a_job_is_not_notified_before_it_starts_training():
+def test_gpus_can_be_requested_per_job():
+    """Some sites refuse every other form."""
+    found = directives(text_of(WORKERS, replace(GPU, gpu_form="gpus")))
+
+    assert found["gpus"] == "a100:2"
+    assert found.keys().isdisjoint({"gres", "gpus-per-node"})
+
+
+def test_memory_per_core_is_requested_as_such():
+    """Some sites refuse memory per node. A controller job has one core."""
+    site = replace(GPU, memory=None, memory_per_cpu="4G", controller_memory=None)
+
+    for job in (WORKERS, CONTROLLER):
+        found = directives(text_of(job, site))
+        assert found["mem-per-cpu"] == "4G"
+        assert "mem" not in found
+
+
+def test_controller_jobs_request_memory_where_workers_do():
+    """Some sites refuse jobs without a request."""
+    site = replace(GPU, controller_memory=None)
+
+    assert directives(text_of(CONTROLLER, site))["mem"] == "1G"
+    assert "mem" not in directives(text_of(CONTROLLER, replace(site, memory=None)))
+
+
+def test_jobs_are_not_notified_before_they_train():
     """With a grace of two minutes, a two-minute job would never train; the grace is at most a quarter of the job."""
-    assert directives(text_of(replace(TRAIN, minutes=4), Site(grace_seconds=120)))["signal"] == "USR2@60"
-    assert directives(text_of(replace(TRAIN, minutes=60), Site(grace_seconds=120)))["signal"] == "USR2@120"
+    assert directives(text_of(replace(WORKERS, minutes=4), Site(grace_seconds=120)))["signal"] == "USR2@60"
+    assert directives(text_of(replace(WORKERS, minutes=60), Site(grace_seconds=120)))["signal"] == "USR2@120"
 
 
-def test_a_follow_up_requests_one_core_only():
-    """QOS and reservation apply only to their partition, and follow-ups have another one."""
-    found = directives(text_of(TICK, replace(GPU, reservation="course")))
+def test_a_controller_job_requests_one_core_only():
+    """QOS and reservation apply only to their partition, and controller jobs have another one."""
+    found = directives(text_of(CONTROLLER, replace(GPU, reservation="course")))
 
     assert found["cpus-per-task"] == "1"
     assert found.keys().isdisjoint({"gres", "constraint", "exclusive", "qos", "reservation", "array"})
     assert (found["partition"], found["mem"], found["mail-type"]) == ("shared", "2G", "END")
-    here = directives(text_of(TICK, replace(GPU, tick_partition=None)))
+    here = directives(text_of(CONTROLLER, replace(GPU, controller_partition=None)))
     assert (here["partition"], here["qos"]) == ("gpu_requeue", "normal")
 
 
 def test_a_percent_sign_in_a_folder_is_escaped():
     """sbatch would replace %j with the job's id."""
-    found = directives(text_of(replace(TRAIN, folder=Path("/work/50%j")), Site()))
+    found = directives(text_of(replace(WORKERS, folder=Path("/work/50%j")), Site()))
 
     assert found["output"] == "/work/50%%j/%A_%a_0_log.out"
 
@@ -134,7 +156,7 @@ def test_a_start_record_has_node_job_restart_time(tmp_path):
     """The shell runs the script without SLURM; the record precedes the site's setup lines."""
     folder = tmp_path / "it's 50% mine"
     folder.mkdir()
-    text = text_of(replace(TRAIN, folder=folder), Site(setup=("exit 9",)))
+    text = text_of(replace(WORKERS, folder=folder), Site(setup=("exit 9",)))
     environment = {"PATH": "/usr/bin:/bin", "SLURMD_NODENAME": "node07", "SLURM_JOB_ID": "77"}
     again = environment | {"SLURM_ARRAY_TASK_ID": "3", "SLURM_RESTART_COUNT": "2"}
 
@@ -165,7 +187,7 @@ def test_a_start_record_has_node_job_restart_time(tmp_path):
 )
 def test_a_value_with_shell_syntax_is_refused(change, option):
     with pytest.raises(SpecError, match=option):
-        text_of(TRAIN, replace(GPU, **change))
+        text_of(WORKERS, replace(GPU, **change))
 
 
 @pytest.mark.parametrize(
@@ -182,14 +204,14 @@ def test_a_value_with_shell_syntax_is_refused(change, option):
 )
 def test_a_job_that_sbatch_cannot_represent_is_refused(change):
     with pytest.raises(SpecError):
-        text_of(replace(TRAIN, **change), Site())
+        text_of(replace(WORKERS, **change), Site())
 
 
 def test_without_submitit_the_message_names_the_extra():
     program = (
         "import sys; sys.modules['submitit'] = None\n"
-        "from tests.launch.test_slurm_script import TRAIN, Site, text_of\n"
-        "try: text_of(TRAIN, Site())\n"
+        "from tests.launch.test_slurm_script import WORKERS, Site, text_of\n"
+        "try: text_of(WORKERS, Site())\n"
         "except Exception as error: print(type(error).__name__, error)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -62,7 +62,7 @@ def test_a_small_sweep_ends_with_trained_tickets(cache, corpora, tmp_path, prese
     records = [decode(sweep.record(key)) for key in sweep.record_keys()]
     assert all(record.audit["ok"] for record in records)
     for record in records:
-        assert not any("embedding" in name or "places" in name for name in record.masks)
+        assert not any("embedding" in name or "tasks" in name for name in record.masks)
 
 
 def test_data_commands_handle_texts_and_sounds(corpora, tmp_path):
@@ -98,7 +98,7 @@ def test_data_commands_handle_texts_and_sounds(corpora, tmp_path):
             ("prepare", "text_csv", "--path", ".", "--set", "data.length=3"),
             "data.length = 3: must be a whole number >= 8",
         ),
-        (("prepare", "text_csv"), "text_csv needs data.path"),
+        (("prepare", "text_csv"), "data.path: is missing"),
         (
             ("prepare", "audio_folder", "--path", "nowhere"),
             "nowhere exists; set it to the path of a folder of class folders",

@@ -74,9 +74,11 @@ def test_what_is_done_is_not_left():
 
 def test_the_promised_names_are_in_the_json():
     """Scripts read them; whole epochs are integers."""
-    told = json.loads(json.dumps(cost_json(cost_of(make_plan({"sparsity": [0.5], "rewind_epoch": [0, 5]})))))
+    output = json.loads(
+        json.dumps(cost_json(cost_of(make_plan({"sparsity": [0.5], "rewind_epoch": [0, 5]}))))
+    )
 
-    assert told == {
+    assert output == {
         "cells": 2,
         "runs": 3,
         "dense_runs": 1,
@@ -90,7 +92,7 @@ def test_the_promised_names_are_in_the_json():
         "seconds_budgeted_left": 0,
         "saving": 1.4,
     }
-    assert isinstance(told["epochs"], int)
+    assert isinstance(output["epochs"], int)
 
 
 @pytest.mark.parametrize(

@@ -197,16 +197,16 @@ def test_the_penultimate_step_is_a_rewind_point():
 
 
 @pytest.mark.parametrize(
-    ("data", "train", "said"),
+    ("data", "train", "expected"),
     [
         ({"name": "digits", "validation": 1437}, {}, r"data\.validation = 1437"),
         ({"name": "digits", "validation": 5000}, {}, r"data\.validation = 5000"),
         ({"name": "digits", "validation": 1400}, {"batch_size": 64}, r"train\.batch_size = 64"),
     ],
 )
-def test_a_split_that_leaves_no_batch_is_refused(data, train, said):
+def test_a_split_that_leaves_no_batch_is_refused(data, train, expected):
     """The size of a known data set is known before any file is read."""
-    with pytest.raises(SpecError, match=said):
+    with pytest.raises(SpecError, match=expected):
         make_plan({"sparsity": [0.5]}, data=data, train=train)
 
 
@@ -220,7 +220,7 @@ def test_a_folder_of_images_is_not_measured_beforehand(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "expected"),
     [
         (
             {"name": "mnist", "train_images": 55_001},
@@ -231,9 +231,9 @@ def test_a_folder_of_images_is_not_measured_beforehand(tmp_path):
     ],
     ids=str,
 )
-def test_parts_smaller_than_a_batch_are_refused(data, said):
+def test_parts_smaller_than_a_batch_are_refused(data, expected):
     """If the size of the data set is known beforehand; otherwise a worker reports it."""
-    with pytest.raises(SpecError, match=said):
+    with pytest.raises(SpecError, match=expected):
         make_plan({"sparsity": [0.5]}, data=data)
 
 

@@ -52,7 +52,7 @@ def test_axes_have_their_names_of_the_file():
 
 
 @pytest.mark.parametrize(
-    ("said", "answer"),
+    ("given", "answer"),
     [
         ("zz", "`lthsweep plan SWEEP --runs` lists the keys"),
         ("zz", "sparsity=0.8,rewind_epoch=30it,seed=1"),
@@ -66,9 +66,9 @@ def test_axes_have_their_names_of_the_file():
         ("sparsity=0", "means 2 runs"),
     ],
 )
-def test_unknown_or_ambiguous_names_get_suggestions(said, answer):
+def test_unknown_or_ambiguous_names_get_suggestions(given, answer):
     with pytest.raises(SpecError) as refusal:
-        find_run(PLAN, said)
+        find_run(PLAN, given)
 
     assert answer in str(refusal.value)
 

@@ -143,7 +143,7 @@ def test_the_margin_applies_to_accuracies_only():
     assert at(loss, at="overall", rank=1)[0]["model.init"] == "xavier_normal"
 
 
-def test_less_is_better_for_losses_and_costs():
+def test_lower_losses_and_costs_are_better():
     assert {"test_loss", "val_loss", "test_loss_best", "macs_remaining", "bytes_sparse"} <= LOWER_IS_BETTER
     assert not {"test_accuracy", "val_accuracy", "images_per_second", "sparsity_achieved"} & LOWER_IS_BETTER
     assert "steps_to_dense" not in COMPARABLE

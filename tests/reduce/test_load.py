@@ -42,7 +42,7 @@ def test_load_gives_frames_plan_and_spec(sweep, plan):
     assert all(isinstance(frame, pd.DataFrame) for frame in loaded.frames.values())
 
 
-def test_frames_are_made_when_asked_for_and_once(sweep, plan):
+def test_frames_are_made_once_on_first_use(sweep, plan):
     """Looking at tickets does not pay for curves."""
     write_records(sweep, plan)
     loaded = load(sweep.path)
@@ -144,7 +144,7 @@ def test_reading_never_imports_torch():
     assert "pandas" in loaded
 
 
-def test_only_who_asks_frames_waits_for_pandas():
+def test_merging_imports_no_pandas():
     """Merging and loading need neither frames nor queries nor statistics on import."""
     loaded = modules_after("import lthsweep.api, lthsweep.reduce.merge")
 

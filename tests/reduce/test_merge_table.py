@@ -186,7 +186,7 @@ def test_a_larger_grid_reuses_existing_rows(sweep, reads):
     assert len(frames["tickets"]) == 8
 
 
-def test_a_changed_recipe_is_kept_apart(sweep):
+def test_records_of_an_old_recipe_stay_apart(sweep):
     """Records of the old recipe stay as rows of /runs that no point of the new grid is answered by."""
     old, new = make_plan(), make_plan(train={"epochs": 5})
     write_records(sweep, old)
@@ -262,7 +262,7 @@ def test_a_damaged_record_is_a_failed_row(sweep, plan, damage):
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty", "foreign", "schema"])
-def test_a_damaged_table_is_made_anew(sweep, plan, damage):
+def test_a_damaged_table_is_created_again(sweep, plan, damage):
     """The table is nothing but a function of the records: it can always be made again."""
     write_records(sweep, plan)
     good = merged(sweep, plan)

@@ -75,7 +75,7 @@ def test_sort_and_columns(frames):
     }
 
 
-def test_other_tables_can_be_asked(frames):
+def test_every_table_answers_queries(frames):
     """Runs are queried like tickets."""
     assert query(frames, "seed = 1", table="runs")["key"].tolist() == ["b"]
 
@@ -95,7 +95,7 @@ def test_other_tables_can_be_asked(frames):
         ({"table": "ticket"}, ["did you mean tickets", "runs"]),
     ],
 )
-def test_a_bad_query_says_what_is_there(frames, arguments, words):
+def test_an_invalid_query_names_columns_and_tables(frames, arguments, words):
     """DuckDB's reason, the columns, and the nearest name."""
     with pytest.raises(QueryError) as caught:
         query(frames, **arguments)
@@ -177,7 +177,7 @@ def test_a_condition_cannot_end_early(frames):
             query(frames, where)
 
 
-def test_python_variables_are_no_tables(frames):
+def test_python_variables_are_not_tables(frames):
     """DuckDB would look up the names of Python variables; here it does not."""
     hidden = pd.DataFrame({"x": [1]})
 
@@ -203,7 +203,7 @@ def test_errors_of_sql_name_the_columns(frames):
         sql(frames, "SELECT * FROM nosuch")
 
 
-def test_only_the_tables_that_are_named_are_made(frames):
+def test_only_named_tables_become_frames(frames):
     """Curves of a large sweep take time to make."""
 
     class Lazy(dict):

@@ -102,7 +102,7 @@ def test_order_of_values_and_seeds_does_not_matter(points, random):
 
 
 @given(a_point())
-def test_turning_the_metric_round_turns_nothing_else(point):
+def test_reversing_the_metric_changes_no_verdict(point):
     """Errors instead of accuracies, lower is better: the same standings."""
     errors = [SeedScores(one.value, {seed: -value for seed, value in one.by_seed.items()}) for one in point]
 

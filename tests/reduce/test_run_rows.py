@@ -27,7 +27,7 @@ def test_every_planned_run_is_a_row():
     assert frame["test_accuracy"].isna().all()
 
 
-def test_states():
+def test_each_run_has_a_state():
     """Done and diverged have a record; failed has a cause; the rest is missing."""
     plan = make_plan(sparsity=[0.5, 0.7, 0.9], rewind_epoch=[0], seed=[0])
     dense, diverged, failed, missing = plan.runs.values()
@@ -54,7 +54,7 @@ def test_a_record_outweighs_a_failure():
     assert set(frame["cause"]) == {""}
 
 
-def test_runs_carry_their_place_in_the_grid():
+def test_runs_have_the_values_of_their_axes():
     """A dense run has sparsity 0 and no rewind epoch; a ticket has the values of its cells."""
     plan = make_plan(sparsity=[0.5], rewind_epoch=[1.5], seed=[7])
 
@@ -101,7 +101,7 @@ def test_records_outside_the_plan_come_last():
         assert row["sparsity"] == (0.0 if run.prune is None else run.prune.sparsity)
 
 
-def test_curves_and_layers_carry_the_key():
+def test_curves_and_layers_have_the_key():
     """Long tables that join with /runs on key."""
     plan = make_plan(sparsity=[0.9], rewind_epoch=[0], seed=[0])
     known = {one.key: one for one in all_results(plan, epochs=2)}

@@ -140,7 +140,7 @@ def test_steps_to_dense_ignores_seeds_that_never_reached():
     assert (row["steps_to_dense"], row["n_reached"]) == (50.0, 3)
 
 
-def test_nobody_reached_is_unknown_and_zero():
+def test_steps_never_reached_are_unknown_and_zero():
     """No seed reached dense accuracy: there is no number of steps."""
     plan = make_plan()
 

@@ -104,7 +104,7 @@ def test_a_diverged_ticket_never_matches():
     assert verdict([DIVERGED]) == "not matching"
 
 
-def test_a_diverged_dense_run_leaves_nothing_to_compare():
+def test_a_diverged_dense_run_has_no_comparison():
     """A ticket is not worse for a dense run that failed to learn, nor better."""
     assert verdict([*done(0.1, 0.1), DENSE_DIVERGED]) == "undecided"
     assert verdict([DENSE_DIVERGED, DIVERGED]) == "not matching"
@@ -161,7 +161,7 @@ def test_every_planned_seed_is_counted_once(pairs):
 
 
 @given(PAIRS, st.floats(0, 0.1), st.floats(0, 0.1))
-def test_a_larger_margin_never_turns_a_match_down(pairs, margin, more):
+def test_a_larger_margin_never_loses_a_match(pairs, margin, more):
     """A ticket can lose the margin and still match."""
     if verdict(pairs, margin) == "matching":
         assert verdict(pairs, margin + more) == "matching"

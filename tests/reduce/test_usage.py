@@ -57,7 +57,7 @@ def test_seconds_add_up_by_device_with_all_attempts(made, merged):
     assert (used.cpu_seconds, used.gpu_seconds, used.runs, used.exact) == (200.0, 2000.0, 4, True)
 
 
-def test_only_records_that_are_there_count(made):
+def test_only_existing_records_count(made):
     plan, sweep = made
     merge(sweep, plan)
 
@@ -74,7 +74,7 @@ def test_unopened_records_are_extrapolated(made, monkeypatch):
     assert (used.cpu_seconds, used.gpu_seconds, used.exact) == (400.0, 0.0, False)
 
 
-def test_a_damaged_table_or_record_is_no_obstacle(made):
+def test_damaged_tables_and_records_are_skipped(made):
     plan, sweep = made
     sweep.table.write_bytes(b"no table")
     sweep.record(next(iter(plan.runs))).write_bytes(b"no record")

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lthsweep.launch.slurm.journal import read_journal
+from lthsweep.store.failures import read_failures
 from tests.slurm.conftest import DevCluster
 from tests.slurm.sweeps import OnSlurm
 
@@ -23,7 +24,7 @@ __all__ = ["Chaos"]
 WEIGHTS: Mapping[str, int] = {
     "worker killed": 6,
     "job's coordinator killed": 3,
-    "follow-up killed": 2,
+    "controller job killed": 2,
     "scontrol requeue": 3,
     "scancel --signal=KILL": 3,
     "scancel": 2,
@@ -57,8 +58,8 @@ class Chaos:
         self._random = random.Random(self.seed)
         self._faults: Mapping[str, Callable[[], bool]] = {
             "worker killed": lambda: self._kill("lthsweep.launch.worker"),
-            "job's coordinator killed": lambda: self._kill("lthsweep.launch.slurm.payload"),
-            "follow-up killed": lambda: self._kill("lthsweep", "tick"),
+            "job's coordinator killed": lambda: self._kill("lthsweep.launch.slurm.worker_job"),
+            "controller job killed": lambda: self._kill("lthsweep", "controller"),
             "scontrol requeue": lambda: self._tell("scontrol", "requeue"),
             "scancel --signal=KILL": lambda: self._tell("scancel", "--signal=KILL", "--full"),
             "scancel": lambda: self._tell("scancel"),
@@ -101,7 +102,10 @@ class Chaos:
             shell.wait()
 
     def look(self) -> None:
-        """Note runs that are in two elements that SLURM lists and that are not void in the journal."""
+        """Note runs in the shares of two elements that SLURM lists and that are not void in the journal.
+
+        A run whose last attempt failed gets another job, while the job that failed with it goes on with other runs.
+        """
         listed = self.cluster.run(
             "squeue", "--noheader", "--array", "--Format=JobID:|,ArrayJobID:|,ArrayTaskID:|,Name", check=False
         )
@@ -112,11 +116,14 @@ class Chaos:
         for line in listed.stdout.splitlines():
             _, array, index, name = (word.strip() for word in line.split("|"))
             submission = journal.get(name)
-            if submission is None or submission.fate == "void" or submission.job not in (None, array):
+            if submission is None or submission.outcome == "void" or submission.job not in (None, array):
                 continue
             for key in submission.keys(int(index) if index.isdecimal() else 0):
                 having[key].append(f"{name} {index}")
-        self.twice |= {key: elements for key, elements in having.items() if len(elements) > 1}
+        broken = read_failures(self.ours.sweep)
+        self.twice |= {
+            key: elements for key, elements in having.items() if len(elements) > 1 and key not in broken
+        }
 
     def _kill(self, *words: str) -> bool:
         pids = _pythons(str(self.ours.sweep.path), *words)

@@ -26,7 +26,7 @@ profile = "{profile}"
 cpus = 1
 workers = 1
 memory = "1G"
-tick_minutes = {tick_minutes}
+controller_minutes = {controller_minutes}
 poll_seconds = 1
 target_minutes = {target_minutes}
 floor_minutes = {floor_minutes}
@@ -119,7 +119,7 @@ class OnSlurm:
 
 
 def assert_same_science(ours: Mapping[str, Record], theirs: Mapping[str, Record]) -> None:
-    """Assert that all runs are equal down to the bits of the weights, except for times and places."""
+    """Assert that all runs are equal down to the bits of the weights, except for times and tasks."""
     assert ours.keys() == theirs.keys()
     assert {key: differences(ours[key], theirs[key]) for key in ours} == dict.fromkeys(ours, ())
     assert all(ours[key].weights == theirs[key].weights for key in ours)
@@ -130,7 +130,7 @@ def write_sweep(
     text: str,
     *,
     profile: str = "generic",
-    tick_minutes: float = 0.05,
+    controller_minutes: float = 0.05,
     target_minutes: float = 30,
     floor_minutes: float = 10,
     time_limit: str = "30",
@@ -139,7 +139,7 @@ def write_sweep(
     path = folder / "sweep.toml"
     table = SLURM.format(
         profile=profile,
-        tick_minutes=tick_minutes,
+        controller_minutes=controller_minutes,
         target_minutes=target_minutes,
         floor_minutes=floor_minutes,
         time=time_limit,

@@ -46,10 +46,10 @@ def processes_with(text):
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            told = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+            answer = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
         except OSError:
             continue
-        if text.encode() in told:
+        if text.encode() in answer:
             found.append(int(entry.name))
     return found
 
@@ -68,10 +68,10 @@ def eventually(what, seconds=240):
 
 def test_nodes_have_separate_names_and_process_ids(cluster):
     """As on a real cluster, a process id does not show whether a process on another node is alive."""
-    told = cluster.run(
+    answer = cluster.run(
         "srun", "--nodes=2", "sh", "-c", "echo $SLURMD_NODENAME `hostname` `readlink /proc/self/ns/pid`"
     )
-    rows = sorted(line.split() for line in told.stdout.splitlines())
+    rows = sorted(line.split() for line in answer.stdout.splitlines())
 
     assert [row[0] for row in rows] == ["n1", "n2"]
     if not namespaces_allowed():
@@ -311,19 +311,19 @@ def test_a_failed_start_leaves_only_the_reason(folder):
 
 
 def test_status_lists_daemons_and_limits(cluster):
-    told = cluster.run(sys.executable, DEVCLUSTER, "status", "--dir", cluster.folder).stdout.splitlines()
+    answer = cluster.run(sys.executable, DEVCLUSTER, "status", "--dir", cluster.folder).stdout.splitlines()
 
-    assert [line.split()[:2] for line in told[:6]] == [
+    assert [line.split()[:2] for line in answer[:6]] == [
         [name, "up"] for name in ("munge", "mariadb", "slurmdbd", "slurmctld", "n1", "n2")
     ]
-    assert told[6] == "limits       MaxArraySize 1001, MaxSubmitJobs none"
+    assert answer[6] == "limits       MaxArraySize 1001, MaxSubmitJobs none"
 
 
 def test_env_sets_up_a_shell(cluster):
-    told = cluster.run(
+    answer = cluster.run(
         "bash", "-c", f'eval "$({sys.executable} {DEVCLUSTER} env --dir {cluster.folder})"; sinfo -h -o %P'
     )
-    assert told.stdout.split() == ["gpu_requeue*", "gpu"]
+    assert answer.stdout.split() == ["gpu_requeue*", "gpu"]
 
 
 def test_an_unknown_verb_is_refused():

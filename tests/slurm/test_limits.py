@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from lthsweep.errors import ClusterSilentError, JobLimitError, RefusedError
+from lthsweep.errors import ClusterSilentError, NotNowError, RefusedError
 from lthsweep.launch.slurm.cluster import limits
 from lthsweep.launch.slurm.cluster.limits import read_limits
 from lthsweep.launch.slurm.cluster.sbatch import submit
@@ -56,19 +56,19 @@ def limited(_own_cluster, monkeypatch):
 
 def fill(folder, site):
     """Submit as many as `read_limits` allows, check that one more is refused, and return the number."""
-    room = read_limits(site).room
-    assert room
-    submit(job_in(folder, WAITS, elements=room), site)
-    assert read_limits(site).room == 0
-    with pytest.raises(JobLimitError):
+    capacity = read_limits(site).capacity
+    assert capacity
+    submit(job_in(folder, WAITS, elements=capacity), site)
+    assert read_limits(site).capacity == 0
+    with pytest.raises(NotNowError):
         submit(job_in(folder, WAITS, elements=1), site)
-    return room
+    return capacity
 
 
 def test_a_cluster_without_limits(here):
     found = read_limits(SITE)
 
-    assert (found.max_array, found.room, found.minutes, found.named) == (here.max_array, None, 1440, ())
+    assert (found.max_array, found.capacity, found.minutes, found.named) == (here.max_array, None, 1440, ())
     assert found.version == here.run("scontrol", "--version").stdout.split()[1]
     (partition,) = found.partitions
     assert (partition.name, partition.preempt_mode, partition.state) == ("gpu_requeue", "REQUEUE", "UP")
@@ -79,7 +79,7 @@ def test_only_arrays_of_max_array_size_are_accepted(limited, folder):
     most = read_limits(SITE).max_array
 
     submit(job_in(folder, WAITS, elements=most), SITE)
-    with pytest.raises(JobLimitError):
+    with pytest.raises(NotNowError):
         submit(job_in(folder, WAITS, elements=most + 1), SITE)
 
 
@@ -89,13 +89,13 @@ def test_elements_of_arrays_count_one_by_one(limited, folder):
 
     submit(job_in(folder, WAITS, elements=4), site)
 
-    assert read_limits(site).room == 8
+    assert read_limits(site).capacity == 8
     assert read_limits(site).named[0] == "MaxSubmitJobsPerUser of QOS wide 12, 4 in use"
     assert fill(folder, site) == 8
 
 
 @pytest.mark.parametrize(
-    ("change", "room", "name"),
+    ("change", "capacity", "name"),
     [
         ({"account": "lab"}, 7, "MaxSubmitJobs of root in account lab 7"),
         ({"account": "lab", "qos": "wide"}, 9, "GrpSubmitJobs of account lab 9"),
@@ -105,12 +105,12 @@ def test_elements_of_arrays_count_one_by_one(limited, folder):
         ({"qos": "narrow"}, 5, "MaxSubmitJobsPerUser of QOS narrow 5"),
     ],
 )
-def test_slurm_accepts_exactly_the_number_read(limited, folder, change, room, name):
+def test_slurm_accepts_exactly_the_number_read(limited, folder, change, capacity, name):
     """A partition's QOS comes before the job's, and any QOS before the association."""
     site = replace(SITE, **change)
 
     assert read_limits(site).named[0].startswith(name)
-    assert fill(folder, site) == room
+    assert fill(folder, site) == capacity
 
 
 def test_jobs_of_other_partitions_count_for_the_association(limited, folder):
@@ -125,7 +125,7 @@ def test_a_limit_below_the_largest_array_counts(cluster_of, folder, monkeypatch)
     monkeypatch.setenv("SLURM_CONF", cluster.env["SLURM_CONF"])
 
     found = read_limits(SITE)
-    assert (found.max_array, found.room) == (10, 6)
+    assert (found.max_array, found.capacity) == (10, 6)
     assert fill(folder, SITE) == 6
 
 
@@ -159,7 +159,7 @@ def test_a_partition_that_is_down_is_named(limited):
     assert "partition long is DOWN" in found.named
 
 
-@pytest.mark.parametrize("key", ["partition", "tick_partition"])
+@pytest.mark.parametrize("key", ["partition", "controller_partition"])
 def test_an_unknown_partition_is_refused_with_suggestions(limited, key):
     with pytest.raises(
         RefusedError, match=r"no partition 'gpu_requeu'; did you mean 'gpu_requeue'\? known: gpu, "
@@ -173,7 +173,7 @@ def test_limits_are_known_while_the_database_is_down(limited, folder):
     submit(job_in(folder, WAITS, elements=2), site)
     limited.dbd_kill()
 
-    assert read_limits(site).room == 7
+    assert read_limits(site).capacity == 7
 
 
 def test_an_unknown_limit_is_enforced_by_sbatch_only(cluster_of, folder, monkeypatch):
@@ -181,14 +181,14 @@ def test_an_unknown_limit_is_enforced_by_sbatch_only(cluster_of, folder, monkeyp
     cluster = cluster_of()
     monkeypatch.setenv("SLURM_CONF", cluster.env["SLURM_CONF"])
     cluster.run("sacctmgr", "--immediate", "modify", "qos", "normal", "set", "MaxSubmitJobsPerUser=3")
-    assert read_limits(SITE).room == 3
+    assert read_limits(SITE).capacity == 3
 
     monkeypatch.setattr(limits, "ACCOUNTING_SECONDS", 2.0)
     with stopped(cluster, "slurmdbd"):
-        assert read_limits(SITE).room is None
+        assert read_limits(SITE).capacity is None
     cluster.dbd_kill()
-    assert read_limits(SITE).room is None
-    with pytest.raises(JobLimitError, match="QOSMaxSubmitJobPerUserLimit"):
+    assert read_limits(SITE).capacity is None
+    with pytest.raises(NotNowError, match="QOSMaxSubmitJobPerUserLimit"):
         submit(job_in(folder, WAITS, elements=4), SITE)
 
 
@@ -198,7 +198,7 @@ def test_without_accounting_users_have_no_limits(cluster_of, monkeypatch):
 
     found = read_limits(SITE)
 
-    assert (found.max_array, found.room, found.minutes) == (8, None, 1440)
+    assert (found.max_array, found.capacity, found.minutes) == (8, None, 1440)
 
 
 def test_limits_of_a_silent_controller_are_an_error(here):

@@ -67,7 +67,7 @@ def test_the_expected_start_of_a_job_is_read(cluster, folder):
 
 def test_an_array_on_one_line_has_all_elements(cluster, folder):
     """Without --array squeue writes "2-9%2"."""
-    submit(job_in(folder, WAITS, elements=10, at_a_time=2), SITE)
+    cluster.sbatch("sleep 600", "--array=0-9%2")
     cluster.wait_until(lambda: len(running()) == 2)
 
     compressed = parse_queue(ask(["squeue", "--Format", FORMAT], seconds=60))

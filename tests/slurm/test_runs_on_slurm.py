@@ -7,7 +7,8 @@ import subprocess
 
 import pytest
 
-from lthsweep.launch.slurm.traces import nodes_of
+from lthsweep.launch.slurm.job_files import nodes_of
+from lthsweep.store.failures import read_failures
 from lthsweep.store.layout import SweepDir
 from tests.launch.sweeps import command, write_tiny
 from tests.launch.sweeps import lthsweep as locally
@@ -21,7 +22,7 @@ def on_slurm(tmp_path, cluster, cache):
     def make(*, out="sweep", **changes):
         table = {
             name: changes.pop(name)
-            for name in ("target_minutes", "floor_minutes", "tick_minutes", "time_limit")
+            for name in ("target_minutes", "floor_minutes", "controller_minutes", "time_limit")
             if name in changes
         }
         text = write_tiny(tmp_path, **changes).read_text()
@@ -32,16 +33,16 @@ def on_slurm(tmp_path, cluster, cache):
 
 
 def test_slurm_and_local_workers_give_equal_records(on_slurm, tmp_path, cache):
-    """Same keys, numbers and bits; the follow-up job writes the table."""
+    """Same keys, numbers and bits; the controller job writes the table."""
     ours = on_slurm(seeds="[0, 1]")
-    said = ours.run()
+    output = ours.run()
     ours.wait_done()
     ours.wait_for(ours.sweep.table.exists)
     local = locally("run", ours.file, "--out", tmp_path / "local", cache=cache)
     assert local.returncode == 0, local.stderr
 
-    assert "submitted lth-" in said
-    assert "follow-up" in said
+    assert "submitted lth-" in output
+    assert "controller" in output
     theirs = OnSlurm(os.environ, ours.file, SweepDir(tmp_path / "local"))
     assert_same_science(ours.records(), theirs.records())
     assert set(ours.starts().values()) == {1}
@@ -76,45 +77,76 @@ def test_wait_returns_when_the_table_exists(on_slurm):
     assert ours.sweep.table.exists()
 
 
-def test_unmeasured_dense_runs_are_submitted_first(on_slurm, cluster):
-    """The time of an epoch is unknown: dense runs go first, the follow-up submits their tickets."""
+def test_each_missing_dense_run_gets_a_job(on_slurm, cluster):
+    """Tickets wait for their dense runs, so they get no jobs yet; the workers pull them."""
     ours = on_slurm(seeds="[0, 1]")
     with cluster.busy():
-        said = ours.run()
-        first = [submission for submission in ours.journal() if submission.kind == "train"]
+        output = ours.run()
+        first = [submission for submission in ours.journal() if submission.kind == "workers"]
     ours.wait_done()
 
-    assert "not known yet" in said
-    assert {key for submission in first for keys in submission.parcels for key in keys} == {
-        run.key for run in ours.plan.dense
-    }
+    assert "not known yet" in output
+    assert [keys for submission in first for keys in submission.shares] == [
+        (run.key,) for run in ours.plan.dense
+    ]
 
 
-def test_levels_of_iterative_pruning_wait_for_each_other(on_slurm):
-    """With known times and short jobs, every level is a separate array that depends on the level before."""
-    ours = on_slurm(seeds="[0, 1]", schedule="iterative", target_minutes=0.001, floor_minutes=0.0005)
-    ours.run("--set", "grid.sparsity=[0.5]", "--wait")
-    ours.run("--set", "grid.sparsity=[0.4, 0.6, 0.8]")
-    waiting = [submission for submission in ours.journal() if submission.after and submission.kind == "train"]
-    ours.wait_for(lambda: ours.done == 2 * (1 + 2 + 2 * 3))
+def test_a_worker_trains_a_whole_chain(on_slurm):
+    """With short runs, the job of a dense run pulls every level after it."""
+    ours = on_slurm(schedule="iterative")
+    ours.run("--set", "grid.sparsity=[0.2, 0.4, 0.6, 0.8]", "--set", "grid.rewind_epoch=[0]")
+    ours.wait_for(lambda: ours.done == 5)
 
-    assert len(waiting) >= 2
+    trained = [submission for submission in ours.journal() if submission.kind == "workers"]
+    assert [submission.elements for submission in trained] == [1]
     assert set(ours.starts().values()) == {1}
+
+
+def test_workers_submit_jobs_for_more_ready_runs(on_slurm, held):
+    """A dense run makes four tickets ready: its worker takes one, and submits jobs for the others."""
+    ours = on_slurm(target_minutes=0.001, floor_minutes=0.0005, checkpoint_seconds=1)
+    ours.environment = {**ours.environment, **held.variables}
+    ours.run()
+    ours.wait_for(lambda: len([s for s in ours.journal() if s.kind == "workers"]) > 1)
+    held.let_go()
+    ours.wait_done()
+
+    shares = [keys for s in ours.journal() if s.kind == "workers" for keys in s.shares]
+    dense, *others = shares
+    assert dense == (ours.plan.dense[0].key,)
+    assert all(len(keys) == 1 for keys in others)
+    assert 3 <= len(others) <= 4
+    assert set(ours.starts().values()) == {1}
+
+
+def test_one_failed_dense_run_holds_no_other(on_slurm):
+    """A file is in the way of the snapshots of one dense run: the other four seeds finish by themselves."""
+    ours = on_slurm(seeds="[0, 1, 2, 3, 4]")
+    broken = ours.plan.dense[2]
+    ours.sweep.create()
+    ours.sweep.weights_of(broken.key).write_text("in the way")
+    ours.run()
+    ours.wait_for(lambda: ours.done == 4 * len(ours.plan.runs) / 5)
+    ours.wait_for(ours.sweep.table.exists)
+
+    recorded = set(ours.sweep.record_keys())
+    assert {run.seed for key, run in ours.plan.runs.items() if key in recorded} == {0, 1, 3, 4}
+    assert read_failures(ours.sweep).keys() == {broken.key}
 
 
 def test_two_shells_at_once_submit_everything_once(on_slurm, start):
     ours = on_slurm(seeds="[0, 1, 2]")
     arguments = command("run", ours.file, "--on", "slurm", "--out", ours.sweep.path)
     shells = [start(arguments, env=ours.environment) for _ in range(3)]
-    said = [shell.end() for shell in shells]
-    assert [shell.returncode for shell in shells] == [0, 0, 0], said
+    output = [shell.end() for shell in shells]
+    assert [shell.returncode for shell in shells] == [0, 0, 0], output
     ours.wait_done()
 
     submitted = [
         key
         for submission in ours.journal()
-        if submission.fate != "void"
-        for keys in submission.parcels
+        if submission.outcome != "void"
+        for keys in submission.shares
         for key in keys
     ]
     assert len(submitted) == len(set(submitted))
@@ -159,10 +191,10 @@ def test_a_canceled_sweep_continues_with_run(on_slurm, held):
     ours.environment = {**ours.environment, **held.variables}
     ours.run()
     ours.wait_for(lambda: bool(list(ours.sweep.checkpoints.glob("*.safetensors"))))
-    said = ours.lthsweep("cancel", ours.sweep.path)
+    output = ours.lthsweep("cancel", ours.sweep.path)
     ours.wait_for(lambda: not queued(ours))
 
-    assert "canceled" in said.stdout, said.stderr
+    assert "canceled" in output.stdout, output.stderr
     assert ours.done < len(ours.plan.runs)
     held.let_go()
     ours.run()
@@ -173,7 +205,7 @@ def test_each_element_notes_its_node(on_slurm):
     ours = on_slurm()
     ours.run("--wait")
 
-    trained = [submission for submission in ours.journal() if submission.kind == "train"]
+    trained = [submission for submission in ours.journal() if submission.kind == "workers"]
     assert {nodes_of(ours.sweep, submission.name, 0) for submission in trained} <= {("n1",), ("n2",)}
 
 

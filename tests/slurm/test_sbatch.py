@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from lthsweep.errors import ClusterSilentError, JobLimitError, RefusedError
+from lthsweep.errors import ClusterSilentError, NotNowError, RefusedError
 from lthsweep.launch.slurm.cluster.queue import find_by_name, read_queue
 from lthsweep.launch.slurm.cluster.sbatch import cancel, requeue, submit
+from lthsweep.launch.slurm.job_files import last_log_line, nodes_of
 from lthsweep.launch.slurm.journal import (
     Submission,
     note_id,
@@ -19,7 +20,6 @@ from lthsweep.launch.slurm.journal import (
     publish_intent,
     read_submission,
 )
-from lthsweep.launch.slurm.traces import last_log_line, nodes_of
 from lthsweep.store.layout import SweepDir
 from tests.slurm.jobs import SITE, WAITS, job_in, logs, stopped
 
@@ -37,7 +37,7 @@ def _here(cluster, monkeypatch):
     monkeypatch.setenv("SLURM_CONF", cluster.env["SLURM_CONF"])
 
 
-def told(folder):
+def environments(folder):
     """Return the output of jobs of TELL."""
     return [json.loads(line) for text in logs(folder) for line in text.splitlines() if line.startswith("{")]
 
@@ -50,7 +50,7 @@ def test_every_array_element_runs_and_leaves_traces(cluster, folder):
     number = submit(job_in(folder, TELL, elements=3), replace(SITE, cpus=2))
     cluster.wait_empty()
 
-    found = told(folder)
+    found = environments(folder)
     assert sorted(element["SLURM_ARRAY_TASK_ID"] for element in found) == ["0", "1", "2"]
     assert {element["SLURM_ARRAY_JOB_ID"] for element in found} == {number}
     assert {element["SLURM_CPUS_PER_TASK"] for element in found} == {"2"}
@@ -63,7 +63,7 @@ def test_every_array_element_runs_and_leaves_traces(cluster, folder):
 def test_traces_of_a_job_are_found(cluster, tmp_path):
     sweep = SweepDir(tmp_path / "sweep").create()
     open_journal(sweep)
-    intent = publish_intent(sweep, Submission(1, "", "train", parcels=(("a",), ("b",)), minutes=5))
+    intent = publish_intent(sweep, Submission(1, "", "workers", shares=(("a",), ("b",)), minutes=5))
     assert intent is not None
     program = "import os; print('first'); print('last of', os.environ['SLURM_ARRAY_TASK_ID'])"
     job = job_in(sweep.submission(intent.name), program, name=intent.name, elements=2)
@@ -81,7 +81,7 @@ def test_a_folder_can_have_an_odd_name(cluster, tmp_path, name):
     submit(job_in(folder, TELL, elements=1), SITE)
     cluster.wait_empty()
 
-    assert len(told(folder)) == 1
+    assert len(environments(folder)) == 1
     assert (folder / "0.node").exists()
 
 
@@ -91,7 +91,11 @@ def test_gpus_reach_the_command(cluster, folder):
     submit(job_in(folder, TELL, light=True), replace(SITE, gpus=2))
     cluster.wait_empty()
 
-    assert sorted(job.get("CUDA_VISIBLE_DEVICES", "none") for job in told(folder)) == ["0,1", "0,1", "none"]
+    assert sorted(job.get("CUDA_VISIBLE_DEVICES", "none") for job in environments(folder)) == [
+        "0,1",
+        "0,1",
+        "none",
+    ]
 
 
 def test_setup_lines_run_before_the_command(cluster, folder):
@@ -100,19 +104,19 @@ def test_setup_lines_run_before_the_command(cluster, folder):
     submit(job_in(folder, TELL, light=True), site)
     cluster.wait_empty()
 
-    assert [job["SECOND"] for job in told(folder)] == ["1 2", "1 2"]
+    assert [job["SECOND"] for job in environments(folder)] == ["1 2", "1 2"]
 
 
 HEARS = (
     "import os, signal, time\n"
-    "def hear(number, frame): print('heard', signal.Signals(number).name, flush=True); os._exit(0)\n"
-    "for number in (signal.SIGTERM, signal.SIGUSR2): signal.signal(number, hear)\n"
+    "def receive(number, frame): print('received', signal.Signals(number).name, flush=True); os._exit(0)\n"
+    "for number in (signal.SIGTERM, signal.SIGUSR2): signal.signal(number, receive)\n"
     "print('ready', flush=True)\n"
     "time.sleep(600)"
 )
 
 
-def hearing(folder, tmp_path, **changes):
+def reporting(folder, tmp_path, **changes):
     """Return a job that prints the signal it receives."""
     program = tmp_path / "hears.py"
     program.write_text(HEARS)
@@ -126,19 +130,19 @@ def is_ready(folder):
 @pytest.mark.slow
 def test_the_signal_before_the_limit_reaches_the_command(cluster, folder, tmp_path):
     """SLURM checks the time once a minute, and sends the signal up to a minute early."""
-    submit(hearing(folder, tmp_path, minutes=2), replace(SITE, grace_seconds=30))
+    submit(reporting(folder, tmp_path, minutes=2), replace(SITE, grace_seconds=30))
     cluster.wait_empty(seconds=400)
 
-    assert "heard SIGUSR2" in "".join(logs(folder))
+    assert "received SIGUSR2" in "".join(logs(folder))
 
 
 def test_a_preempted_job_is_signaled_and_requeued(cluster, folder, tmp_path):
-    number = submit(hearing(folder, tmp_path), replace(SITE, cpus=2, partition="gpu_requeue"))
+    number = submit(reporting(folder, tmp_path), replace(SITE, cpus=2, partition="gpu_requeue"))
     cluster.wait_until(lambda: is_ready(folder))
     urgent = cluster.sbatch("sleep 1", "--partition=gpu", "--nodes=2", "--exclusive")
     cluster.wait_until(lambda: urgent not in cluster.queue())
 
-    assert "heard SIGTERM" in "".join(logs(folder))
+    assert "received SIGTERM" in "".join(logs(folder))
     (element,) = [element for element in read_queue() if element.job == number]
     assert element.restarts == 1
     cluster.wait_until(lambda: len((folder / "0.node").read_text().splitlines()) == 2)
@@ -148,12 +152,12 @@ def test_a_preempted_job_is_signaled_and_requeued(cluster, folder, tmp_path):
 
 @pytest.mark.parametrize("light", [False, True])
 def test_a_canceled_job_gets_a_signal(cluster, folder, tmp_path, light):
-    number = submit(hearing(folder, tmp_path, light=light), SITE)
+    number = submit(reporting(folder, tmp_path, light=light), SITE)
     cluster.wait_until(lambda: is_ready(folder))
     cancel([number])
     cluster.wait_empty()
 
-    assert "heard SIGTERM" in "".join(logs(folder))
+    assert "received SIGTERM" in "".join(logs(folder))
 
 
 def test_a_job_submits_another_without_its_own_variables(cluster, folder, tmp_path):
@@ -176,8 +180,8 @@ def test_a_job_submits_another_without_its_own_variables(cluster, folder, tmp_pa
     cluster.wait_until(lambda: len(starts(folder)) == 2)
     cluster.wait_empty()
 
-    assert len(told(folder)) == 2
-    for job in told(folder):
+    assert len(environments(folder)) == 2
+    for job in environments(folder):
         assert (job["SLURM_CPUS_PER_TASK"], job["SLURM_NTASKS"]) == ("2", "1")
         assert job["SLURM_ARRAY_TASK_COUNT"] == "2"
         assert job["SLURM_JOB_PARTITION"] == "gpu_requeue"
@@ -192,10 +196,10 @@ def test_jobs_wait_for_their_dependencies(cluster, folder, tmp_path):
     second = submit(job_in(folder, TELL, elements=2, dependency=f"aftercorr:{first}"), SITE)
 
     cluster.wait_until(lambda: any(e.job == second and e.reason == "Dependency" for e in read_queue()))
-    assert told(folder) == []
+    assert environments(folder) == []
     done.touch()
     cluster.wait_empty()
-    assert len(told(folder)) == 2
+    assert len(environments(folder)) == 2
 
 
 def test_a_job_whose_dependency_failed_leaves_the_queue(cluster, folder):
@@ -203,7 +207,7 @@ def test_a_job_whose_dependency_failed_leaves_the_queue(cluster, folder):
     submit(job_in(folder, TELL, dependency=f"afterok:{first}"), SITE)
     cluster.wait_empty()
 
-    assert told(folder) == []
+    assert environments(folder) == []
 
 
 def test_a_job_can_begin_later(cluster, folder):
@@ -232,13 +236,13 @@ def test_a_wrong_value_is_refused_with_slurms_message(folder, change, sentence, 
     with pytest.raises(RefusedError, match=sentence) as refusal:
         submit(job_in(folder, TELL), replace(SITE, **change))
 
-    assert not refusal.value.by_limit
+    assert not isinstance(refusal.value, NotNowError)
     assert key in str(refusal.value)
     assert read_queue() == ()
 
 
-def test_a_too_large_array_is_refused_by_limit(cluster, folder):
-    with pytest.raises(JobLimitError, match="Invalid job array specification"):
+def test_a_too_large_array_is_refused_for_now(cluster, folder):
+    with pytest.raises(NotNowError, match="Invalid job array specification"):
         submit(job_in(folder, TELL, elements=cluster.max_array + 1), SITE)
 
 
@@ -267,14 +271,14 @@ def test_a_dead_controller_is_not_a_refusal(cluster, folder):
 PUTS_BACK = """
 import os, signal, time
 from lthsweep.launch.slurm.cluster.sbatch import requeue
-told = []
-signal.signal(signal.SIGTERM, lambda *_: told.append(True))
+signals = []
+signal.signal(signal.SIGTERM, lambda *_: signals.append(True))
 own = os.environ["SLURM_ARRAY_JOB_ID"] + "_" + os.environ["SLURM_ARRAY_TASK_ID"]
 restarts = int(os.environ.get("SLURM_RESTART_COUNT", 0))
 print("start", own, restarts, flush=True)
 if restarts == 0:
     print(requeue(own), flush=True)
-    while not told:
+    while not signals:
         time.sleep(0.1)
 """
 
@@ -288,8 +292,8 @@ def test_a_job_requeues_itself(cluster, folder, tmp_path):
     cluster.wait_empty()
 
     for index, text in enumerate(logs(folder)):
-        said = [line for line in text.splitlines() if line.startswith(("start", "True", "False"))]
-        assert said == [f"start {number}_{index} 0", "True", f"start {number}_{index} 1"]
+        output = [line for line in text.splitlines() if line.startswith(("start", "True", "False"))]
+        assert output == [f"start {number}_{index} 0", "True", f"start {number}_{index} 1"]
 
 
 def test_only_the_named_elements_are_canceled(cluster, folder):
@@ -313,6 +317,6 @@ def test_sbatch_to_a_full_controller_does_not_wait(cluster_of, folder, monkeypat
     cluster.ctld_start()
 
     submit(job_in(folder, WAITS, elements=60), SITE)
-    with pytest.raises(JobLimitError, match="temporarily unable"):
+    with pytest.raises(NotNowError, match="temporarily unable"):
         submit(job_in(folder, WAITS, elements=60), SITE)
     assert len(read_queue()) == 60

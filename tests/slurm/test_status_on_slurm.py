@@ -23,7 +23,7 @@ def sweep_on(tmp_path, cache):
     return make
 
 
-def said(ours, *words):
+def output(ours, *words):
     ended = ours.lthsweep(*words)
     assert ended.returncode in (0, 3), ended.stderr
     return ended.stdout
@@ -35,15 +35,15 @@ def test_status_shows_why_jobs_are_pending(sweep_on, cluster):
         ours.run()
         ours.wait_for(lambda: ours.status()["states"]["pending"] == 1)
         ours.wait_for(lambda: ours.status()["run_list"][0]["reason"] in ("Resources", "Priority"))
-        told = ours.status()
-        text = said(ours, "status", ours.sweep.path)
-    watched = said(ours, "status", ours.sweep.path, "--watch", "--seconds", "1")
+        answer = ours.status()
+        text = output(ours, "status", ours.sweep.path)
+    watched = output(ours, "status", ours.sweep.path, "--watch", "--seconds", "1")
 
-    dense = told["run_list"][0]
+    dense = answer["run_list"][0]
     assert (dense["state"], dense["reason"]) in [("pending", "Resources"), ("pending", "Priority")]
-    assert told["states"]["to be submitted"] == 4
+    assert answer["states"]["waiting"] == 4
     assert f"pending job {dense['job']}, 1 element, 1 run: {dense['reason']}" in text
-    assert f"to be submitted by the follow-up, job {told['slurm']['follow_up']['job']}" in text
+    assert f"controller: job {answer['slurm']['controller']['job']}" in text
     assert "5 of 5 runs done" in watched
     assert "core-hours in finished runs" in watched
 
@@ -64,14 +64,14 @@ def test_submitted_runs_are_unknown_while_slurmctld_is_dead(sweep_on, cluster):
     assert "SLURM does not answer" in ended.stdout
     assert "0 of 5 runs done" in ended.stdout
     assert "1 unknown" in ended.stdout
-    assert said(ours, "status", ours.sweep.path).startswith("tiny: 5 of 5 runs done")
+    assert output(ours, "status", ours.sweep.path).startswith("tiny: 5 of 5 runs done")
 
 
 def test_accounting_is_never_needed(sweep_on, cluster_of):
     ours = sweep_on(cluster_of(accounting=False))
-    planned = json.loads(said(ours, "plan", ours.file, "--on", "slurm", "--out", ours.sweep.path, "--json"))
+    planned = json.loads(output(ours, "plan", ours.file, "--on", "slurm", "--out", ours.sweep.path, "--json"))
     ours.run()
-    watched = said(ours, "status", ours.sweep.path, "--watch", "--seconds", "1")
+    watched = output(ours, "status", ours.sweep.path, "--watch", "--seconds", "1")
 
     assert planned["slurm"]["limits"]["assumed"] is None
     assert planned["slurm"]["limits"]["max_array"] == 1001
@@ -81,14 +81,14 @@ def test_accounting_is_never_needed(sweep_on, cluster_of):
 def test_run_submits_the_job_that_plan_shows(sweep_on, cluster):
     """Except for the prefix of the names, which is drawn at the first submission."""
     ours = sweep_on(cluster)
-    planned = json.loads(said(ours, "plan", ours.file, "--on", "slurm", "--out", ours.sweep.path, "--json"))
+    planned = json.loads(output(ours, "plan", ours.file, "--on", "slurm", "--out", ours.sweep.path, "--json"))
     assert not ours.sweep.path.exists()
     ours.run()
-    first, follow_up, *_ = ours.journal()
+    first, controller, *_ = ours.journal()
     script = (ours.sweep.submission(first.name) / f"{first.name}.sh").read_text()
-    follower = (ours.sweep.submission(follow_up.name) / f"{follow_up.name}.sh").read_text()
+    follower = (ours.sweep.submission(controller.name) / f"{controller.name}.sh").read_text()
 
-    expected, after = planned["slurm"]["submissions"][0]["sbatch"], planned["slurm"]["follow_up"]["sbatch"]
+    expected, after = planned["slurm"]["submissions"][0]["sbatch"], planned["slurm"]["controller"]["sbatch"]
     prefix = first.name.rpartition("-")[0]
     assert script == expected.replace("lth-xxxxxxxx", prefix)
     assert follower == after.replace("ID-OF-lth-xxxxxxxx-0001", first.job).replace("lth-xxxxxxxx", prefix)
@@ -102,7 +102,10 @@ def test_logs_shows_the_logs_of_run_and_job(sweep_on, cluster):
     cluster.wait_empty()  # a job prints its summary after the last record
     cell = "sparsity=0.8,rewind_epoch=1,seed=0"
 
-    run, job = said(ours, "logs", ours.sweep.path, cell), said(ours, "logs", ours.sweep.path, cell, "--job")
+    run, job = (
+        output(ours, "logs", ours.sweep.path, cell),
+        output(ours, "logs", ours.sweep.path, cell, "--job"),
+    )
 
     assert "ticket sparsity 0.8 rewind 1 seed 0" in run
     assert "element 0: " in job

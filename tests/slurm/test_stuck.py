@@ -31,7 +31,7 @@ def test_held_jobs_are_replaced_by_the_next_step(tmp_path, cluster_of, cache):
     for name, state in cluster.node_states().items():
         if "drain" in state:
             cluster.node_resume(name)
-    held = [submission.name for submission in ours.journal() if submission.kind == "train"]
+    held = [submission.name for submission in ours.journal() if submission.kind == "workers"]
     ours.run()
 
     ours.wait_done()

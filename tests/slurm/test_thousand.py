@@ -45,7 +45,7 @@ memory = "1G"
 time = "30"
 target_minutes = 0.1
 floor_minutes = 0.05
-tick_minutes = 0.05
+controller_minutes = 0.05
 poll_seconds = 1
 lag_seconds = 10
 attempts = 10
@@ -104,14 +104,14 @@ def ended(ours):
 
 def account(ours, chaos, seconds):
     """Return the numbers for docs/reliability.md."""
-    trained = [submission for submission in ours.journal() if submission.kind == "train"]
+    trained = [submission for submission in ours.journal() if submission.kind == "workers"]
     return {
         "cells": len(ours.plan.runs),
         "minutes": round(seconds / 60, 1),
         "faults": chaos.counted.total() - chaos.counted["`run --on slurm`"],
         **{f"fault: {kind}": count for kind, count in sorted(chaos.counted.items())},
         "submissions": len(ours.journal()),
-        "training jobs": sum(submission.elements for submission in trained if submission.fate != "void"),
-        "void": sum(submission.fate == "void" for submission in ours.journal()),
+        "training jobs": sum(submission.elements for submission in trained if submission.outcome != "void"),
+        "void": sum(submission.outcome == "void" for submission in ours.journal()),
         "runs begun again": sum(count - 1 for count in ours.starts().values()),
     }

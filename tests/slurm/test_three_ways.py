@@ -38,7 +38,7 @@ def trained(ours):
 
 
 def rows(ours):
-    """Return the tables of tickets and runs without times and places."""
+    """Return the tables of tickets and runs without times and tasks."""
     tables = TableFile(ours.sweep.table).frames
     found = {}
     for name in ("tickets", "runs"):
@@ -56,12 +56,12 @@ def test_local_mpi_and_slurm_give_equal_tables(sweep_in, cache, start):
     local = locally("run", ways["local"].file, "--out", ways["local"].sweep.path, cache=cache)
     arguments = ("run", ways["mpi"].file, "--on", "mpi", "--out", ways["mpi"].sweep.path)
     job = start(mpi().line(3, *arguments), env=surroundings(cache))
-    said = job.end()
+    output = job.end()
     ways["slurm"].wait_done()
     ways["slurm"].run("--wait")
 
     assert local.returncode == 0, local.stderr
-    assert job.returncode == 0, said
+    assert job.returncode == 0, output
     records = {way: ours.records() for way, ours in ways.items()}
     tables = {way: rows(ours) for way, ours in ways.items()}
     for way in ("mpi", "slurm"):
@@ -79,11 +79,11 @@ def test_slurm_mpi_and_a_shell_share_one_directory(sweep_in, cache, start):
     ours.run()
     shell = start(command(*arguments, "--quiet"), env=environment(cache))
     job = start(mpi().line(3, *arguments, "--on", "mpi"), env=surroundings(cache))
-    said = {process: process.end() for process in (job, shell)}
+    output = {process: process.end() for process in (job, shell)}
     ours.wait_done()
     ours.run("--wait")
 
-    assert [process.returncode for process in said] == [0, 0], said.values()
+    assert [process.returncode for process in output] == [0, 0], output.values()
     assert set(trained(ours).values()) == {1}
     assert not ours.sweep.conflicts.exists()
     assert ours.lthsweep("doctor", ours.sweep.path).returncode == 0

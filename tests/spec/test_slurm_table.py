@@ -36,9 +36,9 @@ FULL = {
     "grace_seconds": 90,
     "setup": ["module load python", 'export A="b c"; echo $A'],
     "python": "/n/home01/me/envs/lth/bin/python",
-    "tick_partition": "shared",
-    "tick_minutes": 5,
-    "tick_memory": "4G",
+    "controller_partition": "shared",
+    "controller_minutes": 5,
+    "controller_memory": "4G",
     "poll_seconds": 300,
     "lag_seconds": 600,
     "max_elements": 500,
@@ -52,7 +52,7 @@ PLAIN = (
     "constraint",
     "reservation",
     "python",
-    "tick_partition",
+    "controller_partition",
     "gpu_type",
     "memory",
 )
@@ -129,11 +129,11 @@ def test_batch_options_have_safe_characters(name, value):
 @pytest.mark.parametrize("value", [hostile for hostile in HOSTILE if hostile])
 def test_nodes_and_options_have_safe_characters(value):
     """Lists and tables are checked element by element."""
-    said = message(slurm={"exclude": ["node1", value], "options": {"comment": value}})
+    reported = message(slurm={"exclude": ["node1", value], "options": {"comment": value}})
 
-    assert said.startswith("2 problems")
-    assert "slurm.exclude[1] = " in said
-    assert "slurm.options.comment = " in said
+    assert reported.startswith("2 problems")
+    assert "slurm.exclude[1] = " in reported
+    assert "slurm.options.comment = " in reported
 
 
 @given(st.text(max_size=8))
@@ -205,7 +205,7 @@ def test_a_size_may_be_a_number():
 
 
 @pytest.mark.parametrize(
-    ("slurm", "said"),
+    ("slurm", "expected"),
     [
         ({"time": "8h"}, 'slurm.time = "8h": must be a time in SLURM\'s form'),
         ({"time": True}, "slurm.time = true: must be a time"),
@@ -214,7 +214,7 @@ def test_a_size_may_be_a_number():
         ({"gpus": -1}, "slurm.gpus = -1: must be a whole number >= 0"),
         ({"memory": "8 GB"}, 'slurm.memory = "8 GB": must be a size such as "16G"'),
         ({"memory_per_cpu": "0"}, 'slurm.memory_per_cpu = "0": must be a size'),
-        ({"gpu_form": "gpus"}, 'slurm.gpu_form = "gpus": did you mean "gpus-per-node"?'),
+        ({"gpu_form": "gpus-per-nodes"}, 'slurm.gpu_form = "gpus-per-nodes": did you mean "gpus-per-node"?'),
         ({"exclude": "node1"}, 'slurm.exclude = "node1": must be a list of nodes'),
         ({"partiton": "gpu"}, 'slurm.partiton = "gpu": no such key; did you mean `partition`?'),
         ({"mail-user": "x"}, 'slurm.mail-user = "x": no such key'),
@@ -234,9 +234,9 @@ def test_a_size_may_be_a_number():
         ({"gpus": 0, "gpu_type": "a100"}, 'slurm.gpu_type = "a100": needs gpus >= 1'),
     ],
 )
-def test_wrong_values_are_refused_with_allowed_ones(slurm, said):
+def test_wrong_values_are_refused_with_allowed_ones(slurm, expected):
     """When the file is read, not when a job has waited a night."""
-    assert said in message(slurm=slurm)
+    assert expected in message(slurm=slurm)
 
 
 def test_all_errors_are_reported_with_their_line(tmp_path):
@@ -275,7 +275,7 @@ def test_options_with_a_key_name_it(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "expected"),
     [
         ("mail_user", "x", "as in mail-user"),
         ("--nice", 1, "without dashes in front"),
@@ -288,9 +288,9 @@ def test_options_with_a_key_name_it(name):
         ("gres", "lscratch:1,gpu:a100:1", "write slurm.gpus"),
     ],
 )
-def test_unsafe_options_are_refused(name, value, said):
+def test_unsafe_options_are_refused(name, value, expected):
     """They could add lines to the batch script, or contradict another key."""
-    assert said in message(slurm={"options": {name: value}})
+    assert expected in message(slurm={"options": {name: value}})
 
 
 def test_other_options_are_left_to_sbatch():

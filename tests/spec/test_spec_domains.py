@@ -93,14 +93,34 @@ def test_heads_must_divide_the_embedding():
 
 def test_synflow_is_refused_for_networks_without_flow():
     """Before the dense runs are trained for nothing."""
-    said = message("text_csv", "prune.method=synflow", model="text_transformer")
+    reported = message("text_csv", "prune.method=synflow", model="text_transformer")
 
-    assert "not defined for text_transformer" in said
+    assert "not defined for text_transformer" in reported
     assert spec("text_csv", "prune.method=synflow").prune.method == "synflow"
 
 
+def test_rules_between_tables_hold_for_axes():
+    """An axis of networks can reach one that the pruning method of another table excludes."""
+    networks = {"model.name": ["text_cnn", "text_transformer"]}
+
+    assert 'grid."model.name"[1] = "text_transformer"' in message(
+        "text_csv", "prune.method=synflow", **networks
+    )
+    assert 'grid."prune.method"[1] = "synflow"' in message(
+        "text_csv", model="text_transformer", **{"prune.method": ["magnitude", "synflow"]}
+    )
+
+
+def test_two_varied_tables_are_checked_by_the_plan():
+    """Only there each combination is made."""
+    axes = {"model.name": ["text_cnn", "text_transformer"], "prune.method": ["magnitude", "synflow"]}
+
+    with pytest.raises(SpecError, match="not defined for text_transformer"):
+        expand(spec("text_csv", **axes))
+
+
 @pytest.mark.parametrize(
-    ("name", "override", "said"),
+    ("name", "override", "expected"),
     [
         ("text_csv", "data.augment=crop", "no such key; only "),
         ("text_csv", "data.length=3", "must be a whole number >= 8 and <= 4096"),
@@ -110,9 +130,9 @@ def test_synflow_is_refused_for_networks_without_flow():
         ("audio_folder", "data.mels=1", ">= 8"),
     ],
 )
-def test_options_out_of_range_are_named(name, override, said):
+def test_options_out_of_range_are_named(name, override, expected):
     """Sound played backwards is another sound; texts have no border."""
-    assert said in message(name, override)
+    assert expected in message(name, override)
 
 
 def test_plans_work_with_files_of_unknown_size():

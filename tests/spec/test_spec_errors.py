@@ -10,7 +10,7 @@ from tests.spec.files import GOOD, message
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "expected"),
     [
         ({"grid__spasity": [0.5]}, "grid.spasity = [0.5]: no such key; did you mean `sparsity`?"),
         ({"train__epoch": 3}, "train.epoch = 3: no such key; did you mean `epochs`?"),
@@ -31,13 +31,13 @@ from tests.spec.files import GOOD, message
         ),
     ],
 )
-def test_unknown_keys_get_the_nearest_valid_name(changes, said):
+def test_unknown_keys_get_the_nearest_valid_name(changes, expected):
     """A slip of the keyboard must not silently train the default."""
-    assert said in message(**changes)
+    assert expected in message(**changes)
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "expected"),
     [
         (
             {"sweep__model": {"name": "mobilenet_v3"}},
@@ -86,13 +86,13 @@ def test_unknown_keys_get_the_nearest_valid_name(changes, said):
         ),
     ],
 )
-def test_unknown_or_missing_names_list_known_ones(changes, said):
+def test_unknown_or_missing_names_list_known_ones(changes, expected):
     """The message lists the possible values, so no manual is needed."""
-    assert said in message(**changes)
+    assert expected in message(**changes)
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "expected"),
     [
         ({"train__epochs": "ten"}, 'train.epochs = "ten": must be a whole number >= 1'),
         ({"train__epochs": 8.0}, "train.epochs = 8.0: must be a whole number >= 1"),
@@ -131,13 +131,13 @@ def test_unknown_or_missing_names_list_known_ones(changes, said):
         ({"slurm__partition": 3}, "slurm.partition = 3: must be the name of a partition"),
     ],
 )
-def test_wrong_values_are_shown_with_allowed_ones(changes, said):
+def test_wrong_values_are_shown_with_allowed_ones(changes, expected):
     """A boolean is not a number, a float not a count, infinity not a learning rate."""
-    assert said in message(**changes)
+    assert expected in message(**changes)
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "expected"),
     [
         ({"grid__sparsity": [0.5, 1.0]}, "grid.sparsity[1] = 1.0: must be a number >= 0 and < 1"),
         ({"grid__sparsity": [-0.1]}, "grid.sparsity[0] = -0.1: must be a number >= 0 and < 1"),
@@ -305,13 +305,13 @@ def test_wrong_values_are_shown_with_allowed_ones(changes, said):
         ),
     ],
 )
-def test_a_wrong_axis_is_refused(changes, said):
+def test_a_wrong_axis_is_refused(changes, expected):
     """An axis that is empty, doubled or out of range would cost days of unintended training."""
-    assert said in message(**changes)
+    assert expected in message(**changes)
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "expected"),
     [
         ({"grid__rewind_epoch": [0, 8]}, "grid.rewind_epoch[1] = 8: must be below train.epochs = 8"),
         ({"train__epochs": 2}, "grid.rewind_epoch[1] = 2: must be below train.epochs = 2"),
@@ -337,13 +337,13 @@ def test_a_wrong_axis_is_refused(changes, said):
         ),
     ],
 )
-def test_keys_that_contradict_each_other_are_refused(changes, said):
+def test_keys_that_contradict_each_other_are_refused(changes, expected):
     """Each is right alone; together they leave nothing to train, or say something that cannot be."""
-    assert said in message(**changes)
+    assert expected in message(**changes)
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "expected"),
     [
         (
             {"grid__train.epochs": [2, 8]},
@@ -379,18 +379,18 @@ def test_keys_that_contradict_each_other_are_refused(changes, said):
         ),
     ],
 )
-def test_every_combination_of_axes_must_be_valid(changes, said):
+def test_every_combination_of_axes_must_be_valid(changes, expected):
     """The value to blame is named before anything is trained, not when its turn comes at night."""
-    assert said in message(**changes)
+    assert expected in message(**changes)
 
 
 def test_errors_independent_of_axes_are_reported_once():
     """The axis of epochs does not affect the order of milestones."""
     schedule = {"name": "step", "milestones": [3, 2]}
 
-    said = message(train__schedule=schedule, **{"grid__train.epochs": [4, 8]})
+    reported = message(train__schedule=schedule, **{"grid__train.epochs": [4, 8]})
 
-    assert said == "train.schedule.milestones[1] = 2: must be above the milestone before it, 3"
+    assert reported == "train.schedule.milestones[1] = 2: must be above the milestone before it, 3"
 
 
 def test_all_errors_are_reported_in_file_order(tmp_path):
@@ -428,8 +428,8 @@ def test_consequences_of_an_error_are_not_reported():
 @pytest.mark.parametrize("changes", [{"prune__rounds": 5}, {"grid__rounds": [5]}])
 def test_rounds_in_a_budget_are_one_problem(changes):
     """The budget finds the number of rounds; an iterative schedule would not be the remedy."""
-    said = message(prune__schedule="budget", prune__time="5m", **changes)
+    reported = message(prune__schedule="budget", prune__time="5m", **changes)
 
-    assert 'excludes prune.schedule = "budget", which makes as many rounds as fit' in said
-    assert "prune.max_rounds limits them" in said
-    assert "iterative" not in said and "problems" not in said
+    assert 'excludes prune.schedule = "budget", which makes as many rounds as fit' in reported
+    assert "prune.max_rounds limits them" in reported
+    assert "iterative" not in reported and "problems" not in reported

@@ -54,7 +54,7 @@ def test_an_axis_under_two_names_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("override", "expected"),
     [
         ("train.epoch=4", "--set train.epoch=4: train.epoch = 4: no such key; did you mean `epochs`?"),
         ("epochs=4", "--set epochs=4: epochs = 4: no such key; did you mean `train.epochs`?"),
@@ -73,16 +73,16 @@ def test_an_axis_under_two_names_is_refused():
         ),
     ],
 )
-def test_wrong_overrides_are_shown_as_given(override, said):
+def test_wrong_overrides_are_shown_as_given(override, expected):
     """The file is right then; the command line is to blame."""
-    assert said in message(override)
+    assert expected in message(override)
 
 
 def test_overrides_and_file_are_complained_of_together():
     """All errors at once, wherever they are."""
-    said = message("train.epoch=4", "grid.seed=[]", prune__scope="layers")
+    reported = message("train.epoch=4", "grid.seed=[]", prune__scope="layers")
 
-    assert said.startswith("3 problems in the settings:")
+    assert reported.startswith("3 problems in the settings:")
 
 
 def test_another_optimizer_resets_unknown_and_default_keys():
@@ -173,7 +173,7 @@ def test_a_variant_can_have_another_grid():
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "expected"),
     [
         ({"train.epochs": 2}, r"grid\.rewind_epoch\[1\] = 2: must be below train\.epochs = 2"),
         ({"train.epochs": True}, r"train\.epochs = true: must be a whole number"),
@@ -182,9 +182,9 @@ def test_a_variant_can_have_another_grid():
         ({"model.name": "vgg-16"}, r'sweep\.model\.name = "vgg-16": did you mean "vgg16"'),
     ],
 )
-def test_a_wrong_variant_is_refused(settings, said):
+def test_a_wrong_variant_is_refused(settings, expected):
     """A worker would otherwise find out."""
-    with pytest.raises(SpecError, match=said):
+    with pytest.raises(SpecError, match=expected):
         spec().variant(settings)
 
 

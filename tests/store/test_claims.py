@@ -144,7 +144,7 @@ def test_an_owner_of_a_restarted_job_is_dead(sweep, monkeypatch):
     assert not take(sweep, KEY, before, STALE)
 
 
-def test_an_owner_elsewhere_is_judged_by_its_heartbeat(sweep):
+def test_the_heartbeat_decides_for_owners_elsewhere(sweep):
     """Another host's process cannot be checked."""
     other, me = elsewhere(), this_process()
     assert take(sweep, KEY, other, STALE)
@@ -166,7 +166,7 @@ def test_a_heartbeat_keeps_a_claim_alive(sweep):
     assert not take(sweep, KEY, this_process(), STALE)
 
 
-def test_a_zombie_learns_that_it_lost_its_claim(sweep):
+def test_a_stopped_worker_finds_its_claim_lost(sweep):
     """Stopped for an hour, taken over, woken up: it must not touch the heir's claim."""
     zombie, heir = elsewhere(), this_process()
     take(sweep, KEY, zombie, STALE)

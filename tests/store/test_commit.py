@@ -84,7 +84,7 @@ def test_replace_replaces(tmp_path):
     assert names(tmp_path) == ["t.h5"]
 
 
-def test_data_goes_down_before_the_name_does(tmp_path, monkeypatch):
+def test_data_is_synced_before_its_name(tmp_path, monkeypatch):
     """After a loss of power a name without data would be a record of zeros."""
     calls = []
     for name in ("fsync", "link", "unlink"):
@@ -171,7 +171,7 @@ def test_a_full_disk_error_has_path_and_remedy(tmp_path, monkeypatch, write, num
     assert names(tmp_path) == []
 
 
-def test_a_missing_folder_is_told(tmp_path):
+def test_a_missing_folder_is_a_clear_error(tmp_path):
     """The sweep was deleted while it ran."""
     with pytest.raises(StoreError, match="No such file"):
         commit_new(tmp_path / "gone" / "r.h5", b"x")
@@ -219,7 +219,7 @@ def test_a_stale_file_handle_is_looked_up_again(tmp_path, monkeypatch):
     assert read_whole(path) == b"new"
 
 
-def test_an_unreadable_file_is_told(tmp_path):
+def test_an_unreadable_file_is_a_clear_error(tmp_path):
     """A folder in place of a file, here."""
     with pytest.raises(StoreError, match="cannot read"):
         read_whole(tmp_path)

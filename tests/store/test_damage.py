@@ -80,7 +80,7 @@ def test_a_file_cut_short_is_noticed(tmp_path_factory, length):
 
 
 @pytest.mark.parametrize("data", [b"", b"\0" * 5000, DATA + b"\0", b"PK" + DATA, DATA[:-SEAL_LENGTH]])
-def test_what_is_no_record_is_refused(tmp_path, data):
+def test_other_files_than_records_are_refused(tmp_path, data):
     """Foreign, doubled, empty: `opens` is not `complete`."""
     path = tmp_path / "r.h5"
     path.write_bytes(data)
@@ -97,7 +97,7 @@ def test_a_doubled_file_is_refused():
         decode(DATA + DATA)
 
 
-def test_a_record_of_another_version_says_so(tmp_path):
+def test_the_error_names_another_version(tmp_path):
     """A newer record is not damaged; the remedy is another one."""
     path = tmp_path / "r.h5"
     head = DATA[:-65].replace(b"lthsweep-record 0001", b"lthsweep-record 0002")
@@ -240,7 +240,7 @@ def resealed(text):
     ],
     ids=["deep", "list", "open", "empty", "bytes", "fields"],
 )
-def test_a_description_that_is_none_is_refused(text):
+def test_an_invalid_description_is_refused(text):
     """The JSON inside is as foreign as the file around it."""
     with pytest.raises(CorruptRecordError, match="not a whole record"):
         decode(resealed(text))

@@ -95,7 +95,7 @@ def test_any_record_is_read_back_bit_for_bit(record):
     assert encode(found) == data
 
 
-def test_a_summary_says_what_the_record_says(tmp_path):
+def test_a_summary_agrees_with_its_record(tmp_path):
     """The reducer reads summaries only, so they must not be a second truth."""
     record = make_record(7, metrics={"threshold": math.nan, "best_epoch": 3})
     path = tmp_path / "r.h5"
@@ -174,7 +174,7 @@ def test_numpy_numbers_may_be_metrics():
         ({"weights": {"final.safetensors": 3}}, "weights"),
     ],
 )
-def test_what_a_record_cannot_hold_is_refused(fields, word):
+def test_values_that_records_cannot_hold_are_refused(fields, word):
     """Better an error in the worker than an unreadable record."""
     metrics = fields.pop("metrics", None)
     record = dataclasses.replace(make_record(1, **fields), **({"metrics": metrics} if metrics else {}))

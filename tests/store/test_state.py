@@ -58,7 +58,7 @@ def test_a_sweep_on_disk_looks_as_documented():
     assert sweep.log("ab").parts[-2:] == ("logs", "ab.log")
 
 
-def test_state_is_its_owners_alone(sweep):
+def test_only_the_owner_reads_state(sweep):
     """Other users with write access could mislead the workers."""
     assert stat.S_IMODE(sweep.state.stat().st_mode) == 0o700
 
@@ -81,7 +81,7 @@ def test_only_records_are_listed(sweep):
     assert SweepDir(sweep.path / "missing").record_keys() == []
 
 
-def test_a_directory_that_cannot_be_made_is_told(tmp_path):
+def test_an_impossible_directory_is_a_clear_error(tmp_path):
     """A component of the path can be a file."""
     (tmp_path / "file").touch()
 

@@ -126,7 +126,7 @@ def test_weights_cannot_be_named_outside(sweep):
     assert only(verify(sweep))[:2] == ("error", sweep.record(record.key))
 
 
-def test_what_nobody_needs_is_noted(sweep):
+def test_unneeded_files_are_noted(sweep):
     """The space can be freed without losing a result."""
     record = with_weights(sweep)
     save_arrays(sweep.snapshot(record.key, 5), ARRAYS)
@@ -173,7 +173,7 @@ def test_a_record_of_another_version_is_left_alone(sweep):
     assert quarantine(sweep, findings) == []
 
 
-def test_each_finding_says_what_to_do(sweep):
+def test_each_finding_has_a_remedy(sweep):
     """A finding without a remedy is a complaint."""
     sweep.record("ab").write_bytes(b"x")
 

@@ -64,7 +64,7 @@ def test_other_weights_than_the_records_are_refused(tmp_path):
 @pytest.mark.parametrize(
     "data", [b"", b"\xff" * 100, b"\x02\0\0\0\0\0\0\0{}x", b"\x02\0\0\0\0\0\0\0[]", b"\x80\x04pickle"]
 )
-def test_what_is_no_safetensors_file_is_refused(tmp_path, data):
+def test_other_files_than_safetensors_are_refused(tmp_path, data):
     """No pickle, no surprises."""
     path = tmp_path / "w"
     path.write_bytes(data)
@@ -74,7 +74,7 @@ def test_what_is_no_safetensors_file_is_refused(tmp_path, data):
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff" * 100, b"\x02\0\0\0\0\0\0\0[]"])
-def test_a_head_that_is_none_is_refused(tmp_path, data):
+def test_a_damaged_head_is_refused(tmp_path, data):
     """A declared length of 2**64 must not be read."""
     path = tmp_path / "w"
     path.write_bytes(data)

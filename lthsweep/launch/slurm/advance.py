@@ -1,29 +1,60 @@
-"""One step of a sweep on SLURM: read the state, and submit runs without a record, a job, or a reason not to.
+"""One step of a sweep on SLURM: read the state, and submit as many worker jobs as there is ready work and capacity for.
 
-`lthsweep run --on slurm`, the sweep's follow-up jobs, and training jobs that find no follow-up all take this step. Any
-process can take it at any time, and several can take it at once: a decision is published in the journal before it is
-submitted to SLURM, and it is valid only if no other decision was published in between.
+`lthsweep run --on slurm`, the controller job, and worker jobs whose runs made more runs ready than there are workers
+take this step. Any process can take it at any time, and several can take it at once: a decision is published in the
+journal before it is submitted to SLURM, and it is valid only if no other decision was published in between.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+import contextlib
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-from lthsweep.errors import JobLimitError
+from lthsweep.errors import NotNowError
 from lthsweep.launch.scheduler import Node
+from lthsweep.launch.slurm.array_tasks import SubmittedTasks
 from lthsweep.launch.slurm.cluster.limits import Limits, read_limits
 from lthsweep.launch.slurm.journal import Submission
-from lthsweep.launch.slurm.look import View, look
-from lthsweep.launch.slurm.packing.pack import Batch, fit, pack
+from lthsweep.launch.slurm.reconcile import SweepView, reconcile
+from lthsweep.launch.slurm.shares import Share, divide
 from lthsweep.launch.slurm.sites.site import Site
-from lthsweep.launch.slurm.submitting import Overtaken, submit_batch, submit_tick
-from lthsweep.launch.work import seconds_per_epoch
-from lthsweep.plan.estimate import recipe_id
+from lthsweep.launch.slurm.submitting import Overtaken, submit_controller, submit_workers
+from lthsweep.launch.slurm.walltime import walltime_minutes
+from lthsweep.launch.work import seconds_of, seconds_per_epoch
 from lthsweep.plan.run import Plan
 from lthsweep.store.layout import SweepDir
 
-__all__ = ["Advance", "Costed", "advance", "batches_of", "costed", "room_for", "walltime_limit"]
+__all__ = [
+    "Advance",
+    "WorkerArray",
+    "advance",
+    "arrays_of",
+    "capacity_for",
+    "fitting",
+    "in_seconds",
+    "last_step",
+    "walltime_limit",
+]
+
+
+UNCONFIRMED_SECONDS = 10.0
+"""How long a step waits for the id of a controller job that another coordinator submits."""
+
+
+@dataclass(frozen=True)
+class WorkerArray:
+    """Worker jobs that one call of sbatch submits; one job where the cluster has no arrays.
+
+    Attributes:
+        shares: the runs that each job trains first.
+        minutes: walltime of each job.
+    """
+
+    shares: tuple[Share, ...]
+    minutes: int
 
 
 @dataclass(frozen=True)
@@ -33,37 +64,20 @@ class Advance:
     Attributes:
         view: the state that the decision is based on.
         limits: of the cluster; None if the step had no runs to submit.
-        submitted: the arrays submitted by this step.
-        tick: the next follow-up job, new or old; None if none is needed, or SLURM refused it.
-        later: runs left for a later step.
+        submitted: the worker jobs submitted by this step.
+        controller: the next controller job, new or old; None if none is needed, or SLURM refused it.
+        waiting: ready runs that got no job because of limits; a later step submits them.
         refusal: SLURM's message for the first array that it refused for now.
-        guessed: the seconds per epoch are unknown; only the dense runs were submitted, which will measure them.
+        guessed: the seconds per epoch of some recipe are unknown.
     """
 
-    view: View
+    view: SweepView
     limits: Limits | None = None
     submitted: tuple[Submission, ...] = ()
-    tick: Submission | None = None
-    later: int = 0
+    controller: Submission | None = None
+    waiting: int = 0
     refusal: str = ""
     guessed: bool = False
-
-
-@dataclass(frozen=True)
-class Costed:
-    """Runs with their expected seconds.
-
-    Attributes:
-        nodes: cost in seconds.
-        guessed: no run of some recipe has been measured. Its dense runs are planned with the target length of a job, so
-            that each worker of a job gets one. Its tickets are left out until the dense runs have measured an epoch:
-            they have to wait for their trunk anyway, and a waiting job gains no priority.
-        waiting: number of runs left out for this reason.
-    """
-
-    nodes: tuple[Node, ...]
-    guessed: bool
-    waiting: int
 
 
 def advance(plan: Plan, sweep: SweepDir, site: Site, *, own: str | None = None) -> Advance:
@@ -73,140 +87,160 @@ def advance(plan: Plan, sweep: SweepDir, site: Site, *, own: str | None = None) 
         plan: all runs.
         sweep: its journal must be open.
         site: the cluster.
-        own: name of the submission whose job takes this step; it does not count as a follow-up.
+        own: name of the submission whose job takes this step; it does not count as the next controller job.
 
     Raises:
         ClusterSilentError: if SLURM does not answer, or it is unknown whether it accepted a job; repeat the step later.
         RefusedError: if SLURM refuses the requested resources; the message names the option to change.
         StoreError: if the journal cannot be written.
     """
-    handed: list[Submission] = []
+    submitted: list[Submission] = []
+    patience = time.monotonic() + UNCONFIRMED_SECONDS
     while True:
-        view = look(plan, sweep, site)
+        view = reconcile(plan, sweep, site)
+        if time.monotonic() < patience and view.tasks.has_unconfirmed_controller(
+            time.time() - UNCONFIRMED_SECONDS
+        ):
+            time.sleep(1.0)  # jobs that end at the same moment need one controller job, not one each
+            continue
         try:
-            return _act(plan, sweep, site, view, own, handed)
-        except (
-            Overtaken
-        ):  # another coordinator published a decision meanwhile, which can make this one unnecessary
+            step = _act(plan, sweep, site, view, own, submitted)
+            with contextlib.suppress(OSError):  # advisory
+                _stamp(sweep).touch()
+            return step
+        except Overtaken:
+            # Another coordinator published a decision meanwhile, which can make this one unnecessary.
             continue
 
 
+def last_step(sweep: SweepDir) -> float:
+    """Return when a step was last taken, in seconds since the epoch; 0 if never."""
+    try:
+        return _stamp(sweep).stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _stamp(sweep: SweepDir) -> Path:
+    return sweep.slurm / "last-step"
+
+
 def _act(
-    plan: Plan, sweep: SweepDir, site: Site, view: View, own: str | None, handed: list[Submission]
+    plan: Plan, sweep: SweepDir, site: Site, view: SweepView, own: str | None, submitted: list[Submission]
 ) -> Advance:
-    standing = view.standing
     if view.halt is not None or view.is_over:
         return Advance(view)
-    tick = standing.follow_up(other_than=own)
-    if not view.open:
-        after = standing.live if standing.listed else ()
-        return Advance(view, tick=tick or _Step(sweep, site, view).follow(after))
-
-    limits = read_limits(site)
-    ready = costed(plan, sweep, site, view.open, standing.covered)
-    batches = batches_of(ready.nodes, site, limits, standing.covered.keys())
-    room = room_for(site, limits, standing.live_elements, reserve=0 if tick else 1)
-    fitting = fit(batches, room)
-    step = _Step(sweep, site, view)
-    try:
-        step.submit(fitting)
-    finally:
-        handed += step.submitted.values()
-    if tick is None:
-        cut_short = bool(step.refusal) or fitting != batches or not standing.listed
-        tick = step.follow(() if cut_short else (*standing.live, *step.submitted.values()))
-    runs = sum(len(keys) for submission in step.submitted.values() for keys in submission.parcels)
-    return Advance(
-        view, limits, tuple(handed), tick, len(view.open) - runs, step.refusal, guessed=ready.guessed
-    )
-
-
-@dataclass
-class _Step:
-    """The submissions of one step, each under the next number of the journal."""
-
-    sweep: SweepDir
-    site: Site
-    view: View
-    submitted: dict[int, Submission] = field(default_factory=dict)
-    refusal: str = ""
-
-    def __post_init__(self) -> None:
-        self._number = self.view.number
-
-    def submit(self, batches: Sequence[Batch]) -> None:
-        """Submit batches in order, until SLURM accepts no more."""
-        elsewhere = self.view.standing.covered
-        for index, batch in enumerate(batches):
-            waits = {elsewhere[key].submission.name: elsewhere[key].submission for key in batch.waits_for}
-            after = [self.submitted.get(earlier) for earlier in batch.after] + list(waits.values())
-            settled = [submission for submission in after if submission is not None and submission.job]
-            if len(settled) < len(after):
-                continue  # it is unknown whether its dependencies are queued; a later step submits it
-            self._number += 1
+    tasks, number = view.tasks, view.number
+    controller = tasks.next_controller(other_than=own)
+    limits, refusal, guessed, missed = None, "", False, 0
+    if view.open:
+        limits = read_limits(site)
+        nodes, guessed = in_seconds(plan, sweep, site, view.open)
+        arrays = arrays_of(nodes, tasks, view.taken, view.work.found.failures, site, limits)
+        capacity = capacity_for(site, limits, tasks.live_elements, reserve=0 if controller else 1)
+        for array in fitting(arrays, capacity):
+            number += 1
             try:
-                self.submitted[index] = submit_batch(
-                    self.sweep, self.site, self._number, batch, settled, exclude=self.view.bad_nodes
+                submitted.append(
+                    submit_workers(
+                        sweep,
+                        site,
+                        number,
+                        array.shares,
+                        array.minutes,
+                        array=limits.max_array > 0,
+                        exclude=view.bad_nodes,
+                    )
                 )
-            except JobLimitError as refusal:  # no element was queued, so its runs stay open
-                self.refusal = str(refusal)
-                return
-
-    def follow(self, after: Sequence[Submission]) -> Submission | None:
-        """Submit a follow-up job; if SLURM accepts none, a training job takes the next step at its end."""
-        self._number += 1
+            except NotNowError as error:  # no element was queued
+                refusal = str(error)
+                break
+        given = {key for submission in submitted for keys in submission.shares for key in keys}
+        missed = sum(key not in given for array in arrays for share in array.shares for key in share.keys)
+    if controller is None:
+        # A controller job by the clock submits runs that got no job; otherwise it waits for the jobs there are.
+        after = {each.name: each for each in (*tasks.live, *submitted)} if tasks.listed and not missed else {}
         try:
-            return submit_tick(self.sweep, self.site, self._number, after=after, exclude=self.view.bad_nodes)
-        except JobLimitError as refusal:
-            self.refusal = self.refusal or str(refusal)
-            return None
+            controller = submit_controller(
+                sweep, site, number + 1, after=tuple(after.values()), exclude=view.bad_nodes
+            )
+        except NotNowError as error:  # a worker job takes the next step at its end
+            refusal = refusal or str(error)
+    return Advance(view, limits, tuple(submitted), controller, missed, refusal, guessed)
 
 
-def costed(
-    plan: Plan, sweep: SweepDir, site: Site, nodes: Sequence[Node], in_flight: Collection[str]
-) -> Costed:
-    """Convert the epochs of runs to seconds, using the measurements of earlier runs in the directory.
+def in_seconds(
+    plan: Plan, sweep: SweepDir, site: Site, nodes: Sequence[Node]
+) -> tuple[tuple[Node, ...], bool]:
+    """Convert the cost of runs from epochs to seconds, using the measurements of earlier runs in the directory.
 
     Args:
         plan: all runs.
         sweep: contains the measurements.
-        site: its target length of a job.
+        site: its target length of a job is the assumed length of a run whose recipe has not been measured.
         nodes: remaining runs, cost in epochs.
-        in_flight: runs that submitted jobs train, or will train.
+
+    Returns:
+        The runs, and whether the length of any of them is assumed.
     """
     known = seconds_per_epoch(plan, sweep)
-    names: dict[int, str] = {}
-    there = {node.key for node in nodes}
-    found: list[Node] = []
-    guessed, waiting = False, 0
-    for node in nodes:
-        budget, recipe = plan[node.key].budget, plan[node.key].recipe
-        if budget is not None:  # the budget is its time; the walltime has slack for the last epoch
-            found.append(Node(node.key, node.parent, budget.seconds))
-            continue
-        seconds = known.get(names.setdefault(id(recipe), recipe_id(recipe)))
-        if seconds is not None:
-            found.append(Node(node.key, node.parent, node.cost * seconds))
-            continue
-        guessed = True
-        if node.parent in there or node.parent in in_flight:
-            waiting += 1
-        else:
-            found.append(Node(node.key, node.parent, 60 * site.target_minutes))
-    return Costed(tuple(found), guessed, waiting)
-
-
-def batches_of(nodes: Sequence[Node], site: Site, limits: Limits, in_flight: Collection[str]) -> list[Batch]:
-    """Pack runs into batches within the limits of the cluster; cost in seconds."""
-    return pack(
-        nodes,
-        workers=site.slots,
-        target=60 * site.target_minutes,
-        floor=60 * site.floor_minutes,
-        limit=walltime_limit(site, limits),
-        max_array=limits.max_array,
-        in_flight=in_flight,
+    lengths = {node.key: seconds_of(plan, node, known) for node in nodes}
+    assumed = 60 * site.target_minutes
+    found = tuple(
+        Node(node.key, node.parent, assumed if (seconds := lengths[node.key]) is None else seconds)
+        for node in nodes
     )
+    return found, None in lengths.values()
+
+
+def arrays_of(
+    nodes: Sequence[Node],
+    tasks: SubmittedTasks,
+    taken: Collection[str],
+    broken: Collection[str],
+    site: Site,
+    limits: Limits,
+) -> list[WorkerArray]:
+    """Return the worker jobs that a sweep needs in addition to those there are.
+
+    Args:
+        nodes: the runs that are left, parents first, cost in seconds.
+        tasks: the jobs there are.
+        taken: runs that need no further job.
+        broken: runs whose last attempt broke.
+        site: the cluster.
+        limits: of the cluster.
+    """
+    shortest, limit = 60 * site.floor_minutes, walltime_limit(site, limits)
+    shares = divide(
+        nodes,
+        taken,
+        slots=site.slots,
+        shortest=shortest,
+        has_workers=bool(tasks.live),
+        broken=broken,
+    )
+    arrays = []
+    for start in range(0, len(shares), most := max(1, limits.max_array)):
+        some = tuple(shares[start : start + most])
+        # A job lasts as long as its share. If more work follows, it lasts at least for the target.
+        follows = min(60 * site.target_minutes, max(share.work for share in some) / site.slots)
+        seconds = max(*(share.seconds for share in some), follows)
+        arrays.append(WorkerArray(some, walltime_minutes(seconds, shortest, limit)))
+    return arrays
+
+
+def fitting(arrays: Sequence[WorkerArray], capacity: int | None) -> list[WorkerArray]:
+    """Return the arrays, shortened to the number of elements that there is capacity for."""
+    if capacity is None:
+        return list(arrays)
+    found = []
+    for array in arrays:
+        shares = array.shares[:capacity]
+        capacity -= len(shares)
+        if shares:
+            found.append(WorkerArray(shares, array.minutes))
+    return found
 
 
 def walltime_limit(site: Site, limits: Limits) -> float | None:
@@ -215,7 +249,7 @@ def walltime_limit(site: Site, limits: Limits) -> float | None:
     return 60.0 * min(known) if known else None
 
 
-def room_for(site: Site, limits: Limits, live: int, *, reserve: int) -> int | None:
+def capacity_for(site: Site, limits: Limits, live: int, *, reserve: int) -> int | None:
     """Return how many elements can be submitted now; None for any number.
 
     Args:
@@ -224,9 +258,6 @@ def room_for(site: Site, limits: Limits, live: int, *, reserve: int) -> int | No
         live: elements of this sweep in the queue.
         reserve: jobs to leave space for.
     """
-    rooms: Mapping[str, int | None] = {
-        "cluster": limits.room,
-        "own": None if site.max_elements is None else site.max_elements - live,
-    }
-    known = [room for room in rooms.values() if room is not None]
+    own = None if site.max_elements is None else site.max_elements - live
+    known = [capacity for capacity in (limits.capacity, own) if capacity is not None]
     return max(0, min(known) - reserve) if known else None

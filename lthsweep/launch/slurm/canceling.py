@@ -6,11 +6,11 @@ import socket
 import time
 from collections.abc import Collection, Iterable
 
+from lthsweep.launch.slurm.array_tasks import ArrayTask, match_tasks
 from lthsweep.launch.slurm.cluster.queue import read_queue
 from lthsweep.launch.slurm.cluster.sbatch import cancel
 from lthsweep.launch.slurm.halt import halt
 from lthsweep.launch.slurm.journal import forget_queue, open_journal, read_journal
-from lthsweep.launch.slurm.standing import Place, stand
 from lthsweep.plan.run import Plan
 from lthsweep.store.failures import CANCELLED, Failure, read_failures, record_failure
 from lthsweep.store.layout import SweepDir
@@ -29,7 +29,7 @@ def cancel_sweep(sweep: SweepDir) -> list[str]:
     """
     open_journal(sweep)
     halt(sweep, "the user canceled it", "user")
-    jobs = sorted({place.submission.job for place in _live(sweep) if place.submission.job is not None})
+    jobs = sorted({task.submission.job for task in _live(sweep) if task.submission.job is not None})
     cancel(jobs)
     forget_queue(sweep)
     return jobs
@@ -55,18 +55,18 @@ def cancel_runs(plan: Plan, sweep: SweepDir, keys: Iterable[str]) -> list[str]:
     for key, run in plan.runs.items():  # parents come first
         if run.parent in blocked and key not in done:
             blocked.add(key)
-    idle = [place for place in _live(sweep) if _has_nothing(place, done | blocked)]
-    jobs = [f"{place.submission.job}_{place.index}" for place in idle]
+    idle = [task for task in _live(sweep) if _has_nothing(task, done | blocked)]
+    jobs = [job for task in idle if (job := task.submission.job_id(task.index)) is not None]
     cancel(jobs)
     forget_queue(sweep)
     return jobs
 
 
-def _has_nothing(place: Place, settled: Collection[str]) -> bool:
-    waiting = place.queued is not None and place.queued.state == "PENDING"
-    return place.submission.kind == "train" and waiting and all(key in settled for key in place.keys)
+def _has_nothing(task: ArrayTask, settled: Collection[str]) -> bool:
+    waiting = task.queued is not None and task.queued.state == "PENDING"
+    return task.submission.kind == "workers" and waiting and all(key in settled for key in task.keys)
 
 
-def _live(sweep: SweepDir) -> list[Place]:
-    standing = stand(read_journal(sweep), read_queue(), fresh=lambda submission, index: False)
-    return [place for place in standing.places if place.queued is not None]
+def _live(sweep: SweepDir) -> list[ArrayTask]:
+    tasks = match_tasks(read_journal(sweep), read_queue(), fresh=lambda submission, index: False)
+    return [task for task in tasks.all if task.queued is not None]

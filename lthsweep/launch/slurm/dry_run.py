@@ -1,35 +1,31 @@
 """Dry run: check with SLURM that it accepts the jobs of a sweep, before any file of the sweep is written.
 
-A wrong partition, account or option found here costs nothing. If a follow-up job found it at night, it would stop a
+A wrong partition, account or option found here costs nothing. If a controller job found it at night, it would stop a
 working sweep, because the sweep's file would already be stored.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 from pathlib import Path
 
-from lthsweep.errors import JobLimitError, SpecError
+from lthsweep.errors import NotNowError, SpecError
 from lthsweep.launch.slurm.cluster.ask import ask
 from lthsweep.launch.slurm.cluster.limits import Limits, read_limits
 from lthsweep.launch.slurm.cluster.refusals import refusal_of
 from lthsweep.launch.slurm.cluster.sbatch import SECONDS
-from lthsweep.launch.slurm.cluster.script import Job, text_of
+from lthsweep.launch.slurm.cluster.script import text_of
 from lthsweep.launch.slurm.journal import Submission
 from lthsweep.launch.slurm.sites.site import Site
-from lthsweep.launch.slurm.submitting import batch_job, tick_job
+from lthsweep.launch.slurm.submitting import controller_job, workers_job
 from lthsweep.store.layout import SweepDir
 
 __all__ = ["dry_run"]
 
-_PASSING = re.compile(r"down|drained|reserved|busy|currently|QOS|limit", re.IGNORECASE)
-"""Words of temporary refusals: unavailable nodes, limits that are reached now."""
-
 
 def dry_run(sweep: SweepDir, site: Site) -> Limits:
-    """Let SLURM check a training job and a follow-up of this site without queuing them.
+    """Let SLURM check a worker job and a controller job of this site without queuing them.
 
     Args:
         sweep: the sweep directory, which need not exist; jobs name it.
@@ -44,22 +40,25 @@ def dry_run(sweep: SweepDir, site: Site) -> Limits:
         ClusterSilentError: if SLURM does not answer.
         LaunchError: if submitit is not installed.
     """
-    intent = Submission(1, "lth-dryrun-0001", "train", (("run",),), minutes=5)
-    jobs = [batch_job(sweep, site, intent, None), tick_job(sweep, site, intent, [])]
-    texts = [text_of(job, site) for job in jobs]  # needs no SLURM, so its errors come first
     limits = read_limits(site)
-    for job, text in zip(jobs, texts, strict=True):
-        _ask(job, text)
+    intent = Submission(1, "lth-dryrun-0001", "workers", (("run",),), minutes=5, array=limits.max_array > 0)
+    jobs = {
+        "a worker job": workers_job(sweep, site, intent),
+        "a controller job": controller_job(sweep, site, intent, []),
+    }
+    texts = {kind: text_of(job, site) for kind, job in jobs.items()}
+    for kind, text in texts.items():
+        _ask(kind, text)
     return limits
 
 
-def _ask(job: Job, text: str) -> None:
+def _ask(kind: str, text: str) -> None:
     with tempfile.TemporaryDirectory(prefix="lthsweep-") as folder:
         script = Path(folder) / "dry-run.sh"
-        script.write_text(text, encoding="utf-8")
+        script.write_text(text, encoding="utf-8", errors="surrogateescape")
         answer = ask(["sbatch", "--test-only", str(script)], seconds=SECONDS)
-    if answer.code == 0 or _PASSING.search(answer.err):
+    if answer.code == 0:
         return
-    refusal = refusal_of(answer, job.name, os.environ)
-    if not isinstance(refusal, JobLimitError):
+    refusal = refusal_of(answer, kind, os.environ)
+    if not isinstance(refusal, NotNowError):
         raise SpecError(f"{refusal}; nothing was written or submitted") from refusal

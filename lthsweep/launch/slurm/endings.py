@@ -1,38 +1,40 @@
-"""How ended elements ended, in order: the input of the circuit breaker and the blocklist of nodes."""
+"""How worker jobs fared on their nodes, in order: the input of the circuit breaker and the blocklist of nodes."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Sequence
 
-from lthsweep.launch.slurm.breaker import NodeEnd
-from lthsweep.launch.slurm.standing import Place
-from lthsweep.launch.slurm.traces import job_logs, last_log_line, nodes_of, read_end
+from lthsweep.launch.slurm.array_tasks import ArrayTask
+from lthsweep.launch.slurm.circuit_breaker import NodeEnd
+from lthsweep.launch.slurm.job_files import job_logs, last_log_line, nodes_of, read_end
 from lthsweep.store.layout import SweepDir
 
 __all__ = ["endings", "silent"]
 
 
-def endings(sweep: SweepDir, gone: Iterable[Place]) -> list[NodeEnd]:
-    """Return one end for each training element that was started; the others ran on no node.
+def endings(sweep: SweepDir, tasks: Iterable[ArrayTask]) -> list[NodeEnd]:
+    """Return one end for each worker job that has ended on a node, or has made progress on it.
 
     Args:
-        sweep: contains the elements' files.
-        gone: elements, in any order.
+        sweep: contains the jobs' files.
+        tasks: jobs, in any order.
     """
     ordered = sorted(
-        (place for place in gone if place.submission.kind == "train"),
-        key=lambda place: _last_sign(sweep, place),
+        (task for task in tasks if task.submission.kind == "workers"),
+        key=lambda task: _last_sign(sweep, task),
     )
     ends = []
-    for place in ordered:
-        nodes = nodes_of(sweep, place.submission.name, place.index)
+    for task in ordered:
+        nodes = nodes_of(sweep, task.submission.name, task.index)
         if not nodes:
             continue
-        end = read_end(sweep, place.submission.name, place.index)
+        end = read_end(sweep, task.submission.name, task.index)
         worked = end is not None and (end.worked or end.stopped or not end.broke)
+        if task.is_live and not worked:
+            continue
         outcome = "worked" if worked else "failed" if end is not None else "vanished"
-        ends.append(NodeEnd(nodes[-1], outcome, last_log_line(sweep, place.submission, place.index)))
+        ends.append(NodeEnd(nodes[-1], outcome, last_log_line(sweep, task.submission, task.index)))
     return ends
 
 
@@ -55,13 +57,13 @@ def silent(ends: Sequence[NodeEnd], blocklisted: Iterable[str], *, at_work: bool
     return [end.cause or "it wrote nothing" for end in vanished]
 
 
-def _last_sign(sweep: SweepDir, place: Place) -> float:
+def _last_sign(sweep: SweepDir, task: ArrayTask) -> float:
     """Return the time of an element's last file, by the clock of the file server."""
-    folder, index = sweep.submission(place.submission.name), place.index
+    folder, index = sweep.submission(task.submission.name), task.index
     paths = [
         folder / f"{index}.end.json",
         folder / f"{index}.node",
-        *job_logs(sweep, place.submission, index),
+        *job_logs(sweep, task.submission, index),
     ]
     signs = [0.0]
     for path in paths:

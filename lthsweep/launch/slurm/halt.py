@@ -1,15 +1,16 @@
 """Halt file: stops further submissions after `cancel` or when the circuit breaker trips.
 
-While the file exists, jobs exit as soon as they start and the follow-up job submits no others, so a halted sweep ends
+While the file exists, jobs exit as soon as they start and the controller job submits no others, so a halted sweep ends
 without any command to SLURM. `lthsweep run` by hand removes the file.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from lthsweep.errors import StoreError
 from lthsweep.store import commit, plainjson
@@ -33,20 +34,22 @@ class Halt:
     time: float
 
 
+_HALT = TypeAdapter(Halt)
+
+
 def halt(sweep: SweepDir, why: str, by: str) -> None:
     """Halt a sweep; if it is halted already, the first reason stays."""
     sweep.slurm.mkdir(mode=0o700, parents=True, exist_ok=True)
-    commit.commit_new(_path(sweep), plainjson.dump(asdict(Halt(why, by, time.time()))))
+    commit.commit_new(_path(sweep), _HALT.dump_json(Halt(why, by, time.time())))
 
 
 def read_halt(sweep: SweepDir) -> Halt | None:
     """Return why a sweep is halted, or None if it is not."""
     try:
-        content: Any = plainjson.load(commit.read_whole(_path(sweep)))
-        return Halt(str(content["why"]), str(content["by"]), float(content["time"]))
+        return _HALT.validate_json(commit.read_whole(_path(sweep)))
     except FileNotFoundError:
         return None
-    except (StoreError, ValueError, KeyError, TypeError):
+    except (StoreError, ValidationError):
         return Halt(f"{_path(sweep)} exists but cannot be read", "user", 0.0)
 
 

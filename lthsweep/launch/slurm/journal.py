@@ -8,10 +8,9 @@ Two rules make submission exactly-once without a lock, a clock or a daemon:
 * **Intents are numbered, and a number is taken by a link that succeeds only once.** A coordinator decides from the
   journal up to number n and publishes its intent as n + 1. If another coordinator was faster, the link fails, and the
   first one decides again: every valid decision is based on all decisions before it.
-* **The fate of a submission is one file that is linked once.** The coordinator that abandons an intent links "void";
-the
-  job links "alive" before it does anything else. Only the first link succeeds. So a job that appears late, after its
-  intent was abandoned and its runs were submitted again, finds that it is void, and exits.
+* **The outcome of a submission is one file that is linked once.** The coordinator that abandons an intent
+  links "void"; the job links "started" before it does anything else. Only the first link succeeds. So a job that
+  appears late, after its intent was abandoned and its runs were submitted again, finds that it is void, and exits.
 """
 
 from __future__ import annotations
@@ -19,9 +18,10 @@ from __future__ import annotations
 import os
 import socket
 import time
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from pydantic import TypeAdapter, ValidationError
 
 from lthsweep.errors import StoreError
 from lthsweep.store import commit, plainjson
@@ -39,8 +39,8 @@ __all__ = [
     "void",
 ]
 
-Kind = Literal["train", "tick"]
-Fate = Literal["open", "alive", "void"]
+Kind = Literal["workers", "controller"]
+Outcome = Literal["open", "started", "void"]
 
 
 @dataclass(frozen=True)
@@ -50,37 +50,43 @@ class Submission:
     Attributes:
         number: position in the journal, from 1.
         name: of the job, unique among all jobs of the user.
-        kind: "train", an array that trains; "tick", the sweep's follow-up job.
-        parcels: keys of the runs of each array element, parents first; empty for a follow-up.
+        kind: "workers", an array of worker jobs; "controller", the job that submits, merges, and leaves a successor.
+        shares: the runs that each worker job trains first; empty for a controller job.
         minutes: requested walltime.
+        array: whether the jobs are elements of a job array; False for one job without an array.
         after: names of submissions that it waits for.
         by: host and process id of the author of the intent.
         created: when, in seconds since the epoch, by the clock of that host.
         job: SLURM's id (of the array); None while it is unknown.
-        fate: "alive" once one of its jobs has started, "void" if it was abandoned.
+        outcome: "started" once one of its jobs has started, "void" if it was abandoned.
         why: reason of a void submission.
     """
 
     number: int
     name: str
     kind: Kind
-    parcels: tuple[tuple[str, ...], ...] = ()
+    shares: tuple[tuple[str, ...], ...] = ()
     minutes: int = 0
+    array: bool = False
     after: tuple[str, ...] = ()
     by: str = ""
     created: float = 0.0
     job: str | None = None
-    fate: Fate = "open"
+    outcome: Outcome = "open"
     why: str = ""
 
     @property
     def elements(self) -> int:
         """Return the number of its jobs as SLURM counts them."""
-        return max(1, len(self.parcels))
+        return max(1, len(self.shares))
+
+    def job_id(self, index: int) -> str | None:
+        """Return SLURM's name of one job, "123_4" or "123"; None while it is unknown."""
+        return self.job if self.job is None or not self.array else f"{self.job}_{index}"
 
     def keys(self, index: int) -> tuple[str, ...]:
-        """Return the runs of one element."""
-        return self.parcels[index] if self.kind == "train" else ()
+        """Return the share of one worker job."""
+        return self.shares[index] if self.kind == "workers" else ()
 
 
 def open_journal(sweep: SweepDir) -> str:
@@ -122,13 +128,13 @@ def publish_intent(sweep: SweepDir, intent: Submission) -> Submission | None:
     intent = replace(intent, name=name, by=_here(), created=time.time())
     folder = sweep.submission(name)
     folder.mkdir(mode=0o700, exist_ok=True)
-    content = {field: value for field, value in asdict(intent).items() if field not in _LATER}
-    return intent if commit.commit_new(folder / "intent.json", plainjson.dump(content)) else None
+    content = _INTENT.dump_json(intent, exclude=_LATER)
+    return intent if commit.commit_new(folder / "intent.json", content) else None
 
 
 def note_id(sweep: SweepDir, name: str, job: str) -> None:
     """Write the id that SLURM returned, or under which the job was found."""
-    commit.commit_new(sweep.submission(name) / "job.json", plainjson.dump({"job": job}))
+    commit.commit_new(sweep.submission(name) / "job.json", _JOB.dump_json(_JobId(job)))
 
 
 def forget_queue(sweep: SweepDir) -> None:
@@ -138,8 +144,8 @@ def forget_queue(sweep: SweepDir) -> None:
 
 def void(sweep: SweepDir, name: str, why: str) -> bool:
     """Abandon a submission; returns False if one of its jobs has started meanwhile."""
-    _decide(sweep, name, {"fate": "void", "why": why})
-    return bool(_fate(sweep, name)["fate"] == "void")
+    _decide(sweep, name, _Decision("void", why))
+    return _decision(sweep, name).outcome == "void"
 
 
 def mark_started(sweep: SweepDir, name: str, job: str) -> bool:
@@ -150,9 +156,9 @@ def mark_started(sweep: SweepDir, name: str, job: str) -> bool:
         name: its submission.
         job: its (array's) id. A second job of the same submission is invalid: sbatch can reach SLURM twice.
     """
-    _decide(sweep, name, {"fate": "alive", "why": "", "job": job})
-    decided = _fate(sweep, name)
-    if decided["fate"] != "alive" or decided.get("job") != job:
+    _decide(sweep, name, _Decision("started", job=job))
+    decided = _decision(sweep, name)
+    if decided.outcome != "started" or decided.job != job:
         return False
     note_id(sweep, name, job)
     return True
@@ -182,43 +188,49 @@ def read_submission(sweep: SweepDir, name: str) -> Submission:
     """Return one submission."""
     folder = sweep.submission(name)
     number = int(name.rpartition("-")[2])
-    content = _load(folder / "intent.json")
     try:
-        submission = Submission(
-            number=number,
-            name=name,
-            kind=content["kind"],
-            parcels=tuple(tuple(map(str, keys)) for keys in content["parcels"]),
-            minutes=int(content["minutes"]),
-            after=tuple(map(str, content["after"])),
-            by=str(content["by"]),
-            created=float(content["created"]),
-        )
-    except (KeyError, TypeError, ValueError):
-        return Submission(number, name, "train", fate="void", why="its intent cannot be read")
-    decided = _fate(sweep, name)
-    job = decided.get("job") or _load(folder / "job.json").get("job")
-    return replace(submission, job=job, fate=decided["fate"], why=str(decided.get("why", "")))
+        intent = _INTENT.validate_json(commit.read_whole(folder / "intent.json"))
+    except (FileNotFoundError, ValidationError):
+        return Submission(number, name, "workers", outcome="void", why="its intent cannot be read")
+    decided = _decision(sweep, name)
+    try:
+        job = decided.job or _JOB.validate_json(commit.read_whole(folder / "job.json")).job
+    except (FileNotFoundError, ValidationError):
+        job = None
+    return replace(intent, number=number, name=name, job=job, outcome=decided.outcome, why=decided.why)
 
 
-_LATER = ("job", "fate", "why")
+@dataclass(frozen=True)
+class _Decision:
+    """The outcome of a submission; `job` is the id of the job that linked "started"."""
+
+    outcome: Outcome
+    why: str = ""
+    job: str | None = None
+
+
+@dataclass(frozen=True)
+class _JobId:
+    job: str
+
+
+_INTENT = TypeAdapter(Submission)
+_DECISION = TypeAdapter(_Decision)
+_JOB = TypeAdapter(_JobId)
+
+_LATER = {"job", "outcome", "why"}
 """Fields of a submission that are known only after its intent is written; each has a separate file."""
 
 
-def _decide(sweep: SweepDir, name: str, decision: dict[str, str]) -> None:
-    commit.commit_new(sweep.submission(name) / "fate.json", plainjson.dump(decision))
+def _decide(sweep: SweepDir, name: str, decision: _Decision) -> None:
+    commit.commit_new(sweep.submission(name) / "outcome.json", _DECISION.dump_json(decision))
 
 
-def _fate(sweep: SweepDir, name: str) -> dict[str, Any]:
-    return {"fate": "open"} | _load(sweep.submission(name) / "fate.json")
-
-
-def _load(path: Path) -> dict[str, Any]:
+def _decision(sweep: SweepDir, name: str) -> _Decision:
     try:
-        content: Any = plainjson.load(commit.read_whole(path))
-    except (FileNotFoundError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+        return _DECISION.validate_json(commit.read_whole(sweep.submission(name) / "outcome.json"))
+    except (FileNotFoundError, ValidationError):
+        return _Decision("open")
 
 
 def _here() -> str:

@@ -1,4 +1,4 @@
-"""The submissions that `run --on slurm` would make now: batches, limits, and all batch scripts. Writes no files.
+"""The jobs that `run --on slurm` would submit now: worker jobs, limits, and batch scripts. Writes no files.
 
 It uses the functions of `advance` up to the point of publishing. Limits are read from SLURM if it is available; without
 SLURM, for example on a laptop, usual limits are assumed.
@@ -7,21 +7,19 @@ SLURM, for example on a laptop, usual limits are assumed.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from lthsweep.errors import ClusterSilentError, StoreError
-from lthsweep.launch.slurm.advance import Costed, batches_of, costed, room_for
+from lthsweep.launch.slurm.advance import WorkerArray, arrays_of, capacity_for, fitting, in_seconds
+from lthsweep.launch.slurm.array_tasks import SubmittedTasks
 from lthsweep.launch.slurm.cluster.limits import Limits, read_limits
 from lthsweep.launch.slurm.cluster.sbatch import text_of
-from lthsweep.launch.slurm.glance import Glance, glance
 from lthsweep.launch.slurm.journal import Submission, read_journal
-from lthsweep.launch.slurm.look import still_open
-from lthsweep.launch.slurm.packing.pack import Batch, fit
+from lthsweep.launch.slurm.queue_status import QueueStatus, read_queue_status
+from lthsweep.launch.slurm.reconcile import still_open, taken_runs
 from lthsweep.launch.slurm.sites.site import Site
-from lthsweep.launch.slurm.standing import Standing
-from lthsweep.launch.slurm.submitting import TICK_MINUTES, batch_job, dependency_of, tick_job
+from lthsweep.launch.slurm.submitting import CONTROLLER_MINUTES, controller_job, workers_job
 from lthsweep.launch.work import Work
 from lthsweep.plan.run import Plan
 from lthsweep.store import commit, plainjson
@@ -29,7 +27,7 @@ from lthsweep.store.layout import SweepDir
 
 __all__ = ["Planned", "Preview", "preview"]
 
-_USUAL = Limits(max_array=1001, room=None, minutes=None)
+_USUAL = Limits(max_array=1001, capacity=None, minutes=None)
 """Limits of a SLURM with its default configuration, for machines without SLURM."""
 
 _PREFIX = "lth-xxxxxxxx"
@@ -42,12 +40,12 @@ class Planned:
 
     Attributes:
         intent: the entry for the journal.
-        batch: None for a follow-up.
+        array: its worker jobs; None for a controller job.
         text: the batch script. Ids of jobs that are not submitted yet are written as "ID-OF-" and their name.
     """
 
     intent: Submission
-    batch: Batch | None
+    array: WorkerArray | None
     text: str
 
 
@@ -59,49 +57,39 @@ class Preview:
         site: the cluster, from profile and file.
         limits: of the cluster.
         assumed: why the usual limits are used instead of the cluster's; "" if they were read.
-        glance: jobs that were submitted before.
-        batches: all remaining runs, packed.
-        planned: submissions that would be made now.
-        tick: the follow-up that would be submitted; None if one exists, or none is needed.
-        room: elements that can be submitted now; None for any number.
-        costs: the packed runs, in seconds.
+        queue: jobs that were submitted before.
+        planned: worker jobs that would be submitted now.
+        controller: the controller job that would be submitted; None if one exists, or none is needed.
+        capacity: elements that can be submitted now; None for any number.
+        seconds: of training that the sweep still needs; None if no epoch was measured.
+        unsubmitted: ready runs without a worker that get no job now.
+        waiting: runs that wait for another run; workers pull them when they are ready.
         failed: number of runs that failed or were canceled, or have such an ancestor.
     """
 
     site: Site
     limits: Limits
     assumed: str
-    glance: Glance
-    batches: tuple[Batch, ...]
+    queue: QueueStatus
     planned: tuple[Planned, ...]
-    tick: Planned | None
-    room: int | None
-    costs: Costed
+    controller: Planned | None
+    capacity: int | None
+    seconds: float | None
+    unsubmitted: int
+    waiting: int
     failed: int
 
     @property
     def jobs(self) -> int:
-        """Return the elements of all batches, without runs that wait for the time of an epoch."""
-        return sum(batch.elements for batch in self.batches)
-
-    @property
-    def jobs_now(self) -> int:
-        """Return the elements that would be submitted now."""
+        """Return the worker jobs that would be submitted now."""
         return sum(planned.intent.elements for planned in self.planned)
 
     @property
-    def runs_later(self) -> int:
-        """Return the runs that the follow-up would submit."""
-        now = sum(len(keys) for planned in self.planned for keys in planned.intent.parcels)
-        return len(self.costs.nodes) + self.costs.waiting - now
-
-    @property
     def device_hours(self) -> float | None:
-        """Return GPU-hours of all batches, core-hours without GPUs; None if no epoch was measured."""
-        if self.costs.guessed:
+        """Return the GPU-hours that the sweep still needs, core-hours without GPUs; None if no epoch was measured."""
+        if self.seconds is None:
             return None
-        seconds = math.fsum(parcel.seconds for batch in self.batches for parcel in batch.parcels)
-        return seconds * (self.site.gpus or self.site.cpus) / 3600
+        return self.seconds / self.site.slots * (self.site.gpus or self.site.cpus) / 3600
 
 
 def preview(plan: Plan, sweep: SweepDir, site: Site, work: Work) -> Preview:
@@ -118,28 +106,42 @@ def preview(plan: Plan, sweep: SweepDir, site: Site, work: Work) -> Preview:
         SpecError: if sbatch cannot represent an option.
         LaunchError: if submitit is not installed.
     """
-    seen = glance(sweep, lambda: site)
-    standing = seen.standing or Standing(())
+    queue = read_queue_status(sweep, lambda: site)
+    tasks = queue.tasks or SubmittedTasks(())
     limits, assumed = _limits(site)
     failed = {key for key, failure in work.found.failures.items() if failure.is_final}
-    left = still_open(work.nodes, standing.covered, failed)
-    halted = (
-        seen.halt is not None and seen.halt.by != "user"
-    )  # `run` by hand resumes a sweep that a user canceled
-    costs = costed(plan, sweep, site, () if halted else left, standing.covered)
-    batches = batches_of(costs.nodes, site, limits, standing.covered)
-    tick = standing.follow_up()
-    room = room_for(site, limits, standing.live_elements, reserve=0 if tick else 1)
-    fitting = fit(batches, room)
-    scripts = _Scripts(sweep, site, standing)
-    planned = scripts.of(fitting)
-    follow = None
-    if tick is None and not halted and (left or standing.live):
-        all_now = fitting == batches and standing.listed
-        follow = scripts.follow((*standing.live, *(one.intent for one in planned)) if all_now else ())
-    behind = len(work.nodes) - len(left) - len(standing.covered.keys() & {node.key for node in work.nodes})
+    left = still_open(work.nodes, failed)
+    # `run` by hand resumes a sweep that the user canceled.
+    halted = queue.halt is not None and queue.halt.by != "user"
+    nodes, guessed = in_seconds(plan, sweep, site, () if halted else left)
+    taken = taken_runs(work, tasks, () if queue.snapshot is None else queue.snapshot.elements)
+    arrays = arrays_of(nodes, tasks, taken, work.found.failures, site, limits)
+    controller = tasks.next_controller()
+    capacity = capacity_for(site, limits, tasks.live_elements, reserve=0 if controller else 1)
+    scripts = _Scripts(sweep, site, has_arrays=limits.max_array > 0)
+    planned = [scripts.workers(array) for array in fitting(arrays, capacity)]
+    submitted = {key for each in planned for keys in each.intent.shares for key in keys}
+    keys = {node.key for node in nodes}
+    ready = {node.key for node in nodes if node.parent not in keys}
+    new_controller = None
+    if controller is None and not halted and (left or tasks.live):
+        missed = any(key not in submitted for array in arrays for share in array.shares for key in share.keys)
+        by_clock = missed or not tasks.listed
+        new_controller = scripts.controller(
+            () if by_clock else (*tasks.live, *(each.intent for each in planned))
+        )
     return Preview(
-        site, limits, assumed, seen, tuple(batches), tuple(planned), follow, room, costs, max(0, behind)
+        site=site,
+        limits=limits,
+        assumed=assumed,
+        queue=queue,
+        planned=tuple(planned),
+        controller=new_controller,
+        capacity=capacity,
+        seconds=None if guessed else math.fsum(node.cost for node in nodes),
+        unsubmitted=len(ready - taken - submitted),
+        waiting=len(keys - ready),
+        failed=len(work.nodes) - len(left),
     )
 
 
@@ -153,54 +155,36 @@ def _limits(site: Site) -> tuple[Limits, str]:
 class _Scripts:
     """Names, numbers and scripts, as the step would create them."""
 
-    def __init__(self, sweep: SweepDir, site: Site, standing: Standing) -> None:
+    def __init__(self, sweep: SweepDir, site: Site, *, has_arrays: bool) -> None:
         self._sweep = sweep
         self._site = site
-        self._elsewhere: Mapping[str, Submission] = {
-            key: place.submission for key, place in standing.covered.items()
-        }
+        self._has_arrays = has_arrays
         try:
             self._number = max((submission.number for submission in read_journal(sweep)), default=0)
         except StoreError:
             self._number = 0
         self._prefix = _prefix(sweep)
 
-    def of(self, batches: Sequence[Batch]) -> list[Planned]:
-        """Return a submission of each batch, except batches whose dependencies SLURM has not confirmed yet."""
-        made: dict[int, Planned] = {}
-        for index, batch in enumerate(batches):
-            waits = {self._elsewhere[key].name: self._elsewhere[key] for key in batch.waits_for}
-            if any(submission.job is None for submission in waits.values()) or not all(
-                earlier in made for earlier in batch.after
-            ):
-                continue
-            after = [*(made[earlier].intent for earlier in batch.after), *waits.values()]
-            intent = self._intent(
-                kind="train",
-                parcels=tuple(parcel.keys for parcel in batch.parcels),
-                minutes=batch.minutes,
-                after=tuple(submission.name for submission in after),
-            )
-            dependency = dependency_of(batch, [_id_of(submission) for submission in after])
-            job = batch_job(self._sweep, self._site, intent, dependency)
-            made[index] = Planned(intent, batch, text_of(job, self._site))
-        return list(made.values())
-
-    def follow(self, after: Sequence[Submission]) -> Planned:
-        """Return the follow-up: after all these jobs, or by the clock if there are none."""
-        intent = self._intent(
-            kind="tick", minutes=TICK_MINUTES, after=tuple(submission.name for submission in after)
+    def workers(self, array: WorkerArray) -> Planned:
+        """Return a submission of worker jobs."""
+        shares = tuple(share.keys for share in array.shares)
+        intent = Submission(
+            *self._next(), "workers", shares=shares, minutes=array.minutes, array=self._has_arrays
         )
-        job = tick_job(self._sweep, self._site, intent, [_id_of(submission) for submission in after])
-        return Planned(intent, None, text_of(job, self._site))
+        return Planned(intent, array, text_of(workers_job(self._sweep, self._site, intent), self._site))
 
-    def _intent(self, **fields: Any) -> Submission:
+    def controller(self, after: Sequence[Submission]) -> Planned:
+        """Return the controller job: after all these jobs, or by the clock if there are none."""
+        names = tuple(submission.name for submission in after)
+        intent = Submission(*self._next(), "controller", minutes=CONTROLLER_MINUTES, after=names)
+        ids = [submission.job or f"ID-OF-{submission.name}" for submission in after]
+        return Planned(
+            intent, None, text_of(controller_job(self._sweep, self._site, intent, ids), self._site)
+        )
+
+    def _next(self) -> tuple[int, str]:
         self._number += 1
-        return Submission(number=self._number, name=f"{self._prefix}-{self._number:04d}", **fields)
-
-
-def _id_of(submission: Submission) -> str:
-    return submission.job or f"ID-OF-{submission.name}"
+        return self._number, f"{self._prefix}-{self._number:04d}"
 
 
 def _prefix(sweep: SweepDir) -> str:

@@ -17,118 +17,92 @@ from lthsweep.launch.slurm.journal import (
     read_submission,
     void,
 )
-from lthsweep.launch.slurm.packing.pack import Batch
+from lthsweep.launch.slurm.shares import Share
 from lthsweep.launch.slurm.sites.site import Site
 from lthsweep.store.layout import SweepDir
 
-__all__ = ["Overtaken", "batch_job", "dependency_of", "submit_batch", "submit_tick", "tick_job"]
+__all__ = ["Overtaken", "controller_job", "submit_controller", "submit_workers", "workers_job"]
 
-TICK_MINUTES = 60
-_LONGEST_LIST = 100  # jobs in a dependency; with more of them the follow-up starts by the clock
+CONTROLLER_MINUTES = 60
+_LONGEST_LIST = 100  # jobs in a dependency; with more of them the controller job starts by the clock
 
 
 class Overtaken(Exception):
     """Another coordinator published a decision first."""
 
 
-def submit_batch(
+def submit_workers(
     sweep: SweepDir,
     site: Site,
     number: int,
-    batch: Batch,
-    after: Sequence[Submission],
+    shares: Sequence[Share],
+    minutes: int,
     *,
+    array: bool = True,
     exclude: Collection[str] = (),
 ) -> Submission:
-    """Submit an array of training jobs.
+    """Submit worker jobs, one for each share.
 
     Args:
         sweep: the sweep directory.
         site: the cluster.
         number: of the submission in the journal.
-        batch: its parcels.
-        after: submissions that it waits for, with known ids.
+        shares: the runs that each job trains first.
+        minutes: walltime of each job.
+        array: whether they are a job array; False only for one share.
         exclude: nodes to avoid.
 
     Raises:
         Overtaken: if another coordinator took the number.
-        RefusedError, JobLimitError: if SLURM refused it; the intent is void then.
+        RefusedError, NotNowError: if SLURM refused it; the intent is void then.
         ClusterSilentError: if it is unknown whether SLURM accepted it; the intent stays open until a later step.
     """
-    intent = _publish(
-        sweep,
-        Submission(
-            number=number,
-            name="",
-            kind="train",
-            parcels=tuple(parcel.keys for parcel in batch.parcels),
-            minutes=batch.minutes,
-            after=tuple(submission.name for submission in after),
-        ),
-    )
-    dependency = dependency_of(batch, [submission.job or "" for submission in after])
-    return _hand_over(sweep, site, intent, batch_job(sweep, site, intent, dependency, exclude))
+    keys = tuple(share.keys for share in shares)
+    intent = _publish(sweep, Submission(number, "", "workers", shares=keys, minutes=minutes, array=array))
+    return _hand_over(sweep, site, intent, workers_job(sweep, site, intent, exclude))
 
 
-def submit_tick(
+def submit_controller(
     sweep: SweepDir, site: Site, number: int, *, after: Sequence[Submission], exclude: Collection[str] = ()
 ) -> Submission:
-    """Submit the follow-up job: after all queued jobs in `after`, or by the clock if it is empty.
+    """Submit a controller job: after all jobs of `after`, or by the clock if it is empty.
 
     Raises:
-        As `submit_batch`.
+        As `submit_workers`.
     """
-    intent = _publish(
-        sweep,
-        Submission(
-            number=number,
-            name="",
-            kind="tick",
-            minutes=TICK_MINUTES,
-            after=tuple(submission.name for submission in after),
-        ),
+    names = tuple(submission.name for submission in after)
+    intent = _publish(sweep, Submission(number, "", "controller", minutes=CONTROLLER_MINUTES, after=names))
+    return _hand_over(
+        sweep, site, intent, controller_job(sweep, site, intent, [s.job for s in after], exclude)
     )
-    return _hand_over(sweep, site, intent, tick_job(sweep, site, intent, [s.job for s in after], exclude))
 
 
-def dependency_of(batch: Batch, after: Sequence[str]) -> str | None:
-    """Return a batch's dependency in sbatch's syntax; element by element if it is aligned with one array."""
-    if not after:
-        return None
-    return ":".join(["aftercorr" if batch.aligned and len(after) == 1 else "afterok", *after])
-
-
-def batch_job(
-    sweep: SweepDir, site: Site, intent: Submission, dependency: str | None, exclude: Collection[str] = ()
-) -> Job:
-    """Return the job of a training submission."""
+def workers_job(sweep: SweepDir, site: Site, intent: Submission, exclude: Collection[str] = ()) -> Job:
+    """Return the worker jobs of a submission."""
     return Job(
         name=intent.name,
-        command=(_python(site), "-m", "lthsweep.launch.slurm.payload", str(_path(sweep)), intent.name),
+        command=(_python(site), "-m", "lthsweep.launch.slurm.worker_job", str(_path(sweep)), intent.name),
         folder=_path(sweep) / "state" / "slurm" / intent.name,
         minutes=intent.minutes,
-        elements=len(intent.parcels),
-        dependency=dependency,
-        begin=None,
+        elements=len(intent.shares) if intent.array else 0,
         exclude=tuple(sorted({*site.exclude, *exclude})),
-        light=False,
     )
 
 
-def tick_job(
+def controller_job(
     sweep: SweepDir,
     site: Site,
     intent: Submission,
     after: Sequence[str | None],
     exclude: Collection[str] = (),
 ) -> Job:
-    """Return the job of a follow-up."""
+    """Return a controller job."""
     known = [job for job in after if job is not None]
     listed = 0 < len(known) <= _LONGEST_LIST and len(known) == len(after)
-    seconds = max(1, round(60 * site.tick_minutes))
+    seconds = max(1, round(60 * site.controller_minutes))
     return Job(
         name=intent.name,
-        command=(_python(site), "-m", "lthsweep", "tick", str(_path(sweep)), "--as", intent.name),
+        command=(_python(site), "-m", "lthsweep", "controller", str(_path(sweep)), "--as", intent.name),
         folder=_path(sweep) / "state" / "slurm" / intent.name,
         minutes=intent.minutes,
         elements=0,
@@ -147,9 +121,8 @@ def _publish(sweep: SweepDir, intent: Submission) -> Submission:
 
 
 def _hand_over(sweep: SweepDir, site: Site, intent: Submission, job: Job) -> Submission:
-    if (
-        read_submission(sweep, intent.name).fate == "void"
-    ):  # this process was suspended, and another one voided it
+    # If this process was suspended for long, another one has voided the intent.
+    if read_submission(sweep, intent.name).outcome == "void":
         raise Overtaken
     try:
         number = submit(job, site)

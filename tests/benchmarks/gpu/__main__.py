@@ -4,8 +4,8 @@
     python -m tests.benchmarks.gpu --quick --out gpu.json
     python -m tests.benchmarks.gpu --device cpu --tiny   # checks that it runs
 
-Run it from the root of a checkout; the package need not be installed, torch, numpy and torchvision suffice.
-Images are generated, or read from LTHSWEEP_DATA. The benchmark times training steps of the package's own loop
+Run it from the root of a checkout; the package need not be installed, torch, numpy, torchvision and pydantic
+suffice. Images are generated, or read from LTHSWEEP_DATA. The benchmark times training steps of the package's own loop
 with the data path, without validation. The ways to train take turns, several times each. When the time is over,
 the remaining rounds are skipped, and the table shows how many there were.
 """
@@ -15,12 +15,16 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import os
 import sys
 from pathlib import Path
 
-NEEDED = {"torch": "torch>=2.10", "numpy": "numpy>=2.0", "torchvision": "torchvision>=0.25"}
-PARTS = ("steps", "epoch", "agreement", "processes")
+NEEDED = {
+    "torch": "torch>=2.10",
+    "numpy": "numpy>=2.0",
+    "torchvision": "torchvision>=0.25",
+    "pydantic": "pydantic>=2.9",
+}
+PARTS = ("steps", "epoch", "processes")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,7 +39,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, help="total time; default 8.5, with --quick 2.75")
     parser.add_argument("--only", choices=PARTS, action="append", help="a part; can be repeated")
     parser.add_argument("--case", action="append", help="a network; can be repeated")
-    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
@@ -56,19 +59,11 @@ def main(arguments: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
-    if device.type == "cuda":
-        torch.cuda.set_device(device.index or 0)
-    torch.set_num_threads(1)  # as in a worker, which does not use TF32 either
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    if options.serve:
-        from tests.benchmarks.gpu.processes import serve
-
-        answers = os.fdopen(os.dup(1), "w")
-        os.dup2(2, 1)  # output of the trainings must not mix with the answers
-        serve(device, small=options.tiny, requests=sys.stdin, answers=answers)
-        return 0
     from tests.benchmarks.gpu.measure import Measurement
+    from tests.benchmarks.gpu.steps import use
     from tests.benchmarks.gpu.table import markdown
+
+    use(device)
 
     found = Measurement(options, device).measure(options.only or PARTS)
     options.out.write_text(json.dumps(found, indent=2) + "\n")

@@ -132,17 +132,14 @@ class Rig:
         self._start = model.to(device).to(memory_format=torch.channels_last)
         self._models: list[nn.Module] = []
 
-    def tickets(self, width: int, precision: str, *, fresh: bool = False) -> list[Training]:
-        """Trainings of one dense run at step 0 with different masks.
+    def tickets(self, width: int, precision: str) -> list[Training]:
+        """Trainings of one dense run with different masks; they continue with the weights of earlier calls.
 
         Args:
             width: number of trainings.
             precision: "fp32" or "bf16".
-            fresh: True to start from the same weights in every call; False to continue with the weights of earlier
-                calls, which is cheaper.
         """
-        models = [] if fresh else self._models
-        models += [copy.deepcopy(self._start) for _ in range(width - len(models))]
+        self._models += [copy.deepcopy(self._start) for _ in range(width - len(self._models))]
         options = {
             "epochs": 1_000_000,  # the hook stops them
             "batch_size": self.case.batch,
@@ -153,7 +150,7 @@ class Rig:
         }
         return [
             Training(model, self._data, TrainOptions.of(options), seed=0, masks=_masks(model, number))
-            for number, model in enumerate(models[:width])
+            for number, model in enumerate(self._models[:width])
         ]
 
     def forget(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import subprocess
 import sys
@@ -19,8 +18,8 @@ from lthsweep.errors import LthsweepError
 from lthsweep.training.devices import synchronize
 from tests.benchmarks.figures import spread
 from tests.benchmarks.gpu.cases import CASES, Rig, tiny
-from tests.benchmarks.gpu.processes import Share, process_groups
-from tests.benchmarks.gpu.steps import Way, agreement, speed_of, tidy, ways_of
+from tests.benchmarks.gpu.processes import Share, process_groups, total_rate
+from tests.benchmarks.gpu.steps import Way, speed_of, tidy, ways_of
 
 __all__ = ["Measurement"]
 
@@ -60,7 +59,6 @@ class Measurement:
         measures: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "steps": self._steps,
             "epoch": self._epoch,
-            "agreement": self._agreement,
             "processes": self._processes,
         }
         for part, measure in measures.items():
@@ -149,28 +147,15 @@ class Measurement:
             "bound_seconds_here": BOUND_BYTES * steps * rig.case.batch / copied,
         }
 
-    def _agreement(self, found: dict[str, Any]) -> dict[str, Any]:
-        """Deviation of every way from eager training one at a time: rounding errors grow with every step."""
-
-        small = self._options.tiny
-        return {
-            name: {
-                str(steps): agreement(rig, steps, 2 if small else 4) for steps in ((1,) if small else (1, 20))
-            }
-            for name, rig in self._rigs.items()
-            if not self._over(0.8)
-        }
-
     def _processes(self, found: dict[str, Any]) -> dict[str, Any]:
         """1, 2 and 4 processes, with and without MPS, unfused and at the best width of one process."""
 
         tidy(self._device)
-        counts = (1, 2) if self._options.tiny else (1, 2, 4)
-        arguments = ["--device", str(self._device), *(["--tiny"] if self._options.tiny else [])]
-        environment = dict(os.environ)
+        small = self._options.tiny
+        counts = (1, 2) if small else (1, 2, 4)
         rates: dict[Share, list[float]] = {}
         failed: dict[Share, str] = {}
-        with process_groups(max(counts), arguments, environment, cuda=self._cuda) as (group_of, why):
+        with process_groups(max(counts), self._device, small=small) as (group_of, why):
             shares = [
                 Share(name, rig.case.precision, width, count, mps)
                 for name, rig in self._rigs.items()
@@ -184,7 +169,7 @@ class Measurement:
                     if share in failed or self._over(1.0):
                         continue
                     try:
-                        rate = group_of[share.mps].rate(share, self._turn)
+                        rate = total_rate(group_of[share.mps], share, self._turn)
                         rates.setdefault(share, []).append(rate)
                     except RuntimeError as error:
                         failed[share] = str(error).splitlines()[0]

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 
 from lthsweep.training.cuda_graph import graphed as cuda_graph
-from lthsweep.training.cuda_graph.graphed import relative_difference
 from lthsweep.training.devices import synchronize
 from lthsweep.training.fused.ensemble import train_ensemble
 from lthsweep.training.loop import train
@@ -128,47 +127,6 @@ class _Timer:
         return (self._marks[2] - self._marks[1]) / self.steps
 
 
-def agreement(rig: Rig, steps: int, width: int) -> dict[str, dict[str, float]]:
-    """Deviation of every way from eager training of one ticket, over the same steps from the same weights.
-
-    Returns:
-        Way → "loss": relative difference of the mean loss over these steps, "weights": ‖difference of weights‖ ÷
-        ‖change of the weights in training‖. "the same again" repeats the reference itself.
-    """
-    graphs = (False, True) if rig.device.type == "cuda" else (False,)
-    found = {}
-    for precision in ("fp32", "bf16"):
-        alone = Way(precision)
-        start = _weights(rig.tickets(1, precision, fresh=True)[0])
-        loss, reached = _trained(rig, alone, steps)
-        moved = [after - before for after, before in zip(reached, start, strict=True)]
-        ways = [Way(precision, count, graph) for graph in graphs for count in (1, width)]
-        for way in ways:
-            other_loss, other = _trained(rig, way, steps)
-            other_moved = [after - before for after, before in zip(other, start, strict=True)]
-            name = f"the same again, {precision}" if way == alone else str(way)
-            found[name] = {
-                "loss": abs(other_loss - loss) / loss,
-                "weights": relative_difference(other_moved, moved),
-            }
-    return found
-
-
-def _trained(rig: Rig, way: Way, steps: int) -> tuple[float, list[torch.Tensor]]:
-    """Mean loss of the first ticket over its steps, and its final weights."""
-    tidy(rig.device)
-    tickets = rig.tickets(way.width, way.precision, fresh=True)
-    with settings(way):
-        take(tickets, lambda training: training.progress.step == steps)
-    first = tickets[0]
-    first.state()  # adds the sums that are still on the device
-    return first.progress.loss_sum / first.progress.seen, _weights(first)
-
-
-def _weights(training: Training) -> list[torch.Tensor]:
-    return [weight.detach().clone() for weight in training.model.parameters()]
-
-
 @contextmanager
 def settings(way: Way) -> Iterator[list[bool]]:
     """Force training with or without graphs; yields a list with one entry per start, True if a graph was captured."""
@@ -186,6 +144,14 @@ def settings(way: Way) -> Iterator[list[bool]]:
     finally:
         cuda_graph.graphed = graphed
         torch.backends.cudnn.benchmark = searched
+
+
+def use(device: torch.device) -> None:
+    """Select the device, with the settings of a worker: one thread, and no TF32."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device.index or 0)
+    torch.set_num_threads(1)
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def tidy(device: torch.device) -> None:

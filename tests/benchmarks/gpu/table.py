@@ -69,20 +69,6 @@ def _epoch(found: Figures) -> Iterator[str]:
     yield f"{head}\n\n{_table(columns, rows)}"
 
 
-def _agreement(found: Figures) -> Iterator[str]:
-    rows = [
-        (name, steps, way, f"{row['loss']:.1e}", f"{row['weights']:.1e}")
-        for name, each in found["agreement"].items()
-        for steps, ways in each.items()
-        for way, row in ways.items()
-    ]
-    head = (
-        "**Agreement** with eager training, one at a time, after some steps from the same weights: relative difference "
-        "of the mean loss of these steps, and of the change of the weights."
-    )
-    yield f"{head}\n\n{_table(('network', 'steps', 'way', 'loss', 'weights'), rows)}"
-
-
 def _processes(found: Figures) -> Iterator[str]:
     processes = found["processes"]
     rows = [
@@ -113,7 +99,7 @@ def recommended(processes: Figures) -> dict[str, Figures]:
     }
 
 
-_BLOCKS = {"steps": _steps, "epoch": _epoch, "agreement": _agreement, "processes": _processes}
+_BLOCKS = {"steps": _steps, "epoch": _epoch, "processes": _processes}
 
 
 def _best_ratio(case: Figures) -> str:

@@ -1,7 +1,7 @@
 """`lthsweep ARGUMENTS`, killed at one step of a submission: python die_at.py KIND STEP ARGUMENTS.
 
-KIND is "train" or "tick". STEP is one of STEPS; the process gets SIGKILL there, nothing is flushed or undone. At
-"orphan", sbatch is started and continues: it submits the job after the coordinator has ended.
+KIND is "workers" or "controller". STEP is one of STEPS; the process gets SIGKILL there, nothing is flushed or undone.
+At "orphan", sbatch is started and continues: it submits the job after the coordinator has ended.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ if __name__ == "__main__":
     from lthsweep.cli import main
 
     kind, step, *arguments = sys.argv[1:]
-    assert kind in ("train", "tick")
+    assert kind in ("workers", "controller")
     assert step in STEPS
     arm(kind, step)
     sys.argv = ["lthsweep", *arguments]

@@ -65,7 +65,7 @@ cpus = 1
 workers = 1
 memory = "1G"
 time = "{time}"
-tick_minutes = 0.05
+controller_minutes = 0.05
 poll_seconds = 1
 lag_seconds = 5
 target_minutes = {target_minutes}
@@ -135,7 +135,7 @@ class Interrupted(OnSlurm):
 
     def training(self) -> list[Submission]:
         """Return the submissions that train, in order."""
-        return [submission for submission in self.journal() if submission.kind == "train"]
+        return [submission for submission in self.journal() if submission.kind == "workers"]
 
     def wait_for_checkpoint(self, starts: int, key: str | None = None) -> None:
         """Wait until a run was started `starts` times and the last attempt has written a checkpoint."""

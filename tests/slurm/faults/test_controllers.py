@@ -17,20 +17,20 @@ def test_slurmctld_restarts_in_the_middle(make, as_if_undisturbed, row):
     ours.run()
     ours.wait_for_checkpoint(1)
     ours.cluster.ctld_kill()
-    said = ours.run(code=3)
+    output = ours.run(code=3)
     ours.pace(0)
     ours.wait_done()
     ours.cluster.ctld_start()
     ours.wait_for(ours.sweep.table.exists)
 
-    assert "controller" in said
+    assert "controller" in output
     as_if_undisturbed(ours)
     ours.assert_nothing_counts_against_it()
     assert ours.interruptions() == 0
     row(
         "slurmctld down from the first checkpoint to the last record",
         ours,
-        "jobs go on, the follow-up merges",
+        "jobs go on, the controller job merges",
     )
 
 

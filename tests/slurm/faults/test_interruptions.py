@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from lthsweep.launch.slurm.traces import nodes_of
+from lthsweep.launch.slurm.job_files import nodes_of
 from tests.slurm.faults.interrupted import processes, send
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
@@ -102,7 +102,7 @@ def test_a_frozen_worker_wakes_up_too_late(held, as_if_undisturbed, row):
 def test_killed_in_every_way(held, as_if_undisturbed, row):
     """SIGKILL to the whole job, to the worker alone, to the coordinator in the job alone, and scancel."""
     ours = held()
-    worker, payload = "lthsweep.launch.worker", "lthsweep.launch.slurm.payload"
+    worker, payload = "lthsweep.launch.worker", "lthsweep.launch.slurm.worker_job"
     ways = (
         lambda: ours.cluster.run("scancel", "--signal=KILL", ours.training()[-1].job),
         lambda: send(signal.SIGKILL, processes(worker, str(ours.sweep.path))),
@@ -116,7 +116,7 @@ def test_killed_in_every_way(held, as_if_undisturbed, row):
     ours.wait_for_checkpoint(len(ways) + 1)
     finish(ours, as_if_undisturbed)
 
-    row("SIGKILL of job, worker, payload; job again; `scancel`", ours, "the follow-up submits it again")
+    row("SIGKILL of job, worker, payload; job again; `scancel`", ours, "the controller job submits it again")
 
 
 def test_a_run_longer_than_its_walltime(held, as_if_undisturbed, row):

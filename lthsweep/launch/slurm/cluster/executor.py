@@ -40,11 +40,13 @@ class ScriptExecutor(submitit.SlurmExecutor):
     def _get_job_id_from_submission_command(string: bytes | str) -> str:
         """Return the id in the output of `sbatch --parsable`, "123" or "123;cluster", ignoring a site's own lines.
 
+        A wrapper of sbatch may drop the option: then it is "Submitted batch job 123", or "… on cluster NAME".
+
         Raises:
             ClusterSilentError: if there is not exactly one id.
         """
         text = string if isinstance(string, str) else string.decode(errors="replace")
-        numbers = re.findall(r"^(\d+)(?:;\S*)?$", text, re.MULTILINE)
+        numbers = re.findall(r"^(?:Submitted batch job )?(\d+)(?:;\S*| on cluster \S+)?$", text, re.MULTILINE)
         if len(numbers) != 1:
             raise ClusterSilentError(f"sbatch printed no job id, but {text[:200]!r}")
         return str(numbers[0])

@@ -62,8 +62,9 @@ class Limits:
     """Limits on submissions at this moment.
 
     Attributes:
-        max_array: maximum number of elements in one array. SLURM limits the index, so arrays are always 0 to n - 1.
-        room: elements that can still be submitted; None if there is no limit, or it is unknown.
+        max_array: maximum number of elements in one array; 0 if the cluster has no arrays. SLURM limits the index, so
+            arrays are always 0 to n - 1.
+        capacity: elements that can still be submitted; None if there is no limit, or it is unknown.
         minutes: the longest walltime a job may request; None for any.
         named: lines for the user, the most restrictive limit first: "MaxSubmitJobsPerUser of QOS normal 6, 2 in use".
         version: of SLURM, "22.05.8".
@@ -71,7 +72,7 @@ class Limits:
     """
 
     max_array: int
-    room: int | None
+    capacity: int | None
     minutes: int | None
     named: tuple[str, ...] = ()
     version: str = ""
@@ -93,7 +94,7 @@ def read_limits(site: Site) -> Limits:
     if "MaxArraySize" not in config or not known:
         raise ClusterSilentError("scontrol printed no configuration or no partitions; try again later")
     chosen = _chosen(known, site.partition, "slurm.partition")
-    _chosen(known, site.tick_partition, "slurm.tick_partition")
+    _chosen(known, site.controller_partition, "slurm.controller_partition")
     found: list[Cap] = []
     walls = [partition.minutes for partition in chosen]
     if re.search(r"limits|safe|all", config.get("AccountingStorageEnforce", "")):
@@ -103,12 +104,12 @@ def read_limits(site: Site) -> Limits:
             found += caps(policy, this_user(), site.account, name, order)
             walls.append(wall_minutes(policy, this_user(), site.account, name, order))
     found = _with_use(list(dict.fromkeys(found)))
-    rooms = [cap.room for cap in found if cap.room is not None]
+    capacities = [cap.capacity for cap in found if cap.capacity is not None]
     jobs = _int(config.get("MaxJobCount", ""))
-    array = _int(config["MaxArraySize"]) or 1
+    array = _int(config["MaxArraySize"]) or 0
     return Limits(
-        max_array=max(1, min(array, jobs or array)),
-        room=min(rooms, default=None),
+        max_array=min(array, jobs or array),
+        capacity=min(capacities, default=None),
         minutes=min((wall for wall in walls if wall is not None), default=None),
         named=(*map(str, found), *_notes(chosen, site)),
         version=config.get("SLURM_VERSION", ""),

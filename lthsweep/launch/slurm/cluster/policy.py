@@ -43,7 +43,7 @@ class Cap:
     used: int | None
 
     @property
-    def room(self) -> int | None:
+    def capacity(self) -> int | None:
         """Number of elements that can still be submitted under this limit."""
         return None if self.used is None else max(0, self.limit - self.used)
 
@@ -140,7 +140,7 @@ def caps(policy: Policy, user: str, account: str | None, partition: str, order: 
         for row in _upwards(policy.associations, own):
             whose = f"{user} in account {row.account}" if row.user else f"account {row.account}"
             found += _first([(f"GrpSubmitJobs of {whose}", row.group)])
-    return sorted(found, key=lambda cap: float("inf") if cap.room is None else cap.room)
+    return sorted(found, key=lambda cap: float("inf") if cap.capacity is None else cap.capacity)
 
 
 def wall_minutes(

@@ -9,16 +9,26 @@ import contextlib
 import re
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from pydantic import TypeAdapter
 
 from lthsweep.errors import ClusterSilentError, StoreError
 from lthsweep.launch.slurm.cluster.ask import Answer, ask, this_user
 from lthsweep.launch.slurm.cluster.listing import COMPLAINT, FORMAT, Element, parse_queue
-from lthsweep.store import commit, plainjson
+from lthsweep.store import commit
 
-__all__ = ["Element", "Found", "Look", "find_by_name", "live_jobs", "look", "look_up", "read_queue"]
+__all__ = [
+    "Element",
+    "Found",
+    "QueueSnapshot",
+    "find_by_name",
+    "find_job",
+    "live_jobs",
+    "queue_snapshot",
+    "read_queue",
+]
 
 SECONDS = 60.0
 """Deadline of squeue, which is slow on a busy cluster."""
@@ -28,11 +38,14 @@ ACCOUNTING_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
-class Look:
-    """A snapshot of the queue: its elements, and when it was taken, in seconds since the epoch."""
+class QueueSnapshot:
+    """The queue at one moment: its elements, and when it was taken, in seconds since the epoch."""
 
     elements: tuple[Element, ...]
     taken: float
+
+
+_SNAPSHOT = TypeAdapter(QueueSnapshot)
 
 
 @dataclass(frozen=True)
@@ -56,7 +69,7 @@ def read_queue(user: str | None = None, *, seconds: float = SECONDS) -> tuple[El
     return parse_queue(_squeue("--user", user or this_user(), seconds=seconds))
 
 
-def look(cache: Path | None, max_age: float, *, seconds: float = SECONDS) -> Look:
+def queue_snapshot(cache: Path | None, max_age: float, *, seconds: float = SECONDS) -> QueueSnapshot:
     """Like `read_queue`, but with at most one squeue per `max_age` for all processes that share a cache.
 
     Args:
@@ -71,12 +84,11 @@ def look(cache: Path | None, max_age: float, *, seconds: float = SECONDS) -> Loo
     known = None if cache is None else _remembered(cache)
     if known is not None and abs(time.time() - known.taken) < max_age:
         return known
-    seen = Look(read_queue(seconds=seconds), time.time())
+    snapshot = QueueSnapshot(read_queue(seconds=seconds), time.time())
     if cache is not None:
-        content = {"taken": seen.taken, "elements": [asdict(element) for element in seen.elements]}
         with contextlib.suppress(StoreError):
-            commit.replace(cache, plainjson.dump(content), durable=False)
-    return seen
+            commit.replace(cache, _SNAPSHOT.dump_json(snapshot), durable=False)
+    return snapshot
 
 
 def find_by_name(name: str) -> str | None:
@@ -85,10 +97,10 @@ def find_by_name(name: str) -> str | None:
     Raises:
         ClusterSilentError: if the controller does not answer. An answer of accounting is not required.
     """
-    return look_up(name).job
+    return find_job(name).job
 
 
-def look_up(name: str, *, days: int = 2) -> Found:
+def find_job(name: str, *, days: int = 2) -> Found:
     """Search for a job by its name: in the queue, including recently ended jobs, then in accounting.
 
     The controller forgets a job minutes after its end (MinJobAge); accounting keeps it. If the cluster has no
@@ -149,10 +161,8 @@ def _squeue(*options: str, seconds: float = SECONDS) -> Answer:
     return ask(["squeue", "--array", "--Format", FORMAT, *options], seconds=seconds)
 
 
-def _remembered(cache: Path) -> Look | None:
+def _remembered(cache: Path) -> QueueSnapshot | None:
     try:
-        content: Any = plainjson.load(commit.read_whole(cache))
-        elements = tuple(Element(**element) for element in content["elements"])
-        return Look(elements, float(content["taken"]))
-    except (OSError, ValueError, TypeError, KeyError):
+        return _SNAPSHOT.validate_json(commit.read_whole(cache))
+    except (OSError, ValueError):
         return None

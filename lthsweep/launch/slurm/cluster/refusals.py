@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from lthsweep.errors import JobLimitError, RefusedError
+from lthsweep.errors import NotNowError, RefusedError
 from lthsweep.launch.slurm.cluster.ask import Answer
 
 __all__ = ["RETRYING", "refusal_of"]
@@ -16,12 +16,14 @@ __all__ = ["RETRYING", "refusal_of"]
 RETRYING = "retrying"
 """On stderr if the controller's queue is full (MaxJobCount); sbatch sleeps and tries again for two minutes."""
 
-_NUMBER = re.compile(
+_PASSES = re.compile(
     r"\b(Assoc|QOS)\w*Submit\w*|retrying|job queue full|temporarily (unavailable|unable)"
-    r"|invalid job array specification",
+    r"|invalid job array specification"
+    r"|partition not available|nodes? (required for job )?(are|is) (down|drained|reserved|busy|not available)"
+    r"|nodes are busy|node not available \(down, drained or reserved\)|in state of inactive or drain",
     re.IGNORECASE,
 )
-"""The user has too many jobs, or this array has too many elements."""
+"""The user has too many jobs, this array has too many elements, or the partition is closed for maintenance."""
 
 _POLICY = re.compile(r"violates accounting/QOS policy", re.IGNORECASE)
 _REASON = re.compile(r"\b(Assoc|QOS)(Max|Grp|Min)\w+")
@@ -53,8 +55,8 @@ def refusal_of(answer: Answer, name: str, environment: Iterable[str] = ()) -> Re
         environment: names of variables; the message lists those that sbatch would have used as options.
     """
     words = answer.words or f"exit code {answer.code} without a message"
-    if _NUMBER.search(words) or (_POLICY.search(words) and not _REASON.search(words)):
-        return JobLimitError(f"SLURM cannot accept {name} now, because there are too many jobs: {words}")
+    if _PASSES.search(words) or (_POLICY.search(words) and not _REASON.search(words)):
+        return NotNowError(f"SLURM does not accept {name} now: {words}")
     hints = [hint for pattern, hint in _HINTS if re.search(pattern, words, re.IGNORECASE)]
     change = f"; change {hints[0]}" if hints else ""
     ignored = sorted(variable for variable in environment if variable.startswith("SBATCH_"))

@@ -41,7 +41,7 @@ def submit(job: Job, site: Site) -> str:
     Raises:
         SpecError: if sbatch cannot represent a value; no file is written.
         StoreError: if the script cannot be written.
-        JobLimitError: if there are too many jobs; no job is queued, and a later attempt can succeed.
+        NotNowError: if SLURM accepts no more jobs for now; no job is queued, and a later attempt can succeed.
         RefusedError: if SLURM refuses the requested resources; no job is queued.
         ClusterSilentError: if the job may have been queued.
     """
@@ -131,7 +131,7 @@ def _write(job: Job, text: str) -> Path:
     try:
         job.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:
+        with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(text)
     except OSError as error:
         raise StoreError(f"cannot write the batch script {path}: {error.strerror or error}") from error

@@ -1,9 +1,9 @@
 """The batch script of a job: sbatch options, a start record, the site's setup lines, the command.
 
-A training job is one task of srun. SLURM sends its signals (USR2 before the time limit, TERM at preemption) to the
-tasks of srun; the batch shell and its other children receive them only when the job's time is over. A follow-up job is
-light: one core, no GPU, no srun, because a command that submits jobs should not be a task of srun. A failed follow-up
-is restarted, because it may be the only process left to continue the sweep.
+A worker job is one task of srun. SLURM sends its signals (USR2 before the time limit, TERM at preemption) to the
+tasks of srun; the batch shell and its other children receive them only when the job's time is over. A controller job is
+light: one core, no GPU, no srun, because a command that submits jobs should not be a task of srun. A failed controller
+job is restarted, because it may be the only process left to continue the sweep.
 
 The start record is written before any command that can fail: one line per start in `<index>.node`, so that a node on
 which even Python fails to start can be identified.
@@ -37,11 +37,10 @@ class Job:
         folder: of the script, its logs and start records; readable only by its owner.
         minutes: walltime.
         elements: of the array, numbered from 0; 0 for a job without an array.
-        dependency: in sbatch's syntax, "afterok:12:13"; SLURM cancels jobs whose dependency cannot be fulfilled.
+        dependency: in sbatch's syntax, "afterany:12:13"; SLURM cancels jobs whose dependency cannot be fulfilled.
         begin: in sbatch's syntax, "now+600"; None for now.
         exclude: nodes to avoid, in addition to the site's.
-        light: a follow-up job.
-        at_a_time: how many elements can run at a time; None for all.
+        light: a controller job.
     """
 
     name: str
@@ -53,7 +52,6 @@ class Job:
     begin: str | None = None
     exclude: tuple[str, ...] = ()
     light: bool = False
-    at_a_time: int | None = None
 
 
 def text_of(job: Job, site: Site) -> str:
@@ -110,14 +108,19 @@ _OF_SUBMITIT = (
 )
 """Parameters that submitit knows by name; others are written to the script unchanged."""
 
-_LIGHT_EXTRAS = frozenset({"comment", "mail-type", "mail-user", "nice", "wckey"})
-"""Options of the file that also apply to jobs that do not train."""
+_OF_SIZE = re.compile(
+    r"cpu|core|gpu|gres|tres|mem|socket|thread|exclusive|switches|tmp|spread|oversubscribe|share"
+)
+"""Options of the file about the size or the placement of worker jobs."""
+
+CONTROLLER_MEMORY = "1G"
+"""Of a controller job where worker jobs name their memory. Merging ten thousand records takes 350 MB."""
 
 
 def _common(job: Job, site: Site) -> dict[str, Any]:
     array = None
     if job.elements:
-        array = f"0-{job.elements - 1}" + ("" if job.at_a_time is None else f"%{job.at_a_time}")
+        array = f"0-{job.elements - 1}"
     return {
         "job_name": job.name,
         "time": job.minutes,
@@ -133,8 +136,8 @@ def _common(job: Job, site: Site) -> dict[str, Any]:
 
 
 def _full(job: Job, site: Site) -> dict[str, Any]:
-    kind = f"{site.gpu_type}:" if site.gpu_type else ""
-    gres = f"gpu:{kind}{site.gpus}" if site.gpus and site.gpu_form == "gres" else None
+    gpus = f"{site.gpu_type}:{site.gpus}" if site.gpu_type else str(site.gpus)
+    gres = f"gpu:{gpus}" if site.gpus and site.gpu_form == "gres" else site.extra.get("gres")
     return {
         **{name: value or True for name, value in site.extra.items()},
         "partition": site.partition,
@@ -143,24 +146,32 @@ def _full(job: Job, site: Site) -> dict[str, Any]:
         "reservation": site.reservation,
         "exclude": _excluded(job, site),
         "cpus_per_task": site.cpus,
-        "gres": gres or site.extra.get("gres"),
-        "gpus-per-node": f"{kind}{site.gpus}" if site.gpus and gres is None else None,
+        "gres": gres,
+        **({site.gpu_form: gpus} if site.gpus and site.gpu_form != "gres" else {}),
         "mem": site.memory,
+        "mem-per-cpu": site.memory_per_cpu,
         "signal_delay_s": min(site.grace_seconds, 15 * job.minutes),  # not before the job has begun to train
     }
 
 
 def _light(job: Job, site: Site) -> dict[str, Any]:
-    """Return the options of a follow-up job; QOS and reservation apply only to the partition of training jobs."""
-    here = site.tick_partition in (None, site.partition)
+    """Return the options of a controller job.
+
+    It carries every option of the file, because a site can demand them of every job, except those about the size of
+    worker jobs. QOS, reservation and constraint apply only to the partition of worker jobs.
+    """
+    here = site.controller_partition in (None, site.partition)
+    per_core = site.memory_per_cpu is not None
+    memory = site.controller_memory or site.memory_per_cpu or (CONTROLLER_MEMORY if site.memory else None)
     return {
-        **{name: value or True for name, value in site.extra.items() if name in _LIGHT_EXTRAS},
-        "partition": site.tick_partition or site.partition,
+        **{name: value or True for name, value in site.extra.items() if not _OF_SIZE.search(name)},
+        "partition": site.controller_partition or site.partition,
         "qos": site.qos if here else None,
         "reservation": site.reservation if here else None,
+        "constraint": site.constraint if here else None,
         "exclude": _excluded(job, site),
         "cpus_per_task": 1,
-        "mem": site.tick_memory,
+        "mem-per-cpu" if per_core else "mem": memory,
     }
 
 
@@ -171,8 +182,9 @@ def _excluded(job: Job, site: Site) -> str | None:
 def _command_line(job: Job, site: Site) -> str:
     """Return the command line of a job.
 
-    `exec`, so that signals of SLURM reach the training process and not a shell; the shell of a follow-up stays, because
-    it restarts the job after a failure. Since SLURM 22.05 srun does not inherit the number of cores, so it is repeated.
+    `exec`, so that signals of SLURM reach the training process and not a shell; the shell of a controller job stays,
+    because it restarts the job after a failure. Since SLURM 22.05 srun does not inherit the number of cores, so it is
+    repeated.
     """
     command = shlex.join(job.command)
     return command if job.light else f"exec srun --mpi=none --ntasks=1 --cpus-per-task={site.cpus} {command}"
@@ -185,10 +197,10 @@ def _start_record(folder: str) -> str:
 
 
 def _restart_line(alone: bool) -> str:
-    """Return a shell line that restarts a failed follow-up, at most twice, on another node if there is one.
+    """Return a shell line that restarts a failed controller job, at most twice, on another node if there is one.
 
     The queue contains no other job that could continue the sweep. A node that fails every job is free more often than
-    others, so the follow-up would start there again. A canceled follow-up (TERM) is not restarted.
+    others, so the controller job would start there again. A canceled controller job (TERM) is not restarted.
 
     Args:
         alone: the job excludes no nodes yet; otherwise the bad nodes are known and the list cannot be extended here.

@@ -13,7 +13,7 @@ from lthsweep.launch.slurm.sites.profile import Partition, Profile, profile_name
 from lthsweep.launch.slurm.sites.profile_warnings import profile_warnings
 from lthsweep.spec import Spec
 from lthsweep.spec.problems import Origin, Problem, error_of
-from lthsweep.spec.text_forms import megabytes_of, minutes_of
+from lthsweep.spec.text_forms import minutes_of
 from lthsweep.wording import plural
 
 __all__ = ["Site", "profile_names", "profile_text", "site_of"]
@@ -29,18 +29,19 @@ class Site:
         exclude: nodes to avoid.
         minutes: the longest walltime a job may request; None for the partition's limit, read live.
         cpus, gpus: per job.
-        gpu_form: "gres" (`--gres=gpu[:type]:N`) or "gpus-per-node".
+        gpu_form: "gres" (`--gres=gpu[:type]:N`), "gpus-per-node" or "gpus".
         gpu_type: the cluster's name for it.
         memory: per job, in SLURM's format.
+        memory_per_cpu: per core, instead of `memory`.
         workers: per job; None for workers_per_gpu per GPU, or one per `threads` cores.
         threads: per worker.
         target_minutes, floor_minutes: target and minimum length of a job.
         grace_seconds: how long before the end of its walltime a job is notified.
         setup: shell lines that run before the command.
         python: interpreter on the compute nodes; None for the interpreter of the process that submits.
-        tick_partition: of follow-up jobs; None for `partition`.
-        tick_minutes: interval of follow-up jobs while some runs could not be submitted.
-        tick_memory: of a follow-up job, in SLURM's format.
+        controller_partition: of controller jobs; None for `partition`.
+        controller_minutes: interval of controller jobs while some runs could not be submitted.
+        controller_memory: of a controller job, in SLURM's format.
         poll_seconds: minimum interval between queries of the queue.
         lag_seconds: an intent is void if its job is not found by name within this time.
         max_elements: the site's own cap on jobs in the queue.
@@ -64,6 +65,7 @@ class Site:
     gpu_form: str = "gres"
     gpu_type: str | None = None
     memory: str | None = None
+    memory_per_cpu: str | None = None
     workers: int | None = None
     workers_per_gpu: int = 1
     threads: int = 1
@@ -72,9 +74,9 @@ class Site:
     grace_seconds: int = 120
     setup: tuple[str, ...] = ()
     python: str | None = None
-    tick_partition: str | None = None
-    tick_minutes: float = 10.0
-    tick_memory: str | None = None
+    controller_partition: str | None = None
+    controller_minutes: float = 10.0
+    controller_memory: str | None = None
     poll_seconds: float = 60.0
     lag_seconds: float = 300.0
     max_elements: int | None = None
@@ -98,6 +100,8 @@ class Site:
             job.append(plural(self.gpus, f"{self.gpu_type} GPU" if self.gpu_type else "GPU"))
         if self.memory:
             job.append("all memory of a node" if self.memory == "0" else f"{self.memory} of memory")
+        elif self.memory_per_cpu:
+            job.append(f"{self.memory_per_cpu} of memory per core")
         where = {
             "partition": self.partition,
             "account": self.account,
@@ -109,12 +113,12 @@ class Site:
         per = f" of {self.threads} threads" if self.threads > 1 else ""
         return [
             f"site profile {self.about or self.profile}",
-            f"a job: {', '.join(job)}, {plural(self.slots, 'worker')}{per}; about {self.target_minutes:g} minutes, "
+            f"a job: {', '.join(job)}, {plural(self.slots, 'worker')}{per}; about {self.target_minutes:g} min, "
             f"at most {limit}",
             "requested: "
             + (", ".join(f"{k} {v}" for k, v in where.items() if v) or "the cluster's defaults"),
-            f"follow-ups: partition {self.tick_partition or self.partition or 'default'}; "
-            f"at least {self.poll_seconds:g} seconds between queries of the queue",
+            f"controller jobs: partition {self.controller_partition or self.partition or 'default'}; "
+            f"at least {self.poll_seconds:g} s between queries of the queue",
             *self.advice.splitlines(),
             *(f"warning: {warning}" for warning in self.warnings),
         ]
@@ -154,7 +158,6 @@ def site_of(spec: Spec) -> Site:
         cpus=cpus,
         gpus=gpus,
         gpu_type=settings["gpu_type"] if gpus else None,
-        memory=_memory(settings, cpus),
         workers_per_gpu=per_gpu,
         threads=threads,
         target_minutes=target,
@@ -175,12 +178,14 @@ _AS_IT_IS = (
     "constraint",
     "reservation",
     "gpu_form",
+    "memory",
+    "memory_per_cpu",
     "workers",
     "grace_seconds",
     "python",
-    "tick_partition",
-    "tick_minutes",
-    "tick_memory",
+    "controller_partition",
+    "controller_minutes",
+    "controller_memory",
     "poll_seconds",
     "lag_seconds",
     "attempts",
@@ -237,15 +242,6 @@ def _lengths(spec: Spec, settings: Mapping[str, Any], limit: int | None) -> tupl
             raise _misfit("floor_minutes", f"is beyond the target, {target:g} min: set target_minutes", floor)
         floor = target
     return target, floor
-
-
-def _memory(settings: Mapping[str, Any], cpus: int) -> str | None:
-    total: str | None = settings["memory"]
-    each: str | None = settings["memory_per_cpu"]
-    if total is not None or each is None:
-        return total
-    megabytes = megabytes_of(each) * cpus
-    return f"{megabytes // 1024}G" if megabytes % 1024 == 0 else f"{megabytes}M"
 
 
 def _least(*numbers: int | None) -> int | None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from lthsweep.errors import StoreError
 from lthsweep.launch.slurm.journal import Submission
-from lthsweep.store import commit, plainjson
+from lthsweep.store import commit
 from lthsweep.store.layout import SweepDir
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "job_logs",
     "last_log_line",
     "nodes_of",
+    "raw_ids",
     "read_end",
     "started",
     "write_end",
@@ -60,12 +62,13 @@ class End:
     node: str = ""
 
 
+_END = TypeAdapter(End)
+
+
 def write_end(sweep: SweepDir, name: str, index: int, end: End) -> None:
     """Write how an element ended. The file is advisory, so a full disk is no failure."""
     with contextlib.suppress(StoreError):
-        commit.replace(
-            sweep.submission(name) / f"{index}.end.json", plainjson.dump(asdict(end)), durable=False
-        )
+        commit.replace(sweep.submission(name) / f"{index}.end.json", _END.dump_json(end), durable=False)
 
 
 def forget_end(sweep: SweepDir, name: str, index: int) -> None:
@@ -77,15 +80,8 @@ def forget_end(sweep: SweepDir, name: str, index: int) -> None:
 def read_end(sweep: SweepDir, name: str, index: int) -> End | None:
     """Return how an element ended; None if it wrote no end."""
     try:
-        content: Any = plainjson.load(commit.read_whole(sweep.submission(name) / f"{index}.end.json"))
-        return End(
-            worked=tuple(content["worked"]),
-            broke=tuple(content["broke"]),
-            failed=tuple(content["failed"]),
-            stopped=str(content["stopped"]),
-            node=str(content["node"]),
-        )
-    except (FileNotFoundError, StoreError, ValueError, KeyError, TypeError):
+        return _END.validate_json(commit.read_whole(sweep.submission(name) / f"{index}.end.json"))
+    except (FileNotFoundError, StoreError, ValidationError):
         return None
 
 
@@ -104,6 +100,15 @@ def nodes_of(sweep: SweepDir, name: str, index: int) -> tuple[str, ...]:
     return tuple(line.split()[0] for line in lines if line.strip())
 
 
+def raw_ids(sweep: SweepDir, name: str, index: int) -> tuple[str, ...]:
+    """Return the raw job ids (SLURM_JOB_ID) with which an element was started; claims contain them."""
+    try:
+        lines = (sweep.submission(name) / f"{index}.node").read_text(errors="replace").splitlines()
+    except OSError:
+        return ()
+    return tuple(words[1] for line in lines if len(words := line.split()) > 1)
+
+
 def started(sweep: SweepDir, submission: Submission) -> float:
     """Return when a submission was written, by the clock of the file server; 0 if it is gone."""
     try:
@@ -114,10 +119,9 @@ def started(sweep: SweepDir, submission: Submission) -> float:
 
 def job_logs(sweep: SweepDir, submission: Submission, index: int) -> list[Path]:
     """Return the log files of an element's standard output and error that exist."""
-    if submission.job is None:
+    if (stem := submission.job_id(index)) is None:
         return []
     folder = sweep.submission(submission.name)
-    stem = submission.job if submission.kind == "tick" else f"{submission.job}_{index}"
     return sorted(folder.glob(f"{stem}_*.out")) + sorted(folder.glob(f"{stem}_*.err"))
 
 

@@ -1,59 +1,61 @@
-"""State that a coordinator decides from: records, journal, queue, and runs without another attempt."""
+"""The state of a sweep that a coordinator decides from: records, journal, queue, and runs without another attempt."""
 
 from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lthsweep.launch.scheduler import Node
-from lthsweep.launch.slurm.breaker import NodeEnd, bad_nodes, trips
+from lthsweep.launch.slurm.array_tasks import YOUNG_SECONDS, ArrayTask, SubmittedTasks, match_tasks
+from lthsweep.launch.slurm.circuit_breaker import NodeEnd, bad_nodes, trips
 from lthsweep.launch.slurm.cluster.queue import Element, find_by_name, read_queue
 from lthsweep.launch.slurm.cluster.sbatch import cancel
 from lthsweep.launch.slurm.endings import endings, silent
 from lthsweep.launch.slurm.halt import Halt, halt, read_halt, read_reset
+from lthsweep.launch.slurm.job_files import has_ended, last_log_line, nodes_of, read_end, started
 from lthsweep.launch.slurm.journal import Submission, note_id, read_journal, read_submission, void
 from lthsweep.launch.slurm.sites.site import Site
-from lthsweep.launch.slurm.standing import YOUNG_SECONDS, Place, Standing, failed_attempts, stand
-from lthsweep.launch.slurm.traces import has_ended, last_log_line, nodes_of, read_end, started
 from lthsweep.launch.work import Work, work_left
 from lthsweep.plan.run import Plan
 from lthsweep.store import failures
 from lthsweep.store.layout import SweepDir
 
-__all__ = ["View", "look", "settle", "still_open"]
+__all__ = ["SweepView", "reconcile", "reconcile_submissions", "still_open", "taken_runs"]
 
 
 @dataclass(frozen=True)
-class View:
+class SweepView:
     """State of a sweep at one moment.
 
     Attributes:
         work: runs without a record.
         number: of the last submission in the journal; a decision based on this view is number + 1.
-        standing: status of the jobs.
+        tasks: the jobs.
+        open: runs that can be trained now or later: neither failed nor below a failed run.
+        taken: runs that a worker trains, or that are in the share of a job in the queue.
         failed: run → cause, for runs without another attempt.
-        open: nodes that can get a job now or later: neither covered nor failed nor below a failed run.
         bad_nodes: nodes of the cluster on which all elements fail.
         halt: why the sweep is halted, if so.
     """
 
     work: Work
     number: int
-    standing: Standing
-    failed: Mapping[str, str]
+    tasks: SubmittedTasks
     open: tuple[Node, ...]
+    taken: frozenset[str]
+    failed: Mapping[str, str]
     bad_nodes: frozenset[str]
     halt: Halt | None
 
     @property
     def is_over(self) -> bool:
-        """True if no run can be trained any more and none is being trained."""
-        return not self.open and not self.standing.covered
+        """True if no run can be trained any more and no worker job is left."""
+        return not self.open and not self.tasks.live
 
 
-def look(plan: Plan, sweep: SweepDir, site: Site) -> View:
+def reconcile(plan: Plan, sweep: SweepDir, site: Site) -> SweepView:
     """Read queue, journal and records, in this order, so that no submission or record in between is missed.
 
     A submission made in between is recent, and a run that ends in between has its record.
@@ -63,29 +65,32 @@ def look(plan: Plan, sweep: SweepDir, site: Site) -> View:
         StoreError: if the directory cannot be read or written.
     """
     queue = _take_back_stuck(read_queue(), sweep)
-    journal = settle(sweep, read_journal(sweep), queue, site.lag_seconds)
+    journal = reconcile_submissions(sweep, read_journal(sweep), queue, site.lag_seconds)
     young = min(site.lag_seconds, YOUNG_SECONDS)
 
     def fresh(submission: Submission, index: int) -> bool:
         return _is_young(submission, young) and not has_ended(sweep, submission.name, index)
 
-    standing = stand(journal, queue, fresh=fresh)
+    tasks = match_tasks(journal, queue, fresh=fresh)
     work = work_left(plan, sweep)
-    last = journal[-1].number if journal else 0
     last_reset = read_reset(sweep)
-    places = [
-        place for place in standing.places if place.submission.number > last_reset and not place.is_live
-    ]
-    ends = endings(sweep, places)
+    counted = [task for task in tasks.all if task.submission.number > last_reset]
+    ends = endings(sweep, counted)
     blocklisted = bad_nodes(ends)
-    stopped = read_halt(sweep) or _trip_breaker(sweep, work, standing, ends, blocklisted)
-    failed = _find_failed(sweep, work, standing, last_reset, site.attempts, blocklisted)
-    return View(
+    stopped = read_halt(sweep) or _trip_breaker(sweep, work, tasks, ends, blocklisted)
+    taken = taken_runs(work, tasks, queue)
+    # The job that takes this step has written its end, and SLURM still lists it.
+    ended = [
+        task for task in counted if not task.is_live or has_ended(sweep, task.submission.name, task.index)
+    ]
+    failed = _find_failed(sweep, work, taken, ended, site.attempts, blocklisted)
+    return SweepView(
         work=work,
-        number=last,
-        standing=standing,
+        number=journal[-1].number if journal else 0,
+        tasks=tasks,
+        open=still_open(work.nodes, failed),
+        taken=taken,
         failed=failed,
-        open=still_open(work.nodes, standing.covered, failed),
         bad_nodes=blocklisted,
         halt=stopped,
     )
@@ -104,7 +109,7 @@ def _take_back_stuck(queue: Sequence[Element], sweep: SweepDir) -> list[Element]
     return [element for element in queue if element not in stuck]
 
 
-def settle(
+def reconcile_submissions(
     sweep: SweepDir, journal: Sequence[Submission], queue: Sequence[Element], lag_seconds: float
 ) -> list[Submission]:
     """Find the jobs of submissions whose coordinator died before it recorded their ids.
@@ -115,7 +120,7 @@ def settle(
     by_name = {element.name: element.job for element in queue}
     settled = []
     for submission in journal:
-        if submission.fate == "open" and submission.job is None:
+        if submission.outcome == "open" and submission.job is None:
             job = by_name.get(submission.name)
             if job is None and not _is_young(submission, lag_seconds):
                 job = find_by_name(submission.name)
@@ -132,23 +137,40 @@ def _is_young(submission: Submission, lag_seconds: float) -> bool:
     return time.time() - submission.created < lag_seconds
 
 
-def still_open(nodes: Sequence[Node], covered: Collection[str], failed: Collection[str]) -> tuple[Node, ...]:
-    """Return the nodes without a job that have neither failed nor a failed ancestor."""
+def still_open(nodes: Sequence[Node], failed: Collection[str]) -> tuple[Node, ...]:
+    """Return the nodes that have neither failed nor a failed ancestor."""
     blocked = set(failed)
     found = []
     for node in nodes:  # parents come first
         if node.parent in blocked:
             blocked.add(node.key)
-        if node.key not in blocked and node.key not in covered:
+        if node.key not in blocked:
             found.append(node)
     return tuple(found)
+
+
+def taken_runs(work: Work, tasks: SubmittedTasks, queue: Iterable[Element]) -> frozenset[str]:
+    """Return the runs that need no further job.
+
+    A worker trains them: its claim is alive, and SLURM lists its job, if it has one. Or they are in the share of a live
+    job that has not failed with them since it was submitted.
+    """
+    listed = {element.raw for element in queue}
+    training = {key for key, job in work.found.jobs.items() if not job or job in listed}
+    known = work.found.failures
+    shares = {
+        key
+        for key, task in tasks.covered.items()
+        if key not in known or known[key].time < task.submission.created
+    }
+    return frozenset(training | shares)
 
 
 def _find_failed(
     sweep: SweepDir,
     work: Work,
-    standing: Standing,
-    last_reset: int,
+    taken: Collection[str],
+    ended: Sequence[ArrayTask],
     attempts: int,
     blocklisted: Collection[str],
 ) -> dict[str, str]:
@@ -158,64 +180,83 @@ def _find_failed(
     """
     found = {}
     missing = {node.key for node in work.nodes}
-    blames = _Blames(sweep, missing, {node.key: node.parent for node in work.nodes})
+    tried: dict[str, list[_Attempt]] = {}
+    for task in ended:
+        if task.submission.kind == "workers" and not _was_on(sweep, task, blocklisted):
+            for key, attempt in _attempts_of(sweep, task, missing).items():
+                tried.setdefault(key, []).append(attempt)
     known = failures.read_failures(sweep)
     for node in work.nodes:
         failure = known.get(node.key)
         if failure is not None and failure.is_final:
             found[node.key] = failure.cause
-        elif node.key not in standing.covered:
-            gone = [
-                place
-                for place in standing.gone(node.key)
-                if place.submission.number > last_reset and not _was_on(sweep, place, blocklisted)
-            ]
-            count = failed_attempts(node.key, gone, blames)
+        elif node.key not in taken:
+            made = tried.get(node.key, [])
+            count = failed_attempts([attempt.progressed for attempt in made])
             if count >= attempts:
-                found[node.key] = _record(sweep, node.key, gone[-1], count, failure.cause if failure else "")
+                cause = failure.cause if failure else ""
+                found[node.key] = _record(sweep, node.key, made[-1].task, count, cause)
     return found
 
 
-class _Blames:
-    """The runs for which an ended element is to blame; computed once per element."""
+@dataclass(frozen=True)
+class _Attempt:
+    """What an ended worker job did with a run: True if it made progress, False if it is to blame for none."""
 
-    def __init__(self, sweep: SweepDir, missing: Collection[str], parents: Mapping[str, str | None]) -> None:
-        self._sweep = sweep
-        self._missing = missing
-        self._parents = parents
-        self._known: dict[tuple[str, int], Collection[str] | None] = {}
-
-    def __call__(self, place: Place) -> Collection[str] | None:
-        name = place.submission.name, place.index
-        if name not in self._known:
-            self._known[name] = self._judge(place)
-        return self._known[name]
-
-    def _judge(self, place: Place) -> Collection[str] | None:
-        since = started(self._sweep, place.submission)
-        moved = {key for key in place.keys if key not in self._missing or self._has_moved(key, since)}
-        end = read_end(self._sweep, place.submission.name, place.index)
-        if moved:
-            return () if end is None else set(end.broke) - moved
-        if end is not None and (end.broke or end.failed or end.stopped != "time"):
-            return end.broke
-        # SLURM cancels a job whose dependency failed, so runs with unfinished parents had no chance to start.
-        had_a_chance = {key for key in place.keys if self._parents.get(key) not in self._missing}
-        return None if len(had_a_chance) == len(place.keys) else had_a_chance
-
-    def _has_moved(self, key: str, since: float) -> bool:
-        try:
-            return self._sweep.checkpoint(key).stat().st_mtime > since
-        except OSError:
-            return False
+    task: ArrayTask
+    progressed: bool
 
 
-def _was_on(sweep: SweepDir, place: Place, nodes: Collection[str]) -> bool:
+def _attempts_of(sweep: SweepDir, task: ArrayTask, missing: Collection[str]) -> dict[str, _Attempt]:
+    """Return the attempts of an ended worker job at runs of its share, and at runs that it pulled and broke off.
+
+    A job that wrote no end was killed before any progress. A job that made progress with one of its runs and was killed
+    is not to blame for the others. A run that another worker took first was not attempted.
+    """
+    since = started(sweep, task.submission)
+    end = read_end(sweep, task.submission.name, task.index)
+    moved = {key for key in task.keys if key not in missing or _has_moved(sweep, key, since)}
+    broke = set() if end is None else set(end.broke) - moved
+    in_order = end is not None and not end.stopped
+    without_progress = not moved and (
+        end is None or (end.stopped == "time" and not end.worked and not end.failed)
+    )
+    found = {}
+    for key in {*task.keys, *broke} & set(missing):
+        if key in broke or (without_progress and not broke):
+            found[key] = _Attempt(task, progressed=False)
+        elif key in moved or not in_order:
+            found[key] = _Attempt(task, progressed=True)
+    return found
+
+
+def failed_attempts(progressed: Sequence[bool]) -> int:
+    """Return how many attempts in a row, up to the last, made no progress.
+
+    Preempted and requeued jobs do not count: SLURM starts them again, so they are not gone.
+
+    Args:
+        progressed: attempts in order; whether each made progress, or was asked to stop.
+    """
+    count = 0
+    for did in progressed:
+        count = 0 if did else count + 1
+    return count
+
+
+def _has_moved(sweep: SweepDir, key: str, since: float) -> bool:
+    try:
+        return sweep.checkpoint(key).stat().st_mtime > since
+    except OSError:
+        return False
+
+
+def _was_on(sweep: SweepDir, task: ArrayTask, nodes: Collection[str]) -> bool:
     """Return whether the last start of an element was on one of some nodes."""
-    return bool(nodes) and nodes_of(sweep, place.submission.name, place.index)[-1:] in [(n,) for n in nodes]
+    return bool(nodes) and nodes_of(sweep, task.submission.name, task.index)[-1:] in [(n,) for n in nodes]
 
 
-def _record(sweep: SweepDir, key: str, last: Place, count: int, cause: str) -> str:
+def _record(sweep: SweepDir, key: str, last: ArrayTask, count: int, cause: str) -> str:
     """Record that a run reached the retry limit; `cause` is its last infrastructure failure, if known."""
     words = cause or last_log_line(sweep, last.submission, last.index)
     nodes = nodes_of(sweep, last.submission.name, last.index)
@@ -241,12 +282,12 @@ def _record(sweep: SweepDir, key: str, last: Place, count: int, cause: str) -> s
 
 
 def _trip_breaker(
-    sweep: SweepDir, work: Work, standing: Standing, ends: Sequence[NodeEnd], blocklisted: Collection[str]
+    sweep: SweepDir, work: Work, tasks: SubmittedTasks, ends: Sequence[NodeEnd], blocklisted: Collection[str]
 ) -> Halt | None:
     """Halt the sweep on identical failures of runs, or of jobs that ended before any progress."""
     settled = (failures.CANCELLED, failures.GAVE_UP)
     causes = [failure.cause for failure in work.found.failures.values() if failure.kind not in settled]
-    causes += silent(ends, blocklisted, at_work=bool(standing.live))
+    causes += silent(ends, blocklisted, at_work=bool(tasks.live))
     why = trips(causes, len(work.found.done))
     if why is None:
         return None

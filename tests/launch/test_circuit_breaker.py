@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lthsweep.launch.slurm.breaker import NodeEnd, bad_nodes, normalized, trips
+from lthsweep.launch.slurm.circuit_breaker import NodeEnd, bad_nodes, normalized, trips
 
 NO_SPACE = "StoreError: cannot write /n/scratch/lab/{key}.h5: No space left on device"
 
@@ -22,7 +22,7 @@ def failed(*nodes):
 # --- the breaker -----------------------------------------------------------------------------------------------------
 
 
-def test_three_equal_failures_halt_a_sweep_without_finished_runs():
+def test_three_equal_failures_halt_sweeps_without_finished_runs():
     """Their keys and paths differ; the message has the first cause."""
     causes = [NO_SPACE.format(key=key) for key in ("3f2a9c01", "77aa01be", "00c1d2e3")]
 
@@ -112,7 +112,7 @@ def test_normalizing_twice_changes_nothing(text):
 # --- nodes -----------------------------------------------------------------------------------------------------------
 
 
-def test_three_failures_in_a_row_make_a_node_bad():
+def test_three_failures_in_succession_mark_a_node():
     """Provided that elements on other nodes work."""
     ends = failed("bad") + worked("good") + failed("bad") + worked("good") + failed("bad")
 
