@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import tomllib
+
 import pytest
 
 from lthsweep.code_options import code_options
 from lthsweep.errors import SpecError
 from lthsweep.models.build import build_model
 from lthsweep.plan.expand import expand
-from lthsweep.spec import dump_spec, spec_of
+from lthsweep.spec import commented_template, dump_spec, spec_of
 from lthsweep.usercode import ALLOW_VARIABLE, pinned
 
 CODE = """
@@ -125,10 +127,8 @@ def test_numbers_without_annotation_accept_any_number():
 
 def test_files_without_their_code_are_read(here):
     """Results are read where the code is not."""
-    text = dump_spec(spec("model.width=4"))
+    whole = spec("model.width=4")
     (here / "mine.py").unlink()
-    (here / "sweep.toml").write_text(text)
 
-    import tomllib
-
-    assert spec_of(tomllib.loads(text)).sweep.model.width == 4
+    for write in (dump_spec, commented_template):
+        assert spec_of(tomllib.loads(write(whole))) == whole

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 __all__ = [
     "Column",
     "ColumnInfo",
+    "ColumnType",
     "axis_columns",
     "flag",
     "integer",
@@ -34,6 +35,8 @@ __all__ = [
 
 RowT = TypeVar("RowT")
 Values: TypeAlias = NDArray[np.generic]
+ColumnType: TypeAlias = Callable[[Sequence[object]], Values]
+"""Turns the values of a column into an array; one of the functions of this module."""
 
 _TRISTATE = h5py.enum_dtype({"FALSE": 0, "TRUE": 1, "UNKNOWN": -1}, basetype="i1")
 """A truth value that may be missing; HDF5's own boolean cannot."""
@@ -65,11 +68,11 @@ class Column(ColumnInfo, Generic[RowT]):
     """A column that is computed row by row.
 
     Attributes:
-        type: one of the functions of this module that turn values into an array.
+        type: of the array.
         value: returns the value of a row.
     """
 
-    type: Callable[[Sequence[object]], Values]
+    type: ColumnType
     value: Callable[[RowT], object]
 
 

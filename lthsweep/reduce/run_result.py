@@ -16,7 +16,7 @@ from lthsweep.store.metrics import Metrics
 if TYPE_CHECKING:
     from lthsweep.plan.run import Plan, RunKind
     from lthsweep.store.failures import Failure
-    from lthsweep.store.record import Outcome, Summary
+    from lthsweep.store.record import RunOutcome, Summary
 
 __all__ = [
     "PROVENANCE",
@@ -61,7 +61,7 @@ class RunResult:
 
     key: str
     kind: RunKind
-    outcome: Outcome
+    outcome: RunOutcome
     digest: str
     metrics: Metrics
     provenance: tuple[str, ...]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lthsweep.reduce.columns import (
     Column,
+    ColumnType,
     axis_columns,
     flag,
     integer,
@@ -76,6 +77,10 @@ def run_rows(
     return table_array([*before, *axis_columns(axes, "run.axes"), *after], rows)
 
 
+def _identity(name: str, meaning: str, type_: ColumnType = text) -> Column[_RunRow]:
+    return Column(name, meaning, type_, attrgetter(f"run.{name}"))
+
+
 def _metric(name: str, info: MetricInfo) -> Column[_RunRow]:
     suffix = {"all": "", "tickets": " (tickets)", "budget": " (budget runs)"}[info.runs]
     return Column(name, f"{info.description}{suffix}", number, attrgetter(f"metrics.{name}"))
@@ -98,35 +103,22 @@ def _cause(row: _RunRow) -> str:
 
 RUN_COLUMNS: tuple[Sequence[Column[_RunRow]], Sequence[Column[_RunRow]]] = (
     (
+        _identity("key", "the [hash that names the run](protocol.md#the-key), 20 hexadecimal digits"),
+        _identity("kind", "`dense` or `ticket`"),
         Column(
-            "key",
-            "the [hash that names the run](protocol.md#the-key), 20 hexadecimal digits",
+            "state",
+            "`done`, `diverged`, `failed` or `missing`; `lthsweep status` shows where a run without a record stands",
             text,
-            attrgetter("run.key"),
+            attrgetter("state"),
         ),
-        Column("kind", "`dense` or `ticket`", text, attrgetter("run.kind")),
-        Column("state", "`done`, `diverged`, `failed` or `missing`", text, attrgetter("state")),
-        Column(
-            "in_plan",
-            "false for a record of another grid or recipe in the same directory",
-            known_flag,
-            attrgetter("run.in_plan"),
+        _identity(
+            "in_plan", "false for a record of another grid or recipe in the same directory", known_flag
         ),
-        Column(
-            "trunk",
-            "key of the dense run it descends from; its own if it is the dense run",
-            text,
-            attrgetter("run.trunk"),
-        ),
-        Column(
-            "parent",
-            "key of the run whose final weights were ranked; empty for a dense run",
-            text,
-            attrgetter("run.parent"),
-        ),
-        Column("level", "as in `tickets`", integer, attrgetter("run.level")),
-        Column("method", "as in `tickets`", text, attrgetter("run.method")),
-        Column("control", "as in `tickets`", text, attrgetter("run.control")),
+        _identity("trunk", "key of the dense run it descends from; its own if it is the dense run"),
+        _identity("parent", "key of the run whose final weights were ranked; empty for a dense run"),
+        _identity("level", "as in `tickets`", integer),
+        _identity("method", "as in `tickets`"),
+        _identity("control", "as in `tickets`"),
     ),
     (
         Column(

@@ -72,8 +72,8 @@ def _table(path: str, table: FileTable) -> Iterator[str]:
         yield f"{name} = {inline(value)}" if value is not None else f"# {name} = {inline(_example(field))}"
     if isinstance(table, GridSpec):
         yield from _comment(_AXES)
-        for name, values in table.dotted.items():
-            yield f"{inline_key(name)} = {inline(values)}"
+    for name, value in (table.model_extra or {}).items():  # axes, and options of the user's code
+        yield f"{inline_key(name)} = {inline(value)}"
     for inner_path, value, field in inner:
         yield ""
         yield from _comment(f"{field.description} By name, with the keys of each:")

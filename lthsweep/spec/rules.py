@@ -19,6 +19,8 @@ from lthsweep.usercode import is_code
 
 __all__ = ["broken_rules"]
 
+_BUDGET_REWINDS = ("weights", "weights+optimizer")
+
 
 def broken_rules(tables: Tables, changed: Set[str], ignored: Set[str] = frozenset()) -> list[Problem]:
     """Problems between the keys of one combination of values.
@@ -210,23 +212,19 @@ def _budget_has_a_time(tables: Tables) -> Iterator[Problem]:
 
 
 def _budget_makes_tickets(tables: Tables) -> Iterator[Problem]:
-    """Its rounds are trained, pruned and reset in one run; there is no parent whose mask a control could take."""
+    """Its rounds are trained, pruned and rewound in one run; there is no parent whose mask a control could take."""
     prune = tables.prune
     if prune.schedule != "budget":
         return
-    possible = {
-        "method": methods_that(lambda entry: entry.supports_budget),
-        "rewind": ("weights", "weights+optimizer"),
-        "control": ("ticket",),
-    }
-    suitable = {
-        "method": criterion_of(prune.method).supports_budget,
-        "rewind": prune.rewind in possible["rewind"],
-        "control": prune.control in possible["control"],
-    }
-    for key in (key for key in possible if not suitable[key]):
-        text = f'prune.schedule = "budget" works with {_either(possible[key])} only'
-        yield _wrong(tables, f"prune.{key}", text, "prune.schedule")
+    methods = methods_that(lambda entry: entry.supports_budget)
+    for key, suits, possible in (
+        ("method", criterion_of(prune.method).supports_budget, methods),
+        ("rewind", prune.rewind in _BUDGET_REWINDS, _BUDGET_REWINDS),
+        ("control", prune.control == "ticket", ("ticket",)),
+    ):
+        if not suits:
+            text = f'prune.schedule = "budget" works with {_either(possible)} only'
+            yield _wrong(tables, f"prune.{key}", text, "prune.schedule")
     if prune.rounds:
         text = 'excludes prune.schedule = "budget", which makes as many rounds as fit; prune.max_rounds limits them'
         yield _wrong(tables, "prune.rounds", text, "prune.schedule")

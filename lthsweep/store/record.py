@@ -28,8 +28,8 @@ from lthsweep.store.seal import SEAL_LENGTH, check_seal, damaged, read_seal, sea
 __all__ = [
     "CURVE_DTYPE",
     "LAYER_DTYPE",
-    "Outcome",
     "Record",
+    "RunOutcome",
     "Summary",
     "curve_table",
     "decode",
@@ -39,7 +39,7 @@ __all__ = [
     "read_summary",
 ]
 
-Outcome = Literal["finished", "diverged"]
+RunOutcome = Literal["finished", "diverged"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -67,7 +67,7 @@ class Summary:
     kind: RunKind
     manifest: Mapping[str, object]
     resolved: Mapping[str, object] = field(default_factory=dict)
-    outcome: Outcome = "finished"
+    outcome: RunOutcome = "finished"
     metrics: Mapping[str, float | int]
     curves: NDArray[np.void]
     layers: NDArray[np.void]
@@ -240,7 +240,7 @@ def _problem(record: Record) -> str | None:
         return "it has no key"
     if record.kind not in get_args(RunKind):
         return f"its kind is {record.kind!r}"
-    if record.outcome not in get_args(Outcome):
+    if record.outcome not in get_args(RunOutcome):
         return f"its outcome is {record.outcome!r}"
     for name in ("manifest", "resolved", "metrics", "provenance", "audit", "weights"):
         if not isinstance(getattr(record, name), Mapping):

@@ -82,7 +82,7 @@ def compare(
     options = replace(material.train, epochs=1_000_000)  # `between` ends the training
     training = Training(material.build(0), data, options, seed=0, masks=masks)
     by_hand = bare(material, masks)
-    watch = CheckpointHook(None, 0.0, lambda: False, lambda **progress: None)
+    watch = CheckpointHook(None, 0.0, lambda: False, lambda progress: None)
     turn = min(TURN, steps)
     warm_up = turn
     mark: list[Seconds] = []

@@ -87,7 +87,7 @@ def test_killed_commits_leave_old_new_or_no_file(tmp_path, monkeypatch, verb, mu
         if name in (*CHANGING, "fsync"):
             assert code == -9, (name, nth)
             states.append(found == NEW)
-        # The next one who comes can work, and the doctor can clean up.
+        # The next writer can work, and `doctor` can clean up.
         if verb == "replace":
             replace(folder / "file", b"next")
         else:
@@ -143,10 +143,10 @@ def test_a_disk_error_before_the_link_changes_nothing(tmp_path, verb, fault, wor
     if before is not None:
         path.write_bytes(before)
 
-    code, said = run_victim(verb, tmp_path, fault)
+    code, message = run_victim(verb, tmp_path, fault)
 
     assert code == 3
-    assert word in said and str(path) in said
+    assert word in message and str(path) in message
     assert content(path) == before
     assert names(tmp_path) == ([] if before is None else ["file"])
     assert run_victim(verb, tmp_path, "fsync:delay_enter=0") == (0, "")
@@ -155,14 +155,14 @@ def test_a_disk_error_before_the_link_changes_nothing(tmp_path, verb, fault, wor
 
 @pytest.mark.parametrize("verb", ["commit_new", "replace"])
 @pytest.mark.parametrize("fault", ["fsync:error=EIO:when=2", "openat:error=EMFILE:when=2"])
-def test_a_name_that_may_not_last_is_told(tmp_path, verb, fault):
+def test_a_file_that_may_not_last_is_reported(tmp_path, verb, fault):
     """The file is there and whole, but the folder was not synced: the caller must not believe it safe."""
     need_tracing()
 
-    code, said = run_victim(verb, tmp_path, fault)
+    code, message = run_victim(verb, tmp_path, fault)
 
     assert code == 3
-    assert "cannot write" in said
+    assert "cannot write" in message
     assert content(tmp_path / "file") == NEW
     assert names(tmp_path) == ["file"]
 
