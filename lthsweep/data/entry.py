@@ -1,4 +1,4 @@
-"""What is known about a data set before it is read: the type of the registry's entries, and the options of all."""
+"""The type of the entries in the registry of data sets, and options that all data sets have."""
 
 from __future__ import annotations
 

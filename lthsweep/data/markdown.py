@@ -11,7 +11,7 @@ __all__ = ["datasets_markdown", "folders_markdown"]
 
 
 def datasets_markdown() -> str:
-    """What each data set contains, where it comes from, and what it needs."""
+    """Contents, origin and needs of each data set."""
     lines = [
         "| name | a sample | classes | training / test | needs | license | source |",
         "|---|---|---|---|---|---|---|",
@@ -35,7 +35,7 @@ def folders_markdown() -> str:
 
 
 def _names(published: PublishedFile) -> str:
-    """A published file, and what it unpacks to if that has another name than the file without its suffix."""
+    """A published file, and the name of its contents if it differs from the file without its suffix."""
     if published.file == f"{published.unpacked}.gz":
         return f"`{published.unpacked}`, gzipped or not"
     return f"`{published.file}`, or the folder `{published.unpacked}`"
