@@ -65,7 +65,7 @@ def test_a_cluster_without_accounting(make, cluster_of, as_if_undisturbed, row):
 
 
 def test_limits_far_below_the_grid(make, cluster_of, row):
-    """Arrays of five and six jobs in the queue for 48 cells: refused jobs are submitted later."""
+    """Arrays of five and six jobs in the queue for 48 cells: the workers there are pull all runs."""
     ours = make(
         on=cluster_of(max_array=5, max_submit=6),
         grid="sparsity = [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]",
@@ -75,14 +75,12 @@ def test_limits_far_below_the_grid(make, cluster_of, row):
         target_minutes=0.03,
         floor_minutes=0.01,
     )
-    ours.pace(0.01)  # of a run of 82 steps no more than two last 0.03 minutes, however fast the machine
     ours.run()
-    ours.wait_done(1200)  # a busy machine measures long epochs and packs few runs into a job
+    ours.wait_done(1200)
     ours.wait_for(ours.sweep.table.exists)
 
     assert len(ours.records()) == 54
     assert max(submission.elements for submission in ours.training()) <= 5
-    assert sum(submission.elements for submission in ours.training()) >= 6 + 48 / 2
     assert ours.interruptions() == 0
     assert set(ours.starts().values()) == {1}
     ours.assert_nothing_counts_against_it()
