@@ -78,9 +78,9 @@ def task(*keys, raw=None, created=100.0, settled=True):
     return ArrayTask(submission, 0, queued, settled)
 
 
-def taken(*tasks, jobs=None, failures=None, queue=()):
+def taken(*tasks, jobs=None, failures=None, queue=(), retries=0):
     work = Work((), DiskStatus({}, failures or {}, {}, frozenset(), jobs or {}), frozenset())
-    return taken_runs(work, SubmittedTasks(tasks), queue)
+    return taken_runs(work, SubmittedTasks(tasks), queue, retries)
 
 
 def test_the_share_of_a_live_job_is_taken():
@@ -104,6 +104,13 @@ def test_runs_that_failed_since_submission_are_free(failed, is_taken):
     failures = {"a": Failure("killed", time=failed, infrastructure=True)}
 
     assert taken(task("a", "b", raw="8"), failures=failures) == ({"a", "b"} if is_taken else {"b"})
+
+
+def test_a_run_stays_with_a_job_that_retries_it():
+    failures = {"a": Failure("killed", time=101.0, attempt=1, infrastructure=True)}
+
+    assert taken(task("a", raw="8"), failures=failures, retries=1) == {"a"}
+    assert taken(task("a", raw="8"), failures=failures, retries=0) == set()
 
 
 # --- submissions without an id ---------------------------------------------------------------------------------------

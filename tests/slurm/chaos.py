@@ -70,6 +70,7 @@ class Chaos:
             "`run --on slurm`": lambda: self._run(self._random.choice((self._random.uniform(0.5, 8), 120))),
         }
         self._back: dict[str, float] = {}
+        self._broken: set[str] = set()
         self._shells: list[tuple[subprocess.Popen[bytes], float]] = []
 
     def rage(self, every: int) -> None:
@@ -120,9 +121,9 @@ class Chaos:
                 continue
             for key in submission.keys(int(index) if index.isdecimal() else 0):
                 having[key].append(f"{name} {index}")
-        broken = read_failures(self.ours.sweep)
+        self._broken |= read_failures(self.ours.sweep).keys()
         self.twice |= {
-            key: elements for key, elements in having.items() if len(elements) > 1 and key not in broken
+            key: elements for key, elements in having.items() if len(elements) > 1 and key not in self._broken
         }
 
     def _kill(self, *words: str) -> bool:

@@ -21,7 +21,8 @@ _log = logging.getLogger(__name__)
 def note_decision(sweep: SweepDir, text: str) -> None:
     """Append a line with time, host and process; a full disk is no failure."""
     _log.info("%s", text)
-    line = f"{time.strftime('%Y-%m-%d %H:%M:%S')} {socket.gethostname()} pid {os.getpid()}: {text}\n"
+    now, text = time.strftime("%Y-%m-%d %H:%M:%S"), " ".join(text.split())
+    line = f"{now} {socket.gethostname()} pid {os.getpid()}: {text}\n"
     with contextlib.suppress(OSError):
         # One write per line: appends of several processes do not mix.
         file = os.open(

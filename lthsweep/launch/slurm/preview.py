@@ -114,7 +114,8 @@ def preview(plan: Plan, sweep: SweepDir, site: Site, work: Work) -> Preview:
     # `run` by hand resumes a sweep that the user canceled.
     halted = queue.halt is not None and queue.halt.by != "user"
     nodes, guessed = in_seconds(plan, sweep, site, () if halted else left)
-    taken = taken_runs(work, tasks, () if queue.snapshot is None else queue.snapshot.elements)
+    elements = () if queue.snapshot is None else queue.snapshot.elements
+    taken = taken_runs(work, tasks, elements, plan.spec.local.retries)
     arrays = arrays_of(nodes, tasks, taken, work.found.failures, site, limits)
     controller = tasks.next_controller()
     capacity = capacity_for(site, limits, tasks.live_elements, reserve=0 if controller else 1)

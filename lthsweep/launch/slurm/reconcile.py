@@ -79,7 +79,7 @@ def reconcile(plan: Plan, sweep: SweepDir, site: Site) -> SweepView:
     ends = endings(sweep, counted)
     blocklisted = bad_nodes(ends)
     stopped = read_halt(sweep) or _trip_breaker(sweep, work, tasks, ends, blocklisted)
-    taken = taken_runs(work, tasks, queue)
+    taken = taken_runs(work, tasks, queue, plan.spec.local.retries)
     # The job that takes this step has written its end, and SLURM still lists it.
     ended = [
         task for task in counted if not task.is_live or has_ended(sweep, task.submission.name, task.index)
@@ -155,11 +155,17 @@ def still_open(nodes: Sequence[Node], failed: Collection[str]) -> tuple[Node, ..
     return tuple(found)
 
 
-def taken_runs(work: Work, tasks: SubmittedTasks, queue: Iterable[Element]) -> frozenset[str]:
+def taken_runs(work: Work, tasks: SubmittedTasks, queue: Iterable[Element], retries: int) -> frozenset[str]:
     """Return the runs that need no further job.
 
     A worker trains them: its claim is alive, and SLURM lists its job, if it has one. Or they are in the share of a live
-    job that has not failed with them since it was submitted.
+    job that has not used up its attempts at them.
+
+    Args:
+        work: the runs that are left.
+        tasks: the jobs.
+        queue: SLURM's list, from which `tasks` follow.
+        retries: how often a job tries a run again.
     """
     listed = {element.raw for element in queue}
     training = {key for key, job in work.found.jobs.items() if not job or job in listed}
@@ -167,7 +173,7 @@ def taken_runs(work: Work, tasks: SubmittedTasks, queue: Iterable[Element]) -> f
     shares = {
         key
         for key, task in tasks.covered.items()
-        if key not in known or known[key].time < task.submission.created
+        if key not in known or known[key].time < task.submission.created or known[key].attempt <= retries
     }
     return frozenset(training | shares)
 
