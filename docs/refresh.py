@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+from lthsweep.data.markdown import datasets_markdown, folders_markdown
 from lthsweep.reduce.catalog import COLUMNS, columns_markdown
 from lthsweep.spec import reference_markdown
 
 DOCS = Path(__file__).parent
 
 GENERATED: Mapping[str, Mapping[str, Callable[[], str]]] = {
+    "data.md": {"datasets": datasets_markdown, "folders": folders_markdown},
     "the-file.md": {"reference": reference_markdown},
     "the-table.md": {
         f"columns-of-{table}": partial(columns_markdown, columns) for table, columns in COLUMNS.items()

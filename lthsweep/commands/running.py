@@ -96,10 +96,14 @@ def run(
 
         submit(opened, console, retry_failed=retry_failed, wait=wait, cache=cache)
         return
-    work, slots = work_left(opened.plan, opened.sweep), slots_of(opened.spec)
-    workers = min(len(slots), max(len(work.nodes), 1))
+    work = work_left(opened.plan, opened.sweep)
+    _train(opened, work, run_local, _local_workers(opened, len(work.nodes)), cache, console)
+
+
+def _local_workers(opened: OpenedSweep, left: int) -> str:
+    slots = slots_of(opened.spec)
     devices = ", ".join(sorted({slot.device for slot in slots}))
-    _train(opened, work, run_local, f"{plural(workers, 'worker')} on {devices}", cache, console)
+    return f"{plural(min(len(slots), max(left, 1)), 'worker')} on {devices}"
 
 
 def _open(source: str, overrides: list[str] | None, out: Path | None, cache: Path | None) -> OpenedSweep:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lthsweep.data.class_folders import decode_classes
 from lthsweep.data.decoded import Decoded
-from lthsweep.data.file_tree import FileTree, open_tree
+from lthsweep.data.file_tree import decode_files, open_tree
 from lthsweep.data.files import Files
 from lthsweep.errors import DataError
 
@@ -26,7 +26,6 @@ _SUFFIXES = (".wav", ".flac", ".mp3", ".ogg")
 _RATES = (1_000, 768_000)
 _LEVELS = 255
 _SILENCE = 1e-20  # far below any dynamic range, and above the logarithm's zero
-_TOTAL_LIMIT = 32 << 30
 
 
 def read(
@@ -67,30 +66,20 @@ def read(
             f"lower data.window"
         )
     bands = mel_bands(mels, rate, window)
-    shape = (mels, 1 + (count - window) // hop)
+    shape = (mels, 1 + (count - window) // hop, 1)
 
     def image_of(content: bytes, where: str) -> NDArray[np.uint8]:
         samples, own_rate = read_sound(content, where)
         sound = fit(resample(samples, own_rate, rate), count)
-        return log_mel(sound, bands, window=window, hop=hop, decibels=decibels)
+        return log_mel(sound, bands, window=window, hop=hop, decibels=decibels)[..., None]
 
     def images_of(names: Sequence[str]) -> NDArray[np.uint8]:
-        images = _empty(tree, len(names), shape)
-        for row, name in enumerate(names):
-            images[row, ..., 0] = image_of(tree.read(name), f"{tree.path}/{name}")
-        return images
+        return decode_files(
+            tree, names, shape, image_of, "lower data.seconds or data.mels, or raise data.hop"
+        )
 
     with open_tree(files.at_path(path, "a folder of class folders of sound files")) as tree:
         return decode_classes(tree, _SUFFIXES, "sounds", images_of, all_tested=True)
-
-
-def _empty(tree: FileTree, count: int, shape: tuple[int, int]) -> NDArray[np.uint8]:
-    if count * shape[0] * shape[1] > _TOTAL_LIMIT:
-        raise DataError(
-            f"{tree.path}: {count:,} images of {shape[0]}x{shape[1]} need more than {_TOTAL_LIMIT >> 30} GiB; lower "
-            f"data.seconds or data.mels, or raise data.hop"
-        )
-    return np.empty((count, *shape, 1), np.uint8)
 
 
 def read_sound(content: bytes, where: str) -> tuple[NDArray[np.float64], int]:

@@ -9,13 +9,14 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from lthsweep.data.cache import cache_folder, pack_folder, packing_options, verify
-from lthsweep.data.datasets import DATASETS, Dataset, PublishedFile, dataset
+from lthsweep.data.datasets import DATASETS, dataset
 from lthsweep.data.download import md5_of
+from lthsweep.data.entry import PublishedFile
 from lthsweep.data.files import Files, data_root, prepare_command
-from lthsweep.data.packed import read_meta
+from lthsweep.data.packed import read_info
 from lthsweep.errors import DataError, MissingDataError
 from lthsweep.usercode import is_code
 
@@ -79,17 +80,17 @@ class FileCheck:
 
 
 def packed_samples(
-    options: Mapping[str, Any], root: Path | None = None, cache: Path | None = None
+    options: Mapping[str, object], root: Path | None = None, cache: Path | None = None
 ) -> int | None:
     """Return the number of training samples in the pack of these options; None if there is no readable pack."""
     try:
-        return int(read_meta(pack_folder(options, cache=cache, root=root))["shapes"]["train_images"][0])
-    except (DataError, LookupError, TypeError, ValueError):  # the run reports a damaged pack
+        return read_info(pack_folder(options, cache=cache, root=root)).shapes["train_images"][0]
+    except (DataError, LookupError):  # the run reports a damaged pack
         return None
 
 
 def unavailable_reason(
-    options: Mapping[str, Any], root: Path | None = None, cache: Path | None = None
+    options: Mapping[str, object], root: Path | None = None, cache: Path | None = None
 ) -> str | None:
     """Return what is missing before a run can train, and the command that helps; None if nothing is missing.
 
@@ -106,7 +107,7 @@ def unavailable_reason(
     if entry.embedded or is_code(entry.name) or pack_folder(options, cache=cache, root=root).exists():
         return None
     if entry.own_files:
-        path = Path(packing_options(options, root)["path"])
+        path = Path(str(packing_options(options, root)["path"]))
         return (
             None if path.exists() else f"{path} does not exist; set the path of your files: --set data.path=…"
         )
@@ -124,19 +125,21 @@ def list_datasets(root: Path | None = None, cache: Path | None = None) -> tuple[
         cache: folder of packs; default $LTHSWEEP_CACHE or ~/.cache/lthsweep/data.
 
     Returns:
-        One row per pack, and one per data set that has no pack, in the order of the registry.
+        One row per pack, and one per data set that has no pack, in the order of the registry; then the packs of
+        readers of the user.
     """
-    rows: list[DatasetRow] = []
-    for entry in DATASETS.values():
-        packs = _packs(entry, cache)
-        rows.extend(_packed_row(entry, folder) for folder in packs)
-        if not packs or entry.own_files:
-            rows.append(_unpacked_row(Files(entry, data_root(root))))
-    return tuple(rows)
+    packs: dict[str, list[DatasetRow]] = {name: [] for name in DATASETS}
+    for folder in _packs("*", cache):
+        row = _packed_row(folder)
+        packs.setdefault(row.name, []).append(row)
+    for name, entry in DATASETS.items():
+        if not packs[name] or entry.own_files:
+            packs[name].append(_unpacked_row(Files(entry, data_root(root))))
+    return tuple(row for rows in packs.values() for row in rows)
 
 
 def verify_dataset(
-    options: Mapping[str, Any], root: Path | None = None, cache: Path | None = None
+    options: Mapping[str, object], root: Path | None = None, cache: Path | None = None
 ) -> tuple[FileCheck, ...]:
     """Compare the published files with their checksums, and the pack with its fingerprint.
 
@@ -162,27 +165,31 @@ def verify_dataset(
         _check_pack(options, root, cache),
     ]
     if not entry.embedded and all(check.verdict == "absent" for check in checks):
+        if is_code(entry.name):
+            raise MissingDataError(checks[-1].detail)
         raise files.missing(*(published.file for published in entry.files))
     return tuple(checks)
 
 
-def _packed_row(entry: Dataset, folder: Path) -> DatasetRow:
+def _packed_row(folder: Path) -> DatasetRow:
     try:
-        meta = read_meta(folder)
-        n_train, *sides = (int(length) for length in meta["shapes"]["train_images"])
+        info = read_info(folder)
+        n_train, *sides = info.shapes["train_images"]
+        entry = DATASETS.get(info.name)
         return DatasetRow(
-            name=entry.name,
-            classes=len(meta["class_names"]),
+            name=info.name.partition("@")[0],  # a reader of the user without the hash of its source
+            classes=len(info.class_names),
             shape=(sides[2], sides[0], sides[1]) if len(sides) == 3 else tuple(sides),
             n_train=n_train,
-            n_test=int(meta["shapes"]["test_images"][0]),
-            state="embedded" if entry.embedded else "packed",
+            n_test=info.shapes["test_images"][0],
+            state="embedded" if entry and entry.embedded else "packed",
             where=str(folder),
             command="",
         )
-    except (DataError, KeyError, TypeError, ValueError):
+    except (DataError, LookupError, ValueError):
+        name = folder.name.rpartition("-")[0]
         command = f"rm -r {shlex.quote(str(folder))}"
-        return DatasetRow(entry.name, None, None, None, None, "damaged", str(folder), command)
+        return DatasetRow(name, None, None, None, None, "damaged", str(folder), command)
 
 
 def _unpacked_row(files: Files) -> DatasetRow:
@@ -229,7 +236,7 @@ def _content_md5(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _check_own_files(files: Files, options: Mapping[str, Any], cache: Path | None) -> FileCheck:
+def _check_own_files(files: Files, options: Mapping[str, object], cache: Path | None) -> FileCheck:
     """Check the pack of the user's files, which the path and the options given to `prepare` name."""
     name = files.dataset.name
     if not options.get("path"):
@@ -241,29 +248,28 @@ def _check_own_files(files: Files, options: Mapping[str, Any], cache: Path | Non
     if check.verdict != "absent":
         return check
     path = packing_options(options, files.root)["path"]
-    others = [_packed_options(folder) for folder in _packs(files.dataset, cache)]
     commands = " or ".join(
         f"`{prepare_command({'name': name, **other}, 'verify')}`"
-        for other in others
-        if other.get("path") == path
+        for folder in _packs(name, cache)
+        if (other := _packed_options(folder)).get("path") == path
     )
     if commands:
         raise MissingDataError(f"{path} is packed, but with other options; check it with {commands}")
     raise MissingDataError(f"{path} is not packed with these options; run `{prepare_command(options)}`")
 
 
-def _packs(entry: Dataset, cache: Path | None) -> list[Path]:
-    return sorted(cache_folder(cache).glob(f"{entry.name}-{'[0-9a-f]' * 12}"))
+def _packs(name: str, cache: Path | None) -> list[Path]:
+    return sorted(cache_folder(cache).glob(f"{name}-{'[0-9a-f]' * 12}"))
 
 
-def _packed_options(folder: Path) -> dict[str, Any]:
+def _packed_options(folder: Path) -> Mapping[str, object]:
     try:
-        return dict(read_meta(folder)["options"])
-    except (DataError, KeyError, TypeError, ValueError):  # `data list` reports a damaged pack
+        return read_info(folder).options
+    except DataError:  # `data list` reports a damaged pack
         return {}
 
 
-def _check_pack(options: Mapping[str, Any], root: Path | None, cache: Path | None) -> FileCheck:
+def _check_pack(options: Mapping[str, object], root: Path | None, cache: Path | None) -> FileCheck:
     folder = ""
     try:
         folder = str(pack_folder(options, cache=cache, root=root))

@@ -15,14 +15,17 @@ import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import cast
 
-from lthsweep.data.datasets import COMMON_OPTIONS, dataset
+from pydantic import JsonValue
+
+from lthsweep.data.datasets import dataset
 from lthsweep.data.decoded import Decoded
 from lthsweep.data.download import DownloadCallback, download
+from lthsweep.data.entry import COMMON_OPTIONS
 from lthsweep.data.file_tree import open_tree
 from lthsweep.data.files import Files, data_root, prepare_command, resolve_path
-from lthsweep.data.packed import FORMAT, Packed, fingerprint, read_meta, read_pack, write_pack
+from lthsweep.data.packed import FORMAT, Packed, fingerprint, read_info, read_pack, write_pack
 from lthsweep.data.user_reader import read_with_user_code
 from lthsweep.errors import DataError, MissingDataError
 from lthsweep.options import complete_options, load_entry
@@ -41,7 +44,7 @@ def cache_folder(cache: Path | None = None) -> Path:
     return Path(from_environment).expanduser() if from_environment else Path.home() / ".cache/lthsweep/data"
 
 
-def packing_options(options: Mapping[str, Any], root: Path | None = None) -> dict[str, Any]:
+def packing_options(options: Mapping[str, object], root: Path | None = None) -> dict[str, JsonValue]:
     """Return the options that change the packed data, defaults included, with an absolute path.
 
     Raises:
@@ -50,9 +53,9 @@ def packing_options(options: Mapping[str, Any], root: Path | None = None) -> dic
     """
     entry = dataset(str(options["name"]))
     if is_code(entry.name):
-        return {name: value for name, value in options.items() if name not in COMMON_OPTIONS}
+        return {name: cast(JsonValue, value) for name, value in options.items() if name not in COMMON_OPTIONS}
     try:
-        chosen: dict[str, Any] = dict(complete_options(entry.options, options))
+        chosen: dict[str, JsonValue] = dict(complete_options(entry.options, options))
     except ValueError as error:
         raise DataError(f"data.{error}") from None
     if entry.own_files:
@@ -64,7 +67,9 @@ def packing_options(options: Mapping[str, Any], root: Path | None = None) -> dic
     return chosen
 
 
-def pack_folder(options: Mapping[str, Any], *, cache: Path | None = None, root: Path | None = None) -> Path:
+def pack_folder(
+    options: Mapping[str, object], *, cache: Path | None = None, root: Path | None = None
+) -> Path:
     """Return the folder of the pack of these options, `<cache>/<name>-<12 hex>`, whether or not it exists."""
     name = dataset(str(options["name"])).name
     identity = json.dumps([FORMAT, name, packing_options(options, root)], sort_keys=True)
@@ -73,7 +78,7 @@ def pack_folder(options: Mapping[str, Any], *, cache: Path | None = None, root: 
 
 
 def prepare(
-    options: Mapping[str, Any],
+    options: Mapping[str, object],
     *,
     root: Path | None = None,
     cache: Path | None = None,
@@ -116,7 +121,7 @@ def prepare(
     return read_pack(folder)
 
 
-def decode(options: Mapping[str, Any], root: Path | None = None) -> Decoded:
+def decode(options: Mapping[str, object], root: Path | None = None) -> Decoded:
     """Return a data set in memory, read from its files and not packed.
 
     Args:
@@ -139,7 +144,9 @@ def decode(options: Mapping[str, Any], root: Path | None = None) -> Decoded:
     return decoded
 
 
-def open_packed(options: Mapping[str, Any], *, cache: Path | None = None, root: Path | None = None) -> Packed:
+def open_packed(
+    options: Mapping[str, object], *, cache: Path | None = None, root: Path | None = None
+) -> Packed:
     """Open the pack of a data set; an embedded data set is packed if needed.
 
     Args:
@@ -164,7 +171,7 @@ def open_packed(options: Mapping[str, Any], *, cache: Path | None = None, root: 
     )
 
 
-def verify(options: Mapping[str, Any], *, cache: Path | None = None, root: Path | None = None) -> Packed:
+def verify(options: Mapping[str, object], *, cache: Path | None = None, root: Path | None = None) -> Packed:
     """Read a whole pack and compare it with its fingerprint.
 
     Returns:
@@ -195,7 +202,7 @@ def _download_missing(files: Files, progress: DownloadCallback | None) -> None:
             download(published, files.root / files.dataset.name, progress=progress)
 
 
-def _publish(folder: Path, decoded: Decoded, name: str, options: Mapping[str, Any]) -> None:
+def _publish(folder: Path, decoded: Decoded, name: str, options: Mapping[str, JsonValue]) -> None:
     own = folder.parent / f".{folder.name}.{secrets.token_hex(6)}.part"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -228,17 +235,17 @@ def _remove_abandoned(folder: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _refuse_changed_files(options: Mapping[str, Any], files: Files, folder: Path) -> None:
+def _refuse_changed_files(options: Mapping[str, object], files: Files, folder: Path) -> None:
     """Compare the user's own files with the stamp in the pack, which is named by their path only."""
     path = resolve_path(str(options.get("path", "")), files.root)
-    stamps = read_meta(folder).get("stamps", [])
+    stamps = read_info(folder).stamps
     if not files.dataset.own_files or not stamps or not path.exists():
         return
     with open_tree(path, limit=path.stat().st_size if path.is_file() else None) as tree:
         now = tree.stamp
-    then_files, then_bytes = int(stamps[0]["files"]), int(stamps[0]["bytes"])
-    if (now.files, now.bytes) != (then_files, then_bytes):
+    then = stamps[0]
+    if (now.files, now.bytes) != (then.files, then.bytes):
         raise DataError(
             f"{now.path} changed since it was packed: {now.files:,} files of {now.bytes:,} bytes now, "
-            f"{then_files:,} of {then_bytes:,} before; remove {folder} to pack it again"
+            f"{then.files:,} of {then.bytes:,} before; remove {folder} to pack it again"
         )

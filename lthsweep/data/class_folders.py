@@ -8,17 +8,17 @@ single folder around all of them is skipped.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lthsweep.data.decoded import Decoded
+from lthsweep.data.decoded import Decoded, SampleArray
 from lthsweep.data.file_tree import FileTree
 from lthsweep.data.split import split_indices
 from lthsweep.errors import DataError
 
-__all__ = ["TEST", "TRAIN", "class_numbers", "decode_classes", "files_of_classes", "hold_out_test"]
+__all__ = ["TEST", "TRAIN", "Part", "decode_classes", "files_of_classes", "numbered_parts"]
 
 TRAIN = ("train", "training")
 """Names of the training part."""
@@ -32,11 +32,23 @@ Labeled = Sequence[tuple[str, str]]
 """(class, name of the file, or the text itself)."""
 
 
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The training or the test samples: names of files or texts, and the number of each class."""
+
+    values: Sequence[str]
+    labels: NDArray[np.int64]
+
+    def at(self, rows: NDArray[np.int64]) -> Part:
+        """The samples of some rows."""
+        return Part([self.values[row] for row in rows], self.labels[rows])
+
+
 def decode_classes(
     tree: FileTree,
     suffixes: tuple[str, ...],
     samples: str,
-    decode: Callable[[list[str]], NDArray[Any]],
+    decode: Callable[[Sequence[str]], SampleArray],
     *,
     all_tested: bool = False,
 ) -> Decoded:
@@ -46,8 +58,8 @@ def decode_classes(
         tree: the files.
         suffixes: as for `files_of_classes`.
         samples: as for `files_of_classes`.
-        decode: returns uint8 [N, H, W, C] of the files of N names.
-        all_tested: as for `class_numbers`.
+        decode: returns the images of the files of these names.
+        all_tested: as for `numbered_parts`.
 
     Returns:
         Classes in sorted order of the training folders' names, samples in sorted order of (class, name).
@@ -56,16 +68,11 @@ def decode_classes(
         DataError: if the layout is not understood, or `decode` fails.
     """
     where = str(tree.path)
-    train, test = files_of_classes(tree.names, where, suffixes, samples)
-    classes, labels, test_labels = class_numbers(train, test, where, samples, all_tested=all_tested)
-    images = decode([name for _, name in train])
-    if test:
-        test_images = decode([name for _, name in test])
-    else:
-        kept, held_out = hold_out_test(labels)
-        test_images, test_labels = images[held_out], labels[held_out]
-        images, labels = images[kept], labels[kept]
-    return Decoded(images, labels, test_images, test_labels, classes, stamps=(tree.stamp,))
+    files = files_of_classes(tree.names, where, suffixes, samples)
+    classes, train, test = numbered_parts(*files, where, samples, all_tested=all_tested)
+    return Decoded(
+        decode(train.values), train.labels, decode(test.values), test.labels, classes, stamps=(tree.stamp,)
+    )
 
 
 def files_of_classes(
@@ -105,10 +112,12 @@ def files_of_classes(
     return _by_class(train, 1, where), _by_class(test, 1, where)
 
 
-def class_numbers(
+def numbered_parts(
     train: Labeled, test: Labeled, where: str, samples: str, *, all_tested: bool = False
-) -> tuple[tuple[str, ...], NDArray[np.int64], NDArray[np.int64]]:
-    """Return the sorted class names, and the class number of each training and test sample.
+) -> tuple[tuple[str, ...], Part, Part]:
+    """Return the sorted class names, and the training and test samples with the numbers of their classes.
+
+    Without test samples one training sample in five becomes one, always the same ones.
 
     Args:
         train: (class, anything) per sample.
@@ -134,13 +143,14 @@ def class_numbers(
             f"test part: then one in five of the training {samples} becomes the test set"
         )
     number = {label: index for index, label in enumerate(classes)}
-    labels, test_labels = (np.array([number[label] for label, _ in part], np.int64) for part in (train, test))
-    return classes, labels, test_labels
-
-
-def hold_out_test(labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return indices of training and test samples if the files have no test part: one in five, always the same."""
-    return split_indices(labels, max(1, len(labels) // _TEST_SHARE), purpose="test")
+    given, given_test = (
+        Part([value for _, value in part], np.array([number[label] for label, _ in part], np.int64))
+        for part in (train, test)
+    )
+    if test:
+        return classes, given, given_test
+    kept, held_out = split_indices(given.labels, max(1, len(train) // _TEST_SHARE), purpose="test")
+    return classes, given.at(kept), given.at(held_out)
 
 
 def _by_class(files: Sequence[tuple[list[str], str]], level: int, where: str) -> list[tuple[str, str]]:

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from lthsweep.data.datasets import PublishedFile
+from lthsweep.data.entry import PublishedFile
+from lthsweep.data.packed import sync_folder
 from lthsweep.errors import DataError, MissingDataError
 
 __all__ = ["DownloadCallback", "download", "md5_of"]
@@ -69,7 +70,7 @@ def download(
             digest = md5_of(part)
             if digest == published.md5:
                 part.replace(target)
-                _sync_folder(folder)
+                sync_folder(folder)
                 return target
             part.unlink()  # wrong content cannot be resumed
             damaged = True
@@ -164,11 +165,3 @@ class _Limited:
 
     def flush(self) -> None:
         self._file.flush()
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lthsweep.data.archives import read_file
 from lthsweep.data.decoded import Stamp
 from lthsweep.errors import DataError
 
-__all__ = ["FILE_LIMIT", "FileTree", "open_tree"]
+__all__ = ["FILE_LIMIT", "FileTree", "decode_files", "open_tree"]
 
 FILE_LIMIT = 64 << 20
 """Bytes of one image or list: far above any real file, far below an archive made to fill the memory."""
 
 _NAMES_LIMIT = 5_000_000
+_TOTAL_LIMIT = 32 << 30  # bytes of all images
 _DEPTH_LIMIT = 8
 _ZIP_DAMAGE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError)
 
@@ -41,6 +46,36 @@ class FileTree:
     read: Callable[[str], bytes]
     stamp: Stamp
     single: bool = False
+
+
+def decode_files(
+    tree: FileTree,
+    names: Sequence[str],
+    shape: tuple[int, int, int],
+    decode: Callable[[bytes, str], NDArray[np.uint8]],
+    remedy: str,
+) -> NDArray[np.uint8]:
+    """Decode one image from each file of a tree, in the order of `names`, to uint8 [N, *shape].
+
+    Args:
+        tree: the files.
+        names: of the files.
+        shape: (height, width, channels) of an image.
+        decode: returns the image of a file's content; also gets the file's name, for messages.
+        remedy: the end of the message if the array would need more than 32 GiB.
+
+    Raises:
+        DataError: as `decode`, or if the array would be too large.
+    """
+    needed = len(names) * math.prod(shape)
+    if needed > _TOTAL_LIMIT:
+        raise DataError(
+            f"{tree.path}: {len(names):,} images of {shape[0]}x{shape[1]} need {needed >> 30} GiB; {remedy}"
+        )
+    images = np.empty((len(names), *shape), np.uint8)
+    for row, name in enumerate(names):
+        images[row] = decode(tree.read(name), f"{tree.path}/{name}")
+    return images
 
 
 @contextmanager

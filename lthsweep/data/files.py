@@ -7,9 +7,9 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from lthsweep.data.datasets import Dataset, PublishedFile, dataset
+from lthsweep.data.datasets import dataset
+from lthsweep.data.entry import Dataset, PublishedFile
 from lthsweep.errors import MissingDataError
 
 __all__ = ["Files", "data_root", "prepare_command", "resolve_path"]
@@ -102,7 +102,7 @@ def resolve_path(path: str, root: Path) -> Path:
     return written.resolve()
 
 
-def prepare_command(options: Mapping[str, Any], verb: str = "prepare") -> str:
+def prepare_command(options: Mapping[str, object], verb: str = "prepare") -> str:
     """Return the command that prepares the data set of these options, or does something else with it."""
     command = f"lthsweep data {verb} {options['name']}"
     entry = dataset(str(options["name"]))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lthsweep.data.file_tree import FileTree
+from lthsweep.data.file_tree import FileTree, decode_files
 from lthsweep.errors import DataError
 
 __all__ = ["SUFFIXES", "decode_all", "decode_image"]
@@ -24,7 +24,6 @@ _FORMATS = (
 )  # the plain ones: fewer decoders for a hostile file to attack
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".webp")
 _PIXEL_LIMIT = 64_000_000
-_TOTAL_LIMIT = 32 << 30
 
 
 def decode_image(content: bytes, size: int, where: str) -> NDArray[np.uint8]:
@@ -70,12 +69,10 @@ def decode_all(tree: FileTree, names: Sequence[str], size: int) -> NDArray[np.ui
     Raises:
         DataError: as `decode_image`, or if the array would need more than 32 GiB.
     """
-    needed = len(names) * size * size * 3
-    if needed > _TOTAL_LIMIT:
-        raise DataError(
-            f"{tree.path}: {len(names):,} images of {size}x{size} need {needed >> 30} GiB; set a smaller data.size"
-        )
-    images = np.empty((len(names), size, size, 3), np.uint8)
-    for row, name in enumerate(names):
-        images[row] = decode_image(tree.read(name), size, f"{tree.path}/{name}")
-    return images
+    return decode_files(
+        tree,
+        names,
+        (size, size, 3),
+        lambda content, where: decode_image(content, size, where),
+        "set a smaller data.size",
+    )

@@ -11,26 +11,65 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import JsonValue, TypeAdapter
 
-from lthsweep.data.decoded import Decoded, SampleArray
+from lthsweep.data.decoded import Decoded, SampleArray, Stamp
 from lthsweep.errors import DataError
 
-__all__ = ["FORMAT", "Packed", "channel_moments", "fingerprint", "read_meta", "read_pack", "write_pack"]
+__all__ = [
+    "FORMAT",
+    "PackInfo",
+    "Packed",
+    "channel_moments",
+    "fingerprint",
+    "read_info",
+    "read_pack",
+    "sync_folder",
+    "write_pack",
+]
 
-FORMAT = 1
+FORMAT: Literal[1] = 1
 _META = "meta.json"
 _META_LIMIT = 16 << 20
 _VOCABULARY = "vocabulary.txt"
 _VOCABULARY_LIMIT = 256 << 20
 _ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 _CHUNK_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackInfo:
+    """Everything about a pack but its arrays: the content of meta.json.
+
+    Attributes:
+        name: of the data set.
+        options: those that change the packed data.
+        mean, std, class_names, fingerprint: as in `Packed`.
+        shapes: name of an array → its shape.
+        stamps: of the files that were read.
+        vocabulary: number of tokens of the vocabulary; 0 for images.
+    """
+
+    format: Literal[1] = FORMAT
+    name: str
+    options: Mapping[str, JsonValue]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    class_names: tuple[str, ...]
+    fingerprint: str
+    shapes: Mapping[str, tuple[int, ...]]
+    stamps: tuple[Stamp, ...]
+    vocabulary: int = 0
+
+
+_INFO = TypeAdapter(PackInfo)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +156,7 @@ def channel_moments(images: SampleArray) -> tuple[tuple[float, ...], tuple[float
     return tuple(means), tuple(stds)
 
 
-def write_pack(folder: Path, decoded: Decoded, *, name: str, options: Mapping[str, Any]) -> None:
+def write_pack(folder: Path, decoded: Decoded, *, name: str, options: Mapping[str, JsonValue]) -> None:
     """Write a pack into an empty folder and flush it to the disk.
 
     Args:
@@ -135,30 +174,25 @@ def write_pack(folder: Path, decoded: Decoded, *, name: str, options: Mapping[st
             file.flush()
             os.fsync(file.fileno())
     mean, std = ((), ()) if decoded.vocabulary else channel_moments(decoded.train_images)
-    meta = {
-        "format": FORMAT,
-        "name": name,
-        "options": dict(options),
-        "mean": mean,
-        "std": std,
-        "class_names": decoded.class_names,
-        "fingerprint": fingerprint(decoded),
-        "shapes": {key: getattr(decoded, key).shape for key in _ARRAYS},
-        "stamps": [asdict(stamp) for stamp in decoded.stamps],
-    }
+    info = PackInfo(
+        name=name,
+        options=options,
+        mean=mean,
+        std=std,
+        class_names=decoded.class_names,
+        fingerprint=fingerprint(decoded),
+        shapes={key: getattr(decoded, key).shape for key in _ARRAYS},
+        stamps=decoded.stamps,
+        vocabulary=len(decoded.vocabulary),
+    )
     if decoded.vocabulary:
-        meta["vocabulary"] = len(decoded.vocabulary)
         _write_text(folder / _VOCABULARY, "".join(f"{token}\n" for token in decoded.vocabulary))
-    _write_text(folder / _META, json.dumps(meta, indent=1))
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    _write_text(folder / _META, _INFO.dump_json(info, indent=1).decode())
+    sync_folder(folder)
 
 
-def read_meta(folder: Path) -> dict[str, Any]:
-    """Return the meta.json of a pack.
+def read_info(folder: Path) -> PackInfo:
+    """Return what meta.json describes.
 
     Raises:
         DataError: if it is unreadable, too long, or of another format.
@@ -167,12 +201,9 @@ def read_meta(folder: Path) -> dict[str, Any]:
         path = folder / _META
         if path.stat().st_size > _META_LIMIT:
             raise ValueError(f"{path.stat().st_size:,} bytes long")
-        meta = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(meta, dict) or meta.get("format") != FORMAT:
-            raise ValueError(f"not of format {FORMAT}")
+        return _INFO.validate_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise _damaged(folder, f"{_META}: {error}") from None
-    return meta
 
 
 def read_pack(folder: Path) -> Packed:
@@ -181,11 +212,11 @@ def read_pack(folder: Path) -> Packed:
     Raises:
         DataError: if a file is missing, cut short, or differs from meta.json.
     """
-    meta = read_meta(folder)
-    arrays: dict[str, NDArray[Any]] = {}
+    info = read_info(folder)
+    samples: dict[str, SampleArray] = {}
+    labels: dict[str, NDArray[np.int64]] = {}
     try:
-        count = int(meta.get("vocabulary", 0))
-        vocabulary = _read_vocabulary(folder, count) if count else ()
+        vocabulary = _read_vocabulary(folder, info.vocabulary) if info.vocabulary else ()
         dtype, ndim = (np.uint16, 2) if vocabulary else (np.uint8, 4)
         for key in _ARRAYS:
             images = key.endswith("_images")
@@ -193,25 +224,36 @@ def read_pack(folder: Path) -> Packed:
             array = np.load(folder / f"{key}.npy", mmap_mode="c" if images else None, allow_pickle=False)
             if array.dtype != (dtype if images else np.int64) or array.ndim != (ndim if images else 1):
                 raise ValueError(f"{key} is {array.dtype}{list(array.shape)}")
-            if list(array.shape) != meta["shapes"][key] or not array.flags.c_contiguous:
-                raise ValueError(f"{key} has shape {list(array.shape)}, not {meta['shapes'][key]}")
-            arrays[key] = array
-        channels = 0 if vocabulary else arrays["train_images"].shape[3]
-        mean, std = (tuple(float(value) for value in meta[key]) for key in ("mean", "std"))
-        if len(mean) != channels or len(std) != channels:
+            if array.shape != info.shapes[key] or not array.flags.c_contiguous:
+                raise ValueError(f"{key} has shape {list(array.shape)}, not {list(info.shapes[key])}")
+            (samples if images else labels)[key] = array
+        channels = 0 if vocabulary else samples["train_images"].shape[3]
+        if len(info.mean) != channels or len(info.std) != channels:
             raise ValueError(f"mean and std are not those of {channels} channel(s)")
         return Packed(
-            **arrays,
-            mean=mean,
-            std=std,
-            class_names=tuple(str(label) for label in meta["class_names"]),
-            name=str(meta["name"]),
-            fingerprint=str(meta["fingerprint"]),
+            train_images=samples["train_images"],
+            train_labels=labels["train_labels"],
+            test_images=samples["test_images"],
+            test_labels=labels["test_labels"],
+            mean=info.mean,
+            std=info.std,
+            class_names=info.class_names,
+            name=info.name,
+            fingerprint=info.fingerprint,
             folder=folder,
             vocabulary=vocabulary,
         )
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
         raise _damaged(folder, str(error)) from None
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush the names in a folder to the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +23,7 @@ __all__ = ["read_with_user_code"]
 _FIELDS = 5
 
 
-def read_with_user_code(name: str, files: Files, options: Mapping[str, Any]) -> Decoded:
+def read_with_user_code(name: str, files: Files, options: Mapping[str, object]) -> Decoded:
     """Return the data set that a reader of the user produces.
 
     Args:
@@ -67,7 +66,7 @@ def read_with_user_code(name: str, files: Files, options: Mapping[str, Any]) -> 
     return result
 
 
-def _labels(values: Any) -> NDArray[np.int64]:
+def _labels(values: object) -> NDArray[np.int64]:
     """Integers of any width as int64; other types are left for `Decoded.check` to refuse."""
     labels = np.asarray(values)
     return labels.astype(np.int64) if np.issubdtype(labels.dtype, np.integer) else labels

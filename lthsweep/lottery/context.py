@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lthsweep.data.batching import LabeledBatch, TrainBatches, evaluation_batches, resident
-from lthsweep.data.datasets import DataOptions
 from lthsweep.data.decoded import SampleArray
+from lthsweep.data.entry import DataOptions
 from lthsweep.data.packed import Packed
 from lthsweep.data.split import training_split
 from lthsweep.models.build import build_model

@@ -5,7 +5,7 @@ arXiv:2010.03533: Kaiming's variance 2 / fan_in keeps the signal of a dense laye
 2 / n does.
 
 The mask is known only when a ticket is made, so this is not a scheme of a dense run but a step between fresh weights
-and a sparse training that starts from them, as in the control that draws weights anew. A ticket that is reset to its
+and a sparse training that starts from them, as in the control that draws weights anew. A ticket that is rewound to its
 own initial weights must not pass through here: its survivors are to equal them bit for bit.
 """
 

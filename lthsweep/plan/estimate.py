@@ -7,7 +7,7 @@ above zero:
     one-shot, shared     S · [T + R·P·(T − k)]          naive   S·R·P·(2T − k)
     iterative, shared    S · [T + R·P·(T − k)]          naive   S·R·[P·T + (T − k)·P·(P + 1)/2]
 
-A cell of sparsity 0 is the trunk: nothing more with sharing, another S·R·T in the naive loop.
+A cell of sparsity 0 is the dense run: nothing more with sharing, another S·R·T in the naive loop.
 
 A budget run is counted in seconds, not in epochs: the number of epochs that fit is only known after training.
 """
@@ -82,7 +82,7 @@ def cost_of(plan: Plan, done: Collection[str] = ()) -> PlanCost:
         done: keys of runs that have a record already.
     """
     lengths = _Lengths()
-    epochs_to_answer: dict[str, float] = {}  # trunk included: what one cell costs alone
+    epochs_to_answer: dict[str, float] = {}  # dense run included: what one cell costs alone
     for key, run in plan.runs.items():
         own = lengths.epochs(run)
         epochs_to_answer[key] = own + (epochs_to_answer[run.parent] if run.parent else 0.0)

@@ -1,10 +1,10 @@
 """Grid → cells and runs.
 
 Runs are shared as far as the protocol allows (see docs/protocol.md): all cells of one (model, data, recipe, init,
-seed) descend from one dense run, the trunk; chains of iterative pruning share their prefix; equal runs of two grids
-have one key and are trained once. A cell of sparsity 0 is answered by its trunk. A control has the same parent as its
-ticket. The chain is the sorted sparsity axis, or with `prune.rounds` a separate chain for every sparsity. A budget
-run shares only its trunk.
+seed) descend from one dense run; chains of iterative pruning share their prefix; equal runs of two grids have one key
+and are trained once. A cell of sparsity 0 is answered by its dense run. A control has the same parent as its ticket.
+The chain is the sorted sparsity axis, or with `prune.rounds` a separate chain for every sparsity. A budget run shares
+only its dense run.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _product(axes: Mapping[str, Iterable[AxisValue]]) -> Iterator[dict[str, Axis
 
 
 class _Chains:
-    """Makes the runs of one variant: trunk, then tickets or controls of a (seed, rewind point), densest first."""
+    """Makes the runs of one variant: dense run, then tickets or controls of a (seed, rewind point), densest first."""
 
     def __init__(
         self,
@@ -107,8 +107,10 @@ class _Chains:
         texts = {name: f"{name}={value}" for name, value in chosen.items()}
         # `Run.describe` includes control and time; levels of a chain are tickets even where controls descend from them.
         self._label = " ".join(text for name, text in texts.items() if name not in _IN_DESCRIPTION)
-        # Trunks are shared by all ways of pruning, so their descriptions do not mention one.
-        self._trunk_label = " ".join(text for name, text in texts.items() if not name.startswith("prune."))
+        # Dense runs are shared by all ways of pruning, so their descriptions do not mention one.
+        self._dense_run_label = " ".join(
+            text for name, text in texts.items() if not name.startswith("prune.")
+        )
         self._axis = axis
         self._amounts = sorted(amounts)
         self._prune = spec.prune
@@ -123,40 +125,40 @@ class _Chains:
         )
         self._identity = _identity(self.recipe)
         self._runs = runs
-        self._trunks: dict[int, Run] = {}
+        self._dense_runs: dict[int, Run] = {}
 
     def runs_of(self, seed: int, point: RewindPoint) -> Iterator[tuple[float, str]]:
         """(amount, key of the run that answers it), by rising amount."""
-        trunk = self._trunks.get(seed) or self._trunk(seed)
-        parent = trunk
+        dense_run = self._dense_runs.get(seed) or self._dense_run(seed)
+        parent = dense_run
         for amount in self._amounts:
             if self._axis == "sparsity" and amount == 0:
-                yield amount, trunk.key
+                yield amount, dense_run.key
                 continue
             if self._rounds:
-                parent = self._level_before(trunk, amount, point)
-            run = self._ticket(trunk, parent, amount, point, self._prune.control)
+                parent = self._level_before(dense_run, amount, point)
+            run = self._ticket(dense_run, parent, amount, point, self._prune.control)
             yield amount, run.key
             if self._chained and not self._rounds and amount < self._amounts[-1]:
                 ticket = self._prune.control == TICKET
-                parent = run if ticket else self._ticket(trunk, parent, amount, point, TICKET)
+                parent = run if ticket else self._ticket(dense_run, parent, amount, point, TICKET)
 
-    def _level_before(self, trunk: Run, amount: float, point: RewindPoint) -> Run:
-        """The second to last level of the chain that reaches an amount in rounds; the trunk for one round."""
-        parent = trunk
+    def _level_before(self, dense_run: Run, amount: float, point: RewindPoint) -> Run:
+        """The second to last level of the chain that reaches an amount in rounds; the dense run for one round."""
+        parent = dense_run
         for sparsity in round_sparsities(amount, self._rounds)[:-1] if self._chained else ():
-            parent = self._ticket(trunk, parent, sparsity, point, TICKET)
+            parent = self._ticket(dense_run, parent, sparsity, point, TICKET)
         return parent
 
-    def _trunk(self, seed: int) -> Run:
+    def _dense_run(self, seed: int) -> Run:
         manifest = {"schema": SCHEMA, "kind": "dense", **self._identity, "seed": seed}
         key = key_of(manifest)
-        run = Run(key, manifest, self.recipe, seed, trunk=key, variant=self._trunk_label)
-        self._trunks[seed] = self._runs.setdefault(key, run)
-        return self._trunks[seed]
+        run = Run(key, manifest, self.recipe, seed, trunk=key, variant=self._dense_run_label)
+        self._dense_runs[seed] = self._runs.setdefault(key, run)
+        return self._dense_runs[seed]
 
     def _ticket(
-        self, trunk: Run, parent: Run, amount: float, point: RewindPoint, control: ControlName
+        self, dense_run: Run, parent: Run, amount: float, point: RewindPoint, control: ControlName
     ) -> Run:
         sparsity, threshold = (amount, None) if self._axis == "sparsity" else (None, amount)
         step = replace(self._step, point=point, sparsity=sparsity, threshold=threshold)
@@ -166,7 +168,7 @@ class _Chains:
         manifest = {
             "schema": SCHEMA,
             "kind": "ticket",
-            "trunk": trunk.key,
+            "trunk": dense_run.key,
             "parent": parent.key,
             "prune": step.manifest(),
         }
@@ -175,8 +177,8 @@ class _Chains:
             key,
             manifest,
             self.recipe,
-            trunk.seed,
-            trunk=trunk.key,
+            dense_run.seed,
+            trunk=dense_run.key,
             parent=parent.key,
             level=parent.level + 1,
             prune=step,
@@ -201,7 +203,7 @@ def _identity(recipe: Recipe) -> dict[str, object]:
     """The parts of a recipe that change the result.
 
     The path of a folder of images changes nothing. Its content does, and is checked by its fingerprint when a ticket
-    starts from its trunk. Padding has no effect without crops.
+    starts from its dense run. Padding has no effect without crops.
     """
     data = {name: value for name, value in recipe.data.items() if name != "path"}
     if data.get("augment") == "none":

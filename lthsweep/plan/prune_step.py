@@ -21,8 +21,8 @@ TICKET: Literal["ticket"] = "ticket"
 class Control:
     """How a control's pruning step differs from its ticket's.
 
-    A control has the same parent as its ticket: the trunk, or the level before in the chain of tickets. The mask is a
-    pure function of the parent's final weights, so both have the same mask without waiting for each other. No run
+    A control has the same parent as its ticket: the dense run, or the level before in the chain of tickets. The mask is
+    a pure function of the parent's final weights, so both have the same mask without waiting for each other. No run
     descends from a control.
 
     Attributes:
@@ -100,7 +100,7 @@ class PruneStep:
 
     @property
     def returns_weights(self) -> bool:
-        """Whether survivors return to the trunk's snapshot; otherwise they keep other weights."""
+        """Whether survivors return to the dense run's snapshot; otherwise they keep other weights."""
         return self.rewind in ("weights", "weights+optimizer") and not self.fresh_weights
 
     @property

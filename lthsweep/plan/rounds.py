@@ -58,7 +58,7 @@ class BudgetCosts:
 
     Attributes:
         epoch: training and validation of one epoch.
-        prune: making a mask and resetting the survivors.
+        prune: making a mask and rewinding the survivors.
         score: scoring the ticket right after the last pruning.
         finish: scoring it at the end, and saving it.
     """

@@ -80,7 +80,7 @@ class Run:
         key: hash of the manifest, see `lthsweep.plan.keys`.
         manifest: all settings that determine the result.
         trunk: key of the dense run it descends from; its own key if it is the dense run.
-        parent: key of the run whose final weights are ranked: the trunk, or the level before. None for a dense run.
+        parent: key of the run whose final weights are ranked: the dense run, or the level before. None for a dense run.
         level: 0 for a dense run, else 1, 2, … along the chain.
         prune: the pruning step; None for a dense run.
         variant: values of dotted axes that distinguish it, e.g. `model.init=kaiming_normal`; for display only.
@@ -134,7 +134,7 @@ class Cell:
 
     Attributes:
         values: (axis, value) in the order of the axes, including the seed; rewind epochs as written.
-        run: key of the answering run; the trunk's for sparsity 0.
+        run: key of the answering run; the dense run's for sparsity 0.
     """
 
     values: tuple[tuple[str, AxisValue], ...]
@@ -160,7 +160,7 @@ class Plan:
 
     @property
     def dense(self) -> list[Run]:
-        """The trunks."""
+        """The dense runs."""
         return [run for run in self.runs.values() if run.prune is None]
 
     @property
@@ -169,7 +169,7 @@ class Plan:
         return [run for run in self.runs.values() if run.prune is not None]
 
     def rewind_points(self) -> dict[str, tuple[RewindPoint, ...]]:
-        """Trunk key → the points of the dense run whose weights tickets return to, each once."""
+        """Dense run key → the points of the dense run whose weights tickets return to, each once."""
         points: dict[str, dict[RewindPoint, None]] = {run.key: {} for run in self.dense}
         for run in self.tickets:
             if run.prune and run.prune.returns_weights:
@@ -177,7 +177,7 @@ class Plan:
         return {key: tuple(found) for key, found in points.items()}
 
     def layer_rules(self) -> dict[str, tuple[LayerRules, ...]]:
-        """Trunk key → the different layer rules of the tickets that descend from it, where they have any."""
+        """Dense run key → the different layer rules of the tickets that descend from it, where they have any."""
         found: dict[str, dict[LayerRules, None]] = {}
         for run in self.tickets:
             if run.prune and (run.prune.exclude or run.prune.rates):

@@ -166,19 +166,21 @@ def _points(
     dense: _ScoresByPoint = {}
     names = _other_axes(plan, axis)
     missing = RunScore(ResultState.MISSING, math.nan)
-    trunks: dict[Hashable, set[str]] = {}
+    dense_runs: dict[Hashable, set[str]] = {}
     for cell in plan.cells:
         value, seed = cell[axis], cell["seed"]
-        trunk = plan.runs[cell.run].trunk
-        trunks.setdefault(value, set()).add(trunk)
+        dense_run = plan.runs[cell.run].trunk
+        dense_runs.setdefault(value, set()).add(dense_run)
         point = tuple(cell[name] for name in names)
         found.setdefault(point, {}).setdefault(value, {})[seed] = scores_of_runs.get(cell.run, missing)
-        of_trunk = tuple(_of_trunk(cell, name) for name in names)
-        dense.setdefault(of_trunk, {}).setdefault(value, {})[seed] = scores_of_runs.get(trunk, missing)
-    own_trunks = len(set.union(*trunks.values())) == sum(map(len, trunks.values()))
+        of_dense_run = tuple(_of_dense_run(cell, name) for name in names)
+        dense.setdefault(of_dense_run, {}).setdefault(value, {})[seed] = scores_of_runs.get(
+            dense_run, missing
+        )
+    own_dense_runs = len(set.union(*dense_runs.values())) == sum(map(len, dense_runs.values()))
     is_a_point = "sparsity" in names and any(cell["sparsity"] == 0 for cell in plan.cells)
     kinds: list[tuple[Where, _ScoresByPoint]] = [("point", found)]
-    if own_trunks and not is_a_point:
+    if own_dense_runs and not is_a_point:
         kinds.insert(0, ("dense", dense))
     return [
         (
@@ -191,7 +193,7 @@ def _points(
     ]
 
 
-def _of_trunk(cell: Cell, name: str) -> Hashable:
+def _of_dense_run(cell: Cell, name: str) -> Hashable:
     """Return the value of an axis for the dense run, which has none for pruning axes."""
     if name == "sparsity":
         return 0.0

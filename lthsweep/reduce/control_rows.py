@@ -51,7 +51,7 @@ def control_rows(
 ) -> NDArray[np.void]:
     """Return one row per grid point of a control, in the order of the plan; none without an axis of controls.
 
-    A point needs its ticket: "ticket" must be on the axis. Points that the trunk answers are left out. Columns: the
+    A point needs its ticket: "ticket" must be on the axis. Points that the dense run answers are left out. Columns: the
     axes except seed and control, then `CONTROL_COLUMNS`.
     """
     axes = [axis for axis in point_axes(plan) if axis != CONTROL_AXIS]

@@ -90,7 +90,7 @@ def _rewind_epochs(plan: Plan) -> dict[str, set[object]]:
 def _dotted_values(plan: Plan) -> dict[str, dict[str, object]]:
     """Return run → values of the dotted axes on which all cells that need the run agree.
 
-    A trunk can serve cells of several values (`"prune.scope" = ["global", "layer"]` prunes the same trunk);
+    A dense run can serve cells of several values (`"prune.scope" = ["global", "layer"]` prunes the same dense run);
     then the axis has no value for it. Two axes are exceptions: a level whose mask a control uses is a ticket, and
     level i of a chain of rounds is the result of i rounds.
     """
@@ -132,15 +132,15 @@ def other_runs(plan: Plan, results: Mapping[str, RunResult]) -> list[RunIdentity
     runs = []
     for key in sorted(results.keys() - plan.runs.keys()):
         manifest = results[key].manifest
-        trunk, parent = plain_text(manifest.get("trunk", key)), plain_text(manifest.get("parent", ""))
+        dense_run, parent = plain_text(manifest.get("trunk", key)), plain_text(manifest.get("parent", ""))
         step = _step_in(manifest)
-        own = _step_values(step) | {"seed": _seed_of(trunk, plan, results)}
+        own = _step_values(step) | {"seed": _seed_of(dense_run, plan, results)}
         runs.append(
             RunIdentity(
                 key,
                 results[key].kind,
                 in_plan=False,
-                trunk=trunk,
+                trunk=dense_run,
                 parent=parent,
                 level=_level_of(key, plan, results),
                 method="" if step is None else plain_text(step.method),
@@ -159,14 +159,14 @@ def _step_in(manifest: Mapping[str, object]) -> PruneStep | None:
         return None
 
 
-def _seed_of(trunk: str, plan: Plan, results: Mapping[str, RunResult]) -> object:
-    if trunk in plan.runs:
-        return plan.runs[trunk].seed
-    return _number(results[trunk].manifest.get("seed")) if trunk in results else None
+def _seed_of(dense_run: str, plan: Plan, results: Mapping[str, RunResult]) -> object:
+    if dense_run in plan.runs:
+        return plan.runs[dense_run].seed
+    return _number(results[dense_run].manifest.get("seed")) if dense_run in results else None
 
 
 def _level_of(key: str, plan: Plan, results: Mapping[str, RunResult]) -> int:
-    """Return the length of the chain to the trunk, at most the number of records: hostile ones can form a ring."""
+    """Return the length of the chain to the dense run, at most the number of records: hostile ones can form a ring."""
     level = 0
     while (
         key not in plan.runs and key in results and "parent" in results[key].manifest and level < len(results)

@@ -2,7 +2,7 @@
 
 A mask removes no parameter from the network that runs: it has the size, the operations and the time of the dense one,
 and only a file can leave its zeros out. Removing whole filters reduces all of these. Each row compares one grid
-point with its trunks.
+point with its dense runs.
 
 These are not columns of /tickets: each value stands next to that of the dense runs over the same seeds, those with
 both results, while the means in /tickets are over all seeds with a record; and the sparsities of the layers would
@@ -38,19 +38,19 @@ class _StructureRow:
     Attributes:
         axes: axis → value.
         runs: of all seeds.
-        trunks, tickets: results of the seeds that have both, in the same order.
+        dense runs, tickets: results of the seeds that have both, in the same order.
     """
 
     axes: Mapping[str, object]
     runs: Sequence[Run]
-    trunks: Sequence[RunResult]
+    dense_runs: Sequence[RunResult]
     tickets: Sequence[RunResult]
 
 
 def structure_rows(
     plan: Plan, results: Mapping[str, RunResult], failures: Mapping[str, Failure]
 ) -> NDArray[np.void]:
-    """Return one row per grid point except trunks, in the order of the plan; none if the grid removes no filters.
+    """Return one row per grid point except dense runs, in the order of the plan; none if the grid removes no filters.
 
     Columns: the axes except the seed, then `STRUCTURE_COLUMNS`.
     """
@@ -63,7 +63,7 @@ def structure_rows(
             _StructureRow(
                 axes=dict(zip(axes, values, strict=True)),
                 runs=runs,
-                trunks=[results[run.trunk] for run in done],
+                dense_runs=[results[run.trunk] for run in done],
                 tickets=[results[run.key] for run in done],
             )
         )
@@ -96,7 +96,7 @@ def _compared(
         f"{name}_dense",
         f"`{name}` of the dense runs, over the same seeds",
         number,
-        lambda point: combine(map(value, point.trunks)),
+        lambda point: combine(map(value, point.dense_runs)),
     )
     yield Column(name, meaning, number, lambda point: combine(map(value, point.tickets)))
 

@@ -71,11 +71,11 @@ def ticket_rows(
 
 
 def _pair(run: Run, results: Mapping[str, RunResult], states: Mapping[str, ResultState]) -> SeedPair:
-    ticket, trunk = states[run.key], states[run.trunk]
-    if trunk is ResultState.DIVERGED:
+    ticket, dense_run = states[run.key], states[run.trunk]
+    if dense_run is ResultState.DIVERGED:
         return SeedPair(ResultState.DIVERGED, dense_diverged=True)
     for state in (ResultState.FAILED, ResultState.MISSING, ResultState.DIVERGED):
-        if state in (ticket, trunk):
+        if state in (ticket, dense_run):
             return SeedPair(state)
     dense, pruned = results[run.trunk].metrics, results[run.key].metrics
     return SeedPair(ResultState.DONE, dense.test_accuracy, pruned.test_accuracy)
@@ -124,37 +124,40 @@ def _statistic(name: str, meaning: str, type_: ColumnType = number) -> Column[_T
 
 TICKET_COLUMNS: Sequence[Column[_TicketRow]] = (
     Column(
-        "kind", "`ticket`, or `dense` if the trunk itself answers (sparsity 0)", text, attrgetter("run.kind")
+        "kind",
+        "`ticket`, or `dense` if the dense run itself answers (sparsity 0)",
+        text,
+        attrgetter("run.kind"),
     ),
     Column(
         "level",
-        "0 for the trunk, 1 for one-shot, 1, 2, … along an iterative chain",
+        "0 for the dense run, 1 for one-shot, 1, 2, … along an iterative chain",
         integer,
         attrgetter("run.level"),
     ),
     Column(
         "method",
-        "criterion that ranked the weights, `prune.method`; empty for the trunk",
+        "criterion that ranked the weights, `prune.method`; empty for the dense run",
         text,
         lambda point: method_of(point.run),
     ),
     Column(
         "control",
         "`ticket` or the name of a [control](controls.md), however the file requests it (`prune.rewind = "
-        '"none"` is `fine-tune`); empty for the trunk',
+        '"none"` is `fine-tune`); empty for the dense run',
         text,
         lambda point: role_of(point.run),
     ),
-    _statistic("n", "seeds with an accuracy of ticket and trunk; all statistics are over these", integer),
+    _statistic("n", "seeds with an accuracy of ticket and dense run; all statistics are over these", integer),
     _statistic("n_planned", "seeds in the grid", integer),
     _statistic("n_failed", "seeds without a result because a run, or one of its ancestors, failed", integer),
     _statistic("n_missing", "seeds not trained yet", integer),
     _statistic(
         "n_diverged",
-        "seeds whose ticket or trunk diverged; n + n_failed + n_missing + n_diverged = n_planned",
+        "seeds whose ticket or dense run diverged; n + n_failed + n_missing + n_diverged = n_planned",
         integer,
     ),
-    _statistic("dense_accuracy", "mean test accuracy of the trunks, 0..1, last epoch"),
+    _statistic("dense_accuracy", "mean test accuracy of the dense runs, 0..1, last epoch"),
     _statistic("ticket_accuracy", "mean test accuracy of the tickets, 0..1, last epoch"),
     _statistic("ticket_sd", "standard deviation over seeds (n − 1) of `ticket_accuracy`"),
     _statistic("difference", "mean of ticket minus dense, paired by seed"),

@@ -114,7 +114,7 @@ def curves_by_value(overlay: Overlay, report: ReportInput) -> Figure:
     note = [
         f"{_BANDS}; markers: test accuracy.",
         f"{seed_range(seeds)} per line.",
-        "Dotted: pruning and reset; above: weights remaining." if chain else "",
+        "Dotted: pruning and rewinding; above: weights remaining." if chain else "",
     ]
     return panels.finish(legend, note)
 

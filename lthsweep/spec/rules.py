@@ -212,7 +212,7 @@ def _budget_has_a_time(tables: Tables) -> Iterator[Problem]:
 
 
 def _budget_makes_tickets(tables: Tables) -> Iterator[Problem]:
-    """Its rounds are trained, pruned and reset in one run; there is no parent whose mask a control could take."""
+    """Its rounds are trained, pruned and rewound in one run; there is no parent whose mask a control could take."""
     prune = tables.prune
     if prune.schedule != "budget":
         return

@@ -10,7 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from lthsweep.data.datasets import DATASETS, Dataset
+from lthsweep.data.datasets import DATASETS
+from lthsweep.data.entry import Dataset
 from lthsweep.models.networks import INITIALIZERS, NETWORKS
 from lthsweep.options import Option
 from lthsweep.spec.fields import (

@@ -22,7 +22,6 @@ __all__ = [
     "inline",
     "inline_key",
     "is_plain",
-    "megabytes_of",
     "minutes_of",
 ]
 
@@ -59,7 +58,6 @@ _TIME = re.compile(
     r"|(?P<only_minutes>\d{1,7})(?::(?P<and_seconds>\d{1,2}))?",
     re.ASCII,
 )
-_MEGABYTES = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2}
 
 
 def inline(value: object) -> str:
@@ -114,9 +112,3 @@ def minutes_of(time: str | int) -> int | None:
     minutes += part["minutes"] + part["m"] + part["only_minutes"]
     seconds = part["seconds"] + part["s"] + part["and_seconds"]
     return minutes + math.ceil(seconds / 60) or None
-
-
-def megabytes_of(size: str) -> int:
-    """Megabytes of a size in SLURM's form, rounded up: "500K", "8000", "8G", "1T"."""
-    number, unit = (size[:-1], size[-1].upper()) if size[-1].isalpha() else (size, "M")
-    return math.ceil(int(number) * _MEGABYTES[unit])

@@ -201,7 +201,7 @@ def _orphans(sweep: SweepDir, known: dict[str, Record | None]) -> Iterator[Findi
 
 
 def _check_later_snapshot(path: Path) -> Iterator[Finding]:
-    """Check the structure of a snapshot that was made after the trunk's record, which has no hash for it."""
+    """Check the structure of a snapshot that was made after the dense run's record, which has no hash for it."""
     try:
         load_arrays(path)
     except CorruptRecordError:

@@ -46,14 +46,14 @@ class BaselineOptions:
     """Improvements of the nested loop.
 
     Attributes:
-        shared_trunk: trains the dense network of a seed once and keeps its weights at the rewind epochs.
+        shared_dense_run: trains the dense network of a seed once and keeps its weights at the rewind epochs.
         shared_chains: trains a level of an iterative chain once, not again for every later level.
         resident: takes batches from one array in memory, not from PIL and a DataLoader.
         channels_last: memory format of network and batches.
         loader_workers: number of processes of the DataLoader.
     """
 
-    shared_trunk: bool = False
+    shared_dense_run: bool = False
     shared_chains: bool = False
     resident: bool = False
     channels_last: bool = False
@@ -92,7 +92,7 @@ class NestedLoop:
     def answer(self, cell: Cell) -> float:
         """Test accuracy of a cell, after all trainings it needs."""
         trained = self._train(self.plan[cell.run])
-        keep = {"dense": self.options.shared_trunk, "ticket": self.options.shared_chains}
+        keep = {"dense": self.options.shared_dense_run, "ticket": self.options.shared_chains}
         self._kept = {key: value for key, value in self._kept.items() if keep[self.plan[key].kind]}
         return trained.test_accuracy
 
@@ -114,7 +114,7 @@ class NestedLoop:
     def _ticket(self, run: Run) -> Trained:
         assert run.prune is not None and run.parent is not None
         parent = self._train(self.plan[run.parent])
-        trunk = self._train(self.plan[run.trunk])
+        dense_run = self._train(self.plan[run.trunk])
         model = self._model(run.seed)
         model.load_state_dict(parent.final)
         masks = make_masks(
@@ -129,7 +129,7 @@ class NestedLoop:
         accuracy(model, loaders.validation())  # accuracy without retraining
         accuracy(model, loaders.test())
         point = run.prune.point.epochs(None)
-        model.load_state_dict(trunk.snapshots[point])
+        model.load_state_dict(dense_run.snapshots[point])
         return self._retrain(run, model, int(point), masks, set())
 
     def _retrain(self, run: Run, model: nn.Module, start: int, masks: Masks, points: set[float]) -> Trained:

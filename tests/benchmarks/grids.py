@@ -48,18 +48,18 @@ class Step:
     @property
     def independent(self) -> bool:
         """True if each cell is computed from scratch, so that the cost of a part gives the cost of the whole."""
-        return self.options is not None and not self.options.get("shared_trunk")
+        return self.options is not None and not self.options.get("shared_dense_run")
 
 
 STEPS: Mapping[str, Step] = {
     "naive": Step("naive nested loop", {}),
     "loaders": Step("  the same with 2 loader processes", {"loader_workers": 2}),
-    "trunk": Step("+ shared dense runs", {"shared_trunk": True}),
-    "chains": Step("+ shared levels", {"shared_trunk": True, "shared_chains": True}, iterative=True),
-    "resident": Step("+ resident data", {"shared_trunk": True, "shared_chains": True, "resident": True}),
+    "trunk": Step("+ shared dense runs", {"shared_dense_run": True}),
+    "chains": Step("+ shared levels", {"shared_dense_run": True, "shared_chains": True}, iterative=True),
+    "resident": Step("+ resident data", {"shared_dense_run": True, "shared_chains": True, "resident": True}),
     "layout": Step(
         "+ channels-last, allocator",
-        {"shared_trunk": True, "shared_chains": True, "resident": True, "channels_last": True},
+        {"shared_dense_run": True, "shared_chains": True, "resident": True, "channels_last": True},
         allocator=True,
     ),
     "ours": Step("+ pinned processes: `lthsweep run`"),

@@ -48,10 +48,10 @@ def sweep_of(count: int, levels: int, seconds: tuple[float, float], seed: int = 
     draw = random.Random(seed)
     nodes: list[Node] = []
     while len(nodes) < count:
-        trunk = Node(f"r{len(nodes):06d}", None, draw.uniform(*seconds))
-        nodes.append(trunk)
+        dense_run = Node(f"r{len(nodes):06d}", None, draw.uniform(*seconds))
+        nodes.append(dense_run)
         for _ in range(10):
-            parent = trunk.key
+            parent = dense_run.key
             for _ in range(levels):
                 nodes.append(Node(f"r{len(nodes):06d}", parent, draw.uniform(*seconds)))
                 parent = nodes[-1].key

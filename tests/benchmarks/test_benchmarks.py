@@ -122,7 +122,7 @@ def test_the_plan_counts_the_epochs_of_the_baseline(loop_of, name):
 def test_sharing_saves_epochs_and_changes_no_accuracy(loop_of, name):
     """A dense run or level gives the same weights every time."""
     naive_loop, alone = loop_of(name)
-    loop, shared = loop_of(name, shared_trunk=True, shared_chains=True)
+    loop, shared = loop_of(name, shared_dense_run=True, shared_chains=True)
 
     assert shared == alone
     assert loop.epochs == cost_of(loop.plan).epochs < naive_loop.epochs
@@ -168,10 +168,10 @@ def test_the_baseline_computes_a_part_of_the_cells(caches, tmp_path, capsys):
 def test_the_bound_is_work_or_longest_chain():
     """With two workers: half of the work, or the longest chain."""
     plan = plan_of(dataclasses.replace(case_of("tiny", "lenet"), sparsities=(0.5, 0.8), rewinds=(0,)))
-    trunk, first, second = plan.runs
+    dense_run, first, second = plan.runs
 
-    assert bound_of(plan, {trunk: 2.0, first: 3.0, second: 4.0}, 1) == 9.0
-    assert bound_of(plan, {trunk: 2.0, first: 3.0, second: 4.0}, 2) == 6.0
+    assert bound_of(plan, {dense_run: 2.0, first: 3.0, second: 4.0}, 1) == 9.0
+    assert bound_of(plan, {dense_run: 2.0, first: 3.0, second: 4.0}, 2) == 6.0
 
 
 def test_the_full_pool_benchmark_is_the_demo():

@@ -34,9 +34,9 @@ def picture(value: int, size: tuple[int, int] = (12, 12), kind: str = "PNG") -> 
 def write_mnist() -> Callable[..., dict[str, np.ndarray]]:
     """Write 40 training and 20 test images of 6x5 pixels as the four IDX files."""
 
-    def write(folder: Path, *, zipped: bool = True) -> dict[str, np.ndarray]:
+    def write(folder: Path, *, zipped: bool = True, seed: int = 7) -> dict[str, np.ndarray]:
         folder.mkdir(parents=True, exist_ok=True)
-        words = np.random.default_rng(7)
+        words = np.random.default_rng(seed)
         arrays = {
             "train-images-idx3-ubyte": words.integers(0, 256, (40, 6, 5), dtype=np.uint8),
             "train-labels-idx1-ubyte": (np.arange(40) % 10).astype(np.uint8),

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.io import wavfile
 
-from lthsweep.data import audio
+from lthsweep.data import file_tree
 from lthsweep.data.audio import fit, read_sound, resample
 from lthsweep.data.cache import decode, open_packed, pack_folder, prepare
 from lthsweep.errors import DataError, MissingDataError
@@ -249,7 +249,7 @@ def test_conflicting_options_are_reported_before_reading_files(tmp_path, options
 
 def test_too_much_for_the_memory_is_refused(tmp_path, write_tree, sounds, monkeypatch):
     """Before it is read."""
-    monkeypatch.setattr(audio, "_TOTAL_LIMIT", 100)
+    monkeypatch.setattr(file_tree, "_TOTAL_LIMIT", 100)
 
     with pytest.raises(DataError, match=r"raise data\.hop"):
         decode({"name": "audio_folder", "path": str(write_tree(tmp_path / "s", sounds)), **SMALL}, tmp_path)

@@ -44,3 +44,26 @@ def test_modules_of_commands_import_no_torch_or_readers(module):
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert answer.stdout.strip() == "[]"
+
+
+TOY = """
+from lthsweep.data.datasets import DATASETS
+from lthsweep.data.entry import Dataset
+DATASETS["toy"] = Dataset(name="toy", reader="a:b", summary="A toy.", shape=(1, 2, 3), validation=7, embedded=True)
+
+from lthsweep.data.availability import list_datasets
+from lthsweep.data.markdown import datasets_markdown
+from lthsweep.spec import reference_markdown, spec_of
+
+tables = {"sweep": {"model": {"name": "lenet_300_100"}, "data": {"name": "toy"}}, "grid": {"sparsity": [0.5]}}
+print(spec_of(tables).sweep.data.validation)
+print([row.state for row in list_datasets() if row.name == "toy"])
+print("| `toy` | 1×2×3 |" in datasets_markdown(), "A toy." in reference_markdown())
+"""
+
+
+def test_everything_generated_includes_a_new_entry():
+    """The file, its reference, the page and `data list`; a fresh process, because the file's types are made once."""
+    answer = subprocess.run([sys.executable, "-c", TOY], capture_output=True, text=True, check=False)
+
+    assert answer.stdout.splitlines() == ["7", "['embedded']", "True True"], answer.stderr

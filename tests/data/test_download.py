@@ -11,8 +11,9 @@ import time
 import pytest
 
 from lthsweep.data import cache
-from lthsweep.data.datasets import DATASETS, PublishedFile
+from lthsweep.data.datasets import DATASETS
 from lthsweep.data.download import download
+from lthsweep.data.entry import PublishedFile
 from lthsweep.errors import DataError, MissingDataError
 
 CONTENT = bytes(range(256)) * 4000

@@ -24,6 +24,24 @@ def test_files_are_found_in_the_usual_places(tmp_path, write_mnist, folder, zipp
     assert mnist.train_images.shape == (40, 6, 5, 1)
 
 
+def test_fashion_mnist_is_read_from_its_own_folder(tmp_path, write_mnist):
+    """Its files have the names of MNIST's, which can be in the data root."""
+    write_mnist(tmp_path)
+    with pytest.raises(MissingDataError, match="lthsweep data prepare fashion_mnist"):
+        decode({"name": "fashion_mnist"}, tmp_path)
+    arrays = write_mnist(tmp_path / "FashionMNIST/raw", seed=8)
+
+    packed = prepare({"name": "fashion_mnist"}, root=tmp_path, cache=tmp_path / "cache")
+
+    assert (packed.train_images[..., 0] == arrays["train-images-idx3-ubyte"]).all()
+    assert (packed.test_labels == arrays["t10k-labels-idx1-ubyte"]).all()
+    assert packed.class_names[0] == "T-shirt/top"
+    assert len(packed.class_names) == 10
+    assert (
+        packed.fingerprint != prepare({"name": "mnist"}, root=tmp_path, cache=tmp_path / "cache").fingerprint
+    )
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from lthsweep.data.availability import list_datasets, verify_dataset
 from lthsweep.data.cache import open_packed, pack_folder, prepare
-from lthsweep.errors import CodeError, DataError
+from lthsweep.errors import CodeError, DataError, MissingDataError
 from lthsweep.usercode import pinned
 
 SOURCE = """
@@ -67,3 +68,31 @@ def test_a_reader_that_fails_is_named(tmp_path, wanted, message):
     """An option that it does not take is an error, not ignored."""
     with pytest.raises(DataError, match=message):
         prepare(wanted(), cache=tmp_path)
+
+
+def test_packs_of_user_readers_are_listed(tmp_path):
+    """After the data sets of the registry, one row per pack."""
+    prepare(options(size=5), cache=tmp_path)
+    damaged = prepare(options(size=6), cache=tmp_path)
+    (damaged.folder / "meta.json").write_text("{")
+
+    *_, first, second = list_datasets(cache=tmp_path)
+
+    rows = {row.state: row for row in (first, second)}
+    assert (rows["packed"].name, rows["packed"].shape, rows["packed"].n_train) == (
+        "my_data:load",
+        (1, 5, 5),
+        6,
+    )
+    assert (rows["damaged"].name, rows["damaged"].where) == ("my_data.load", str(damaged.folder))
+
+
+def test_verify_of_an_unpacked_reader_names_the_command(tmp_path):
+    """There are no published files to compare."""
+    with pytest.raises(MissingDataError, match="lthsweep data prepare my_data:load"):
+        verify_dataset(options(), cache=tmp_path)
+    prepare(options(), cache=tmp_path)
+
+    (check,) = verify_dataset(options(), cache=tmp_path)
+
+    assert check.verdict == "good"

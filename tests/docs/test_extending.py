@@ -71,6 +71,7 @@ def test_additions_to_the_package_run(tmp_path, cache):
     assert "movement removes the weights that moved least" in reference
     assert "Units of the hidden layer." in reference
     assert "Even handwritten digits" in reference
+    assert "| `even_digits` | 1×8×8 | 5 | 791 / 100 |" in (tmp_path / "docs/data.md").read_text()
     assert "Euclidean norm of the prunable weights" in (tmp_path / "docs/the-table.md").read_text()
     assert "even_digits" in listed
     assert (ticket["method"], ticket["n"]) == ("movement", "1")

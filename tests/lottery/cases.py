@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torchvision.models import MobileNetV2
 
-from lthsweep.data.datasets import DataOptions
+from lthsweep.data.entry import DataOptions
 from lthsweep.data.packed import Packed
 from lthsweep.lottery.context import TrainingContext
 from lthsweep.lottery.dense import train_dense

@@ -75,12 +75,18 @@ def assert_alike(result, expected):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rewind", ["weights", "weights+optimizer", "lr", "none"])
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize(
+    ("optimizer", "rewind"),
+    [
+        *(("sgd", rewind) for rewind in ("weights", "weights+optimizer", "lr", "none")),
+        ("adam", "weights"),
+        ("adam", "weights+optimizer"),
+    ],
+)
 def test_fused_tickets_equal_single_tickets(packed, optimizer, rewind):
     """Sparsity by sparsity: masks to the bit, weights and scores up to rounding, audit passed."""
     dense = dense_of(packed, "lenet", optimizer)
-    steps = [prune_step(sparsity, 1, rewind=rewind) for sparsity in (0.5, 0.8, 0.95)]
+    steps = [prune_step(sparsity, 1, rewind=rewind) for sparsity in (0.5, 0.95)]
 
     results = together(dense, steps)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lthsweep.data.cache import open_packed, prepare
-from lthsweep.data.datasets import DataOptions
+from lthsweep.data.entry import DataOptions
 from lthsweep.lottery.context import TrainingContext
 from lthsweep.lottery.dense import train_dense
 from lthsweep.models.shapes import TextShape

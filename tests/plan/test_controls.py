@@ -127,14 +127,14 @@ def test_rewinding_changes_random_controls_but_not_reinit():
 
 
 def test_snapshots_are_kept_only_where_needed():
-    """A trunk keeps no weights at k for fresh or trained ones."""
+    """A dense run keeps no weights at k for fresh or trained ones."""
     for control, count in (("ticket", 2), ("random", 2), ("reinit", 0), ("fine-tune", 0), ("lr-rewind", 0)):
         plan = make_plan(GRID | {"control": [control]})
         assert {len(points) for points in plan.rewind_points().values()} == {count}
 
 
 def test_epochs_of_controls():
-    """S·T for trunks; per seed and sparsity T for either reinit, and T − k for each other control and rewind epoch."""
+    """S·T for dense runs; per seed and sparsity T for either reinit, T − k for each other control and rewind epoch."""
     plan = make_plan(GRID | {"control": ALL})
 
     assert cost_of(plan).epochs == 2 * (10 + 2 * (2 * 10 + 5 * (10 + 8)))
@@ -151,7 +151,7 @@ def test_a_mask_from_initialization_has_no_chain(method):
     assert {run.level for run in iterative.tickets} == {1}
 
 
-def test_methods_on_an_axis_share_only_the_trunk():
+def test_methods_on_an_axis_share_the_dense_run():
     """One dense run for all methods."""
     methods = ["magnitude", "random", "snip", "synflow"]
     plan = make_plan(GRID | {"prune.method": methods})

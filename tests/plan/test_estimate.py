@@ -28,7 +28,7 @@ def in_epochs(point):
 
 @given(SPARSITIES, REWINDS, SEEDS, st.sampled_from(["one-shot", "iterative"]), st.integers(1, 2))
 def test_epochs_follow_the_formulas(sparsities, rewinds, seeds, schedule, variants):
-    """S·[T + R·P·(T − mean k)] with sharing; without, each cell trains its trunk and its whole chain."""
+    """S·[T + R·P·(T − mean k)] with sharing; without, each cell trains its dense run and its whole chain."""
     grid = {"sparsity": sparsities, "rewind_epoch": rewinds, "seed": seeds}
     lrs = [0.1, 0.2][:variants]
     plan = make_plan({**grid, "train.optimizer.lr": lrs}, prune={"schedule": schedule})

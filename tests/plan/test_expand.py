@@ -39,8 +39,8 @@ def test_every_cell_occurs_once_and_has_a_run(sparsities, rewinds, seeds, schedu
 
 
 @given(SPARSITIES, REWINDS, SEEDS, SCHEDULES)
-def test_runs_are_trunks_and_one_ticket_per_cell(sparsities, rewinds, seeds, schedule):
-    """Nothing is trained twice: one trunk per seed, and the cells of sparsity 0 are the trunk."""
+def test_plans_have_dense_runs_and_one_ticket_per_cell(sparsities, rewinds, seeds, schedule):
+    """Nothing is trained twice: one dense run per seed, and the cells of sparsity 0 are the dense run."""
     plan = make_plan(
         {"sparsity": sparsities, "rewind_epoch": rewinds, "seed": seeds}, prune={"schedule": schedule}
     )
@@ -67,7 +67,7 @@ def check_order(plan: Plan) -> None:
 
 
 def test_iterative_levels_are_sorted_by_sparsity():
-    """Pruned weights never come back, so the chain is the sorted axis; zero is its trunk."""
+    """Pruned weights never come back, so the chain is the sorted axis; zero is its dense run."""
     plan = make_plan({"sparsity": [0.8, 0.0, 0.5, 0.9]}, prune={"schedule": "iterative"})
 
     chain = [plan[key_at(plan, sparsity=amount)] for amount in (0.0, 0.5, 0.8, 0.9)]
@@ -90,15 +90,15 @@ def test_level_one_is_the_one_shot_ticket():
         assert key_at(one_shot, **second) != key_at(iterative, **second)
 
 
-def test_one_shot_rewind_points_share_the_trunk():
-    """Their masks are the same by construction: the parent is the trunk, and k is no part of the ranking."""
+def test_one_shot_rewind_points_share_the_dense_run():
+    """Their masks are the same by construction: the parent is the dense run, and k is no part of the ranking."""
     plan = make_plan({"sparsity": [0.5, 0.9], "rewind_epoch": [0, 1, "30it"]})
 
     assert {run.parent for run in plan.tickets} == {plan.dense[0].key}
     assert {run.level for run in plan.tickets} == {1}
 
 
-def test_variants_over_how_to_prune_share_their_trunks():
+def test_ways_of_pruning_share_their_dense_runs():
     """How a network is pruned changes nothing of its dense training."""
     plan = make_plan(
         {
@@ -115,7 +115,7 @@ def test_variants_over_how_to_prune_share_their_trunks():
     check_order(plan)
 
 
-def test_variants_of_the_recipe_have_separate_trunks():
+def test_variants_of_the_recipe_have_separate_dense_runs():
     """Another learning rate is another dense training."""
     plan = make_plan(
         {"sparsity": [0.5], "train.optimizer.lr": [0.1, 0.2], "model.init": ["default", "xavier_normal"]}
@@ -141,7 +141,7 @@ def test_equivalent_variants_share_runs():
 
 
 def test_threshold_grids_have_no_sparsity():
-    """The two axes exclude each other; a threshold of 0 prunes weights that are exactly zero and is not a trunk."""
+    """The two axes exclude each other; a threshold of 0 prunes weights that are exactly zero and is not a dense run."""
     plan = make_plan({"threshold": [0.0, 0.01]})
 
     assert [cell["threshold"] for cell in plan.cells] == [0.0, 0.01]
@@ -154,7 +154,7 @@ def test_threshold_grids_have_no_sparsity():
 
 
 def test_snapshots_are_asked_for_only_where_weights_return():
-    """Fine-tuning and learning-rate rewinding keep the parent's weights, so their trunks need no snapshot."""
+    """Fine-tuning and learning-rate rewinding keep the parent's weights, so their dense runs need no snapshot."""
     grid = {"sparsity": [0.5, 0.8], "rewind_epoch": [0, 1, "30it"], "prune.rewind": ["weights", "lr"]}
     plan = make_plan(grid)
 
@@ -183,7 +183,7 @@ def test_runs_say_what_they_are_in_one_line():
     ],
 )
 def test_rewind_points_at_the_end_are_refused(point, data):
-    """Found when the file is expanded, not by each of its tickets after the trunk was trained."""
+    """Found when the file is expanded, not by each of its tickets after the dense run was trained."""
     with pytest.raises(SpecError, match=r"grid\.rewind_epoch.*nothing is left to train"):
         make_plan({"sparsity": [0.5], "rewind_epoch": [point]}, data=data, train={"batch_size": 128})
 

@@ -174,8 +174,8 @@ def test_what_changes_dense_training_changes_every_key(tables):
     ],
     ids=str,
 )
-def test_pruning_settings_change_tickets_but_not_trunks(prune):
-    """Trunks are shared over everything that happens after them."""
+def test_pruning_settings_change_tickets_but_not_dense_runs(prune):
+    """Dense runs are shared over everything that happens after them."""
     grid = GRID | {"rewind_epoch": [1, 2]}  # at initialization there is no optimizer's state to return
     plain, changed = make_plan(grid), make_plan(grid, prune=prune)
 

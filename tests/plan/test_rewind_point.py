@@ -63,6 +63,6 @@ def test_what_is_no_point_is_refused(written):
 
 
 def test_equal_points_are_one_snapshot():
-    """A trunk keeps each point once, however it was written."""
+    """A dense run keeps each point once, however it was written."""
     assert len({RewindPoint.parse(written) for written in (0, 0.0, "0it")}) == 1
     assert len({RewindPoint.parse(written) for written in (1, 1.0, "1it")}) == 2

@@ -124,7 +124,7 @@ def test_rounds_need_not_be_an_axis():
     assert [axis for axis, _ in plan.cells[0].values] == ["sparsity", "rewind_epoch", "seed"]
 
 
-def test_sparsity_zero_is_the_trunk_with_rounds():
+def test_sparsity_zero_is_the_dense_run_with_rounds():
     """Nothing is pruned in no round."""
     plan = plan_of([0, 0.5], [1, 3])
 

@@ -23,7 +23,7 @@ def plan_of(**changes):
 
 
 def known(plan, accuracies, **more):
-    """Results; `accuracies`: role → accuracy per seed, the trunk's under "dense"."""
+    """Results; `accuracies`: role → accuracy per seed, the dense run's under "dense"."""
     return {
         run.key: result(make_record(run, accuracy=accuracies[role_of(run)][run.seed], **more))
         for run in plan.runs.values()
@@ -57,7 +57,7 @@ def test_without_controls_the_table_is_empty():
 
 
 def test_each_control_of_a_point_is_a_row():
-    """Missing ones are rows too; the trunk is compared with no control."""
+    """Missing ones are rows too; the dense run is compared with no control."""
     frame = rows(plan_of())
 
     assert list(zip(frame["sparsity"], frame["control"], strict=True)) == [

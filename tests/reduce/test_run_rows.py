@@ -55,7 +55,7 @@ def test_a_record_outweighs_a_failure():
 
 
 def test_runs_have_the_values_of_their_axes():
-    """A trunk has sparsity 0 and no rewind epoch; a ticket has the values of its cells."""
+    """A dense run has sparsity 0 and no rewind epoch; a ticket has the values of its cells."""
     plan = make_plan(sparsity=[0.5], rewind_epoch=[1.5], seed=[7])
 
     dense, ticket = table(plan, all_results(plan)).to_dict("records")
@@ -67,8 +67,8 @@ def test_runs_have_the_values_of_their_axes():
     assert ticket["sparsity_achieved"] == 0.5
 
 
-def test_trunks_have_values_shared_by_all_cells():
-    """One trunk serves both scopes, but only one initialization."""
+def test_dense_runs_have_values_shared_by_all_cells():
+    """One dense run serves both scopes, but only one initialization."""
     plan = make_plan(
         sparsity=[0.5],
         rewind_epoch=[0],
@@ -117,7 +117,7 @@ def test_curves_and_layers_have_the_key():
 
 
 def test_dead_layers_and_audit_are_shown_per_run():
-    """Which layers died, and whether the run passed its audit; a trunk has none to pass."""
+    """Which layers died, and whether the run passed its audit; a dense run has none to pass."""
     plan = make_plan(sparsity=[0.9], rewind_epoch=[0], seed=[0])
     known = [
         result(make_record(run, dead=() if run.kind == "dense" else LAYERS[:1])) for run in plan.runs.values()

@@ -83,7 +83,7 @@ def test_statistics_of_one_point():
 
 
 def test_verdicts_of_a_grid():
-    """Winning only at k = 0; a trunk matches itself."""
+    """Winning only at k = 0; a dense run matches itself."""
     plan = make_plan(margin=0.01)
 
     frame = table(plan, with_accuracies(plan, GOOD))
@@ -189,12 +189,12 @@ def test_a_failed_run_is_a_failed_row():
     assert (at(frame, sparsity=0.5)["n"], at(frame, sparsity=0.5)["n_failed"]) == (1, 1)
 
 
-def test_tickets_of_a_failed_trunk_failed():
-    """They cannot be trained before the trunk succeeds."""
+def test_tickets_of_a_failed_dense_run_failed():
+    """They cannot be trained before the dense run succeeds."""
     plan = make_plan(seed=[0])
-    (trunk,) = plan.dense
+    (dense_run,) = plan.dense
 
-    assert set(table(plan, (), {trunk.key: Failure("killed")})["verdict"]) == {"failed"}
+    assert set(table(plan, (), {dense_run.key: Failure("killed")})["verdict"]) == {"failed"}
 
 
 def test_levels_below_a_diverged_level_do_not_match():
@@ -214,8 +214,8 @@ def test_levels_below_a_diverged_level_do_not_match():
     assert frame["level"].tolist() == [1, 2, 3]
 
 
-def test_tickets_without_a_trunk_record_are_not_compared():
-    """A trunk in quarantine leaves its tickets without a pair; that is missing, not a difference."""
+def test_tickets_without_dense_records_are_not_compared():
+    """A dense run in quarantine leaves its tickets without a pair; that is missing, not a difference."""
     plan = make_plan(sparsity=[0.5], rewind_epoch=[0], seed=[0])
     known = [result(make_record(run)) for run in plan.tickets]
 

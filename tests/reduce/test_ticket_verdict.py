@@ -104,8 +104,8 @@ def test_a_diverged_ticket_never_matches():
     assert verdict([DIVERGED]) == "not matching"
 
 
-def test_a_diverged_trunk_has_no_comparison():
-    """A ticket is not worse for a trunk that failed to learn, nor better."""
+def test_a_diverged_dense_run_has_no_comparison():
+    """A ticket is not worse for a dense run that failed to learn, nor better."""
     assert verdict([*done(0.1, 0.1), DENSE_DIVERGED]) == "undecided"
     assert verdict([DENSE_DIVERGED, DIVERGED]) == "not matching"
 
@@ -117,7 +117,7 @@ def test_failed_and_missing_need_all_seeds_without_result():
     assert verdict([*done(0.01, 0.011), FAILED, MISSING]) == "matching"
 
 
-def test_the_trunk_matches_itself_and_never_wins():
+def test_the_dense_run_matches_itself_and_never_wins():
     """Sparsity 0 is the dense network: comparing it with itself is no statistic, also with one seed."""
     assert verdict(done(0.0), is_dense=True) == "matching"
     assert verdict([MISSING], is_dense=True) == "missing"

@@ -13,7 +13,7 @@ from lthsweep.errors import SpecError
 from lthsweep.plan.expand import expand
 from lthsweep.spec import SlurmSpec, commented_template, dump_spec, load_spec, spec_of
 from lthsweep.spec.slurm_rules import OPTION_KEYS, RESERVED_OPTIONS
-from lthsweep.spec.text_forms import megabytes_of, minutes_of
+from lthsweep.spec.text_forms import minutes_of
 from tests.spec.files import GOOD, message, spec, tables
 
 FULL = {
@@ -179,7 +179,7 @@ def test_times_are_in_slurms_own_forms(time, minutes):
 
 
 @given(st.integers(0, 99), st.integers(0, 23), st.integers(0, 59), st.integers(0, 59))
-def test_every_form_of_a_time_says_the_same(days, hours, minutes, seconds):
+def test_all_forms_of_a_time_agree(days, hours, minutes, seconds):
     """One duration, four ways to write it."""
     total = 1440 * days + 60 * hours + minutes + (seconds > 0)
 
@@ -187,14 +187,6 @@ def test_every_form_of_a_time_says_the_same(days, hours, minutes, seconds):
     assert minutes_of(f"{24 * days + hours}:{minutes:02}:{seconds:02}") == (total or None)
     assert minutes_of(f"{1440 * days + 60 * hours + minutes}:{seconds:02}") == (total or None)
     assert minutes_of(total) == (total or None)
-
-
-@pytest.mark.parametrize(
-    ("memory", "megabytes"), [("8G", 8192), ("8g", 8192), ("500", 500), ("1025K", 2), ("2T", 2 << 20)]
-)
-def test_sizes_are_in_slurms_own_forms(memory, megabytes):
-    """A number alone is megabytes."""
-    assert megabytes_of(memory) == megabytes
 
 
 def test_a_size_may_be_a_number():

@@ -7,6 +7,7 @@ import pickle
 import pytest
 from pydantic import ValidationError
 
+from lthsweep.models.networks import NETWORKS
 from lthsweep.spec import SlurmSpec, Spec, spec_of
 from tests.spec.files import spec, tables
 
@@ -108,25 +109,7 @@ def test_the_label_defaults_to_the_folder_name():
     assert spec(sweep__data=data | {"label": "finches"}).sweep.data.label == "finches"
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "mobilenet_v2",
-        "lenet_300_100",
-        "conv2",
-        "conv4",
-        "conv6",
-        "resnet20",
-        "resnet32",
-        "resnet44",
-        "resnet56",
-        "resnet110",
-        "vgg11",
-        "vgg13",
-        "vgg16",
-        "vgg19",
-    ],
-)
+@pytest.mark.parametrize("name", [name for name, entry in NETWORKS.items() if entry.reads == "images"])
 def test_every_model_can_be_named_alone(name):
     """A depth is part of a name, so a model needs no further key."""
     assert spec(sweep__model={"name": name}).sweep.model.name == name

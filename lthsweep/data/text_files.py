@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import PurePosixPath
 
-from lthsweep.data.class_folders import TEST, TRAIN, class_numbers, files_of_classes, hold_out_test
+from lthsweep.data.class_folders import TEST, TRAIN, files_of_classes, numbered_parts
 from lthsweep.data.decoded import Decoded
 from lthsweep.data.file_tree import FileTree, open_tree
 from lthsweep.data.files import Files
@@ -85,21 +85,16 @@ def read_folder(files: Files, *, path: str, tokens: str, vocabulary: int, length
 def _decoded(train: Texts, test: Texts, tree: FileTree, options: tuple[str, int, int]) -> Decoded:
     tokens, size, length = options
     where = str(tree.path)
-    classes, labels, test_labels = class_numbers(train, test, where, "texts", all_tested=True)
-    texts, test_texts = [text for _, text in train], [text for _, text in test]
-    if not test:
-        kept, held_out = hold_out_test(labels)
-        test_texts, test_labels = [texts[row] for row in held_out], labels[held_out]
-        texts, labels = [texts[row] for row in kept], labels[kept]
+    classes, training, testing = numbered_parts(train, test, where, "texts", all_tested=True)
     try:
-        vocabulary = build_vocabulary(texts, size, tokens)
+        vocabulary = build_vocabulary(training.values, size, tokens)
     except DataError as error:
         raise DataError(f"{where}: {error}") from None
     return Decoded(
-        encode(texts, vocabulary, length, tokens),
-        labels,
-        encode(test_texts, vocabulary, length, tokens),
-        test_labels,
+        encode(training.values, vocabulary, length, tokens),
+        training.labels,
+        encode(testing.values, vocabulary, length, tokens),
+        testing.labels,
         classes,
         stamps=(tree.stamp,),
         vocabulary=vocabulary,
