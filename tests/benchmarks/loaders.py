@@ -12,7 +12,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision import transforms
 
-from lthsweep.data.datasets import DataOptions
+from lthsweep.data.entry import DataOptions
 from lthsweep.data.order import epoch_order
 from lthsweep.data.packed import Packed
 from lthsweep.data.split import split_indices

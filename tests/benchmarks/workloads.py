@@ -96,9 +96,14 @@ def _sharing(request: Request, plan: Plan) -> Callable[[], Answer]:
     page that both map, while the page is in the resident set of both.
     """
     material = material_of(plan, Path(request["cache"]))
-    for _ in material.training_data(0).train.epoch(0):
+    data = material.training_data(0)
+    for _ in data.train.epoch(0):
         pass
-    return lambda: mapped("train_images.npy")
+
+    def work(kept: object = data) -> Answer:  # `data` has to live: without it the pack is unmapped
+        return mapped("train_images.npy")
+
+    return work
 
 
 def mapped(name: str) -> dict[str, int]:
