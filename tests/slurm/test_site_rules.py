@@ -48,6 +48,7 @@ def _strict():
         with (cluster.folder / "etc" / "slurm.conf").open("a") as conf:
             conf.write("JobSubmitPlugins=lua\n")
         cluster.ctld_start()
+        cluster.heal()  # the nodes have registered
         for name in PARTITIONS:
             cluster.run("scontrol", "create", f"partition={name}", "Nodes=n1,n2", "MaxTime=60")
         yield cluster
