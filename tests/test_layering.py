@@ -223,7 +223,12 @@ def test_packages_that_do_not_train_never_import_torch(name):
 
 @pytest.mark.parametrize(
     "module",
-    ["lthsweep.launch.worker", "lthsweep.launch.mpi.worker", "lthsweep.launch.dispatch", *sorted(REGISTRIES)],
+    [
+        "lthsweep.launch.worker",
+        "lthsweep.launch.mpi.rank_worker",
+        "lthsweep.launch.dispatch",
+        *sorted(REGISTRIES),
+    ],
 )
 def test_workers_and_registries_start_without_torch(module):
     """A worker sets cores and threads before torch is imported; a registry names its entries without importing them."""

@@ -32,8 +32,8 @@ from lthsweep.launch.slurm.cluster.sbatch import requeue
 from lthsweep.launch.slurm.halt import read_halt
 from lthsweep.launch.slurm.job_files import End, write_end
 from lthsweep.launch.slurm.journal import Submission, mark_started, open_journal
-from lthsweep.launch.slurm.run import run_slurm
 from lthsweep.launch.slurm.sites.site import Site, site_of
+from lthsweep.launch.slurm.start import run_slurm
 from lthsweep.launch.work import seconds_per_epoch, work_left
 from lthsweep.plan.estimate import estimate
 from lthsweep.plan.find import find_run

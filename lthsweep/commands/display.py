@@ -18,9 +18,9 @@ from lthsweep.launch.events import (
     Message,
     Ready,
     Requeued,
-    RunOutcome,
     RunProgress,
     Stopped,
+    TaskOutcome,
 )
 from lthsweep.launch.work import Work
 from lthsweep.plan.run import Plan
@@ -29,9 +29,9 @@ from lthsweep.wording import duration
 __all__ = ["Display"]
 
 _OUTCOMES = {
-    RunOutcome.DIVERGED: "DIVERGED",
-    RunOutcome.PRESENT: "finished by another coordinator",
-    RunOutcome.REPLAYED: "snapshots written for the new rewind epochs",
+    TaskOutcome.DIVERGED: "DIVERGED",
+    TaskOutcome.PRESENT: "finished by another coordinator",
+    TaskOutcome.REPLAYED: "snapshots written for the new rewind epochs",
 }
 
 

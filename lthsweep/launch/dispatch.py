@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Protocol
 
-from lthsweep.launch.events import Failed, Finished, Held, Message, Ready, Requeued, RunOutcome, Stopped
+from lthsweep.launch.events import Failed, Finished, Held, Message, Ready, Requeued, Stopped, TaskOutcome
 from lthsweep.launch.scheduler import Scheduler
 from lthsweep.launch.task import Task
 
@@ -206,11 +206,11 @@ def _note(
         return
     match event:
         case Finished():
-            if event.outcome is RunOutcome.DIVERGED:
+            if event.outcome is TaskOutcome.DIVERGED:
                 scheduler.finish_without_children(event.key)
             else:
                 scheduler.finish(event.key)
-            found = summary.present if event.outcome is RunOutcome.PRESENT else summary.finished
+            found = summary.present if event.outcome is TaskOutcome.PRESENT else summary.finished
             found.append(event.key)
         case Failed():
             if not scheduler.fail(event.key, retry=event.retry):

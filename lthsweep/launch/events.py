@@ -19,15 +19,15 @@ __all__ = [
     "Message",
     "Ready",
     "Requeued",
-    "RunOutcome",
     "RunProgress",
     "Stopped",
+    "TaskOutcome",
     "event_from_json",
     "event_to_json",
 ]
 
 
-class RunOutcome(StrEnum):
+class TaskOutcome(StrEnum):
     """How a task ended that neither failed nor was stopped."""
 
     FINISHED = "finished"
@@ -78,7 +78,7 @@ class Finished:
     """
 
     key: str
-    outcome: RunOutcome = RunOutcome.FINISHED
+    outcome: TaskOutcome = TaskOutcome.FINISHED
     seconds_per_epoch: float | None = None
     test_accuracy: float | None = None
     fused: int = 1

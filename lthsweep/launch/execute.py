@@ -14,7 +14,7 @@ import torch
 from lthsweep.data.order import steps_per_epoch
 from lthsweep.errors import BudgetError
 from lthsweep.launch.checkpoint import CheckpointHook, ReportProgress, load_checkpoint
-from lthsweep.launch.events import Finished, RunOutcome
+from lthsweep.launch.events import Finished, TaskOutcome
 from lthsweep.launch.inputs import Inputs, ancestors_of, context_of, prepared_of
 from lthsweep.launch.outputs import finished_event, store_result
 from lthsweep.launch.profiling import profile
@@ -131,11 +131,11 @@ def _complete_finished(
 ) -> Finished | None:
     """Report a run that has a record; replay a dense run up to rewind points that joined the grid later."""
     if read_summary(sweep.record(task.key)).outcome == "diverged":
-        return Finished(task.key, RunOutcome.DIVERGED)
+        return Finished(task.key, TaskOutcome.DIVERGED)
     is_dense = task.run.prune is None
     missing = _missing(sweep, task.key, _snapshot_steps(task, context)) if is_dense else []
     if not missing:
-        return Finished(task.key, RunOutcome.PRESENT)
+        return Finished(task.key, TaskOutcome.PRESENT)
     before = [step for step in sweep.snapshot_steps(task.key) if step <= min(missing)]
     reached = replay_snapshots(
         context,
@@ -145,7 +145,7 @@ def _complete_finished(
         nearest=(max(before), load_arrays(sweep.snapshot(task.key, max(before)))) if before else None,
         between_steps=CheckpointHook(None, 0.0, stop, report),
     )
-    return Finished(task.key, RunOutcome.REPLAYED) if reached else None
+    return Finished(task.key, TaskOutcome.REPLAYED) if reached else None
 
 
 def _snapshot_steps(task: Task, context: TrainingContext) -> list[int]:
@@ -173,4 +173,4 @@ def _sleep(task: Task, stop: Callable[[], bool]) -> Finished | None:
         if stop():
             return None
         time.sleep(min(left, 0.1))
-    return Finished(task.key, RunOutcome.SLEPT)
+    return Finished(task.key, TaskOutcome.SLEPT)

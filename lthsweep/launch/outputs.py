@@ -11,7 +11,7 @@ from statistics import median
 
 import numpy as np
 
-from lthsweep.launch.events import Finished, RunOutcome
+from lthsweep.launch.events import Finished, TaskOutcome
 from lthsweep.launch.provenance import provenance
 from lthsweep.launch.task import Task
 from lthsweep.lottery.context import TrainingContext
@@ -110,7 +110,7 @@ def store_result(
 def finished_event(key: str, result: Result) -> Finished:
     """Return the event of a training that came to its end."""
     seconds = median(row.seconds for row in result.curves)
-    return Finished(key, RunOutcome(result.ending), seconds, result.metrics.test_accuracy)
+    return Finished(key, TaskOutcome(result.ending), seconds, result.metrics.test_accuracy)
 
 
 def _snapshot_hashes(sweep: SweepDir, task: Task) -> dict[str, str]:

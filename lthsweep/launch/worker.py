@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from lthsweep.errors import StoreError
 from lthsweep.launch.channel import Channel, PipeChannel
-from lthsweep.launch.events import Finished, Held, Ready, RunOutcome, Stopped
+from lthsweep.launch.events import Finished, Held, Ready, Stopped, TaskOutcome
 from lthsweep.launch.process_env import EXIT_DEVICE_LOST, bind_cores, redirect_output
 from lthsweep.launch.reporter import RunReporter, attempts_before, failure_event
 from lthsweep.launch.task import STALE_SECONDS, Operation, Task
@@ -170,7 +170,7 @@ class Worker:
 
         try:
             seconds = measure_epoch(task, device)
-            self.channel.send(Finished(task.key, RunOutcome.PROFILED, seconds))
+            self.channel.send(Finished(task.key, TaskOutcome.PROFILED, seconds))
         except BrokenPipeError:
             raise
         except Exception as error:

@@ -13,6 +13,7 @@ from lthsweep.launch.disk_status import DiskStatus
 from lthsweep.launch.scheduler import Node
 from lthsweep.launch.slurm import reconcile as module
 from lthsweep.launch.slurm.array_tasks import ArrayTask, SubmittedTasks
+from lthsweep.launch.slurm.attempts import failed_attempts
 from lthsweep.launch.slurm.cluster.queue import Element
 from lthsweep.launch.slurm.halt import reset_attempts
 from lthsweep.launch.slurm.job_files import KILLED, End, write_end
@@ -25,7 +26,6 @@ from lthsweep.launch.slurm.journal import (
     read_submission,
 )
 from lthsweep.launch.slurm.reconcile import (
-    failed_attempts,
     reconcile,
     reconcile_submissions,
     still_open,

@@ -17,8 +17,14 @@ from hypothesis import strategies as st
 
 import lthsweep
 from lthsweep.errors import SpecError
-from lthsweep.launch.slurm.sites.merge import DEFAULTS, merge_settings
-from lthsweep.launch.slurm.sites.profile import About, Partition, SiteSettings, profile_text, read_profile
+from lthsweep.launch.slurm.sites.profile import (
+    About,
+    PartitionFacts,
+    SiteSettings,
+    profile_text,
+    read_profile,
+)
+from lthsweep.launch.slurm.sites.settings_merge import DEFAULTS, merge_settings
 from lthsweep.launch.slurm.sites.site import Site, profile_names, site_of
 from lthsweep.spec import SlurmSpec, Spec
 from lthsweep.spec.slurm_table import JobSettings
@@ -485,9 +491,9 @@ def test_a_resolved_file_gives_the_same_site():
 def test_every_key_of_a_profile_is_documented():
     """The fields have descriptions, and the page for authors of profiles lists them."""
     page = (ROOT / "docs" / "site-profiles.md").read_text(encoding="utf-8")
-    facts = {name for name in Partition.model_fields if name not in JobSettings.model_fields}
+    facts = {name for name in PartitionFacts.model_fields if name not in JobSettings.model_fields}
 
-    for table in (About, Partition, SiteSettings):
+    for table in (About, PartitionFacts, SiteSettings):
         assert [name for name, field in table.model_fields.items() if not field.description] == []
     assert [name for name in (*facts, *About.model_fields) if f"`{name}`" not in page] == []
     assert [name for name in profile_names() if f"`{name}`" not in page] == []

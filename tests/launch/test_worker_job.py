@@ -11,7 +11,7 @@ import pytest
 
 from lthsweep.errors import ClusterSilentError
 from lthsweep.launch.events import Failed, Finished, Stopped
-from lthsweep.launch.slurm import worker_job
+from lthsweep.launch.slurm import pulling, worker_job
 from lthsweep.launch.slurm.halt import halt
 from lthsweep.launch.slurm.job_files import End, read_end
 from lthsweep.launch.slurm.journal import Submission, open_journal, publish_intent, void
@@ -63,15 +63,15 @@ def sweep(tmp_path, monkeypatch):
 def steps(monkeypatch):
     """The steps of the sweep that jobs take."""
     taken = []
-    monkeypatch.setattr(worker_job, "CLAIM_SECONDS", 0.0)
-    monkeypatch.setattr(worker_job, "advance", lambda *arguments: taken.append(arguments))
+    monkeypatch.setattr(pulling, "CLAIM_SECONDS", 0.0)
+    monkeypatch.setattr(pulling, "advance", lambda *arguments: taken.append(arguments))
     return taken
 
 
 @pytest.fixture
 def train(sweep, steps, monkeypatch):
     """Runs a job with one worker; returns the runs that the worker received, and the end of the job."""
-    monkeypatch.setattr(worker_job, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(pulling, "PATIENCE_SECONDS", 0.0)
 
     def train(*share, script=(), clock=None, meanwhile=None, plan=PLAN, on_message=lambda message: None):
         pool = ScriptedPool(script, workers=("w",))
@@ -183,7 +183,7 @@ def test_claims_of_ended_jobs_are_evicted(train, sweep, monkeypatch, place, job,
             raise ClusterSilentError("no answer")
         return set(jobs) if listed else set()
 
-    monkeypatch.setattr(worker_job, "live_jobs", live_jobs)
+    monkeypatch.setattr(pulling, "live_jobs", live_jobs)
     owner = this_process()
     assert claims.take(sweep, SECOND, replace(owner, place=place or owner.place, job=job), STALE_SECONDS)
 
@@ -262,7 +262,7 @@ def test_a_sweep_without_open_runs_starts_no_workers(train, sweep):
 )
 def test_more_jobs_are_submitted_for_surplus_runs(train, steps, monkeypatch, sparsities, minutes, submits):
     """This job pulls one new ready run after the other. Jobs can be lost if nothing took a step for long."""
-    monkeypatch.setattr(worker_job, "last_step", lambda sweep: time.time() - 60 * minutes)
+    monkeypatch.setattr(pulling, "last_step", lambda sweep: time.time() - 60 * minutes)
     plan = make_plan({"sparsity": sparsities, "seed": [0]}, prune={"rewind": "lr"}, local={"devices": "cpu"})
 
     train(plan.dense[0].key, plan=plan)

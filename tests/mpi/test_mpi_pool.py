@@ -15,15 +15,15 @@ from lthsweep.launch.events import (
     Message,
     Ready,
     Requeued,
-    RunOutcome,
     RunProgress,
     Stopped,
+    TaskOutcome,
     event_to_json,
 )
 from lthsweep.launch.mpi.pool import START_SECONDS, MpiPool, gather_ranks
+from lthsweep.launch.mpi.rank_worker import MpiChannel
 from lthsweep.launch.mpi.ranks import DEPARTURE, RANK_INFO, RANK_SLOT, Departure, RankInfo, RankSlot
 from lthsweep.launch.mpi.wire import Envelope, Tag
-from lthsweep.launch.mpi.worker import MpiChannel
 from lthsweep.launch.scheduler import Node, Scheduler
 from lthsweep.launch.slots import Slot
 from lthsweep.launch.task import Task
@@ -112,9 +112,9 @@ def test_a_rank_is_busy_until_its_report(pool, wire):
     pool.wait(0)
     assert pool.idle() == []
 
-    wire.report(1, Finished("k", RunOutcome.SLEPT))
+    wire.report(1, Finished("k", TaskOutcome.SLEPT))
 
-    assert pool.wait(0) == [Message(ONE, Finished("k", RunOutcome.SLEPT))]
+    assert pool.wait(0) == [Message(ONE, Finished("k", TaskOutcome.SLEPT))]
     assert pool.idle() == [ONE]
 
 
@@ -127,7 +127,7 @@ def test_a_rank_that_hangs_loses_its_claim(pool, wire, sweep, now):
     now[0] = 101
 
     (message,) = pool.wait(0)
-    wire.report(1, Finished("k", RunOutcome.SLEPT))  # it woke up
+    wire.report(1, Finished("k", TaskOutcome.SLEPT))  # it woke up
 
     assert isinstance(message.event, Failed)
     assert message.event.retry
@@ -243,7 +243,7 @@ def test_the_scheduling_loop_drives_ranks(pool, wire):
     def answer(to, tag, body=""):
         send(to, tag, body)
         if tag == Tag.TASK:
-            wire.report(to, Finished(Task.from_json(body).key, RunOutcome.SLEPT))
+            wire.report(to, Finished(Task.from_json(body).key, TaskOutcome.SLEPT))
         elif tag == Tag.LEAVE:
             wire.depart(to)
 

@@ -300,14 +300,14 @@ BUGS = (
     ),
     Bug(
         "progress does not reset failed attempts",
-        "launch/slurm/reconcile.py",
+        "launch/slurm/attempts.py",
         "count = 0 if did else count + 1",
         "count = count if did else count + 1",
         "tests/launch/test_reconcile.py",
     ),
     Bug(
         "a worker job takes the run of a live job",
-        "launch/slurm/worker_job.py",
+        "launch/slurm/pulling.py",
         "return Elsewhere.HELD if self._is_claimed(key) else None",
         "return None",
         "tests/launch/test_worker_job.py",

@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 
 from lthsweep.launch.checkpoint import CheckpointHook
+from lthsweep.launch.fused.ensemble_reporter import EnsembleReporter
 from lthsweep.launch.fused.groups import MAX_ENSEMBLE
-from lthsweep.launch.fused.reporter import EnsembleReporter
 from lthsweep.launch.inputs import Inputs, context_of, prepared_of
 from lthsweep.launch.outputs import finished_event, store_result
 from lthsweep.launch.process_env import redirect_output

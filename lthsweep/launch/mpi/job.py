@@ -16,9 +16,9 @@ from lthsweep.launch.coordinator import RunHooks, run_sweep
 from lthsweep.launch.dispatch import Pool, RunSummary
 from lthsweep.launch.local_pool import LocalPool
 from lthsweep.launch.mpi.pool import SILENCE_SECONDS, CombinedPool, MpiPool, gather_ranks
+from lthsweep.launch.mpi.rank_worker import serve_rank
 from lthsweep.launch.mpi.ranks import slots_of_ranks, this_rank
 from lthsweep.launch.mpi.wire import MpiWire, Tag
-from lthsweep.launch.mpi.worker import serve_rank
 from lthsweep.plan.run import Plan
 from lthsweep.store.layout import SweepDir
 

@@ -1,4 +1,4 @@
-"""A pool of MPI ranks. Rank 0 holds it; every other rank is a worker (`lthsweep.launch.mpi.worker`).
+"""A pool of MPI ranks. Rank 0 holds it; every other rank is a worker (`lthsweep.launch.mpi.rank_worker`).
 
 MPI ends the whole job when a rank is killed; the next job continues from the checkpoints. A rank that hangs is silent:
 after some time its runs are given to another rank, and it gets no more.

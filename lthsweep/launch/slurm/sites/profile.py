@@ -27,7 +27,15 @@ from lthsweep.spec.slurm_rules import slurm_problems
 from lthsweep.spec.slurm_table import JobSettings, Line, PartitionName
 from lthsweep.spec.text_forms import is_plain
 
-__all__ = ["About", "Partition", "Profile", "SiteSettings", "profile_names", "profile_text", "read_profile"]
+__all__ = [
+    "About",
+    "PartitionFacts",
+    "Profile",
+    "SiteSettings",
+    "profile_names",
+    "profile_text",
+    "read_profile",
+]
 
 _ENDING = ".toml"
 _Kind = TypeVar("_Kind", bound=FileTable)
@@ -64,7 +72,7 @@ class SiteSettings(JobSettings):
     partition: PartitionName = Field(None, description="Default partition; a sweep can name another.")
 
 
-class Partition(JobSettings):
+class PartitionFacts(JobSettings):
     """A partition: facts, used for defaults and warnings, and settings of jobs that run there."""
 
     hours: Annotated[Number | None, Allowed("a number > 0")] = Field(
@@ -104,7 +112,7 @@ class Profile:
     name: str
     about: About
     settings: SiteSettings
-    partitions: Mapping[str, Partition]
+    partitions: Mapping[str, PartitionFacts]
 
 
 def profile_names() -> list[str]:
@@ -141,12 +149,12 @@ def read_profile(name: str) -> Profile:
     problems: list[Problem] = []
     read_about = _read(About, about, ("about",), problems)
     settings = _read(SiteSettings, tables, (), problems)
-    read: dict[str, Partition] = {}
+    read: dict[str, PartitionFacts] = {}
     if isinstance(partitions, dict):
         for partition, raw in partitions.items():
             if not is_plain(partition):
                 problems.append(Problem(("partitions", partition), "is not a valid partition name"))
-            read[partition] = _read(Partition, raw, ("partitions", partition), problems)
+            read[partition] = _read(PartitionFacts, raw, ("partitions", partition), problems)
     else:
         problems.append(Problem(("partitions",), "must be a table of tables: [partitions.NAME]", partitions))
     for start, table in [((), settings), *((("partitions", name), table) for name, table in read.items())]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lthsweep.errors import nearest
-from lthsweep.launch.slurm.sites.profile import Partition, Profile
+from lthsweep.launch.slurm.sites.profile import PartitionFacts, Profile
 
 __all__ = ["profile_warnings"]
 
@@ -37,7 +37,7 @@ def profile_warnings(
 
 
 def _of_partition(
-    facts: Partition, name: str, minutes: int | None, cpus: int, gpus: int, *, alone: bool
+    facts: PartitionFacts, name: str, minutes: int | None, cpus: int, gpus: int, *, alone: bool
 ) -> Iterator[str]:
     if facts.max_jobs is not None:
         yield (

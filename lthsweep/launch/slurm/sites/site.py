@@ -8,9 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lthsweep.errors import SpecError
-from lthsweep.launch.slurm.sites.merge import merge_settings
-from lthsweep.launch.slurm.sites.profile import Partition, Profile, profile_names, profile_text, read_profile
+from lthsweep.launch.slurm.sites.profile import (
+    PartitionFacts,
+    Profile,
+    profile_names,
+    profile_text,
+    read_profile,
+)
 from lthsweep.launch.slurm.sites.profile_warnings import profile_warnings
+from lthsweep.launch.slurm.sites.settings_merge import merge_settings
 from lthsweep.spec import Spec
 from lthsweep.spec.problems import Origin, Problem, error_of
 from lthsweep.spec.text_forms import minutes_of
@@ -194,7 +200,7 @@ _AS_IT_IS = (
 _CUDA = re.compile(r"cuda(?::([0-9]{1,3}))?")
 
 
-def _gpus(spec: Spec, profile: Profile, facts: list[Partition]) -> int:
+def _gpus(spec: Spec, profile: Profile, facts: list[PartitionFacts]) -> int:
     devices, asked = spec.local.devices, spec.slurm.gpus
     named = () if isinstance(devices, str) else devices
     if devices == "cpu" or (named and set(named) == {"cpu"}):
