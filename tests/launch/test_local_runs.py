@@ -129,20 +129,24 @@ def test_an_interrupted_sweep_resumes_to_the_same_bits(finished, cache, tmp_path
     assert_same_science(records(sweep), records(finished))
 
 
+LONG = {"epochs": 60, "checkpoint_seconds": 0.02, "schedule": "iterative"}
+
+
+@pytest.fixture(scope="session")
+def long_sweep(tmp_path_factory, cache):
+    """A sweep that lasts long enough to be killed, after an undisturbed run."""
+    folder = tmp_path_factory.mktemp("long")
+    ended = lthsweep("run", write_tiny(folder, **LONG), "--out", folder / "sweep", cache=cache)
+    assert ended.returncode == 0, ended.stderr
+    return SweepDir(folder / "sweep")
+
+
 @pytest.mark.chaos
 @pytest.mark.parametrize("trial", range(3))
-def test_workers_killed_at_random_change_no_bits(cache, tmp_path, start, trial):
+def test_workers_killed_at_random_change_no_bits(long_sweep, cache, tmp_path, start, trial):
     """The out-of-memory killer sends SIGKILL; the run resumes from its last checkpoint."""
-    options = {"epochs": 60, "checkpoint_seconds": 0.02, "schedule": "iterative"}
-    undisturbed = SweepDir(tmp_path / "undisturbed")
-    assert (
-        lthsweep("run", write_tiny(tmp_path, **options), "--out", undisturbed.path, cache=cache).returncode
-        == 0
-    )
     sweep = SweepDir(tmp_path / "sweep")
-    arguments = command(
-        "run", write_tiny(tmp_path, **options), "--out", sweep.path, "--set", "local.retries=50"
-    )
+    arguments = command("run", write_tiny(tmp_path, **LONG), "--out", sweep.path, "--set", "local.retries=50")
     random = np.random.default_rng(trial)
     running = start(arguments, env=environment(cache))
     wait_until(lambda: heartbeats(sweep), running)
@@ -157,7 +161,7 @@ def test_workers_killed_at_random_change_no_bits(cache, tmp_path, start, trial):
 
     assert running.returncode == 0, output
     assert kills
-    assert_same_science(records(sweep), records(undisturbed))
+    assert_same_science(records(sweep), records(long_sweep))
 
 
 @pytest.mark.chaos

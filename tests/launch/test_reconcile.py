@@ -106,7 +106,7 @@ def test_runs_that_failed_since_submission_are_free(failed, is_taken):
     assert taken(task("a", "b", raw="8"), failures=failures) == ({"a", "b"} if is_taken else {"b"})
 
 
-def test_a_run_stays_with_a_job_that_retries_it():
+def test_a_retrying_job_keeps_its_run():
     failures = {"a": Failure("killed", time=101.0, attempt=1, infrastructure=True)}
 
     assert taken(task("a", raw="8"), failures=failures, retries=1) == {"a"}

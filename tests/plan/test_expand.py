@@ -39,7 +39,7 @@ def test_every_cell_occurs_once_and_has_a_run(sparsities, rewinds, seeds, schedu
 
 
 @given(SPARSITIES, REWINDS, SEEDS, SCHEDULES)
-def test_plans_have_dense_runs_and_one_ticket_per_cell(sparsities, rewinds, seeds, schedule):
+def test_every_cell_has_one_ticket(sparsities, rewinds, seeds, schedule):
     """Nothing is trained twice: one dense run per seed, and the cells of sparsity 0 are the dense run."""
     plan = make_plan(
         {"sparsity": sparsities, "rewind_epoch": rewinds, "seed": seeds}, prune={"schedule": schedule}

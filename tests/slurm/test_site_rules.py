@@ -102,7 +102,7 @@ def test_options_of_the_file_reach_every_job(sweep_in):
     assert ours.done == len(ours.plan.runs)
 
 
-def test_gpus_are_requested_by_the_option_of_the_site(sweep_in):
+def test_gpus_are_requested_as_the_site_demands(sweep_in):
     ours = sweep_in("gpus")
     refused = ours.run("--set", "slurm.gpus=1", "--set", "slurm.cpus=2", code=2)
     accepted = ours.lthsweep(
@@ -158,7 +158,7 @@ def test_a_closed_partition_delays_the_sweep(tmp_path, cache, cluster_of):
     ours.wait_for(ours.sweep.table.exists)
 
 
-def test_waiting_on_the_login_node_replaces_the_jobs_steps(tmp_path, cache, cluster_of):
+def test_waiting_run_replaces_steps_of_jobs(tmp_path, cache, cluster_of):
     """Compute nodes cannot submit jobs: `run --wait` takes every step itself."""
     cluster = cluster_of(accounting=False)
     refusing = tmp_path / "sbatch"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Collection
@@ -175,6 +176,7 @@ class Surplus:
         self._site = site
         self._children = Counter(run.parent for run in plan.runs.values())
         self._due: float | None = None
+        self._thread: threading.Thread | None = None
 
     def note(self, message: Message) -> None:
         """Notice the end of a run."""
@@ -188,10 +190,22 @@ class Surplus:
             self._due = time.monotonic() + CLAIM_SECONDS
 
     def submit(self) -> None:
-        """Take a step of the sweep, once the workers of this job have claimed their next runs."""
-        if self._due is not None and time.monotonic() >= self._due:
-            self._due = None
-            take_step(self._plan, self._sweep, self._site)
+        """Start a step of the sweep, once the workers of this job have claimed their next runs."""
+        if self._due is None or time.monotonic() < self._due:
+            return
+        if self._thread is not None and self._thread.is_alive():
+            return
+        self._due = None
+        # SLURM can take minutes to answer. Meanwhile the job serves its workers, and stops when it is asked to.
+        self._thread = threading.Thread(
+            target=take_step, args=(self._plan, self._sweep, self._site), daemon=True
+        )
+        self._thread.start()
+
+    def join(self) -> None:
+        """Wait for the end of a step."""
+        if self._thread is not None:
+            self._thread.join()
 
 
 def take_step(plan: Plan, sweep: SweepDir, site: Site) -> None:

@@ -121,6 +121,8 @@ def work(
     except BaseException:
         pool.kill()
         raise
+    if not summary.stopped:
+        surplus.join()
     return _end_of(summary, sweep, clock, node)
 
 
