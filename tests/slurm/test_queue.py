@@ -11,7 +11,14 @@ from lthsweep.errors import ClusterSilentError
 from lthsweep.launch.slurm.cluster import queue
 from lthsweep.launch.slurm.cluster.ask import ask
 from lthsweep.launch.slurm.cluster.listing import FORMAT, parse_queue
-from lthsweep.launch.slurm.cluster.queue import Found, find_by_name, live_jobs, look, look_up, read_queue
+from lthsweep.launch.slurm.cluster.queue import (
+    Found,
+    find_by_name,
+    find_job,
+    live_jobs,
+    queue_snapshot,
+    read_queue,
+)
 from lthsweep.launch.slurm.cluster.sbatch import cancel, submit
 from tests.slurm.jobs import SITE, WAITS, job_in, stopped
 
@@ -108,13 +115,13 @@ def test_accounting_remembers_what_the_controller_forgot(cluster_of, folder, mon
     cluster.wait_until(
         lambda: number not in cluster.run("squeue", "--states=all", "--format=%A").stdout.split()
     )
-    cluster.wait_until(lambda: look_up(job.name).job == number)
+    cluster.wait_until(lambda: find_job(job.name).job == number)
 
     monkeypatch.setattr(queue, "ACCOUNTING_SECONDS", 2.0)
     with stopped(cluster, "slurmdbd"):  # sacct would wait for ever
-        assert look_up(job.name) == Found(None, accounting=False)
+        assert find_job(job.name) == Found(None, accounting=False)
     cluster.dbd_kill()
-    assert look_up(job.name) == Found(None, accounting=False)
+    assert find_job(job.name) == Found(None, accounting=False)
 
 
 def test_jobs_are_found_without_accounting(cluster_of, folder, monkeypatch):
@@ -124,7 +131,7 @@ def test_jobs_are_found_without_accounting(cluster_of, folder, monkeypatch):
     number = submit(job, SITE)
 
     assert find_by_name(job.name) == number
-    assert look_up("lth-nothere-0001") == Found(None, accounting=False)
+    assert find_job("lth-nothere-0001") == Found(None, accounting=False)
 
 
 def test_live_jobs_are_those_that_wait_or_run(cluster, folder):
@@ -143,7 +150,7 @@ def test_live_jobs_are_those_that_wait_or_run(cluster, folder):
 def test_a_silent_controller_is_never_an_empty_queue(cluster, folder, tmp_path):
     cache = tmp_path / "queue.json"
     submit(job_in(folder, WAITS), SITE)
-    seen = look(cache, 3600)
+    seen = queue_snapshot(cache, 3600)
     cluster.ctld_kill()
 
     with pytest.raises(ClusterSilentError):
@@ -152,4 +159,4 @@ def test_a_silent_controller_is_never_an_empty_queue(cluster, folder, tmp_path):
         find_by_name("lth-test-0001")
     with pytest.raises(ClusterSilentError):
         live_jobs(["1"])
-    assert look(cache, 3600) == seen
+    assert queue_snapshot(cache, 3600) == seen
