@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shlex
 import time
 from pathlib import Path
 from typing import Annotated
@@ -92,7 +91,7 @@ def wait_for(opened: OpenedSweep, site: Site, console: Console) -> None:
 
 def describe_step(opened: OpenedSweep, site: Site, step: Advance) -> list[str]:
     """Lines about what one step of the coordinator did."""
-    path = opened.sweep.path
+    path = opened.shell_path
     tasks = step.view.tasks
     if step.view.halt is not None:
         return [
@@ -106,9 +105,9 @@ def describe_step(opened: OpenedSweep, site: Site, step: Advance) -> list[str]:
         lines.append("the time of an epoch is not known yet: the first runs measure it")
     if step.refusal:
         lines.append(f"SLURM accepts no more jobs for now ({step.refusal})")
-    if step.waiting:
+    if step.unsubmitted:
         lines.append(
-            f"{plural(step.waiting, 'ready run')} without a job, because a limit of SLURM or of the site is reached; "
+            f"{plural(step.unsubmitted, 'ready run')} without a job, because a limit on jobs is reached; "
             f"workers pull them, and the controller job submits more"
         )
     if step.controller is not None:
@@ -124,7 +123,7 @@ def describe_step(opened: OpenedSweep, site: Site, step: Advance) -> list[str]:
         lines.append("nothing is left to submit")
     else:
         lines += _when(opened, site, step)
-        lines.append(f"progress: lthsweep status {shlex.quote(str(path))} --watch")
+        lines.append(f"progress: lthsweep status {path} --watch")
     return lines
 
 
@@ -228,11 +227,11 @@ def cancel(
         if not opened.sweep.slurm.is_dir():
             raise SpecError(
                 f"{opened.sweep.path} was never submitted to SLURM; Ctrl-C stops local workers; give the keys "
-                f"of single runs, which `lthsweep status {opened.sweep.path} --runs` lists"
+                f"of single runs, which `lthsweep status {opened.shell_path} --runs` lists"
             )
         found = cancel_sweep(opened.sweep)
         text = (
-            f"canceled: {plural(len(found), 'job')}; `lthsweep run {opened.sweep.path} --on slurm` continues"
+            f"canceled: {plural(len(found), 'job')}; `lthsweep run {opened.shell_path} --on slurm` continues"
         )
     else:
         keys = [find_run(opened.plan, key).key for key in runs]
@@ -243,7 +242,7 @@ def cancel(
         where = "--on slurm " if opened.sweep.slurm.is_dir() else ""
         text = (
             f"canceled: {plural(len(keys), 'run')} and their descendants; workers stop within seconds; "
-            f"`lthsweep run {opened.sweep.path} {where}--retry-failed` resumes them"
+            f"`lthsweep run {opened.shell_path} {where}--retry-failed` resumes them"
         )
     typer.echo(json.dumps({"jobs": found, "runs": runs or []}) if as_json else text)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -12,8 +14,8 @@ from lthsweep.commands.snapshot import Snapshot, take_snapshot
 from lthsweep.commands.sources import JsonOption, OutOption, SourceArgument, open_source
 from lthsweep.commands.status_text import conditions, status_counts
 from lthsweep.launch.disk_status import RunStatus
-from lthsweep.launch.explanation import Explanation, explain
-from lthsweep.launch.sweep_status import RunState
+from lthsweep.launch.explanation import Explanation, explain, root_of
+from lthsweep.launch.sweep_status import RunState, SweepStatus
 from lthsweep.plan.find import find_run
 from lthsweep.wording import plural
 
@@ -41,9 +43,9 @@ def explain_command(
     states = list(snapshot.status.runs.values())
     if cell is not None:
         states = _with_ancestors(snapshot, find_run(opened.plan, cell).key)
-    path = str(opened.sweep.path)
+    path = opened.shell_path
     if not opened.sweep.exists():  # then only the file names the sweep
-        path = source if out is None else f"{source} --out {out}"
+        path = shlex.join([source] if out is None else [source, "--out", str(out)])
     found = [(state, explain(state, snapshot.status, path)) for state in states]
     if json_wanted:
         typer.echo(json.dumps([_as_json(state, text) for state, text in found], indent=2))
@@ -51,7 +53,7 @@ def explain_command(
     typer.echo(status_counts(snapshot))
     for line in conditions(snapshot):
         typer.echo(line)
-    lines = _one_by_one(found) if cell is not None else _in_groups(found)
+    lines = _one_by_one(found) if cell is not None else _in_groups(found, snapshot.status)
     for line in lines:
         typer.echo(line)
 
@@ -73,10 +75,16 @@ def _one_by_one(found: list[tuple[RunState, Explanation]]) -> Iterator[str]:
         yield from _remedy(text)
 
 
-def _in_groups(found: list[tuple[RunState, Explanation]]) -> Iterator[str]:
-    """Runs with the same explanation together; finished runs are only counted, in the first line."""
+def _in_groups(found: list[tuple[RunState, Explanation]], status: SweepStatus) -> Iterator[str]:
+    """Runs with the same explanation together; finished runs are only counted, in the first line.
+
+    Runs that wait are together by the run that they wait for in the end.
+    """
     groups: dict[tuple[RunStatus, Explanation], list[RunState]] = {}
     for state, text in found:
+        if state.state is RunStatus.WAITING:
+            root = root_of(state, status).run
+            text = replace(text, reason=f"for {root.describe()} ({root.key[:8]})")
         if state.state is not RunStatus.DONE:
             groups.setdefault((state.state, text), []).append(state)
     for (_, text), states in groups.items():

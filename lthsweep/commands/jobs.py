@@ -124,8 +124,8 @@ def _workers(found: Preview) -> Iterator[str]:
     if found.planned:
         workers = plural(found.site.slots, "worker")
         yield (
-            f"a job has {workers}, gets at least {found.site.floor_minutes:g} minutes of work (slurm.floor_minutes), "
-            f"and then takes any ready run until none is left or its time is nearly over"
+            f"a job has {workers} and takes any ready run after that, until none is left or its time is nearly over; "
+            f"less than {found.site.floor_minutes:g} minutes of work (slurm.floor_minutes) gets no further job"
         )
     if found.unsubmitted:
         yield f"{plural(found.unsubmitted, 'ready run')} without a job now: a worker takes each of them, or another job"

@@ -157,7 +157,7 @@ def _lines(
             else f"time: {duration(expected.work)} on one worker, longest chain {duration(expected.longest_chain)}"
         )
     else:
-        lines.append(f"nothing to train: lthsweep merge {opened.sweep.path}")
+        lines.append(f"nothing to train: lthsweep merge {opened.shell_path}")
     return lines
 
 

@@ -145,7 +145,7 @@ def _train(
 
 
 def _report_end(opened: OpenedSweep, ended: RunSummary, console: Console) -> None:
-    path = opened.sweep.path
+    path = opened.shell_path
     others = f" and {len(ended.present)} by other coordinators" if ended.present else ""
     lines = [
         f"{plural(len(ended.finished), 'run')} finished in {duration(ended.seconds)}, "

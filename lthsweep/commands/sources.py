@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +71,11 @@ class OpenedSweep:
     spec: Spec
     plan: Plan
     sweep: SweepDir
+
+    @property
+    def shell_path(self) -> str:
+        """The directory as an argument of a command that the user can copy."""
+        return shlex.quote(str(self.sweep.path))
 
 
 def open_source(

@@ -55,7 +55,7 @@ def _seconds_left(snapshot: Snapshot) -> float | None:
 def _run(state: RunState, snapshot: Snapshot) -> JsonObject:
     """One run, without fields that do not apply to its state."""
     run: JsonObject = {"key": state.run.key, "run": state.run.describe(), "state": state.state}
-    if reason := explain(state, snapshot.status, str(snapshot.opened.sweep.path)).reason:
+    if reason := explain(state, snapshot.status, snapshot.opened.shell_path).reason:
         run["explanation"] = reason
     if (beat := state.beat) is not None:
         run |= {"epoch": beat.epoch, "epochs": beat.epochs, "host": beat.host, "pid": beat.pid}

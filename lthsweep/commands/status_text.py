@@ -66,7 +66,7 @@ def status_text(snapshot: Snapshot, *, all_runs: bool = False) -> str:
 
 def conditions(snapshot: Snapshot) -> Iterator[str]:
     """Conditions that limit what the numbers mean: hidden files, a silent SLURM, a halted sweep."""
-    status, path = snapshot.status, snapshot.opened.sweep.path
+    status, path = snapshot.status, snapshot.opened.shell_path
     jobs = status.queue
     yield from (f"  {line}" for line in table_alone(snapshot.opened))
     if jobs.hidden:
@@ -85,7 +85,7 @@ def conditions(snapshot: Snapshot) -> Iterator[str]:
         state = job_state(next(task for task in jobs.tasks.all if task.submission.name == controller.name))
         yield f"  controller: job {controller.job or '?'} {controller.name}, {state}"
     elif jobs.halt is None:
-        why = f" (the last submission failed: {jobs.refused})" if jobs.refused else ""
+        why = f" ({jobs.limit})" if jobs.limit else ""
         yield f"  no controller job is queued{why}; `lthsweep run {path} --on slurm --wait` continues from here"
 
 
@@ -103,7 +103,7 @@ def _pending_jobs(status: SweepStatus) -> Iterator[str]:
 
 def _to_be_submitted(snapshot: Snapshot) -> Iterator[str]:
     """Runs without a job; those with one reason on one line."""
-    path = str(snapshot.opened.sweep.path)
+    path = snapshot.opened.shell_path
     found = Counter(
         explain(state, snapshot.status, path) for state in snapshot.status.those(RunStatus.TO_BE_SUBMITTED)
     )
@@ -139,7 +139,7 @@ def _hours_used(snapshot: Snapshot) -> Iterator[str]:
 
 def _run_line(state: RunState, snapshot: Snapshot) -> str:
     text = f"  {state.state:9} {state.run.key[:8]} {state.run.describe()}"
-    reason = explain(state, snapshot.status, str(snapshot.opened.sweep.path)).reason
+    reason = explain(state, snapshot.status, snapshot.opened.shell_path).reason
     return f"{text}: {reason}" if reason and state.state is not RunStatus.DONE else text
 
 

@@ -80,21 +80,28 @@ def _running(state: RunState, status: SweepStatus, path: str) -> Explanation:
     age = duration(max(0.0, time.time() - beat.time))
     phase = "" if beat.phase == "train" else f"{beat.phase}, "
     epoch = f"{phase}epoch {beat.epoch:.1f} of {beat.epochs:g}"
-    return Explanation(f"{epoch}, {rate}{job}host {beat.host} pid {beat.pid}, seen {age} ago", "its end")
+    return Explanation(
+        f"{epoch}, {rate}{job}host {beat.host} pid {beat.pid}, last heartbeat {age} ago", "its end"
+    )
 
 
 def _ready(state: RunState, status: SweepStatus, path: str) -> Explanation:
-    attempt = _last_attempt(state)
-    if status.queue.tasks is not None and status.queue.halt is not None:
-        return _halted(attempt, status.queue.halt, path)
+    attempt, queue = _last_attempt(state), status.queue
+    if queue.tasks is None:
+        return Explanation(attempt.removesuffix("; "), "a free worker takes it", f"lthsweep run {path}")
+    if queue.halt is not None:
+        return _halted(attempt, queue.halt, path)
     if state.task is not None and state.task.queued is not None:
-        return Explanation(f"{attempt}for a worker, in job {state.task.queued.id}", "that job takes it next")
-    if status.queue.tasks is not None:
+        return Explanation(f"{attempt}for a worker, in job {state.task.queued.id}", "that job takes it")
+    if state.failure is not None:
         return Explanation(
-            f"{attempt}for a worker; less than slurm.floor_minutes of work gets no job",
-            "a free worker takes it",
+            f"{attempt}for a job that starts with it{_limit(status)}", "the next step submits one"
         )
-    return Explanation(attempt.removesuffix("; "), "a free worker takes it", f"lthsweep run {path}")
+    if queue.limit:
+        return Explanation(f"for a worker{_limit(status)}", "a free worker takes it")
+    return Explanation(
+        "for a worker; less than slurm.floor_minutes of work gets no job", "a free worker takes it"
+    )
 
 
 def _waiting(state: RunState, status: SweepStatus, path: str) -> Explanation:
@@ -137,24 +144,29 @@ def _to_be_submitted(state: RunState, status: SweepStatus, path: str) -> Explana
     if queue.silence:
         return Explanation(f"{attempt}SLURM does not answer", "an answer of SLURM")
     assert queue.tasks is not None
+    limit = _limit(status)
+    if queue.tasks.live and state.failure is None:
+        return Explanation(f"no worker job runs yet{limit}", "a worker job starts and takes it")
     if queue.tasks.live:
-        return Explanation(f"{attempt}no worker job runs yet", "a worker job starts and takes it")
+        return Explanation(f"{attempt}for a job that starts with it{limit}", "the next step submits one")
     if (controller := queue.tasks.controller()) is not None:
         return Explanation(
-            f"{attempt}no worker job is queued",
-            f"the controller job {controller.job} submits it",
+            f"{attempt}no worker job is queued{limit}", f"the controller job {controller.job} submits one"
         )
-    refused = f": {queue.refused}" if queue.refused else ""
     return Explanation(
-        f"{attempt}no job is queued{refused}", "a new step", f"lthsweep run {path} --on slurm --wait"
+        f"{attempt}no job is queued{limit}", "a new step", f"lthsweep run {path} --on slurm --wait"
     )
+
+
+def _limit(status: SweepStatus) -> str:
+    return f"; {status.queue.limit}" if status.queue.limit else ""
 
 
 def _halted(before: str, halt: Halt, path: str) -> Explanation:
     retry = "" if halt.by == "user" else " --retry-failed"
     return Explanation(
         f"{before}the sweep is halted: {halt.why}",
-        "resuming the sweep",
+        "resume the sweep",
         f"lthsweep run {path} --on slurm{retry}",
     )
 
@@ -199,8 +211,8 @@ _EXPLANATIONS: Mapping[RunStatus, Callable[[RunState, SweepStatus, str], Explana
 
 
 def _retry(status: SweepStatus, path: str) -> str:
-    where = "" if status.queue.tasks is None else " --on slurm"
-    return f"lthsweep run {path}{where} --retry-failed"
+    """Return the command that tries failed runs again; local runs always do."""
+    return f"lthsweep run {path}" + ("" if status.queue.tasks is None else " --on slurm --retry-failed")
 
 
 def _last_attempt(state: RunState) -> str:

@@ -192,7 +192,7 @@ def failure_event(key: str, error: Exception) -> Failed:
     own = isinstance(error, LthsweepError)
     return Failed(
         key,
-        cause=str(error) if own else f"{type(error).__name__}: {error}",
+        cause=str(error) if own else f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}",
         error=type(error).__name__,
         retry=not own or isinstance(error, StoreError),
         infrastructure=isinstance(error, OSError | MemoryError) and not isinstance(error, DataError),

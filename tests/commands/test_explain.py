@@ -63,7 +63,7 @@ def test_runs_with_one_cause_form_a_group(sweep, keys, explain):
     assert all(key[:8] in text for key in keys[:4])
     assert keys[4][:8] not in text
     assert "1 more" in text
-    assert text.count(f"command: lthsweep run {sweep.path} --retry-failed") == 2
+    assert text.count(f"command: lthsweep run {sweep.path}") == 2
 
 
 def test_a_cell_is_explained_with_its_ancestors(sweep, keys, explain, read):
@@ -89,7 +89,7 @@ def test_json_has_every_run_in_plan_order(sweep, keys, read):
         "state": "failed",
         "reason": found[0]["reason"],
         "change": found[0]["change"],
-        "command": f"lthsweep run {sweep.path} --retry-failed",
+        "command": f"lthsweep run {sweep.path}",
     }
     assert "node7" in found[0]["reason"]
 

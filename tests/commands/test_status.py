@@ -97,7 +97,7 @@ def test_status_shows_progress_of_running_runs(sweep, keys, run_command):
     result = run_command("status", sweep.path).stdout
     output = json.loads(run_command("status", sweep.path, "--json").stdout)
 
-    assert "dense seed 0: epoch 1.5 of 2, 5,120 samples/s, host node7 pid 3, seen" in result
+    assert "dense seed 0: epoch 1.5 of 2, 5,120 samples/s, host node7 pid 3, last heartbeat" in result
     assert [(run["key"], run["images_per_second"]) for run in output["running"]] == [(keys[0], 5120)]
 
 
@@ -182,7 +182,7 @@ def test_status_names_the_submitter_of_ready_runs(sweep, keys, run_command):
     assert "4 waiting, 1 to be submitted" in drained
     assert "controller job 78" in drained
     assert "1 ready run to be submitted" in queued
-    assert "worker job" in queued
+    assert "a job that starts with it" in queued
 
 
 def test_status_shows_the_job_of_a_running_run(sweep, keys, run_command):
@@ -194,7 +194,7 @@ def test_status_shows_the_job_of_a_running_run(sweep, keys, run_command):
 
     result = run_command("status", sweep.path).stdout
 
-    assert "epoch 1.5 of 2, job 77_1, host node7 pid 3, seen" in result
+    assert "epoch 1.5 of 2, job 77_1, host node7 pid 3, last heartbeat" in result
 
 
 def test_status_suggests_a_command_without_queued_jobs(sweep, keys, run_command):

@@ -225,7 +225,7 @@ def test_the_controller_job_submits_runs():
 @pytest.mark.parametrize("refused", ["", "QOSMaxSubmitJobPerUserLimit"])
 def test_without_jobs_the_user_continues(refused):
     """A refused last submission is a reason."""
-    text = explained("to be submitted", on_disk(), listed([submitted((DENSE,))], [], refused=refused))
+    text = explained("to be submitted", on_disk(), listed([submitted((DENSE,))], [], limit=refused))
 
     assert "no job is queued" in text.reason
     assert refused in text.reason
@@ -240,23 +240,26 @@ def test_nothing_is_submitted_while_slurm_is_silent():
     assert not text.command
 
 
-@pytest.mark.parametrize(("queue", "run"), [(QueueStatus(), RUN), (listed([submitted((DENSE,))], []), SLURM)])
-def test_failed_names_cause_attempt_and_host(queue, run):
-    """The retry goes where the sweep ran."""
+@pytest.mark.parametrize(
+    ("queue", "command"),
+    [(QueueStatus(), RUN), (listed([submitted((DENSE,))], []), f"{SLURM} --retry-failed")],
+)
+def test_failed_names_cause_attempt_and_host(queue, command):
+    """The retry goes where the sweep ran; a local `run` always retries."""
     failure = Failure("it broke", host="node7", attempt=3)
 
     text = explained("failed", on_disk(failures={DENSE: failure}), queue)
 
     assert all(part in text.reason for part in ("it broke", "3", "node7"))
-    assert text.command == f"{run} --retry-failed"
+    assert text.command == command
 
 
 def test_canceled_names_the_user():
-    """A canceled run is tried again with --retry-failed."""
+    """A local `run` takes the cancellation back."""
     text = explained("canceled", on_disk(failures={DENSE: Failure("stop", kind=CANCELLED)}))
 
     assert "user" in text.reason
-    assert text.command == f"{RUN} --retry-failed"
+    assert text.command == RUN
 
 
 @pytest.mark.parametrize(("kind", "verb"), [("TrainingError", "failed"), (CANCELLED, "canceled")])
@@ -269,7 +272,7 @@ def test_blocked_names_the_run_that_blocks(kind, verb):
         text = explained("blocked", found, key=key, plan=CHAIN)
         assert dense[:8] in text.reason
         assert verb in text.reason
-        assert text.command == f"{RUN} --retry-failed"
+        assert text.command == RUN
 
 
 def test_skipped_names_the_divergence():

@@ -64,7 +64,7 @@ def steps(monkeypatch):
     """The steps of the sweep that jobs take."""
     taken = []
     monkeypatch.setattr(pulling, "CLAIM_SECONDS", 0.0)
-    monkeypatch.setattr(pulling, "advance", lambda *arguments: taken.append(arguments))
+    monkeypatch.setattr(pulling, "advance", lambda *arguments, own=None: taken.append(arguments))
     return taken
 
 

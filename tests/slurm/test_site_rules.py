@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from lthsweep.store.layout import SweepDir
@@ -136,6 +138,23 @@ def test_a_cluster_without_arrays(tmp_path, cache, cluster_of):
     assert not any(submission.array for submission in ours.journal())
     assert all(submission.elements == 1 for submission in ours.journal())
     assert "element 0: " in ours.lthsweep("logs", ours.sweep.path, ours.plan.dense[0].key, "--job").stdout
+
+
+@pytest.mark.parametrize("limit", ["max_elements=1", "max_elements=2", "MaxSubmitJobs=2"])
+def test_the_tightest_limits_on_jobs_suffice(tmp_path, cache, cluster_of, limit):
+    """A worker job comes before the controller job: it leaves one at its end. The reason is shown meanwhile."""
+    cluster = cluster_of(max_submit=2) if limit.startswith("Max") else cluster_of(accounting=False)
+    environment = {**cluster.env, "LTHSWEEP_CACHE": str(cache), "COLUMNS": "150"}
+    file = write_sweep(tmp_path, write_tiny(tmp_path, seeds="[0, 1, 2]").read_text())
+    ours = OnSlurm(environment, file, SweepDir(tmp_path / "sweep"))
+    options = [] if limit.startswith("Max") else ["--set", f"slurm.{limit}"]
+    with cluster.busy() if not limit.startswith("Max") else contextlib.nullcontext():
+        ours.run(*options)
+    ours.wait_done()
+    ours.wait_for(ours.sweep.table.exists)
+
+    assert set(ours.starts().values()) == {1}
+    assert "limit on jobs" in (ours.sweep.logs / "controller.log").read_text()
 
 
 def test_a_closed_partition_delays_the_sweep(tmp_path, cache, cluster_of):

@@ -7,17 +7,15 @@ journal before it is submitted to SLURM, and it is valid only if no other decisi
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from lthsweep.errors import NotNowError
+from lthsweep.errors import NotNowError, RefusedError
 from lthsweep.launch.scheduler import Node
 from lthsweep.launch.slurm.array_tasks import SubmittedTasks
 from lthsweep.launch.slurm.cluster.limits import Limits, read_limits
-from lthsweep.launch.slurm.decisions import note_decision
+from lthsweep.launch.slurm.decisions import note_decision, write_step_note
 from lthsweep.launch.slurm.journal import Submission
 from lthsweep.launch.slurm.reconcile import SweepView, reconcile
 from lthsweep.launch.slurm.shares import Share, divide
@@ -37,7 +35,6 @@ __all__ = [
     "capacity_for",
     "fitting",
     "in_seconds",
-    "last_step",
     "walltime_limit",
 ]
 
@@ -68,8 +65,8 @@ class Advance:
         limits: of the cluster; None if the step had no runs to submit.
         submitted: the worker jobs submitted by this step.
         controller: the next controller job, new or old; None if none is needed, or SLURM refused it.
-        waiting: ready runs that got no job because of limits; a later step submits them.
-        refusal: SLURM's message for the first array that it refused for now.
+        unsubmitted: ready runs that got no job because of limits; a later step submits them.
+        refusal: SLURM's message for the first job that it refused for now.
         guessed: the seconds per epoch of some recipe are unknown.
     """
 
@@ -77,7 +74,7 @@ class Advance:
     limits: Limits | None = None
     submitted: tuple[Submission, ...] = ()
     controller: Submission | None = None
-    waiting: int = 0
+    unsubmitted: int = 0
     refusal: str = ""
     guessed: bool = False
 
@@ -89,7 +86,8 @@ def advance(plan: Plan, sweep: SweepDir, site: Site, *, own: str | None = None) 
         plan: all runs.
         sweep: its journal must be open.
         site: the cluster.
-        own: name of the submission whose job takes this step; it does not count as the next controller job.
+        own: name of the submission whose job takes this step and ends after it. The job neither counts as the next
+            controller job nor takes the place of another job.
 
     Raises:
         ClusterSilentError: if SLURM does not answer, or it is unknown whether it accepted a job; repeat the step later.
@@ -107,24 +105,22 @@ def advance(plan: Plan, sweep: SweepDir, site: Site, *, own: str | None = None) 
             continue
         try:
             step = _act(plan, sweep, site, view, own, submitted)
-            with contextlib.suppress(OSError):  # advisory
-                _stamp(sweep).touch()
+            write_step_note(sweep, _limit_of(step))
             return step
+        except RefusedError as refusal:
+            write_step_note(sweep, str(refusal))
+            raise
         except Overtaken:
             # Another coordinator published a decision meanwhile, which can make this one unnecessary.
             continue
 
 
-def last_step(sweep: SweepDir) -> float:
-    """Return when a step was last taken, in seconds since the epoch; 0 if never."""
-    try:
-        return _stamp(sweep).stat().st_mtime
-    except OSError:
-        return 0.0
-
-
-def _stamp(sweep: SweepDir) -> Path:
-    return sweep.slurm / "last-step"
+def _limit_of(step: Advance) -> str:
+    """Return why ready runs got no job; "" if all have one."""
+    if step.refusal or not step.unsubmitted:
+        return step.refusal
+    named = "" if step.limits is None else "; ".join(step.limits.named[:1])
+    return f"a limit on jobs is reached: {named or 'slurm.max_elements'}"
 
 
 def _act(
@@ -134,12 +130,17 @@ def _act(
         return Advance(view)
     tasks, number = view.tasks, view.number
     controller = tasks.next_controller(other_than=own)
-    limits, refusal, guessed, missed = None, "", False, 0
+    limits, refusal, guessed, missed, takes_last_place = None, "", False, 0, False
     if view.open:
         limits = read_limits(site)
         nodes, guessed = in_seconds(plan, sweep, site, view.open)
         arrays = arrays_of(nodes, tasks, view.taken, view.work.found.failures, site, limits)
-        capacity = capacity_for(site, limits, tasks.live_elements, reserve=0 if controller else 1)
+        live = tasks.live_elements - any(task.is_live and task.submission.name == own for task in tasks.all)
+        capacity = capacity_for(site, limits, live, reserve=0 if controller else 1)
+        if capacity == 0 and not tasks.live:
+            # The only place that is left goes to a worker job, which leaves a controller job at its end.
+            capacity = capacity_for(site, limits, live, reserve=0)
+            takes_last_place = capacity == 1
         for array in fitting(arrays, capacity):
             number += 1
             try:
@@ -160,7 +161,7 @@ def _act(
             note_decision(sweep, _submitted(submitted[-1], len(view.open), len(view.taken)))
         given = {key for submission in submitted for keys in submission.shares for key in keys}
         missed = sum(key not in given for array in arrays for share in array.shares for key in share.keys)
-    if controller is None:
+    if controller is None and not takes_last_place:
         # A controller job by the clock submits runs that got no job; otherwise it waits for the jobs there are.
         after = {each.name: each for each in (*tasks.live, *submitted)} if tasks.listed and not missed else {}
         try:

@@ -19,7 +19,7 @@ AT_WORK = frozenset({"RUNNING", "COMPLETING", "STAGE_OUT", "SIGNALING"})
 """States of a job that has started; in all other states SLURM will start it, or start it again."""
 
 YOUNG_SECONDS = 60.0
-"""Maximum age of a cached copy from which SLURM may list the queue."""
+"""Age below which a submission can be missing from SLURM's list."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class SubmittedTasks:
 
     @property
     def listed(self) -> bool:
-        """True if SLURM lists an element of each live training submission, so that other jobs can wait for it."""
+        """True if SLURM lists an element of each live submission of workers, so that other jobs can wait for it."""
         listed = {task.submission.name for task in self.all if task.queued is not None}
         return all(submission.name in listed for submission in self.live)
 

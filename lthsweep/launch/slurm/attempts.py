@@ -52,7 +52,7 @@ def find_failed(
 
 @dataclass(frozen=True)
 class _Attempt:
-    """What an ended worker job did with a run: True if it made progress, False if it is to blame for none."""
+    """What an ended worker job did with a run: True for progress, False for a failed attempt."""
 
     task: ArrayTask
     progressed: bool
@@ -112,7 +112,7 @@ def _record(sweep: SweepDir, key: str, last: ArrayTask, count: int, cause: str) 
     words = cause or last_log_line(sweep, last.submission, last.index)
     nodes = nodes_of(sweep, last.submission.name, last.index)
     cause = (
-        f"{count} jobs in a row ended before it got anywhere, the last"
+        f"{count} jobs in a row ended without progress, the last"
         f"{f' on {nodes[-1]}' if nodes else ','} as {last.submission.name}"
         f"{'' if nodes else f', which left no trace in {sweep.path}: do the compute nodes see this directory?'}"
         f"{f'; last log line: {words}' if words else ''}"

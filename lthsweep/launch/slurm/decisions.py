@@ -1,4 +1,4 @@
-"""The log of a sweep's coordinators on SLURM: one line for each decision, in `logs/controller.log`.
+"""The decisions of a sweep's coordinators on SLURM: one line each in `logs/controller.log`, and the last limit.
 
 Login nodes, controller jobs and worker jobs append to one file, so it shows in order who submitted what, and why.
 """
@@ -10,10 +10,13 @@ import logging
 import os
 import socket
 import time
+from pathlib import Path
 
+from lthsweep.errors import StoreError
+from lthsweep.store import commit
 from lthsweep.store.layout import SweepDir
 
-__all__ = ["note_decision"]
+__all__ = ["last_step", "note_decision", "read_step_note", "write_step_note"]
 
 _log = logging.getLogger(__name__)
 
@@ -32,3 +35,31 @@ def note_decision(sweep: SweepDir, text: str) -> None:
             os.write(file, line.encode(errors="replace"))
         finally:
             os.close(file)
+
+
+def write_step_note(sweep: SweepDir, limit: str) -> None:
+    """Write that a step was taken, and why ready runs got no job; "" if all have one. Advisory."""
+    if limit and limit != read_step_note(sweep):
+        note_decision(sweep, f"ready runs without a job: {limit}")
+    with contextlib.suppress(StoreError):
+        commit.replace(_last_step(sweep), limit.encode(errors="replace"), durable=False)
+
+
+def read_step_note(sweep: SweepDir) -> str:
+    """Return why ready runs got no job in the last step."""
+    try:
+        return commit.read_whole(_last_step(sweep)).decode(errors="replace")
+    except (FileNotFoundError, StoreError):
+        return ""
+
+
+def last_step(sweep: SweepDir) -> float:
+    """Return when a step was last taken, in seconds since the epoch; 0 if never."""
+    try:
+        return _last_step(sweep).stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _last_step(sweep: SweepDir) -> Path:
+    return sweep.slurm / "last-step"

@@ -1,4 +1,4 @@
-"""How worker jobs fared on their nodes, in order: the input of the circuit breaker and the blocklist of nodes."""
+"""How worker jobs ended or got on, by node, in order: the input of the circuit breaker and the blocklist of nodes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Halt file: stops further submissions after `cancel` or when the circuit breaker trips.
 
 While the file exists, jobs exit as soon as they start and the controller job submits no others, so a halted sweep ends
-without any command to SLURM. `lthsweep run` by hand removes the file.
+without any command to SLURM. `lthsweep run` by hand removes the file; after the circuit breaker
+only with --retry-failed.
 """
 
 from __future__ import annotations

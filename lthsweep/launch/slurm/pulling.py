@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from lthsweep.errors import ClusterSilentError, LthsweepError
 from lthsweep.launch.dispatch import Elsewhere
 from lthsweep.launch.events import Failed, Finished, Message
-from lthsweep.launch.slurm.advance import advance, last_step
+from lthsweep.launch.slurm.advance import advance
 from lthsweep.launch.slurm.cluster.queue import live_jobs
-from lthsweep.launch.slurm.decisions import note_decision
+from lthsweep.launch.slurm.decisions import last_step, note_decision
 from lthsweep.launch.slurm.halt import read_halt
 from lthsweep.launch.slurm.sites.site import Site
 from lthsweep.launch.task import STALE_SECONDS
@@ -208,9 +208,16 @@ class Surplus:
             self._thread.join()
 
 
-def take_step(plan: Plan, sweep: SweepDir, site: Site) -> None:
-    """Submit worker jobs for ready runs without a worker, and a controller job if none is queued."""
+def take_step(plan: Plan, sweep: SweepDir, site: Site, own: str | None = None) -> None:
+    """Submit worker jobs for ready runs without a worker, and a controller job if none is queued.
+
+    Args:
+        plan: all runs.
+        sweep: the sweep directory.
+        site: the cluster.
+        own: name of the submission of this job, if the job ends now.
+    """
     try:
-        advance(plan, sweep, site)
+        advance(plan, sweep, site, own=own)
     except LthsweepError as error:  # the training of this job goes on, or is complete
         print(f"the next step could not be taken: {error}", flush=True)

@@ -16,6 +16,7 @@ from functools import cached_property
 from lthsweep.errors import ClusterSilentError, StoreError
 from lthsweep.launch.slurm.array_tasks import AT_WORK, YOUNG_SECONDS, ArrayTask, SubmittedTasks, match_tasks
 from lthsweep.launch.slurm.cluster.queue import QueueSnapshot, queue_snapshot, read_queue
+from lthsweep.launch.slurm.decisions import read_step_note
 from lthsweep.launch.slurm.halt import Halt, read_halt
 from lthsweep.launch.slurm.job_files import has_ended
 from lthsweep.launch.slurm.journal import Submission, read_journal
@@ -41,7 +42,7 @@ class QueueStatus:
         lag_seconds: time after submission during which a job can be missing from the queue.
         slots: workers in one job.
         workers_per_gpu: workers that share a GPU.
-        refused: why the last submission is void; "" if it is valid.
+        limit: why ready runs got no job in the last step, such as a refusal; "" if all have one.
         snapshot: the queue snapshot; None if SLURM was not asked, or did not answer.
     """
 
@@ -53,7 +54,7 @@ class QueueStatus:
     lag_seconds: float = 0.0
     slots: int = 1
     workers_per_gpu: int = 1
-    refused: str = ""
+    limit: str = ""
     snapshot: QueueSnapshot | None = None
 
     def is_young(self, submission: Submission) -> bool:
@@ -113,8 +114,7 @@ def read_queue_status(
     result = QueueStatus(
         SubmittedTasks(()), "", halt, False, now, site.lag_seconds, site.slots, site.workers_per_gpu
     )
-    if journal[-1].outcome == "void":
-        result = replace(result, refused=journal[-1].why)
+    result = replace(result, limit=read_step_note(sweep))
     if before is not None and abs(now - before.taken) < site.poll_seconds:
         result = replace(result, snapshot=before.snapshot, taken=before.taken, silence=before.silence)
     else:

@@ -1,4 +1,8 @@
-"""The state of a sweep that a coordinator decides from: records, journal, queue, and runs without another attempt."""
+"""Compare records, journal and queue: the state of a sweep that a coordinator decides from.
+
+On the way, jobs that SLURM holds forever are canceled, lost intents are voided, and runs without another attempt and a
+halt of the sweep are recorded.
+"""
 
 from __future__ import annotations
 

@@ -43,7 +43,8 @@ def divide(
     """Divide the runs that are ready and not taken into shares, one for each new worker job.
 
     A share has at least one run for each worker of the job, and grows until its runs and their descendants keep the
-    workers busy for `shortest` seconds. A run at least that long gets a job to itself.
+    workers busy for `shortest` seconds. With one worker in a job, a run at least that long
+    gets a job to itself.
 
     Args:
         nodes: remaining runs, parents before children, cost in seconds. A parent that is not among them is finished.

@@ -3,15 +3,15 @@
     python -m lthsweep.launch.slurm.worker_job SWEEP SUBMISSION
 
 Workers are started once and train one run after the other, with the same loop as every other launcher. Claims in the
-sweep directory decide which of several jobs trains a run. When a run that ends makes more runs ready than this job has
-workers, the job submits more worker jobs.
+sweep directory decide which of several jobs trains a run. When a run that ends makes several runs ready, the job
+submits more worker jobs for those that it cannot take.
 
 All interruptions are handled in the same way: at a signal (preemption, cancellation, the notice before the time limit)
 or when its clock runs out the job requests checkpoints from its workers and records its progress. If only its time is
 over, it requeues itself under the same id. A killed job leaves its last periodic checkpoints, and the next step of the
 sweep finds that it is gone.
 
-Exit status: 0 if its runs have records, 1 if one failed, 3 if some are left.
+Exit status: 0 if its runs have records or the sweep is halted, 1 if one failed, 3 if some are left.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from lthsweep.launch.local_pool import LocalPool
 from lthsweep.launch.slots import Slot, core_limit, count_gpus, place_workers, usable_cores
 from lthsweep.launch.slurm.circuit_breaker import trips
 from lthsweep.launch.slurm.cluster.sbatch import requeue
+from lthsweep.launch.slurm.decisions import note_decision
 from lthsweep.launch.slurm.halt import halt, read_halt
 from lthsweep.launch.slurm.job_files import KILLED, End, forget_end, write_end
 from lthsweep.launch.slurm.journal import mark_started, read_submission
@@ -78,7 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
     if end.stopped == "time" and requeue(_own_id()):
         print("out of time; back in the queue")
         return EXIT_INCOMPLETE
-    take_step(plan, sweep, site)
+    take_step(plan, sweep, site, own=name)
     left = {node.key for node in work_left(plan, sweep).nodes} & set(submission.keys(index))
     return 1 if end.failed else EXIT_INCOMPLETE if left else 0
 
@@ -185,10 +186,12 @@ class _KilledMarker:
 
 def _halt_on_equal_failures(plan: Plan, sweep: SweepDir) -> None:
     known = failures.read_failures(sweep)
-    causes = [known[key].cause for key in plan.runs if key in known and known[key].kind != failures.CANCELLED]
+    settled = (failures.CANCELLED, failures.GAVE_UP)
+    causes = [known[key].cause for key in plan.runs if key in known and known[key].kind not in settled]
     done = sum(key in plan.runs for key in sweep.record_keys())
     if (why := trips(causes, done)) is not None:
         halt(sweep, why, "breaker")
+        note_decision(sweep, f"halted the sweep: {why}")
 
 
 def _node() -> str:

@@ -1,8 +1,7 @@
 """Run SLURM's commands: without a shell, without variables of an enclosing job, and always with a deadline.
 
 A command has one of three outcomes. It succeeded (exit code 0). SLURM refused it, with a reason in `Answer.words`. Or
-the
-command hung, died, or could not reach the controller: then `ClusterSilentError` is raised and the state of the queue is
+it hung, died, or could not reach the controller: then `ClusterSilentError` is raised and the state of the queue is
 unknown; in particular, it does not mean that there are no jobs.
 """
 
