@@ -172,6 +172,7 @@ print(prepare({"name": "mnist"}, root=root, cache=cache).fingerprint)
 """
 
 
+@pytest.mark.slow
 def test_processes_that_start_at_once_share_one_pack(tmp_path, write_mnist):
     """Each may pack, one wins, all read the same; nothing is left over."""
     write_mnist(tmp_path / "mnist")
@@ -227,6 +228,7 @@ def test_abandoned_parts_are_swept_and_fresh_ones_left(tmp_path, write_mnist):
     assert sorted(child.name for child in cache.iterdir()) == [f".{name}.new.part", name]
 
 
+@pytest.mark.slow
 def test_full_disk_is_said_and_leaves_nothing(tmp_path, write_mnist):
     """With the space that is needed; the next attempt starts from a clean cache."""
     write_mnist(tmp_path / "mnist")

@@ -62,6 +62,7 @@ print("| `toy` | 1×2×3 |" in datasets_markdown(), "A toy." in reference_markdo
 """
 
 
+@pytest.mark.slow
 def test_everything_generated_includes_a_new_entry():
     """The file, its reference, the page and `data list`; a fresh process, because the file's types are made once."""
     answer = subprocess.run([sys.executable, "-c", TOY], capture_output=True, text=True, check=False)

@@ -117,6 +117,7 @@ def test_every_example_of_the_generic_profile_is_valid(profile):
     assert read.settings.options == {"mail-type": "FAIL", "mail-user": "me@example.org"}
 
 
+@pytest.mark.slow
 def test_a_package_without_a_checkout_has_its_profiles(tmp_path):
     """Profiles are package data, and a wheel contains the whole package."""
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]

@@ -167,6 +167,7 @@ def test_slow_machine_gets_fewer_rounds(packed):
     assert ticket.audit["ok"]
 
 
+@pytest.mark.slow
 def test_a_machine_that_becomes_fast_gets_more_rounds(packed):
     """Four times faster from the third epoch on."""
     machine = Machine(lambda step: 1.0 if step < 10 else 0.25)

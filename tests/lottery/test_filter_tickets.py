@@ -51,6 +51,7 @@ def small_of(dense, ticket):
     return model, shrink(model, masks_of(ticket), dense.context.input_shape)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_stored_network_is_the_trained_one(packed, name):
     """Its weights in their places, zeros elsewhere: shrinking gives it back bit for bit."""
@@ -66,6 +67,7 @@ def test_stored_network_is_the_trained_one(packed, name):
         torch.testing.assert_close(small.eval()(images), full.eval()(images), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_its_scores_are_those_of_either_network(packed, name):
     """Taken from the small one, true of both."""
@@ -251,6 +253,7 @@ def test_tickets_use_their_dense_runs_recipe(packed, method):
         assert np.array_equal(ticket.weights[name], array), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_removing_zero_filters_changes_nothing(packed, name):
     """Filters at zero rank lowest, and their maps were zeros."""

@@ -120,6 +120,7 @@ def test_fine_tuned_tickets_go_with_their_like_only(packed):
         trained(prepared)
 
 
+@pytest.mark.slow
 def test_every_checkpoint_of_a_stop_resumes(packed):
     """Together again to the very bit, alone up to rounding."""
     dense = dense_of(packed)
@@ -141,6 +142,7 @@ def test_every_checkpoint_of_a_stop_resumes(packed):
     assert_alike(finished(retrain_ticket(alone)), undisturbed(dense, steps[1]))
 
 
+@pytest.mark.slow
 def test_one_set_of_images_serves_all(packed):
     """On a GPU each would otherwise bring its own."""
     dense = dense_of(packed)

@@ -66,6 +66,7 @@ def test_text_shape_is_length_and_vocabulary(texts):
     assert context(texts, "text_cnn").input_shape == TextShape(length=8, vocabulary=15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", NETWORKS)
 def test_ticket_is_exact_audited_and_resumable(texts, network):
     """Stopped within an epoch, with dropout: the same weights, masks and numbers."""

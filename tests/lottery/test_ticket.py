@@ -422,6 +422,7 @@ def test_counts_agree_with_masks_and_layers(packed):
     assert metrics.macs_remaining == sum(kept[name] * positions[name] for name in sizes)
 
 
+@pytest.mark.slow
 def test_pruned_accuracy_is_that_of_masked_weights(packed):
     """The parent's BatchNorm and biases, its weights where kept, zero elsewhere."""
     dense = dense_of(packed, "mobilenet", "sgd")

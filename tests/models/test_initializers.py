@@ -27,6 +27,7 @@ def gram(weight):
     return matrix @ matrix.T if matrix.shape[0] <= matrix.shape[1] else matrix.T @ matrix
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("init", ["orthogonal", "signed_constant"])
 @pytest.mark.parametrize("name", ["lenet_300_100", "conv6", "resnet20", "mobilenet_v2", "vgg11"])
 def test_biases_are_zero_and_every_weight_is_drawn(name, init):

@@ -71,6 +71,7 @@ def test_masks_count_the_parameters_of_the_small_network(name):
     assert small.params_total < masked.params_total
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 2**31), share=st.floats(0, 1))
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @pytest.mark.parametrize("name", ["conv2", "resnet20", "mobilenet_v2"])

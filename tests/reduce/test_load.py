@@ -134,6 +134,7 @@ def modules_after(code):
     return set(done.stdout.split())
 
 
+@pytest.mark.slow
 def test_reading_never_imports_torch():
     """Commands that do not train start in a moment; torch alone takes seconds."""
     loaded = modules_after(
@@ -144,6 +145,7 @@ def test_reading_never_imports_torch():
     assert "pandas" in loaded
 
 
+@pytest.mark.slow
 def test_merging_imports_no_pandas():
     """Merging and loading need neither frames nor queries nor statistics on import."""
     loaded = modules_after("import lthsweep.api, lthsweep.reduce.merge")

@@ -104,6 +104,7 @@ def test_the_table_contains_no_time_of_day():
     )
 
 
+@pytest.mark.slow
 def test_another_process_makes_the_same_bytes():
     """Nothing of a process's memory or hash seed is in the table."""
     code = textwrap.dedent(

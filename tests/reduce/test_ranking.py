@@ -225,6 +225,7 @@ def test_no_result_at_all_is_missing():
     }
 
 
+@pytest.mark.slow
 def test_noise_is_worse_within_the_error_rate():
     """Six equal values at four points, five seeds: any `worse` in fewer than about one table in twenty.
 

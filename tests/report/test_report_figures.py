@@ -59,6 +59,7 @@ def test_unfinished_sweeps_have_figures(name, kind):
         assert KINDS[kind].draw(one, report).axes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_has_a_layout(kind):
     """Matplotlib formats ticks and places legends only when it renders; no file is needed to find errors there."""

@@ -265,6 +265,7 @@ document.body.setAttribute("data-out", out.join("|"));
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium on PATH")
 def test_the_table_sorts_and_filters_in_a_browser(tmp_path):
     """Unknown values sort last in both directions; a filter only hides rows."""

@@ -6,6 +6,7 @@ import io
 import subprocess
 import sys
 
+import pytest
 from report_frames import sweep
 from rich.console import Console
 
@@ -101,6 +102,7 @@ def test_a_dense_row_is_no_ticket():
     assert headline(tickets, margin=0.002, confidence=0.95)[-1] == "  k = 0: none"
 
 
+@pytest.mark.slow
 def test_terminal_tables_import_no_matplotlib_or_torch():
     """`merge` and `query` print this table and must start fast."""
     program = (

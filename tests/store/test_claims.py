@@ -75,11 +75,13 @@ def winners(sweep):
     return sorted(won)
 
 
+@pytest.mark.slow
 def test_exactly_one_racing_worker_gets_a_run(sweep):
     """Two workers that train the same run waste one training."""
     assert winners(sweep) == list(range(ROUNDS))
 
 
+@pytest.mark.slow
 def test_exactly_one_racing_worker_takes_a_run_over(sweep):
     """The hard case: all find the owner dead at once, and the second must not bury the first one's claim."""
     gone = dead_owner()

@@ -42,6 +42,7 @@ def race_in_process(folder, number, gate, results):
     results.put((number, race(folder, number, gate)))
 
 
+@pytest.mark.slow
 def test_exactly_one_of_eight_writers_wins(tmp_path):
     """Two workers can finish one run; one record stays, and each worker learns whose it is."""
     context = multiprocessing.get_context("spawn")

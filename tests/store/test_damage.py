@@ -48,6 +48,7 @@ def test_one_flipped_bit_anywhere_is_noticed(bit):
         decode(bytes(data))
 
 
+@pytest.mark.slow
 def test_a_damaged_summary_is_never_read_wrongly(tmp_path):
     """`read_summary` hands unchecked bytes to libhdf5; the checksums inside must catch all of them."""
     path = tmp_path / "r.h5"

@@ -82,6 +82,7 @@ def same(left, right):
     return type(left) is type(right) and left == right
 
 
+@pytest.mark.slow
 @given(records())
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_record_is_read_back_bit_for_bit(record):
@@ -109,6 +110,7 @@ def test_a_summary_agrees_with_its_record(tmp_path):
     assert summary.sha256 == whole.sha256 == read_digest(path)
 
 
+@pytest.mark.slow
 def test_equal_records_give_equal_bytes():
     """A record built later, elsewhere, is the same file; HDF5 writes the time by default."""
     script = (

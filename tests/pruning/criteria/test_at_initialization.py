@@ -103,6 +103,7 @@ def test_snip_is_the_sensitivity_of_the_loss():
     assert float(slope.abs()) == pytest.approx(float(scores[place]), rel=1e-2)
 
 
+@pytest.mark.slow
 def test_snip_is_deterministic_and_uses_batch_statistics():
     """Dropout would add noise; running statistics say nothing before training."""
     model = network("mobilenet_v2", width=0.1, dropout=0.5)
@@ -186,6 +187,7 @@ def test_synflow_spares_layers_that_others_empty():
         assert dead(net, masks_of(net, "synflow", sparsity)) == []
 
 
+@pytest.mark.slow
 def test_synflow_needs_many_rounds(monkeypatch):
     """Conservation alone is not enough: the iterations are the method (theorem 3)."""
     net = hourglass()
