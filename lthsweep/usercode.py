@@ -180,8 +180,9 @@ def _read(path: Path) -> bytes:
 def _can_have(source: bytes, name: str) -> bool:
     """False if the source shows that its module will not have a name; a source that cannot be read shows nothing."""
     try:
-        names = symtable.symtable(source, "<module>", "exec")
-        nodes = list(ast.walk(ast.parse(source)))
+        text = importlib.util.decode_source(source)
+        names = symtable.symtable(text, "<module>", "exec")
+        nodes = list(ast.walk(ast.parse(text)))
     except (SyntaxError, ValueError):  # `load` reports it, with the place
         return True
     if name in names.get_identifiers():
