@@ -98,7 +98,7 @@ def test_options_of_user_code_can_be_set():
         (
             ["grid.model.width=[4]"],
             {"model.name": ["mine:tiny", "lenet_300_100"]},
-            "among the built-in names only mobilenet_v2 has it",
+            "only mobilenet_v2 has it among the built-in names;",
         ),
     ],
 )

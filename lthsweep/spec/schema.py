@@ -227,10 +227,9 @@ def suggestion(path: tuple[str, ...], owner: type[FileTable] | None = None) -> s
     if hint:
         start = f"did you mean `{hint}`?"
     elif others:
-        among = (
-            "among the built-in names " if _is_table_of_own_code(parent) else ""
-        )  # the user's code can have it
-        start = f"{among}only {', '.join(others)} has it;"
+        # The user's code can have it, too.
+        among = " among the built-in names" if _is_table_of_own_code(parent) else ""
+        start = f"only {', '.join(others)} has it{among};"
     else:
         places = [".".join(key) for key in _keys() if key[-1] == name and len(key) > 1]
         start = f"did you mean {' or '.join(f'`{place}`' for place in places[:3])}?" if places else ""
