@@ -13,10 +13,12 @@ The hash is that of one source file. What the module imports is not in it.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib.util
 import os
 import re
+import symtable
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,6 +36,8 @@ ALLOW_VARIABLE = "LTHSWEEP_ALLOW_CODE"
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _CODE = re.compile(rf"(?P<module>{_NAME}(?:\.{_NAME})*):(?P<function>{_NAME})(?:@(?P<digest>[0-9a-f]+))?")
 _DIGITS = 16
+_DYNAMIC = frozenset({"__getattr__", "exec", "globals", "locals", "setattr", "vars"})
+"""A module that uses one of these can have names that its source does not show."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +83,18 @@ def pinned(name: str) -> str:
     """The name with the hash of the source behind it; one that has a hash is returned as it is. Runs nothing.
 
     Raises:
-        CodeError: if it is no such name, or the module's source is not found.
+        CodeError: if it is no such name, the module's source is not found, or it defines and imports no such function.
     """
     code = Code.parse(name)
     if code.digest:
         return name
-    return str(Code(code.module, code.function, _digest(_read(_find(code)))))
+    path = _find(code)
+    source = _read(path)
+    if not _can_have(source, code.function):
+        raise CodeError(
+            f"{path} has no function {code.function!r}, which {name!r} names; define or import it at the top level"
+        )
+    return str(Code(code.module, code.function, _digest(source)))
 
 
 def pinned_source(name: str) -> bytes | None:
@@ -165,6 +175,27 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise CodeError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _can_have(source: bytes, name: str) -> bool:
+    """False if the source shows that its module will not have a name; a source that cannot be read shows nothing."""
+    try:
+        text = importlib.util.decode_source(source)
+        names = symtable.symtable(text, "<module>", "exec")
+        nodes = list(ast.walk(ast.parse(text)))
+    except (SyntaxError, ValueError):  # `load` reports it, with the place
+        return True
+    if name in names.get_identifiers():
+        symbol = names.lookup(name)
+        if symbol.is_assigned() or symbol.is_imported():
+            return True
+    return any(
+        (isinstance(node, ast.Global) and name in node.names)
+        or (isinstance(node, ast.ImportFrom) and node.names[0].name == "*")
+        or (isinstance(node, ast.Name) and node.id in _DYNAMIC)
+        or (isinstance(node, ast.FunctionDef) and node.name in _DYNAMIC)
+        for node in nodes
+    )
 
 
 def _digest(source: bytes) -> str:

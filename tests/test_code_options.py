@@ -7,7 +7,7 @@ import tomllib
 import pytest
 
 from lthsweep.code_options import code_options
-from lthsweep.errors import SpecError
+from lthsweep.errors import CodeError, SpecError
 from lthsweep.models.build import build_model
 from lthsweep.plan.expand import expand
 from lthsweep.spec import commented_template, dump_spec, spec_of
@@ -95,6 +95,11 @@ def test_options_of_user_code_can_be_set():
         (["data.size=a"], {"data": "mine:load"}, "sweep.data.size"),
         (["model.width=4"], {"name": "lenet_300_100"}, "no such key"),
         (["grid.model.depth=[4]"], {"name": "lenet_300_100"}, "no such key"),
+        (
+            ["grid.model.width=[4]"],
+            {"model.name": ["mine:tiny", "lenet_300_100"]},
+            "only mobilenet_v2 has it among the built-in names;",
+        ),
     ],
 )
 def test_wrong_options_are_refused_by_name(overrides, more, expected):
@@ -109,11 +114,45 @@ def test_axes_of_model_and_data_are_checked_together():
     assert len(grid.axes) == 5
 
 
-@pytest.mark.parametrize("name", ["Inherited", "decorated", "rebound", "absent"])
+@pytest.mark.parametrize("name", ["Inherited", "decorated", "rebound"])
 def test_signatures_that_the_source_hides_are_unchecked(name):
     """The worker calls the function and reports options that it refuses."""
     assert code_options(pinned(f"mine:{name}"), 2) is None
     assert spec("model.depth=4", name=f"mine:{name}").sweep.model.depth == 4
+
+
+@pytest.mark.parametrize("place", ["model.name", "data.name", "model.init", "prune.method"])
+def test_absent_functions_are_refused_by_name(place):
+    """When the file is read: every run would fail in its worker."""
+    for overrides in ([f"{place}=mine:absent"], [f'grid.{place}=["mine:absent"]']):
+        assert "has no function 'absent'" in message(*overrides)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from elsewhere import found",
+        "from elsewhere import other as found",
+        "from elsewhere import *",
+        "found = make()",
+        "try:\n    import found\nexcept ImportError:\n    def found(): ...",
+        "def __getattr__(name): ...",
+        "globals()['found'] = make()",
+        "def make():\n    global found\n    found = 1\nmake()",
+    ],
+)
+def test_every_way_to_define_a_name_counts(here, code):
+    (here / "mine.py").write_text(code)
+
+    assert pinned("mine:found").startswith("mine:found@")
+
+
+@pytest.mark.parametrize("code", ["found", "class A:\n    def found(self): ...", "def f():\n    found = 1"])
+def test_names_elsewhere_in_a_module_do_not_count(here, code):
+    (here / "mine.py").write_text(code)
+
+    with pytest.raises(CodeError, match="has no function 'found'"):
+        pinned("mine:found")
 
 
 def test_functions_with_free_options_accept_any_name():

@@ -64,19 +64,20 @@ class FileCheck:
     Attributes:
         what: file or pack.
         where: its path, "" if absent.
-        verdict: `good`, `different` (not the published file), `damaged`, `absent` (nothing to check).
+        verdict: `good`, `different` (not the published file), `damaged`, `absent` (nothing to check), `unchecked` (it
+            is here, unpacked, and only the packed file has a published checksum).
         detail: why.
     """
 
     what: str
     where: str
-    verdict: Literal["good", "different", "damaged", "absent"]
+    verdict: Literal["good", "different", "damaged", "absent", "unchecked"]
     detail: str
 
     @property
     def ok(self) -> bool:
         """True if nothing is wrong."""
-        return self.verdict in ("good", "absent")
+        return self.verdict in ("good", "absent", "unchecked")
 
 
 def packed_samples(
@@ -149,7 +150,7 @@ def verify_dataset(
         cache: as for `list_datasets`.
 
     Returns:
-        One check per published file and one for the pack; `absent` if there is nothing to check.
+        One check per published file and one for the pack.
 
     Raises:
         UnknownNameError: if there is no such data set.
@@ -211,10 +212,13 @@ def _unpacked_row(files: Files) -> DatasetRow:
 
 def _check_file(files: Files, published: PublishedFile) -> FileCheck:
     path = files.find(published.file)
-    unpacked = files.find(published.unpacked) if published.unpacked_md5 else None
+    unpacked = files.find(published.unpacked)
     chosen = path or unpacked
     if chosen is None:
         return FileCheck(published.file, "", "absent", "not below the data root")
+    if path is None and published.unpacked_md5 is None:
+        detail = f"unpacked, and only {published.file} has a published checksum"
+        return FileCheck(published.file, str(chosen), "unchecked", detail)
     try:
         digest = md5_of(chosen)
         if digest == (published.md5 if path is not None else published.unpacked_md5):

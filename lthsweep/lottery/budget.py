@@ -138,14 +138,14 @@ class _BudgetRun:
         """Train to the end of the round, or to where the planner ends it."""
         interrupted = False
 
-        def hook(training: Training) -> bool:
+        def unless_over(training: Training) -> bool:
             nonlocal interrupted
             if self._round_is_over():
                 return True
             interrupted = between_steps(training)
             return interrupted
 
-        ending = train(self._round, hook)
+        ending = train(self._round, unless_over)
         if interrupted:
             return Ending.STOPPED
         self._planner.end_round(self._round.epochs_done, self._round.progress.curves)
@@ -186,7 +186,7 @@ class _BudgetRun:
             pruned_from=None,
             rewound_to=prunable_of(self._starting_point.weights, current.masks),
             started_from=self._started_from,
-            left=state.left or None,
+            kept_before=state.left or None,
             earlier_metrics={**state.pruned, "before_val_accuracy": math.nan if before is None else before},
         )
         result = conclude_ticket(ticket, ending)

@@ -39,14 +39,17 @@ def train_dense(
 
     Returns:
         The result, or None if `between_steps` stopped the run.
+
+    Raises:
+        PruningError: if the network has an empty layer, or none that can be pruned.
     """
     training = dense_training(context, seed)
+    prunable = prunable_weights(training.model)  # before training, whose checks fail on an empty layer
     if resume is not None:
         training.restore(resume.tensors, resume.progress)
     ending = train(training, _keeping_snapshots(snapshot_steps, save_snapshot, between_steps))
     if ending is Ending.STOPPED:
         return None
-    prunable = prunable_weights(training.model)
     metrics = measure(
         context,
         training,
@@ -121,12 +124,12 @@ def _keeping_snapshots(
 ) -> BetweenSteps:
     """Save snapshots before `between_steps` is called: it can stop the training at a rewind point."""
 
-    def hook(training: Training) -> bool:
+    def save_first(training: Training) -> bool:
         if training.progress.step in steps:
             save(training.progress.step, snapshot_of(training))
         return between_steps(training)
 
-    return hook
+    return save_first
 
 
 def snapshot_of(training: Training) -> Arrays:

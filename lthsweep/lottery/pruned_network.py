@@ -49,7 +49,7 @@ class MaskedNetwork:
         return self.full
 
     @property
-    def held(self) -> Masks:
+    def trained_masks(self) -> Masks:
         """The masks that training applies."""
         return self.masks
 
@@ -70,17 +70,17 @@ class MaskedNetwork:
         """The momenta of prunable weights in full shapes."""
         return optimizer_momenta(training.optimizer, _parameters(training, masks))
 
-    def allowed_miss(self, prunable: Mapping[str, Tensor]) -> int | None:
+    def allowed_error(self, prunable: Mapping[str, Tensor]) -> int | None:
         """The number of weights by which the sparsity may be missed; None: it is exact."""
         return None
 
-    def finish(self) -> None:
-        """Copy the trained weights into `full`; here they are the same."""
+    def sync_full(self) -> None:
+        """Copy the weights of `model` into `full`; here both are one network."""
 
 
 @dataclass(frozen=True, eq=False)
 class SmallNetwork:
-    """The physically smaller network; `full` receives its weights at the end.
+    """The physically smaller network; `full` receives its weights by `sync_full`.
 
     Attributes:
         full: network of full shape.
@@ -96,7 +96,7 @@ class SmallNetwork:
     context: TrainingContext
 
     @property
-    def held(self) -> Masks:
+    def trained_masks(self) -> Masks:
         """No masks: pruned weights do not exist."""
         return {}
 
@@ -129,12 +129,12 @@ class SmallNetwork:
             for name, moments in found.items()
         }
 
-    def allowed_miss(self, prunable: Mapping[str, Tensor]) -> int | None:
+    def allowed_error(self, prunable: Mapping[str, Tensor]) -> int | None:
         """Half of the largest filter: no choice of whole filters comes nearer to a sparsity."""
         return largest_filter(self.families, prunable) // 2
 
-    def finish(self) -> None:
-        """Copy the trained weights into `full`, with zeros for pruned channels.
+    def sync_full(self) -> None:
+        """Copy the weights of `model` into `full`, with zeros for pruned channels.
 
         BatchNorm of a pruned channel has scale and shift 0 and returns zeros; its statistics are those of a fresh one.
         """

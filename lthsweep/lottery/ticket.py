@@ -74,7 +74,7 @@ class PreparedTicket:
         pruned_from: the same weights before this pruning, needed to audit a threshold.
         rewound_to: the same weights at the starting point, not masked.
         started_from: the same weights before the first step, masked.
-        left: parameter name → number of weights left before this pruning; None for all.
+        kept_before: parameter name → number of weights kept before this pruning; None for all.
         earlier_metrics: accuracies before pruning, and between pruning and retraining.
     """
 
@@ -88,7 +88,7 @@ class PreparedTicket:
     pruned_from: Mapping[str, Tensor] | None
     rewound_to: Mapping[str, Tensor]
     started_from: Mapping[str, Tensor]
-    left: Mapping[str, int] | None
+    kept_before: Mapping[str, int] | None
     earlier_metrics: Mapping[str, float]
 
 
@@ -146,14 +146,14 @@ def prepare_ticket(
         context.train,
         seed=seed,
         start_step=start_step,
-        masks=network.held,
+        masks=network.trained_masks,
         learning_rate=context.train.last_learning_rate(data.train.steps) if start.last_rate else None,
         lasso=network.lasso(),
     )
     if start.optimizer:
         restore_optimizer(training.optimizer, network.model, network.narrowed(to_tensors(start.optimizer)))
-        clear_pruned(training, network.held)
-    network.finish()
+        clear_pruned(training, network.trained_masks)
+    network.sync_full()
     started_from = {name: weight.detach().clone() for name, weight in prunable.items()}
     if resume is not None:
         training.restore(resume.tensors, resume.progress)
@@ -168,7 +168,7 @@ def prepare_ticket(
         pruned_from=prunable_of(parent.weights, masks),
         rewound_to=prunable_of(start.weights, masks),
         started_from=started_from,
-        left={name: int(mask.sum()) for name, mask in parent.masks.items()} or None,
+        kept_before={name: int(mask.sum()) for name, mask in parent.masks.items()} or None,
         earlier_metrics={
             **pruned_metrics,
             "before_val_accuracy": parent.val_accuracy,
@@ -187,8 +187,8 @@ def conclude_ticket(ticket: PreparedTicket, ending: Ending) -> Result:
     """Measure and audit a ticket whose training has finished or diverged."""
     training, network, prune, masks = ticket.training, ticket.network, ticket.prune, ticket.masks
     if ending is Ending.DIVERGED:
-        clear_pruned(training, network.held)  # zero times NaN is NaN: pruned positions hold NaN now
-    network.finish()
+        clear_pruned(training, network.trained_masks)  # zero times NaN is NaN: pruned positions hold NaN now
+    network.sync_full()
     full = network.full if network.full is not network.model else None
     metrics = measure(
         ticket.context,
@@ -211,10 +211,10 @@ def conclude_ticket(ticket: PreparedTicket, ending: Ending) -> Result:
         threshold=prune.threshold,
         scope=prune.scope,
         rates=prune.rates,
-        left=ticket.left,
+        kept_before=ticket.kept_before,
         parent=ticket.pruned_from,
         shuffle=CONTROLS[prune.control].shuffle,
-        miss=network.allowed_miss(ticket.prunable),
+        allowed_error=network.allowed_error(ticket.prunable),
     )
     return conclude(training, ending, metrics, masks, ticket.prunable, found.to_dict(), full)
 

@@ -47,7 +47,7 @@ def _by_axes(plan: Plan, given: str) -> Run:
     if not found:
         raise SpecError(f"{given!r} names no cell of this sweep; its grid has {_values(plan.cells, wanted)}")
     unsaid = [name for name, values in _axes(plan.cells).items() if name not in wanted and len(values) > 1]
-    return _only(found, f"{given!r} means", f"say more: {', '.join(unsaid) or 'the beginning of a key'}")
+    return _only(found, f"{given!r} means", f"add {', '.join(unsaid) or 'the beginning of a key'}")
 
 
 def _parse(plan: Plan, given: str) -> dict[str, str]:

@@ -79,10 +79,10 @@ def audit(
     threshold: float | None = None,
     scope: str = "global",
     rates: Rates = (),
-    left: Mapping[str, int] | None = None,
+    kept_before: Mapping[str, int] | None = None,
     parent: Weights | None = None,
     shuffle: str | None = None,
-    miss: int | None = None,
+    allowed_error: int | None = None,
 ) -> Audit:
     """Compare a ticket with the request. Changes nothing.
 
@@ -98,12 +98,12 @@ def audit(
         threshold: the requested threshold.
         scope: "global", or "layer" if the sparsity applies to every layer.
         rates: layers that lose less, see `kept_by_rates`; with scope "layer".
-        left: parameter name → number of weights before this pruning; None: all of them. Needed with rates only.
+        kept_before: parameter name → number of weights before this pruning; None: all of them. Needed with rates only.
         parent: the weights that the threshold cut; needed with a threshold only.
         shuffle: "layer" or "global" if the masks are those of a ticket after shuffling: then only counts are
             checked, in each layer or in total, and not positions.
-        miss: for whole filters, the number of weights by which the total can miss the sparsity: half of the largest
-            filter. The counts of single layers are then not checked. None: counts are exact.
+        allowed_error: for whole filters, the number of weights by which the total can miss the sparsity: half of the
+            largest filter. The counts of single layers are then not checked. None: counts are exact.
 
     Raises:
         PruningError: if not exactly one of sparsity and threshold is given, a threshold comes without
@@ -120,13 +120,15 @@ def audit(
     if sparsity is not None:
         sizes = {row.name: row.size for row in rows}
         asked = (
-            kept_by_rates(sizes, left or sizes, sparsity, rates)
+            kept_by_rates(sizes, kept_before or sizes, sparsity, rates)
             if rates
             else {name: kept_count(size, sparsity) for name, size in sizes.items()}
         )
-        asked_kept = sum(asked.values()) if scope == "layer" and miss is None else kept_count(total, sparsity)
-        each = scope == "layer" and shuffle != "global" and miss is None
-        exact = abs(kept - asked_kept) <= (miss or 0) and (
+        asked_kept = (
+            sum(asked.values()) if scope == "layer" and allowed_error is None else kept_count(total, sparsity)
+        )
+        each = scope == "layer" and shuffle != "global" and allowed_error is None
+        exact = abs(kept - asked_kept) <= (allowed_error or 0) and (
             not each or all(asked[row.name] == row.remaining for row in rows)
         )
     else:

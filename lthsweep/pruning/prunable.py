@@ -26,7 +26,7 @@ def prunable_weights(model: nn.Module, exclude: Iterable[str] = ()) -> dict[str,
         Parameter name ("features.0.0.weight") → the parameter itself.
 
     Raises:
-        PruningError: if a pattern excludes nothing, or nothing is left to prune.
+        PruningError: if a layer is empty, a pattern excludes nothing, or nothing is left to prune.
     """
     patterns = tuple(exclude)
     used: set[str] = set()
@@ -42,6 +42,11 @@ def prunable_weights(model: nn.Module, exclude: Iterable[str] = ()) -> dict[str,
         seen.add(id(weight))
         layers.append(name)
         parameter = f"{name}.weight" if name else "weight"
+        if weight.numel() == 0:
+            raise PruningError(
+                f"the layer {name!r} is empty: its weight has shape {tuple(weight.shape)}; check the options of the "
+                f"network in [sweep.model]"
+            )
         matching = [pattern for pattern in patterns if matches(pattern, parameter)]
         used.update(matching)
         if not matching:

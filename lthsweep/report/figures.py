@@ -64,8 +64,8 @@ class Drawing:
 KINDS: Mapping[str, FigureKind[Combination]] = {
     "heatmap": FigureKind(
         "Which tickets match",
-        "Difference of a ticket to its dense run at each grid point. Framed cells match: their whole "
-        "interval lies above −margin. Striped cells have no result yet (missing); cross-hatched cells failed.",
+        "Difference of a ticket to its dense run at each grid point. Framed cells are winning or "
+        "matching. Striped cells have no result yet (missing); cross-hatched cells failed.",
         heatmap,
     ),
     "accuracy": FigureKind(

@@ -39,7 +39,7 @@ TICKET_VERDICTS: Mapping[Verdict, VerdictStyle] = {
         "✓",
         "green",
         "The whole {confidence} interval of the difference is at or above −{margin}: the ticket is not "
-        "worse than its dense run by more than the margin.",
+        "worse than its dense run by more than the margin. At sparsity 0 it is the dense run, which matches itself.",
     ),
     Verdict.NOT_MATCHING: VerdictStyle(
         "✗",
@@ -49,12 +49,15 @@ TICKET_VERDICTS: Mapping[Verdict, VerdictStyle] = {
     Verdict.UNDECIDED: VerdictStyle(
         "?",
         "yellow",
-        "The interval contains −{margin}, or a single seed gives no interval. More seeds can decide it.",
+        "The interval contains −{margin}; or a single seed gives no interval; or there are two seeds with exactly "
+        "equal differences, at or above −{margin}, which can be a coincidence. More seeds can decide these. Or a "
+        "dense run diverged, so its tickets have nothing to be compared with.",
     ),
     Verdict.FAILED: VerdictStyle(
         "!",
         "bold magenta",
-        "No result, because training crashed until its attempts were used up.",
+        "No seed has a result, and a run of at least one seed, or a run that it needs, failed: it crashed until its "
+        "attempts were used up, or had an error that is not retried.",
     ),
     Verdict.MISSING: VerdictStyle("·", "dim", "No result yet: planned, and not trained so far."),
 }

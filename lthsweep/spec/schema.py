@@ -194,8 +194,12 @@ def _is_free(path: tuple[str, ...]) -> bool:
 
 def _is_own_option(path: tuple[str, ...]) -> bool:
     """True if a path can be an option of the user's network or reader: which options these have, the code decides."""
-    by_name = [table_by_name(key.field) for key in _keys().get(path[:-1], ())]
-    return path not in _keys() and any(item is not None and item.own_code for item in by_name)
+    return path not in _keys() and _is_table_of_own_code(path[:-1])
+
+
+def _is_table_of_own_code(path: tuple[str, ...]) -> bool:
+    by_name = [table_by_name(key.field) for key in _keys().get(path, ())]
+    return any(item is not None and item.own_code for item in by_name)
 
 
 def suggestion(path: tuple[str, ...], owner: type[FileTable] | None = None) -> str:
@@ -223,7 +227,9 @@ def suggestion(path: tuple[str, ...], owner: type[FileTable] | None = None) -> s
     if hint:
         start = f"did you mean `{hint}`?"
     elif others:
-        start = f"only {', '.join(others)} has it;"
+        # The user's code can have it, too.
+        among = " among the built-in names" if _is_table_of_own_code(parent) else ""
+        start = f"only {', '.join(others)} has it{among};"
     else:
         places = [".".join(key) for key in _keys() if key[-1] == name and len(key) > 1]
         start = f"did you mean {' or '.join(f'`{place}`' for place in places[:3])}?" if places else ""

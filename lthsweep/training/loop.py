@@ -46,7 +46,7 @@ BetweenSteps = Callable[[Training], bool]
 
 
 def never_stop(training: Training) -> bool:
-    """The hook of a training that nothing interrupts."""
+    """The `BetweenSteps` of a training that nothing interrupts."""
     return False
 
 
@@ -63,6 +63,7 @@ def train(
     Returns:
         How the training ended. It has diverged if the loss of an epoch, or a weight at its end, is not finite.
     """
+    # An example: the search for random layers and a CUDA graph need the shape of a batch before the first step.
     inputs, labels = next(iter(training.data.train.epoch(0)))
     with isolated_generators(inputs.device):
         reseed = has_random_layers(training.model, inputs[:2])
@@ -80,11 +81,11 @@ def train(
 def _train_epoch(
     training: Training, step_function: StepFunction, between_steps: BetweenSteps, *, reseed: bool
 ) -> bool:
-    """Train the rest of the current epoch and validate; False if the hook stopped it before its end."""
+    """Train the rest of the current epoch and validate; False if `between_steps` stopped it before its end."""
     epoch, offset = divmod(training.progress.step, training.steps_per_epoch)
     training.start_clock()
     for inputs, labels in training.data.train.epoch(epoch, offset):
-        training.count_time()  # before the hook: a checkpoint that it writes includes the time
+        training.count_time()  # before `between_steps`: a checkpoint that it writes includes the time
         if between_steps(training):
             training.sums.read()
             return False

@@ -93,6 +93,20 @@ def test_verify_compares_files_and_pack(tmp_path, write_mnist, monkeypatch):
     assert len(arrays) == 4
 
 
+def test_verify_finds_unpacked_files_without_checksum(tmp_path, write_mnist):
+    """The host publishes checksums of the packed files only; a pack can be made from the unpacked ones."""
+    write_mnist(tmp_path / "fashion_mnist", zipped=False)
+
+    before = verify_dataset({"name": "fashion_mnist"}, tmp_path, tmp_path / "cache")
+    prepare({"name": "fashion_mnist"}, root=tmp_path, cache=tmp_path / "cache")
+    after = verify_dataset({"name": "fashion_mnist"}, tmp_path, tmp_path / "cache")
+
+    assert [check.verdict for check in before] == ["unchecked"] * 4 + ["absent"]
+    assert [check.verdict for check in after] == ["unchecked"] * 4 + ["good"]
+    assert after[0].where == str(tmp_path / "fashion_mnist/train-images-idx3-ubyte")
+    assert "train-images-idx3-ubyte.gz has a published checksum" in after[0].detail
+
+
 def test_verify_finds_cut_files_and_damaged_packs(tmp_path, write_mnist):
     """Both are reported, neither ends the checking."""
     write_mnist(tmp_path / "mnist")

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from lthsweep.errors import TrainingError
-from lthsweep.lottery.context import to_arrays
+from lthsweep.errors import PruningError, TrainingError
+from lthsweep.lottery.context import TrainingContext, to_arrays
 from lthsweep.lottery.dense import replay_snapshots, train_dense
 from lthsweep.store.metrics import METRICS
 from lthsweep.training.loop import train
@@ -55,6 +55,16 @@ def test_snapshot_at_initialization_has_no_momenta(packed):
     initial = {f"model/{name}": value for name, value in dense.context.build(SEED).state_dict().items()}
     assert_same_arrays(dense.snapshots[0], to_arrays(initial))
     assert any(name.startswith("optimizer/") for name in dense.snapshots[1])
+
+
+def test_a_network_with_an_empty_layer_is_not_trained(packed, monkeypatch):
+    """The error is one of the package, so the run is not tried again."""
+    empty = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(0), torch.nn.Linear(0, 10))
+    empty(torch.zeros(1, *context_of(packed).input_shape))
+    monkeypatch.setattr(TrainingContext, "build", lambda self, seed: empty)
+
+    with pytest.raises(PruningError, match="'1' is empty"):
+        train_dense(context_of(packed), SEED, snapshot_steps=[], save_snapshot=lambda *_: None)
 
 
 def test_only_the_asked_steps_are_kept(packed):

@@ -60,7 +60,7 @@ def test_axes_have_their_names_of_the_file():
         ("", "and 4 more; write more of the key"),
         ("sparsity=0.7,seed=0", "its grid has sparsity = 0.5, 0.8; seed = 0, 1"),
         ("sparsity=0.8,seed=0", "means 3 runs"),
-        ("sparsity=0.8,seed=0", "say more: rewind_epoch"),
+        ("sparsity=0.8,seed=0", "add rewind_epoch"),
         ("sparsity=0.8,0.5", "is not an axis with a value"),
         ("sparsity=,seed=0", "is not an axis with a value"),
         ("sparsity=0", "means 2 runs"),

@@ -154,5 +154,5 @@ def test_masks_by_rates_pass_the_audit():
     )
     known = {"snapshot": pruned, "start": pruned, "final": pruned, "momenta": {}, "sparsity": 0.36}
     left = {name: int(mask.sum()) for name, mask in first.items()}
-    assert audit(second, **known, scope="layer", rates=HALF, left=left).ok
+    assert audit(second, **known, scope="layer", rates=HALF, kept_before=left).ok
     assert not audit(second, **known, scope="layer").ok

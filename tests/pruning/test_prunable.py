@@ -26,6 +26,14 @@ def test_only_convolutions_and_linear_layers_are_prunable():
     assert weights["0.weight"] is model[0].weight
 
 
+def test_an_empty_layer_is_an_error():
+    """A width of 0, for example: nothing passes through it, and there is nothing to prune."""
+    model = nn.Sequential(nn.Linear(4, 2), nn.Linear(2, 0))
+
+    with pytest.raises(PruningError, match=r"'1' is empty: its weight has shape \(0, 2\)"):
+        prunable_weights(model)
+
+
 @pytest.mark.parametrize(
     ("name", "layers", "weights"),
     [

@@ -368,8 +368,8 @@ def test_keys_that_contradict_each_other_are_refused(changes, expected):
         ),
         (
             {"grid__model.name": ["mobilenet_v2", "conv2"], "grid__model.width": [0.5]},
-            'grid."model.width"[0] = 0.5: no such key; only mobilenet_v2 has it; there are: name, init '
-            '(seen with model.name = "conv2")',
+            'grid."model.width"[0] = 0.5: no such key; only mobilenet_v2 has it among the built-in names; there are: '
+            'name, init (seen with model.name = "conv2")',
         ),
         (
             {"grid__model.width": [0.5], "grid__sweep.model.width": [1]},

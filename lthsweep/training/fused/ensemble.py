@@ -39,7 +39,7 @@ def train_ensemble(trainings: Sequence[Training], between_steps: Sequence[Betwee
 
     Args:
         trainings: at the same step; they differ only in weights, masks and progress.
-        between_steps: one hook for each, as for `train`. If one of them stops, all stop.
+        between_steps: one function for each, as for `train`. If one of them stops, all stop.
 
     Returns:
         For each what `train` would have returned. A member that diverges leaves the ensemble, and the others continue.
@@ -47,11 +47,11 @@ def train_ensemble(trainings: Sequence[Training], between_steps: Sequence[Betwee
     Raises:
         TrainingError: if they cannot be fused; none has taken a step then.
     """
-    hooks = dict(zip(trainings, between_steps, strict=True))
+    functions = dict(zip(trainings, between_steps, strict=True))
     endings: dict[Training, Ending] = {}
     while going := [training for training in trainings if training not in endings]:
         with Ensemble(going) as ensemble:
-            ending = train(ensemble, ensemble.hook(hooks), ensemble.step_function())
+            ending = train(ensemble, ensemble.between_steps(functions), ensemble.step_function())
             ended = ensemble.diverged_members() if ending is Ending.DIVERGED else going
             endings |= dict.fromkeys(ended, ending)
         del ensemble  # frees its memory before the next one is made
@@ -168,22 +168,22 @@ class Ensemble(Training):
 
     # What the loop asks of a training.
 
-    def hook(self, hook_of: Mapping[Training, BetweenSteps]) -> BetweenSteps:
-        """A hook that calls the hooks of all members, and stops all if one of them stops."""
+    def between_steps(self, functions: Mapping[Training, BetweenSteps]) -> BetweenSteps:
+        """A function that calls those of all members, and stops all if one of them stops."""
 
-        def between_steps(_: Training) -> bool:
+        def for_all_members(_: Training) -> bool:
             self._share_optimizer_states()
-            wishes = [hook_of[member](member) for member in self.members]
+            wishes = [functions[member](member) for member in self.members]
             if not any(wishes):
                 return False
             # Members that were asked before the request arrived are asked again, so that all write their checkpoints
             # at this step.
             for member, wish in zip(self.members, wishes, strict=True):
                 if not wish:
-                    hook_of[member](member)
+                    functions[member](member)
             return True
 
-        return between_steps
+        return for_all_members
 
     def add_seconds(self, seconds: float) -> None:
         """Every member gets its share of the time."""

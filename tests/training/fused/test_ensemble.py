@@ -356,7 +356,7 @@ def test_members_are_views_of_stacked_tensors(packed):
 
     with Ensemble(together) as ensemble:
         ensemble.step_function()(images, labels, 0.1)
-        assert not ensemble.hook(dict.fromkeys(together, never_stop))(ensemble)
+        assert not ensemble.between_steps(dict.fromkeys(together, never_stop))(ensemble)
         for name, whole in ensemble.parameters.items():
             for number, training in enumerate(together):
                 assert training.model.get_parameter(name).data_ptr() == whole[number].data_ptr()
