@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lthsweep.commands.sources import OpenedSweep
-from lthsweep.launch.slurm.advance import WorkerArray
 from lthsweep.launch.slurm.preview import Planned, Preview, preview
 from lthsweep.launch.slurm.sites.site import site_of
+from lthsweep.launch.slurm.step_decision import WorkerArray
 from lthsweep.launch.work import Work
 from lthsweep.wording import duration, plural
 

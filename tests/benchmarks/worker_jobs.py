@@ -17,12 +17,12 @@ from dataclasses import dataclass, field
 
 from lthsweep.launch.dispatch import HELD_SECONDS
 from lthsweep.launch.scheduler import Node, Scheduler
-from lthsweep.launch.slurm.advance import arrays_of
 from lthsweep.launch.slurm.array_tasks import ArrayTask, SubmittedTasks
 from lthsweep.launch.slurm.cluster.limits import Limits
 from lthsweep.launch.slurm.journal import Submission
 from lthsweep.launch.slurm.pulling import CLAIM_SECONDS, PATIENCE_SECONDS
 from lthsweep.launch.slurm.sites.site import Site
+from lthsweep.launch.slurm.step_decision import arrays_of
 from lthsweep.plan.expand import expand
 from lthsweep.spec import load_spec
 

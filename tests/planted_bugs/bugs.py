@@ -286,10 +286,10 @@ BUGS = (
     ),
     Bug(
         "jobs are submitted beyond the limits",
-        "launch/slurm/advance.py",
+        "launch/slurm/step_decision.py",
         "shares = array.shares[:capacity]",
         "shares = array.shares",
-        "tests/launch/test_advance.py",
+        "tests/launch/test_step_decision.py",
     ),
     Bug(
         "the claim of an ended job takes its run",

@@ -8,52 +8,25 @@ journal before it is submitted to SLURM, and it is valid only if no other decisi
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from lthsweep.errors import NotNowError, RefusedError
-from lthsweep.launch.scheduler import Node
-from lthsweep.launch.slurm.array_tasks import SubmittedTasks
 from lthsweep.launch.slurm.cluster.limits import Limits, read_limits
 from lthsweep.launch.slurm.decisions import note_decision, write_step_note
 from lthsweep.launch.slurm.journal import Submission
 from lthsweep.launch.slurm.reconcile import SweepView, reconcile
-from lthsweep.launch.slurm.shares import Share, divide
 from lthsweep.launch.slurm.sites.site import Site
+from lthsweep.launch.slurm.step_decision import decide, in_seconds
 from lthsweep.launch.slurm.submitting import Overtaken, submit_controller, submit_workers
-from lthsweep.launch.slurm.walltime import walltime_minutes
-from lthsweep.launch.work import seconds_of, seconds_per_epoch
 from lthsweep.plan.run import Plan
 from lthsweep.store.layout import SweepDir
 from lthsweep.wording import plural
 
-__all__ = [
-    "Advance",
-    "WorkerArray",
-    "advance",
-    "arrays_of",
-    "capacity_for",
-    "fitting",
-    "in_seconds",
-    "walltime_limit",
-]
+__all__ = ["Advance", "advance"]
 
 
 UNCONFIRMED_SECONDS = 10.0
 """How long a step waits for the id of a controller job that another coordinator submits."""
-
-
-@dataclass(frozen=True)
-class WorkerArray:
-    """Worker jobs that one call of sbatch submits; one job where the cluster has no arrays.
-
-    Attributes:
-        shares: the runs that each job trains first.
-        minutes: walltime of each job.
-    """
-
-    shares: tuple[Share, ...]
-    minutes: int
 
 
 @dataclass(frozen=True)
@@ -128,42 +101,32 @@ def _act(
 ) -> Advance:
     if view.halt is not None or view.is_over:
         return Advance(view)
-    tasks, number = view.tasks, view.number
-    controller = tasks.next_controller(other_than=own)
-    limits, refusal, guessed, missed, takes_last_place = None, "", False, 0, False
-    if view.open:
-        limits = read_limits(site)
-        nodes, guessed = in_seconds(plan, sweep, site, view.open)
-        arrays = arrays_of(nodes, tasks, view.taken, view.work.found.failures, site, limits)
-        live = tasks.live_elements - any(task.is_live and task.submission.name == own for task in tasks.all)
-        capacity = capacity_for(site, limits, live, reserve=0 if controller else 1)
-        if capacity == 0 and not tasks.live:
-            # The only place that is left goes to a worker job, which leaves a controller job at its end.
-            capacity = capacity_for(site, limits, live, reserve=0)
-            takes_last_place = capacity == 1
-        for array in fitting(arrays, capacity):
-            number += 1
-            try:
-                submitted.append(
-                    submit_workers(
-                        sweep,
-                        site,
-                        number,
-                        array.shares,
-                        array.minutes,
-                        array=limits.max_array > 0,
-                        exclude=view.bad_nodes,
-                    )
+    tasks, number, refusal = view.tasks, view.number, ""
+    limits = read_limits(site) if view.open else None
+    nodes, guessed = in_seconds(plan, sweep, site, view.open)
+    decision = decide(nodes, tasks, view.taken, view.work.found.failures, site, limits, own=own)
+    for array in decision.arrays:
+        number += 1
+        try:
+            submitted.append(
+                submit_workers(
+                    sweep,
+                    site,
+                    number,
+                    array.shares,
+                    array.minutes,
+                    array=decision.as_arrays,
+                    exclude=view.bad_nodes,
                 )
-            except NotNowError as error:  # no element was queued
-                refusal = str(error)
-                break
-            note_decision(sweep, _submitted(submitted[-1], len(view.open), len(view.taken)))
-        given = {key for submission in submitted for keys in submission.shares for key in keys}
-        missed = sum(key not in given for array in arrays for share in array.shares for key in share.keys)
-    if controller is None and not takes_last_place:
-        # A controller job by the clock submits runs that got no job; otherwise it waits for the jobs there are.
-        after = {each.name: each for each in (*tasks.live, *submitted)} if tasks.listed and not missed else {}
+            )
+        except NotNowError as error:  # no element was queued
+            refusal = str(error)
+            break
+        note_decision(sweep, _submitted(submitted[-1], len(view.open), len(view.taken)))
+    missed = decision.missed_by(submitted)
+    controller = tasks.next_controller(other_than=own)
+    if decision.leaves_controller:
+        after = {each.name: each for each in decision.controller_after(tasks, submitted)}
         try:
             controller = submit_controller(
                 sweep, site, number + 1, after=tuple(after.values()), exclude=view.bad_nodes
@@ -181,97 +144,3 @@ def _submitted(submission: Submission, left: int, taken: int) -> str:
         f"submitted {submission.name}, job {submission.job}: {plural(submission.elements, 'worker job')} for "
         f"{plural(runs, 'ready run')}; {plural(left, 'run')} left, {taken} of them at work or in the queue"
     )
-
-
-def in_seconds(
-    plan: Plan, sweep: SweepDir, site: Site, nodes: Sequence[Node]
-) -> tuple[tuple[Node, ...], bool]:
-    """Convert the cost of runs from epochs to seconds, using the measurements of earlier runs in the directory.
-
-    Args:
-        plan: all runs.
-        sweep: contains the measurements.
-        site: its target length of a job is the assumed length of a run whose recipe has not been measured.
-        nodes: remaining runs, cost in epochs.
-
-    Returns:
-        The runs, and whether the length of any of them is assumed.
-    """
-    known = seconds_per_epoch(plan, sweep)
-    lengths = {node.key: seconds_of(plan, node, known) for node in nodes}
-    assumed = 60 * site.target_minutes
-    found = tuple(
-        Node(node.key, node.parent, assumed if (seconds := lengths[node.key]) is None else seconds)
-        for node in nodes
-    )
-    return found, None in lengths.values()
-
-
-def arrays_of(
-    nodes: Sequence[Node],
-    tasks: SubmittedTasks,
-    taken: Collection[str],
-    broken: Collection[str],
-    site: Site,
-    limits: Limits,
-) -> list[WorkerArray]:
-    """Return the worker jobs that a sweep needs in addition to those there are.
-
-    Args:
-        nodes: the runs that are left, parents first, cost in seconds.
-        tasks: the jobs there are.
-        taken: runs that need no further job.
-        broken: runs whose last attempt broke.
-        site: the cluster.
-        limits: of the cluster.
-    """
-    shortest, limit = 60 * site.floor_minutes, walltime_limit(site, limits)
-    shares = divide(
-        nodes,
-        taken,
-        slots=site.slots,
-        shortest=shortest,
-        has_workers=bool(tasks.live),
-        broken=broken,
-    )
-    arrays = []
-    for start in range(0, len(shares), most := max(1, limits.max_array)):
-        some = tuple(shares[start : start + most])
-        # A job lasts as long as its share. If more work follows, it lasts at least for the target.
-        follows = min(60 * site.target_minutes, max(share.work for share in some) / site.slots)
-        seconds = max(*(share.seconds for share in some), follows)
-        arrays.append(WorkerArray(some, walltime_minutes(seconds, shortest, limit)))
-    return arrays
-
-
-def fitting(arrays: Sequence[WorkerArray], capacity: int | None) -> list[WorkerArray]:
-    """Return the arrays, shortened to the number of elements that there is capacity for."""
-    if capacity is None:
-        return list(arrays)
-    found = []
-    for array in arrays:
-        shares = array.shares[:capacity]
-        capacity -= len(shares)
-        if shares:
-            found.append(WorkerArray(shares, array.minutes))
-    return found
-
-
-def walltime_limit(site: Site, limits: Limits) -> float | None:
-    """Return the maximum length of a job in seconds; None for any."""
-    known = [minutes for minutes in (site.minutes, limits.minutes) if minutes is not None]
-    return 60.0 * min(known) if known else None
-
-
-def capacity_for(site: Site, limits: Limits, live: int, *, reserve: int) -> int | None:
-    """Return how many elements can be submitted now; None for any number.
-
-    Args:
-        site: its own cap, out of consideration for other users.
-        limits: elements that SLURM accepts in addition to the queue.
-        live: elements of this sweep in the queue.
-        reserve: jobs to leave space for.
-    """
-    own = None if site.max_elements is None else site.max_elements - live
-    known = [capacity for capacity in (limits.capacity, own) if capacity is not None]
-    return max(0, min(known) - reserve) if known else None

@@ -1,6 +1,6 @@
 """The jobs that `run --on slurm` would submit now: worker jobs, limits, and batch scripts. Writes no files.
 
-It uses the functions of `advance` up to the point of publishing. Limits are read from SLURM if it is available; without
+It takes the decision of `advance`, and publishes nothing. Limits are read from SLURM if it is available; without
 SLURM, for example on a laptop, usual limits are assumed.
 """
 
@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lthsweep.errors import ClusterSilentError, StoreError
-from lthsweep.launch.slurm.advance import WorkerArray, arrays_of, capacity_for, fitting, in_seconds
 from lthsweep.launch.slurm.array_tasks import SubmittedTasks
 from lthsweep.launch.slurm.cluster.limits import Limits, read_limits
 from lthsweep.launch.slurm.cluster.sbatch import text_of
@@ -19,6 +18,7 @@ from lthsweep.launch.slurm.journal import Submission, read_journal
 from lthsweep.launch.slurm.queue_status import QueueStatus, read_queue_status
 from lthsweep.launch.slurm.reconcile import still_open, taken_runs
 from lthsweep.launch.slurm.sites.site import Site
+from lthsweep.launch.slurm.step_decision import WorkerArray, decide, in_seconds
 from lthsweep.launch.slurm.submitting import CONTROLLER_MINUTES, controller_job, workers_job
 from lthsweep.launch.work import Work
 from lthsweep.plan.run import Plan
@@ -116,29 +116,23 @@ def preview(plan: Plan, sweep: SweepDir, site: Site, work: Work) -> Preview:
     nodes, guessed = in_seconds(plan, sweep, site, () if halted else left)
     elements = () if queue.snapshot is None else queue.snapshot.elements
     taken = taken_runs(work, tasks, elements, plan.spec.local.retries)
-    arrays = arrays_of(nodes, tasks, taken, work.found.failures, site, limits)
-    controller = tasks.next_controller()
-    capacity = capacity_for(site, limits, tasks.live_elements, reserve=0 if controller else 1)
-    scripts = _Scripts(sweep, site, has_arrays=limits.max_array > 0)
-    planned = [scripts.workers(array) for array in fitting(arrays, capacity)]
+    decision = decide(nodes, tasks, taken, work.found.failures, site, limits)
+    scripts = _Scripts(sweep, site, has_arrays=decision.as_arrays)
+    planned = [scripts.workers(array) for array in decision.arrays]
     submitted = {key for each in planned for keys in each.intent.shares for key in keys}
     keys = {node.key for node in nodes}
     ready = {node.key for node in nodes if node.parent not in keys}
-    new_controller = None
-    if controller is None and not halted and (left or tasks.live):
-        missed = any(key not in submitted for array in arrays for share in array.shares for key in share.keys)
-        by_clock = missed or not tasks.listed
-        new_controller = scripts.controller(
-            () if by_clock else (*tasks.live, *(each.intent for each in planned))
-        )
+    controller = None
+    if decision.leaves_controller and not halted and (left or tasks.live):
+        controller = scripts.controller(decision.controller_after(tasks, [each.intent for each in planned]))
     return Preview(
         site=site,
         limits=limits,
         assumed=assumed,
         queue=queue,
         planned=tuple(planned),
-        controller=new_controller,
-        capacity=capacity,
+        controller=controller,
+        capacity=decision.capacity,
         seconds=None if guessed else math.fsum(node.cost for node in nodes),
         unsubmitted=len(ready - taken - submitted),
         waiting=len(keys - ready),

@@ -9,19 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lthsweep.launch.scheduler import Node
-from lthsweep.launch.slurm.advance import (
-    WorkerArray,
-    arrays_of,
-    capacity_for,
-    fitting,
-    in_seconds,
-    walltime_limit,
-)
 from lthsweep.launch.slurm.array_tasks import ArrayTask, SubmittedTasks
 from lthsweep.launch.slurm.cluster.limits import Limits
 from lthsweep.launch.slurm.journal import Submission
 from lthsweep.launch.slurm.shares import Share
 from lthsweep.launch.slurm.sites.site import Site
+from lthsweep.launch.slurm.step_decision import (
+    WorkerArray,
+    arrays_of,
+    capacity_for,
+    decide,
+    fitting,
+    in_seconds,
+    walltime_limit,
+)
 from lthsweep.plan.estimate import recipe_id
 from lthsweep.store.layout import SweepDir
 from tests.plan.cases import make_plan
@@ -168,3 +169,14 @@ def test_unmeasured_runs_have_the_target_length(tmp_path):
     assert ([node.cost for node in assumed], is_assumed) == ([1800.0, 1800.0], True)
     assert ([node.cost for node in measured], is_still_assumed) == ([40.0, 30.0], False)
     assert [node.parent for node in measured] == [None, dense]
+
+
+@pytest.mark.parametrize(("most", "jobs", "leaves_controller"), [(1, 1, False), (2, 1, True), (3, 2, True)])
+def test_the_last_place_goes_to_a_worker(most, jobs, leaves_controller):
+    """It leaves a controller job at its end. More places leave one for the controller job at once."""
+    nodes = [Node(key, None, 3600.0) for key in ("a", "b")]
+
+    found = decide(nodes, SubmittedTasks(()), (), (), Site(max_elements=most), ANY)
+
+    assert sum(len(array.shares) for array in found.arrays) == found.capacity == jobs
+    assert found.leaves_controller is leaves_controller
