@@ -8,16 +8,28 @@ only with --retry-failed.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
 from lthsweep.errors import StoreError
+from lthsweep.launch.slurm.circuit_breaker import trips
+from lthsweep.launch.slurm.decisions import note_decision
 from lthsweep.store import commit, plainjson
+from lthsweep.store.failures import CANCELLED, GAVE_UP, Failure
 from lthsweep.store.layout import SweepDir
 
-__all__ = ["Halt", "halt", "read_halt", "read_reset", "remove_halt", "reset_attempts"]
+__all__ = [
+    "Halt",
+    "halt",
+    "halt_on_equal_failures",
+    "read_halt",
+    "read_reset",
+    "remove_halt",
+    "reset_attempts",
+]
 
 
 @dataclass(frozen=True)
@@ -42,6 +54,23 @@ def halt(sweep: SweepDir, why: str, by: str) -> None:
     """Halt a sweep; if it is halted already, the first reason stays."""
     sweep.slurm.mkdir(mode=0o700, parents=True, exist_ok=True)
     commit.commit_new(_path(sweep), _HALT.dump_json(Halt(why, by, time.time())))
+
+
+def halt_on_equal_failures(
+    sweep: SweepDir, known: Iterable[Failure], finished: int, vanished: Sequence[str] = ()
+) -> None:
+    """Halt a sweep whose runs mostly fail in the same way; see `circuit_breaker.trips`.
+
+    Args:
+        sweep: the sweep directory.
+        known: failures of its runs; canceled runs, and runs that reached the retry limit, do not count.
+        finished: number of its finished runs.
+        vanished: causes of jobs that ended before any progress.
+    """
+    causes = [failure.cause for failure in known if failure.kind not in (CANCELLED, GAVE_UP)]
+    if (why := trips([*causes, *vanished], finished)) is not None:
+        halt(sweep, why, "breaker")
+        note_decision(sweep, f"halted the sweep: {why}")
 
 
 def read_halt(sweep: SweepDir) -> Halt | None:

@@ -13,18 +13,17 @@ from dataclasses import dataclass
 from lthsweep.launch.scheduler import Node
 from lthsweep.launch.slurm.array_tasks import YOUNG_SECONDS, SubmittedTasks, match_tasks
 from lthsweep.launch.slurm.attempts import find_failed
-from lthsweep.launch.slurm.circuit_breaker import NodeEnd, bad_nodes, trips
+from lthsweep.launch.slurm.circuit_breaker import bad_nodes
 from lthsweep.launch.slurm.cluster.queue import Element, find_by_name, read_queue
 from lthsweep.launch.slurm.cluster.sbatch import cancel
 from lthsweep.launch.slurm.decisions import note_decision
 from lthsweep.launch.slurm.endings import endings, silent
-from lthsweep.launch.slurm.halt import Halt, halt, read_halt, read_reset
+from lthsweep.launch.slurm.halt import Halt, halt_on_equal_failures, read_halt, read_reset
 from lthsweep.launch.slurm.job_files import has_ended
 from lthsweep.launch.slurm.journal import Submission, note_id, read_journal, read_submission, void
 from lthsweep.launch.slurm.sites.site import Site
 from lthsweep.launch.work import Work, work_left
 from lthsweep.plan.run import Plan
-from lthsweep.store import failures
 from lthsweep.store.layout import SweepDir
 
 __all__ = ["SweepView", "reconcile", "reconcile_submissions", "still_open", "taken_runs"]
@@ -82,7 +81,10 @@ def reconcile(plan: Plan, sweep: SweepDir, site: Site) -> SweepView:
     counted = [task for task in tasks.all if task.submission.number > last_reset]
     ends = endings(sweep, counted)
     blocklisted = bad_nodes(ends)
-    stopped = read_halt(sweep) or _trip_breaker(sweep, work, tasks, ends, blocklisted)
+    if (stopped := read_halt(sweep)) is None:
+        vanished = silent(ends, blocklisted, at_work=bool(tasks.live))
+        halt_on_equal_failures(sweep, work.found.failures.values(), len(work.found.done), vanished)
+        stopped = read_halt(sweep)
     taken = taken_runs(work, tasks, queue, plan.spec.local.retries)
     # The job that takes this step has written its end, and SLURM still lists it.
     ended = [
@@ -180,18 +182,3 @@ def taken_runs(work: Work, tasks: SubmittedTasks, queue: Iterable[Element], retr
         if key not in known or known[key].time < task.submission.created or known[key].attempt <= retries
     }
     return frozenset(training | shares)
-
-
-def _trip_breaker(
-    sweep: SweepDir, work: Work, tasks: SubmittedTasks, ends: Sequence[NodeEnd], blocklisted: Collection[str]
-) -> Halt | None:
-    """Halt the sweep on identical failures of runs, or of jobs that ended before any progress."""
-    settled = (failures.CANCELLED, failures.GAVE_UP)
-    causes = [failure.cause for failure in work.found.failures.values() if failure.kind not in settled]
-    causes += silent(ends, blocklisted, at_work=bool(tasks.live))
-    why = trips(causes, len(work.found.done))
-    if why is None:
-        return None
-    halt(sweep, why, "breaker")
-    note_decision(sweep, f"halted the sweep: {why}")
-    return read_halt(sweep)

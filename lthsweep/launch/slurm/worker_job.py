@@ -29,10 +29,8 @@ from lthsweep.launch.dispatch import OnMessage, RunSummary
 from lthsweep.launch.events import Finished, Message, RunProgress
 from lthsweep.launch.local_pool import LocalPool
 from lthsweep.launch.slots import Slot, core_limit, count_gpus, place_workers, usable_cores
-from lthsweep.launch.slurm.circuit_breaker import trips
 from lthsweep.launch.slurm.cluster.sbatch import requeue
-from lthsweep.launch.slurm.decisions import note_decision
-from lthsweep.launch.slurm.halt import halt, read_halt
+from lthsweep.launch.slurm.halt import halt_on_equal_failures, read_halt
 from lthsweep.launch.slurm.job_files import KILLED, End, forget_end, write_end
 from lthsweep.launch.slurm.journal import mark_started, read_submission
 from lthsweep.launch.slurm.pulling import Clock, Pulling, Surplus, take_step
@@ -75,7 +73,9 @@ def main(arguments: list[str] | None = None) -> int:
         f"{name} element {index}: {len(end.worked)} finished, {len(end.broke) + len(end.failed)} broke or failed"
     )
     if end.failed:
-        _halt_on_equal_failures(plan, sweep)
+        known = failures.read_failures(sweep)
+        done = sum(key in plan.runs for key in sweep.record_keys())
+        halt_on_equal_failures(sweep, (known[key] for key in plan.runs if key in known), done)
     if end.stopped == "time" and requeue(_own_id()):
         print("out of time; back in the queue")
         return EXIT_INCOMPLETE
@@ -182,16 +182,6 @@ class _KilledMarker:
         if isinstance(event, Finished) or now - self._begun.setdefault(event.key, now) > self._seconds:
             write_end(*self._place, End(stopped=KILLED, node=_node()))
             self._is_written = True
-
-
-def _halt_on_equal_failures(plan: Plan, sweep: SweepDir) -> None:
-    known = failures.read_failures(sweep)
-    settled = (failures.CANCELLED, failures.GAVE_UP)
-    causes = [known[key].cause for key in plan.runs if key in known and known[key].kind not in settled]
-    done = sum(key in plan.runs for key in sweep.record_keys())
-    if (why := trips(causes, done)) is not None:
-        halt(sweep, why, "breaker")
-        note_decision(sweep, f"halted the sweep: {why}")
 
 
 def _node() -> str:
