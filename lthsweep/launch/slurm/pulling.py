@@ -100,11 +100,13 @@ class Pulling:
         self._clock = clock
         self._epoch_seconds = seconds_per_epoch(plan, sweep)
         self._failed_here: set[str] = set()
+        self._over: set[str] = set()
         self._next_query = 0.0
 
     def note(self, message: Message) -> None:
         """Read the measured seconds per epoch again after a run, and remember failures of this job."""
         if isinstance(message.event, Finished):
+            self._over.add(message.event.key)
             self._epoch_seconds = seconds_per_epoch(self._plan, self._sweep)
         elif isinstance(message.event, Failed):
             self._failed_here.add(message.event.key)
@@ -112,6 +114,7 @@ class Pulling:
     def find(self, key: str) -> Elsewhere | None:
         """Return why this job does not take a run now; None if it does."""
         if self._sweep.has_record(key) and key not in self._replays:
+            self._over.add(key)
             diverged = read_summary(self._sweep.record(key)).outcome == "diverged"
             return Elsewhere.DIVERGED if diverged else Elsewhere.DONE
         failure = failures.read_failure(self._sweep, key)
@@ -128,9 +131,8 @@ class Pulling:
 
     def patience(self) -> float:
         """Return how long this job waits for a run: not at all if none that is left could end in time."""
-        recorded = set(self._sweep.record_keys())
-        left = (key for key in self._nodes if key not in recorded or key in self._replays)
-        return PATIENCE_SECONDS if any(map(self._fits, left)) else 0.0
+        # The loop asks several times a second, so this reads no files; `find` notices records of others.
+        return PATIENCE_SECONDS if any(map(self._fits, self._nodes.keys() - self._over)) else 0.0
 
     def _fits(self, key: str) -> bool:
         """Return whether a run is expected to end before this job has to stop."""
