@@ -81,7 +81,8 @@ def _limits(found: Preview) -> Iterator[str]:
     if free is not None:
         own = found.site.max_elements
         cap = f" (the site's own limit is {own:,})" if own is not None else ""
-        yield f"capacity for {plural(free, 'job')} now, in addition to a controller job{cap}"
+        controller = ", in addition to a controller job" if found.controller else ""
+        yield f"capacity for {plural(free, 'job')} now{controller}{cap}"
 
 
 def _arrays(most: int) -> str:

@@ -93,20 +93,21 @@ def has_ended(sweep: SweepDir, name: str, index: int) -> bool:
 
 def nodes_of(sweep: SweepDir, name: str, index: int) -> tuple[str, ...]:
     """Return the nodes on which an element was started, in order; one per start."""
-    try:
-        lines = (sweep.submission(name) / f"{index}.node").read_text(errors="replace").splitlines()
-    except OSError:
-        return ()
-    return tuple(line.split()[0] for line in lines if line.strip())
+    return tuple(words[0] for words in _start_records(sweep, name, index))
 
 
 def raw_ids(sweep: SweepDir, name: str, index: int) -> tuple[str, ...]:
     """Return the raw job ids (SLURM_JOB_ID) with which an element was started; claims contain them."""
+    return tuple(words[1] for words in _start_records(sweep, name, index) if len(words) > 1)
+
+
+def _start_records(sweep: SweepDir, name: str, index: int) -> list[list[str]]:
+    """Return the words of each line that the batch script wrote at a start: node, raw id, restarts, time."""
     try:
         lines = (sweep.submission(name) / f"{index}.node").read_text(errors="replace").splitlines()
     except OSError:
-        return ()
-    return tuple(words[1] for line in lines if len(words := line.split()) > 1)
+        return []
+    return [words for line in lines if (words := line.split())]
 
 
 def started(sweep: SweepDir, submission: Submission) -> float:

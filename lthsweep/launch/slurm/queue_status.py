@@ -112,9 +112,14 @@ def read_queue_status(
     site = site_of()
     now = time.time()
     result = QueueStatus(
-        SubmittedTasks(()), "", halt, False, now, site.lag_seconds, site.slots, site.workers_per_gpu
+        tasks=SubmittedTasks(()),
+        halt=halt,
+        taken=now,
+        lag_seconds=site.lag_seconds,
+        slots=site.slots,
+        workers_per_gpu=site.workers_per_gpu,
+        limit=read_step_note(sweep),
     )
-    result = replace(result, limit=read_step_note(sweep))
     if before is not None and abs(now - before.taken) < site.poll_seconds:
         result = replace(result, snapshot=before.snapshot, taken=before.taken, silence=before.silence)
     else:
