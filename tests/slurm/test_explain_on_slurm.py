@@ -7,9 +7,7 @@ import shlex
 
 import pytest
 
-from lthsweep.store.layout import SweepDir
-from tests.launch.sweeps import write_tiny
-from tests.slurm.sweeps import OnSlurm, write_sweep
+from tests.slurm.tiny import tiny_on
 
 CELL = "sparsity=0.8,rewind_epoch=1,seed=0"
 
@@ -19,9 +17,9 @@ def sweep_on(tmp_path, cache):
     """Make a tiny sweep on a cluster: a dense run and four tickets."""
 
     def make(cluster, old="", new=""):
-        environment = {**cluster.env, "LTHSWEEP_CACHE": str(cache), "COLUMNS": "150"}
-        file = write_sweep(tmp_path, write_tiny(tmp_path).read_text().replace(old, new))
-        return OnSlurm(environment, file, SweepDir(tmp_path / "sweep"))
+        ours = tiny_on(cluster, tmp_path, cache)
+        ours.file.write_text(ours.file.read_text().replace(old, new))
+        return ours
 
     return make
 

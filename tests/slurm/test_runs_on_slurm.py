@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 
@@ -10,26 +11,17 @@ import pytest
 from lthsweep.launch.slurm.job_files import nodes_of
 from lthsweep.store.failures import read_failures
 from lthsweep.store.layout import SweepDir
-from tests.launch.sweeps import command, write_tiny
+from tests.launch.sweeps import command
 from tests.launch.sweeps import lthsweep as locally
-from tests.slurm.sweeps import OnSlurm, assert_same_science, write_sweep
+from tests.slurm.sweeps import OnSlurm, assert_same_science
+from tests.slurm.tiny import tiny_on
 
 
 @pytest.fixture
 def on_slurm(tmp_path, cluster, cache):
     """Make a tiny sweep on the cluster, with changes to its file."""
 
-    def make(*, out="sweep", **changes):
-        table = {
-            name: changes.pop(name)
-            for name in ("target_minutes", "floor_minutes", "controller_minutes", "time_limit")
-            if name in changes
-        }
-        text = write_tiny(tmp_path, **changes).read_text()
-        environment = {**cluster.env, "LTHSWEEP_CACHE": str(cache), "COLUMNS": "150"}
-        return OnSlurm(environment, write_sweep(tmp_path, text, **table), SweepDir(tmp_path / out))
-
-    return make
+    return functools.partial(tiny_on, cluster, tmp_path, cache)
 
 
 def test_slurm_and_local_workers_give_equal_records(on_slurm, tmp_path, cache):

@@ -6,10 +6,8 @@ import contextlib
 
 import pytest
 
-from lthsweep.store.layout import SweepDir
-from tests.launch.sweeps import write_tiny
 from tests.slurm.conftest import PATIENT, running
-from tests.slurm.sweeps import OnSlurm, write_sweep
+from tests.slurm.tiny import tiny_on
 
 RULES = """
 local function refuse(text)
@@ -61,12 +59,10 @@ def sweep_in(tmp_path, cache, _strict):
     """Make a tiny sweep in a partition of the strict cluster."""
 
     def make(partition, cluster=_strict):
-        environment = {**cluster.env, "LTHSWEEP_CACHE": str(cache), "COLUMNS": "150"}
-        text = write_sweep(tmp_path, write_tiny(tmp_path).read_text()).read_text()
-        file = tmp_path / "strict.toml"
+        ours = tiny_on(cluster, tmp_path, cache)
         chosen = f'partition = "{partition}"\n' if partition else ""
-        file.write_text(text.replace('memory = "1G"\n', chosen))
-        return OnSlurm(environment, file, SweepDir(tmp_path / "sweep"))
+        ours.file.write_text(ours.file.read_text().replace('memory = "1G"\n', chosen))
+        return ours
 
     yield make
     _strict.heal()
@@ -127,9 +123,7 @@ def test_an_unknown_name_is_refused_before_writing(sweep_in, wrong):
 def test_a_cluster_without_arrays(tmp_path, cache, cluster_of):
     """Every worker job is submitted by itself, and its log, status and end are found under its plain id."""
     cluster = cluster_of(conf=("MaxArraySize=0",), accounting=False)
-    environment = {**cluster.env, "LTHSWEEP_CACHE": str(cache), "COLUMNS": "150"}
-    file = write_sweep(tmp_path, write_tiny(tmp_path, seeds="[0, 1]").read_text())
-    ours = OnSlurm(environment, file, SweepDir(tmp_path / "sweep"))
+    ours = tiny_on(cluster, tmp_path, cache, seeds="[0, 1]")
     output = ours.run()
     ours.wait_done()
     cluster.wait_empty()
@@ -144,9 +138,7 @@ def test_a_cluster_without_arrays(tmp_path, cache, cluster_of):
 def test_the_tightest_limits_on_jobs_suffice(tmp_path, cache, cluster_of, limit):
     """A worker job comes before the controller job: it leaves one at its end. The reason is shown meanwhile."""
     cluster = cluster_of(max_submit=2) if limit.startswith("Max") else cluster_of(accounting=False)
-    environment = {**cluster.env, "LTHSWEEP_CACHE": str(cache), "COLUMNS": "150"}
-    file = write_sweep(tmp_path, write_tiny(tmp_path, seeds="[0, 1, 2]").read_text())
-    ours = OnSlurm(environment, file, SweepDir(tmp_path / "sweep"))
+    ours = tiny_on(cluster, tmp_path, cache, seeds="[0, 1, 2]")
     options = [] if limit.startswith("Max") else ["--set", f"slurm.{limit}"]
     with cluster.busy() if not limit.startswith("Max") else contextlib.nullcontext():
         ours.run(*options)
@@ -160,9 +152,7 @@ def test_the_tightest_limits_on_jobs_suffice(tmp_path, cache, cluster_of, limit)
 def test_a_closed_partition_delays_the_sweep(tmp_path, cache, cluster_of):
     """The controller job cannot submit while the partition is drained; it goes on when the partition is open."""
     cluster = cluster_of(accounting=False)
-    environment = {**cluster.env, "LTHSWEEP_CACHE": str(cache), "COLUMNS": "150"}
-    file = write_sweep(tmp_path, write_tiny(tmp_path).read_text())
-    ours = OnSlurm(environment, file, SweepDir(tmp_path / "sweep"))
+    ours = tiny_on(cluster, tmp_path, cache)
     with cluster.busy():
         ours.run()
         worker, controller = ours.journal()
@@ -185,10 +175,8 @@ def test_waiting_run_replaces_steps_of_jobs(tmp_path, cache, cluster_of):
         "#!/bin/sh\necho 'sbatch: error: Batch job submission failed: Access/permission denied' >&2\nexit 1\n"
     )
     refusing.chmod(0o755)
-    environment = {**cluster.env, "LTHSWEEP_CACHE": str(cache), "COLUMNS": "150"}
-    file = write_sweep(tmp_path, write_tiny(tmp_path).read_text(), floor_minutes=0.0005, target_minutes=0.001)
-    file.write_text(file.read_text() + f"setup = ['export PATH={tmp_path}:$PATH']\n")
-    ours = OnSlurm(environment, file, SweepDir(tmp_path / "sweep"))
+    ours = tiny_on(cluster, tmp_path, cache, floor_minutes=0.0005, target_minutes=0.001)
+    ours.file.write_text(ours.file.read_text() + f"setup = ['export PATH={tmp_path}:$PATH']\n")
     ours.run("--wait")
 
     assert ours.done == len(ours.plan.runs)

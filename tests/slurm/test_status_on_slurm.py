@@ -6,9 +6,7 @@ import json
 
 import pytest
 
-from lthsweep.store.layout import SweepDir
-from tests.launch.sweeps import write_tiny
-from tests.slurm.sweeps import OnSlurm, write_sweep
+from tests.slurm.tiny import tiny_on
 
 
 @pytest.fixture
@@ -16,9 +14,7 @@ def sweep_on(tmp_path, cache):
     """Make a tiny sweep on a cluster."""
 
     def make(cluster, **changes):
-        environment = {**cluster.env, "LTHSWEEP_CACHE": str(cache), "COLUMNS": "150"}
-        file = write_sweep(tmp_path, write_tiny(tmp_path, **changes).read_text())
-        return OnSlurm(environment, file, SweepDir(tmp_path / "sweep"))
+        return tiny_on(cluster, tmp_path, cache, **changes)
 
     return make
 

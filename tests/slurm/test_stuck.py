@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lthsweep.store.layout import SweepDir
-from tests.launch.sweeps import write_tiny
-from tests.slurm.sweeps import OnSlurm, write_sweep
+from tests.slurm.tiny import tiny_on
 
 
 @pytest.mark.slow
@@ -21,9 +19,7 @@ def test_held_jobs_are_replaced_by_the_next_step(tmp_path, cluster_of, cache):
     with (cluster.folder / "etc" / "slurm.conf").open("a") as conf:
         conf.write(f"Prolog={prolog}\n")
     cluster.run("scontrol", "reconfigure")
-    environment = {**cluster.env, "LTHSWEEP_CACHE": str(cache), "COLUMNS": "150"}
-    file = write_sweep(tmp_path, write_tiny(tmp_path).read_text())
-    ours = OnSlurm(environment, file, SweepDir(tmp_path / "sweep"))
+    ours = tiny_on(cluster, tmp_path, cache)
 
     ours.run()
     ours.wait_for(lambda: "held" in cluster.run("squeue", "-h", "-o", "%r").stdout)

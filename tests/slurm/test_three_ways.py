@@ -8,11 +8,11 @@ import pytest
 
 from lthsweep.reduce.table import TableFile
 from lthsweep.store.failures import read_failures
-from lthsweep.store.layout import SweepDir
-from tests.launch.sweeps import command, environment, write_tiny
+from tests.launch.sweeps import command, environment
 from tests.launch.sweeps import lthsweep as locally
 from tests.mpi.jobs import mpi, surroundings
-from tests.slurm.sweeps import OnSlurm, assert_same_science, write_sweep
+from tests.slurm.sweeps import assert_same_science
+from tests.slurm.tiny import tiny_on
 
 PLACES = ["host", "commit", "record"]
 """Columns of the table that depend on where and when a run was trained."""
@@ -21,11 +21,9 @@ PLACES = ["host", "commit", "record"]
 @pytest.fixture
 def sweep_in(tmp_path, cluster, cache):
     """Make directories for one sweep's file."""
-    environment = {**cluster.env, "LTHSWEEP_CACHE": str(cache), "COLUMNS": "150"}
 
     def make(out, **changes):
-        file = write_sweep(tmp_path, write_tiny(tmp_path, **changes).read_text())
-        return OnSlurm(environment, file, SweepDir(tmp_path / out))
+        return tiny_on(cluster, tmp_path, cache, out=out, **changes)
 
     return make
 
