@@ -20,7 +20,6 @@ from lthsweep.commands.sources import (
     OutOption,
     SetOption,
     SourceArgument,
-    foreign_records,
     open_source,
     require_samples,
 )
@@ -30,6 +29,7 @@ from lthsweep.launch.coordinator import RunHooks
 from lthsweep.launch.dispatch import RunSummary
 from lthsweep.launch.local import run_local, slots_of
 from lthsweep.launch.work import Work, work_left
+from lthsweep.reduce.directory_pool import read_pool
 from lthsweep.wording import duration, plural
 
 __all__ = ["run"]
@@ -124,7 +124,7 @@ def _train(
         console,
         f"{opened.spec.sweep.name}: {plural(len(work.nodes), 'run')} left of {len(opened.plan.runs)}, {where}, "
         f"results in {opened.sweep.path}",
-        *foreign_records(opened, work.found),
+        *read_pool(opened.plan, opened.sweep).notes(opened.shell_path),
     )
     interrupt = Interrupt(console)
     with interrupt.handled(), Display(opened.plan, work, console) as display:
@@ -140,7 +140,10 @@ def _train(
         if console.quiet:  # --quiet does not hide failures
             _report_end(opened, ended, Console(stderr=True, width=120))
         raise typer.Exit(EXIT_FAILED)
-    if ended.stopped:
+    set_aside = read_pool(opened.plan, opened.sweep).pool.notes(opened.shell_path)
+    for line in set_aside:
+        typer.echo(line, err=True)
+    if ended.stopped or set_aside:
         raise typer.Exit(EXIT_INCOMPLETE)
 
 

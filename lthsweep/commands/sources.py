@@ -13,14 +13,12 @@ import typer
 from lthsweep.data.availability import packed_samples, unavailable_reason
 from lthsweep.data.datasets import dataset
 from lthsweep.errors import SpecError
-from lthsweep.launch.disk_status import DiskStatus
 from lthsweep.plan.expand import expand
 from lthsweep.plan.rewind import RewindPoint
 from lthsweep.plan.run import Plan, Recipe
 from lthsweep.plan.steps import check_lengths
 from lthsweep.spec import Spec, load_spec
 from lthsweep.store.layout import SweepDir
-from lthsweep.wording import plural
 
 __all__ = [
     "CacheOption",
@@ -31,7 +29,6 @@ __all__ = [
     "SetOption",
     "SourceArgument",
     "TableArgument",
-    "foreign_records",
     "missing_data",
     "open_source",
     "require_samples",
@@ -146,14 +143,6 @@ def table_alone(opened: OpenedSweep) -> tuple[str, ...]:
         return ()
     path = opened.sweep.path
     return (f"{path} holds a table but no records: `lthsweep query {path}` reads its results",)
-
-
-def foreign_records(opened: OpenedSweep, found: DiskStatus) -> tuple[str, ...]:
-    """A line about records of another grid or recipe in the directory."""
-    if not found.foreign:
-        return ()
-    records, belong = plural(len(found.foreign), "record"), "belongs" if len(found.foreign) == 1 else "belong"
-    return (f"{records} in {opened.sweep.path} {belong} to another grid or recipe, and not to the table",)
 
 
 def require_sweep(opened: OpenedSweep) -> None:

@@ -69,6 +69,7 @@ def conditions(snapshot: Snapshot) -> Iterator[str]:
     status, path = snapshot.status, snapshot.opened.shell_path
     jobs = status.queue
     yield from (f"  {line}" for line in table_alone(snapshot.opened))
+    yield from (f"  {line}" for line in snapshot.apart.notes(path))
     if jobs.hidden:
         yield "  its state/ is readable by its owner only: runs without a record can be running or failed"
     if jobs.silence:

@@ -33,7 +33,8 @@ class SeedPair:
 
     Attributes:
         state: of the comparison. Done: both runs have an accuracy. Diverged: the dense run, the ticket, or the level
-            before it became non-finite. Failed: a run or one of its ancestors failed. Missing: no result yet.
+            before it became non-finite. Failed: a run or one of its ancestors failed. Missing: no result yet. Set
+            aside: a run is of other data or of another network than the runs in use.
         dense: test accuracy of the dense run, 0..1; NaN unless done.
         ticket: test accuracy of the ticket, 0..1; NaN unless done.
         dense_diverged: the dense run diverged, so there is nothing to compare the ticket with.
@@ -47,7 +48,7 @@ class SeedPair:
 
 @dataclass(frozen=True, slots=True)
 class PointSummary:
-    """A grid point over its seeds; n + n_failed + n_missing + n_diverged = n_planned.
+    """A grid point over its seeds; n + n_failed + n_missing + n_set_aside + n_diverged = n_planned.
 
     The fields are columns of `/tickets`.
     """
@@ -56,6 +57,7 @@ class PointSummary:
     n_planned: int
     n_failed: int
     n_missing: int
+    n_set_aside: int
     n_diverged: int
     dense_accuracy: float
     ticket_accuracy: float
@@ -109,6 +111,7 @@ def summarize_point(
         n_planned=len(states),
         n_failed=states.count(ResultState.FAILED),
         n_missing=states.count(ResultState.MISSING),
+        n_set_aside=states.count(ResultState.SET_ASIDE),
         n_diverged=n_diverged,
         dense_accuracy=dense_accuracy,
         ticket_accuracy=ticket_accuracy,
