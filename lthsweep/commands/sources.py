@@ -31,6 +31,7 @@ __all__ = [
     "SetOption",
     "SourceArgument",
     "TableArgument",
+    "damaged_records",
     "foreign_records",
     "missing_data",
     "open_source",
@@ -154,6 +155,22 @@ def foreign_records(opened: OpenedSweep, found: DiskStatus) -> tuple[str, ...]:
         return ()
     records, belong = plural(len(found.foreign), "record"), "belongs" if len(found.foreign) == 1 else "belong"
     return (f"{records} in {opened.sweep.path} {belong} to another grid or recipe, and not to the table",)
+
+
+def damaged_records(opened: OpenedSweep, found: DiskStatus) -> tuple[str, ...]:
+    """Lines about damaged records: their runs, and the command that repairs them."""
+    if not found.damaged:
+        return ()
+    path, runs = opened.shell_path, opened.plan.runs
+    lines = [
+        f"  {key}: {runs[key].describe() if key in runs else 'a run of another grid or recipe'}"
+        for key in found.damaged
+    ]
+    return (
+        f"{plural(len(found.damaged), 'damaged record')}: their numbers are left out, and so are comparisons with them",
+        *lines,
+        f"  `lthsweep doctor {path} --quarantine && lthsweep run {path}` moves them away and trains these runs again",
+    )
 
 
 def require_sweep(opened: OpenedSweep) -> None:

@@ -38,6 +38,7 @@ def status_json(snapshot: Snapshot) -> JsonObject:
             "unit": usage.unit,
         },
         "foreign_records": len(snapshot.on_disk.foreign),
+        "damaged_records": dict(snapshot.on_disk.damaged),
         "states": status.count(),
         "running": [_run(state, snapshot) for state in status.those(RunStatus.RUNNING)],
         "failures": {state.run.key: _run(state, snapshot) for state in failed},

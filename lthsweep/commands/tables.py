@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from lthsweep.commands import EXIT_FAILED, EXIT_INCOMPLETE
 from lthsweep.commands.console import plain_console, print_lines, print_rows
 from lthsweep.commands.sources import (
     CsvOption,
@@ -22,6 +23,7 @@ from lthsweep.commands.sources import (
     SetOption,
     SourceArgument,
     TableArgument,
+    damaged_records,
     open_source,
     require_sweep,
 )
@@ -59,9 +61,14 @@ def merge(
         print_table(opened.sweep.path, plain_console())
     typer.echo(str(path))
     found = read_disk_status(opened.plan, opened.sweep)
+    for line in damaged_records(opened, found):
+        typer.echo(line, err=True)
     if not found.is_complete:
         typer.echo(f"incomplete: {len(found.done)} of {len(opened.plan.runs)} runs have a record", err=True)
-        raise typer.Exit(3)
+    if found.damaged:
+        raise typer.Exit(EXIT_FAILED)
+    if not found.is_complete:
+        raise typer.Exit(EXIT_INCOMPLETE)
 
 
 def query(
@@ -123,6 +130,8 @@ def report(
     require_sweep(opened)
     if opened.sweep.records.is_dir():
         merge_records(opened.sweep, opened.plan)
+        for line in damaged_records(opened, read_disk_status(opened.plan, opened.sweep)):
+            typer.echo(line, err=True)
     written = write_report(opened.sweep, report_input(load(opened.sweep.path)))
     for path in written:
         typer.echo(str(path))

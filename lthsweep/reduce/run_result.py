@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from lthsweep.store.failures import DAMAGED
 from lthsweep.store.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class ResultState(StrEnum):
     DONE = "done"  # has a record with a finite test accuracy
     DIVERGED = "diverged"  # training became non-finite: a result without an accuracy
     FAILED = "failed"
+    DAMAGED = "damaged"  # was finished, but the bytes of its record have changed since
     MISSING = "missing"
 
 
@@ -111,21 +113,23 @@ def state_of(key: str, results: Mapping[str, RunResult], failures: Mapping[str, 
     """Return the state of one run. A run with a record is never failed: an earlier attempt failed."""
     if key in results:
         return ResultState.DIVERGED if results[key].diverged else ResultState.DONE
-    return ResultState.FAILED if key in failures else ResultState.MISSING
+    if key not in failures:
+        return ResultState.MISSING
+    return ResultState.DAMAGED if failures[key].kind == DAMAGED else ResultState.FAILED
 
 
 def inherited_states(
     plan: Plan, results: Mapping[str, RunResult], failures: Mapping[str, Failure]
 ) -> dict[str, ResultState]:
-    """Return the state of each run; without a record, a run takes over that its parent failed or diverged."""
+    """Return the state of each run; without a record, it takes over that its parent failed, diverged or is damaged."""
     states: dict[str, ResultState] = {}
     for key, run in plan.runs.items():  # parents come first
         states[key] = state_of(key, results, failures)
         parent = states[run.parent] if run.parent else ResultState.DONE
         if parent is ResultState.DIVERGED and key not in results:
             states[key] = ResultState.DIVERGED
-        elif parent is ResultState.FAILED and states[key] is ResultState.MISSING:
-            states[key] = ResultState.FAILED
+        elif parent in (ResultState.FAILED, ResultState.DAMAGED) and states[key] is ResultState.MISSING:
+            states[key] = parent
     return states
 
 

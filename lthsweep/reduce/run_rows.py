@@ -107,7 +107,7 @@ RUN_COLUMNS: tuple[Sequence[Column[_RunRow]], Sequence[Column[_RunRow]]] = (
         _identity("kind", "`dense` or `ticket`"),
         Column(
             "state",
-            "`done`, `diverged`, `failed` or `missing`; `lthsweep status` shows where a run without a record stands",
+            "`done`, `diverged`, `failed`, `damaged` or `missing`; `lthsweep status` has more for runs without one",
             text,
             attrgetter("state"),
         ),
@@ -144,7 +144,7 @@ RUN_COLUMNS: tuple[Sequence[Column[_RunRow]], Sequence[Column[_RunRow]]] = (
         _provenance("device", "device of the training, such as `cpu`"),
         _provenance("precision", "number format of the training"),
         _provenance("commit", "commit of the software; a `+` means that files were changed since"),
-        Column("cause", "cause of the failure; empty otherwise", text, _cause),
+        Column("cause", "cause of the failure, or the damage of the record; empty otherwise", text, _cause),
         Column(
             "attempts_failed",
             "attempts that failed, for a run without a record",

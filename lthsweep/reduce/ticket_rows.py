@@ -74,7 +74,7 @@ def _pair(run: Run, results: Mapping[str, RunResult], states: Mapping[str, Resul
     ticket, dense_run = states[run.key], states[run.trunk]
     if dense_run is ResultState.DIVERGED:
         return SeedPair(ResultState.DIVERGED, dense_diverged=True)
-    for state in (ResultState.FAILED, ResultState.MISSING, ResultState.DIVERGED):
+    for state in (ResultState.DAMAGED, ResultState.FAILED, ResultState.MISSING, ResultState.DIVERGED):
         if state in (ticket, dense_run):
             return SeedPair(state)
     dense, pruned = results[run.trunk].metrics, results[run.key].metrics
@@ -151,10 +151,16 @@ TICKET_COLUMNS: Sequence[Column[_TicketRow]] = (
     _statistic("n", "seeds with an accuracy of ticket and dense run; all statistics are over these", integer),
     _statistic("n_planned", "seeds in the grid", integer),
     _statistic("n_failed", "seeds without a result because a run, or one of its ancestors, failed", integer),
+    _statistic(
+        "n_damaged",
+        "seeds without a comparison because the record of the ticket, its dense run or another ancestor is "
+        "[damaged](reliability.md#damage-on-disk)",
+        integer,
+    ),
     _statistic("n_missing", "seeds not trained yet", integer),
     _statistic(
         "n_diverged",
-        "seeds whose ticket or dense run diverged; n + n_failed + n_missing + n_diverged = n_planned",
+        "seeds whose ticket or dense run diverged; n + n_failed + n_damaged + n_missing + n_diverged = n_planned",
         integer,
     ),
     _statistic("dense_accuracy", "mean test accuracy of the dense runs, 0..1, last epoch"),

@@ -45,6 +45,7 @@ class Totals:
     finished: int
     missing: int
     failed: int
+    damaged: int
     diverged: int
     verdicts: dict[Verdict, int]
     dead: int
@@ -70,17 +71,18 @@ class SparsestTicket:
 
 def totals(tickets: pd.DataFrame) -> Totals:
     """Count cells and verdicts."""
-    planned, missing, failed, diverged = (
-        _sum(tickets, name) for name in ("n_planned", "n_missing", "n_failed", "n_diverged")
+    planned, missing, failed, damaged, diverged = (
+        _sum(tickets, f"n_{name}") for name in ("planned", "missing", "failed", "damaged", "diverged")
     )
     found = [verdict_of(v) for v in tickets.get("verdict", [])]
     audits = [flag(v) for v in tickets.get("audit_ok", [])]
     return Totals(
         points=len(tickets),
         cells=planned,
-        finished=planned - missing - failed,
+        finished=planned - missing - failed - damaged,
         missing=missing,
         failed=failed,
+        damaged=damaged,
         diverged=diverged,
         verdicts={name: found.count(name) for name in TICKET_VERDICTS},
         dead=sum(bool(dead_layers(v)) for v in tickets.get("dead_layers", [])),
@@ -141,8 +143,8 @@ def dead_layers(value: object) -> list[str]:
 
 
 def lost_seeds(row: FrameRow) -> list[str]:
-    """Return the numbers of seeds that failed, are missing, or diverged, in words; those above zero."""
-    states = (ResultState.FAILED, ResultState.MISSING, ResultState.DIVERGED)
+    """Return the numbers of seeds that failed, are damaged or missing, or diverged, in words; those above zero."""
+    states = (ResultState.FAILED, ResultState.DAMAGED, ResultState.MISSING, ResultState.DIVERGED)
     counted = {state: as_float(row.get(f"n_{state}")) for state in states}
     return [f"{number:.0f} {state}" for state, number in counted.items() if number > 0]
 
