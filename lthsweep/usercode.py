@@ -32,6 +32,7 @@ __all__ = [
     "LIBRARIES",
     "Code",
     "is_code",
+    "is_library",
     "load",
     "pinned",
     "pinned_source",
@@ -87,8 +88,13 @@ class Code:
 
 def is_code(name: str) -> bool:
     """True if a text names code of the user: it has a colon, and no library in front of it."""
+    return ":" in name and not is_library(name)
+
+
+def is_library(name: str) -> bool:
+    """True if a text names an entry of a library, as in `torchvision:resnet18`."""
     prefix, colon, _ = name.partition(":")
-    return bool(colon) and prefix not in LIBRARIES
+    return bool(colon) and prefix in LIBRARIES
 
 
 def pinned(name: str) -> str:

@@ -13,12 +13,14 @@ import typer
 from lthsweep.data.availability import packed_samples, unavailable_reason
 from lthsweep.data.datasets import dataset
 from lthsweep.errors import SpecError
+from lthsweep.launch.disk_status import DiskStatus
 from lthsweep.plan.expand import expand
 from lthsweep.plan.rewind import RewindPoint
 from lthsweep.plan.run import Plan, Recipe
 from lthsweep.plan.steps import check_lengths
 from lthsweep.spec import Spec, load_spec
 from lthsweep.store.layout import SweepDir
+from lthsweep.wording import plural
 
 __all__ = [
     "CacheOption",
@@ -29,6 +31,7 @@ __all__ = [
     "SetOption",
     "SourceArgument",
     "TableArgument",
+    "damaged_records",
     "missing_data",
     "open_source",
     "require_samples",
@@ -143,6 +146,22 @@ def table_alone(opened: OpenedSweep) -> tuple[str, ...]:
         return ()
     path = opened.sweep.path
     return (f"{path} holds a table but no records: `lthsweep query {path}` reads its results",)
+
+
+def damaged_records(opened: OpenedSweep, found: DiskStatus) -> tuple[str, ...]:
+    """Lines about damaged records: their runs, and the command that repairs them."""
+    if not found.damaged:
+        return ()
+    path, runs = opened.shell_path, opened.plan.runs
+    lines = [
+        f"  {key}: {runs[key].describe() if key in runs else 'a run of another grid or recipe'}"
+        for key in found.damaged
+    ]
+    return (
+        f"{plural(len(found.damaged), 'damaged record')}: their numbers are left out, and so are comparisons with them",
+        *lines,
+        f"  `lthsweep doctor {path} --quarantine && lthsweep run {path}` moves them away and trains these runs again",
+    )
 
 
 def require_sweep(opened: OpenedSweep) -> None:

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from lthsweep.commands import EXIT_FAILED, EXIT_INCOMPLETE
 from lthsweep.commands.console import echo_notes, plain_console, print_lines, print_rows
 from lthsweep.commands.sources import (
     CsvOption,
@@ -22,6 +23,7 @@ from lthsweep.commands.sources import (
     SetOption,
     SourceArgument,
     TableArgument,
+    damaged_records,
     open_source,
     require_sweep,
 )
@@ -61,12 +63,14 @@ def merge(
     typer.echo(str(path))
     found = read_disk_status(opened.plan, opened.sweep)
     apart = read_pool(opened.plan, opened.sweep)
-    for line in apart.notes(opened.shell_path):
+    for line in (*apart.notes(opened.shell_path), *damaged_records(opened, found)):
         typer.echo(line, err=True)
     if not found.is_complete:
         typer.echo(f"incomplete: {len(found.done)} of {len(opened.plan.runs)} runs have a record", err=True)
+    if found.damaged:
+        raise typer.Exit(EXIT_FAILED)
     if not found.is_complete or apart.pool.keys:
-        raise typer.Exit(3)
+        raise typer.Exit(EXIT_INCOMPLETE)
 
 
 def query(
@@ -129,6 +133,8 @@ def report(
     require_sweep(opened)
     if opened.sweep.records.is_dir():
         merge_records(opened.sweep, opened.plan)
+        for line in damaged_records(opened, read_disk_status(opened.plan, opened.sweep)):
+            typer.echo(line, err=True)
     sweep = load(opened.sweep.path)
     echo_notes(sweep)
     written = write_report(opened.sweep, report_input(sweep))

@@ -21,6 +21,7 @@ from lthsweep.reduce.columns import Column, axis_columns, integer, number, table
 from lthsweep.reduce.decision import PairedDifference, Verdict, mean_and_sd
 from lthsweep.reduce.points import CONTROL_AXIS, point_axes, runs_by_point
 from lthsweep.reduce.run_result import ResultState, RunResult, inherited_states
+from lthsweep.reduce.ticket_verdict import verdict_without_results
 
 if TYPE_CHECKING:
     from lthsweep.plan.run import Plan, Run
@@ -78,7 +79,7 @@ def control_verdict(difference: PairedDifference, states: set[ResultState], marg
     if ResultState.DIVERGED in states:
         return Verdict.UNDECIDED
     if not difference.n:
-        return Verdict.FAILED if ResultState.FAILED in states else Verdict.MISSING
+        return verdict_without_results(states)
     return difference.verdict(margin)
 
 

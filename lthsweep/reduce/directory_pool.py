@@ -10,7 +10,8 @@ from lthsweep.errors import StoreError
 from lthsweep.reduce.pooling import Origin, Pool, origin_of, origins_in, pool, source_of
 from lthsweep.reduce.run_result import result_of
 from lthsweep.reduce.table import TableFile
-from lthsweep.store.record import read_digest, read_summary
+from lthsweep.store.record import read_summary
+from lthsweep.store.seal import read_seal
 from lthsweep.wording import plural
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def _of_table(sweep: SweepDir) -> tuple[dict[str, str], dict[str, Origin], dict[
 
 def _is_current(sweep: SweepDir, key: str, digests: Mapping[str, str]) -> bool:
     try:
-        return bool(digests.get(key)) and digests[key] == read_digest(sweep.record(key))
+        return bool(digests.get(key)) and digests[key] == read_seal(sweep.record(key)).whole
     except (StoreError, FileNotFoundError):
         return False
 

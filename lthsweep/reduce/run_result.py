@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from lthsweep.store.failures import DAMAGED
 from lthsweep.store.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class ResultState(StrEnum):
     DONE = "done"  # has a record with a finite test accuracy
     DIVERGED = "diverged"  # training became non-finite: a result without an accuracy
     FAILED = "failed"
+    DAMAGED = "damaged"  # was finished, but the bytes of its record have changed since
     MISSING = "missing"
     SET_ASIDE = "set aside"  # has a record, of other data or of another network than the runs in use
 
@@ -152,7 +154,9 @@ def state_of(
         return ResultState.SET_ASIDE
     if key in results:
         return ResultState.DIVERGED if results[key].diverged else ResultState.DONE
-    return ResultState.FAILED if key in failures else ResultState.MISSING
+    if key not in failures:
+        return ResultState.MISSING
+    return ResultState.DAMAGED if failures[key].kind == DAMAGED else ResultState.FAILED
 
 
 def inherited_states(
@@ -161,20 +165,17 @@ def inherited_states(
     failures: Mapping[str, Failure],
     set_aside: Collection[str] = frozenset(),
 ) -> dict[str, ResultState]:
-    """Return the state of each run; without a record, a run takes over how its parent ended.
-
-    It is set aside, diverged or failed if its parent is.
-    """
+    """Return the state of each run; without a record, it takes over how its parent ended without one in use."""
     states: dict[str, ResultState] = {}
     for key, run in plan.runs.items():  # parents come first
         states[key] = state_of(key, results, failures, set_aside)
         parent = states[run.parent] if run.parent else ResultState.DONE
         if key in results:
             continue
-        if parent in (ResultState.SET_ASIDE, ResultState.DIVERGED):
+        if parent in (ResultState.SET_ASIDE, ResultState.DIVERGED) or (
+            parent in (ResultState.FAILED, ResultState.DAMAGED) and states[key] is ResultState.MISSING
+        ):
             states[key] = parent
-        elif parent is ResultState.FAILED and states[key] is ResultState.MISSING:
-            states[key] = ResultState.FAILED
     return states
 
 

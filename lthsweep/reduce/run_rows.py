@@ -110,8 +110,8 @@ RUN_COLUMNS: tuple[Sequence[Column[_RunRow]], Sequence[Column[_RunRow]]] = (
         _identity("kind", "`dense` or `ticket`"),
         Column(
             "state",
-            "`done`, `diverged`, `failed`, `missing` or `set aside` (see [runs that are set "
-            "aside](protocol.md#runs-that-are-set-aside)); `lthsweep status` shows where a run without a record stands",
+            "`done`, `diverged`, `failed`, `damaged`, `missing` or [`set aside`](protocol.md#runs-that-are-set-aside); "
+            "`lthsweep status` has more for runs without a record",
             text,
             attrgetter("state"),
         ),
@@ -159,7 +159,7 @@ RUN_COLUMNS: tuple[Sequence[Column[_RunRow]], Sequence[Column[_RunRow]]] = (
             "of parameter names, shapes and a forward pass of that network; versions that share it are pooled",
         ),
         _provenance("commit", "commit of the software; a `+` means that files were changed since"),
-        Column("cause", "cause of the failure; empty otherwise", text, _cause),
+        Column("cause", "cause of the failure, or the damage of the record; empty otherwise", text, _cause),
         Column(
             "attempts_failed",
             "attempts that failed, for a run without a record",

@@ -73,7 +73,13 @@ def ticket_rows(
     return table_array([*axis_columns(axes, "axes"), *TICKET_COLUMNS], points)
 
 
-_WITHOUT_PAIR = (ResultState.SET_ASIDE, ResultState.FAILED, ResultState.MISSING, ResultState.DIVERGED)
+_WITHOUT_PAIR = (
+    ResultState.SET_ASIDE,
+    ResultState.DAMAGED,
+    ResultState.FAILED,
+    ResultState.MISSING,
+    ResultState.DIVERGED,
+)
 """States in which a seed has no pair; the first one that ticket or dense run has counts."""
 
 
@@ -158,6 +164,12 @@ TICKET_COLUMNS: Sequence[Column[_TicketRow]] = (
     _statistic("n", "seeds with an accuracy of ticket and dense run; all statistics are over these", integer),
     _statistic("n_planned", "seeds in the grid", integer),
     _statistic("n_failed", "seeds without a result because a run, or one of its ancestors, failed", integer),
+    _statistic(
+        "n_damaged",
+        "seeds without a comparison because the record of the ticket, its dense run or another ancestor is "
+        "[damaged](reliability.md#damage-on-disk)",
+        integer,
+    ),
     _statistic("n_missing", "seeds not trained yet", integer),
     _statistic(
         "n_set_aside",
@@ -166,7 +178,7 @@ TICKET_COLUMNS: Sequence[Column[_TicketRow]] = (
     ),
     _statistic(
         "n_diverged",
-        "seeds whose ticket or dense run diverged; n + n_failed + n_missing + n_set_aside + n_diverged = n_planned",
+        "seeds whose ticket or dense run diverged; n and the counts of the other seeds add up to n_planned",
         integer,
     ),
     _statistic("dense_accuracy", "mean test accuracy of the dense runs, 0..1, last epoch"),
