@@ -24,7 +24,7 @@ from tests.store.factory import make_record
 PACKAGE = Path(lthsweep.__file__).parent
 
 LAYERS = (
-    {"code_options", "errors", "options", "randomness", "wording", "usercode"},
+    {"code_options", "code_sources", "errors", "options", "randomness", "wording", "usercode"},
     {"models", "data", "pruning", "training", "spec", "presets"},
     {"lottery", "store", "plan"},
     {"launch", "reduce"},
@@ -41,6 +41,7 @@ TORCH_FREE = {
     "errors",
     "randomness",
     "code_options",
+    "code_sources",
     "options",
     "wording",
     "usercode",

@@ -16,6 +16,7 @@ from lthsweep.launch.provenance import provenance
 from lthsweep.launch.task import Task
 from lthsweep.lottery.context import TrainingContext
 from lthsweep.lottery.result import Result
+from lthsweep.models.identity import library_identity
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.publish import commit_record
 from lthsweep.store.record import Record, curve_table, layer_table
@@ -96,6 +97,7 @@ def store_result(
             data_fingerprint=context.packed.fingerprint,
             weights_read=weights_read,
         )
+        | _network_provenance(context)
         | ({"fused": 1 + len(fused_with), "fused_with": list(fused_with)} if fused_with else {})
         | result.notes,
         audit=result.audit,
@@ -111,6 +113,12 @@ def finished_event(key: str, result: Result) -> Finished:
     """Return the event of a training that came to its end."""
     seconds = median(row.seconds for row in result.curves)
     return Finished(key, TaskOutcome(result.ending), seconds, result.metrics.test_accuracy)
+
+
+def _network_provenance(context: TrainingContext) -> dict[str, object]:
+    """The library of the network with its version; empty for other networks."""
+    identity = library_identity(context.model, context.input_shape, len(context.packed.class_names))
+    return {} if identity is None else {"network": identity}
 
 
 def _snapshot_hashes(sweep: SweepDir, task: Task) -> dict[str, str]:

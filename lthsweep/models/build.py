@@ -13,7 +13,7 @@ from lthsweep.models.shapes import InputShape
 from lthsweep.models.user_code import user_network, user_scheme
 from lthsweep.options import complete_options, load_entry
 from lthsweep.randomness import torch_seed
-from lthsweep.usercode import is_code
+from lthsweep.usercode import is_code, is_library
 
 __all__ = ["build_model"]
 
@@ -28,8 +28,8 @@ def build_model(
     depend on the draws of a constructor.
 
     Args:
-        options: `name` (of `NETWORKS`, or code of the user, "module:function@HASH"), `init` (of `INITIALIZERS`,
-            "default" if absent, or code of the user), and the network's own options.
+        options: `name` (of `NETWORKS`, "LIBRARY:NAME" of `LIBRARIES`, or code of the user, "module:function@HASH"),
+            `init` (of `INITIALIZERS`, "default" if absent, or code of the user), and the network's own options.
         input_shape: (channels, height, width) of one image, or a `TextShape`.
         classes: number of outputs, at least 1.
         seed: of the replicate, 0 or more.
@@ -77,6 +77,9 @@ def _constructor(
     entry = network(name)
     if is_code(name):
         return lambda: user_network(name, input_shape, classes, options, lambda: _reseed(seed))
+    if is_library(name):
+        build, short = load_entry(entry.builder), name.partition(":")[2]
+        return lambda: build(short, input_shape, classes, **options)
     unknown = sorted(options.keys() - entry.options.keys())
     if unknown:
         raise ModelError(

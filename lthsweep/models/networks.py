@@ -13,7 +13,7 @@ from lthsweep.errors import look_up
 from lthsweep.options import Option
 from lthsweep.usercode import is_code
 
-__all__ = ["INITIALIZERS", "NETWORKS", "Network", "network"]
+__all__ = ["INITIALIZERS", "LIBRARIES", "NETWORKS", "Network", "network"]
 
 
 @dataclass(frozen=True)
@@ -25,22 +25,27 @@ class Network:
         summary: the sentences of the reference page. Networks with the same summary and options share a section.
         reads: the kind of data, "images" or "texts"; "" if unknown.
         options: keyword arguments of the builder, which are keys of `[sweep.model]`.
+        library: package from which the network comes, whose version is recorded; "" for none.
     """
 
     builder: str
     summary: str
     reads: str = "images"
     options: Mapping[str, Option] = field(default_factory=dict)
+    library: str = ""
 
 
 def network(name: str) -> Network:
-    """Return the network of a name in the sweep's file, which can be a function of the user.
+    """Return the network of a name in the sweep's file, which can be a function of the user or a library's network.
 
     Raises:
         UnknownNameError: if the name is unknown; the message gives the nearest.
     """
     if is_code(name):
         return Network(name, "A network that you wrote.", reads="")
+    library, colon, _ = name.partition(":")
+    if colon:
+        return look_up("library", library, LIBRARIES)
     return look_up("network", name, NETWORKS)
 
 
@@ -56,6 +61,7 @@ NETWORKS: Mapping[str, Network] = {
     "mobilenet_v2": Network(
         "lthsweep.models.mobilenet_v2:mobilenet_v2",
         "MobileNetV2 (Sandler et al. 2018, arXiv:1801.04381), torchvision's.",
+        library="torchvision",
         options={
             "strides": Option(
                 "imagenet",
@@ -119,6 +125,21 @@ NETWORKS: Mapping[str, Network] = {
     ),
 }
 """Name in the file → network, in the order of the documentation."""
+
+LIBRARIES: Mapping[str, Network] = {
+    "timm": Network(
+        "lthsweep.models.libraries:timm_network",
+        "A network of timm, if it is installed, with random weights.",
+        library="timm",
+    ),
+    "torchvision": Network(
+        "lthsweep.models.libraries:torchvision_network",
+        "A classification network of torchvision, with random weights.",
+        library="torchvision",
+    ),
+}
+"""Prefix of the name in the file, as in `torchvision:resnet18` → the library. Its builder takes the rest of the name
+as its first argument, and checks its options itself."""
 
 INITIALIZERS: Mapping[str, str] = {
     name: f"lthsweep.models.initializers:{name}"

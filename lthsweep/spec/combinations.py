@@ -11,7 +11,7 @@ from lthsweep.spec.problems import NOTHING, Problem, dotted, written
 from lthsweep.spec.rules import broken_rules
 from lthsweep.spec.schema import TABLES, Path, axis_names, axis_path, suggestion
 from lthsweep.spec.settings import with_settings
-from lthsweep.usercode import is_code
+from lthsweep.usercode import is_code, is_library
 
 __all__ = ["problems_between"]
 
@@ -53,12 +53,13 @@ def _path(axis: str) -> tuple[str, ...]:
 
 
 def _is_own_option(tables: Tables, axis: str) -> bool:
-    """True if an axis can vary an option of the user's code, which the file or an axis names."""
+    """True if an axis can vary an option of the user's code or a library, which the file or an axis names."""
     path = axis_path(axis)
     if path is None or "sweep" not in tables.model_fields_set:
         return path is not None
     named = getattr(tables.sweep, path[1]).name
-    return any(is_code(str(name)) for name in (named, *tables.grid.dotted.get(f"{path[1]}.name", ())))
+    names = map(str, (named, *tables.grid.dotted.get(f"{path[1]}.name", ())))
+    return any(is_code(name) or is_library(name) for name in names)
 
 
 def _amounts(grid: GridSpec) -> Iterator[Problem]:

@@ -28,9 +28,10 @@ an entry and other keys belong in `lthsweep.spec.rules` and read the attributes 
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, Strict, create_model
@@ -66,6 +67,8 @@ Text = Annotated[str, Strict()]
 OWN_CODE = "module:function"
 """Placeholder for the name of user code in lists of names and in the locations of pydantic's errors."""
 
+_LIBRARY_NAME = re.compile(r"([a-z]+):[A-Za-z0-9_.-]+")
+
 _Table = TypeVar("_Table", bound="EntryTable")
 
 
@@ -99,22 +102,24 @@ class NameOf:
     Attributes:
         registry: name → entry. Empty if only code of the user is allowed.
         entry_of: the entry of a name. Called with pinned code, which it may refuse with `CodeError`.
+        libraries: prefixes of further names, such as `torchvision:resnet18`, which the library checks when it is used.
     """
 
     registry: Mapping[str, object]
     entry_of: Callable[[str], object] | None = None
+    libraries: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def text(self) -> str:
         """Completes "must be …"."""
-        return _names_text(self.registry, own_code=True)
+        return _names_text(self.registry, own_code=True, libraries=self.libraries)
 
     def __get_pydantic_core_schema__(self, source: type, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_after_validator_function(self._checked, handler(source))
 
     def _checked(self, name: str) -> str:
         """The name of an entry unchanged; code of the user with the hash of its source."""
-        if name in self.registry:
+        if name in self.registry or _library_of(name) in self.libraries:
             return name
         if is_code(name):
             try:
@@ -141,12 +146,14 @@ class TableByName:
     Attributes:
         tables: value of `name` → the class that reads the table; several names can share one.
         default: the name of a table that has no `name`; "" if `name` is required.
-        own_code: reads the table if `name` is code of the user; None if that is not allowed.
+        own_code: reads the table if `name` is code of the user or an entry of a library; None if neither is allowed.
+        libraries: the prefixes of the names of libraries.
     """
 
     tables: Mapping[str, type[EntryTable]]
     default: str = ""
     own_code: type[EntryTable] | None = None
+    libraries: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def variants(self) -> dict[str, type[EntryTable]]:
@@ -156,7 +163,7 @@ class TableByName:
     @property
     def text(self) -> str:
         """Completes "`name` must be …"."""
-        return _names_text(self.tables, own_code=self.own_code is not None)
+        return _names_text(self.tables, own_code=self.own_code is not None, libraries=self.libraries)
 
     def variant(self, name: object) -> type[EntryTable] | None:
         """The class that reads a table of this name; None if the name is unknown."""
@@ -173,7 +180,8 @@ class TableByName:
         return self._tag_of(raw.get("name", default) if isinstance(raw, dict) else getattr(raw, "name", None))
 
     def _tag_of(self, name: object) -> str | None:
-        if self.own_code and isinstance(name, str) and name not in self.tables and is_code(name):
+        is_built_in = not self.own_code or not isinstance(name, str) or name in self.tables
+        if not is_built_in and (is_code(str(name)) or _library_of(str(name)) in self.libraries):
             return OWN_CODE
         return None if name is None else str(name)
 
@@ -190,10 +198,16 @@ def suggested(name: object, known: Iterable[str]) -> str:
     return f"did you mean {inline(meant)}? it " if meant else ""
 
 
-def _names_text(names: Mapping[str, object], *, own_code: bool) -> str:
+def _library_of(name: str) -> str:
+    """The prefix of a name such as `torchvision:resnet18`; "" for other names."""
+    return _LIBRARY_NAME.sub(r"\1", name) if _LIBRARY_NAME.fullmatch(name) else ""
+
+
+def _names_text(names: Mapping[str, object], *, own_code: bool, libraries: Mapping[str, object]) -> str:
     """The names as a text that completes "must be …"."""
-    listed = f"one of {', '.join(map(inline, names))}" if names else ""
-    return ", or ".join(filter(None, (listed, f'"{OWN_CODE}" of your code' if own_code else "")))
+    listed = [f"one of {', '.join(map(inline, names))}"] if names else []
+    of_libraries = [f'"{library}:NAME"' for library in libraries]
+    return ", or ".join([*listed, *([f'"{OWN_CODE}" of your code'] if own_code else []), *of_libraries])
 
 
 def tables_of(

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from lthsweep.data.datasets import DATASETS
 from lthsweep.data.entry import Dataset
-from lthsweep.models.networks import INITIALIZERS, NETWORKS
+from lthsweep.models.networks import INITIALIZERS, LIBRARIES, NETWORKS
 from lthsweep.options import Option
 from lthsweep.spec.fields import (
     Allowed,
@@ -40,14 +40,16 @@ class NetworkTable(EntryTable):
 
 
 class OwnNetworkTable(NetworkTable):
-    """A network that you wrote; further keys are its keyword arguments. See
-    [Your own network](models.md#your-own-network).
+    """A network that you wrote, or of torchvision or timm; further keys are its keyword arguments. See
+    [Your own network](models.md#your-own-network) and [networks of libraries](models.md#networks-of-libraries).
     """
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Flag | Whole | Number | Text]
 
-    name: Annotated[Text, NameOf({})] = Field(description="The function that builds the network.")
+    name: Annotated[Text, NameOf({}, libraries=LIBRARIES)] = Field(
+        description="The function or class that builds the network."
+    )
 
 
 _NETWORK_TABLES = tables_of(
@@ -159,9 +161,9 @@ class SweepSpec(FileTable):
         description="Name of the results directory; defaults to the file name.",
     )
     description: Text = Field("", description="One line about the study, shown with the results.")
-    model: Annotated[NetworkTable, TableByName(_NETWORK_TABLES, own_code=OwnNetworkTable)] = Field(
-        description="The network."
-    )
+    model: Annotated[
+        NetworkTable, TableByName(_NETWORK_TABLES, own_code=OwnNetworkTable, libraries=LIBRARIES)
+    ] = Field(description="The network.")
     data: Annotated[DataTable, TableByName(_DATA_TABLES, own_code=OwnDataTable)] = Field(
         description="The images, texts or sounds."
     )

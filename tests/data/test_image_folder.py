@@ -139,7 +139,9 @@ def test_files_other_than_zip_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("target", ["tiny-imagenet-200.zip", "tiny_imagenet/tiny-imagenet-200"])
-def test_tiny_imagenet_tests_on_its_labeled_validation_images(tmp_path, write_tree, make_picture, target):
+def test_tiny_imagenet_tests_on_its_labeled_validation_images(
+    tmp_path, write_tree, make_picture, publish_archive, target
+):
     """Its own test set has no labels."""
     files = {
         f"train/n0{c}/images/n0{c}_{n}.JPEG": make_picture(c, (64, 64), "JPEG")
@@ -150,7 +152,9 @@ def test_tiny_imagenet_tests_on_its_labeled_validation_images(tmp_path, write_tr
     files |= {f"val/images/val_{n}.JPEG": make_picture(n, (64, 64), "JPEG") for n in (0, 1)}
     files |= {"test/images/test_0.JPEG": make_picture(5)}
     prefix = "tiny-imagenet-200/" if target.endswith(".zip") else ""
-    write_tree(tmp_path / target, {prefix + name: content for name, content in files.items()})
+    path = write_tree(tmp_path / target, {prefix + name: content for name, content in files.items()})
+    if path.is_file():
+        publish_archive("tiny_imagenet", path)
 
     tiny = decode({"name": "tiny_imagenet"}, tmp_path)
 
