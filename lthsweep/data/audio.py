@@ -22,6 +22,9 @@ from lthsweep.errors import DataError
 
 __all__ = ["band_centers", "fit", "fourier_points", "log_mel", "mel_bands", "read", "read_sound", "resample"]
 
+_READER = "audio_folder 1"
+"""Name and version of the rules that choose, order and decode the files; part of every run's key."""
+
 _SUFFIXES = (".wav", ".flac", ".mp3", ".ogg")
 _RATES = (1_000, 768_000)
 _LEVELS = 255
@@ -79,7 +82,7 @@ def read(
         )
 
     with open_tree(files.at_path(path, "a folder of class folders of sound files")) as tree:
-        return decode_classes(tree, _SUFFIXES, "sounds", images_of, all_tested=True)
+        return decode_classes(tree, _SUFFIXES, "sounds", images_of, reader=_READER, all_tested=True)
 
 
 def read_sound(content: bytes, where: str) -> tuple[NDArray[np.float64], int]:

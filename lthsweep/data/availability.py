@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import shlex
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from lthsweep.data.cache import cache_folder, pack_folder, packing_options, verify
+from lthsweep.data.cache import (
+    cache_folder,
+    decode,
+    find_pack,
+    last_source,
+    packing_options,
+    verify,
+)
 from lthsweep.data.datasets import DATASETS, dataset
-from lthsweep.data.download import md5_of
-from lthsweep.data.entry import PublishedFile
 from lthsweep.data.files import Files, data_root, prepare_command
-from lthsweep.data.packed import read_info
+from lthsweep.data.packed import fingerprint, read_info
+from lthsweep.data.published import FileCheck, check_published
+from lthsweep.data.remembered import difference
 from lthsweep.errors import DataError, MissingDataError
 from lthsweep.usercode import is_code
 
 __all__ = [
     "Availability",
     "DatasetRow",
-    "FileCheck",
     "list_datasets",
     "packed_samples",
     "unavailable_reason",
@@ -57,35 +60,13 @@ class DatasetRow:
     command: str
 
 
-@dataclass(frozen=True)
-class FileCheck:
-    """Result of comparing one file or pack with its checksum.
-
-    Attributes:
-        what: file or pack.
-        where: its path, "" if absent.
-        verdict: `good`, `different` (not the published file), `damaged`, `absent` (nothing to check), `unchecked` (it
-            is here, unpacked, and only the packed file has a published checksum).
-        detail: why.
-    """
-
-    what: str
-    where: str
-    verdict: Literal["good", "different", "damaged", "absent", "unchecked"]
-    detail: str
-
-    @property
-    def ok(self) -> bool:
-        """True if nothing is wrong."""
-        return self.verdict in ("good", "absent", "unchecked")
-
-
 def packed_samples(
     options: Mapping[str, object], root: Path | None = None, cache: Path | None = None
 ) -> int | None:
     """Return the number of training samples in the pack of these options; None if there is no readable pack."""
     try:
-        return read_info(pack_folder(options, cache=cache, root=root)).shapes["train_images"][0]
+        folder = find_pack(options, root, cache)
+        return read_info(folder).shapes["train_images"][0] if folder else None
     except (DataError, LookupError):  # the run reports a damaged pack
         return None
 
@@ -105,7 +86,7 @@ def unavailable_reason(
         DataError: if the path of the user's own files is missing.
     """
     entry = dataset(str(options["name"]))
-    if entry.embedded or is_code(entry.name) or pack_folder(options, cache=cache, root=root).exists():
+    if entry.embedded or is_code(entry.name) or find_pack(options, root, cache):
         return None
     if entry.own_files:
         path = Path(str(packing_options(options, root)["path"]))
@@ -142,7 +123,7 @@ def list_datasets(root: Path | None = None, cache: Path | None = None) -> tuple[
 def verify_dataset(
     options: Mapping[str, object], root: Path | None = None, cache: Path | None = None
 ) -> tuple[FileCheck, ...]:
-    """Compare the published files with their checksums, and the pack with its fingerprint.
+    """Compare the published files with their checksums, the pack with its fingerprint, and own files with the pack.
 
     Args:
         options: the sweep's data table, or just {"name": …}.
@@ -150,7 +131,7 @@ def verify_dataset(
         cache: as for `list_datasets`.
 
     Returns:
-        One check per published file and one for the pack.
+        One check per published file, one for the pack, and for the user's own files one of these, which are read again.
 
     Raises:
         UnknownNameError: if there is no such data set.
@@ -159,15 +140,13 @@ def verify_dataset(
     """
     entry = dataset(str(options["name"]))
     files = Files(entry, data_root(root))
-    if entry.own_files:
-        return (_check_own_files(files, options, cache),)
+    if entry.own_files or is_code(entry.name):
+        return _check_own_files(files, options, cache)
     checks = [
-        *(_check_file(files, published) for published in entry.files),
+        *(check_published(files, published) for published in entry.files),
         _check_pack(options, root, cache),
     ]
     if not entry.embedded and all(check.verdict == "absent" for check in checks):
-        if is_code(entry.name):
-            raise MissingDataError(checks[-1].detail)
         raise files.missing(*(published.file for published in entry.files))
     return tuple(checks)
 
@@ -210,47 +189,48 @@ def _unpacked_row(files: Files) -> DatasetRow:
     )
 
 
-def _check_file(files: Files, published: PublishedFile) -> FileCheck:
-    path = files.find(published.file)
-    unpacked = files.find(published.unpacked)
-    chosen = path or unpacked
-    if chosen is None:
-        return FileCheck(published.file, "", "absent", "not below the data root")
-    if path is None and published.unpacked_md5 is None:
-        detail = f"unpacked, and only {published.file} has a published checksum"
-        return FileCheck(published.file, str(chosen), "unchecked", detail)
-    try:
-        digest = md5_of(chosen)
-        if digest == (published.md5 if path is not None else published.unpacked_md5):
-            return FileCheck(published.file, str(chosen), "good", f"md5 {digest}, as published")
-        if path is not None and published.unpacked_md5 is not None:
-            content = _content_md5(path)
-            if content == published.unpacked_md5:
-                return FileCheck(published.file, str(path), "good", f"content md5 {content}, as published")
-    except (OSError, EOFError, zlib.error) as error:
-        return FileCheck(published.file, str(chosen), "damaged", f"{error}; remove it and get it again")
-    return FileCheck(published.file, str(chosen), "different", f"md5 {digest}, published is {published.md5}")
-
-
-def _content_md5(path: Path) -> str:
-    digest = hashlib.md5(usedforsecurity=False)
-    with gzip.open(path, "rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def _check_own_files(files: Files, options: Mapping[str, object], cache: Path | None) -> FileCheck:
-    """Check the pack of the user's files, which the path and the options given to `prepare` name."""
-    name = files.dataset.name
-    if not options.get("path"):
-        command = prepare_command({"name": name}, "verify")
+def _check_own_files(
+    files: Files, options: Mapping[str, object], cache: Path | None
+) -> tuple[FileCheck, ...]:
+    """Check the pack of the user's files, and compare it with the files as they are now."""
+    entry = files.dataset
+    if entry.own_files and not options.get("path"):
+        command = prepare_command({"name": entry.name}, "verify")
         raise DataError(
-            f"{name} reads files of yours: add their path, and the options that `prepare` was given: `{command}`"
+            f"{entry.name} reads files of yours: add their path, and the options that `prepare` was given: "
+            f"`{command}`"
         )
-    check = _check_pack(options, files.root, cache)
-    if check.verdict != "absent":
-        return check
+    packed_from = last_source(options, files.root, cache)
+    if packed_from is None:
+        raise MissingDataError(_not_packed(files, options, cache))
+    pinned = {**options, "source": packed_from.digest}
+    pack = _check_pack(pinned, files.root, cache)
+    if pack.verdict == "damaged":
+        return (pack,)
+    if pack.verdict == "absent":
+        raise MissingDataError(pack.detail)
+    where = str(packing_options(options, files.root).get("path", entry.name))
+    again = f"run `{prepare_command(options)}` to pack them as they are now"
+    try:
+        now = decode(options, files.root)
+    except MissingDataError as error:
+        return pack, FileCheck("files", "", "absent", str(error))
+    except DataError as error:
+        return pack, FileCheck("files", where, "damaged", str(error))
+    assert now.source is not None
+    if now.source.digest != packed_from.digest:
+        detail = f"changed since they were packed: {difference(packed_from, now.source)}; {again}"
+        return pack, FileCheck("files", where, "different", detail)
+    if f"fingerprint {fingerprint(now)}" != pack.detail:
+        detail = f"the same files, but the libraries of this machine decode them to other values; {again}"
+        return pack, FileCheck("files", where, "different", detail)
+    return pack, FileCheck("files", where, "good", f"source {packed_from.digest}, as packed")
+
+
+def _not_packed(files: Files, options: Mapping[str, object], cache: Path | None) -> str:
+    name = files.dataset.name
+    if not files.dataset.own_files:
+        return f"{name} is not packed with these options; run `{prepare_command(options)}`"
     path = packing_options(options, files.root)["path"]
     commands = " or ".join(
         f"`{prepare_command({'name': name, **other}, 'verify')}`"
@@ -258,8 +238,8 @@ def _check_own_files(files: Files, options: Mapping[str, object], cache: Path | 
         if (other := _packed_options(folder)).get("path") == path
     )
     if commands:
-        raise MissingDataError(f"{path} is packed, but with other options; check it with {commands}")
-    raise MissingDataError(f"{path} is not packed with these options; run `{prepare_command(options)}`")
+        return f"{path} is packed, but with other options; check it with {commands}"
+    return f"{path} is not packed with these options; run `{prepare_command(options)}`"
 
 
 def _packs(name: str, cache: Path | None) -> list[Path]:
@@ -274,12 +254,10 @@ def _packed_options(folder: Path) -> Mapping[str, object]:
 
 
 def _check_pack(options: Mapping[str, object], root: Path | None, cache: Path | None) -> FileCheck:
-    folder = ""
     try:
-        folder = str(pack_folder(options, cache=cache, root=root))
         packed = verify(options, cache=cache, root=root)
     except MissingDataError as error:
         return FileCheck("pack", "", "absent", str(error))
     except DataError as error:
-        return FileCheck("pack", folder, "damaged", str(error))
-    return FileCheck("pack", folder, "good", f"fingerprint {packed.fingerprint}")
+        return FileCheck("pack", str(find_pack(options, root, cache) or ""), "damaged", str(error))
+    return FileCheck("pack", str(packed.folder), "good", f"fingerprint {packed.fingerprint}")

@@ -1,8 +1,8 @@
 """Packing a data set once, in a cache that all workers of a machine share, and opening the pack.
 
-Only options that change the packed data name a pack, so all validation splits, augmentations and normalizations
-share one. Any number of processes can start at once: each packs into a separate folder, the first rename wins, and
-the others discard theirs and open the winner's.
+Only the source and the options that change the packed data name a pack, so all validation splits, augmentations and
+normalizations share one. Any number of processes can start at once: each packs into a separate folder, the first
+rename wins, and the others discard theirs and open the winner's.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -23,15 +24,29 @@ from lthsweep.data.datasets import dataset
 from lthsweep.data.decoded import Decoded
 from lthsweep.data.download import DownloadCallback, download
 from lthsweep.data.entry import COMMON_OPTIONS
-from lthsweep.data.file_tree import open_tree
 from lthsweep.data.files import Files, data_root, prepare_command, resolve_path
-from lthsweep.data.packed import FORMAT, Packed, fingerprint, read_info, read_pack, write_pack
+from lthsweep.data.packed import FORMAT, Packed, fingerprint, read_pack, write_pack
+from lthsweep.data.published import is_verified
+from lthsweep.data.remembered import difference, newest_source, recall, remember
+from lthsweep.data.source import Source, has_changed
 from lthsweep.data.user_reader import read_with_user_code
 from lthsweep.errors import DataError, MissingDataError
 from lthsweep.options import complete_options, load_entry
 from lthsweep.usercode import is_code
 
-__all__ = ["cache_folder", "decode", "open_packed", "pack_folder", "packing_options", "prepare", "verify"]
+__all__ = [
+    "cache_folder",
+    "changed_files",
+    "current_source",
+    "decode",
+    "find_pack",
+    "last_source",
+    "open_packed",
+    "pack_folder",
+    "packing_options",
+    "prepare",
+    "verify",
+]
 
 _ABANDONED_SECONDS = 24 * 3600
 
@@ -67,14 +82,51 @@ def packing_options(options: Mapping[str, object], root: Path | None = None) -> 
     return chosen
 
 
-def pack_folder(
-    options: Mapping[str, object], *, cache: Path | None = None, root: Path | None = None
-) -> Path:
-    """Return the folder of the pack of these options, `<cache>/<name>-<12 hex>`, whether or not it exists."""
+def pack_folder(options: Mapping[str, object], source: str, *, cache: Path | None = None) -> Path:
+    """Return the folder of the pack of a source with these options, whether or not it exists.
+
+    The name is `<cache>/<name>-<12 hex>`. It depends on the content of the source and on no path, so a pack never
+    answers for other files.
+    """
+    chosen = packing_options(options)
+    chosen.pop("path", None)
     name = dataset(str(options["name"])).name
-    identity = json.dumps([FORMAT, name, packing_options(options, root)], sort_keys=True)
+    identity = json.dumps([FORMAT, name, chosen, source], sort_keys=True)
     digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
     return cache_folder(cache) / f"{name.partition('@')[0].replace(':', '.')}-{digest}"
+
+
+def current_source(
+    options: Mapping[str, object], *, root: Path | None = None, cache: Path | None = None
+) -> str:
+    """Return the digest of the source as it is now; "" if its files have to be read first, by `prepare`.
+
+    No file is read: names, sizes and times of the files decide whether they are those that were read before.
+
+    Raises:
+        UnknownNameError: if there is no such data set.
+        DataError: if the path of the user's own files is missing.
+    """
+    known = last_source(options, root, cache)
+    if known is not None and not has_changed(known):
+        return known.digest
+    return dataset(str(options["name"])).digest
+
+
+def last_source(options: Mapping[str, object], root: Path | None, cache: Path | None) -> Source | None:
+    """Return the source that the data set was last read from on this machine; None if it never was."""
+    return newest_source(cache_folder(cache), _request(options, root))
+
+
+def find_pack(options: Mapping[str, object], root: Path | None, cache: Path | None) -> Path | None:
+    """Return the folder of the pack of these options, None if there is none.
+
+    It is the pack of the option `source`, or without it of the files as they were when they were read last.
+    """
+    last = None if options.get("source") else last_source(options, root, cache)
+    source = last.digest if last else str(options.get("source") or dataset(str(options["name"])).digest)
+    folder = pack_folder(options, source, cache=cache)
+    return folder if source and folder.exists() else None
 
 
 def prepare(
@@ -85,10 +137,11 @@ def prepare(
     download: bool = False,
     progress: DownloadCallback | None = None,
 ) -> Packed:
-    """Open the pack of a data set, creating it first if it does not exist.
+    """Open the pack of a data set as its files are now, creating it first if it does not exist.
 
     Args:
-        options: the sweep's data table as a plain dict: `name`, and the options of the data set's entry.
+        options: the sweep's data table as a plain dict: `name`, and the options of the data set's entry. Its `source`
+            is ignored.
         root: data root; default $LTHSWEEP_DATA or ~/data.
         cache: folder of packs; default $LTHSWEEP_CACHE or ~/.cache/lthsweep/data.
         download: True to download published files that are not below the root, into `<root>/<name>`.
@@ -100,15 +153,20 @@ def prepare(
     Raises:
         UnknownNameError: if there is no such data set.
         MissingDataError: if its files are missing and not downloaded; the message names the command.
-        DataError: if files are damaged, the cache cannot be written, or files of the user changed since they were
-            packed.
+        DataError: if files are damaged or not the published ones, or the cache cannot be written.
     """
     entry = dataset(str(options["name"]))
     files = Files(entry, data_root(root))
-    folder = pack_folder(options, cache=cache, root=root)
-    if folder.exists():
-        _refuse_changed_files(options, files, folder)
-        return read_pack(folder)
+    request = _request(options, files.root)
+    known = newest_source(cache_folder(cache), request)
+    if known is not None and not has_changed(known):
+        folder = pack_folder(options, known.digest, cache=cache)
+        if folder.exists():
+            return read_pack(folder)
+    elif entry.digest and not any(files.find_published(published) for published in entry.files):
+        folder = pack_folder(options, entry.digest, cache=cache)
+        if folder.exists():  # the original files are not needed any more
+            return read_pack(folder)
     try:
         decoded = decode(options, root)
     except MissingDataError:
@@ -116,13 +174,17 @@ def prepare(
             raise
         _download_missing(files, progress)
         decoded = decode(options, root)
-    decoded.check(entry.name)
-    _publish(folder, decoded, entry.name, packing_options(options, root))
+    assert decoded.source is not None
+    folder = pack_folder(options, decoded.source.digest, cache=cache)
+    if not folder.exists():
+        _publish(folder, decoded, entry.name, packing_options(options, root))
+    if not entry.embedded:
+        remember(cache_folder(cache), request, decoded.source)
     return read_pack(folder)
 
 
 def decode(options: Mapping[str, object], root: Path | None = None) -> Decoded:
-    """Return a data set in memory, read from its files and not packed.
+    """Return a data set in memory, read from its files and not packed, with its source.
 
     Args:
         options: as for `prepare`.
@@ -131,17 +193,25 @@ def decode(options: Mapping[str, object], root: Path | None = None) -> Decoded:
     Raises:
         UnknownNameError: if there is no such data set.
         MissingDataError: if its files are missing.
-        DataError: if an option is not allowed or a file is damaged.
+        DataError: if an option is not allowed, the data cannot be trained on, or a file is damaged or not the published
+            one.
     """
     entry = dataset(str(options["name"]))
     files = Files(entry, data_root(root))
     chosen = packing_options(options, files.root)
-    if is_code(entry.name):
-        return read_with_user_code(entry.name, files, chosen)
     if entry.own_files:
         chosen["path"] = str(options["path"])  # as written, for messages
-    decoded: Decoded = load_entry(entry.reader)(files, **chosen)
-    return decoded
+    decoded: Decoded = (
+        read_with_user_code(entry.name, files, chosen)
+        if is_code(entry.name)
+        else load_entry(entry.reader)(files, **chosen)
+    )
+    decoded.check(entry.name)
+    # Checksums come after reading, whose errors explain more.
+    if not entry.digest or not is_verified(files):
+        return decoded
+    found = decoded.source or Source(entry.digest)
+    return replace(decoded, source=replace(found, digest=entry.digest))
 
 
 def open_packed(
@@ -150,9 +220,10 @@ def open_packed(
     """Open the pack of a data set; an embedded data set is packed if needed.
 
     Args:
-        options: as for `prepare`.
+        options: as for `prepare`; the pack is that of its `source` if it has one, else that of the files as they were
+            read last.
         cache: as for `prepare`.
-        root: as for `prepare`; used only for a relative path of the user's files.
+        root: as for `prepare`.
 
     Raises:
         UnknownNameError: if there is no such data set.
@@ -160,14 +231,14 @@ def open_packed(
         DataError: if the pack is damaged.
     """
     entry = dataset(str(options["name"]))
-    folder = pack_folder(options, cache=cache, root=root)
-    if folder.exists():
+    folder = find_pack(options, root, cache)
+    if folder is not None:
         return read_pack(folder)
     if entry.embedded:
         return prepare(options, root=root, cache=cache)
     raise MissingDataError(
-        f"{entry.name} is not packed: {folder} does not exist; run `{prepare_command(options)}` once on this "
-        f"machine (it searches {data_root(root)}, or $LTHSWEEP_DATA)"
+        f"{entry.name} is not packed in {cache_folder(cache)}; run `{prepare_command(options)}` once on this machine "
+        f"(it searches {data_root(root)}, or $LTHSWEEP_DATA)"
     )
 
 
@@ -181,10 +252,10 @@ def verify(options: Mapping[str, object], *, cache: Path | None = None, root: Pa
         MissingDataError: if there is no pack.
         DataError: if an image, label or class name differs from the packed one.
     """
-    folder = pack_folder(options, cache=cache, root=root)
-    if not folder.exists():
+    folder = find_pack(options, root, cache)
+    if folder is None:
         raise MissingDataError(
-            f"{options['name']} is not packed: {folder} does not exist; run `{prepare_command(options)}`"
+            f"{options['name']} is not packed in {cache_folder(cache)}; run `{prepare_command(options)}`"
         )
     packed = read_pack(folder)
     found = fingerprint(packed)
@@ -194,6 +265,27 @@ def verify(options: Mapping[str, object], *, cache: Path | None = None, root: Pa
             f"{packed.fingerprint[:12]}…; remove that folder and run `{prepare_command(options)}`"
         )
     return packed
+
+
+def changed_files(
+    options: Mapping[str, object],
+    before: str,
+    now: str,
+    *,
+    root: Path | None = None,
+    cache: Path | None = None,
+) -> str:
+    """Return what differs between two sources of a data set, "" if one of them was not read on this machine."""
+    folder, request = cache_folder(cache), _request(options, root)
+    first, second = recall(folder, request, before), recall(folder, request, now)
+    return difference(first, second) if first and second else ""
+
+
+def _request(options: Mapping[str, object], root: Path | None) -> dict[str, object]:
+    """What a source is remembered by: the data set, its options, and the place of its files."""
+    entry = dataset(str(options["name"]))
+    place = "" if entry.own_files or entry.embedded else str(data_root(root).absolute())
+    return {"name": entry.name, "root": place, **packing_options(options, root)}
 
 
 def _download_missing(files: Files, progress: DownloadCallback | None) -> None:
@@ -233,19 +325,3 @@ def _remove_abandoned(folder: Path) -> None:
             continue
         if abandoned:
             shutil.rmtree(left, ignore_errors=True)
-
-
-def _refuse_changed_files(options: Mapping[str, object], files: Files, folder: Path) -> None:
-    """Compare the user's own files with the stamp in the pack, which is named by their path only."""
-    path = resolve_path(str(options.get("path", "")), files.root)
-    stamps = read_info(folder).stamps
-    if not files.dataset.own_files or not stamps or not path.exists():
-        return
-    with open_tree(path, limit=path.stat().st_size if path.is_file() else None) as tree:
-        now = tree.stamp
-    then = stamps[0]
-    if (now.files, now.bytes) != (then.files, then.bytes):
-        raise DataError(
-            f"{now.path} changed since it was packed: {now.files:,} files of {now.bytes:,} bytes now, "
-            f"{then.files:,} of {then.bytes:,} before; remove {folder} to pack it again"
-        )

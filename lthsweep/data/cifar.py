@@ -5,6 +5,7 @@ Source: Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 200
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lthsweep.data.archives import read_file, read_tar_gz
-from lthsweep.data.decoded import Decoded, Stamp
+from lthsweep.data.decoded import Decoded
 from lthsweep.data.files import Files
+from lthsweep.data.source import Source, SourceFile, digest_of_files, stat_file
 from lthsweep.errors import DataError
 
 __all__ = ["read_cifar10", "read_cifar100"]
@@ -84,7 +86,8 @@ def read_cifar100(files: Files) -> Decoded:
 
 
 def _read(layout: _Layout, files: Files) -> Decoded:
-    members, source, size = _members(layout, files)
+    listed = time.time_ns()
+    members, source, found = _members(layout, files)
     batches = [_records(layout, members, name, source) for name in layout.train]
     test_images, test_labels = _records(layout, members, layout.test, source)
     text = members[layout.names].decode("utf-8", errors="replace")
@@ -93,35 +96,41 @@ def _read(layout: _Layout, files: Files) -> Decoded:
         raise DataError(
             f"{source}: {layout.names} lists {len(names)} classes, not {files.dataset.classes}; get it again"
         )
+    train_labels = np.concatenate([labels for _, labels in batches])
+    if (len(train_labels), len(test_labels)) != (files.dataset.n_train, files.dataset.n_test):
+        raise DataError(
+            f"{source} holds {len(train_labels):,} training and {len(test_labels):,} test images, not "
+            f"{files.dataset.n_train:,} and {files.dataset.n_test:,}; it is cut short: remove it and get it again"
+        )
     return Decoded(
         train_images=np.concatenate([images for images, _ in batches]),
-        train_labels=np.concatenate([labels for _, labels in batches]),
+        train_labels=train_labels,
         test_images=test_images,
         test_labels=test_labels,
         class_names=names,
-        stamps=(Stamp(str(source), len(members), size),),
+        source=Source(digest_of_files(members.values()), found, listed=listed),
     )
 
 
-def _members(layout: _Layout, files: Files) -> tuple[dict[str, bytes], Path, int]:
-    """Name → content of the files that are needed, where they come from, and the bytes of the source."""
+def _members(layout: _Layout, files: Files) -> tuple[dict[str, bytes], Path, tuple[SourceFile, ...]]:
+    """Name → content of the files that are needed, their folder or archive, and the files on disk."""
     wanted = (*layout.train, layout.test, layout.names)
-    folder = files.find(layout.folder)
-    if folder is not None and all((folder / name).is_file() for name in wanted):
-        members = {name: read_file(folder / name, limit=_LIMIT) for name in wanted}
-        return members, folder, sum(map(len, members.values()))
-    archive = files.find(layout.archive)
+    folder, archive = files.find(layout.folder), files.find(layout.archive)
+    if archive is None and folder is not None and all((folder / name).is_file() for name in wanted):
+        found = tuple(stat_file(folder / name) for name in wanted)
+        return {name: read_file(folder / name, limit=_LIMIT) for name in wanted}, folder, found
     if archive is None:
         pickled = files.find(*layout.pickled)
         hint = f"{pickled} is the pickled version, which can run code and is not read; " if pickled else ""
         raise files.missing(layout.archive, layout.folder, hint=hint)
+    found = (stat_file(archive),)
     packed = read_tar_gz(archive, {f"{layout.folder}/{name}" for name in wanted}, limit=_LIMIT)
     absent = [name for name in wanted if f"{layout.folder}/{name}" not in packed]
     if absent:
         raise DataError(
             f"{archive} lacks {', '.join(absent)} in {layout.folder}/; remove it and get it again"
         )
-    return {name: packed[f"{layout.folder}/{name}"] for name in wanted}, archive, archive.stat().st_size
+    return {name: packed[f"{layout.folder}/{name}"] for name in wanted}, archive, found
 
 
 def _records(

@@ -15,10 +15,20 @@ from numpy.typing import NDArray
 
 from lthsweep.data.decoded import Decoded, SampleArray
 from lthsweep.data.file_tree import FileTree
+from lthsweep.data.source import digest_of_samples
 from lthsweep.data.split import split_indices
 from lthsweep.errors import DataError
 
-__all__ = ["TEST", "TRAIN", "Part", "decode_classes", "files_of_classes", "numbered_parts"]
+__all__ = [
+    "TEST",
+    "TRAIN",
+    "Part",
+    "decode_classes",
+    "decoded_parts",
+    "digest_of_parts",
+    "files_of_classes",
+    "numbered_parts",
+]
 
 TRAIN = ("train", "training")
 """Names of the training part."""
@@ -50,6 +60,7 @@ def decode_classes(
     samples: str,
     decode: Callable[[Sequence[str]], SampleArray],
     *,
+    reader: str,
     all_tested: bool = False,
 ) -> Decoded:
     """Return the images of a tree of class folders.
@@ -59,6 +70,7 @@ def decode_classes(
         suffixes: as for `files_of_classes`.
         samples: as for `files_of_classes`.
         decode: returns the images of the files of these names.
+        reader: name and version of the reader, see `digest_of_samples`.
         all_tested: as for `numbered_parts`.
 
     Returns:
@@ -70,9 +82,32 @@ def decode_classes(
     where = str(tree.path)
     files = files_of_classes(tree.names, where, suffixes, samples)
     classes, train, test = numbered_parts(*files, where, samples, all_tested=all_tested)
-    return Decoded(
-        decode(train.values), train.labels, decode(test.values), test.labels, classes, stamps=(tree.stamp,)
+    return decoded_parts(tree, reader, classes, train, test, decode)
+
+
+def decoded_parts(
+    tree: FileTree,
+    reader: str,
+    classes: tuple[str, ...],
+    train: Part,
+    test: Part,
+    decode: Callable[[Sequence[str]], SampleArray],
+) -> Decoded:
+    """Return the images of the files of two parts, and the identity of their source."""
+    train_images, test_images = decode(train.values), decode(test.values)
+    hashes = [[tree.hashes[name] for name in part.values] for part in (train, test)]
+    digest = digest_of_parts(reader, classes, (train, test), hashes)
+    return Decoded(train_images, train.labels, test_images, test.labels, classes, source=tree.source(digest))
+
+
+def digest_of_parts(
+    reader: str, classes: Sequence[str], parts: tuple[Part, Part], hashes: Sequence[Sequence[str]]
+) -> str:
+    """Return the digest of a source: as `digest_of_samples`, with the hashes of the training and the test samples."""
+    train, test = (
+        zip(part.labels.tolist(), known, strict=True) for part, known in zip(parts, hashes, strict=True)
     )
+    return digest_of_samples(reader, classes, {"train": train, "test": test})
 
 
 def files_of_classes(

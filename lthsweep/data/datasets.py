@@ -40,8 +40,11 @@ def _published(hosts: tuple[str, ...], file: str, md5: str, size: int, unpacked:
 
 def _idx(hosts: tuple[str, ...], file: str, md5: str, size: int, unpacked_md5: str = "") -> PublishedFile:
     """A gzip file of the MNIST family."""
+    dotted = file.replace("-idx", ".idx")  # as some mirrors unpack them
     return replace(
-        _published(hosts, f"{file}.gz", md5, size, unpacked=file), unpacked_md5=unpacked_md5 or None
+        _published(hosts, f"{file}.gz", md5, size, unpacked=file),
+        unpacked_md5=unpacked_md5 or None,
+        other_names=(dotted, f"{dotted}.gz"),
     )
 
 

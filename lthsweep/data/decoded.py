@@ -7,21 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lthsweep.data.source import Source, Unused
 from lthsweep.errors import DataError
 
-__all__ = ["Decoded", "SampleArray", "Stamp"]
+__all__ = ["Decoded", "SampleArray"]
 
 SampleArray = NDArray[np.uint8 | np.uint16]
 """Images, uint8 [N, H, W, C], or texts as token numbers, uint16 [N, L]."""
-
-
-@dataclass(frozen=True)
-class Stamp:
-    """Size of the source when it was read, to detect later changes of the user's files."""
-
-    path: str
-    files: int
-    bytes: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +24,8 @@ class Decoded:
         train_images, test_images: uint8 [N, H, W, C]; for texts, token numbers, uint16 [N, L].
         train_labels, test_labels: int64 [N], in 0..classes-1.
         class_names: one per label.
-        stamps: of the files that were read.
+        source: identity of the files that were read; None if the reader leaves it to its caller.
+        unused: what was found and not used; empty if every file was used.
         vocabulary: for texts, the token of each number; empty for images.
     """
 
@@ -41,7 +34,8 @@ class Decoded:
     test_images: SampleArray
     test_labels: NDArray[np.int64]
     class_names: tuple[str, ...]
-    stamps: tuple[Stamp, ...] = ()
+    source: Source | None = None
+    unused: tuple[Unused, ...] = ()
     vocabulary: tuple[str, ...] = ()
 
     def check(self, name: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
@@ -37,7 +39,7 @@ class DataOptions:
 
 _DATA_OPTIONS = TypeAdapter(DataOptions)
 
-COMMON_OPTIONS = frozenset({"name", "label", *(field.name for field in fields(DataOptions))})
+COMMON_OPTIONS = frozenset({"name", "source", *(field.name for field in fields(DataOptions))})
 """Keys of `[sweep.data]` that every data set has."""
 
 
@@ -51,6 +53,7 @@ class PublishedFile:
         md5: hex digest of the file, as the host publishes it.
         size: bytes of the file; a download that exceeds it is stopped.
         unpacked: name of the file or folder that can replace it once unpacked.
+        other_names: names under which mirrors give the same file.
         unpacked_md5: hex digest of the content of a gzip file that exists in several compressions; None if unknown.
     """
 
@@ -60,6 +63,12 @@ class PublishedFile:
     size: int
     unpacked: str
     unpacked_md5: str | None = None
+    other_names: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name that the file can have, packed or unpacked, in the order of preference."""
+        return (self.file, self.unpacked, *self.other_names)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +94,7 @@ class Dataset:
         own_files: True if the user names a path.
         gives: the kind of network that reads it, "images" or "texts"; "" if unknown.
         samples: what a sample is, in the plural; sounds are packed as images.
+        version: of the reader's rules for published and embedded files; another version is another source.
     """
 
     name: str
@@ -107,3 +117,12 @@ class Dataset:
     own_files: bool = False
     gives: str = "images"
     samples: str = "images"
+    version: int = 1
+
+    @property
+    def digest(self) -> str:
+        """Source digest of the published or embedded files, which needs no file; "" if the user's files decide."""
+        if not self.files and not self.embedded:
+            return ""
+        identity = ["published", self.name, self.version, [file.md5 for file in self.files]]
+        return hashlib.sha256(json.dumps(identity).encode()).hexdigest()

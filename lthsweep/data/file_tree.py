@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-import os
+import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lthsweep.data.archives import read_file
-from lthsweep.data.decoded import Stamp
+from lthsweep.data.source import Source, SourceFile, files_below, sha256_hex, stat_file
 from lthsweep.errors import DataError
 
 __all__ = ["FILE_LIMIT", "FileTree", "decode_files", "open_tree"]
@@ -25,7 +25,6 @@ FILE_LIMIT = 64 << 20
 
 _NAMES_LIMIT = 5_000_000
 _TOTAL_LIMIT = 32 << 30  # bytes of all images
-_DEPTH_LIMIT = 8
 _ZIP_DAMAGE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError)
 
 
@@ -36,16 +35,31 @@ class FileTree:
     Attributes:
         path: of the folder, zip or file.
         names: relative names with "/", sorted; hidden files and folders of the operating system are left out.
-        read: returns the content of the file of a name.
-        stamp: number of files and bytes.
+        content_of: returns the content of the file of a name.
+        files: on disk, sorted by path: all below a folder, or the archive.
         single: True if the tree is one file.
+        hashes: name → sha256 of each file that was read.
+        listed: when it was opened, in nanoseconds since the epoch.
     """
 
     path: Path
     names: tuple[str, ...]
-    read: Callable[[str], bytes]
-    stamp: Stamp
+    content_of: Callable[[str], bytes]
+    files: tuple[SourceFile, ...]
     single: bool = False
+    hashes: dict[str, str] = field(default_factory=dict)
+    listed: int = field(default_factory=time.time_ns)
+
+    def read(self, name: str) -> bytes:
+        """Return the content of a file, and remember its hash."""
+        content = self.content_of(name)
+        self.hashes[name] = sha256_hex(content)
+        return content
+
+    def source(self, digest: str) -> Source:
+        """Return the source of a data set that was read from this tree."""
+        folder = str(self.path) if self.path.is_dir() else ""
+        return Source(digest, self.files, folder, self.listed)
 
 
 def decode_files(
@@ -91,13 +105,14 @@ def open_tree(path: Path, *, limit: int | None = None) -> Iterator[FileTree]:
     """
     limit = FILE_LIMIT if limit is None else limit
     if path.is_dir():
-        sizes = _sizes_in(path)
-        stamp = Stamp(str(path), len(sizes), sum(sizes.values()))
-        yield FileTree(path, tuple(sorted(sizes)), lambda name: read_file(path / name, limit=limit), stamp)
+        found = files_below(path)
+        files = tuple(sorted(found.values(), key=lambda file: file.path))
+        names = tuple(sorted(name for name in found if not _is_hidden(name)))
+        yield FileTree(path, names, lambda name: read_file(path / name, limit=limit), files)
         return
     if path.suffix.lower() == ".csv":
-        stamp = Stamp(str(path), 1, path.stat().st_size)
-        yield FileTree(path, (path.name,), lambda name: read_file(path, limit=limit), stamp, single=True)
+        files = (stat_file(path),)
+        yield FileTree(path, (path.name,), lambda name: read_file(path, limit=limit), files, single=True)
         return
     try:
         archive = zipfile.ZipFile(path)
@@ -107,34 +122,12 @@ def open_tree(path: Path, *, limit: int | None = None) -> Iterator[FileTree]:
             f"{path} is neither a folder nor a readable zip ({error}); give the path of one of them"
         ) from None
     with archive:
-        stamp = Stamp(str(path), len(members), path.stat().st_size)
         yield FileTree(
-            path, tuple(sorted(members)), lambda name: _read_member(archive, members[name], limit), stamp
+            path,
+            tuple(sorted(members)),
+            lambda name: _read_member(archive, members[name], limit),
+            (stat_file(path),),
         )
-
-
-def _sizes_in(folder: Path) -> dict[str, int]:
-    """Relative name → bytes. Links are followed, because the folder belongs to the user."""
-    sizes: dict[str, int] = {}
-    pending: list[tuple[str, int]] = [("", 0)]
-    while pending:
-        prefix, depth = pending.pop()
-        try:
-            with os.scandir(folder / prefix) as entries:
-                for entry in entries:
-                    name = prefix + entry.name
-                    if _is_hidden(name):
-                        continue
-                    if entry.is_dir():
-                        if depth < _DEPTH_LIMIT:  # ends a circle of links
-                            pending.append((f"{name}/", depth + 1))
-                    elif entry.is_file():
-                        sizes[name] = entry.stat().st_size
-        except OSError as error:
-            raise DataError(f"cannot read {folder / prefix}: {error}; check the folder") from None
-        if len(sizes) > _NAMES_LIMIT:
-            raise DataError(f"{folder} contains more than {_NAMES_LIMIT:,} files; give a smaller folder")
-    return sizes
 
 
 def _members_of(archive: zipfile.ZipFile, limit: int) -> Mapping[str, zipfile.ZipInfo]:

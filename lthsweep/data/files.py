@@ -36,17 +36,17 @@ class Files:
     root: Path
 
     def find(self, *names: str) -> Path | None:
-        """Return the first of `names` that exists in a folder of the data set, or None."""
-        for folder in self.dataset.folders:
-            for name in names:
+        """Return the first of `names` that exists in any folder of the data set, or None."""
+        for name in names:
+            for folder in self.dataset.folders:
                 candidate = self.root / folder / name
                 if candidate.exists():
                     return candidate
         return None
 
     def find_published(self, published: PublishedFile) -> Path | None:
-        """Return the published file, or the file or folder that it unpacks to."""
-        return self.find(published.file, published.unpacked)
+        """Return the published file, or the file or folder that it unpacks to, under any of its names."""
+        return self.find(*published.names)
 
     def require(self, *names: str) -> Path:
         """Return the first of `names` that exists in a folder of the data set.
@@ -58,6 +58,18 @@ class Files:
         if path is None:
             raise self.missing(*names)
         return path
+
+    def watch(self, *paths: str | Path) -> None:
+        """Make files a part of the data's identity that a C library opens by itself, such as HDF5.
+
+        Files that Python code opens are watched without it.
+
+        Raises:
+            FileNotFoundError: if one does not exist.
+        """
+        for path in paths:
+            with Path(path).open("rb"):  # seen by `lthsweep.data.opened_files`
+                pass
 
     def missing(self, *names: str, hint: str = "") -> MissingDataError:
         """Return the error that lists the folders in which `names` were searched and the command that gets them.

@@ -10,6 +10,9 @@ from lthsweep.data.images import SUFFIXES, decode_all
 
 __all__ = ["read"]
 
+_READER = "image_folder 1"
+"""Name and version of the rules that choose, order and decode the files; part of every run's key."""
+
 
 def read(files: Files, *, path: str, size: int) -> Decoded:
     """Return the images of a folder or zip, cut to a centered square and resized.
@@ -24,4 +27,6 @@ def read(files: Files, *, path: str, size: int) -> Decoded:
         DataError: if the layout is not understood, or an image is unreadable.
     """
     with open_tree(files.at_path(path, "a folder of class folders")) as tree:
-        return decode_classes(tree, SUFFIXES, "images", lambda names: decode_all(tree, names, size))
+        return decode_classes(
+            tree, SUFFIXES, "images", lambda names: decode_all(tree, names, size), reader=_READER
+        )

@@ -7,23 +7,25 @@ from __future__ import annotations
 
 import math
 import struct
+import time
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lthsweep.data.archives import read_file
-from lthsweep.data.decoded import Decoded, Stamp
+from lthsweep.data.decoded import Decoded
 from lthsweep.data.files import Files
+from lthsweep.data.source import Source, digest_of_files, stat_file
 from lthsweep.errors import DataError
 
 __all__ = ["parse_idx", "read"]
 
-_FILES = (  # name and dimensions
-    ("train-images-idx3-ubyte", 3),
-    ("train-labels-idx1-ubyte", 1),
-    ("t10k-images-idx3-ubyte", 3),
-    ("t10k-labels-idx1-ubyte", 1),
-)
+_DIMENSIONS = (
+    3,
+    1,
+    3,
+    1,
+)  # of training images and labels, test images and labels: the order of the entry's files
 _LIMIT = 256 << 20  # bytes unpacked; the largest real file has 47 MB
 _UNSIGNED_BYTE = 0x08
 
@@ -35,12 +37,13 @@ def read(files: Files) -> Decoded:
         MissingDataError: if a file is not on this machine.
         DataError: if a file is damaged or not IDX.
     """
-    arrays, stamps = [], []
-    for name, dimensions in _FILES:
-        dotted = name.replace("-idx", ".idx")  # as some mirrors unpack them
-        path = files.require(f"{name}.gz", name, dotted, f"{dotted}.gz")
-        arrays.append(parse_idx(read_file(path, limit=_LIMIT), dimensions, str(path)))
-        stamps.append(Stamp(str(path), 1, path.stat().st_size))
+    listed = time.time_ns()
+    arrays, contents, found = [], [], []
+    for published, dimensions in zip(files.dataset.files, _DIMENSIONS, strict=True):
+        path = files.require(*published.names)
+        found.append(stat_file(path))
+        contents.append(read_file(path, limit=_LIMIT))
+        arrays.append(parse_idx(contents[-1], dimensions, str(path)))
     train_images, train_labels, test_images, test_labels = arrays
     return Decoded(
         train_images=train_images[..., None],
@@ -48,7 +51,7 @@ def read(files: Files) -> Decoded:
         test_images=test_images[..., None],
         test_labels=test_labels.astype(np.int64),
         class_names=files.dataset.class_names,
-        stamps=tuple(stamps),
+        source=Source(digest_of_files(contents), tuple(found), listed=listed),
     )
 
 

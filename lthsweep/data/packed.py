@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue, TypeAdapter
 
-from lthsweep.data.decoded import Decoded, SampleArray, Stamp
+from lthsweep.data.decoded import Decoded, SampleArray
+from lthsweep.data.source import Unused
 from lthsweep.errors import DataError
 
 __all__ = [
@@ -53,7 +54,8 @@ class PackInfo:
         options: those that change the packed data.
         mean, std, class_names, fingerprint: as in `Packed`.
         shapes: name of an array → its shape.
-        stamps: of the files that were read.
+        source: digest of the source, see `lthsweep.data.source`.
+        unused: what was found in the source and not used.
         vocabulary: number of tokens of the vocabulary; 0 for images.
     """
 
@@ -65,7 +67,8 @@ class PackInfo:
     class_names: tuple[str, ...]
     fingerprint: str
     shapes: Mapping[str, tuple[int, ...]]
-    stamps: tuple[Stamp, ...]
+    source: str
+    unused: tuple[Unused, ...] = ()
     vocabulary: int = 0
 
 
@@ -83,6 +86,7 @@ class Packed:
         mean, std: of the training images (including validation), per channel, on the scale 0..1; empty for texts.
         class_names: one per label.
         name: of the data set.
+        source: digest of the source, see `lthsweep.data.source`.
         fingerprint: sha256 in hex over images, labels, class names, and the vocabulary of texts.
         folder: of the pack.
         vocabulary: for texts, the token of each number; empty for images.
@@ -96,6 +100,7 @@ class Packed:
     std: tuple[float, ...]
     class_names: tuple[str, ...]
     name: str
+    source: str
     fingerprint: str
     folder: Path
     vocabulary: tuple[str, ...] = ()
@@ -182,7 +187,8 @@ def write_pack(folder: Path, decoded: Decoded, *, name: str, options: Mapping[st
         class_names=decoded.class_names,
         fingerprint=fingerprint(decoded),
         shapes={key: getattr(decoded, key).shape for key in _ARRAYS},
-        stamps=decoded.stamps,
+        source=decoded.source.digest if decoded.source else "",
+        unused=decoded.unused,
         vocabulary=len(decoded.vocabulary),
     )
     if decoded.vocabulary:
@@ -239,6 +245,7 @@ def read_pack(folder: Path) -> Packed:
             std=info.std,
             class_names=info.class_names,
             name=info.name,
+            source=info.source,
             fingerprint=info.fingerprint,
             folder=folder,
             vocabulary=vocabulary,

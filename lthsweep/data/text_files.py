@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import PurePosixPath
 
-from lthsweep.data.class_folders import TEST, TRAIN, files_of_classes, numbered_parts
+from lthsweep.data.class_folders import TEST, TRAIN, digest_of_parts, files_of_classes, numbered_parts
 from lthsweep.data.decoded import Decoded
 from lthsweep.data.file_tree import FileTree, open_tree
 from lthsweep.data.files import Files
+from lthsweep.data.source import sha256_hex
 from lthsweep.data.tokens import build_vocabulary, encode
 from lthsweep.errors import DataError
 
@@ -52,6 +53,7 @@ def read_csv(files: Files, *, path: str, tokens: str, vocabulary: int, length: i
             _rows(tree.read(train), str(found) if tree.single else f"{found}/{train}"),
             _rows(tree.read(test), f"{found}/{test}") if test else [],
             tree,
+            "text_csv 1",
             (tokens, vocabulary, length),
         )
 
@@ -79,13 +81,18 @@ def read_folder(files: Files, *, path: str, tokens: str, vocabulary: int, length
         train, test = (
             [(label, _unicode(tree.read(name), f"{found}/{name}")) for label, name in part] for part in parts
         )
-        return _decoded(train, test, tree, (tokens, vocabulary, length))
+        return _decoded(train, test, tree, "text_folder 1", (tokens, vocabulary, length))
 
 
-def _decoded(train: Texts, test: Texts, tree: FileTree, options: tuple[str, int, int]) -> Decoded:
+def _decoded(
+    train: Texts, test: Texts, tree: FileTree, reader: str, options: tuple[str, int, int]
+) -> Decoded:
+    """Return the texts as token numbers; `reader` is the name and version of the rules, a part of every run's key."""
     tokens, size, length = options
     where = str(tree.path)
     classes, training, testing = numbered_parts(train, test, where, "texts", all_tested=True)
+    parts = (training, testing)
+    hashes = [[sha256_hex(text.encode()) for text in part.values] for part in parts]
     try:
         vocabulary = build_vocabulary(training.values, size, tokens)
     except DataError as error:
@@ -96,7 +103,7 @@ def _decoded(train: Texts, test: Texts, tree: FileTree, options: tuple[str, int,
         encode(testing.values, vocabulary, length, tokens),
         testing.labels,
         classes,
-        stamps=(tree.stamp,),
+        source=tree.source(digest_of_parts(reader, classes, parts, hashes)),
         vocabulary=vocabulary,
     )
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lthsweep.data.class_folders import Part, decoded_parts
 from lthsweep.data.decoded import Decoded
 from lthsweep.data.file_tree import FileTree, open_tree
 from lthsweep.data.files import Files
@@ -43,13 +44,16 @@ def read(files: Files) -> Decoded:
             raise DataError(
                 f"{path}: {_ANNOTATIONS} lists {unknown[0]!r}, whose image or class is missing; get it again"
             )
-        return Decoded(
-            train_images=decode_all(tree, [names[name] for name in train], _SIZE),
-            train_labels=np.array([number[name.split("/")[1]] for name in train], np.int64),
-            test_images=decode_all(tree, [names[f"val/images/{file}"] for file, _ in test], _SIZE),
-            test_labels=np.array([number[wnid] for _, wnid in test], np.int64),
-            class_names=classes,
-            stamps=(tree.stamp,),
+        training = Part(
+            [names[name] for name in train],
+            np.array([number[name.split("/")[1]] for name in train], np.int64),
+        )
+        testing = Part(
+            [names[f"val/images/{file}"] for file, _ in test],
+            np.array([number[wnid] for _, wnid in test], np.int64),
+        )
+        return decoded_parts(
+            tree, "tiny_imagenet 1", classes, training, testing, lambda part: decode_all(tree, part, _SIZE)
         )
 
 

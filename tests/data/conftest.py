@@ -9,6 +9,8 @@ import struct
 import tarfile
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
+from hashlib import md5
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ import pytest
 from PIL import Image
 
 from lthsweep.data.cache import prepare
+from lthsweep.data.datasets import DATASETS
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -31,10 +34,33 @@ def picture(value: int, size: tuple[int, int] = (12, 12), kind: str = "PNG") -> 
 
 
 @pytest.fixture
-def write_mnist() -> Callable[..., dict[str, np.ndarray]]:
-    """Write 40 training and 20 test images of 6x5 pixels as the four IDX files."""
+def publish(monkeypatch) -> Callable[..., None]:
+    """Replace attributes of the entry of a data set, so that small files count as the published ones."""
 
-    def write(folder: Path, *, zipped: bool = True, seed: int = 7) -> dict[str, np.ndarray]:
+    def change(name: str, **changes: object) -> None:
+        monkeypatch.setitem(DATASETS, name, replace(DATASETS[name], **changes))
+
+    return change
+
+
+@pytest.fixture
+def publish_archive(publish) -> Callable[..., None]:
+    """Make an archive the published one of a data set."""
+
+    def change(name: str, archive: Path) -> None:
+        [file] = DATASETS[name].files
+        publish(name, files=(replace(file, md5=md5(archive.read_bytes()).hexdigest()),))
+
+    return change
+
+
+@pytest.fixture
+def write_mnist(publish) -> Callable[..., dict[str, np.ndarray]]:
+    """Write 40 training and 20 test images of 6x5 pixels as four IDX files, which then are the published ones."""
+
+    def write(
+        folder: Path, *, zipped: bool = True, seed: int = 7, name: str = "mnist"
+    ) -> dict[str, np.ndarray]:
         folder.mkdir(parents=True, exist_ok=True)
         words = np.random.default_rng(seed)
         arrays = {
@@ -43,19 +69,27 @@ def write_mnist() -> Callable[..., dict[str, np.ndarray]]:
             "t10k-images-idx3-ubyte": words.integers(0, 256, (20, 6, 5), dtype=np.uint8),
             "t10k-labels-idx1-ubyte": (np.arange(20) % 10).astype(np.uint8),
         }
-        for name, array in arrays.items():
-            if zipped:
-                (folder / f"{name}.gz").write_bytes(gzip.compress(idx(array)))
-            else:
-                (folder / name).write_bytes(idx(array))
+        published = []
+        for file, array in zip(DATASETS[name].files, arrays.values(), strict=True):
+            content = idx(array)
+            packed = gzip.compress(content, mtime=0)
+            (folder / (file.file if zipped else file.unpacked)).write_bytes(packed if zipped else content)
+            unpacked_md5 = file.unpacked_md5 and md5(content).hexdigest()
+            published.append(
+                replace(file, md5=md5(packed).hexdigest(), unpacked_md5=unpacked_md5, size=len(packed))
+            )
+        publish(name, files=tuple(published))
         return arrays
 
     return write
 
 
 @pytest.fixture
-def cifar_files() -> Callable[[str], dict[str, bytes]]:
-    """The files of a small CIFAR-10 or CIFAR-100 in the binary version, by name inside of its folder."""
+def cifar_files(publish) -> Callable[[str], dict[str, bytes]]:
+    """The files of a small CIFAR-10 or CIFAR-100 in the binary version, by name inside of its folder.
+
+    The entry of the data set gets their counts.
+    """
 
     def make(name: str) -> dict[str, bytes]:
         words = np.random.default_rng(3)
@@ -75,6 +109,7 @@ def cifar_files() -> Callable[[str], dict[str, bytes]]:
         else:
             files = {"train.bin": records(30), "test.bin": records(10)}
             files["fine_label_names.txt"] = "\n".join(f"fine{n}" for n in range(100)).encode() + b"\n"
+        publish(name, n_train=50 if name == "cifar10" else 30, n_test=10)
         return files
 
     return make

@@ -266,6 +266,6 @@ def test_options_name_packs_and_packs_are_pictures(tmp_path, write_tree, sounds)
     assert packed.shape == (1, 16, 5)
     assert 0 < packed.mean[0] < 1
     folders = {
-        pack_folder({**options, **more}, cache=tmp_path) for more in ({}, {"hop": 64}, {"decibels": 60})
+        pack_folder({**options, **more}, "", cache=tmp_path) for more in ({}, {"hop": 64}, {"decibels": 60})
     }
     assert len(folders) == 3

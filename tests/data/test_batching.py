@@ -31,6 +31,7 @@ def packed_of(images: np.ndarray, labels: np.ndarray | None = None) -> Packed:
         std=tuple(0.2 + 0.05 * c for c in range(images.shape[3])),
         class_names=("a", "b", "c"),
         name="made",
+        source="s",
         fingerprint="",
         folder=None,
     )
@@ -307,6 +308,7 @@ TEXTS = Packed(
     std=(),
     class_names=("a", "b", "c"),
     name="texts",
+    source="s",
     fingerprint="",
     folder=None,
     vocabulary=("<pad>", "<unk>"),

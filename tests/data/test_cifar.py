@@ -19,7 +19,9 @@ ARCHIVES = {
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])
 @pytest.mark.parametrize("packing", ["archive", "folder", "dotted archive"])
-def test_binary_version_is_read_packed_or_not(tmp_path, cifar_files, write_tar, write_tree, name, packing):
+def test_binary_version_is_read_packed_or_not(
+    tmp_path, cifar_files, write_tar, write_tree, publish_archive, name, packing
+):
     """Planes become pixels, batches keep their order, and CIFAR-100 uses its fine labels."""
     archive, folder = ARCHIVES[name]
     files = cifar_files(name)
@@ -27,7 +29,8 @@ def test_binary_version_is_read_packed_or_not(tmp_path, cifar_files, write_tar, 
         write_tree(tmp_path / name / folder, files)
     else:
         prefix = "./" if packing == "dotted archive" else ""
-        write_tar(tmp_path / archive, {f"{prefix}{folder}/{key}": value for key, value in files.items()})
+        members = {f"{prefix}{folder}/{key}": value for key, value in files.items()}
+        publish_archive(name, write_tar(tmp_path / archive, members))
 
     cifar = decode({"name": name}, tmp_path)
 

@@ -29,7 +29,7 @@ def test_fashion_mnist_is_read_from_its_own_folder(tmp_path, write_mnist):
     write_mnist(tmp_path)
     with pytest.raises(MissingDataError, match="lthsweep data prepare fashion_mnist"):
         decode({"name": "fashion_mnist"}, tmp_path)
-    arrays = write_mnist(tmp_path / "FashionMNIST/raw", seed=8)
+    arrays = write_mnist(tmp_path / "FashionMNIST/raw", seed=8, name="fashion_mnist")
 
     packed = prepare({"name": "fashion_mnist"}, root=tmp_path, cache=tmp_path / "cache")
 

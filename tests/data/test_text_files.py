@@ -233,23 +233,25 @@ def test_the_fingerprint_knows_the_vocabulary(tmp_path, write_tree):
 def test_options_that_change_tokens_name_another_pack(corpus, tmp_path):
     """And defaults that are written out name the same one."""
     folders = [
-        pack_folder({"name": "text_csv", "path": str(corpus), **more}, cache=tmp_path)
+        pack_folder({"name": "text_csv", "path": str(corpus), **more}, "", cache=tmp_path)
         for more in ({}, {"tokens": "char"}, {"vocabulary": 99}, {"length": 9}, {"name": "text_folder"})
     ]
     written = {"tokens": "word", "vocabulary": 20_000, "length": 64, "validation": 3}
 
     assert len(set(folders)) == 5
-    assert pack_folder({"name": "text_csv", "path": str(corpus), **written}, cache=tmp_path) == folders[0]
+    assert pack_folder({"name": "text_csv", "path": "other", **written}, "", cache=tmp_path) == folders[0]
 
 
 def test_changed_texts_are_not_silently_the_old_pack(corpus, tmp_path):
     """As for folders of images."""
-    prepare(options(corpus), cache=tmp_path / "cache")
+    before = prepare(options(corpus), cache=tmp_path / "cache")
     with (corpus / "train.csv").open("a") as file:
         file.write("sea,one more\n")
 
-    with pytest.raises(DataError, match="changed since it was packed"):
-        prepare(options(corpus), cache=tmp_path / "cache")
+    after = prepare(options(corpus), cache=tmp_path / "cache")
+
+    assert len(after.train_labels) == len(before.train_labels) + 1
+    assert after.source != before.source
 
 
 def test_a_packed_vocabulary_of_characters_survives_its_file(tmp_path, write_tree):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lthsweep.data.availability import list_datasets, verify_dataset
-from lthsweep.data.cache import open_packed, pack_folder, prepare
+from lthsweep.data.cache import open_packed, prepare
 from lthsweep.errors import CodeError, DataError, MissingDataError
 from lthsweep.usercode import pinned
 
@@ -45,7 +45,7 @@ def test_user_readers_are_packed_like_others(tmp_path):
     assert packed.train_labels.dtype == np.int64
     assert packed.class_names == ("a", "b")
     assert open_packed(options(size=5, padding=2), cache=tmp_path).fingerprint == packed.fingerprint
-    assert pack_folder(options(size=5), cache=tmp_path) != pack_folder(options(size=6), cache=tmp_path)
+    assert prepare(options(size=6), cache=tmp_path).folder != packed.folder
 
 
 def test_code_that_is_not_allowed_does_not_run(tmp_path, monkeypatch):
@@ -93,6 +93,6 @@ def test_verify_of_an_unpacked_reader_names_the_command(tmp_path):
         verify_dataset(options(), cache=tmp_path)
     prepare(options(), cache=tmp_path)
 
-    (check,) = verify_dataset(options(), cache=tmp_path)
+    pack, files = verify_dataset(options(), cache=tmp_path)
 
-    assert check.verdict == "good"
+    assert (pack.verdict, files.verdict) == ("good", "good")
