@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +20,7 @@ from lthsweep.commands.sources import (
     OutOption,
     SetOption,
     SourceArgument,
-    foreign_records,
+    damaged_records,
     open_source,
     require_samples,
     with_prepared_data,
@@ -28,9 +28,11 @@ from lthsweep.commands.sources import (
 from lthsweep.commands.tables import print_table
 from lthsweep.errors import UnknownNameError
 from lthsweep.launch.coordinator import RunHooks
+from lthsweep.launch.disk_status import read_disk_status
 from lthsweep.launch.dispatch import RunSummary
 from lthsweep.launch.local import run_local, slots_of
 from lthsweep.launch.work import Work, work_left
+from lthsweep.reduce.directory_pool import read_pool
 from lthsweep.wording import duration, plural
 
 __all__ = ["run"]
@@ -135,7 +137,7 @@ def _train(
         console,
         f"{opened.spec.sweep.name}: {plural(len(work.nodes), 'run')} left of {len(opened.plan.runs)}, {where}, "
         f"results in {opened.sweep.path}",
-        *foreign_records(opened, work.found),
+        *read_pool(opened.plan, opened.sweep).notes(opened.shell_path),
     )
     interrupt = Interrupt(console)
     with interrupt.handled(), Display(opened.plan, work, console) as display:
@@ -146,16 +148,20 @@ def _train(
     merge(opened.sweep, opened.plan)
     if not console.quiet:
         print_table(opened.sweep.path, console)
-    _report_end(opened, ended, console)
-    if ended.failed:
+    damaged = damaged_records(opened, read_disk_status(opened.plan, opened.sweep))
+    _report_end(opened, ended, damaged, console)
+    set_aside = read_pool(opened.plan, opened.sweep).pool.notes(opened.shell_path)
+    for line in set_aside:
+        typer.echo(line, err=True)
+    if ended.failed or damaged:
         if console.quiet:  # --quiet does not hide failures
-            _report_end(opened, ended, Console(stderr=True, width=120))
+            _report_end(opened, ended, damaged, Console(stderr=True, width=120))
         raise typer.Exit(EXIT_FAILED)
-    if ended.stopped:
+    if ended.stopped or set_aside:
         raise typer.Exit(EXIT_INCOMPLETE)
 
 
-def _report_end(opened: OpenedSweep, ended: RunSummary, console: Console) -> None:
+def _report_end(opened: OpenedSweep, ended: RunSummary, damaged: Sequence[str], console: Console) -> None:
     path = opened.shell_path
     others = f" and {len(ended.present)} by other coordinators" if ended.present else ""
     lines = [
@@ -171,4 +177,5 @@ def _report_end(opened: OpenedSweep, ended: RunSummary, console: Console) -> Non
         lines.append(f"    lthsweep logs {path} {key[:8]}")
     if ended.stopped:
         lines.append(f"stopped; `lthsweep run {path}` goes on")
+    lines += damaged
     print_lines(console, *lines, f"table: {opened.sweep.table}   figures: lthsweep report {path}")

@@ -40,7 +40,7 @@ __all__ = [
     "SourceArgument",
     "TableArgument",
     "changed_data",
-    "foreign_records",
+    "damaged_records",
     "missing_data",
     "open_source",
     "pending_keys",
@@ -206,12 +206,20 @@ def table_alone(opened: OpenedSweep) -> tuple[str, ...]:
     return (f"{path} holds a table but no records: `lthsweep query {path}` reads its results",)
 
 
-def foreign_records(opened: OpenedSweep, found: DiskStatus) -> tuple[str, ...]:
-    """A line about records of another grid or recipe in the directory."""
-    if not found.foreign:
+def damaged_records(opened: OpenedSweep, found: DiskStatus) -> tuple[str, ...]:
+    """Lines about damaged records: their runs, and the command that repairs them."""
+    if not found.damaged:
         return ()
-    records, belong = plural(len(found.foreign), "record"), "belongs" if len(found.foreign) == 1 else "belong"
-    return (f"{records} in {opened.sweep.path} {belong} to another grid or recipe, and not to the table",)
+    path, runs = opened.shell_path, opened.plan.runs
+    lines = [
+        f"  {key}: {runs[key].describe() if key in runs else 'a run of another grid or recipe'}"
+        for key in found.damaged
+    ]
+    return (
+        f"{plural(len(found.damaged), 'damaged record')}: their numbers are left out, and so are comparisons with them",
+        *lines,
+        f"  `lthsweep doctor {path} --quarantine && lthsweep run {path}` moves them away and trains these runs again",
+    )
 
 
 def require_sweep(opened: OpenedSweep) -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from lthsweep.commands.snapshot import Snapshot
-from lthsweep.commands.sources import table_alone
+from lthsweep.commands.sources import damaged_records, table_alone
 from lthsweep.launch.disk_status import RunStatus
 from lthsweep.launch.explanation import explain, job_state
 from lthsweep.launch.sweep_status import RunState, SweepStatus
@@ -31,7 +31,11 @@ _ALWAYS = (
 )
 """Statuses that are counted even if no run has them."""
 
-_COUNTED = {RunStatus.BLOCKED: "blocked by a failed run", RunStatus.SKIPPED: "skipped after a diverged run"}
+_COUNTED = {
+    RunStatus.DAMAGED: "with a damaged record",
+    RunStatus.BLOCKED: "blocked by a failed run or a damaged record",
+    RunStatus.SKIPPED: "skipped after a diverged run",
+}
 
 
 def status_counts(snapshot: Snapshot) -> str:
@@ -59,7 +63,13 @@ def status_text(snapshot: Snapshot, *, all_runs: bool = False) -> str:
         lines += _first((_run_line(s, snapshot) for s in status.those(RunStatus.RUNNING)), "running")
         lines += _first(_pending_jobs(status), "pending jobs")
         lines += _to_be_submitted(snapshot)
-        for kind in (RunStatus.UNKNOWN, RunStatus.FAILED, RunStatus.CANCELED, RunStatus.BLOCKED):
+        for kind in (
+            RunStatus.UNKNOWN,
+            RunStatus.FAILED,
+            RunStatus.DAMAGED,
+            RunStatus.CANCELED,
+            RunStatus.BLOCKED,
+        ):
             lines += _first((_run_line(state, snapshot) for state in status.those(kind)), kind)
     return "\n".join([*lines, *_time_left(snapshot), *_hours_used(snapshot)])
 
@@ -69,6 +79,8 @@ def conditions(snapshot: Snapshot) -> Iterator[str]:
     status, path = snapshot.status, snapshot.opened.shell_path
     jobs = status.queue
     yield from (f"  {line}" for line in table_alone(snapshot.opened))
+    yield from (f"  {line}" for line in damaged_records(snapshot.opened, snapshot.on_disk))
+    yield from (f"  {line}" for line in snapshot.apart.notes(path))
     if jobs.hidden:
         yield "  its state/ is readable by its owner only: runs without a record can be running or failed"
     if jobs.silence:

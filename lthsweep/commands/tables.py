@@ -14,7 +14,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from lthsweep.commands.console import plain_console, print_lines, print_rows
+from lthsweep.commands import EXIT_FAILED, EXIT_INCOMPLETE
+from lthsweep.commands.console import echo_notes, plain_console, print_lines, print_rows
 from lthsweep.commands.sources import (
     CsvOption,
     JsonOption,
@@ -22,11 +23,13 @@ from lthsweep.commands.sources import (
     SetOption,
     SourceArgument,
     TableArgument,
+    damaged_records,
     open_source,
     require_sweep,
 )
 from lthsweep.errors import QueryError
 from lthsweep.launch.disk_status import read_disk_status
+from lthsweep.reduce.directory_pool import read_pool
 from lthsweep.spec import dump_spec
 
 if TYPE_CHECKING:
@@ -59,9 +62,15 @@ def merge(
         print_table(opened.sweep.path, plain_console())
     typer.echo(str(path))
     found = read_disk_status(opened.plan, opened.sweep)
+    apart = read_pool(opened.plan, opened.sweep)
+    for line in (*apart.notes(opened.shell_path), *damaged_records(opened, found)):
+        typer.echo(line, err=True)
     if not found.is_complete:
         typer.echo(f"incomplete: {len(found.done)} of {len(opened.plan.runs)} runs have a record", err=True)
-        raise typer.Exit(3)
+    if found.damaged:
+        raise typer.Exit(EXIT_FAILED)
+    if not found.is_complete or apart.pool.keys:
+        raise typer.Exit(EXIT_INCOMPLETE)
 
 
 def query(
@@ -89,6 +98,7 @@ def query(
     if as_csv and as_json:
         raise QueryError("--csv and --json cannot be combined; choose one")
     sweep = load(directory)
+    echo_notes(sweep)
     if statement is not None:
         if where or sort or columns:
             raise QueryError("--sql takes no condition, --sort, or --columns; write them into the SELECT")
@@ -123,7 +133,11 @@ def report(
     require_sweep(opened)
     if opened.sweep.records.is_dir():
         merge_records(opened.sweep, opened.plan)
-    written = write_report(opened.sweep, report_input(load(opened.sweep.path)))
+        for line in damaged_records(opened, read_disk_status(opened.plan, opened.sweep)):
+            typer.echo(line, err=True)
+    sweep = load(opened.sweep.path)
+    echo_notes(sweep)
+    written = write_report(opened.sweep, report_input(sweep))
     for path in written:
         typer.echo(str(path))
 
@@ -145,6 +159,7 @@ def report_input(sweep: Sweep) -> ReportInput:
         folder=str(sweep.path),
         digest=sweep.records_sha256,
         spec_text=dump_spec(sweep.spec),
+        notes=sweep.notes,
     )
 
 

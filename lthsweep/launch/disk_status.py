@@ -5,7 +5,7 @@ A run is done if it has a record. Everything else is read from `state/`, which i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -13,6 +13,7 @@ from lthsweep.errors import StoreError
 from lthsweep.launch.task import STALE_SECONDS
 from lthsweep.plan.run import Plan
 from lthsweep.store import claims, failures
+from lthsweep.store.checked import check_records
 from lthsweep.store.heartbeats import Heartbeat, read_heartbeats
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.record import read_summary
@@ -31,7 +32,8 @@ class RunStatus(StrEnum):
     TO_BE_SUBMITTED = "to be submitted"  # has no job yet, in a sweep that goes to SLURM
     UNKNOWN = "unknown"  # was submitted, and SLURM gives no information about it
     FAILED = "failed"
-    BLOCKED = "blocked"  # descends from a run that failed or was canceled
+    DAMAGED = "damaged"  # has a record whose bytes changed; `doctor --quarantine` and `run` repair it
+    BLOCKED = "blocked"  # descends from a run that failed, was canceled, or has a damaged record
     CANCELED = "canceled"
     SKIPPED = "skipped"  # descends from a run that diverged, so it cannot be trained
 
@@ -46,6 +48,7 @@ class DiskStatus:
         heartbeats: key → last heartbeat of the worker that trains it.
         foreign: keys of records that are not in this plan (of an earlier grid or recipe).
         jobs: key → SLURM job of its worker; "" if the worker is in no job.
+        damaged: key → damage of its record, also of runs outside this plan.
     """
 
     states: Mapping[str, RunStatus]
@@ -53,6 +56,7 @@ class DiskStatus:
     heartbeats: Mapping[str, Heartbeat]
     foreign: frozenset[str]
     jobs: Mapping[str, str] = field(default_factory=dict)
+    damaged: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def done(self) -> frozenset[str]:
@@ -67,18 +71,23 @@ class DiskStatus:
 
 def read_disk_status(plan: Plan, sweep: SweepDir) -> DiskStatus:
     """Return the status of every run of a plan, by a sweep directory that need not exist."""
-    recorded = set(sweep.record_keys())
+    checked = check_records(sweep)
+    recorded = checked.digests.keys() | checked.damaged.keys()
     failed = failures.read_failures(sweep)
     heartbeats, jobs = {}, {}
     for beat in (one for worker in read_heartbeats(sweep) for one in worker.of_each()):
         if beat.key in plan.runs and (owner := claims.holder(sweep, beat.key, STALE_SECONDS)):
             heartbeats[beat.key] = beat
             jobs[beat.key] = owner.job
-    diverged = _diverged_parents(plan, sweep, recorded)
+    diverged = _diverged_parents(plan, sweep, recorded, checked.digests.keys())
     states: dict[str, RunStatus] = {}
     for key, run in plan.runs.items():  # parents come first
         parent = states[run.parent] if run.parent else RunStatus.DONE
-        if key in recorded:
+        if parent is RunStatus.DONE and run.trunk != key:
+            parent = states[run.trunk]  # not done if its record was moved away after the parent was trained
+        if key in checked.damaged:
+            states[key] = RunStatus.DAMAGED
+        elif key in recorded:
             states[key] = RunStatus.DONE
         elif run.parent in diverged or parent is RunStatus.SKIPPED:
             states[key] = RunStatus.SKIPPED
@@ -88,20 +97,22 @@ def read_disk_status(plan: Plan, sweep: SweepDir) -> DiskStatus:
             states[key] = RunStatus.FAILED
         elif parent is RunStatus.DONE:
             states[key] = RunStatus.READY
-        elif parent in (RunStatus.FAILED, RunStatus.BLOCKED):
+        elif parent in (RunStatus.FAILED, RunStatus.BLOCKED, RunStatus.DAMAGED):
             states[key] = RunStatus.BLOCKED
         else:
             states[key] = RunStatus.WAITING
     planned = {key: failure for key, failure in failed.items() if states.get(key) is RunStatus.FAILED}
-    return DiskStatus(states, planned, heartbeats, frozenset(recorded - plan.runs.keys()), jobs)
+    return DiskStatus(
+        states, planned, heartbeats, frozenset(recorded - plan.runs.keys()), jobs, checked.damaged
+    )
 
 
-def _diverged_parents(plan: Plan, sweep: SweepDir, recorded: set[str]) -> set[str]:
+def _diverged_parents(plan: Plan, sweep: SweepDir, recorded: Set[str], sound: Set[str]) -> set[str]:
     """Return finished runs with unfinished children that diverged; opens no other records."""
     parents = {
         run.parent
         for key, run in plan.runs.items()
-        if key not in recorded and run.parent in recorded and run.parent
+        if key not in recorded and run.parent in sound and run.parent
     }
     return {key for key in parents if _has_diverged(sweep, key)}
 
@@ -109,5 +120,5 @@ def _diverged_parents(plan: Plan, sweep: SweepDir, recorded: set[str]) -> set[st
 def _has_diverged(sweep: SweepDir, key: str) -> bool:
     try:
         return read_summary(sweep.record(key)).outcome == "diverged"
-    except StoreError:  # damaged: `doctor` reports it, and the attempt at the child fails
+    except StoreError:  # changed since it was checked: the attempt at the child fails
         return False

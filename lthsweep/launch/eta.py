@@ -12,7 +12,14 @@ from lthsweep.plan.run import Plan, Run
 
 __all__ = ["Eta", "estimate_eta", "fraction_done"]
 
-_NOT_LEFT = (RunStatus.DONE, RunStatus.SKIPPED, RunStatus.FAILED, RunStatus.BLOCKED, RunStatus.CANCELED)
+_NOT_LEFT = (
+    RunStatus.DONE,
+    RunStatus.SKIPPED,
+    RunStatus.FAILED,
+    RunStatus.BLOCKED,
+    RunStatus.CANCELED,
+    RunStatus.DAMAGED,
+)
 
 
 @dataclass(frozen=True)

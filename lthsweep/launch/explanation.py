@@ -180,6 +180,11 @@ def _failed(state: RunState, status: SweepStatus, path: str) -> Explanation:
     )
 
 
+def _damaged(state: RunState, status: SweepStatus, path: str) -> Explanation:
+    repair = f"lthsweep doctor {path} --quarantine && lthsweep run {path}"
+    return Explanation("its record is damaged", "the record is moved away and the run trained again", repair)
+
+
 def _canceled(state: RunState, status: SweepStatus, path: str) -> Explanation:
     return Explanation("the user canceled it", "a new attempt", _retry(status, path))
 
@@ -187,7 +192,11 @@ def _canceled(state: RunState, status: SweepStatus, path: str) -> Explanation:
 def _blocked(state: RunState, status: SweepStatus, path: str) -> Explanation:
     by = state.blocked_by
     what = "" if by is None else f"by {_name(by)}, which {status.runs[by.key].state}"
-    what = what.replace("which canceled", "which was canceled")
+    what = what.replace("which canceled", "which was canceled").replace("which damaged", "which is damaged")
+    if by is not None and status.runs[by.key].state is RunStatus.DAMAGED:
+        return Explanation(
+            what, "that run is trained again", explain(status.runs[by.key], status, path).command
+        )
     return Explanation(what, "a new attempt at that run", _retry(status, path))
 
 
@@ -205,6 +214,7 @@ _EXPLANATIONS: Mapping[RunStatus, Callable[[RunState, SweepStatus, str], Explana
     RunStatus.UNKNOWN: _unknown,
     RunStatus.FAILED: _failed,
     RunStatus.BLOCKED: _blocked,
+    RunStatus.DAMAGED: _damaged,
     RunStatus.CANCELED: _canceled,
     RunStatus.SKIPPED: _skipped,
 }

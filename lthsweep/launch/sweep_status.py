@@ -31,7 +31,8 @@ class RunState:
         failure: why it failed or was canceled; of a run that is tried again, how its last attempt ended.
         task: the job that trains it, or that has it in its share.
         waits_for: the parent, while it has no record.
-        blocked_by: the run that failed or was canceled, if the run is blocked.
+        blocked_by: the run that failed, was canceled or is damaged, if the run is blocked.
+        damage: of its record, if it is damaged.
     """
 
     run: Run
@@ -41,6 +42,7 @@ class RunState:
     task: ArrayTask | None = None
     waits_for: Run | None = None
     blocked_by: Run | None = None
+    damage: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,8 @@ class SweepStatus:
         return self.queue.halt is not None and not self.those(*_UNDER_WAY)
 
 
-_ENDED = (RunStatus.DONE, RunStatus.SKIPPED, RunStatus.FAILED, RunStatus.BLOCKED, RunStatus.CANCELED)
+_BLOCKING = (RunStatus.FAILED, RunStatus.CANCELED, RunStatus.BLOCKED, RunStatus.DAMAGED)
+_ENDED = (RunStatus.DONE, RunStatus.SKIPPED, *_BLOCKING)
 _UNDER_WAY = (RunStatus.RUNNING, RunStatus.PENDING, RunStatus.READY, RunStatus.UNKNOWN)
 
 
@@ -92,6 +95,8 @@ def sweep_status(plan: Plan, found: DiskStatus, queue: QueueStatus) -> SweepStat
     states: dict[str, RunState] = {}
     for key, run in plan.runs.items():  # parents come first
         parent = None if run.parent is None else states[run.parent]
+        if parent is not None and parent.state is RunStatus.DONE:
+            parent = states[run.trunk]  # not done if its record was moved away after the parent was trained
         states[key] = _state(run, parent, found, queue)
     return SweepStatus(states, queue)
 
@@ -99,14 +104,14 @@ def sweep_status(plan: Plan, found: DiskStatus, queue: QueueStatus) -> SweepStat
 def _state(run: Run, parent: RunState | None, found: DiskStatus, queue: QueueStatus) -> RunState:
     on_disk = found.states[run.key]
     failure = found.failures.get(run.key)
-    if on_disk in (RunStatus.DONE, RunStatus.SKIPPED):
-        return RunState(run, on_disk)
+    if on_disk in (RunStatus.DONE, RunStatus.SKIPPED, RunStatus.DAMAGED):
+        return RunState(run, on_disk, damage=found.damaged.get(run.key, ""))
     if (beat := found.heartbeats.get(run.key)) and not queue.is_gone(job := found.jobs[run.key], beat.time):
         return RunState(run, RunStatus.RUNNING, beat=beat, task=queue.by_raw_id.get(job))
     if failure is not None and (failure.is_final or queue.tasks is None):
         is_canceled = failure.kind == CANCELLED
         return RunState(run, RunStatus.CANCELED if is_canceled else RunStatus.FAILED, failure=failure)
-    if parent is not None and parent.state in (RunStatus.FAILED, RunStatus.CANCELED, RunStatus.BLOCKED):
+    if parent is not None and parent.state in _BLOCKING:
         return RunState(run, RunStatus.BLOCKED, blocked_by=parent.blocked_by or parent.run)
     if parent is not None and parent.state is not RunStatus.DONE:
         return RunState(run, RunStatus.WAITING, failure=failure, waits_for=parent.run)

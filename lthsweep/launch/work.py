@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lthsweep.errors import StoreError
+from lthsweep.errors import CorruptRecordError, StoreError
 from lthsweep.launch.disk_status import DiskStatus, RunStatus, read_disk_status
 from lthsweep.launch.scheduler import Node
 from lthsweep.plan.estimate import recipe_id
@@ -35,16 +36,23 @@ class Work:
 
 
 def work_left(plan: Plan, sweep: SweepDir) -> Work:
-    """Return the runs that have no record. Failed runs are among them: to run a sweep is to try them again."""
+    """Return the runs that have no record and need no damaged one. Failed runs are among them: they are tried again."""
     found = read_disk_status(plan, sweep)
     replays = _missing_snapshots(plan, sweep, found.states)
     known = seconds_per_epoch(plan, sweep) if any(run.budget for run in plan.runs.values()) else {}
     nodes = []
+    held = set(found.damaged)  # and the runs that need one of these records
     for key, run in plan.runs.items():
         if key in replays:
             nodes.append(Node(key, None, replays[key]))
-        elif found.states[key] not in (RunStatus.DONE, RunStatus.SKIPPED):
-            nodes.append(Node(key, run.parent, _length(run, known)))
+        elif found.states[key] not in (RunStatus.DONE, RunStatus.SKIPPED, RunStatus.DAMAGED):
+            parent = run.parent
+            if parent and found.states[parent] is RunStatus.DONE:
+                parent = run.trunk  # not done if its record was moved away after the parent was trained
+            if parent in held:
+                held.add(key)
+            else:
+                nodes.append(Node(key, parent, _length(run, known)))
     return Work(tuple(nodes), found, frozenset(replays))
 
 
@@ -60,8 +68,9 @@ def seconds_per_epoch(plan: Plan, sweep: SweepDir) -> dict[str, float]:
     for run in plan.dense:
         name = recipe_id(run.recipe)
         if name not in known and run.key in recorded:
-            curves = read_summary(sweep.record(run.key)).curves
-            known[name] = float(curves["seconds"].mean())
+            with contextlib.suppress(CorruptRecordError, FileNotFoundError):
+                curves = read_summary(sweep.record(run.key)).curves
+                known[name] = float(curves["seconds"].mean())
     return known
 
 

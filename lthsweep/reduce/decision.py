@@ -27,7 +27,7 @@ _TOLERANCE = 1e-12
 
 
 class Verdict(StrEnum):
-    """All verdicts of the tables; failed and missing mean that no seed has a result.
+    """All verdicts of the tables; failed, damaged and missing mean that no seed has a result.
 
     A ticket against its dense run is winning, matching or not matching; a ticket against a control is better, equal
     or worse; a value of an axis is best, equal to the best, or worse. All three can be undecided.
@@ -42,6 +42,7 @@ class Verdict(StrEnum):
     WORSE = "worse"
     UNDECIDED = "undecided"
     FAILED = "failed"
+    DAMAGED = "damaged"
     MISSING = "missing"
 
 

@@ -1,8 +1,8 @@
 """Records → one table: `table.h5` is a pure function of the records, the failures and the plan.
 
 The same directory gives the same bytes at any time, on any host, in any order of reading, also while runs are
-training. Records never change, so the rows of a record in an older table are used again if its sha256 is the same:
-reading a seal takes a small part of the time of reading the record.
+training. Records never change, so the rows of a record in an older table are used again if its sha256 is the same.
+`lthsweep.store.checked` decides which records are damaged: they have the state "damaged", and no numbers.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lthsweep.errors import CorruptRecordError, StoreError
+from lthsweep.errors import StoreError
 from lthsweep.reduce.catalog import COLUMNS
 from lthsweep.reduce.control_rows import control_rows
 from lthsweep.reduce.detail import curve_rows, layer_rows
+from lthsweep.reduce.pooling import origin_of, pool
 from lthsweep.reduce.reuse import results_in
 from lthsweep.reduce.run_result import RunResult, result_of
 from lthsweep.reduce.run_rows import run_rows
@@ -23,9 +24,10 @@ from lthsweep.reduce.structure_rows import structure_rows
 from lthsweep.reduce.table import SCHEMA, TABLES, SweepRow, Table, TableFile, encode_table
 from lthsweep.reduce.ticket_rows import ticket_rows
 from lthsweep.spec import dump_spec
+from lthsweep.store.checked import CheckedRecords, check_records, note_checked
 from lthsweep.store.commit import replace
-from lthsweep.store.failures import Failure, read_failures
-from lthsweep.store.record import read_digest, read_summary
+from lthsweep.store.failures import DAMAGED, Failure, read_failures
+from lthsweep.store.record import Summary, read_summary
 
 if TYPE_CHECKING:
     from lthsweep.plan.run import Plan
@@ -34,7 +36,9 @@ if TYPE_CHECKING:
 __all__ = ["current", "merge", "reduce_records"]
 
 _DAMAGED = Failure(
-    "its record is damaged; `lthsweep doctor` moves it away, then `lthsweep run` trains it again", attempt=0
+    "its record is damaged; `lthsweep doctor --quarantine` moves it away, then `lthsweep run` trains it again",
+    kind=DAMAGED,
+    attempt=0,
 )
 
 
@@ -44,7 +48,7 @@ def merge(sweep: SweepDir, plan: Plan, *, full: bool = False) -> Path:
     Args:
         sweep: the directory.
         plan: the grid to answer.
-        full: read every record, even if the existing table has its rows. The bytes are the same.
+        full: read and hash every record, even if the existing table has its rows. The bytes are the same.
 
     Returns:
         The path of the table.
@@ -59,16 +63,17 @@ def merge(sweep: SweepDir, plan: Plan, *, full: bool = False) -> Path:
             f"read the table as it is, `lthsweep run` starts the sweep anew"
         )
     old = None if full else _old_table(sweep.table)
-    table = _up_to_date(sweep, plan, old)
+    table, checked = _up_to_date(sweep, plan, old, full=full)
     if table is not old:
         assert isinstance(table, Table)
         replace(sweep.table, encode_table(table))
+    note_checked(sweep, checked)
     return sweep.table
 
 
 def current(sweep: SweepDir, plan: Plan) -> Table | TableFile:
     """Return the table that `merge` would write: the file if it is up to date, else one made in memory."""
-    return _up_to_date(sweep, plan, _old_table(sweep.table))
+    return _up_to_date(sweep, plan, _old_table(sweep.table))[0]
 
 
 def reduce_records(
@@ -83,44 +88,49 @@ def reduce_records(
     """
     known = {one.key: one for one in results}
     failed = {key: one for key, one in (failures or {}).items() if key in plan.runs and key not in known}
+    aside = pool(plan, {key: origin_of(one) for key, one in known.items()}).keys
+    used = {key: one for key, one in known.items() if key not in aside}
     order = [*plan.runs, *sorted(known.keys() - plan.runs.keys())]
     return Table(
         sweep=_sweep_row(plan, {key: one.digest for key, one in known.items()}, failed),
         tables={
-            "tickets": ticket_rows(plan, known, failed),
-            "controls": control_rows(plan, known, failed),
-            "structures": structure_rows(plan, known, failed),
-            "runs": run_rows(plan, known, failed),
+            "tickets": ticket_rows(plan, used, failed, aside),
+            "controls": control_rows(plan, used, failed, aside),
+            "structures": structure_rows(plan, used, failed, aside),
+            "runs": run_rows(plan, known, failed, aside),
             "curves": curve_rows(order, known),
             "layers": layer_rows(order, known),
         },
     )
 
 
-def _up_to_date(sweep: SweepDir, plan: Plan, old: TableFile | None) -> Table | TableFile:
-    digests, damaged = _digests(sweep)
-    failures = read_failures(sweep) | dict.fromkeys(damaged, _DAMAGED)
+def _up_to_date(
+    sweep: SweepDir, plan: Plan, old: TableFile | None, *, full: bool = False
+) -> tuple[Table | TableFile, CheckedRecords]:
+    """Return the table of the present records, which is `old` if it is up to date, and the check of the records."""
+    read: dict[str, RunResult] = {}
+
+    def keep(summary: Summary) -> None:
+        read[summary.key] = result_of(summary)
+
+    checked = check_records(sweep, full=full, keep=keep)
+    digests = checked.digests
+    failures = read_failures(sweep) | dict.fromkeys(checked.damaged, _DAMAGED)
     if old is not None:
         shown = {key: one for key, one in failures.items() if key in plan.runs and key not in digests}
         if old.sweep == _sweep_row(plan, digests, shown):
-            return old
+            return old, checked
     known = _known(old, digests, plan)
     results = []
     for key in digests:
-        if key in known:
-            results.append(known[key])
-            continue
-        try:
-            summary = read_summary(sweep.record(key))
-            if summary.key != key:
-                raise CorruptRecordError(f"{sweep.record(key)} is the record of run {summary.key}")
-        except FileNotFoundError:  # removed since the folder was listed
-            continue
-        except CorruptRecordError:
-            failures[key] = _DAMAGED
-            continue
-        results.append(result_of(summary))
-    return reduce_records(plan, results, failures)
+        result = read.get(key) or known.get(key)
+        if result is None:
+            try:
+                result = result_of(read_summary(sweep.record(key)))
+            except FileNotFoundError:  # removed since it was checked
+                continue
+        results.append(result)
+    return reduce_records(plan, results, failures), checked
 
 
 def _old_table(path: Path) -> TableFile | None:
@@ -141,19 +151,6 @@ def _known(old: TableFile | None, digests: Mapping[str, str], plan: Plan) -> dic
         return results_in(old, digests, plan.runs)
     except (KeyError, ValueError, TypeError, IndexError):  # its schema number is right, its content is not
         return {}
-
-
-def _digests(sweep: SweepDir) -> tuple[dict[str, str], list[str]]:
-    """Return key → sha256 of its record, and the keys of records without a seal."""
-    digests, damaged = {}, []
-    for key in sweep.record_keys():
-        try:
-            digests[key] = read_digest(sweep.record(key))
-        except FileNotFoundError:
-            continue
-        except CorruptRecordError:
-            damaged.append(key)
-    return digests, damaged
 
 
 def _sweep_row(plan: Plan, digests: Mapping[str, str], failures: Mapping[str, Failure]) -> SweepRow:

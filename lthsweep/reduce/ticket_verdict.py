@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from lthsweep.reduce.decision import PairedDifference, Verdict, mean_and_sd
 from lthsweep.reduce.run_result import ResultState
 
-__all__ = ["PointSummary", "SeedPair", "summarize_point"]
+__all__ = ["PointSummary", "SeedPair", "summarize_point", "verdict_without_results"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,9 @@ class SeedPair:
 
     Attributes:
         state: of the comparison. Done: both runs have an accuracy. Diverged: the dense run, the ticket, or the level
-            before it became non-finite. Failed: a run or one of its ancestors failed. Missing: no result yet.
+            before it became non-finite. Failed: a run or one of its ancestors failed. Damaged: the record of one of
+            them is damaged. Missing: no result yet. Set aside: one of them is of other data or of another network than
+            the runs in use.
         dense: test accuracy of the dense run, 0..1; NaN unless done.
         ticket: test accuracy of the ticket, 0..1; NaN unless done.
         dense_diverged: the dense run diverged, so there is nothing to compare the ticket with.
@@ -47,7 +49,7 @@ class SeedPair:
 
 @dataclass(frozen=True, slots=True)
 class PointSummary:
-    """A grid point over its seeds; n + n_failed + n_missing + n_diverged = n_planned.
+    """A grid point over its seeds; n and the counts of seeds without a pair add up to n_planned.
 
     The fields are columns of `/tickets`.
     """
@@ -55,7 +57,9 @@ class PointSummary:
     n: int
     n_planned: int
     n_failed: int
+    n_damaged: int
     n_missing: int
+    n_set_aside: int
     n_diverged: int
     dense_accuracy: float
     ticket_accuracy: float
@@ -91,7 +95,7 @@ def summarize_point(
     difference = PairedDifference.of([pair.ticket - pair.dense for pair in done], confidence)
     n_diverged = states.count(ResultState.DIVERGED)
     if not done and not n_diverged:
-        verdict = Verdict.FAILED if ResultState.FAILED in states else Verdict.MISSING
+        verdict = verdict_without_results(states)
     elif any(pair.state is ResultState.DIVERGED and not pair.dense_diverged for pair in pairs):
         verdict = Verdict.NOT_MATCHING
     elif n_diverged:
@@ -108,7 +112,9 @@ def summarize_point(
         n=len(done),
         n_planned=len(states),
         n_failed=states.count(ResultState.FAILED),
+        n_damaged=states.count(ResultState.DAMAGED),
         n_missing=states.count(ResultState.MISSING),
+        n_set_aside=states.count(ResultState.SET_ASIDE),
         n_diverged=n_diverged,
         dense_accuracy=dense_accuracy,
         ticket_accuracy=ticket_accuracy,
@@ -118,3 +124,10 @@ def summarize_point(
         ci_high=difference.high,
         verdict=verdict,
     )
+
+
+def verdict_without_results(states: Collection[ResultState]) -> Verdict:
+    """Return the verdict on a point of which no seed can be compared."""
+    if ResultState.FAILED in states:
+        return Verdict.FAILED
+    return Verdict.DAMAGED if ResultState.DAMAGED in states else Verdict.MISSING

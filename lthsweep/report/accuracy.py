@@ -245,7 +245,8 @@ def _zoom(plot: Plot, shown: pd.DataFrame, reference: float, highest: float, *, 
 
 def _gaps(points: pd.DataFrame) -> str:
     counts = {
-        verdict: int((points["verdict"] == verdict).sum()) for verdict in (Verdict.MISSING, Verdict.FAILED)
+        verdict: int((points["verdict"] == verdict).sum())
+        for verdict in (Verdict.MISSING, Verdict.FAILED, Verdict.DAMAGED)
     }
     gaps = [plural(count, f"{verdict} grid point") for verdict, count in counts.items() if count]
     return f"Not drawn: {' and '.join(gaps)}." if gaps else ""

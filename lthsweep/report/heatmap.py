@@ -37,6 +37,7 @@ _UNKNOWN = (0.86, 0.87, 0.88, 1.0)
 _PATCHES: Mapping[str, dict[str, Any]] = {
     Verdict.MISSING: {"facecolor": PAPER, "edgecolor": "#a9aeb6", "hatch": "////", "linewidth": 0},
     Verdict.FAILED: {"facecolor": FAILED, "edgecolor": "#8b9099", "hatch": "xxxx", "linewidth": 0},
+    Verdict.DAMAGED: {"facecolor": FAILED, "edgecolor": "#8b9099", "hatch": "++++", "linewidth": 0},
     # The white frame behind the blue one makes it visible on any color.
     "halo": {"facecolor": "none", "edgecolor": PAPER, "linewidth": 3.2, "zorder": 2.7},
     "matches": {"facecolor": "none", "edgecolor": "#0b4a86", "linewidth": 1.3, "zorder": 2.8},
@@ -173,7 +174,7 @@ def _add_legend(figure: Figure, found: set[str], tickets: pd.DataFrame, *, with_
         entries += [mark(TICKET_VERDICTS[name].mark, name, 6) for name in shown]
     elif found & set(MATCHING):
         entries.append(Patch(**{**_PATCHES["matches"], "zorder": 1}, label="winning or matching"))
-    for name in (Verdict.MISSING, Verdict.FAILED):
+    for name in (Verdict.MISSING, Verdict.FAILED, Verdict.DAMAGED):
         if name in found:
             entries.append(Patch(**{**_PATCHES[name], "linewidth": 0.4}, label=name))
     if "dead" in found:

@@ -35,8 +35,8 @@ class CellSize:
 
 
 def write_state(plot: Plot, x: int, y: int, state: Verdict) -> None:
-    """Write "missing" or "failed" over the hatching."""
-    ink, box = (LIGHT, FAILED) if state is Verdict.FAILED else (INK, PAPER)
+    """Write "missing", "failed" or "damaged" over the hatching."""
+    ink, box = (INK, PAPER) if state is Verdict.MISSING else (LIGHT, FAILED)
     background = {"facecolor": box, "edgecolor": "none", "pad": 1.2}
     plot.text(x, y, state, ha="center", va="center", fontsize=6.6, color=ink, bbox=background)
 

@@ -160,12 +160,13 @@ def _notices(report: ReportInput, rows: Sequence[FrameRow]) -> dict[str, list[No
             for row in rows
             if (layers := dead_layers(row.get("dead_layers")))
         ],
-        "failed": _failed_runs(report, place) or with_verdict[Verdict.FAILED],
+        "failed": _runs_in(ResultState.FAILED, report, place) or with_verdict[Verdict.FAILED],
+        "damaged": _runs_in(ResultState.DAMAGED, report, place),
         "missing": with_verdict[Verdict.MISSING],
     }
 
 
-def _failed_runs(report: ReportInput, place: Callable[[FrameRow], str]) -> list[NoticeEntry]:
+def _runs_in(state: ResultState, report: ReportInput, place: Callable[[FrameRow], str]) -> list[NoticeEntry]:
     runs = report.runs
     if "state" not in runs or "key" not in runs:
         return []
@@ -176,7 +177,7 @@ def _failed_runs(report: ReportInput, place: Callable[[FrameRow], str]) -> list[
             kind=str(row.get("kind", "run")),
             detail=str(row.get("cause") or "") or "cause in its log",
         )
-        for row in report.axes.normalize(runs[runs["state"] == ResultState.FAILED]).to_dict("records")
+        for row in report.axes.normalize(runs[runs["state"] == state]).to_dict("records")
     ]
 
 

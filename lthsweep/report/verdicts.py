@@ -59,6 +59,11 @@ TICKET_VERDICTS: Mapping[Verdict, VerdictStyle] = {
         "No seed has a result, and a run of at least one seed, or a run that it needs, failed: it crashed until its "
         "attempts were used up, or had an error that is not retried.",
     ),
+    Verdict.DAMAGED: VerdictStyle(
+        "#",
+        "bold magenta",
+        "No seed can be compared, and the record of at least one run is damaged: `lthsweep doctor` names it.",
+    ),
     Verdict.MISSING: VerdictStyle("·", "dim", "No result yet: planned, and not trained so far."),
 }
 """The verdicts of a ticket, in the order of every list."""

@@ -16,6 +16,7 @@ from lthsweep.store.layout import SweepDir
 
 __all__ = [
     "CANCELLED",
+    "DAMAGED",
     "GAVE_UP",
     "Failure",
     "clear_failure",
@@ -26,6 +27,9 @@ __all__ = [
 
 CANCELLED = "CanceledError"
 """Kind of the failure of a run that the user canceled."""
+
+DAMAGED = "damaged"
+"""Kind of the entry for a run whose record is damaged. The run itself did not fail, and no file has this kind."""
 
 GAVE_UP = "GaveUp"
 """Kind of the failure of a run whose jobs repeatedly ended without progress."""

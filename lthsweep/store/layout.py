@@ -179,6 +179,11 @@ class SweepDir:
         return self.state / "timings.json"
 
     @property
+    def checked(self) -> Path:
+        """Size and times of the records whose sha256 was verified, so that an unchanged file is hashed once."""
+        return self.state / "checked.json"
+
+    @property
     def conflicts(self) -> Path:
         """Folder of later records that differ from the record that came first."""
         return self.state / "conflicts"

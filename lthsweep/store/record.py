@@ -35,7 +35,7 @@ __all__ = [
     "decode",
     "encode",
     "layer_table",
-    "read_digest",
+    "read_checked",
     "read_summary",
 ]
 
@@ -154,14 +154,18 @@ def read_summary(path: Path) -> Summary:
     return Summary(**content, sha256=sealed.whole)
 
 
-def read_digest(path: Path) -> str:
-    """Return the `sha256` of a record file by its seal alone, in some ten microseconds.
+def read_checked(path: Path) -> Summary:
+    """Read a record without its masks, after the sha256 of all bytes, masks included, is verified.
 
     Raises:
         FileNotFoundError: if the file does not exist.
-        CorruptRecordError: if it has no seal.
+        CorruptRecordError: if it is damaged, hostile, or of another version.
     """
-    return read_seal(path).whole
+    data = read_whole(path)
+    sealed = check_seal(data, path)
+    with hdf5.opened_image(data[:-SEAL_LENGTH], path) as file:
+        content = _read_content(file, sealed.summary, path)
+    return Summary(**content, sha256=sealed.whole)
 
 
 def curve_table(rows: Iterable[Mapping[str, float]]) -> NDArray[np.void]:

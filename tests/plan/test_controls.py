@@ -178,11 +178,11 @@ def test_keys_of_controls_are_pinned():
     found = {control: key_at(plan, **{"prune.control": control}) for control in ALL}
     assert found | {"snip": key_at(snip, sparsity=0.5)} == {
         "ticket": "21730a034b4125e65553",
-        "reinit": "96273df68821bfd5b230",
+        "reinit": "8e77e5308123b70ed046",
         "reinit-masked": "ef83bc24fa0070cd2800",
         "random": "291b08378add06b76a9e",
-        "random-global": "d64b02233f12d4d5f11d",
+        "random-global": "b3edc65d9630c7432264",
         "fine-tune": "30cbc09185c624ad2425",
         "lr-rewind": "7ec2c1df1efde32f861b",
-        "snip": "8107e4ea4358ae711473",
+        "snip": "41d9f639177589508f62",
     }

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from reduce_cases import all_results, large_plan, make_plan, make_record, write_records
 
 from lthsweep.errors import StoreError
+from lthsweep.launch.disk_status import read_disk_status
 from lthsweep.reduce import merge as merge_module
 from lthsweep.reduce.merge import current, merge, reduce_records
 from lthsweep.reduce.table import Table, TableFile, encode_table
@@ -41,13 +42,13 @@ def sweep(tmp_path):
 def reads(monkeypatch):
     """Keys of the records that are read in full."""
     seen = []
-    real = merge_module.read_summary
+    real = merge_module.result_of
 
-    def counted(path):
-        seen.append(path.stem)
-        return real(path)
+    def counted(summary):
+        seen.append(summary.key)
+        return real(summary)
 
-    monkeypatch.setattr(merge_module, "read_summary", counted)
+    monkeypatch.setattr(merge_module, "result_of", counted)
     return seen
 
 
@@ -239,7 +240,7 @@ def test_the_time_of_a_failure_changes_no_byte(sweep, plan):
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty", "foreign", "renamed"])
-def test_a_damaged_record_is_a_failed_row(sweep, plan, damage):
+def test_a_damaged_record_is_a_damaged_row(sweep, plan, damage):
     """One bad file must not keep the other 9,999 from being merged, nor enter as a result."""
     write_records(sweep, plan)
     key, other = list(plan.runs)[1:3]
@@ -257,9 +258,82 @@ def test_a_damaged_record_is_a_failed_row(sweep, plan, damage):
     frames = TableFile(merge(sweep, plan)).frames
 
     row = frames["runs"].set_index("key").loc[key]
-    assert row["state"] == "failed"
+    assert row["state"] == "damaged"
     assert "lthsweep doctor" in row["cause"]
     assert frames["runs"]["state"].tolist().count("done") == len(plan.runs) - 1
+
+
+def flip(path, position):
+    """Change one bit of a file."""
+    data = bytearray(path.read_bytes())
+    data[position % len(data)] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("merged_before", [False, True], ids=["first merge", "later merge"])
+def test_one_flipped_bit_in_each_record_is_noticed(sweep, merged_before):
+    """Of 36 such records, a merge noticed two: most bytes of a record are masks, which a merge does not read."""
+    plan = make_plan(sparsity=[0.0, *(0.5 + i / 100 for i in range(17))], rewind_epoch=[0], seed=[0, 1])
+    assert len(plan.runs) == 36
+    write_records(sweep, plan)
+    if merged_before:
+        merge(sweep, plan)
+    for number, key in enumerate(plan.runs):
+        flip(sweep.record(key), 61 * number * number)
+
+    frames = TableFile(merge(sweep, plan)).frames
+
+    assert set(frames["runs"]["state"]) == {"damaged"}
+    assert frames["runs"]["test_accuracy"].isna().all()
+    assert set(frames["tickets"]["verdict"]) == {"damaged"}
+    assert read_disk_status(plan, sweep).damaged.keys() == plan.runs.keys()
+
+
+def test_two_swapped_records_are_damaged(sweep, plan):
+    """Each is whole, and each is the record of another run."""
+    write_records(sweep, plan)
+    merge(sweep, plan)
+    one, other = (sweep.record(key) for key in list(plan.runs)[1:3])
+    one_bytes, other_bytes = one.read_bytes(), other.read_bytes()
+    one.write_bytes(other_bytes)
+    other.write_bytes(one_bytes)
+
+    assert TableFile(merge(sweep, plan)).frames["runs"]["state"].tolist().count("damaged") == 2
+
+
+def test_decay_without_a_write_is_found_by_full(sweep, plan):
+    """A disk that loses bits changes no time of the file; only a hash of all bytes finds it."""
+    write_records(sweep, plan)
+    merge(sweep, plan)
+    key = list(plan.runs)[1]
+    flip(sweep.record(key), 2000)
+    notes = json.loads(sweep.checked.read_bytes())
+    status = sweep.record(key).stat()
+    notes[key][1] = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+    sweep.checked.write_text(json.dumps(notes))  # as if no time had changed
+
+    unnoticed = TableFile(merge(sweep, plan)).frames["runs"]["state"].tolist()
+    noticed = TableFile(merge(sweep, plan, full=True)).frames["runs"]["state"].tolist()
+
+    assert unnoticed.count("damaged") == 0
+    assert noticed.count("damaged") == 1
+
+
+def test_a_ticket_keeps_its_numbers_without_its_dense_run(sweep, plan):
+    """Its own record is valid; only the comparison is impossible, and the columns show why."""
+    write_records(sweep, plan)
+    dense = plan.dense[0]
+    flip(sweep.record(dense.key), 3000)
+
+    frames = TableFile(merge(sweep, plan)).frames
+
+    runs = frames["runs"].set_index("key")
+    tickets = [run.key for run in plan.tickets if run.trunk == dense.key]
+    assert runs.loc[dense.key, "state"] == "damaged"
+    assert set(runs.loc[tickets, "state"]) == {"done"}
+    assert runs.loc[tickets, "test_accuracy"].notna().all()
+    assert (frames["tickets"]["n_damaged"] == 1).all()
+    assert (frames["tickets"]["n"] == 1).all()
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty", "foreign", "schema"])

@@ -27,9 +27,9 @@ from lthsweep.store.record import (
     decode,
     encode,
     layer_table,
-    read_digest,
     read_summary,
 )
+from lthsweep.store.seal import read_seal
 from tests.store.factory import make_record
 
 TEXT = st.text(max_size=20)
@@ -107,7 +107,7 @@ def test_a_summary_agrees_with_its_record(tmp_path):
     assert type(summary) is Summary
     for field in dataclasses.fields(Summary):
         assert same(getattr(summary, field.name), getattr(whole, field.name)), field.name
-    assert summary.sha256 == whole.sha256 == read_digest(path)
+    assert summary.sha256 == whole.sha256 == read_seal(path).whole
 
 
 @pytest.mark.slow
