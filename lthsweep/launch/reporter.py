@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from lthsweep.errors import CanceledError, DataError, LthsweepError, StoreError
+from lthsweep.errors import CanceledError, CorruptRecordError, DataError, LthsweepError, StoreError
 from lthsweep.launch.channel import Channel
 from lthsweep.launch.events import Event, Failed, Finished, Requeued, RunProgress, Stopped
 from lthsweep.launch.task import Task
@@ -194,6 +194,6 @@ def failure_event(key: str, error: Exception) -> Failed:
         key,
         cause=str(error) if own else f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}",
         error=type(error).__name__,
-        retry=not own or isinstance(error, StoreError),
+        retry=not own or (isinstance(error, StoreError) and not isinstance(error, CorruptRecordError)),
         infrastructure=isinstance(error, OSError | MemoryError) and not isinstance(error, DataError),
     )
