@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tomllib
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from lthsweep.plan.run import Plan
     from lthsweep.reduce.axis_comparison import AxisComparison
     from lthsweep.reduce.frames import Frames
+    from lthsweep.reduce.pooling import Pool
     from lthsweep.spec import Spec
 
 __all__ = ["Sweep", "load", "load_plan", "run"]
@@ -88,6 +90,18 @@ class Sweep:
     def records_sha256(self) -> str:
         """A hash over all records behind the tables, for citation."""
         return self._table.sweep.records_sha256
+
+    @cached_property
+    def pool(self) -> Pool:
+        """The runs that are set aside, because they saw other data or another network than the runs in use."""
+        from lthsweep.reduce.pooling import origins_in, pool
+
+        return pool(self.plan, origins_in(self._table["runs"]))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A line about the runs that are set aside, with the remedy; empty if all runs are pooled."""
+        return self.pool.notes(shlex.quote(str(self.path)))
 
     def query(
         self,

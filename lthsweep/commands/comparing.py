@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from lthsweep.commands.console import plain_console, print_lines, print_rows
+from lthsweep.commands.console import echo_notes, plain_console, print_lines, print_rows
 from lthsweep.commands.sources import CsvOption, JsonOption, TableArgument
 from lthsweep.errors import QueryError
 
@@ -47,6 +47,7 @@ def compare(
     if confidence is not None and not 0 < confidence < 1:
         raise QueryError(f"--confidence must be in (0, 1), for example 0.95, not {confidence:g}")
     sweep = load(directory)
+    echo_notes(sweep)
     if as_csv:
         frame = sweep.compare(axis, metric=metric, confidence=confidence, margin=margin)
         frame.to_csv(sys.stdout, index=False)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import typer
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["plain_console", "print_lines", "print_rows", "simple_table"]
+if TYPE_CHECKING:
+    from lthsweep.api import Sweep
+
+__all__ = ["echo_notes", "plain_console", "print_lines", "print_rows", "simple_table"]
 
 
 def plain_console(*, quiet: bool = False, lines: bool = False) -> Console:
@@ -30,6 +36,12 @@ def print_lines(console: Console, *lines: str) -> None:
 def print_rows(console: Console, table: Table) -> None:
     """Print a table in full width: a pipe or a file has no width to wrap at."""
     (console if console.is_terminal else Console(width=100_000)).print(table)
+
+
+def echo_notes(sweep: Sweep) -> None:
+    """Print to standard error which runs are set aside, so that rows on standard output stay rows."""
+    for note in sweep.notes:
+        typer.echo(note, err=True)
 
 
 def simple_table(*headings: str) -> Table:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import platform
+import shlex
 import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
@@ -17,9 +18,13 @@ from typing import Annotated
 import typer
 
 from lthsweep.commands.sources import JsonOption
-from lthsweep.errors import ClusterSilentError, SpecError, UnknownNameError
+from lthsweep.errors import ClusterSilentError, LthsweepError, SpecError, UnknownNameError
 from lthsweep.launch.slots import count_gpus, usable_cores
 from lthsweep.launch.slurm.cluster.queue import read_queue
+from lthsweep.plan.expand import expand
+from lthsweep.reduce.directory_pool import DirectoryPool, read_pool
+from lthsweep.reduce.pooling import Pool
+from lthsweep.spec import load_spec
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.verify import Finding, quarantine, verify
 
@@ -41,6 +46,13 @@ def doctor(
             "--quarantine", help="Move damaged files to state/quarantine; `run` trains those runs again."
         ),
     ] = False,
+    move_set_aside: Annotated[
+        bool,
+        typer.Option(
+            "--move-set-aside",
+            help="Move records of other data or networks to state/quarantine; `run` trains those runs again.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
     on: Annotated[
         str,
@@ -57,7 +69,7 @@ def doctor(
     if directory is None:
         _check_installation(as_json, slurm_needed=on == "slurm")
     else:
-        _check_sweep(directory, as_json, move_damaged)
+        _check_sweep(directory, as_json, move_damaged, move_set_aside)
 
 
 def _check_installation(as_json: bool, *, slurm_needed: bool) -> None:
@@ -72,12 +84,19 @@ def _check_installation(as_json: bool, *, slurm_needed: bool) -> None:
         raise typer.Exit(1)
 
 
-def _check_sweep(directory: Path, as_json: bool, move_damaged: bool) -> None:
+def _check_sweep(directory: Path, as_json: bool, move_damaged: bool, move_set_aside: bool) -> None:
     sweep = SweepDir(directory)
     if not sweep.exists():
         raise SpecError(f"{directory} is not a sweep directory; give the directory that `lthsweep run` wrote")
     findings = [*_open_permissions(sweep), *verify(sweep)]
     moved = quarantine(sweep, findings) if move_damaged else []
+    apart = _pool_of(sweep)
+    if apart is not None and apart.pool.keys:
+        if move_set_aside:
+            moved += quarantine(sweep, _set_aside(sweep, apart.pool.keys))
+        else:
+            remedy = apart.pool.remedy(shlex.quote(str(directory)))
+            findings.append(Finding("warning", sweep.records, apart.pool.summary, remedy))
     errors = sum(finding.severity == "error" for finding in findings)
     if as_json:
         typer.echo(json.dumps([_as_json(finding) for finding in findings], indent=2))
@@ -86,6 +105,8 @@ def _check_sweep(directory: Path, as_json: bool, move_damaged: bool) -> None:
             f"{finding.severity:8} {finding.path}: {finding.what}; {finding.remedy}" for finding in findings
         ]
         lines += [f"moved    {path}" for path in moved]
+        if apart is not None:
+            lines += replace(apart, pool=Pool()).notes(shlex.quote(str(directory)))
         if sweep.is_table_alone():
             lines.append(f"{directory} holds a table but no records to check it against")
         lines.append(f"{len(sweep.record_keys())} records, {errors} errors, {len(findings) - errors} remarks")
@@ -100,6 +121,21 @@ def _check_sweep(directory: Path, as_json: bool, move_damaged: bool) -> None:
 
 def _as_json(finding: Finding) -> dict[str, str]:
     return {name: str(getattr(finding, name)) for name in ("severity", "path", "what", "remedy")}
+
+
+def _pool_of(sweep: SweepDir) -> DirectoryPool | None:
+    """Return which records are pooled; None without a valid sweep.toml, by which runs are compared."""
+    try:
+        return read_pool(expand(load_spec(sweep.sweep_toml)), sweep)
+    except LthsweepError:
+        return None
+
+
+def _set_aside(sweep: SweepDir, keys: Iterable[str]) -> Iterator[Finding]:
+    """Yield the record and the weights of each run that is set aside: a new training writes other weights."""
+    for key in sorted(keys):
+        for path in (sweep.record(key), sweep.weights_of(key)):
+            yield Finding("error", path, "it is set aside", "")
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,11 @@ def explain_command(
     path = opened.shell_path
     if not opened.sweep.exists():  # then only the file names the sweep
         path = shlex.join([source] if out is None else [source, "--out", str(out)])
-    found = [(state, explain(state, snapshot.status, path)) for state in states]
+    aside = snapshot.apart.pool.keys
+    found = [
+        (state, _set_aside(path) if state.run.key in aside else explain(state, snapshot.status, path))
+        for state in states
+    ]
     if json_wanted:
         typer.echo(json.dumps([_as_json(state, text) for state, text in found], indent=2))
         return
@@ -76,7 +80,7 @@ def _one_by_one(found: list[tuple[RunState, Explanation]]) -> Iterator[str]:
 
 
 def _in_groups(found: list[tuple[RunState, Explanation]], status: SweepStatus) -> Iterator[str]:
-    """Runs with the same explanation together; finished runs are only counted, in the first line.
+    """Runs with the same explanation together; finished runs in use are only counted, in the first line.
 
     Runs that wait are together by the run that they wait for in the end.
     """
@@ -85,7 +89,7 @@ def _in_groups(found: list[tuple[RunState, Explanation]], status: SweepStatus) -
         if state.state is RunStatus.WAITING:
             root = root_of(state, status).run
             text = replace(text, reason=f"for {root.describe()} ({root.key[:8]})")
-        if state.state is not RunStatus.DONE:
+        if state.state is not RunStatus.DONE or text.command:
             groups.setdefault((state.state, text), []).append(state)
     for (_, text), states in groups.items():
         yield f"{plural(len(states), 'run')} {_title(states[0], text)}"
@@ -93,6 +97,14 @@ def _in_groups(found: list[tuple[RunState, Explanation]], status: SweepStatus) -
         more = [f"{len(states) - _MOST:,} more"] if len(states) > _MOST else []
         yield f"  {'; '.join([*names, *more])}"
         yield from _remedy(text)
+
+
+def _set_aside(path: str) -> Explanation:
+    return Explanation(
+        reason="its record is set aside, because it saw other data or another network than the runs in use",
+        change="training it again on a machine like theirs, after its record is moved away",
+        command=f"lthsweep doctor {path} --move-set-aside",
+    )
 
 
 def _title(state: RunState, text: Explanation) -> str:

@@ -18,7 +18,6 @@ from lthsweep.commands.sources import (
     OutOption,
     SetOption,
     SourceArgument,
-    foreign_records,
     missing_data,
     open_source,
     require_samples,
@@ -31,6 +30,7 @@ from lthsweep.launch.work import seconds_per_epoch, work_left
 from lthsweep.plan.estimate import Estimate, PlanCost, cost_json, cost_of, estimate
 from lthsweep.plan.steps import recipe_steps
 from lthsweep.presets import preset_names, preset_summary, preset_text
+from lthsweep.reduce.directory_pool import read_pool
 from lthsweep.spec import commented_template, load_spec
 from lthsweep.wording import duration, plural
 
@@ -117,7 +117,7 @@ def plan(
         *_lines(opened, cost, expected, replayed, here=jobs is None),
         *warnings,
         *table_alone(opened),
-        *foreign_records(opened, work.found),
+        *read_pool(opened.plan, opened.sweep).notes(opened.shell_path),
         *(() if jobs is None else jobs_lines(jobs, all_texts=sbatch)),
     ):
         typer.echo(line)

@@ -21,7 +21,6 @@ from lthsweep.commands.sources import (
     SetOption,
     SourceArgument,
     damaged_records,
-    foreign_records,
     open_source,
     require_samples,
 )
@@ -32,6 +31,7 @@ from lthsweep.launch.disk_status import read_disk_status
 from lthsweep.launch.dispatch import RunSummary
 from lthsweep.launch.local import run_local, slots_of
 from lthsweep.launch.work import Work, work_left
+from lthsweep.reduce.directory_pool import read_pool
 from lthsweep.wording import duration, plural
 
 __all__ = ["run"]
@@ -126,7 +126,7 @@ def _train(
         console,
         f"{opened.spec.sweep.name}: {plural(len(work.nodes), 'run')} left of {len(opened.plan.runs)}, {where}, "
         f"results in {opened.sweep.path}",
-        *foreign_records(opened, work.found),
+        *read_pool(opened.plan, opened.sweep).notes(opened.shell_path),
     )
     interrupt = Interrupt(console)
     with interrupt.handled(), Display(opened.plan, work, console) as display:
@@ -139,11 +139,14 @@ def _train(
         print_table(opened.sweep.path, console)
     damaged = damaged_records(opened, read_disk_status(opened.plan, opened.sweep))
     _report_end(opened, ended, damaged, console)
+    set_aside = read_pool(opened.plan, opened.sweep).pool.notes(opened.shell_path)
+    for line in set_aside:
+        typer.echo(line, err=True)
     if ended.failed or damaged:
         if console.quiet:  # --quiet does not hide failures
             _report_end(opened, ended, damaged, Console(stderr=True, width=120))
         raise typer.Exit(EXIT_FAILED)
-    if ended.stopped:
+    if ended.stopped or set_aside:
         raise typer.Exit(EXIT_INCOMPLETE)
 
 

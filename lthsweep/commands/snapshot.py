@@ -14,6 +14,7 @@ from lthsweep.launch.slurm.sites.site import site_of
 from lthsweep.launch.sweep_status import SweepStatus, sweep_status
 from lthsweep.launch.work import seconds_per_epoch
 from lthsweep.plan.estimate import seconds_spared
+from lthsweep.reduce.directory_pool import DirectoryPool, read_pool
 from lthsweep.reduce.usage import TimeUsed, time_used
 
 __all__ = ["Snapshot", "Usage", "take_snapshot"]
@@ -47,6 +48,7 @@ class Snapshot:
         on_disk: the files that the states follow from.
         eta: the estimated time left, None if not known.
         usage: hours used and saved.
+        apart: records that the numbers of the table leave out.
     """
 
     opened: OpenedSweep
@@ -54,6 +56,7 @@ class Snapshot:
     on_disk: DiskStatus
     eta: Eta | None
     usage: Usage
+    apart: DirectoryPool
 
 
 def take_snapshot(opened: OpenedSweep, before: QueueStatus | None = None) -> Snapshot:
@@ -79,6 +82,7 @@ def take_snapshot(opened: OpenedSweep, before: QueueStatus | None = None) -> Sna
         on_disk=on_disk,
         eta=estimate_eta(plan, status, epoch_seconds, workers_of(opened.spec)),
         usage=_usage(opened, used, jobs.workers_per_gpu, epoch_seconds),
+        apart=read_pool(plan, sweep),
     )
 
 

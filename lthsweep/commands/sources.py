@@ -32,7 +32,6 @@ __all__ = [
     "SourceArgument",
     "TableArgument",
     "damaged_records",
-    "foreign_records",
     "missing_data",
     "open_source",
     "require_samples",
@@ -147,14 +146,6 @@ def table_alone(opened: OpenedSweep) -> tuple[str, ...]:
         return ()
     path = opened.sweep.path
     return (f"{path} holds a table but no records: `lthsweep query {path}` reads its results",)
-
-
-def foreign_records(opened: OpenedSweep, found: DiskStatus) -> tuple[str, ...]:
-    """A line about records of another grid or recipe in the directory."""
-    if not found.foreign:
-        return ()
-    records, belong = plural(len(found.foreign), "record"), "belongs" if len(found.foreign) == 1 else "belong"
-    return (f"{records} in {opened.sweep.path} {belong} to another grid or recipe, and not to the table",)
 
 
 def damaged_records(opened: OpenedSweep, found: DiskStatus) -> tuple[str, ...]:

@@ -57,7 +57,7 @@ def status(
         typer.echo(_output(last, runs, json_wanted))
     if last.status.those(RunStatus.FAILED) or last.on_disk.damaged:
         raise typer.Exit(EXIT_FAILED)
-    if not last.status.is_finished:
+    if not last.status.is_finished or last.apart.pool.keys:
         raise typer.Exit(EXIT_INCOMPLETE)
 
 

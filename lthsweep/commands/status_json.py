@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from typing import TypeAlias
 
 from lthsweep.commands.snapshot import Snapshot
@@ -38,6 +39,8 @@ def status_json(snapshot: Snapshot) -> JsonObject:
             "unit": usage.unit,
         },
         "foreign_records": len(snapshot.on_disk.foreign),
+        "other_data": dict(snapshot.apart.other_data),
+        "set_aside": [asdict(group) for group in snapshot.apart.pool.groups],
         "damaged_records": dict(snapshot.on_disk.damaged),
         "states": status.count(),
         "running": [_run(state, snapshot) for state in status.those(RunStatus.RUNNING)],

@@ -80,6 +80,7 @@ def conditions(snapshot: Snapshot) -> Iterator[str]:
     jobs = status.queue
     yield from (f"  {line}" for line in table_alone(snapshot.opened))
     yield from (f"  {line}" for line in damaged_records(snapshot.opened, snapshot.on_disk))
+    yield from (f"  {line}" for line in snapshot.apart.notes(path))
     if jobs.hidden:
         yield "  its state/ is readable by its owner only: runs without a record can be running or failed"
     if jobs.silence:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lthsweep.commands import EXIT_FAILED, EXIT_INCOMPLETE
-from lthsweep.commands.console import plain_console, print_lines, print_rows
+from lthsweep.commands.console import echo_notes, plain_console, print_lines, print_rows
 from lthsweep.commands.sources import (
     CsvOption,
     JsonOption,
@@ -29,6 +29,7 @@ from lthsweep.commands.sources import (
 )
 from lthsweep.errors import QueryError
 from lthsweep.launch.disk_status import read_disk_status
+from lthsweep.reduce.directory_pool import read_pool
 from lthsweep.spec import dump_spec
 
 if TYPE_CHECKING:
@@ -61,13 +62,14 @@ def merge(
         print_table(opened.sweep.path, plain_console())
     typer.echo(str(path))
     found = read_disk_status(opened.plan, opened.sweep)
-    for line in damaged_records(opened, found):
+    apart = read_pool(opened.plan, opened.sweep)
+    for line in (*apart.notes(opened.shell_path), *damaged_records(opened, found)):
         typer.echo(line, err=True)
     if not found.is_complete:
         typer.echo(f"incomplete: {len(found.done)} of {len(opened.plan.runs)} runs have a record", err=True)
     if found.damaged:
         raise typer.Exit(EXIT_FAILED)
-    if not found.is_complete:
+    if not found.is_complete or apart.pool.keys:
         raise typer.Exit(EXIT_INCOMPLETE)
 
 
@@ -96,6 +98,7 @@ def query(
     if as_csv and as_json:
         raise QueryError("--csv and --json cannot be combined; choose one")
     sweep = load(directory)
+    echo_notes(sweep)
     if statement is not None:
         if where or sort or columns:
             raise QueryError("--sql takes no condition, --sort, or --columns; write them into the SELECT")
@@ -132,7 +135,9 @@ def report(
         merge_records(opened.sweep, opened.plan)
         for line in damaged_records(opened, read_disk_status(opened.plan, opened.sweep)):
             typer.echo(line, err=True)
-    written = write_report(opened.sweep, report_input(load(opened.sweep.path)))
+    sweep = load(opened.sweep.path)
+    echo_notes(sweep)
+    written = write_report(opened.sweep, report_input(sweep))
     for path in written:
         typer.echo(str(path))
 
@@ -154,6 +159,7 @@ def report_input(sweep: Sweep) -> ReportInput:
         folder=str(sweep.path),
         digest=sweep.records_sha256,
         spec_text=dump_spec(sweep.spec),
+        notes=sweep.notes,
     )
 
 

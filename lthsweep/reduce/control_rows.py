@@ -8,7 +8,7 @@ run diverged has no difference: undecided.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, TypeAlias
@@ -40,6 +40,7 @@ class _ControlRow:
     axes: Mapping[str, object]
     control: str
     n_planned: int
+    n_set_aside: int
     weights_remaining: float
     ticket_accuracy: float
     control_accuracy: float
@@ -48,7 +49,10 @@ class _ControlRow:
 
 
 def control_rows(
-    plan: Plan, results: Mapping[str, RunResult], failures: Mapping[str, Failure]
+    plan: Plan,
+    results: Mapping[str, RunResult],
+    failures: Mapping[str, Failure],
+    set_aside: Collection[str] = frozenset(),
 ) -> NDArray[np.void]:
     """Return one row per grid point of a control, in the order of the plan; none without an axis of controls.
 
@@ -56,7 +60,7 @@ def control_rows(
     axes except seed and control, then `CONTROL_COLUMNS`.
     """
     axes = [axis for axis in point_axes(plan) if axis != CONTROL_AXIS]
-    states = inherited_states(plan, results, failures)
+    states = inherited_states(plan, results, failures, set_aside)
     rows = [
         _compared(plan, dict(zip(axes, values, strict=True)), control, pairs, results, states)
         for (values, control), pairs in _points(plan).items()
@@ -99,6 +103,9 @@ def _compared(
         axes=axes,
         control=control,
         n_planned=len(pairs),
+        n_set_aside=sum(
+            ResultState.SET_ASIDE in (states[ticket.key], states[other.key]) for ticket, other in pairs
+        ),
         weights_remaining=mean_and_sd([one.weights_remaining for one in recorded])[0],
         ticket_accuracy=mean_and_sd([ticket for ticket, _ in done])[0],
         control_accuracy=mean_and_sd([other for _, other in done])[0],
@@ -129,6 +136,7 @@ CONTROL_COLUMNS: Sequence[Column[_ControlRow]] = (
     Column("control", "name of the control", text, attrgetter("control")),
     Column("n", "seeds with an accuracy of ticket and control", integer, attrgetter("difference.n")),
     Column("n_planned", "seeds in the grid", integer, attrgetter("n_planned")),
+    Column("n_set_aside", "as in `tickets`, of ticket or control", integer, attrgetter("n_set_aside")),
     Column(
         "weights_remaining",
         "fraction of the prunable weights that remains in the control, mean",

@@ -16,6 +16,7 @@ from lthsweep.errors import StoreError
 from lthsweep.reduce.catalog import COLUMNS
 from lthsweep.reduce.control_rows import control_rows
 from lthsweep.reduce.detail import curve_rows, layer_rows
+from lthsweep.reduce.pooling import origin_of, pool
 from lthsweep.reduce.reuse import results_in
 from lthsweep.reduce.run_result import RunResult, result_of
 from lthsweep.reduce.run_rows import run_rows
@@ -87,14 +88,16 @@ def reduce_records(
     """
     known = {one.key: one for one in results}
     failed = {key: one for key, one in (failures or {}).items() if key in plan.runs and key not in known}
+    aside = pool(plan, {key: origin_of(one) for key, one in known.items()}).keys
+    used = {key: one for key, one in known.items() if key not in aside}
     order = [*plan.runs, *sorted(known.keys() - plan.runs.keys())]
     return Table(
         sweep=_sweep_row(plan, {key: one.digest for key, one in known.items()}, failed),
         tables={
-            "tickets": ticket_rows(plan, known, failed),
-            "controls": control_rows(plan, known, failed),
-            "structures": structure_rows(plan, known, failed),
-            "runs": run_rows(plan, known, failed),
+            "tickets": ticket_rows(plan, used, failed, aside),
+            "controls": control_rows(plan, used, failed, aside),
+            "structures": structure_rows(plan, used, failed, aside),
+            "runs": run_rows(plan, known, failed, aside),
             "curves": curve_rows(order, known),
             "layers": layer_rows(order, known),
         },

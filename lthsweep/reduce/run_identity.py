@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lthsweep.plan.prune_step import PruneStep
 from lthsweep.reduce.points import CONTROL_AXIS, axis_names, method_of, role_of
+from lthsweep.reduce.pooling import source_of
 from lthsweep.reduce.run_result import RunResult, plain_text
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _OF_THE_RUN = (CONTROL_AXIS, _ROUNDS_AXIS)
 
 @dataclass(frozen=True)
 class RunIdentity:
-    """The identity of a run, by the plan or by its manifest."""
+    """The identity of a run, by the plan or by its manifest; `source` is the digest of the files of its data."""
 
     key: str
     kind: RunKind
@@ -36,6 +37,7 @@ class RunIdentity:
     level: int
     method: str
     control: str
+    source: str
     axes: Mapping[str, object]
 
 
@@ -52,6 +54,7 @@ def planned_runs(plan: Plan) -> list[RunIdentity]:
             level=run.level,
             method=method_of(run),
             control=role_of(run),
+            source=source_of(plan[run.trunk].manifest),
             axes={**dotted[key], **_step_values(run.prune), "seed": run.seed, **_of_cells(run, rewinds)},
         )
         for key, run in plan.runs.items()
@@ -145,6 +148,7 @@ def other_runs(plan: Plan, results: Mapping[str, RunResult]) -> list[RunIdentity
                 level=_level_of(key, plan, results),
                 method="" if step is None else plain_text(step.method),
                 control="" if step is None else step.role,
+                source=plain_text(source_of(_manifest_of(dense_run, plan, results))),
                 axes={axis: own.get(axis) for axis in axes},
             )
         )
@@ -159,10 +163,14 @@ def _step_in(manifest: Mapping[str, object]) -> PruneStep | None:
         return None
 
 
+def _manifest_of(key: str, plan: Plan, results: Mapping[str, RunResult]) -> Mapping[str, object]:
+    if key in plan.runs:
+        return plan[key].manifest
+    return results[key].manifest if key in results else {}
+
+
 def _seed_of(dense_run: str, plan: Plan, results: Mapping[str, RunResult]) -> object:
-    if dense_run in plan.runs:
-        return plan.runs[dense_run].seed
-    return _number(results[dense_run].manifest.get("seed")) if dense_run in results else None
+    return _number(_manifest_of(dense_run, plan, results).get("seed"))
 
 
 def _level_of(key: str, plan: Plan, results: Mapping[str, RunResult]) -> int:

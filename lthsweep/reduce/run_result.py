@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -29,7 +29,16 @@ __all__ = [
     "state_of",
 ]
 
-PROVENANCE = ("host", "device", "precision", "commit")
+PROVENANCE = (
+    "host",
+    "device",
+    "precision",
+    "commit",
+    "data_fingerprint",
+    "library",
+    "library_version",
+    "network_hash",
+)
 """Columns of /runs with the origin of a record."""
 
 
@@ -45,6 +54,7 @@ class ResultState(StrEnum):
     FAILED = "failed"
     DAMAGED = "damaged"  # was finished, but the bytes of its record have changed since
     MISSING = "missing"
+    SET_ASIDE = "set aside"  # has a record, of other data or of another network than the runs in use
 
 
 @dataclass(frozen=True)
@@ -71,6 +81,10 @@ class RunResult:
     curves: NDArray[np.void]
     layers: NDArray[np.void]
     manifest: Mapping[str, object] = field(default_factory=dict)
+
+    def origin(self, name: str) -> str:
+        """Return one of `PROVENANCE`."""
+        return self.provenance[PROVENANCE.index(name)]
 
     @property
     def diverged(self) -> bool:
@@ -101,7 +115,7 @@ def result_of(summary: Summary) -> RunResult:
         outcome=summary.outcome,
         digest=summary.sha256,
         metrics=summary.measured,
-        provenance=tuple(plain_text(summary.provenance.get(name, "")) for name in PROVENANCE),
+        provenance=_origin(summary.provenance),
         audit_ok=None if ok is None else bool(ok),
         curves=summary.curves,
         layers=summary.layers,
@@ -109,8 +123,35 @@ def result_of(summary: Summary) -> RunResult:
     )
 
 
-def state_of(key: str, results: Mapping[str, RunResult], failures: Mapping[str, Failure]) -> ResultState:
-    """Return the state of one run. A run with a record is never failed: an earlier attempt failed."""
+def _origin(provenance: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the values of `PROVENANCE`; those of the network are a table, which only networks of a library have."""
+    network = provenance.get("network")
+    of_network = network if isinstance(network, Mapping) else {}
+    known = {
+        **provenance,
+        "library": of_network.get("library", ""),
+        "library_version": of_network.get("version", ""),
+        "network_hash": of_network.get("hash", ""),
+    }
+    return tuple(plain_text(known.get(name, "")) for name in PROVENANCE)
+
+
+def state_of(
+    key: str,
+    results: Mapping[str, RunResult],
+    failures: Mapping[str, Failure],
+    set_aside: Collection[str] = frozenset(),
+) -> ResultState:
+    """Return the state of one run. A run with a record is never failed: an earlier attempt failed.
+
+    Args:
+        key: of the run.
+        results: key → record.
+        failures: key → last failure.
+        set_aside: runs whose records are not used, see `lthsweep.reduce.pooling`.
+    """
+    if key in set_aside:
+        return ResultState.SET_ASIDE
     if key in results:
         return ResultState.DIVERGED if results[key].diverged else ResultState.DONE
     if key not in failures:
@@ -119,16 +160,21 @@ def state_of(key: str, results: Mapping[str, RunResult], failures: Mapping[str, 
 
 
 def inherited_states(
-    plan: Plan, results: Mapping[str, RunResult], failures: Mapping[str, Failure]
+    plan: Plan,
+    results: Mapping[str, RunResult],
+    failures: Mapping[str, Failure],
+    set_aside: Collection[str] = frozenset(),
 ) -> dict[str, ResultState]:
-    """Return the state of each run; without a record, it takes over that its parent failed, diverged or is damaged."""
+    """Return the state of each run; without a record, it takes over how its parent ended without one in use."""
     states: dict[str, ResultState] = {}
     for key, run in plan.runs.items():  # parents come first
-        states[key] = state_of(key, results, failures)
+        states[key] = state_of(key, results, failures, set_aside)
         parent = states[run.parent] if run.parent else ResultState.DONE
-        if parent is ResultState.DIVERGED and key not in results:
-            states[key] = ResultState.DIVERGED
-        elif parent in (ResultState.FAILED, ResultState.DAMAGED) and states[key] is ResultState.MISSING:
+        if key in results:
+            continue
+        if parent in (ResultState.SET_ASIDE, ResultState.DIVERGED) or (
+            parent in (ResultState.FAILED, ResultState.DAMAGED) and states[key] is ResultState.MISSING
+        ):
             states[key] = parent
     return states
 

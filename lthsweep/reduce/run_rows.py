@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -23,7 +23,7 @@ from lthsweep.reduce.columns import (
 )
 from lthsweep.reduce.points import axis_names
 from lthsweep.reduce.run_identity import RunIdentity, other_runs, planned_runs
-from lthsweep.reduce.run_result import PROVENANCE, RunResult, plain_text, state_of
+from lthsweep.reduce.run_result import RunResult, plain_text, state_of
 from lthsweep.store.metrics import METRICS, MetricInfo, Metrics
 
 if TYPE_CHECKING:
@@ -51,7 +51,10 @@ class _RunRow:
 
 
 def run_rows(
-    plan: Plan, results: Mapping[str, RunResult], failures: Mapping[str, Failure]
+    plan: Plan,
+    results: Mapping[str, RunResult],
+    failures: Mapping[str, Failure],
+    set_aside: Collection[str] = frozenset(),
 ) -> NDArray[np.void]:
     """Return one row per run of the plan, in its order, then one per other record of the directory, by key.
 
@@ -62,12 +65,13 @@ def run_rows(
         plan: the expanded grid.
         results: key → record.
         failures: key → last failure; used only for runs without a record.
+        set_aside: keys of runs that are not pooled with the others.
     """
     axes = axis_names(plan)
     rows = [
         _RunRow(
             run=run,
-            state=state_of(run.key, results, failures),
+            state=state_of(run.key, results, failures, set_aside),
             result=results.get(run.key),
             failure=None if run.key in results else failures.get(run.key),
         )
@@ -87,14 +91,13 @@ def _metric(name: str, info: MetricInfo) -> Column[_RunRow]:
 
 
 def _provenance(name: str, meaning: str) -> Column[_RunRow]:
-    place = PROVENANCE.index(name)
-    return Column(name, meaning, text, lambda row: row.result.provenance[place] if row.result else "")
+    return Column(name, meaning, text, lambda row: row.result.origin(name) if row.result else "")
 
 
 def _host(row: _RunRow) -> str:
     if row.failure is not None:
         return row.failure.host
-    return "" if row.result is None else row.result.provenance[PROVENANCE.index("host")]
+    return "" if row.result is None else row.result.origin("host")
 
 
 def _cause(row: _RunRow) -> str:
@@ -107,7 +110,8 @@ RUN_COLUMNS: tuple[Sequence[Column[_RunRow]], Sequence[Column[_RunRow]]] = (
         _identity("kind", "`dense` or `ticket`"),
         Column(
             "state",
-            "`done`, `diverged`, `failed`, `damaged` or `missing`; `lthsweep status` has more for runs without one",
+            "`done`, `diverged`, `failed`, `damaged`, `missing` or [`set aside`](protocol.md#runs-that-are-set-aside); "
+            "`lthsweep status` has more for runs without a record",
             text,
             attrgetter("state"),
         ),
@@ -119,6 +123,7 @@ RUN_COLUMNS: tuple[Sequence[Column[_RunRow]], Sequence[Column[_RunRow]]] = (
         _identity("level", "as in `tickets`", integer),
         _identity("method", "as in `tickets`"),
         _identity("control", "as in `tickets`"),
+        _identity("source", "digest of the source files of its data"),
     ),
     (
         Column(
@@ -143,6 +148,16 @@ RUN_COLUMNS: tuple[Sequence[Column[_RunRow]], Sequence[Column[_RunRow]]] = (
         Column("host", "name of the machine that trained it, or on which it failed", text, _host),
         _provenance("device", "device of the training, such as `cpu`"),
         _provenance("precision", "number format of the training"),
+        _provenance(
+            "data_fingerprint",
+            "sha256 of the decoded data; runs that differ in it are never pooled",
+        ),
+        _provenance("library", "library of the network, such as `torchvision`; empty for other networks"),
+        _provenance("library_version", "its version"),
+        _provenance(
+            "network_hash",
+            "of parameter names, shapes and a forward pass of that network; versions that share it are pooled",
+        ),
         _provenance("commit", "commit of the software; a `+` means that files were changed since"),
         Column("cause", "cause of the failure, or the damage of the record; empty otherwise", text, _cause),
         Column(

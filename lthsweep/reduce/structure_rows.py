@@ -12,8 +12,9 @@ widen every table for the few sweeps that remove filters.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,24 +39,29 @@ class _StructureRow:
     Attributes:
         axes: axis → value.
         runs: of all seeds.
+        n_set_aside: seeds whose ticket or dense run is set aside.
         dense runs, tickets: results of the seeds that have both, in the same order.
     """
 
     axes: Mapping[str, object]
     runs: Sequence[Run]
+    n_set_aside: int
     dense_runs: Sequence[RunResult]
     tickets: Sequence[RunResult]
 
 
 def structure_rows(
-    plan: Plan, results: Mapping[str, RunResult], failures: Mapping[str, Failure]
+    plan: Plan,
+    results: Mapping[str, RunResult],
+    failures: Mapping[str, Failure],
+    set_aside: Collection[str] = frozenset(),
 ) -> NDArray[np.void]:
     """Return one row per grid point except dense runs, in the order of the plan; none if the grid removes no filters.
 
     Columns: the axes except the seed, then `STRUCTURE_COLUMNS`.
     """
     axes = point_axes(plan)
-    states = inherited_states(plan, results, failures)
+    states = inherited_states(plan, results, failures, set_aside)
     points = []
     for values, runs in _tickets_by_point(plan).items():
         done = [run for run in runs if states[run.key] is states[run.trunk] is ResultState.DONE]
@@ -63,6 +69,9 @@ def structure_rows(
             _StructureRow(
                 axes=dict(zip(axes, values, strict=True)),
                 runs=runs,
+                n_set_aside=sum(
+                    ResultState.SET_ASIDE in (states[run.key], states[run.trunk]) for run in runs
+                ),
                 dense_runs=[results[run.trunk] for run in done],
                 tickets=[results[run.key] for run in done],
             )
@@ -116,6 +125,7 @@ STRUCTURE_COLUMNS: Sequence[Column[_StructureRow]] = (
     Column("control", "as in `tickets`", text, lambda point: role_of(point.runs[0])),
     Column("n", "seeds with a result of ticket and dense run", integer, lambda point: len(point.tickets)),
     Column("n_planned", "seeds in the grid", integer, lambda point: len(point.runs)),
+    Column("n_set_aside", "as in `tickets`", integer, attrgetter("n_set_aside")),
     Column(
         "weights_remaining",
         "fraction of the prunable weights that remains; for filters the nearest possible to the requested one",

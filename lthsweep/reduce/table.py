@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SCHEMA", "TABLES", "SweepRow", "Table", "TableFile", "encode_table"]
 
-SCHEMA = 4
+SCHEMA = 5
 """Version of the layout. A new metric does not change it: `merge` remakes a table that lacks one."""
 
 TABLES = ("tickets", "controls", "structures", "runs", "curves", "layers")
@@ -81,6 +81,10 @@ class Table:
 
     sweep: SweepRow
     tables: Mapping[str, NDArray[np.void]]
+
+    def __getitem__(self, table: str) -> NDArray[np.void]:
+        """Return the rows of one table."""
+        return self.tables[table]
 
     @property
     def frames(self) -> Frames:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -44,14 +44,17 @@ class _TicketRow:
 
 
 def ticket_rows(
-    plan: Plan, results: Mapping[str, RunResult], failures: Mapping[str, Failure]
+    plan: Plan,
+    results: Mapping[str, RunResult],
+    failures: Mapping[str, Failure],
+    set_aside: Collection[str] = frozenset(),
 ) -> NDArray[np.void]:
     """Return one row per grid point, in the order of the plan, with or without results.
 
     Columns: the axes except the seed, then `TICKET_COLUMNS`.
     """
     axes = point_axes(plan)
-    states = inherited_states(plan, results, failures)
+    states = inherited_states(plan, results, failures, set_aside)
     points = [
         _TicketRow(
             axes=dict(zip(axes, values, strict=True)),
@@ -70,11 +73,21 @@ def ticket_rows(
     return table_array([*axis_columns(axes, "axes"), *TICKET_COLUMNS], points)
 
 
+_WITHOUT_PAIR = (
+    ResultState.SET_ASIDE,
+    ResultState.DAMAGED,
+    ResultState.FAILED,
+    ResultState.MISSING,
+    ResultState.DIVERGED,
+)
+"""States in which a seed has no pair; the first one that ticket or dense run has counts."""
+
+
 def _pair(run: Run, results: Mapping[str, RunResult], states: Mapping[str, ResultState]) -> SeedPair:
     ticket, dense_run = states[run.key], states[run.trunk]
     if dense_run is ResultState.DIVERGED:
         return SeedPair(ResultState.DIVERGED, dense_diverged=True)
-    for state in (ResultState.DAMAGED, ResultState.FAILED, ResultState.MISSING, ResultState.DIVERGED):
+    for state in _WITHOUT_PAIR:
         if state in (ticket, dense_run):
             return SeedPair(state)
     dense, pruned = results[run.trunk].metrics, results[run.key].metrics
@@ -159,8 +172,13 @@ TICKET_COLUMNS: Sequence[Column[_TicketRow]] = (
     ),
     _statistic("n_missing", "seeds not trained yet", integer),
     _statistic(
+        "n_set_aside",
+        "seeds with a run that is [set aside](protocol.md#runs-that-are-set-aside)",
+        integer,
+    ),
+    _statistic(
         "n_diverged",
-        "seeds whose ticket or dense run diverged; n + n_failed + n_damaged + n_missing + n_diverged = n_planned",
+        "seeds whose ticket or dense run diverged; n and the counts of the other seeds add up to n_planned",
         integer,
     ),
     _statistic("dense_accuracy", "mean test accuracy of the dense runs, 0..1, last epoch"),

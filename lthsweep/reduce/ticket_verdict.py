@@ -34,7 +34,8 @@ class SeedPair:
     Attributes:
         state: of the comparison. Done: both runs have an accuracy. Diverged: the dense run, the ticket, or the level
             before it became non-finite. Failed: a run or one of its ancestors failed. Damaged: the record of one of
-            them is damaged. Missing: no result yet.
+            them is damaged. Missing: no result yet. Set aside: one of them is of other data or of another network than
+            the runs in use.
         dense: test accuracy of the dense run, 0..1; NaN unless done.
         ticket: test accuracy of the ticket, 0..1; NaN unless done.
         dense_diverged: the dense run diverged, so there is nothing to compare the ticket with.
@@ -48,7 +49,7 @@ class SeedPair:
 
 @dataclass(frozen=True, slots=True)
 class PointSummary:
-    """A grid point over its seeds; n + n_failed + n_damaged + n_missing + n_diverged = n_planned.
+    """A grid point over its seeds; n and the counts of seeds without a pair add up to n_planned.
 
     The fields are columns of `/tickets`.
     """
@@ -58,6 +59,7 @@ class PointSummary:
     n_failed: int
     n_damaged: int
     n_missing: int
+    n_set_aside: int
     n_diverged: int
     dense_accuracy: float
     ticket_accuracy: float
@@ -112,6 +114,7 @@ def summarize_point(
         n_failed=states.count(ResultState.FAILED),
         n_damaged=states.count(ResultState.DAMAGED),
         n_missing=states.count(ResultState.MISSING),
+        n_set_aside=states.count(ResultState.SET_ASIDE),
         n_diverged=n_diverged,
         dense_accuracy=dense_accuracy,
         ticket_accuracy=ticket_accuracy,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from lthsweep.reduce.run_result import ResultState
 from lthsweep.report.axes import Axes, ordered
 from lthsweep.report.numbers import flag
 
@@ -94,6 +95,7 @@ class ReportInput:
         folder: the sweep directory as a reader would type it; "" stands for results/NAME.
         digest: hash over all records behind the tables, for citation; "" leaves it out.
         spec_text: the resolved TOML file; "" leaves it out.
+        notes: sentences about records that the numbers leave out.
     """
 
     name: str
@@ -108,6 +110,7 @@ class ReportInput:
     folder: str = ""
     digest: str = ""
     spec_text: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def axes(self) -> Axes:
@@ -117,14 +120,15 @@ class ReportInput:
     @property
     def steps_per_epoch(self) -> float:
         """Optimizer steps in an epoch, NaN if unknown; places "500it" among the rewind epochs."""
-        if "steps_per_epoch" not in self.runs:
+        runs = self._runs_in_use()
+        if "steps_per_epoch" not in runs:
             return math.nan
-        return float(pd.to_numeric(self.runs["steps_per_epoch"], errors="coerce").median())
+        return float(pd.to_numeric(runs["steps_per_epoch"], errors="coerce").median())
 
     def combinations(self) -> list[Combination]:
         """The table divided by its further axes, in the order of its rows."""
         axes = self.axes
-        tickets, runs = axes.normalize(self.tickets), axes.normalize(self._runs_in_plan())
+        tickets, runs = axes.normalize(self.tickets), axes.normalize(self._runs_in_use())
         kind = runs["kind"] if "kind" in runs else pd.Series("", index=runs.index)
         found = []
         for combination in axes.combinations(self.tickets):
@@ -166,11 +170,12 @@ class ReportInput:
             found += [Overlay(axis, dict(others), by) for others, by in grouped.items() if len(by) > 1]
         return found
 
-    def _runs_in_plan(self) -> pd.DataFrame:
-        """The runs of this grid, without records that another grid left in the directory."""
-        if "in_plan" not in self.runs:
-            return self.runs
-        return self.runs[[flag(value) is not False for value in self.runs["in_plan"]]]
+    def _runs_in_use(self) -> pd.DataFrame:
+        """The runs of this grid that are pooled: not set aside, and not left in the directory by another grid."""
+        runs = self.runs
+        if "in_plan" in runs:
+            runs = runs[[flag(value) is not False for value in runs["in_plan"]]]
+        return runs[runs["state"] != ResultState.SET_ASIDE] if "state" in runs else runs
 
 
 def _select(frame: pd.DataFrame, values: Mapping[str, str], *, or_empty: bool = False) -> pd.DataFrame:

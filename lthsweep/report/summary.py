@@ -35,7 +35,7 @@ class Totals:
         points: grid points, that is rows.
         cells: grid points times seeds.
         finished: cells with a result, diverged ones included: divergence is a result.
-        missing, failed, diverged: cells.
+        missing, failed, damaged, set_aside, diverged: cells.
         verdicts: verdict → number of rows, for all verdicts in their order.
         dead, audit: rows with dead layers, rows that failed the audit.
     """
@@ -46,6 +46,7 @@ class Totals:
     missing: int
     failed: int
     damaged: int
+    set_aside: int
     diverged: int
     verdicts: dict[Verdict, int]
     dead: int
@@ -71,18 +72,20 @@ class SparsestTicket:
 
 def totals(tickets: pd.DataFrame) -> Totals:
     """Count cells and verdicts."""
-    planned, missing, failed, damaged, diverged = (
-        _sum(tickets, f"n_{name}") for name in ("planned", "missing", "failed", "damaged", "diverged")
+    planned, missing, failed, damaged, set_aside, diverged = (
+        _sum(tickets, f"n_{name}")
+        for name in ("planned", "missing", "failed", "damaged", "set_aside", "diverged")
     )
     found = [verdict_of(v) for v in tickets.get("verdict", [])]
     audits = [flag(v) for v in tickets.get("audit_ok", [])]
     return Totals(
         points=len(tickets),
         cells=planned,
-        finished=planned - missing - failed - damaged,
+        finished=planned - missing - failed - damaged - set_aside,
         missing=missing,
         failed=failed,
         damaged=damaged,
+        set_aside=set_aside,
         diverged=diverged,
         verdicts={name: found.count(name) for name in TICKET_VERDICTS},
         dead=sum(bool(dead_layers(v)) for v in tickets.get("dead_layers", [])),
@@ -143,9 +146,15 @@ def dead_layers(value: object) -> list[str]:
 
 
 def lost_seeds(row: FrameRow) -> list[str]:
-    """Return the numbers of seeds that failed, are damaged or missing, or diverged, in words; those above zero."""
-    states = (ResultState.FAILED, ResultState.DAMAGED, ResultState.MISSING, ResultState.DIVERGED)
-    counted = {state: as_float(row.get(f"n_{state}")) for state in states}
+    """Return the numbers of seeds that failed, are damaged, missing or set aside, or diverged, in words, if any."""
+    states = (
+        ResultState.FAILED,
+        ResultState.DAMAGED,
+        ResultState.MISSING,
+        ResultState.SET_ASIDE,
+        ResultState.DIVERGED,
+    )
+    counted = {state: as_float(row.get(f"n_{state.replace(' ', '_')}")) for state in states}
     return [f"{number:.0f} {state}" for state, number in counted.items() if number > 0]
 
 

@@ -43,6 +43,7 @@ def headline(
         f"{name + ': ' if name else ''}{plural(counted.points, 'grid point')}, "
         f"{plural(counted.cells, 'cell')}: "
         f"{counted.finished:,} finished, {counted.missing:,} missing, {counted.failed:,} failed"
+        + (f", {counted.set_aside:,} set aside" if counted.set_aside else "")
         + (f"; {counted.diverged:,} diverged" if counted.diverged else "")
     ]
     found = [f"{number} {verdict}" for verdict, number in counted.verdicts.items() if number]

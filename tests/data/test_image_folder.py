@@ -1,15 +1,12 @@
 from __future__ import annotations
 
-import io
 import zipfile
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from lthsweep.data import file_tree
 from lthsweep.data.cache import decode, prepare
-from lthsweep.data.images import decode_image
 from lthsweep.errors import DataError, MissingDataError
 
 
@@ -139,45 +136,6 @@ def test_files_other_than_zip_are_refused(tmp_path):
 
     with pytest.raises(DataError, match="neither a folder nor a readable zip"):
         open_fully(tmp_path / "data.rar")
-
-
-def test_picture_is_cut_to_its_center(make_picture):
-    """The largest centered square is what remains of a wide image."""
-    wide = Image.new("RGB", (30, 10), (255, 0, 0))
-    wide.paste((0, 255, 0), (10, 0, 20, 10))
-    stream = io.BytesIO()
-    wide.save(stream, "PNG")
-
-    pixels = decode_image(stream.getvalue(), 5, "wide.png")
-
-    assert (pixels == [0, 255, 0]).all()
-    assert pixels.shape == (5, 5, 3)
-
-
-def test_picture_of_the_right_size_keeps_its_pixels():
-    """CIFAR as images stays CIFAR."""
-    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "PNG")
-
-    assert (decode_image(stream.getvalue(), 8, "same.png") == pixels).all()
-
-
-def test_grey_picture_becomes_rgb():
-    """Some images of most collections are gray."""
-    stream = io.BytesIO()
-    Image.new("L", (8, 8), 77).save(stream, "JPEG")
-
-    assert (decode_image(stream.getvalue(), 8, "gray.jpg") == 77).all()
-
-
-def test_picture_that_declares_too_many_pixels_is_refused():
-    """A few hundred bytes can declare a gigapixel; they are refused before any of them is decoded."""
-    stream = io.BytesIO()
-    Image.new("1", (9000, 9000)).save(stream, "PNG")
-
-    with pytest.raises(DataError, match="9000x9000"):
-        decode_image(stream.getvalue(), 8, "big.png")
 
 
 @pytest.mark.parametrize("target", ["tiny-imagenet-200.zip", "tiny_imagenet/tiny-imagenet-200"])
