@@ -142,7 +142,8 @@ def ancestors_of(task: Task, context: TrainingContext, inputs: Inputs) -> tuple[
     """Return the records of the dense run and of the parent, which can be the same run.
 
     Raises:
-        TrainingError: if the dense run was trained on other data. The key holds the name of the data, not its content.
+        TrainingError: if the dense run was trained on other values. The key holds the digest of the source, which
+            machines with other decoders read as other values.
     """
     run = task.run
     trunk = inputs.record(run.trunk)
@@ -150,7 +151,8 @@ def ancestors_of(task: Task, context: TrainingContext, inputs: Inputs) -> tuple[
     parent = trunk if run.parent in (None, run.trunk) else inputs.record(str(run.parent))
     if theirs != ours:
         raise TrainingError(
-            f"the dense run {trunk.key} was trained on other data (fingerprint {theirs[:12]}) than is packed here "
-            f"({ours[:12]}); give the changed data another data.label, or restore the old data"
+            f"the dense run {trunk.key} was trained on other values (fingerprint {theirs[:12]}) than are packed here "
+            f"({ours[:12]}): the same files were decoded by other libraries; train on machines with equal libraries, "
+            f"or copy the pack {context.packed.folder.name} from the machine of the dense run"
         )
     return trunk, parent
