@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from lthsweep.errors import DataError, LthsweepError, StoreError
+from lthsweep.errors import CorruptRecordError, DataError, LthsweepError
 from lthsweep.launch.events import Failed
 
 __all__ = ["failure_event"]
@@ -57,7 +57,7 @@ def failure_event(key: str, error: Exception) -> Failed:
         key,
         cause=_cause(error),
         error=type(error).__name__,
-        retry=of_the_machine or isinstance(error, StoreError) or _is_of_the_device(error),
+        retry=(of_the_machine or _is_of_the_device(error)) and not isinstance(error, CorruptRecordError),
         infrastructure=of_the_machine,
     )
 

@@ -5,10 +5,10 @@ The tables of networks and data sets are generated from `lthsweep.models.network
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field
 
 from lthsweep.data.datasets import DATASETS
 from lthsweep.data.entry import Dataset
@@ -83,23 +83,6 @@ class _Images(DataTable):
 
 class _UserFiles(EntryTable):
     path: Text = Field(min_length=1, description="The folder or the zip file.")
-    label: Annotated[
-        Text,
-        Allowed(
-            "text of letters, digits, `.`, `_` and `-`, starting with a letter or a digit, at most 64 long"
-        ),
-    ] = Field(
-        "",  # replaced by the name of the path
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
-        description="Name of the data in results, independent of their place; from the path if left out.",
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _label_from_path(cls, raw: object) -> object:
-        if isinstance(raw, dict) and "label" not in raw and isinstance(raw.get("path"), str):
-            return {**raw, "label": Path(raw["path"]).stem}
-        return raw
 
 
 class _UserImages(_UserFiles, _Images):
@@ -166,4 +149,16 @@ class SweepSpec(FileTable):
     ] = Field(description="The network.")
     data: Annotated[DataTable, TableByName(_DATA_TABLES, own_code=OwnDataTable)] = Field(
         description="The images, texts or sounds."
+    )
+    sources: Annotated[
+        Mapping[Text, Annotated[Text, Field(pattern="^[0-9a-f]{64}$")]],
+        Allowed(
+            "a table of digests, as lthsweep writes it",
+            "64 hexadecimal digits, as lthsweep writes them",
+            free_names=True,
+        ),
+    ] = Field(
+        {},
+        description="Written by lthsweep: the content of the data, so that changed data is noticed. "
+        "See [Identity of the data](data.md#identity-of-the-data).",
     )

@@ -6,7 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from lthsweep.errors import CanceledError, DataError, MissingDataError, PruningError, StoreError
+from lthsweep.errors import (
+    CanceledError,
+    CorruptRecordError,
+    DataError,
+    MissingDataError,
+    PruningError,
+    StoreError,
+)
 from lthsweep.launch.failure_cause import failure_event
 
 
@@ -76,6 +83,7 @@ def test_errors_of_torch_that_repeat_have_a_remedy(function, remedy):
         DataError("x"),
         MissingDataError("x"),
         CanceledError("x"),
+        CorruptRecordError("x"),
         RuntimeError("CUDA error: device-side assert triggered"),
     ],
     ids=repr,
