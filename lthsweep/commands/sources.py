@@ -218,7 +218,7 @@ def damaged_records(opened: OpenedSweep, found: DiskStatus) -> tuple[str, ...]:
     return (
         f"{plural(len(found.damaged), 'damaged record')}: their numbers are left out, and so are comparisons with them",
         *lines,
-        f"  `lthsweep doctor {path} --quarantine && lthsweep run {path}` moves them away and trains these runs again",
+        f"  `lthsweep doctor {path} --quarantine; lthsweep run {path}` moves them away and trains these runs again",
     )
 
 
