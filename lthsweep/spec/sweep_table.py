@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from lthsweep.data.datasets import DATASETS
+from lthsweep.data.datasets import LIBRARIES as DATA_LIBRARIES
 from lthsweep.data.entry import Dataset
 from lthsweep.models.networks import INITIALIZERS, LIBRARIES, NETWORKS
 from lthsweep.options import Option
@@ -95,14 +96,16 @@ class _UserTexts(_UserFiles, DataTable):
 
 
 class OwnDataTable(_Images):
-    """Images from a reader that you wrote; further keys are its keyword arguments. See
-    [Your own reader](data.md#your-own-reader).
+    """Images from a reader that you wrote, or a data set of torchvision; further keys are its keyword arguments. See
+    [Your own reader](data.md#your-own-reader) and [data sets of torchvision](data.md#data-sets-of-torchvision).
     """
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Flag | Whole | Number | Text]
 
-    name: Annotated[Text, NameOf({})] = Field(description="The function that reads the data.")
+    name: Annotated[Text, NameOf({}, libraries=DATA_LIBRARIES)] = Field(
+        description="The function that reads the data, or `torchvision:NAME`."
+    )
     augment: Literal["none", "crop", "crop-flip"] = Field(
         "none", description="Random crops of the training images, optionally with horizontal flips."
     )
@@ -148,8 +151,8 @@ class SweepSpec(FileTable):
     model: Annotated[
         NetworkTable, TableByName(_NETWORK_TABLES, own_code=OwnNetworkTable, libraries=LIBRARIES)
     ] = Field(description="The network.")
-    data: Annotated[DataTable, TableByName(_DATA_TABLES, own_code=OwnDataTable)] = Field(
-        description="The images, texts or sounds."
+    data: Annotated[DataTable, TableByName(_DATA_TABLES, own_code=OwnDataTable, libraries=DATA_LIBRARIES)] = (
+        Field(description="The images, texts or sounds.")
     )
     sources: Annotated[
         Mapping[Text, Annotated[Text, Field(pattern="^[0-9a-f]{64}$")]],
