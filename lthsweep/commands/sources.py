@@ -29,6 +29,7 @@ from lthsweep.plan.run import Plan, Recipe
 from lthsweep.plan.sources import data_tables
 from lthsweep.plan.steps import check_lengths
 from lthsweep.spec import Spec, load_spec
+from lthsweep.spec.names import folder_name
 from lthsweep.store.layout import SweepDir
 from lthsweep.wording import plural
 
@@ -118,14 +119,15 @@ def open_source(
         sweep = SweepDir(path)
         if not sweep.sweep_toml.is_file():
             raise SpecError(
-                f"{path} is not a sweep directory: it has no sweep.toml; `lthsweep run FILE --out {path}` makes one"
+                f"{path} is not a sweep directory: it has no sweep.toml; `lthsweep run FILE --out "
+                f"{shlex.quote(given)}` makes one"
             )
         if out is not None and out.resolve() != path.resolve():
             raise SpecError(f"{path} is itself a sweep directory; omit --out {out}, or give the TOML file")
         spec = load_spec(sweep.sweep_toml, overrides or ())
     else:
         spec = load_spec(given, overrides or ())
-        sweep = SweepDir(out or Path("results") / spec.sweep.name)
+        sweep = SweepDir(out or Path("results") / folder_name(spec.sweep.name))
     spec = with_known_sources(spec, sweep, cache, now=data_now)
     return OpenedSweep(spec, expand(spec), sweep)
 
@@ -211,7 +213,7 @@ def table_alone(opened: OpenedSweep) -> tuple[str, ...]:
     if not opened.sweep.is_table_alone():
         return ()
     path = opened.sweep.path
-    return (f"{path} holds a table but no records: `lthsweep query {path}` reads its results",)
+    return (f"{path} holds a table but no records: `lthsweep query {opened.shell_path}` reads its results",)
 
 
 def damaged_records(opened: OpenedSweep, found: DiskStatus) -> tuple[str, ...]:
