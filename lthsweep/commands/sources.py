@@ -11,14 +11,25 @@ from typing import Annotated
 import typer
 
 from lthsweep.data.availability import packed_samples, unavailable_reason
+from lthsweep.data.cache import is_stale
 from lthsweep.data.datasets import dataset
+from lthsweep.data.entry import describe_data
+from lthsweep.data.files import prepare_command
 from lthsweep.errors import SpecError
+from lthsweep.launch.data_sources import (
+    check_unchanged,
+    data_change,
+    with_known_sources,
+    with_prepared_sources,
+)
 from lthsweep.launch.disk_status import DiskStatus
 from lthsweep.plan.expand import expand
 from lthsweep.plan.rewind import RewindPoint
 from lthsweep.plan.run import Plan, Recipe
+from lthsweep.plan.sources import data_tables
 from lthsweep.plan.steps import check_lengths
 from lthsweep.spec import Spec, load_spec
+from lthsweep.spec.names import folder_name
 from lthsweep.store.layout import SweepDir
 from lthsweep.wording import plural
 
@@ -31,12 +42,15 @@ __all__ = [
     "SetOption",
     "SourceArgument",
     "TableArgument",
+    "changed_data",
     "damaged_records",
     "missing_data",
     "open_source",
+    "pending_keys",
     "require_samples",
     "require_sweep",
     "table_alone",
+    "with_prepared_data",
 ]
 
 SourceArgument = Annotated[
@@ -79,9 +93,21 @@ class OpenedSweep:
 
 
 def open_source(
-    given: str, *, overrides: Sequence[str] | None = None, out: Path | None = None
+    given: str,
+    *,
+    overrides: Sequence[str] | None = None,
+    out: Path | None = None,
+    cache: Path | None = None,
+    data_now: bool = False,
 ) -> OpenedSweep:
     """Read a file, a preset, or a directory, and expand its grid.
+
+    Args:
+        given: the argument of the command.
+        overrides: settings above the file.
+        out: the sweep directory; None for the default.
+        cache: directory of packed data, None for the default.
+        data_now: take the data as it is on this machine, not as the directory names it.
 
     Raises:
         SpecError: if it is none of these, or the file has errors.
@@ -93,14 +119,36 @@ def open_source(
         sweep = SweepDir(path)
         if not sweep.sweep_toml.is_file():
             raise SpecError(
-                f"{path} is not a sweep directory: it has no sweep.toml; `lthsweep run FILE --out {path}` makes one"
+                f"{path} is not a sweep directory: it has no sweep.toml; `lthsweep run FILE --out "
+                f"{shlex.quote(given)}` makes one"
             )
         if out is not None and out.resolve() != path.resolve():
             raise SpecError(f"{path} is itself a sweep directory; omit --out {out}, or give the TOML file")
         spec = load_spec(sweep.sweep_toml, overrides or ())
-        return OpenedSweep(spec, expand(spec), sweep)
-    spec = load_spec(given, overrides or ())
-    return OpenedSweep(spec, expand(spec), SweepDir(out or Path("results") / spec.sweep.name))
+    else:
+        spec = load_spec(given, overrides or ())
+        sweep = SweepDir(out or Path("results") / folder_name(spec.sweep.name))
+    spec = with_known_sources(spec, sweep, cache, now=data_now)
+    return OpenedSweep(spec, expand(spec), sweep)
+
+
+def with_prepared_data(opened: OpenedSweep, cache: Path | None = None, *, new_data: bool) -> OpenedSweep:
+    """Return a sweep with its data packed, and its keys final.
+
+    Args:
+        opened: from `open_source`.
+        cache: directory of packed data, None for the default.
+        new_data: accept data other than that of the records in the directory.
+
+    Raises:
+        MissingDataError, DataError, CodeError: if data cannot be prepared.
+        ChangedDataError: if it is other data than that of the records, and `new_data` is False.
+    """
+    spec = with_prepared_sources(opened.spec, opened.sweep, cache)
+    if not new_data:
+        check_unchanged(spec, opened.sweep, cache)
+    plan = opened.plan if spec == opened.spec else expand(spec)
+    return OpenedSweep(spec, plan, opened.sweep)
 
 
 def _check_out(out: Path) -> None:
@@ -135,6 +183,26 @@ def missing_data(opened: OpenedSweep, cache: Path | None = None) -> tuple[str, .
     return tuple(f"data: {what}" for what in dict.fromkeys(missing) if what)
 
 
+def changed_data(opened: OpenedSweep, cache: Path | None = None) -> tuple[str, ...]:
+    """A line for each data set that changed since it was read, or that is not that of the records in the directory."""
+    stale = [
+        f"data: files of {name} changed since they were read; `{prepare_command(table)}` reads them again"
+        for name, table in data_tables(opened.spec).items()
+        if is_stale(table, cache=cache)
+    ]
+    change = data_change(opened.spec, opened.sweep, cache)
+    others = [f"data: the records in {opened.sweep.path} are of other data: {change}"] if change else []
+    return (*stale, *others)
+
+
+def pending_keys(opened: OpenedSweep) -> tuple[str, ...]:
+    """A line for each data set that was not read yet, so that keys can change."""
+    return tuple(
+        f"data: {describe_data(data)} is not packed yet, so the keys are not final; `{prepare_command(data)}` packs it"
+        for data in opened.plan.pending_data
+    )
+
+
 def _recipes(opened: OpenedSweep) -> list[Recipe]:
     """Each recipe once; seeds share it."""
     return list({id(run.recipe): run.recipe for run in opened.plan.dense}.values())
@@ -145,7 +213,7 @@ def table_alone(opened: OpenedSweep) -> tuple[str, ...]:
     if not opened.sweep.is_table_alone():
         return ()
     path = opened.sweep.path
-    return (f"{path} holds a table but no records: `lthsweep query {path}` reads its results",)
+    return (f"{path} holds a table but no records: `lthsweep query {opened.shell_path}` reads its results",)
 
 
 def damaged_records(opened: OpenedSweep, found: DiskStatus) -> tuple[str, ...]:
@@ -160,7 +228,7 @@ def damaged_records(opened: OpenedSweep, found: DiskStatus) -> tuple[str, ...]:
     return (
         f"{plural(len(found.damaged), 'damaged record')}: their numbers are left out, and so are comparisons with them",
         *lines,
-        f"  `lthsweep doctor {path} --quarantine && lthsweep run {path}` moves them away and trains these runs again",
+        f"  `lthsweep doctor {path} --quarantine; lthsweep run {path}` moves them away and trains these runs again",
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from lthsweep.data.entry import describe_data
 from lthsweep.plan.prune_step import LayerRules, PruneStep
 from lthsweep.plan.rewind import RewindPoint
 from lthsweep.plan.rounds import Budget
@@ -50,6 +51,11 @@ class Recipe:
     def dataset(self) -> str:
         """Name of the data set, or of the user's reader."""
         return str(self.data["name"])
+
+    @property
+    def source(self) -> str:
+        """Digest of the data's source; "" while its files were not read, so that the keys of its runs are not final."""
+        return str(self.data["source"])
 
     @property
     def held_out(self) -> int:
@@ -122,10 +128,16 @@ class Run:
         amount = (
             f"threshold {self.prune.threshold:g}"
             if self.prune.threshold is not None
-            else f"sparsity {self.prune.sparsity:g}"
+            else f"sparsity {_below_one(self.prune.sparsity)}"
         )
         within = f" within {self.budget}" if self.budget else ""
         return f"{self.prune.role}{within} {amount} rewind {self.prune.point} seed {self.seed}{variant}"
+
+
+def _below_one(sparsity: float | None) -> str:
+    """Return a sparsity with six digits, or with more where six of them round to 1."""
+    short = f"{sparsity:g}"
+    return short if short != "1" else f"{sparsity:.12g}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,6 +179,14 @@ class Plan:
     def tickets(self) -> list[Run]:
         """Tickets and controls."""
         return [run for run in self.runs.values() if run.prune is not None]
+
+    @property
+    def pending_data(self) -> list[Options]:
+        """The data tables whose source is not known yet: keys of their runs change when the files are read."""
+        tables = {
+            describe_data(run.recipe.data): run.recipe.data for run in self.dense if not run.recipe.source
+        }
+        return list(tables.values())
 
     def rewind_points(self) -> dict[str, tuple[RewindPoint, ...]]:
         """Dense run key → the points of the dense run whose weights tickets return to, each once."""
