@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lthsweep.errors import SpecError
+from lthsweep.launch.data_sources import check_unchanged, with_known_sources, with_prepared_sources
 from lthsweep.plan.expand import expand
 from lthsweep.reduce.merge import current, merge
 from lthsweep.reduce.table import Table, TableFile
@@ -201,7 +202,8 @@ def load_plan(source: str | os.PathLike[str], *, overrides: Sequence[str] = ()) 
     Raises:
         SpecError: with every error of the file.
     """
-    return expand(load_spec(str(source), overrides))
+    spec = load_spec(str(source), overrides)
+    return expand(with_known_sources(spec, _directory(source, None, spec), now=True))
 
 
 def run(
@@ -224,17 +226,25 @@ def run(
     Raises:
         SpecError: with every error of the file, before anything is written.
         MissingDataError: if the data is not on this machine; the message names the command to get it.
+        ChangedDataError: if it is other data than that of the records in the directory.
         LaunchError: if workers cannot start.
     """
     from lthsweep.launch.local import run_local
 
+    folder = None if cache is None else Path(cache)
     spec = load_spec(str(source), overrides)
-    own = Path(source) if Path(source).is_dir() else Path("results") / spec.sweep.name
-    sweep = SweepDir(Path(out) if out is not None else own)
+    sweep = _directory(source, out, spec)
+    spec = with_prepared_sources(spec, sweep, folder)
+    check_unchanged(spec, sweep, folder)
     expanded = expand(spec)
-    run_local(expanded, sweep, cache=None if cache is None else Path(cache))
+    run_local(expanded, sweep, cache=folder)
     merge(sweep, expanded)
     return load(sweep.path)
+
+
+def _directory(source: str | os.PathLike[str], out: str | os.PathLike[str] | None, spec: Spec) -> SweepDir:
+    own = Path(source) if Path(source).is_dir() else Path("results") / spec.sweep.name
+    return SweepDir(Path(out) if out is not None else own)
 
 
 def _from_table(path: Path, table: Path) -> Sweep:

@@ -14,6 +14,7 @@ from typing import ClassVar, Self, TypeVar
 __all__ = [
     "BudgetError",
     "CanceledError",
+    "ChangedDataError",
     "ClusterSilentError",
     "CodeError",
     "CorruptRecordError",
@@ -83,6 +84,10 @@ class DataError(LthsweepError):
 
 class MissingDataError(DataError, FileNotFoundError):
     """A data set is not on this machine; the message names the command that gets it."""
+
+
+class ChangedDataError(DataError):
+    """The data of a sweep is not that of its records; nothing was trained."""
 
 
 class ModelError(LthsweepError, ValueError):

@@ -99,9 +99,7 @@ def _check_sweep(directory: Path, as_json: bool, move_damaged: bool, move_set_as
             findings.append(Finding("warning", sweep.records, apart.pool.summary, remedy))
     errors = sum(finding.severity == "error" for finding in findings)
     if as_json:
-        typer.echo(
-            json.dumps([{**vars(finding), "path": str(finding.path)} for finding in findings], indent=2)
-        )
+        typer.echo(json.dumps([_as_json(finding) for finding in findings], indent=2))
     else:
         lines = [
             f"{finding.severity:8} {finding.path}: {finding.what}; {finding.remedy}" for finding in findings
@@ -117,8 +115,12 @@ def _check_sweep(directory: Path, as_json: bool, move_damaged: bool, move_set_as
                 "add --quarantine to move damaged files away; `lthsweep run` then trains those runs again"
             )
         typer.echo("\n".join(lines))
-    if errors and not move_damaged:
+    if errors:
         raise typer.Exit(1)
+
+
+def _as_json(finding: Finding) -> dict[str, str]:
+    return {name: str(getattr(finding, name)) for name in ("severity", "path", "what", "remedy")}
 
 
 def _pool_of(sweep: SweepDir) -> DirectoryPool | None:

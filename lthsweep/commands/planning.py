@@ -18,11 +18,14 @@ from lthsweep.commands.sources import (
     OutOption,
     SetOption,
     SourceArgument,
+    changed_data,
     missing_data,
     open_source,
+    pending_keys,
     require_samples,
     table_alone,
 )
+from lthsweep.data.entry import describe_data
 from lthsweep.errors import SpecError, UnknownNameError
 from lthsweep.launch.fused.groups import largest_ensemble
 from lthsweep.launch.local import profile_recipes, workers_of
@@ -96,7 +99,7 @@ def plan(
     """Show the runs of a sweep, their cost, and how many are done. Trains and writes nothing."""
     if on not in PLACES:
         raise UnknownNameError.of("--on", on, known=PLACES)
-    opened = open_source(source, overrides=overrides, out=out)
+    opened = open_source(source, overrides=overrides, out=out, cache=cache, data_now=True)
     require_samples(opened, cache)
     work = work_left(opened.plan, opened.sweep)
     jobs = jobs_of(opened, work) if on == "slurm" else None
@@ -107,6 +110,8 @@ def plan(
     if as_json:
         output = _plan_json(opened, cost, expected, known, done, runs)
         output["missing_data"] = missing_data(opened, cache)
+        output["pending_data"] = [describe_data(data) for data in opened.plan.pending_data]
+        output["changed_data"] = changed_data(opened, cache)
         if jobs is not None:
             output["slurm"] = jobs_json(jobs)
         typer.echo(json.dumps(output, indent=2))
@@ -116,6 +121,8 @@ def plan(
     for line in (
         *_lines(opened, cost, expected, replayed, here=jobs is None),
         *warnings,
+        *pending_keys(opened),
+        *changed_data(opened, cache),
         *table_alone(opened),
         *read_pool(opened.plan, opened.sweep).notes(opened.shell_path),
         *(() if jobs is None else jobs_lines(jobs, all_texts=sbatch)),

@@ -23,6 +23,7 @@ from lthsweep.commands.sources import (
     damaged_records,
     open_source,
     require_samples,
+    with_prepared_data,
 )
 from lthsweep.commands.tables import print_table
 from lthsweep.errors import UnknownNameError
@@ -75,6 +76,13 @@ def run(
             min=1.0, help="With --on mpi: seconds without a message after which a rank counts as lost."
         ),
     ] = 900.0,
+    new_data: Annotated[
+        bool,
+        typer.Option(
+            "--new-data",
+            help="Train the sweep anew where its data changed; records of the old data stay and no longer count.",
+        ),
+    ] = False,
     cache: CacheOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print neither progress nor table.")] = False,
 ) -> None:
@@ -86,13 +94,13 @@ def run(
 
         with mpi_job() as wire:
             if wire is not None:  # the other ranks have finished; only rank 0 reports
-                opened = _open(source, overrides, out, cache)
+                opened = _open(source, overrides, out, cache, new_data)
                 launch = partial(run_mpi, wire=wire, rank0_trains=rank0_trains, silence=silence)
                 console = plain_console(quiet=quiet, lines=True)
                 work = work_left(opened.plan, opened.sweep)
                 _train(opened, work, launch, f"MPI ranks: {wire.size}", cache, console)
         return
-    opened, console = _open(source, overrides, out, cache), plain_console(quiet=quiet)
+    opened, console = _open(source, overrides, out, cache, new_data), plain_console(quiet=quiet)
     if on == "slurm":
         from lthsweep.commands.cluster import submit
 
@@ -108,8 +116,11 @@ def _local_workers(opened: OpenedSweep, left: int) -> str:
     return f"{plural(min(len(slots), max(left, 1)), 'worker')} on {devices}"
 
 
-def _open(source: str, overrides: list[str] | None, out: Path | None, cache: Path | None) -> OpenedSweep:
-    opened = open_source(source, overrides=overrides, out=out)
+def _open(
+    source: str, overrides: list[str] | None, out: Path | None, cache: Path | None, new_data: bool
+) -> OpenedSweep:
+    opened = open_source(source, overrides=overrides, out=out, cache=cache)
+    opened = with_prepared_data(opened, cache, new_data=new_data)
     require_samples(opened, cache)
     return opened
 

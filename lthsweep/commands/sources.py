@@ -12,7 +12,15 @@ import typer
 
 from lthsweep.data.availability import packed_samples, unavailable_reason
 from lthsweep.data.datasets import dataset
+from lthsweep.data.entry import describe_data
+from lthsweep.data.files import prepare_command
 from lthsweep.errors import SpecError
+from lthsweep.launch.data_sources import (
+    check_unchanged,
+    data_change,
+    with_known_sources,
+    with_prepared_sources,
+)
 from lthsweep.launch.disk_status import DiskStatus
 from lthsweep.plan.expand import expand
 from lthsweep.plan.rewind import RewindPoint
@@ -31,12 +39,15 @@ __all__ = [
     "SetOption",
     "SourceArgument",
     "TableArgument",
+    "changed_data",
     "damaged_records",
     "missing_data",
     "open_source",
+    "pending_keys",
     "require_samples",
     "require_sweep",
     "table_alone",
+    "with_prepared_data",
 ]
 
 SourceArgument = Annotated[
@@ -79,9 +90,21 @@ class OpenedSweep:
 
 
 def open_source(
-    given: str, *, overrides: Sequence[str] | None = None, out: Path | None = None
+    given: str,
+    *,
+    overrides: Sequence[str] | None = None,
+    out: Path | None = None,
+    cache: Path | None = None,
+    data_now: bool = False,
 ) -> OpenedSweep:
     """Read a file, a preset, or a directory, and expand its grid.
+
+    Args:
+        given: the argument of the command.
+        overrides: settings above the file.
+        out: the sweep directory; None for the default.
+        cache: directory of packed data, None for the default.
+        data_now: take the data as it is on this machine, not as the directory names it.
 
     Raises:
         SpecError: if it is none of these, or the file has errors.
@@ -98,9 +121,30 @@ def open_source(
         if out is not None and out.resolve() != path.resolve():
             raise SpecError(f"{path} is itself a sweep directory; omit --out {out}, or give the TOML file")
         spec = load_spec(sweep.sweep_toml, overrides or ())
-        return OpenedSweep(spec, expand(spec), sweep)
-    spec = load_spec(given, overrides or ())
-    return OpenedSweep(spec, expand(spec), SweepDir(out or Path("results") / spec.sweep.name))
+    else:
+        spec = load_spec(given, overrides or ())
+        sweep = SweepDir(out or Path("results") / spec.sweep.name)
+    spec = with_known_sources(spec, sweep, cache, now=data_now)
+    return OpenedSweep(spec, expand(spec), sweep)
+
+
+def with_prepared_data(opened: OpenedSweep, cache: Path | None = None, *, new_data: bool) -> OpenedSweep:
+    """Return a sweep with its data packed, and its keys final.
+
+    Args:
+        opened: from `open_source`.
+        cache: directory of packed data, None for the default.
+        new_data: accept data other than that of the records in the directory.
+
+    Raises:
+        MissingDataError, DataError, CodeError: if data cannot be prepared.
+        ChangedDataError: if it is other data than that of the records, and `new_data` is False.
+    """
+    spec = with_prepared_sources(opened.spec, opened.sweep, cache)
+    if not new_data:
+        check_unchanged(spec, opened.sweep, cache)
+    plan = opened.plan if spec == opened.spec else expand(spec)
+    return OpenedSweep(spec, plan, opened.sweep)
 
 
 def _check_out(out: Path) -> None:
@@ -135,6 +179,20 @@ def missing_data(opened: OpenedSweep, cache: Path | None = None) -> tuple[str, .
     return tuple(f"data: {what}" for what in dict.fromkeys(missing) if what)
 
 
+def changed_data(opened: OpenedSweep, cache: Path | None = None) -> tuple[str, ...]:
+    """A line if the data is not that of the records in the directory."""
+    change = data_change(opened.spec, opened.sweep, cache)
+    return (f"data: the records in {opened.sweep.path} are of other data: {change}",) if change else ()
+
+
+def pending_keys(opened: OpenedSweep) -> tuple[str, ...]:
+    """A line for each data set that was not read yet, so that keys can change."""
+    return tuple(
+        f"data: {describe_data(data)} is not packed yet, so the keys are not final; `{prepare_command(data)}` packs it"
+        for data in opened.plan.pending_data
+    )
+
+
 def _recipes(opened: OpenedSweep) -> list[Recipe]:
     """Each recipe once; seeds share it."""
     return list({id(run.recipe): run.recipe for run in opened.plan.dense}.values())
@@ -160,7 +218,7 @@ def damaged_records(opened: OpenedSweep, found: DiskStatus) -> tuple[str, ...]:
     return (
         f"{plural(len(found.damaged), 'damaged record')}: their numbers are left out, and so are comparisons with them",
         *lines,
-        f"  `lthsweep doctor {path} --quarantine && lthsweep run {path}` moves them away and trains these runs again",
+        f"  `lthsweep doctor {path} --quarantine; lthsweep run {path}` moves them away and trains these runs again",
     )
 
 

@@ -32,7 +32,7 @@ from lthsweep.data.source import Source, has_changed
 from lthsweep.data.user_reader import read_with_user_code
 from lthsweep.errors import DataError, MissingDataError
 from lthsweep.options import complete_options, load_entry
-from lthsweep.usercode import is_code
+from lthsweep.usercode import is_code, is_library
 
 __all__ = [
     "cache_folder",
@@ -67,7 +67,7 @@ def packing_options(options: Mapping[str, object], root: Path | None = None) -> 
         DataError: if a value is not allowed, or the path of the user's own files is missing.
     """
     entry = dataset(str(options["name"]))
-    if is_code(entry.name):
+    if is_code(entry.name) or is_library(entry.name):
         return {name: cast(JsonValue, value) for name, value in options.items() if name not in COMMON_OPTIONS}
     try:
         chosen: dict[str, JsonValue] = dict(complete_options(entry.options, options))
@@ -170,9 +170,9 @@ def prepare(
     try:
         decoded = decode(options, root)
     except MissingDataError:
-        if not (download and entry.files):
+        if not (download and (entry.files or is_library(entry.name))):
             raise
-        _download_missing(files, progress)
+        _download_missing(files, packing_options(options, root), progress)
         decoded = decode(options, root)
     assert decoded.source is not None
     folder = pack_folder(options, decoded.source.digest, cache=cache)
@@ -288,7 +288,11 @@ def _request(options: Mapping[str, object], root: Path | None) -> dict[str, obje
     return {"name": entry.name, "root": place, **packing_options(options, root)}
 
 
-def _download_missing(files: Files, progress: DownloadCallback | None) -> None:
+def _download_missing(files: Files, options: Mapping[str, object], progress: DownloadCallback | None) -> None:
+    if is_library(files.dataset.name):
+        from lthsweep.data.torchvision_sets import download as download_with_torchvision
+
+        download_with_torchvision(files, options)
     for published in files.dataset.files:
         if files.find_published(published) is None:
             download(published, files.root / files.dataset.name, progress=progress)

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from lthsweep.options import Option
 
-__all__ = ["COMMON_OPTIONS", "DataOptions", "Dataset", "PublishedFile"]
+__all__ = ["COMMON_OPTIONS", "DataOptions", "Dataset", "PublishedFile", "describe_data"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,12 @@ _DATA_OPTIONS = TypeAdapter(DataOptions)
 
 COMMON_OPTIONS = frozenset({"name", "source", *(field.name for field in fields(DataOptions))})
 """Keys of `[sweep.data]` that every data set has."""
+
+
+def describe_data(options: Mapping[str, object]) -> str:
+    """Return the name of a data set and the options that change its samples, such as `image_folder path=x size=32`."""
+    chosen = (f"{name}={value}" for name, value in sorted(options.items()) if name not in COMMON_OPTIONS)
+    return " ".join([str(options["name"]), *chosen])
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from pathlib import Path
 from lthsweep.errors import CorruptRecordError
 from lthsweep.lottery.context import to_arrays, to_tensors
 from lthsweep.lottery.result import Checkpoint
+from lthsweep.store.layout import SweepDir
+from lthsweep.store.verify import set_aside
 from lthsweep.store.weights import load_arrays, load_metadata, save_arrays
 from lthsweep.training.progress import ProgressReport
 from lthsweep.training.state import Training
@@ -60,7 +62,8 @@ class CheckpointHook:
         """Write a checkpoint now. Call it between two steps only."""
         if self._checkpoint is not None:
             tensors, progress = training.state()
-            save_arrays(self._checkpoint, to_arrays(tensors), {"progress": json.dumps(progress)})
+            notes = {"run": self._checkpoint.stem, "progress": json.dumps(progress)}
+            save_arrays(self._checkpoint, to_arrays(tensors), notes)
         self._next_checkpoint = time.monotonic() + self._seconds
 
     def _report_progress(self, training: Training, now: float) -> None:
@@ -72,17 +75,21 @@ class CheckpointHook:
         self._report(replace(training.report(), images_per_second=rate))
 
 
-def load_checkpoint(path: Path) -> Checkpoint | None:
-    """Return the checkpoint of an earlier attempt; None if there is none or it cannot be read.
+def load_checkpoint(sweep: SweepDir, key: str) -> Checkpoint | None:
+    """Return the checkpoint of an earlier attempt at a run; None if there is none or it is damaged.
 
-    A checkpoint is advisory: without it the run starts over and has the same result.
+    A damaged checkpoint, or that of another run, is moved to quarantine. A checkpoint is advisory: without it the run
+    starts over and has the same result.
     """
+    path = sweep.checkpoint(key)
     if not path.exists():
         return None
     try:
-        found = Checkpoint(to_tensors(load_arrays(path)), json.loads(load_metadata(path)["progress"]))
+        arrays = load_arrays(path, expect_metadata={"run": key})
+        found = Checkpoint(to_tensors(arrays), json.loads(load_metadata(path)["progress"]))
         print(f"going on from step {found.progress['step']}", flush=True)
         return found
     except (CorruptRecordError, FileNotFoundError, KeyError, ValueError) as error:
-        print(f"the checkpoint cannot be used, starting over: {error}", flush=True)
+        moved = set_aside(sweep, path)
+        print(f"starting over, because the checkpoint is damaged: {error}; it is now {moved}", flush=True)
         return None

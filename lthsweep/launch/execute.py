@@ -12,11 +12,11 @@ from collections.abc import Callable, Collection
 import torch
 
 from lthsweep.data.order import steps_per_epoch
-from lthsweep.errors import BudgetError
+from lthsweep.errors import BudgetError, CorruptRecordError
 from lthsweep.launch.checkpoint import CheckpointHook, ReportProgress, load_checkpoint
 from lthsweep.launch.events import Finished, TaskOutcome
 from lthsweep.launch.inputs import Inputs, ancestors_of, context_of, prepared_of
-from lthsweep.launch.outputs import finished_event, store_result
+from lthsweep.launch.outputs import finished_event, snapshot_metadata, store_result
 from lthsweep.launch.profiling import profile
 from lthsweep.launch.task import Operation, Task
 from lthsweep.lottery.budget import train_budget
@@ -28,6 +28,7 @@ from lthsweep.pruning.counts import kept_by_rates
 from lthsweep.pruning.prunable import prunable_weights
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.record import read_summary
+from lthsweep.store.verify import set_aside
 from lthsweep.store.weights import Arrays, load_arrays, save_arrays
 
 __all__ = ["execute", "measure_epoch"]
@@ -82,7 +83,7 @@ def _train_dense(
         }
         kept_by_rates(sizes, sizes, 0.0, list(rules.rates))
     steps = _snapshot_steps(task, context)
-    resume = load_checkpoint(sweep.checkpoint(task.key))
+    resume = load_checkpoint(sweep, task.key)
     reached = resume.progress["step"] if resume else 0
     assert isinstance(reached, int)
     if resume and any(step < reached for step in _missing(sweep, task.key, steps)):
@@ -117,7 +118,7 @@ def _train_within_budget(
             task.prune,
             snapshot=inputs.snapshot(trunk, task.prune.point),
             dense_val_accuracy=trunk.measured.val_accuracy,
-            resume=load_checkpoint(checkpoint),
+            resume=load_checkpoint(sweep, task.key),
             between_steps=hook,
             save=hook.save,
         )
@@ -136,16 +137,31 @@ def _complete_finished(
     missing = _missing(sweep, task.key, _snapshot_steps(task, context)) if is_dense else []
     if not missing:
         return Finished(task.key, TaskOutcome.PRESENT)
-    before = [step for step in sweep.snapshot_steps(task.key) if step <= min(missing)]
+    nearest = _nearest_snapshot(sweep, task.key, min(missing))
     reached = replay_snapshots(
         context,
         task.run.seed,
         snapshot_steps=missing,
         save_snapshot=_snapshot_writer(sweep, task.key),
-        nearest=(max(before), load_arrays(sweep.snapshot(task.key, max(before)))) if before else None,
+        nearest=nearest,
         between_steps=CheckpointHook(None, 0.0, stop, report),
     )
     return Finished(task.key, TaskOutcome.REPLAYED) if reached else None
+
+
+def _nearest_snapshot(sweep: SweepDir, key: str, last: int) -> tuple[int, Arrays] | None:
+    """Return the latest undamaged snapshot up to a step; damaged ones are moved to quarantine."""
+    recorded = read_summary(sweep.record(key)).weights
+    for step in reversed(sweep.snapshot_steps(key)):
+        if step > last:
+            continue
+        path = sweep.snapshot(key, step)
+        try:
+            metadata = snapshot_metadata(key, step)
+            return step, load_arrays(path, recorded.get(path.name), expect_metadata=metadata)
+        except CorruptRecordError as error:
+            print(f"{error}; it is now {set_aside(sweep, path)}", flush=True)
+    return None
 
 
 def _snapshot_steps(task: Task, context: TrainingContext) -> list[int]:
@@ -161,7 +177,7 @@ def _missing(sweep: SweepDir, key: str, steps: Collection[int]) -> list[int]:
 
 def _snapshot_writer(sweep: SweepDir, key: str) -> Callable[[int, Arrays], None]:
     def save(step: int, arrays: Arrays) -> None:
-        save_arrays(sweep.snapshot(key, step), arrays, {"step": str(step)})
+        save_arrays(sweep.snapshot(key, step), arrays, snapshot_metadata(key, step))
 
     return save
 

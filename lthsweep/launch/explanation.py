@@ -181,7 +181,7 @@ def _failed(state: RunState, status: SweepStatus, path: str) -> Explanation:
 
 
 def _damaged(state: RunState, status: SweepStatus, path: str) -> Explanation:
-    repair = f"lthsweep doctor {path} --quarantine && lthsweep run {path}"
+    repair = f"lthsweep doctor {path} --quarantine; lthsweep run {path}"
     return Explanation("its record is damaged", "the record is moved away and the run trained again", repair)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar, cast
@@ -12,6 +12,7 @@ import torch
 from lthsweep.data.cache import open_packed
 from lthsweep.errors import MissingRecordError, PruningError, TrainingError
 from lthsweep.launch.checkpoint import load_checkpoint
+from lthsweep.launch.outputs import snapshot_metadata
 from lthsweep.launch.task import Task
 from lthsweep.lottery.context import TrainingContext
 from lthsweep.lottery.ticket import Parent, PreparedTicket, prepare_ticket
@@ -64,7 +65,7 @@ class Inputs:
     def parent(self, record: Record) -> Parent:
         """Return what pruning needs of the run whose final weights are ranked."""
         path = self.sweep.final(record.key)
-        packed = self._load(path, record.weights.get(path.name))
+        packed = self._load(path, record.weights.get(path.name), {"run": record.key})
         return self._once(
             path.parent,
             lambda: Parent(
@@ -76,20 +77,18 @@ class Inputs:
         )
 
     def snapshot(self, trunk: Record, point: RewindPoint) -> Arrays:
-        """Return the weights of a dense run at a rewind point.
+        """Return the weights of a dense run at a rewind point."""
+        step = point.step(int(trunk.measured.steps_per_epoch))
+        path = self.sweep.snapshot(trunk.key, step)
+        return self._load(path, trunk.weights.get(path.name), snapshot_metadata(trunk.key, step))
 
-        The record has no hash of a snapshot that a replay wrote later.
-        """
-        path = self.sweep.snapshot(trunk.key, point.step(int(trunk.measured.steps_per_epoch)))
-        return self._load(path, trunk.weights.get(path.name))
-
-    def _load(self, path: Path, sha256: str | None) -> Arrays:
+    def _load(self, path: Path, sha256: str | None, metadata: Mapping[str, str]) -> Arrays:
         if not path.exists():
             raise MissingRecordError(
                 f"{path} is missing, but its run has a record; move the record of run {path.parent.name} away "
                 f"and run `lthsweep run SWEEP` to train it again"
             )
-        arrays = self._once(path, lambda: load_arrays(path, expect_sha256=sha256))
+        arrays = self._once(path, lambda: load_arrays(path, sha256, expect_metadata=metadata))
         if sha256:
             self.weights_read[f"{path.parent.name}/{path.name}"] = sha256
         return arrays
@@ -134,7 +133,7 @@ def prepared_of(
         parent=inputs.parent(parent),
         snapshot=inputs.snapshot(trunk, step.point) if step.returns_weights else None,
         dense_val_accuracy=trunk.measured.val_accuracy,
-        resume=load_checkpoint(sweep.checkpoint(task.key)),
+        resume=load_checkpoint(sweep, task.key),
         data=data,
     )
 
@@ -143,7 +142,8 @@ def ancestors_of(task: Task, context: TrainingContext, inputs: Inputs) -> tuple[
     """Return the records of the dense run and of the parent, which can be the same run.
 
     Raises:
-        TrainingError: if the dense run was trained on other data. The key holds the name of the data, not its content.
+        TrainingError: if the dense run was trained on other values. The key holds the digest of the source, which
+            machines with other decoders read as other values.
     """
     run = task.run
     trunk = inputs.record(run.trunk)
@@ -151,7 +151,8 @@ def ancestors_of(task: Task, context: TrainingContext, inputs: Inputs) -> tuple[
     parent = trunk if run.parent in (None, run.trunk) else inputs.record(str(run.parent))
     if theirs != ours:
         raise TrainingError(
-            f"the dense run {trunk.key} was trained on other data (fingerprint {theirs[:12]}) than is packed here "
-            f"({ours[:12]}); give the changed data another data.label, or restore the old data"
+            f"the dense run {trunk.key} was trained on other values (fingerprint {theirs[:12]}) than are packed here "
+            f"({ours[:12]}): the same files were decoded by other libraries; train on machines with equal libraries, "
+            f"or copy the pack {context.packed.folder.name} from the machine of the dense run"
         )
     return trunk, parent

@@ -11,6 +11,7 @@ from statistics import median
 
 import numpy as np
 
+from lthsweep.errors import CorruptRecordError
 from lthsweep.launch.events import Finished, TaskOutcome
 from lthsweep.launch.provenance import provenance
 from lthsweep.launch.task import Task
@@ -20,9 +21,10 @@ from lthsweep.models.identity import library_identity
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.publish import commit_record
 from lthsweep.store.record import Record, curve_table, layer_table
-from lthsweep.store.weights import pack_sparse, packed_size, save_arrays
+from lthsweep.store.verify import set_aside
+from lthsweep.store.weights import load_arrays, pack_sparse, packed_size, save_arrays
 
-__all__ = ["finished_event", "store_result"]
+__all__ = ["finished_event", "snapshot_metadata", "store_result"]
 
 
 def store_result(
@@ -55,8 +57,8 @@ def store_result(
     run = task.run
     path = sweep.final(task.key)
     weights = {}
+    packed = pack_sparse(result.weights, result.masks)
     if not sweep.has_record(task.key):
-        packed = pack_sparse(result.weights, result.masks)
         weights[path.name] = save_arrays(path, packed, {"run": task.key})
         weights |= _snapshot_hashes(sweep, task)
     dense_bytes = sum(array.nbytes for array in result.weights.values())
@@ -64,7 +66,7 @@ def store_result(
     metrics = replace(
         result.metrics,
         bytes_dense=dense_bytes,
-        bytes_sparse=path.stat().st_size + mask_bytes if result.masks else dense_bytes,
+        bytes_sparse=packed_size(packed) + mask_bytes if result.masks else dense_bytes,
         bytes_model=packed_size(result.weights if result.shrunk is None else result.shrunk),
         seconds_wall=(time.time() - started) / (1 + len(fused_with)),
     )
@@ -121,9 +123,25 @@ def _network_provenance(context: TrainingContext) -> dict[str, object]:
     return {} if identity is None else {"network": identity}
 
 
+def snapshot_metadata(key: str, step: int) -> dict[str, str]:
+    """Return the metadata of a snapshot: the dense run and the step that it belongs to."""
+    return {"run": key, "step": str(step)}
+
+
 def _snapshot_hashes(sweep: SweepDir, task: Task) -> dict[str, str]:
-    """Return hashes of the snapshots of a dense run; one that diverged early never reached its later rewind points."""
+    """Return hashes of the snapshots of a dense run; one that diverged early never reached its later rewind points.
+
+    A snapshot that was damaged since it was written is moved to quarantine: the record must not vouch for it. A replay
+    writes it again when a ticket needs it.
+    """
     if task.run.prune is not None:
         return {}
-    paths = [sweep.snapshot(task.key, step) for step in sweep.snapshot_steps(task.key)]
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    hashes = {}
+    for step in sweep.snapshot_steps(task.key):
+        path = sweep.snapshot(task.key, step)
+        try:
+            load_arrays(path, expect_metadata=snapshot_metadata(task.key, step))
+            hashes[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+        except CorruptRecordError as error:
+            print(f"{error}; it is now {set_aside(sweep, path)}", flush=True)
+    return hashes

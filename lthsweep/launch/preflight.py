@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from lthsweep.data.cache import open_packed, prepare
-from lthsweep.errors import MissingDataError, StoreError
+from lthsweep.data.cache import find_pack, prepare
+from lthsweep.data.entry import describe_data
+from lthsweep.errors import ChangedDataError, StoreError
 from lthsweep.plan.run import Plan
 from lthsweep.spec import Spec, dump_spec
 from lthsweep.store import commit
@@ -43,21 +44,21 @@ def require_code(plan: Plan, sweep: SweepDir) -> None:
 
 
 def require_data(plan: Plan, cache: Path | None = None) -> None:
-    """Check that every data set of a plan is packed, and pack those that are under the data root.
+    """Check that every data set of a plan is packed, and pack those that are on this machine.
 
     Raises:
         MissingDataError: if a data set is not on this machine; the message names the command that gets it.
+        ChangedDataError: if the files on this machine are not those of the plan.
     """
-    seen: set[str] = set()
-    for run in plan.dense:
-        name = repr(sorted(run.recipe.data.items()))
-        if name in seen:
+    for data in {describe_data(run.recipe.data): run.recipe.data for run in plan.dense}.values():
+        if find_pack(data, None, cache):
             continue
-        seen.add(name)
-        try:
-            open_packed(run.recipe.data, cache=cache)
-        except MissingDataError:
-            prepare(run.recipe.data, root=None, cache=cache)
+        packed = prepare(data, cache=cache)
+        if data["source"] not in ("", packed.source):
+            raise ChangedDataError(
+                f"{describe_data(data)} is not the data of this plan: its source is {packed.source[:12]}…, the plan "
+                f"names {str(data['source'])[:12]}…; restore the files, or copy the pack"
+            )
 
 
 def open_sweep(spec: Spec, sweep: SweepDir) -> None:

@@ -28,6 +28,7 @@ from lthsweep.lottery.pruned_network import MaskedNetwork, clear_pruned
 from lthsweep.lottery.result import Checkpoint, Result, score_without_retraining
 from lthsweep.lottery.starting_point import StartingPoint, starting_point_of
 from lthsweep.lottery.ticket import PreparedTicket, conclude_ticket, prunable_of
+from lthsweep.models.layers import state_of
 from lthsweep.plan.prune_step import PruneStep
 from lthsweep.plan.rounds import BudgetCosts, next_sparsity
 from lthsweep.pruning.masks import Masks
@@ -265,7 +266,7 @@ class _BudgetRun:
         """Score the ticket before it is retrained; returns the seconds, which no later pruning needs."""
         begun = self._now()
         network = MaskedNetwork(model, masks, self._context)
-        network.load(model.state_dict())
+        network.load(state_of(model))
         self.state.pruned = score_without_retraining(self._context, network.model, self._data.validation)
         self.state.score = 0.0
         return self._now() - begun

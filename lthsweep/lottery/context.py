@@ -72,8 +72,11 @@ class TrainingContext:
 
     def placed(self, model: nn.Module) -> nn.Module:
         """The model on the device, convolutions in channels-last memory format."""
+        model = model.to(self.device)
+        if any(tensor.dim() == 5 for tensor in model.state_dict().values()):
+            return model  # of three-dimensional convolutions, for which there is no such format
         # Changes only the layout in memory: 1.3 to 1.7 times faster on a CPU (docs/protocol.md).
-        return model.to(self.device).to(memory_format=torch.channels_last)
+        return model.to(memory_format=torch.channels_last)
 
     def split(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Indices of the training samples and of the validation samples."""

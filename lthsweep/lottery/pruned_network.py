@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lthsweep.lottery.context import TrainingContext
+from lthsweep.models.layers import load_state
 from lthsweep.pruning.apply import masked
 from lthsweep.pruning.audit import optimizer_momenta
 from lthsweep.pruning.channels import Kept, cut, expanded, kept_in
@@ -60,7 +61,7 @@ class MaskedNetwork:
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Load the weights of a full network, with zeros for pruned weights."""
         weights = {name: state[name].to(mask.device) for name, mask in self.masks.items()}
-        self.full.load_state_dict({**state, **masked(weights, self.masks)})
+        load_state(self.full, {**state, **masked(weights, self.masks)})
 
     def narrowed(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Convert optimizer state ("NAME:ENTRY") of the full network to the shapes of the trained one."""

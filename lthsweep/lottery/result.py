@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from torch import nn
 
 from lthsweep.lottery.context import TrainingContext, to_arrays
+from lthsweep.models.layers import load_state, state_of, transposed_groups
 from lthsweep.models.macs import network_cost
 from lthsweep.pruning.masks import LayerRow, dead_channels, dense_masks, layer_rows
 from lthsweep.store.metrics import Metrics
@@ -92,13 +93,13 @@ def measure(
     """
     progress = training.progress
     last = progress.curves[-1]
-    weights = {name: value.clone() for name, value in training.model.state_dict().items()}
+    weights = {name: value.clone() for name, value in state_of(training.model).items()}
     test, seconds_test = context.score_test(training.model)
     best = test
     if training.best_model and progress.best_epoch != last.epoch:
-        training.model.load_state_dict(training.best_model)
+        load_state(training.model, training.best_model)
         best, _ = context.score_test(training.model)
-        training.model.load_state_dict(weights)
+        load_state(training.model, weights)
     counted = network_cost(full or training.model, context.input_shape, masks or None)
     own = counted if full is None else network_cost(training.model, context.input_shape)
     target = last.val_accuracy if dense_val_accuracy is None else dense_val_accuracy
@@ -126,7 +127,7 @@ def measure(
         params_total=counted.params_total,
         params_prunable=prunable_total,
         params_remaining=remaining,
-        dead_channels=sum(dead_channels(masks).values()),
+        dead_channels=sum(dead_channels(masks, transposed_groups(full or training.model)).values()),
         macs_dense=counted.macs_dense,
         macs_remaining=counted.macs_remaining,
         seconds_train=progress.seconds_train,
@@ -179,6 +180,6 @@ def conclude(
         layers=tuple(layer_rows(masks or everything, prunable)),
         masks=to_arrays(masks),
         audit=audit,
-        weights=to_arrays((full or training.model).state_dict()),
+        weights=to_arrays(state_of(full or training.model)),
         shrunk=None if full is None else to_arrays(training.model.state_dict()),
     )

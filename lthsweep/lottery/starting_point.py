@@ -15,6 +15,7 @@ import torch
 
 from lthsweep.errors import TrainingError, UnknownNameError
 from lthsweep.lottery.context import TrainingContext, to_arrays
+from lthsweep.models.layers import state_of
 from lthsweep.models.masked_fan import scaled_to_mask
 from lthsweep.plan.prune_step import PruneStep
 from lthsweep.randomness import stream
@@ -59,7 +60,7 @@ def starting_point_of(
         TrainingError: if the snapshot is missing.
     """
     if prune.fresh_weights:
-        fresh = context.build(fresh_seed(seed)).state_dict()
+        fresh = state_of(context.build(fresh_seed(seed)))
         if prune.control == "reinit-masked":
             fresh |= scaled_to_mask({name: fresh[name] for name in masks}, masks)
         return StartingPoint(to_arrays(fresh), {})

@@ -25,6 +25,7 @@ from lthsweep.lottery.result import (
     score_without_retraining,
 )
 from lthsweep.lottery.starting_point import starting_point_of
+from lthsweep.models.layers import load_state, transposed_groups
 from lthsweep.plan.prune_step import CONTROLS, PruneStep
 from lthsweep.pruning.audit import audit
 from lthsweep.pruning.masks import Masks
@@ -124,7 +125,7 @@ def prepare_ticket(
     data = data or context.training_data(seed)
     start_step = _start_step(prune, context.train.epochs, data.train.steps)
     trained = to_tensors(parent.weights)
-    model.load_state_dict(trained)
+    load_state(model, trained)
     prunable = prunable_weights(model, prune.exclude)
 
     # Prune.
@@ -215,6 +216,7 @@ def conclude_ticket(ticket: PreparedTicket, ending: Ending) -> Result:
         parent=ticket.pruned_from,
         shuffle=CONTROLS[prune.control].shuffle,
         allowed_error=network.allowed_error(ticket.prunable),
+        transposed=transposed_groups(network.full),
     )
     return conclude(training, ending, metrics, masks, ticket.prunable, found.to_dict(), full)
 

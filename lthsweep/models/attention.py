@@ -1,7 +1,6 @@
-"""Self-attention made of linear layers, so that masks reach each of its weights.
+"""Self-attention made of linear layers, so that query, key and value are layers for pruning and initializers.
 
-`nn.MultiheadAttention` keeps query, key and value in one parameter that belongs to no linear layer: pruning by layers,
-initializers and counts would all pass it by.
+`nn.MultiheadAttention` keeps the three in one parameter, which is one layer.
 """
 
 from __future__ import annotations
@@ -9,15 +8,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["Attention", "AttentionProducts"]
-
-
-class AttentionProducts(nn.Module):
-    """softmax(QKᵀ/√d) V, where no weight is: a module, so that `lthsweep.models.macs` sees and counts it."""
-
-    def forward(self, query: Tensor, key: Tensor, value: Tensor, read: Tensor) -> Tensor:
-        """Each of [B, heads, L, d], and bool [B, 1, 1, L], False at padding → [B, heads, L, d]."""
-        return functional.scaled_dot_product_attention(query, key, value, attn_mask=read)
+__all__ = ["Attention"]
 
 
 class Attention(nn.Module):
@@ -34,13 +25,13 @@ class Attention(nn.Module):
         self.query = nn.Linear(width, width)
         self.key = nn.Linear(width, width)
         self.value = nn.Linear(width, width)
-        self.products = AttentionProducts()
         self.out = nn.Linear(width, width)
 
     def forward(self, signal: Tensor, read: Tensor) -> Tensor:
         """[B, L, width], and bool [B, L], False for tokens that attention ignores → [B, L, width]."""
         query, key, value = (self._split(layer(signal)) for layer in (self.query, self.key, self.value))
-        mixed = self.products(query, key, value, read[:, None, None, :])
+        mask = read[:, None, None, :]
+        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         joined: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
         return joined
 

@@ -22,6 +22,7 @@ from lthsweep.plan.prune_step import TICKET, PruneStep, controlled
 from lthsweep.plan.rewind import RewindPoint
 from lthsweep.plan.rounds import Budget
 from lthsweep.plan.run import Cell, Plan, Recipe, Run
+from lthsweep.plan.sources import source_of
 from lthsweep.plan.steps import check_lengths
 from lthsweep.pruning.registry import criterion_of
 from lthsweep.spec.grid_table import AxisValue, round_sparsities
@@ -118,9 +119,10 @@ class _Chains:
         self._chained = spec.prune.schedule == "iterative" and criterion_of(spec.prune.method).supports_chains
         self._rounds = spec.prune.rounds
         self._step = _step_of(spec.prune)
+        data = spec.sweep.data.model_dump(mode="json")
         self.recipe = Recipe(
             model=spec.sweep.model.model_dump(mode="json"),
-            data=spec.sweep.data.model_dump(mode="json"),
+            data=data | {"source": source_of(spec, data)},
             train=spec.train.recipe(),
         )
         self._identity = _identity(self.recipe)
@@ -202,8 +204,8 @@ def _step_of(prune: PruneSpec) -> PruneStep:
 def _identity(recipe: Recipe) -> dict[str, object]:
     """The parts of a recipe that change the result.
 
-    The path of a folder of images changes nothing. Its content does, and is checked by its fingerprint when a ticket
-    starts from its dense run. Padding has no effect without crops.
+    The path of a folder of images changes nothing. Its content does: `source` is its digest. Padding has no effect
+    without crops.
     """
     data = {name: value for name, value in recipe.data.items() if name != "path"}
     if data.get("augment") == "none":

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from lthsweep.data.entry import describe_data
 from lthsweep.plan.prune_step import LayerRules, PruneStep
 from lthsweep.plan.rewind import RewindPoint
 from lthsweep.plan.rounds import Budget
@@ -50,6 +51,11 @@ class Recipe:
     def dataset(self) -> str:
         """Name of the data set, or of the user's reader."""
         return str(self.data["name"])
+
+    @property
+    def source(self) -> str:
+        """Digest of the data's source; "" while its files were not read, so that the keys of its runs are not final."""
+        return str(self.data["source"])
 
     @property
     def held_out(self) -> int:
@@ -167,6 +173,14 @@ class Plan:
     def tickets(self) -> list[Run]:
         """Tickets and controls."""
         return [run for run in self.runs.values() if run.prune is not None]
+
+    @property
+    def pending_data(self) -> list[Options]:
+        """The data tables whose source is not known yet: keys of their runs change when the files are read."""
+        tables = {
+            describe_data(run.recipe.data): run.recipe.data for run in self.dense if not run.recipe.source
+        }
+        return list(tables.values())
 
     def rewind_points(self) -> dict[str, tuple[RewindPoint, ...]]:
         """Dense run key → the points of the dense run whose weights tickets return to, each once."""

@@ -83,6 +83,7 @@ def audit(
     parent: Weights | None = None,
     shuffle: str | None = None,
     allowed_error: int | None = None,
+    transposed: Mapping[str, int] | None = None,
 ) -> Audit:
     """Compare a ticket with the request. Changes nothing.
 
@@ -104,6 +105,7 @@ def audit(
             checked, in each layer or in total, and not positions.
         allowed_error: for whole filters, the number of weights by which the total can miss the sparsity: half of the
             largest filter. The counts of single layers are then not checked. None: counts are exact.
+        transposed: weight of a transposed convolution → its groups, to count dead channels.
 
     Raises:
         PruningError: if not exactly one of sparsity and threshold is given, a threshold comes without
@@ -150,7 +152,7 @@ def audit(
         ),
         finite=all(bool(torch.isfinite(weight).all()) for weight in final.values()),
         dead_layers=tuple(row.name for row in rows if row.dead),
-        dead_channels=dead_channels(masks),
+        dead_channels=dead_channels(masks, transposed),
     )
 
 

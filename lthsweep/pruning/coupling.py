@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from lthsweep.errors import PruningError
+from lthsweep.models.layers import aliases, weight_names
 from lthsweep.models.shapes import InputShape, TextShape
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def families_of(model: nn.Module, input_shape: InputShape, frozen: Iterable[str]
     Raises:
         PruningError: if torch-pruning is not installed, or the network couples channels in an unsupported way.
     """
+    _require_plain_layers(model)
     trial = copy.deepcopy(model)
     graph = dependency_graph(trial, input_shape)
     names = {module: name for name, module in trial.named_modules()}
@@ -91,6 +93,25 @@ def families_of(model: nn.Module, input_shape: InputShape, frozen: Iterable[str]
         if family.read_by and not kept_whole & {part.name for part in family.parts}:
             found.append(family)
     return tuple(sorted(found, key=lambda family: min(order[_module(part)] for part in family.made_by)))
+
+
+def _require_plain_layers(model: nn.Module) -> None:
+    """Only of these layers is it known which dimension holds the channels.
+
+    Raises:
+        PruningError: if the network has other weights, or shares them.
+    """
+    advice = 'use prune.method = "magnitude", and no train.group_lasso'
+    for name, module in model.named_modules():
+        if weight_names(module) and not isinstance(module, nn.Conv2d | nn.Linear):
+            raise PruningError(
+                f"whole filters can be removed from Conv2d and Linear layers, and {name!r} is a "
+                f"{type(module).__name__}; {advice}"
+            )
+    for other, first in aliases(model).items():
+        raise PruningError(
+            f"whole filters cannot be removed where {other!r} and {first!r} are shared; {advice}"
+        )
 
 
 def dependency_graph(model: nn.Module, input_shape: InputShape) -> torch_pruning.DependencyGraph:

@@ -90,9 +90,21 @@ def layer_rows(masks: Weights, weights: Weights) -> list[LayerRow]:
     return rows
 
 
-def dead_channels(masks: Weights) -> dict[str, int]:
-    """The number of output channels of each layer without a weight (of a linear layer: output units)."""
+def dead_channels(masks: Weights, transposed: Mapping[str, int] | None = None) -> dict[str, int]:
+    """The number of output channels of each layer without a weight.
+
+    Rows of a linear layer are its output units, of a recurrent layer the units of its gates.
+
+    Args:
+        masks: (outputs, inputs, …), in layer order.
+        transposed: masks of transposed convolutions, (inputs, outputs per group, …), with their groups.
+    """
+    rows = {
+        name: mask.reshape(groups, -1, mask.shape[1], mask[0, 0].numel()).transpose(1, 2).flatten(0, 1)
+        for name, groups in (transposed or {}).items()
+        if (mask := masks.get(name)) is not None
+    }
     return {
-        name: mask.shape[0] - int(mask.reshape(mask.shape[0], -1).any(dim=1).sum())
-        for name, mask in masks.items()
+        name: row.shape[0] - int(row.reshape(row.shape[0], -1).any(dim=1).sum())
+        for name, row in {**masks, **rows}.items()
     }

@@ -113,24 +113,33 @@ class ScoringContext:
         others). All other modules are in evaluation mode, so dropout adds no noise and nothing is drawn.
 
         Raises:
-            PruningError: if a gradient is NaN or infinite.
+            PruningError: if a gradient is NaN or infinite, or does not reach a weight.
         """
         model = self.model
         for module in model.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.train()
+            elif isinstance(module, nn.RNNBase):  # cuDNN has gradients in training mode only
+                module.train()
+                module.dropout = 0.0
         parameters = dict(model.named_parameters())
         inputs, labels = self.batch
         with torch.enable_grad():
             loss = functional.cross_entropy(model(inputs).float(), labels)
-            gradients = torch.autograd.grad(loss, [parameters[name] for name in self.weights])
-        for name, gradient in zip(self.weights, gradients, strict=True):
+            found = torch.autograd.grad(loss, [parameters[name] for name in self.weights], allow_unused=True)
+        gradients = dict(zip(self.weights, found, strict=True))
+        for name, gradient in gradients.items():
+            if gradient is None:
+                raise PruningError(
+                    f"no gradient of the loss reaches {name!r}, so it cannot be scored by gradients; use "
+                    f'prune.method = "magnitude", or exclude the layer: prune.exclude = ["{name}"]'
+                )
             if not bool(torch.isfinite(gradient).all()):
                 raise PruningError(
                     f"the gradient of {name!r} on the first training batch is not finite; check model.init, "
                     f"data.normalize, and whether the parent run diverged"
                 )
-        return dict(zip(self.weights, gradients, strict=True))
+        return gradients
 
     @cached_property
     def families(self) -> Families:

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from lthsweep.reduce.decision import Verdict
 from lthsweep.reduce.run_result import ResultState
 from lthsweep.report import numbers
-from lthsweep.report.axes import FrameRow, canonical, labels, ordered
+from lthsweep.report.axes import FrameRow, as_written, canonical, labels, ordered
 from lthsweep.report.content import ReportInput
 from lthsweep.report.figures import Drawing
 from lthsweep.report.inline_svg import inline_svg
@@ -82,11 +82,16 @@ def page(
     matching = [one.row for one in best if one.row is not None]
     winning = [row for row in matching if row["verdict"] == Verdict.WINNING]
     short = {axis: labels(row[axis] for row in rows) for axis in report.axes.names}
+    places = {
+        axis: {value: place for place, value in enumerate(ordered(values, report.steps_per_epoch))}
+        for axis, values in short.items()
+    }
     template = _environment().get_template("page.html")
     return template.render(
         report=report,
         axes=report.axes,
         short=short,
+        places=places,
         swept=_swept(report),
         totals=totals(report.tickets),
         best=best,
@@ -183,7 +188,7 @@ def _runs_in(state: ResultState, report: ReportInput, place: Callable[[FrameRow]
 
 def _controls(report: ReportInput) -> _Controls:
     """Return the differences ticket − control; no rows for a sweep without controls."""
-    frame = report.controls
+    frame = as_written(report.controls)
     names = [str(name) for name in frame.columns]
     axes = names[: names.index("control")] if "control" in names else []
     texts = {axis: labels(canonical(value) for value in frame[axis]) for axis in axes}

@@ -10,7 +10,7 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-from lthsweep.report.axes import FrameRow
+from lthsweep.report.axes import FrameRow, as_written
 from lthsweep.report.numbers import DASH, as_float, count, percent, size
 from lthsweep.report.plain_table import add_axes, axis_cells, plain_table
 
@@ -40,7 +40,7 @@ def structure_table(structures: pd.DataFrame, *, limit: int | None = None) -> Ta
     for heading in ("left %", *_MEASURES, "packed", "layers %"):
         table.add_column(heading, justify="right", no_wrap=True)
     cells = axis_cells(structures, axes)
-    shown = structures.iloc[:limit].to_dict("records")
+    shown = as_written(structures).iloc[:limit].to_dict("records")
     before = [tuple(text(row, "_dense") for text in _MEASURES.values()) for row in shown]
     shown_dense: set[tuple[str, ...]] = set()
     for row, dense in sorted(zip(shown, before, strict=True), key=lambda pair: before.index(pair[1])):

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from lthsweep.report.axes import Axes, FrameRow, labels
+from lthsweep.report.axes import Axes, FrameRow, as_written, labels
 from lthsweep.report.numbers import DASH, as_float, flag, interval, percent, points, times
 from lthsweep.report.plain_table import add_axes, axis_cells, heading_of, plain_table
 from lthsweep.report.summary import dead_layers, lost_seeds, ready_rows, sparsest_matching, totals
@@ -126,7 +126,7 @@ def control_table(controls: pd.DataFrame, *, limit: int | None = None) -> Table:
         table.add_column(escape(heading), justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     cells = axis_cells(controls, axes)
-    for row in controls.iloc[:limit].to_dict("records"):
+    for row in as_written(controls).iloc[:limit].to_dict("records"):
         table.add_row(
             *cells(row),
             Text(str(row["control"])),

@@ -45,7 +45,7 @@ TABLES: Mapping[str, type[FileTable]] = {
 }
 """The tables of the file, in the order in which they are written."""
 
-_NO_AXIS = {"sweep.name", "sweep.description", "data.path", "data.label"}  # names and places, not settings
+_NO_AXIS = {"sweep.name", "sweep.description", "data.path"}  # names and places, not settings
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 _SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 

@@ -5,12 +5,13 @@ The tables of networks and data sets are generated from `lthsweep.models.network
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field
 
 from lthsweep.data.datasets import DATASETS
+from lthsweep.data.datasets import LIBRARIES as DATA_LIBRARIES
 from lthsweep.data.entry import Dataset
 from lthsweep.models.networks import INITIALIZERS, LIBRARIES, NETWORKS
 from lthsweep.options import Option
@@ -83,23 +84,6 @@ class _Images(DataTable):
 
 class _UserFiles(EntryTable):
     path: Text = Field(min_length=1, description="The folder or the zip file.")
-    label: Annotated[
-        Text,
-        Allowed(
-            "text of letters, digits, `.`, `_` and `-`, starting with a letter or a digit, at most 64 long"
-        ),
-    ] = Field(
-        "",  # replaced by the name of the path
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
-        description="Name of the data in results, independent of their place; from the path if left out.",
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _label_from_path(cls, raw: object) -> object:
-        if isinstance(raw, dict) and "label" not in raw and isinstance(raw.get("path"), str):
-            return {**raw, "label": Path(raw["path"]).stem}
-        return raw
 
 
 class _UserImages(_UserFiles, _Images):
@@ -111,14 +95,16 @@ class _UserTexts(_UserFiles, DataTable):
 
 
 class OwnDataTable(_Images):
-    """Images from a reader that you wrote; further keys are its keyword arguments. See
-    [Your own reader](data.md#your-own-reader).
+    """Images from a reader that you wrote, or a data set of torchvision; further keys are its keyword arguments. See
+    [Your own reader](data.md#your-own-reader) and [data sets of torchvision](data.md#data-sets-of-torchvision).
     """
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Flag | Whole | Number | Text]
 
-    name: Annotated[Text, NameOf({})] = Field(description="The function that reads the data.")
+    name: Annotated[Text, NameOf({}, libraries=DATA_LIBRARIES)] = Field(
+        description="The function that reads the data, or `torchvision:NAME`."
+    )
     augment: Literal["none", "crop", "crop-flip"] = Field(
         "none", description="Random crops of the training images, optionally with horizontal flips."
     )
@@ -164,6 +150,18 @@ class SweepSpec(FileTable):
     model: Annotated[
         NetworkTable, TableByName(_NETWORK_TABLES, own_code=OwnNetworkTable, libraries=LIBRARIES)
     ] = Field(description="The network.")
-    data: Annotated[DataTable, TableByName(_DATA_TABLES, own_code=OwnDataTable)] = Field(
-        description="The images, texts or sounds."
+    data: Annotated[DataTable, TableByName(_DATA_TABLES, own_code=OwnDataTable, libraries=DATA_LIBRARIES)] = (
+        Field(description="The images, texts or sounds.")
+    )
+    sources: Annotated[
+        Mapping[Text, Annotated[Text, Field(pattern="^[0-9a-f]{64}$")]],
+        Allowed(
+            "a table of digests, as lthsweep writes it",
+            "64 hexadecimal digits, as lthsweep writes them",
+            free_names=True,
+        ),
+    ] = Field(
+        {},
+        description="Written by lthsweep: the content of the data, so that changed data is noticed. "
+        "See [Identity of the data](data.md#identity-of-the-data).",
     )

@@ -22,7 +22,7 @@ from lthsweep.store.record import Record, decode
 from lthsweep.store.seal import is_other_version
 from lthsweep.store.weights import load_arrays
 
-__all__ = ["Finding", "quarantine", "verify"]
+__all__ = ["Finding", "quarantine", "set_aside", "verify"]
 
 Severity = Literal["error", "warning", "note"]
 
@@ -36,12 +36,14 @@ class Finding:
         path: the file or folder.
         what: the problem.
         remedy: the action to take.
+        record: the record that vouches for damaged weights; it is moved away with them.
     """
 
     severity: Severity
     path: Path
     what: str
     remedy: str
+    record: Path | None = None
 
 
 def verify(sweep: SweepDir, *, temps_older_than: float = 3600.0, now: float | None = None) -> list[Finding]:
@@ -93,23 +95,30 @@ def quarantine(sweep: SweepDir, findings: Iterable[Finding]) -> list[Path]:
     for finding in findings:
         if finding.severity == "error":
             doomed.add(finding.path)
-            if finding.path.parent.parent == sweep.weights:
-                doomed.add(sweep.record(finding.path.parent.name))
-    moved = []
-    for path in sorted(doomed):
-        try:
-            sweep.quarantine.mkdir(mode=0o700, parents=True, exist_ok=True)
-            origin = path.relative_to(sweep.path)
-            target = sweep.quarantine / f"{os.urandom(4).hex()}-{'-'.join(origin.parts)}"
-            path.rename(target)
-        except FileNotFoundError:  # already gone, as intended
-            continue
-        except OSError as error:
-            raise StoreError(
-                f"cannot move {path} to {sweep.quarantine}: {error.strerror or error}; move it away by hand"
-            ) from error
-        moved.append(target)
-    return moved
+            if finding.record is not None:
+                doomed.add(finding.record)
+    moved = [set_aside(sweep, path) for path in sorted(doomed)]
+    return [path for path in moved if path is not None]
+
+
+def set_aside(sweep: SweepDir, path: Path) -> Path | None:
+    """Move a damaged file to `state/quarantine/`; return where it is now, or None if it is already gone.
+
+    Raises:
+        StoreError: if it cannot be moved.
+    """
+    origin = path.relative_to(sweep.path)
+    target = sweep.quarantine / f"{os.urandom(4).hex()}-{'-'.join(origin.parts)}"
+    try:
+        sweep.quarantine.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.rename(target)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreError(
+            f"cannot move {path} to {sweep.quarantine}: {error.strerror or error}; move it away by hand"
+        ) from error
+    return target
 
 
 def _check_record(path: Path) -> tuple[Record | None, list[Finding]]:
@@ -181,6 +190,7 @@ def _check_weights(sweep: SweepDir, record: Record) -> Iterator[Finding]:
                 f"its sha256 is {found[:12]}…, in the record it is {digest[:12]}…",
                 "`lthsweep doctor --quarantine` moves it and its record away, "
                 "then `lthsweep run` trains the run again",
+                record=sweep.record(record.key),
             )
 
 
@@ -201,12 +211,15 @@ def _orphans(sweep: SweepDir, known: dict[str, Record | None]) -> Iterator[Findi
 
 
 def _check_later_snapshot(path: Path) -> Iterator[Finding]:
-    """Check the structure of a snapshot that was made after the dense run's record, which has no hash for it."""
+    """Check a snapshot that was made after the dense run's record, which has no hash for it."""
     try:
         load_arrays(path)
-    except CorruptRecordError:
+    except CorruptRecordError as error:
         yield Finding(
-            "warning", path, "a snapshot that cannot be read", "delete it; `lthsweep run` makes it again"
+            "error",
+            path,
+            str(error),
+            "`lthsweep doctor --quarantine` moves it away; `lthsweep run` makes it again when a ticket needs it",
         )
     except FileNotFoundError:
         return

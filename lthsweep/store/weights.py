@@ -1,5 +1,8 @@
 """Weights on disk: safetensors (no code inside), published whole, known by their sha256.
 
+Each file contains the sha256 of its own content: a checkpoint, and a snapshot that was made after the record of its
+run, have no hash anywhere else. A record has the sha256 of whole files, which also tells two undamaged files apart.
+
 A ticket does not store pruned weights: `pack_sparse` keeps the survivors of masked weights, and the mask
 in the record has their positions.
 """
@@ -18,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
 from lthsweep.errors import CorruptRecordError, StoreError
+from lthsweep.store import commit
 from lthsweep.store.commit import read_whole, replace
 
 __all__ = [
@@ -34,6 +38,9 @@ Arrays = dict[str, NDArray[Any]]
 """Weights, optimizer states, and masks by name, of any type of number."""
 
 _METADATA = "lthsweep"
+_LENGTH_BYTES = 8
+_LONGEST_HEAD = 100_000_000
+"""The limit of safetensors itself."""
 
 
 def save_arrays(
@@ -48,7 +55,7 @@ def save_arrays(
     Args:
         path: destination.
         arrays: name → array of any shape; equal arrays give equal bytes.
-        metadata: texts that `load_metadata` returns.
+        metadata: texts that `load_metadata` returns, such as the key of the run.
         durable: fsync, see `lthsweep.store.commit.commit_new`.
 
     Returns:
@@ -57,10 +64,11 @@ def save_arrays(
     Raises:
         StoreError: if it cannot be written; an older file then remains.
     """
+    notes = dict(metadata or {})
     # safetensors writes its metadata in the order of a hash map, so only one entry gives the same bytes
     # twice.
-    notes = {_METADATA: json.dumps(dict(metadata), sort_keys=True)} if metadata else None
-    data = _encoded(arrays, notes)
+    head = json.dumps({"notes": notes, "sha256": _content_hash(arrays, notes)}, sort_keys=True)
+    data = _encoded(arrays, {_METADATA: head})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -76,12 +84,15 @@ def packed_size(arrays: Mapping[str, NDArray[np.generic]]) -> int:
     return len(_encoded(arrays))
 
 
-def load_arrays(path: Path, expect_sha256: str | None = None) -> Arrays:
-    """Read a safetensors file.
+def load_arrays(
+    path: Path, expect_sha256: str | None = None, *, expect_metadata: Mapping[str, str] | None = None
+) -> Arrays:
+    """Read a safetensors file that `save_arrays` wrote, after its sha256 is verified.
 
     Args:
         path: of the file.
-        expect_sha256: result of `save_arrays`, from the run's record; None to check only the structure of the file.
+        expect_sha256: result of `save_arrays`, from the run's record; None to check the hash in the file itself.
+        expect_metadata: texts that the metadata must have, so that the file of another run or step is refused.
 
     Returns:
         Name → array, writable.
@@ -94,9 +105,16 @@ def load_arrays(path: Path, expect_sha256: str | None = None) -> Arrays:
     if expect_sha256 is not None and hashlib.sha256(data).hexdigest() != expect_sha256:
         raise _damaged(path, "its sha256 is not the one in the record")
     try:
-        return {name: array.copy() for name, array in safetensors.load(data).items()}
+        arrays = {name: array.copy() for name, array in safetensors.load(data).items()}
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise _damaged(path, f"safetensors cannot read it ({error})") from error
+    notes, digest = _head(path, data)
+    if expect_sha256 is None and digest != _content_hash(arrays, notes):
+        raise _damaged(path, "the sha256 of its content is not the one in its head")
+    for name, text in (expect_metadata or {}).items():
+        if notes.get(name) != text:
+            raise _damaged(path, f"it is of {name} {notes.get(name)}, not {text}")
+    return arrays
 
 
 def load_metadata(path: Path) -> dict[str, str]:
@@ -106,14 +124,11 @@ def load_metadata(path: Path) -> dict[str, str]:
         FileNotFoundError: if it does not exist.
         CorruptRecordError: if its head is damaged.
     """
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        head = file.read(length) if length <= 100_000_000 else b""  # safetensors' own limit
-    try:
-        notes = json.loads(head).get("__metadata__", {})
-        return {str(name): str(text) for name, text in json.loads(notes.get(_METADATA, "{}")).items()}
-    except (ValueError, AttributeError, TypeError, RecursionError) as error:
-        raise _damaged(path, f"its head is no JSON ({error})") from error
+    with commit.reading(path), path.open("rb") as file:
+        start = file.read(_LENGTH_BYTES)
+        length = int.from_bytes(start, "little")
+        head = file.read(length) if length <= _LONGEST_HEAD else b""
+    return _head(path, start + head)[0]
 
 
 def pack_sparse(arrays: Mapping[str, NDArray[np.generic]], masks: Mapping[str, NDArray[np.bool_]]) -> Arrays:
@@ -164,6 +179,27 @@ def _encoded(arrays: Mapping[str, NDArray[np.generic]], notes: dict[str, str] | 
     return safetensors.save(
         {name: np.ascontiguousarray(a).reshape(a.shape) for name, a in arrays.items()}, notes
     )
+
+
+def _head(path: Path, data: bytes) -> tuple[dict[str, str], str]:
+    """Return the metadata and the sha256 of the content, from the first bytes of a file; both empty if it has none."""
+    length = int.from_bytes(data[:_LENGTH_BYTES], "little")
+    try:
+        head = json.loads(data[_LENGTH_BYTES : _LENGTH_BYTES + min(length, _LONGEST_HEAD)])
+        known = json.loads(head.get("__metadata__", {}).get(_METADATA, "{}"))
+        notes = {str(name): str(text) for name, text in known.get("notes", {}).items()}
+        return notes, str(known.get("sha256", ""))
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
+        raise _damaged(path, f"its head is no JSON ({error})") from error
+
+
+def _content_hash(arrays: Mapping[str, NDArray[np.generic]], notes: Mapping[str, str]) -> str:
+    """Return the sha256 over metadata, names, types, shapes and values, independent of the layout of the file."""
+    digest = hashlib.sha256(json.dumps(dict(notes), sort_keys=True).encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"\n{json.dumps(name)} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def _damaged(path: Path, why: str) -> CorruptRecordError:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from lthsweep.data.batching import LabeledBatch, TrainBatches
 from lthsweep.errors import TrainingError
+from lthsweep.models.layers import load_state, state_of
 from lthsweep.pruning.apply import apply_masks, mask_multipliers
 from lthsweep.training.evaluation import Score, evaluate
 from lthsweep.training.group_lasso import GroupLasso
@@ -148,7 +149,7 @@ class Training:
         progress = self.progress
         if score.accuracy > progress.best_accuracy:
             progress.best_epoch, progress.best_accuracy = epoch, score.accuracy
-            self.best_model = {name: value.clone() for name, value in self.model.state_dict().items()}
+            self.best_model = {name: value.clone() for name, value in state_of(self.model).items()}
         progress.finish_epoch(epoch, score, self.learning_rate(progress.step - 1))
 
     @torch.no_grad()
@@ -198,7 +199,7 @@ class Training:
         Call it from `between_steps`, where progress and weights belong to the same step.
         """
         self.sums.read()
-        tensors = {f"model/{name}": value for name, value in self.model.state_dict().items()}
+        tensors = {f"model/{name}": value for name, value in state_of(self.model).items()}
         tensors |= {
             f"optimizer/{name}": value for name, value in optimizer_state(self.optimizer, self.model).items()
         }
@@ -207,7 +208,7 @@ class Training:
 
     def restore(self, tensors: Mapping[str, Tensor], progress: Mapping[str, JsonValue]) -> None:
         """Continue from what `state` returned, in this or another process."""
-        self.model.load_state_dict(_section("model/", tensors))
+        load_state(self.model, _section("model/", tensors))
         restore_optimizer(self.optimizer, self.model, _section("optimizer/", tensors))
         self.best_model = _section("best/", tensors)
         self.progress = Progress.from_dict(progress)

@@ -246,7 +246,8 @@ def test_doctor_quarantines_a_flipped_bit_for_retraining(own, cache):
 
     assert found.returncode == 1
     assert victim.name in found.stdout
-    assert moved.returncode == 0
+    assert moved.returncode == 1
+    assert f"moved    {own.quarantine}" in moved.stdout
     assert not victim.exists()
     assert lthsweep("run", own.path, cache=cache).returncode == 0
     assert lthsweep("doctor", own.path, cache=cache).returncode == 0

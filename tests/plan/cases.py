@@ -19,10 +19,12 @@ def make_spec(
     data: dict[str, Any] = MNIST,
     train: dict[str, Any] | None = None,
     prune: dict[str, Any] | None = None,
+    sources: dict[str, str] | None = None,
     **tables: Any,
 ) -> Spec:
     """A checked spec of `[grid]` and the given keys; everything else at its default."""
-    raw = {"sweep": {"name": "case", "model": model, "data": data}, "grid": grid, **tables}
+    sweep = {"name": "case", "model": model, "data": data, "sources": sources or {}}
+    raw = {"sweep": sweep, "grid": grid, **tables}
     if train is not None:
         raw["train"] = train
     if prune is not None:

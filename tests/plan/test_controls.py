@@ -177,12 +177,12 @@ def test_keys_of_controls_are_pinned():
 
     found = {control: key_at(plan, **{"prune.control": control}) for control in ALL}
     assert found | {"snip": key_at(snip, sparsity=0.5)} == {
-        "ticket": "965a8d65d1ef2e9cdbe6",
-        "reinit": "96273df68821bfd5b230",
-        "reinit-masked": "71083a2badd2c5322b19",
-        "random": "a9fe4deccf760d821934",
-        "random-global": "d64b02233f12d4d5f11d",
-        "fine-tune": "d03525ebed62bae0a8c8",
-        "lr-rewind": "103862cf5046732a3a2d",
-        "snip": "8107e4ea4358ae711473",
+        "ticket": "21730a034b4125e65553",
+        "reinit": "8e77e5308123b70ed046",
+        "reinit-masked": "ef83bc24fa0070cd2800",
+        "random": "291b08378add06b76a9e",
+        "random-global": "b3edc65d9630c7432264",
+        "fine-tune": "30cbc09185c624ad2425",
+        "lr-rewind": "7ec2c1df1efde32f861b",
+        "snip": "41d9f639177589508f62",
     }

@@ -221,19 +221,25 @@ def test_at_initialization_there_is_no_optimizer_to_rewind():
     assert len(later.tickets) == 2
 
 
-def test_the_key_has_the_label_not_the_path():
-    """The same folder has another path on a cluster. The fingerprint checks its contents."""
-    here, there, other = (
-        keys(data={"name": "image_folder", "path": path, "label": label})
-        for path, label in (
-            ("/home/me/birds", "birds"),
-            ("/n/lab/birds.zip", "birds"),
-            ("/home/me/birds", "bees"),
+def test_the_key_has_the_source_not_the_path():
+    """The same files have another path on a cluster, and other files can have the same path."""
+    sources = {"a": "0" * 64, "b": "1" * 64}
+    here, there, other, pending = (
+        keys(
+            data={"name": "image_folder", "path": path},
+            sources={f"image_folder path={path} size=32": sources[content]} if content else {},
+        )
+        for path, content in (
+            ("/home/me/birds", "a"),
+            ("/n/lab/birds.zip", "a"),
+            ("/home/me/birds", "b"),
+            ("/home/me/birds", ""),
         )
     )
 
     assert here == there
     assert not set(here.values()) & set(other.values())
+    assert not set(here.values()) & set(pending.values())
 
 
 def test_epochs_and_iterations_are_kept_apart():
@@ -271,10 +277,10 @@ def test_keys_are_pinned():
         "lr": key_at(lr_rewind, sparsity=0.8),
         "dotted": key_at(dotted, sparsity=0.5),
     } == {
-        "dense": "fffa72bdde78b56f8b32",
-        "ticket": "965a8d65d1ef2e9cdbe6",
-        "level 2": "d8a1a079916718bf1273",
-        "threshold": "51a9d87ea379c7088836",
-        "lr": "36b88b3fb88bd5bcc346",
-        "dotted": "7125a517ab88be395736",
+        "dense": "27297e28e7fc54c4afc9",
+        "ticket": "21730a034b4125e65553",
+        "level 2": "0f9ed0b661f258c977fd",
+        "threshold": "f4e504f867ed0623f025",
+        "lr": "3fc083a41891578ae615",
+        "dotted": "a901966535652bbbc00e",
     }

@@ -91,3 +91,12 @@ def test_number_formats_are_exact():
 def test_a_flag_can_be_unknown(value, truth):
     """A missing ticket has neither passed nor failed its audit."""
     assert flag(value) is truth
+
+
+def test_the_text_of_the_file_names_a_rewind_point():
+    """The table has epochs, so that it sorts; a reader looks for what the file has."""
+    frame = pd.DataFrame(
+        {"sparsity": [0.5] * 3, "rewind_epoch": [0.0, 1.5, 2.0], "rewind_point": ["0", "15it", "2"]}
+    )
+
+    assert Axes.of(frame).normalize(frame)["rewind_epoch"].tolist() == ["0", "15it", "2"]

@@ -44,19 +44,6 @@ def test_the_file_and_packs_have_equal_defaults(name):
 
     known = {key: option.default for key, option in DATASETS[name].options.items()}
     assert {key: data[key] for key in known} == known
-    assert data["label"] == "corpus"
-
-
-@pytest.mark.parametrize("name", OWN)
-def test_the_path_of_files_is_not_hashed(name):
-    """The label is."""
-    keys = [
-        set(expand(spec(name, *overrides, path=path)).runs)
-        for path, overrides in (("a/x", ()), ("b/x.zip", ()), ("a/y", ()), ("a/y", ("data.label=x",)))
-    ]
-
-    assert keys[0] == keys[1] == keys[3]
-    assert not keys[0] & keys[2]
 
 
 @pytest.mark.parametrize("option", ["data.length=32", "data.tokens=char", "data.vocabulary=500"])

@@ -78,10 +78,6 @@ def test_unknown_keys_get_the_nearest_valid_name(changes, expected):
             {"sweep__data": {"name": "image_folder"}},
             "sweep.data.path: is missing; it must be text, not empty",
         ),
-        (
-            {"sweep__data": {"name": "image_folder", "path": "a b"}},
-            'sweep.data.label = "a b": must be text of',
-        ),
     ],
 )
 def test_unknown_or_missing_names_list_known_ones(changes, expected):

@@ -57,7 +57,7 @@ models = named(
 data = named(
     ["digits", "cifar100"], validation=st.integers(0, 900), augment=st.sampled_from(["none", "crop"])
 ) | st.fixed_dictionaries(
-    {"name": st.just("image_folder"), "path": words.map(lambda word: "/" + word), "label": labels},
+    {"name": st.just("image_folder"), "path": words.map(lambda word: "/" + word)},
     optional={"size": st.integers(8, 1024)},
 )
 optimizers = optional(lr=positive, momentum=share, weight_decay=st.integers(0, 1)) | named(

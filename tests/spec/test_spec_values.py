@@ -7,6 +7,7 @@ import pickle
 import pytest
 from pydantic import ValidationError
 
+from lthsweep.errors import SpecError
 from lthsweep.models.networks import NETWORKS
 from lthsweep.spec import SlurmSpec, Spec, spec_of
 from tests.spec.files import spec, tables
@@ -40,6 +41,7 @@ def test_defaults_are_those_of_the_protocol():
                 "padding": 4,
                 "normalize": "dataset",
             },
+            "sources": {},
         },
         "train": {
             "epochs": 10,
@@ -101,12 +103,17 @@ def test_defaults_of_data_depend_on_the_data_set(data, validation, augment):
     assert (read.validation, read.augment) == (validation, augment)
 
 
-def test_the_label_defaults_to_the_folder_name():
-    """The path of the data is not part of a result; its label is."""
-    data = {"name": "image_folder", "path": "/data/birds.zip"}
+@pytest.mark.parametrize("path", ["my photos", "Größe", "数据/图像.zip", "../x (1)"])
+def test_any_path_of_data_is_accepted(path):
+    """No other key is made from it."""
+    assert spec(sweep__data={"name": "image_folder", "path": path}).sweep.data.path == path
 
-    assert spec(sweep__data=data).sweep.data.label == "birds"
-    assert spec(sweep__data=data | {"label": "finches"}).sweep.data.label == "finches"
+
+def test_sources_are_digests():
+    """They are written by lthsweep; a user who edits them is told the form."""
+    assert spec(sweep__sources={"digits size=32": "0" * 64}).sweep.sources == {"digits size=32": "0" * 64}
+    with pytest.raises(SpecError, match=r"sweep\.sources.* 64 hexadecimal digits"):
+        spec(sweep__sources={"digits size=32": "new"})
 
 
 @pytest.mark.parametrize("name", [name for name, entry in NETWORKS.items() if entry.reads == "images"])

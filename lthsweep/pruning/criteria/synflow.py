@@ -12,6 +12,8 @@ evaluation mode, where at initialization it is a constant factor.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -21,6 +23,17 @@ from lthsweep.pruning.scoring import ScoringContext
 
 __all__ = ["synflow_scores"]
 
+_REMEDY = 'use prune.method = "snip" or "magnitude"'
+
+_WITHOUT_FLOW: Mapping[tuple[type, ...], str] = {
+    (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.modules.instancenorm._InstanceNorm): (
+        "which divides by the size of the signal or subtracts its mean, so the flow does not pass unchanged"
+    ),
+    (nn.RNNBase, nn.RNNCellBase): "whose gates saturate",
+    (nn.MultiheadAttention,): "whose softmax does not grow with the signal",
+}
+"""Kinds of layers through which the sum over paths is not defined → the reason, which follows their name."""
+
 
 def synflow_scores(context: ScoringContext) -> dict[str, Tensor]:
     """dR/dθ · θ of every weight, in double precision: over fifty layers the flow exceeds single precision.
@@ -28,15 +41,13 @@ def synflow_scores(context: ScoringContext) -> dict[str, Tensor]:
     Only the shape of the batch's inputs is used.
 
     Raises:
-        PruningError: if the flow is not finite, or the network has a LayerNorm.
+        PruningError: if the flow is not finite, or a layer or weight of the network has no flow.
     """
     model = context.model
-    normed = next((name for name, module in model.named_modules() if isinstance(module, nn.LayerNorm)), None)
-    if normed is not None:
-        raise PruningError(
-            f"SynFlow: {normed} is a LayerNorm, which subtracts the mean of a constant signal, so no flow passes; "
-            f'use prune.method = "snip" or "magnitude"'
-        )
+    for name, module in model.named_modules():
+        for kinds, reason in _WITHOUT_FLOW.items():
+            if isinstance(module, kinds):
+                raise PruningError(f"SynFlow: {name} is a {type(module).__name__}, {reason}; {_REMEDY}")
     _replace_relu6(model)
     state: dict[str, Tensor] = {
         name: torch.zeros_like(parameter, dtype=torch.float64)
@@ -61,11 +72,15 @@ def synflow_scores(context: ScoringContext) -> dict[str, Tensor]:
         raise PruningError(
             "SynFlow: the flow through the network is not finite even in double precision; check model.init"
         )
-    gradients = torch.autograd.grad(flow, list(scored.values()))
-    return {
-        name: gradient * weight.detach()
-        for (name, weight), gradient in zip(scored.items(), gradients, strict=True)
-    }
+    gradients = torch.autograd.grad(flow, list(scored.values()), allow_unused=True)
+    scores = {}
+    for (name, weight), gradient in zip(scored.items(), gradients, strict=True):
+        if gradient is None:
+            raise PruningError(
+                f"SynFlow: no flow reaches {name!r}; {_REMEDY}, or exclude it by prune.exclude"
+            )
+        scores[name] = gradient * weight.detach()
+    return scores
 
 
 def _replace_relu6(model: nn.Module) -> None:

@@ -159,7 +159,7 @@ def test_one_heartbeat_shows_all_members(dense, tasks):
 def test_stopped_runs_resume_alone_or_in_another_ensemble(dense, tasks, finished):
     """`train.fuse` may be changed at any time."""
     stopped = train(dense, tasks, FakeChannel(asks=100))
-    steps = {load_checkpoint(dense.checkpoint(key)).progress["step"] for key in stopped.ends()}
+    steps = {load_checkpoint(dense, key).progress["step"] for key in stopped.ends()}
     alone = train(dense, tasks.companions[0], FakeChannel())
     rest = train(dense, tasks, FakeChannel())
 
@@ -181,7 +181,7 @@ def test_a_stop_between_two_records_leaves_a_checkpoint(dense, tasks, finished):
 
     channel = train(dense, tasks, Closing())
     second = tasks.companions[0]
-    step = load_checkpoint(dense.checkpoint(second.key)).progress["step"]
+    step = load_checkpoint(dense, second.key).progress["step"]
     rest = train(dense, second, FakeChannel())
 
     assert channel.kinds() == [Finished, Stopped]

@@ -1,0 +1,110 @@
+"""Which data a sweep uses: the sources as they are now, compared with those of its records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from lthsweep.data.cache import changed_files, current_source, find_pack, prepare
+from lthsweep.data.datasets import dataset
+from lthsweep.errors import ChangedDataError, DataError, MissingDataError, SpecError
+from lthsweep.plan.run import Options
+from lthsweep.plan.sources import data_tables, with_sources
+from lthsweep.spec import Spec, load_spec
+from lthsweep.store.layout import SweepDir
+
+__all__ = ["check_unchanged", "data_change", "with_known_sources", "with_prepared_sources"]
+
+
+def with_known_sources(spec: Spec, sweep: SweepDir, cache: Path | None = None, *, now: bool = False) -> Spec:
+    """Return a spec with the sources that are known without reading a file.
+
+    Args:
+        spec: the sweep.
+        sweep: its directory, whose file can name sources.
+        cache: folder of packs; None for the default.
+        now: prefer the files of this machine to what the spec and the directory name.
+    """
+    named = {**_named_by(sweep), **spec.sweep.sources}
+    sources = {}
+    for name, table in data_tables(spec).items():
+        here = _current(table, cache) if now or name not in named else ""
+        sources[name] = here or named.get(name, "")
+    return with_sources(spec, sources)
+
+
+def with_prepared_sources(spec: Spec, sweep: SweepDir, cache: Path | None = None) -> Spec:
+    """Return a spec with the sources of its data as the files are now, packing what is not packed.
+
+    A source that the spec or the directory names is enough where the files are absent and the pack exists.
+
+    Raises:
+        CodeError: if a reader of the user is not allowed.
+        MissingDataError: if files and pack are absent; the message names the command that gets them.
+        DataError: if the files cannot be read or trained on.
+    """
+    named = {**_named_by(sweep), **spec.sweep.sources}
+    return with_sources(
+        spec,
+        {name: _prepared(table, named.get(name, ""), cache) for name, table in data_tables(spec).items()},
+    )
+
+
+def data_change(spec: Spec, sweep: SweepDir, cache: Path | None = None) -> str:
+    """Return how the data of a spec differs from that of the records in its directory, "" if it does not.
+
+    Data that joins the grid or leaves it is no change; data in place of other data is one.
+    """
+    before, now = _named_by(sweep), spec.sweep.sources
+    gone = {name for name, digest in before.items() if digest not in now.values()}
+    new = {name for name, digest in now.items() if digest not in before.values()}
+    if not gone or not new or not sweep.record_keys():
+        return ""
+    tables = data_tables(spec)
+    changed = []
+    for name in sorted(gone & new):
+        what = changed_files(tables[name], before[name], now[name], cache=cache)
+        changed.append(f"{name} changed since then{f': {what}' if what else ''}")
+    others = "; ".join(sorted(new - gone))
+    if others:
+        changed.append(f"they were trained on {'; '.join(sorted(gone))}, the file now names {others}")
+    return "; ".join(changed)
+
+
+def check_unchanged(spec: Spec, sweep: SweepDir, cache: Path | None = None) -> None:
+    """Refuse to continue a sweep with other data.
+
+    Raises:
+        ChangedDataError: if the data is not that of the records in the directory.
+    """
+    change = data_change(spec, sweep, cache)
+    if change:
+        raise ChangedDataError(
+            f"the records in {sweep.path} are of other data: {change}. Nothing was trained. Restore the data, or "
+            "choose another directory with --out, or train the sweep anew in this one with --new-data: its old records "
+            "stay there and no longer count"
+        )
+
+
+def _named_by(sweep: SweepDir) -> Mapping[str, str]:
+    """The sources that the file in a sweep directory names; none if it cannot be read."""
+    try:
+        return load_spec(sweep.sweep_toml).sweep.sources if sweep.sweep_toml.is_file() else {}
+    except SpecError:  # reported where the directory is what the user gave
+        return {}
+
+
+def _current(table: Options, cache: Path | None) -> str:
+    try:
+        return current_source(table, cache=cache)
+    except DataError:  # a path that is missing is reported when the data is prepared
+        return dataset(str(table["name"])).digest
+
+
+def _prepared(table: Options, named: str, cache: Path | None) -> str:
+    try:
+        return prepare(table, cache=cache).source
+    except MissingDataError:
+        if named and find_pack({**table, "source": named}, None, cache):
+            return named
+        raise
