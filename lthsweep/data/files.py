@@ -128,5 +128,5 @@ def prepare_command(options: Mapping[str, object], verb: str = "prepare") -> str
         if name == "size" and name in options:
             command += f" --size {options[name]}"
         elif options.get(name, option.default) != option.default:
-            command += f" --set data.{name}={options[name]}"
+            command += f" --set {shlex.quote(f'data.{name}={options[name]}')}"
     return command

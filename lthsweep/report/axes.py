@@ -103,11 +103,15 @@ def ordered(values: Iterable[str], steps_per_epoch: float = math.nan) -> list[st
 
 
 def labels(values: Iterable[str]) -> dict[str, str]:
-    """Canonical value → label: numbers with the fewest digits (at least four) that keep all distinct."""
+    """Canonical value → label: numbers with the fewest digits (at least four) that keep all distinct.
+
+    No label is a whole number unless its value is: a sparsity of 0.999999 is not 1.
+    """
     distinct = list(dict.fromkeys(values))
     for digits in range(4, 12):
         short = {value: _cut_short(value, digits) for value in distinct}
-        if len(set(short.values())) == len(distinct):
+        rounded = any(_is_whole(text) and not _is_whole(value) for value, text in short.items())
+        if len(set(short.values())) == len(distinct) and not rounded:
             return short
     return {value: value for value in distinct}
 
@@ -119,6 +123,13 @@ def spread_pick(values: list[str], limit: int) -> list[str]:
     if limit == 1:
         return values[-1:]
     return [values[round(i * (len(values) - 1) / (limit - 1))] for i in range(limit)]
+
+
+def _is_whole(text: str) -> bool:
+    try:
+        return float(text).is_integer()
+    except (ValueError, OverflowError):
+        return False
 
 
 def _cut_short(text: str, digits: int) -> str:

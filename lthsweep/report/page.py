@@ -25,6 +25,7 @@ from lthsweep.report.inline_svg import inline_svg
 from lthsweep.report.page_table import columns, filters, table_rows
 from lthsweep.report.summary import dead_layers, ready_rows, sparsest_matching, totals
 from lthsweep.report.verdicts import TICKET_VERDICTS, definitions, points_of
+from lthsweep.spec.names import folder_name
 from lthsweep.wording import plural
 
 __all__ = ["MAX_ROWS", "page"]
@@ -110,7 +111,7 @@ def page(
         rows_left_out=max(len(rows) - MAX_ROWS, 0),
         definitions=definitions(report.margin, report.confidence),
         margin=points_of(report.margin).replace("point", "percentage point"),
-        commands=_commands(report.folder or f"results/{report.name}"),
+        commands=_commands(report.folder or f"results/{folder_name(report.name)}"),
     )
 
 
@@ -122,7 +123,14 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for form in (numbers.percent, numbers.points, numbers.interval, numbers.times, plural):
+    for form in (
+        numbers.percent,
+        numbers.percent_left,
+        numbers.points,
+        numbers.interval,
+        numbers.times,
+        plural,
+    ):
         environment.filters[form.__name__] = form
     environment.globals["TICKET_VERDICTS"] = TICKET_VERDICTS
     environment.globals["asset"] = _asset

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lthsweep.report.axes import FrameRow, as_written
-from lthsweep.report.numbers import DASH, as_float, count, percent, size
+from lthsweep.report.numbers import DASH, as_float, count, percent, percent_left, size
 from lthsweep.report.plain_table import add_axes, axis_cells, plain_table
 
 __all__ = ["structure_table"]
@@ -51,7 +51,7 @@ def structure_table(structures: pd.DataFrame, *, limit: int | None = None) -> Ta
         table.add_row(
             Text(f"{row['method']}{control}"),
             *cells(row),
-            percent(row["weights_remaining"], 1),
+            percent_left(row["weights_remaining"]),
             *(text(row, "") for text in _MEASURES.values()),
             size(row["bytes_sparse"]),
             _span(row["layer_sparsity"]),

@@ -27,6 +27,7 @@ from lthsweep.spec.fields import (
     Whole,
     tables_of,
 )
+from lthsweep.spec.names import NAME
 
 __all__ = ["DataTable", "NetworkTable", "OwnDataTable", "OwnNetworkTable", "SweepSpec"]
 
@@ -140,11 +141,11 @@ class SweepSpec(FileTable):
 
     name: Annotated[
         Text,
-        Allowed("text of a-z, 0-9, `.`, `_` and `-`, starting with a letter or a digit, at most 64 long"),
+        Allowed("one line of text, in any script, of at most 100 characters"),
     ] = Field(
         "sweep",
-        pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$",
-        description="Name of the results directory; defaults to the file name.",
+        pattern=NAME,
+        description="Name of the sweep and of its results directory; defaults to the file name.",
     )
     description: Text = Field("", description="One line about the study, shown with the results.")
     model: Annotated[
