@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from lthsweep.data.availability import packed_samples, unavailable_reason
+from lthsweep.data.cache import is_stale
 from lthsweep.data.datasets import dataset
 from lthsweep.data.entry import describe_data
 from lthsweep.data.files import prepare_command
@@ -25,6 +26,7 @@ from lthsweep.launch.disk_status import DiskStatus
 from lthsweep.plan.expand import expand
 from lthsweep.plan.rewind import RewindPoint
 from lthsweep.plan.run import Plan, Recipe
+from lthsweep.plan.sources import data_tables
 from lthsweep.plan.steps import check_lengths
 from lthsweep.spec import Spec, load_spec
 from lthsweep.spec.names import folder_name
@@ -182,9 +184,15 @@ def missing_data(opened: OpenedSweep, cache: Path | None = None) -> tuple[str, .
 
 
 def changed_data(opened: OpenedSweep, cache: Path | None = None) -> tuple[str, ...]:
-    """A line if the data is not that of the records in the directory."""
+    """A line for each data set that changed since it was read, or that is not that of the records in the directory."""
+    stale = [
+        f"data: files of {name} changed since they were read; `{prepare_command(table)}` reads them again"
+        for name, table in data_tables(opened.spec).items()
+        if is_stale(table, cache=cache)
+    ]
     change = data_change(opened.spec, opened.sweep, cache)
-    return (f"data: the records in {opened.sweep.path} are of other data: {change}",) if change else ()
+    others = [f"data: the records in {opened.sweep.path} are of other data: {change}"] if change else []
+    return (*stale, *others)
 
 
 def pending_keys(opened: OpenedSweep) -> tuple[str, ...]:

@@ -40,6 +40,7 @@ __all__ = [
     "current_source",
     "decode",
     "find_pack",
+    "is_stale",
     "last_source",
     "open_packed",
     "pack_folder",
@@ -116,6 +117,13 @@ def current_source(
 def last_source(options: Mapping[str, object], root: Path | None, cache: Path | None) -> Source | None:
     """Return the source that the data set was last read from on this machine; None if it never was."""
     return newest_source(cache_folder(cache), _request(options, root))
+
+
+def is_stale(options: Mapping[str, object], root: Path | None = None, cache: Path | None = None) -> bool:
+    """True if the files of a data set are here and may have changed since they were read on this machine."""
+    last = last_source(options, root, cache)
+    places = [last.folder] if last and last.folder else [file.path for file in last.files] if last else []
+    return last is not None and any(Path(place).exists() for place in places) and has_changed(last)
 
 
 def find_pack(options: Mapping[str, object], root: Path | None, cache: Path | None) -> Path | None:
