@@ -153,3 +153,14 @@ def test_figures_leave_them_out(sweep):
 
     assert len(drawn) == 10
     assert drawn.isdisjoint(set_aside_of(sweep))
+
+
+def test_run_names_a_pack_that_holds_other_values(sweep, run_command):
+    """Training on this machine would only add runs that are set aside, and tickets that fail."""
+    for key in set_aside_of(sweep):
+        sweep.record(key).unlink()
+
+    output = run_command("run", sweep.path).stdout
+
+    assert "the pack of this machine holds other values" in output
+    assert "aaaaaaaaaaaa, on host0, host2" in output
