@@ -130,6 +130,7 @@ def files_below(folder: Path) -> dict[str, SourceFile]:
         DataError: if a folder cannot be read, folders are nested too deeply, or there are more than 5 million files.
     """
     found: dict[str, SourceFile] = {}
+    start = f"{folder}/"  # joining paths would take longer than reading them
     pending: list[tuple[str, int]] = [("", 0)]
     while pending:
         prefix, depth = pending.pop()
@@ -145,7 +146,7 @@ def files_below(folder: Path) -> dict[str, SourceFile]:
                             )
                         pending.append((f"{name}/", depth + 1))
                     elif entry.is_file():
-                        found[name] = _source_file(str(folder / name), entry.stat())
+                        found[name] = _source_file(start + name, entry.stat())
         except OSError as error:
             raise DataError(f"cannot read {folder / prefix}: {error}; check the folder") from None
         if len(found) > _NAMES_LIMIT:
