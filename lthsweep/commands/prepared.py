@@ -47,11 +47,10 @@ def prepared_json(packed: Packed, report: Report) -> dict[str, object]:
 
 
 def finding_line(finding: Finding) -> str:
-    """Return count, reason and examples of a finding."""
+    """Return reason, count and examples of a finding."""
     more = ", …" if finding.count > len(finding.examples) else ""
-    return f"{finding.count:,} {finding.reason}" + (
-        f" ({', '.join(finding.examples)}{more})" if finding.examples else ""
-    )
+    examples = f" ({', '.join(finding.examples)}{more})" if finding.examples else ""
+    return f"{finding.reason}: {finding.count:,}{examples}"
 
 
 def _class_lines(packed: Packed) -> Iterator[str]:

@@ -143,9 +143,10 @@ def _unused(layout: Layout, tree: FileTree, root: Folder, kind: Kind) -> tuple[F
         used.update(names)
     for name in sorted({*root.all_samples()} - used):
         below = not class_folders.isdisjoint(_folders_around(name))
-        by_reason["in a folder below a class folder" if below else f"no part of {layout.text}"].append(name)
+        where = "in folders below class folders" if below else f"that are no part of {layout.text}"
+        by_reason[f"{kind.samples} {where}"].append(name)
     for name in sorted({*root.all_others()} - used):
-        by_reason[f"{ending_of(name)} is not read as {kind.samples}"].append(name)
+        by_reason[f"files with {ending_of(name)}, which are not read as {kind.samples}"].append(name)
     findings = tree.passed
     for reason, names in by_reason.items():
         findings += Finding.of(reason, names)

@@ -159,7 +159,7 @@ ARCHIVES = (
     Case(
         "a zip of zips",
         {"train.zip": b"PK", "test.zip": b"PK"},
-        refused("no images", "2 of .zip"),
+        refused("no images", "2 with the ending .zip"),
         "data.zip",
     ),
 )

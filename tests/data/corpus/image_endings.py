@@ -32,32 +32,38 @@ ENDINGS = (
     Case(
         "some files of an ending that is not read",
         {**CAT_DOG, "dog/a.heic": b"x", "dog/b.HEIC": b"x", "dog/c.svg": b"<svg/>", "cat/noending": b"x"},
-        counted({".heic is not read": 2, ".svg is not read": 1, "without an ending": 1}),
+        counted(
+            {
+                "the ending .heic, which are not read": 2,
+                "the ending .svg, which are not read": 1,
+                "no ending": 1,
+            }
+        ),
     ),
     Case(
         "documents next to the classes",
         {**CAT_DOG, "README.md": b"x", "meta.csv": b"id,breed\n1,x\n"},
-        counted({".md is not read": 1, ".csv is not read": 1}),
+        counted({"the ending .md, which are not read": 1, "the ending .csv, which are not read": 1}),
     ),
     Case(
         "a class of HEIC files",
         {**CAT_DOG, **{f"elk/{n}.heic": b"x" for n in range(5)}},
-        refused("elk", "5 of .heic", "convert", "remove the folder"),
+        refused("elk", "5 with the ending .heic", "convert", "remove the folder"),
     ),
     Case(
         "a class of arrays in one part",
         {**pairs(), "train/elk/1.npy": b"x"},
-        refused("train/elk", "1 of .npy"),
+        refused("train/elk", "1 with the ending .npy"),
     ),
     Case(
         "a test part of other files",
         {**folder("train/a", 1, 2), **folder("train/b", 3), "test/a/1.avif": b"x"},
-        refused("test holds no images", "1 of .avif"),
+        refused("test holds no images", "1 with the ending .avif"),
     ),
     Case(
         "only files of other endings",
         {"a/1.heic": b"x", "b/2.heic": b"x"},
-        refused("holds no images", "2 of .heic"),
+        refused("holds no images", "2 with the ending .heic"),
     ),
     Case("an empty class folder", {**CAT_DOG, "elk": None}, refused("elk", "no images", "remove the folder")),
     Case("an empty class folder in a zip", {**CAT_DOG, "elk": None}, refused("elk", "no images"), "data.zip"),
@@ -91,7 +97,7 @@ ENDINGS = (
     Case(
         "folders below class folders",
         {**CAT_DOG, **folder("cat/thumbs", 91, 92)},
-        counted({"below a class folder": 2}),
+        counted({"below class folders": 2}),
     ),
     Case(
         "images next to the parts",

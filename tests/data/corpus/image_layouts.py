@@ -84,7 +84,7 @@ LAYOUTS = (
             "tiny-imagenet-200/wnids.txt": b"n01\nn02\n",
         },
         counted(
-            {"in no class folder": 1, ".txt is not read": 2},
+            {"in no class folder": 1, "the ending .txt, which are not read": 2},
             Used({"n01": [1, 2], "n02": [11, 12]}, {"n01": [13], "n02": [3]}, layout="val_annotations.txt"),
         ),
     ),

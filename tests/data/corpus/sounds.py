@@ -87,7 +87,7 @@ SOUNDS = (
     Case(
         "other files next to the sounds",
         {**sounds(), "train/low/1.m4a": b"x", "train/low/._1.wav": b"x"},
-        counted({".m4a is not read": 1, "hidden files": 1}),
+        counted({"the ending .m4a, which are not read": 1, "hidden files": 1}),
     ),
     Case("an empty sound", with_low(wav(np.zeros(0))), refused("train/low/1.wav", "no sound", "remove it")),
     Case("an empty file", with_low(b""), refused("train/low/1.wav", "not a readable sound")),
@@ -100,7 +100,9 @@ SOUNDS = (
         refused("1.wav", "not finite"),
     ),
     Case(
-        "a class of another ending", {**sounds(), "train/hum/1.m4a": b"x"}, refused("train/hum", "1 of .m4a")
+        "a class of another ending",
+        {**sounds(), "train/hum/1.m4a": b"x"},
+        refused("train/hum", "1 with the ending .m4a"),
     ),
     Case(
         "a class without test sounds",

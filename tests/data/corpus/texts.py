@@ -67,7 +67,7 @@ CSV_TEXTS = (
         Used(
             FULL.train,
             {"land": ["<unk>"], "sea": ["waves"]},
-            remarks={"same content as a training sample": 1, "of 2 test tokens": 1},
+            remarks={"same content as a training sample": 1, "not in the vocabulary, of 2": 1},
         ),
     ),
     Case(
@@ -79,7 +79,9 @@ CSV_TEXTS = (
             "notes.md": b"x",
             ".git/config": b"x",
         },
-        counted(FULL, {"CSV files of no used part": 2, ".md is not read": 1, "hidden files": 1}),
+        counted(
+            FULL, {"CSV files of no used part": 2, "the ending .md, which are not read": 1, "hidden files": 1}
+        ),
     ),
     Case(
         "Latin-1",
@@ -146,7 +148,9 @@ TEXT_FOLDERS = (
     Case(
         "notes next to the texts",
         {**FOLDER, "train/a/notes.md": b"x", "urls.txt.bak": b"x"},
-        counted(FOLDER_FULL, {".md is not read": 1, ".bak is not read": 1}),
+        counted(
+            FOLDER_FULL, {"the ending .md, which are not read": 1, "the ending .bak, which are not read": 1}
+        ),
     ),
     Case(
         "unlabeled texts in a folder of their own",
@@ -162,7 +166,7 @@ TEXT_FOLDERS = (
     Case(
         "a class of other files",
         {**FOLDER, "train/c/1.docx": b"z"},
-        refused("train/c", "1 of .docx", "remove the folder"),
+        refused("train/c", "1 with the ending .docx", "remove the folder"),
     ),
     Case(
         "a class of one text",
