@@ -52,7 +52,7 @@ def _overwrite_block(data: bytearray, rng: random.Random) -> None:
 
 
 def _double(data: bytearray, rng: random.Random) -> None:
-    data += data
+    data += bytes(data)
 
 
 MUTATIONS: Mapping[str, Callable[[bytearray, random.Random], None]] = {

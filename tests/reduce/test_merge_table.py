@@ -311,7 +311,9 @@ def test_decay_without_a_write_is_found_by_full(sweep, plan):
     notes = json.loads(read_hashed(sweep.checked))
     status = sweep.record(key).stat()
     notes[key][1] = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
-    sweep.checked.write_bytes(with_hash(sweep.checked, json.dumps(notes).encode()))  # as if no time had changed
+    sweep.checked.write_bytes(
+        with_hash(sweep.checked, json.dumps(notes).encode())
+    )  # as if no time had changed
 
     unnoticed = TableFile(merge(sweep, plan)).frames["runs"]["state"].tolist()
     noticed = TableFile(merge(sweep, plan, full=True)).frames["runs"]["state"].tolist()
