@@ -14,6 +14,7 @@ from lthsweep.plan.expand import expand
 from lthsweep.reduce.merge import current, merge
 from lthsweep.reduce.table import Table, TableFile
 from lthsweep.spec import load_spec, spec_of
+from lthsweep.spec.names import folder_name
 from lthsweep.spec.problems import Origin
 from lthsweep.store.layout import SweepDir
 
@@ -173,7 +174,7 @@ def load(path: str | os.PathLike[str]) -> Sweep:
         StoreError: if its table is damaged and there are no records to rebuild it from.
     """
     path = Path(path)
-    if path.suffix == ".toml":
+    if path.suffix == ".toml" and not path.is_dir():
         raise SpecError(
             f"{path} is the file of a sweep; give its directory (results/NAME, or the one given with --out)"
         )
@@ -243,7 +244,7 @@ def run(
 
 
 def _directory(source: str | os.PathLike[str], out: str | os.PathLike[str] | None, spec: Spec) -> SweepDir:
-    own = Path(source) if Path(source).is_dir() else Path("results") / spec.sweep.name
+    own = Path(source) if Path(source).is_dir() else Path("results") / folder_name(spec.sweep.name)
     return SweepDir(Path(out) if out is not None else own)
 
 

@@ -19,7 +19,7 @@ from lthsweep.data.packed import Packed
 from lthsweep.errors import UnknownNameError
 from lthsweep.presets import preset_names
 from lthsweep.spec import load_spec, spec_of
-from lthsweep.usercode import is_code, pinned
+from lthsweep.usercode import is_code, is_library, pinned
 
 __all__ = ["app"]
 
@@ -114,7 +114,7 @@ def _options(
     """The checked `data` table of a file or preset, or of a named data set with the given options."""
     if is_code(name):
         name = pinned(name)
-    elif name not in DATASETS:
+    elif name not in DATASETS and not is_library(name):
         if name not in preset_names() and not Path(name).exists() and Path(name).suffix != ".toml":
             raise UnknownNameError.of("data set or preset", name, known=[*DATASETS, *preset_names()])
         return load_spec(name, overrides or ()).sweep.data.model_dump(mode="json")

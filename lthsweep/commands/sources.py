@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from lthsweep.data.availability import packed_samples, unavailable_reason
+from lthsweep.data.cache import is_stale
 from lthsweep.data.datasets import dataset
 from lthsweep.data.entry import describe_data
 from lthsweep.data.files import prepare_command
@@ -25,8 +26,10 @@ from lthsweep.launch.disk_status import DiskStatus
 from lthsweep.plan.expand import expand
 from lthsweep.plan.rewind import RewindPoint
 from lthsweep.plan.run import Plan, Recipe
+from lthsweep.plan.sources import data_tables
 from lthsweep.plan.steps import check_lengths
 from lthsweep.spec import Spec, load_spec
+from lthsweep.spec.names import folder_name
 from lthsweep.store.layout import SweepDir
 from lthsweep.wording import plural
 
@@ -116,14 +119,15 @@ def open_source(
         sweep = SweepDir(path)
         if not sweep.sweep_toml.is_file():
             raise SpecError(
-                f"{path} is not a sweep directory: it has no sweep.toml; `lthsweep run FILE --out {path}` makes one"
+                f"{path} is not a sweep directory: it has no sweep.toml; `lthsweep run FILE --out "
+                f"{shlex.quote(given)}` makes one"
             )
         if out is not None and out.resolve() != path.resolve():
             raise SpecError(f"{path} is itself a sweep directory; omit --out {out}, or give the TOML file")
         spec = load_spec(sweep.sweep_toml, overrides or ())
     else:
         spec = load_spec(given, overrides or ())
-        sweep = SweepDir(out or Path("results") / spec.sweep.name)
+        sweep = SweepDir(out or Path("results") / folder_name(spec.sweep.name))
     spec = with_known_sources(spec, sweep, cache, now=data_now)
     return OpenedSweep(spec, expand(spec), sweep)
 
@@ -180,9 +184,15 @@ def missing_data(opened: OpenedSweep, cache: Path | None = None) -> tuple[str, .
 
 
 def changed_data(opened: OpenedSweep, cache: Path | None = None) -> tuple[str, ...]:
-    """A line if the data is not that of the records in the directory."""
+    """A line for each data set that changed since it was read, or that is not that of the records in the directory."""
+    stale = [
+        f"data: files of {name} changed since they were read; `{prepare_command(table)}` reads them again"
+        for name, table in data_tables(opened.spec).items()
+        if is_stale(table, cache=cache)
+    ]
     change = data_change(opened.spec, opened.sweep, cache)
-    return (f"data: the records in {opened.sweep.path} are of other data: {change}",) if change else ()
+    others = [f"data: the records in {opened.sweep.path} are of other data: {change}"] if change else []
+    return (*stale, *others)
 
 
 def pending_keys(opened: OpenedSweep) -> tuple[str, ...]:
@@ -203,7 +213,7 @@ def table_alone(opened: OpenedSweep) -> tuple[str, ...]:
     if not opened.sweep.is_table_alone():
         return ()
     path = opened.sweep.path
-    return (f"{path} holds a table but no records: `lthsweep query {path}` reads its results",)
+    return (f"{path} holds a table but no records: `lthsweep query {opened.shell_path}` reads its results",)
 
 
 def damaged_records(opened: OpenedSweep, found: DiskStatus) -> tuple[str, ...]:

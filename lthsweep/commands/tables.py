@@ -186,6 +186,7 @@ def _headline(sweep: Sweep, console: Console) -> None:
         name=sweep.spec.sweep.name,
         margin=sweep.spec.verdict.margin,
         confidence=sweep.spec.verdict.confidence,
+        steps_per_epoch=float(sweep.runs["steps_per_epoch"].median()),
     )
     print_lines(console, *lines)
 

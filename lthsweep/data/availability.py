@@ -22,7 +22,7 @@ from lthsweep.data.packed import fingerprint, read_info
 from lthsweep.data.published import FileCheck, check_published
 from lthsweep.data.remembered import difference
 from lthsweep.errors import DataError, MissingDataError
-from lthsweep.usercode import is_code
+from lthsweep.usercode import is_code, is_library
 
 __all__ = [
     "Availability",
@@ -88,6 +88,8 @@ def unavailable_reason(
     entry = dataset(str(options["name"]))
     if entry.embedded or is_code(entry.name) or find_pack(options, root, cache):
         return None
+    if is_library(entry.name):
+        return f"{entry.name} is not packed; `{prepare_command(options)}` gets it"
     if entry.own_files:
         path = Path(str(packing_options(options, root)["path"]))
         return (
@@ -140,7 +142,7 @@ def verify_dataset(
     """
     entry = dataset(str(options["name"]))
     files = Files(entry, data_root(root))
-    if entry.own_files or is_code(entry.name):
+    if entry.own_files or is_code(entry.name) or is_library(entry.name):
         return _check_own_files(files, options, cache)
     checks = [
         *(check_published(files, published) for published in entry.files),

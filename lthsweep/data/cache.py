@@ -32,7 +32,7 @@ from lthsweep.data.source import Source, has_changed
 from lthsweep.data.user_reader import read_with_user_code
 from lthsweep.errors import DataError, MissingDataError
 from lthsweep.options import complete_options, load_entry
-from lthsweep.usercode import is_code
+from lthsweep.usercode import is_code, is_library
 
 __all__ = [
     "cache_folder",
@@ -40,6 +40,7 @@ __all__ = [
     "current_source",
     "decode",
     "find_pack",
+    "is_stale",
     "last_source",
     "open_packed",
     "pack_folder",
@@ -67,7 +68,7 @@ def packing_options(options: Mapping[str, object], root: Path | None = None) -> 
         DataError: if a value is not allowed, or the path of the user's own files is missing.
     """
     entry = dataset(str(options["name"]))
-    if is_code(entry.name):
+    if is_code(entry.name) or is_library(entry.name):
         return {name: cast(JsonValue, value) for name, value in options.items() if name not in COMMON_OPTIONS}
     try:
         chosen: dict[str, JsonValue] = dict(complete_options(entry.options, options))
@@ -116,6 +117,13 @@ def current_source(
 def last_source(options: Mapping[str, object], root: Path | None, cache: Path | None) -> Source | None:
     """Return the source that the data set was last read from on this machine; None if it never was."""
     return newest_source(cache_folder(cache), _request(options, root))
+
+
+def is_stale(options: Mapping[str, object], root: Path | None = None, cache: Path | None = None) -> bool:
+    """True if the files of a data set are here and may have changed since they were read on this machine."""
+    last = last_source(options, root, cache)
+    places = [last.folder] if last and last.folder else [file.path for file in last.files] if last else []
+    return last is not None and any(Path(place).exists() for place in places) and has_changed(last)
 
 
 def find_pack(options: Mapping[str, object], root: Path | None, cache: Path | None) -> Path | None:
@@ -170,9 +178,9 @@ def prepare(
     try:
         decoded = decode(options, root)
     except MissingDataError:
-        if not (download and entry.files):
+        if not (download and (entry.files or is_library(entry.name))):
             raise
-        _download_missing(files, progress)
+        _download_missing(files, packing_options(options, root), progress)
         decoded = decode(options, root)
     assert decoded.source is not None
     folder = pack_folder(options, decoded.source.digest, cache=cache)
@@ -288,7 +296,11 @@ def _request(options: Mapping[str, object], root: Path | None) -> dict[str, obje
     return {"name": entry.name, "root": place, **packing_options(options, root)}
 
 
-def _download_missing(files: Files, progress: DownloadCallback | None) -> None:
+def _download_missing(files: Files, options: Mapping[str, object], progress: DownloadCallback | None) -> None:
+    if is_library(files.dataset.name):
+        from lthsweep.data.torchvision_sets import download as download_with_torchvision
+
+        download_with_torchvision(files, options)
     for published in files.dataset.files:
         if files.find_published(published) is None:
             download(published, files.root / files.dataset.name, progress=progress)

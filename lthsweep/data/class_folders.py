@@ -21,6 +21,7 @@ from lthsweep.errors import DataError
 
 __all__ = [
     "TEST",
+    "TEST_SHARE",
     "TRAIN",
     "Part",
     "decode_classes",
@@ -36,7 +37,8 @@ TRAIN = ("train", "training")
 TEST = ("test", "testing", "val", "valid", "validation")
 """Names of the test part, in the order of preference."""
 
-_TEST_SHARE = 5  # one in five, if the files have no test part
+TEST_SHARE = 5
+"""One sample in so many becomes the test set, if the files have no test part."""
 
 Labeled = Sequence[tuple[str, str]]
 """(class, name of the file, or the text itself)."""
@@ -184,7 +186,7 @@ def numbered_parts(
     )
     if test:
         return classes, given, given_test
-    kept, held_out = split_indices(given.labels, max(1, len(train) // _TEST_SHARE), purpose="test")
+    kept, held_out = split_indices(given.labels, max(1, len(train) // TEST_SHARE), purpose="test")
     return classes, given.at(kept), given.at(held_out)
 
 

@@ -13,20 +13,28 @@ from dataclasses import replace
 from lthsweep.data.entry import Dataset, PublishedFile
 from lthsweep.errors import look_up
 from lthsweep.options import Option
-from lthsweep.usercode import is_code
+from lthsweep.usercode import is_code, is_library
 
-__all__ = ["DATASETS", "dataset"]
+__all__ = ["DATASETS", "LIBRARIES", "dataset"]
 
 
 def dataset(name: str) -> Dataset:
-    """Return the data set of a name in the sweep's file, which can be a reader of the user.
+    """Return the data set of a name in the sweep's file, which can be a reader of the user or of a library.
 
     Raises:
         UnknownNameError: if the name is unknown; the message gives the nearest.
     """
     if is_code(name):
         return Dataset(name=name, reader=name, summary="A reader that you wrote.", gives="")
+    if is_library(name):
+        return Dataset(
+            name=name, reader=LIBRARIES[name.partition(":")[0]], summary="A data set of a library."
+        )
     return look_up("data set", name, DATASETS)
+
+
+LIBRARIES: Mapping[str, str] = {"torchvision": "lthsweep.data.torchvision_sets:read"}
+"""Prefix of the name in the file, as in `torchvision:SVHN` → the reader, which checks the rest of the name."""
 
 
 _SIZE = "Side of the square images, in pixels; images of another size are resampled."

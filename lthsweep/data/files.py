@@ -11,6 +11,7 @@ from pathlib import Path
 from lthsweep.data.datasets import dataset
 from lthsweep.data.entry import Dataset, PublishedFile
 from lthsweep.errors import MissingDataError
+from lthsweep.usercode import is_library
 
 __all__ = ["Files", "data_root", "prepare_command", "resolve_path"]
 
@@ -118,6 +119,8 @@ def prepare_command(options: Mapping[str, object], verb: str = "prepare") -> str
     """Return the command that prepares the data set of these options, or does something else with it."""
     command = f"lthsweep data {verb} {options['name']}"
     entry = dataset(str(options["name"]))
+    if is_library(entry.name) and "size" in options:
+        command += f" --set data.size={options['size']}"
     if not entry.own_files:
         return command
     command += f" --path {shlex.quote(str(options.get('path', 'FOLDER')))}"
@@ -125,5 +128,5 @@ def prepare_command(options: Mapping[str, object], verb: str = "prepare") -> str
         if name == "size" and name in options:
             command += f" --size {options[name]}"
         elif options.get(name, option.default) != option.default:
-            command += f" --set data.{name}={options[name]}"
+            command += f" --set {shlex.quote(f'data.{name}={options[name]}')}"
     return command

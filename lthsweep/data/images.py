@@ -18,7 +18,7 @@ from PIL import Image
 from lthsweep.data.file_tree import FileTree, decode_files
 from lthsweep.errors import DataError
 
-__all__ = ["SUFFIXES", "decode_all", "decode_image"]
+__all__ = ["SUFFIXES", "centered_square", "decode_all", "decode_image"]
 
 # The plain formats, which Pillow reads without optional parts: fewer decoders for a hostile file to attack.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
@@ -84,14 +84,19 @@ def decode_image(content: bytes, size: int, where: str) -> NDArray[np.uint8]:
         ) from None
     if transposition is not None:
         rgb = rgb.transpose(transposition)
-    if rgb.size != (size, size):
-        width, height = rgb.size
-        edge = min(width, height)
-        left, top = (width - edge) // 2, (height - edge) // 2
-        # Cut first: `resize(box=…)` would mix pixels outside of the square into its edges.
-        square = rgb.crop((left, top, left + edge, top + edge))
-        rgb = square.resize((size, size), Image.Resampling.BILINEAR)
-    return np.asarray(rgb, dtype=np.uint8)
+    return np.asarray(centered_square(rgb, size), dtype=np.uint8)
+
+
+def centered_square(image: Image.Image, size: int) -> Image.Image:
+    """Return the largest centered square of an image, resized to `size` pixels, bilinear with antialiasing."""
+    if image.size == (size, size):
+        return image
+    width, height = image.size
+    edge = min(width, height)
+    left, top = (width - edge) // 2, (height - edge) // 2
+    # Cut first: `resize(box=…)` would mix pixels outside of the square into its edges.
+    square = image.crop((left, top, left + edge, top + edge))
+    return square.resize((size, size), Image.Resampling.BILINEAR)
 
 
 def decode_all(tree: FileTree, names: Sequence[str], size: int) -> NDArray[np.uint8]:

@@ -7,15 +7,20 @@ Files that a C library opens by itself (HDF5, Arrow) raise no event; `Files.watc
 from __future__ import annotations
 
 import functools
+import json
 import os
 import site
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["opened_files"]
+from lthsweep.data.decoded import Decoded
+from lthsweep.data.packed import fingerprint
+from lthsweep.data.source import Source, sha256_hex, stat_file
+
+__all__ = ["opened_files", "source_of_files"]
 
 _recorders: list[dict[Path, None]] = []
 """The sets of files that are recorded now: an audit hook cannot be removed, so one hook serves all."""
@@ -36,6 +41,34 @@ def opened_files() -> Iterator[dict[Path, None]]:
         _recorders.remove(found)
         for path in [path for path in found if not _is_data(path)]:
             del found[path]
+
+
+def source_of_files(reader: str, decoded: Decoded, opened: Iterable[Path], root: Path, listed: int) -> Source:
+    """Return the source of data by its reader and the files that it opened.
+
+    Args:
+        reader: its name, with the hash of its source for code of the user.
+        decoded: the data; its values identify it if no file was opened.
+        opened: from `opened_files`.
+        root: the data root.
+        listed: when the reader started, in nanoseconds since the epoch.
+    """
+    known: dict[str, str] = {}
+    found = []
+    for path in sorted(opened):
+        known[_relative(path, root)] = sha256_hex(path.read_bytes())
+        found.append(stat_file(path))
+    content: object = sorted(known.items()) if known else fingerprint(decoded)
+    digest = sha256_hex(json.dumps(["reader", reader, content]).encode())
+    return Source(digest, tuple(found), listed=listed)
+
+
+def _relative(path: Path, root: Path) -> str:
+    """The part of a path that is the same on another machine."""
+    for folder in (root.absolute(), Path.cwd()):
+        if path.is_relative_to(folder):
+            return path.relative_to(folder).as_posix()
+    return path.name
 
 
 @functools.cache

@@ -7,22 +7,17 @@ The contract is that of every reader: `load(files, **options)` returns `Decoded`
 
 from __future__ import annotations
 
-import hashlib
 import inspect
-import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lthsweep.data.decoded import Decoded
 from lthsweep.data.files import Files
-from lthsweep.data.opened_files import opened_files
-from lthsweep.data.packed import fingerprint
-from lthsweep.data.source import Source, stat_file
+from lthsweep.data.opened_files import opened_files, source_of_files
 from lthsweep.errors import DataError, LthsweepError
 from lthsweep.usercode import load
 
@@ -63,7 +58,7 @@ def read_with_user_code(name: str, files: Files, options: Mapping[str, object]) 
     return (
         decoded
         if decoded.source
-        else replace(decoded, source=_source(name, decoded, opened, files.root, listed))
+        else replace(decoded, source=source_of_files(name, decoded, opened, files.root, listed))
     )
 
 
@@ -83,26 +78,6 @@ def _decoded(name: str, result: object) -> Decoded:
             f"test_labels, class_names), with images as uint8 [N,H,W,C]"
         )
     return result
-
-
-def _source(name: str, decoded: Decoded, opened: Iterable[Path], root: Path, listed: int) -> Source:
-    """The source by the reader's code and the files that it opened; by the decoded values if it opened none."""
-    known: dict[str, str] = {}
-    found = []
-    for path in sorted(opened):
-        known[_relative(path, root)] = hashlib.sha256(path.read_bytes()).hexdigest()
-        found.append(stat_file(path))
-    content: object = sorted(known.items()) if known else fingerprint(decoded)
-    digest = hashlib.sha256(json.dumps(["reader", name, content]).encode()).hexdigest()
-    return Source(digest, tuple(found), listed=listed)
-
-
-def _relative(path: Path, root: Path) -> str:
-    """The part of a path that is the same on another machine."""
-    for folder in (root.absolute(), Path.cwd()):
-        if path.is_relative_to(folder):
-            return path.relative_to(folder).as_posix()
-    return path.name
 
 
 def _labels(values: object) -> NDArray[np.int64]:

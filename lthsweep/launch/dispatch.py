@@ -111,7 +111,8 @@ def dispatch(
         make_task: key → task; called once for each attempt.
         fuse_width: (worker, key) → how many runs of the key's group the worker can train as one, the key's included;
             None to hand out single runs.
-        on_message: called with every message, after the scheduler was updated.
+        on_message: called with every message, after the scheduler was updated; the `retry` of a failed run is true
+            only if it has an attempt left.
         should_stop: called a few times a second; True stops the workers.
         elsewhere: called before a run is handed out; returns its state at other workers, or None if it is free.
         patience: seconds without a run for any worker after which the loop ends and leaves the rest to others.
@@ -141,11 +142,9 @@ def dispatch(
         elif clock() - last_busy > patience():
             break
         for message in pool.wait(0.25):
-            _note(message, scheduler, summary, held, clock())
-            on_message(message)
+            on_message(_note(message, scheduler, summary, held, clock()))
     for message in pool.stop():
-        _note(message, scheduler, summary, held, clock())
-        on_message(message)
+        on_message(_note(message, scheduler, summary, held, clock()))
     summary.blocked = sorted(scheduler.blocked)
     summary.skipped = sorted(scheduler.skipped)
     return summary
@@ -200,10 +199,11 @@ def _is_free(
 
 def _note(
     message: Message, scheduler: Scheduler, summary: RunSummary, held: dict[str, float], now: float
-) -> None:
+) -> Message:
+    """Update the scheduler; return the message, in which a failed run has `retry` only if it is tried again."""
     event = message.event
     if isinstance(event, Ready) or event.key not in scheduler.running:
-        return
+        return message
     match event:
         case Finished():
             if event.outcome is TaskOutcome.DIVERGED:
@@ -215,9 +215,11 @@ def _note(
         case Failed():
             if not scheduler.fail(event.key, retry=event.retry):
                 summary.failed[event.key] = event.cause
+                return replace(message, event=replace(event, retry=False))
         case Held():
             held[event.key] = now
         case Stopped():
             scheduler.requeue(event.key)
         case Requeued():
             scheduler.requeue(event.key, alone=event.alone)
+    return message

@@ -10,9 +10,10 @@ import traceback
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from lthsweep.errors import CanceledError, CorruptRecordError, DataError, LthsweepError, StoreError
+from lthsweep.errors import CanceledError, StoreError
 from lthsweep.launch.channel import Channel
-from lthsweep.launch.events import Event, Failed, Finished, Requeued, RunProgress, Stopped
+from lthsweep.launch.events import Event, Finished, Requeued, RunProgress, Stopped
+from lthsweep.launch.failure_cause import failure_event
 from lthsweep.launch.task import Task
 from lthsweep.store import claims, failures
 from lthsweep.store.heartbeats import Heartbeat, write_heartbeat
@@ -22,7 +23,7 @@ from lthsweep.store.owners import Owner
 if TYPE_CHECKING:
     from lthsweep.training.progress import ProgressReport
 
-__all__ = ["BEAT_SECONDS", "RunReporter", "attempts_before", "failure_event"]
+__all__ = ["BEAT_SECONDS", "RunReporter", "attempts_before"]
 
 BEAT_SECONDS = 10.0
 """Time between two heartbeats."""
@@ -184,16 +185,3 @@ def attempts_before(sweep: SweepDir, key: str) -> int:
         return 0
     started = sum(line.startswith("--- ") and ", attempt " in line for line in lines)
     return started - sum(line.startswith(_REQUEUED) for line in lines)
-
-
-def failure_event(key: str, error: Exception) -> Failed:
-    """Return the event of an attempt that raised an exception."""
-    # The errors of this package repeat. An error of the machine or of a library may not.
-    own = isinstance(error, LthsweepError)
-    return Failed(
-        key,
-        cause=str(error) if own else f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}",
-        error=type(error).__name__,
-        retry=not own or (isinstance(error, StoreError) and not isinstance(error, CorruptRecordError)),
-        infrastructure=isinstance(error, OSError | MemoryError) and not isinstance(error, DataError),
-    )

@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING
 from lthsweep.errors import StoreError
 from lthsweep.launch.channel import Channel, PipeChannel
 from lthsweep.launch.events import Finished, Held, Ready, Stopped, TaskOutcome
+from lthsweep.launch.failure_cause import failure_event
 from lthsweep.launch.process_env import EXIT_DEVICE_LOST, bind_cores, redirect_output
-from lthsweep.launch.reporter import RunReporter, attempts_before, failure_event
+from lthsweep.launch.reporter import RunReporter, attempts_before
 from lthsweep.launch.task import STALE_SECONDS, Operation, Task
 from lthsweep.store import claims
 from lthsweep.store.heartbeats import remove_heartbeat

@@ -81,9 +81,9 @@ def network_cost(
     dense = remaining = counter.products
     for name, rows, positions in counter.uses:
         weight = weights[name][rows]
-        mask = (masks or {}).get(name)
+        pruned = (masks or {}).get(name)
         dense += weight.numel() * positions
-        remaining += (weight.numel() if mask is None else int(mask[rows].sum())) * positions
+        remaining += (weight.numel() if pruned is None else int(pruned[rows].sum())) * positions
     return NetworkCost(
         params_total=sum(parameter.numel() for parameter in model.parameters()),
         params_prunable=prunable,

@@ -128,10 +128,16 @@ class Run:
         amount = (
             f"threshold {self.prune.threshold:g}"
             if self.prune.threshold is not None
-            else f"sparsity {self.prune.sparsity:g}"
+            else f"sparsity {_below_one(self.prune.sparsity)}"
         )
         within = f" within {self.budget}" if self.budget else ""
         return f"{self.prune.role}{within} {amount} rewind {self.prune.point} seed {self.seed}{variant}"
+
+
+def _below_one(sparsity: float | None) -> str:
+    """Return a sparsity with six digits, or with more where six of them round to 1."""
+    short = f"{sparsity:g}"
+    return short if short != "1" else f"{sparsity:.12g}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -20,6 +20,7 @@ from lthsweep.plan.prune_step import TICKET
 from lthsweep.reduce.columns import Column, axis_columns, integer, number, table_array, text
 from lthsweep.reduce.decision import PairedDifference, Verdict, mean_and_sd
 from lthsweep.reduce.points import CONTROL_AXIS, point_axes, runs_by_point
+from lthsweep.reduce.rewind_axis import EpochLengths, written_point
 from lthsweep.reduce.run_result import ResultState, RunResult, inherited_states
 from lthsweep.reduce.ticket_verdict import verdict_without_results
 
@@ -38,6 +39,7 @@ class _ControlRow:
     """A row: a control of a grid point compared with its ticket. Accuracies are means over the same seeds."""
 
     axes: Mapping[str, object]
+    rewind_point: str
     control: str
     n_planned: int
     n_set_aside: int
@@ -61,8 +63,9 @@ def control_rows(
     """
     axes = [axis for axis in point_axes(plan) if axis != CONTROL_AXIS]
     states = inherited_states(plan, results, failures, set_aside)
+    lengths = EpochLengths.of(plan, results)
     rows = [
-        _compared(plan, dict(zip(axes, values, strict=True)), control, pairs, results, states)
+        _compared(plan, dict(zip(axes, values, strict=True)), control, pairs, results, states, lengths)
         for (values, control), pairs in _points(plan).items()
     ]
     return table_array([*axis_columns(axes, "axes"), *CONTROL_COLUMNS], rows)
@@ -90,6 +93,7 @@ def _compared(
     pairs: _Pairs,
     results: Mapping[str, RunResult],
     states: Mapping[str, ResultState],
+    lengths: EpochLengths,
 ) -> _ControlRow:
     done = [
         (results[ticket.key].metrics.test_accuracy, results[other.key].metrics.test_accuracy)
@@ -100,7 +104,8 @@ def _compared(
     difference = PairedDifference.of([ticket - other for ticket, other in done], rule.confidence)
     recorded = [results[other.key] for _, other in pairs if other.key in results]
     return _ControlRow(
-        axes=axes,
+        axes=lengths.numbered(pairs[0][0], axes),
+        rewind_point=written_point(axes),
         control=control,
         n_planned=len(pairs),
         n_set_aside=sum(
@@ -134,6 +139,7 @@ def _points(plan: Plan) -> dict[tuple[tuple[object, ...], str], _Pairs]:
 
 CONTROL_COLUMNS: Sequence[Column[_ControlRow]] = (
     Column("control", "name of the control", text, attrgetter("control")),
+    Column("rewind_point", "as in `tickets`", text, attrgetter("rewind_point")),
     Column("n", "seeds with an accuracy of ticket and control", integer, attrgetter("difference.n")),
     Column("n_planned", "seeds in the grid", integer, attrgetter("n_planned")),
     Column("n_set_aside", "as in `tickets`, of ticket or control", integer, attrgetter("n_set_aside")),

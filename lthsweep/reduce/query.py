@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import numpy as np
 import pandas as pd
 
 from lthsweep.errors import QueryError, nearest
-from lthsweep.spec.grid_table import axis_name
+from lthsweep.reduce.axis_order import axis_place
+from lthsweep.spec.grid_table import axis_name, iterations_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -69,7 +70,13 @@ def query(
     if where and where.strip():
         frame = frame.iloc[_matching_rows(frame, table, where)]
     for name, ascending in reversed(keys):  # stable, so the first key sorts last
-        frame = frame.sort_values(name, ascending=ascending, kind="stable", na_position="last")
+        frame = frame.sort_values(
+            name,
+            ascending=ascending,
+            kind="stable",
+            na_position="last",
+            key=_places if _is_axis(name) else None,
+        )
     return (frame[list(wanted)] if wanted else frame).reset_index(drop=True)
 
 
@@ -101,6 +108,20 @@ def sql(frames: Mapping[str, pd.DataFrame], statement: str) -> pd.DataFrame:
             raise _explained(error, statement, known, tables=list(frames)) from None
 
 
+def _is_axis(column: str) -> bool:
+    """Return whether a column can hold numbers as text, because other values of its axis are texts."""
+    return "." in column or column == "rewind_point"
+
+
+def _places(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return the places of the texts of an axis, so that 10 follows 2; unknown values have none."""
+    if column.dtype.kind in "bif":
+        return column
+    order = sorted({value for value in column if isinstance(value, str) and value}, key=axis_place)
+    places = {value: float(place) for place, value in enumerate(order)}
+    return column.map(places).astype(float)
+
+
 def _matching_rows(frame: pd.DataFrame, table: str, where: str) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Return the positions of the rows that fulfill the condition; the frame keeps its types."""
     with duckdb.connect(":memory:") as connection:
@@ -126,6 +147,8 @@ def _explained(error: duckdb.Error, text: str, columns: set[str], tables: Sequen
     unknown = re.search(r'Referenced (?:column|table) "([^"]+)" not found', reason)
     if unknown:
         parts.append(_hint(unknown[1], text, columns))
+    elif mixed := re.search(r"Could not convert string '(.*)' to ", reason):
+        parts.append(_conversion_hint(mixed[1], columns))
     if columns:
         parts.append(
             "columns: " + ", ".join(f'"{name}"' if "." in name else name for name in sorted(columns))
@@ -150,6 +173,13 @@ def _hint(name: str, text: str, columns: set[str]) -> str:
     if whole and "." in whole[0]:
         return f"no column {whole[0]}: an option of the file is one if it is an axis of the sweep"
     return f"write texts in single quotes: '{name}'" if f'"{name}"' in text else ""
+
+
+def _conversion_hint(value: str, columns: set[str]) -> str:
+    """Return the remedy for a number compared with a text; `value` is the text."""
+    if iterations_of(value) is not None and "rewind_point" in columns:
+        return f"rewind_epoch is in epochs; write rewind_point = '{value}'"
+    return f"a column that is compared with a number holds texts such as {value!r}; write the number in single quotes"
 
 
 def _unknown(what: str, name: str, known: Iterable[str], where: str = "") -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lthsweep.plan.prune_step import PruneStep
 from lthsweep.reduce.points import CONTROL_AXIS, axis_names, method_of, role_of
 from lthsweep.reduce.pooling import source_of
+from lthsweep.reduce.rewind_axis import EpochLengths, in_epochs, measured_length, written_point
 from lthsweep.reduce.run_result import RunResult, plain_text
 
 if TYPE_CHECKING:
@@ -38,27 +39,32 @@ class RunIdentity:
     method: str
     control: str
     source: str
+    rewind_point: str
     axes: Mapping[str, object]
 
 
-def planned_runs(plan: Plan) -> list[RunIdentity]:
+def planned_runs(plan: Plan, lengths: EpochLengths) -> list[RunIdentity]:
     """Return the runs of a plan, in its order."""
     dotted, rewinds = _dotted_values(plan), _rewind_epochs(plan)
-    return [
-        RunIdentity(
-            key,
-            run.kind,
-            in_plan=True,
-            trunk=run.trunk,
-            parent=run.parent or "",
-            level=run.level,
-            method=method_of(run),
-            control=role_of(run),
-            source=source_of(plan[run.trunk].manifest),
-            axes={**dotted[key], **_step_values(run.prune), "seed": run.seed, **_of_cells(run, rewinds)},
+    runs = []
+    for key, run in plan.runs.items():
+        axes = {**dotted[key], **_step_values(run.prune), "seed": run.seed, **_of_cells(run, rewinds)}
+        runs.append(
+            RunIdentity(
+                key,
+                run.kind,
+                in_plan=True,
+                trunk=run.trunk,
+                parent=run.parent or "",
+                level=run.level,
+                method=method_of(run),
+                control=role_of(run),
+                source=source_of(plan[run.trunk].manifest),
+                rewind_point=written_point(axes),
+                axes=lengths.numbered(run, axes),
+            )
         )
-        for key, run in plan.runs.items()
-    ]
+    return runs
 
 
 def _step_values(step: PruneStep | None) -> dict[str, object]:
@@ -149,7 +155,8 @@ def other_runs(plan: Plan, results: Mapping[str, RunResult]) -> list[RunIdentity
                 method="" if step is None else plain_text(step.method),
                 control="" if step is None else step.role,
                 source=plain_text(source_of(_manifest_of(dense_run, plan, results))),
-                axes={axis: own.get(axis) for axis in axes},
+                rewind_point=written_point(own),
+                axes=in_epochs({axis: own.get(axis) for axis in axes}, measured_length(results[key])),
             )
         )
     return runs

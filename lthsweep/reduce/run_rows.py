@@ -22,6 +22,7 @@ from lthsweep.reduce.columns import (
     text,
 )
 from lthsweep.reduce.points import axis_names
+from lthsweep.reduce.rewind_axis import EpochLengths
 from lthsweep.reduce.run_identity import RunIdentity, other_runs, planned_runs
 from lthsweep.reduce.run_result import RunResult, plain_text, state_of
 from lthsweep.store.metrics import METRICS, MetricInfo, Metrics
@@ -67,7 +68,7 @@ def run_rows(
         failures: key → last failure; used only for runs without a record.
         set_aside: keys of runs that are not pooled with the others.
     """
-    axes = axis_names(plan)
+    axes, lengths = axis_names(plan), EpochLengths.of(plan, results)
     rows = [
         _RunRow(
             run=run,
@@ -75,7 +76,7 @@ def run_rows(
             result=results.get(run.key),
             failure=None if run.key in results else failures.get(run.key),
         )
-        for run in (*planned_runs(plan), *other_runs(plan, results))
+        for run in (*planned_runs(plan, lengths), *other_runs(plan, results))
     ]
     before, after = RUN_COLUMNS
     return table_array([*before, *axis_columns(axes, "run.axes"), *after], rows)
@@ -126,6 +127,7 @@ RUN_COLUMNS: tuple[Sequence[Column[_RunRow]], Sequence[Column[_RunRow]]] = (
         _identity("source", "digest of the source files of its data"),
     ),
     (
+        _identity("rewind_point", "as in `tickets`; empty for a dense run"),
         Column(
             "outcome",
             "`finished` or `diverged`; empty without a record",

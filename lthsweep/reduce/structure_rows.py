@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from lthsweep.pruning.registry import criterion_of
 from lthsweep.reduce.columns import Column, axis_columns, integer, number, table_array, text
 from lthsweep.reduce.points import mean, median, method_of, point_axes, role_of, runs_by_point
+from lthsweep.reduce.rewind_axis import EpochLengths, written_point
 from lthsweep.reduce.run_result import ResultState, RunResult, inherited_states, plain_text
 
 if TYPE_CHECKING:
@@ -38,12 +39,14 @@ class _StructureRow:
 
     Attributes:
         axes: axis → value.
+        rewind_point: as the file has it.
         runs: of all seeds.
         n_set_aside: seeds whose ticket or dense run is set aside.
         dense runs, tickets: results of the seeds that have both, in the same order.
     """
 
     axes: Mapping[str, object]
+    rewind_point: str
     runs: Sequence[Run]
     n_set_aside: int
     dense_runs: Sequence[RunResult]
@@ -60,14 +63,15 @@ def structure_rows(
 
     Columns: the axes except the seed, then `STRUCTURE_COLUMNS`.
     """
-    axes = point_axes(plan)
+    axes, lengths = point_axes(plan), EpochLengths.of(plan, results)
     states = inherited_states(plan, results, failures, set_aside)
     points = []
     for values, runs in _tickets_by_point(plan).items():
         done = [run for run in runs if states[run.key] is states[run.trunk] is ResultState.DONE]
         points.append(
             _StructureRow(
-                axes=dict(zip(axes, values, strict=True)),
+                axes=lengths.numbered(runs[0], dict(zip(axes, values, strict=True))),
+                rewind_point=written_point(dict(zip(axes, values, strict=True))),
                 runs=runs,
                 n_set_aside=sum(
                     ResultState.SET_ASIDE in (states[run.key], states[run.trunk]) for run in runs
@@ -123,6 +127,7 @@ def _layer_sparsity(point: _StructureRow) -> str:
 STRUCTURE_COLUMNS: Sequence[Column[_StructureRow]] = (
     Column("method", "as in `tickets`", text, lambda point: method_of(point.runs[0])),
     Column("control", "as in `tickets`", text, lambda point: role_of(point.runs[0])),
+    Column("rewind_point", "as in `tickets`", text, attrgetter("rewind_point")),
     Column("n", "seeds with a result of ticket and dense run", integer, lambda point: len(point.tickets)),
     Column("n_planned", "seeds in the grid", integer, lambda point: len(point.runs)),
     Column("n_set_aside", "as in `tickets`", integer, attrgetter("n_set_aside")),

@@ -15,6 +15,7 @@ from lthsweep.plan.prune_step import TICKET
 from lthsweep.reduce.columns import Column, ColumnType, axis_columns, flag, integer, number, table_array, text
 from lthsweep.reduce.decision import Verdict
 from lthsweep.reduce.points import mean, median, method_of, point_axes, role_of, runs_by_point
+from lthsweep.reduce.rewind_axis import EpochLengths, written_point
 from lthsweep.reduce.run_result import ResultState, RunResult, inherited_states
 from lthsweep.reduce.ticket_verdict import PointSummary, SeedPair, summarize_point
 from lthsweep.store.metrics import METRICS, MetricInfo
@@ -32,12 +33,14 @@ class _TicketRow:
 
     Attributes:
         axes: axis → value.
+        rewind_point: as the file has it.
         run: of the first seed; kind, level, method and role are the same for all seeds.
         summary: the statistics over the seeds.
         results: of the seeds that have a record, diverged ones included.
     """
 
     axes: Mapping[str, object]
+    rewind_point: str
     run: Run
     summary: PointSummary
     results: Sequence[RunResult]
@@ -53,11 +56,12 @@ def ticket_rows(
 
     Columns: the axes except the seed, then `TICKET_COLUMNS`.
     """
-    axes = point_axes(plan)
+    axes, lengths = point_axes(plan), EpochLengths.of(plan, results)
     states = inherited_states(plan, results, failures, set_aside)
     points = [
         _TicketRow(
-            axes=dict(zip(axes, values, strict=True)),
+            axes=lengths.numbered(runs[0], dict(zip(axes, values, strict=True))),
+            rewind_point=written_point(dict(zip(axes, values, strict=True))),
             run=runs[0],
             summary=summarize_point(
                 [_pair(run, results, states) for run in runs],
@@ -160,6 +164,12 @@ TICKET_COLUMNS: Sequence[Column[_TicketRow]] = (
         '"none"` is `fine-tune`); empty for the dense run',
         text,
         lambda point: role_of(point.run),
+    ),
+    Column(
+        "rewind_point",
+        "the rewind epoch as the file has it, such as `2` or `15it`; `rewind_epoch` is always in epochs",
+        text,
+        attrgetter("rewind_point"),
     ),
     _statistic("n", "seeds with an accuracy of ticket and dense run; all statistics are over these", integer),
     _statistic("n_planned", "seeds in the grid", integer),

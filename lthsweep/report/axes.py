@@ -7,19 +7,19 @@ canonical text; two values are equal if their texts are.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 import pandas as pd
 
-__all__ = ["Axes", "FrameRow", "canonical", "labels", "ordered", "spread_pick"]
+from lthsweep.reduce.axis_order import axis_place
+
+__all__ = ["Axes", "FrameRow", "as_written", "canonical", "labels", "ordered", "spread_pick"]
 
 FrameRow: TypeAlias = Mapping[Hashable, Any]
 """A row of a frame as a mapping; pandas does not know the types of its cells."""
-
-_ITERATIONS = re.compile(r"(\d+)it")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,11 @@ class Axes:
         return (self.cut, "rewind_epoch", *self.further)
 
     def normalize(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """A copy of `frame` with canonical texts in the columns of the axes, "" for a missing column."""
+        """A copy of `frame` with canonical texts in the columns of the axes, "" for a missing column.
+
+        The rewind epoch is as in the file, which can mix epochs and iterations.
+        """
+        frame = as_written(frame)
         texts = {name: [canonical(v) for v in frame[name]] if name in frame else "" for name in self.names}
         return frame.assign(**texts).reset_index(drop=True)
 
@@ -61,6 +65,11 @@ class Axes:
             return [()]
         rows = self.normalize(tickets)[list(self.further)]
         return list(dict.fromkeys(rows.itertuples(index=False, name=None)))
+
+
+def as_written(frame: pd.DataFrame) -> pd.DataFrame:
+    """A copy of a frame with the text of the file in the column of the rewind epoch, if it has this text."""
+    return frame.assign(rewind_epoch=frame["rewind_point"]) if "rewind_point" in frame else frame
 
 
 def canonical(value: object) -> str:
@@ -88,26 +97,21 @@ def ordered(values: Iterable[str], steps_per_epoch: float = math.nan) -> list[st
         values: canonical texts; "" (no value) is dropped.
         steps_per_epoch: places "500it" among the epochs; if NaN, iterations follow the epochs.
     """
-
-    def place(text: str) -> tuple[int, float, str]:
-        if match := _ITERATIONS.fullmatch(text):
-            steps = float(match[1])
-            known = math.isfinite(steps_per_epoch) and steps_per_epoch > 0
-            return (0, steps / steps_per_epoch, text) if known else (1, steps, text)
-        try:
-            return (0, float(text), text)
-        except ValueError:
-            return (2, 0.0, text)
-
-    return sorted({value for value in values if value}, key=place)
+    return sorted(
+        {value for value in values if value}, key=partial(axis_place, steps_per_epoch=steps_per_epoch)
+    )
 
 
 def labels(values: Iterable[str]) -> dict[str, str]:
-    """Canonical value → label: numbers with the fewest digits (at least four) that keep all distinct."""
+    """Canonical value → label: numbers with the fewest digits (at least four) that keep all distinct.
+
+    No label is a whole number unless its value is: a sparsity of 0.999999 is not 1.
+    """
     distinct = list(dict.fromkeys(values))
     for digits in range(4, 12):
         short = {value: _cut_short(value, digits) for value in distinct}
-        if len(set(short.values())) == len(distinct):
+        rounded = any(_is_whole(text) and not _is_whole(value) for value, text in short.items())
+        if len(set(short.values())) == len(distinct) and not rounded:
             return short
     return {value: value for value in distinct}
 
@@ -119,6 +123,13 @@ def spread_pick(values: list[str], limit: int) -> list[str]:
     if limit == 1:
         return values[-1:]
     return [values[round(i * (len(values) - 1) / (limit - 1))] for i in range(limit)]
+
+
+def _is_whole(text: str) -> bool:
+    try:
+        return float(text).is_integer()
+    except (ValueError, OverflowError):
+        return False
 
 
 def _cut_short(text: str, digits: int) -> str:

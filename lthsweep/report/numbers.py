@@ -12,6 +12,7 @@ __all__ = [
     "flag",
     "interval",
     "percent",
+    "percent_left",
     "points",
     "seconds",
     "size",
@@ -42,6 +43,12 @@ def percent(fraction: object, digits: int = 2) -> str:
     """A fraction as percent without the sign: 0.96432 → "96.43"."""
     number = as_float(fraction)
     return f"{100 * number:.{digits}f}" if math.isfinite(number) else DASH
+
+
+def percent_left(fraction: object, digits: int = 1) -> str:
+    """As `percent`, with more digits where a fraction above zero would be 0: 0.000001 → "0.0001"."""
+    number = as_float(fraction)
+    return f"{100 * number:.2g}" if 0 < 100 * number < 0.5 * 10**-digits else percent(fraction, digits)
 
 
 def points(fraction: object, digits: int = 2) -> str:

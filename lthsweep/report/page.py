@@ -18,13 +18,14 @@ from markupsafe import Markup
 from lthsweep.reduce.decision import Verdict
 from lthsweep.reduce.run_result import ResultState
 from lthsweep.report import numbers
-from lthsweep.report.axes import FrameRow, canonical, labels, ordered
+from lthsweep.report.axes import FrameRow, as_written, canonical, labels, ordered
 from lthsweep.report.content import ReportInput
 from lthsweep.report.figures import Drawing
 from lthsweep.report.inline_svg import inline_svg
 from lthsweep.report.page_table import columns, filters, table_rows
 from lthsweep.report.summary import dead_layers, ready_rows, sparsest_matching, totals
 from lthsweep.report.verdicts import TICKET_VERDICTS, definitions, points_of
+from lthsweep.spec.names import folder_name
 from lthsweep.wording import plural
 
 __all__ = ["MAX_ROWS", "page"]
@@ -82,11 +83,16 @@ def page(
     matching = [one.row for one in best if one.row is not None]
     winning = [row for row in matching if row["verdict"] == Verdict.WINNING]
     short = {axis: labels(row[axis] for row in rows) for axis in report.axes.names}
+    places = {
+        axis: {value: place for place, value in enumerate(ordered(values, report.steps_per_epoch))}
+        for axis, values in short.items()
+    }
     template = _environment().get_template("page.html")
     return template.render(
         report=report,
         axes=report.axes,
         short=short,
+        places=places,
         swept=_swept(report),
         totals=totals(report.tickets),
         best=best,
@@ -105,7 +111,7 @@ def page(
         rows_left_out=max(len(rows) - MAX_ROWS, 0),
         definitions=definitions(report.margin, report.confidence),
         margin=points_of(report.margin).replace("point", "percentage point"),
-        commands=_commands(report.folder or f"results/{report.name}"),
+        commands=_commands(report.folder or f"results/{folder_name(report.name)}"),
     )
 
 
@@ -117,7 +123,14 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for form in (numbers.percent, numbers.points, numbers.interval, numbers.times, plural):
+    for form in (
+        numbers.percent,
+        numbers.percent_left,
+        numbers.points,
+        numbers.interval,
+        numbers.times,
+        plural,
+    ):
         environment.filters[form.__name__] = form
     environment.globals["TICKET_VERDICTS"] = TICKET_VERDICTS
     environment.globals["asset"] = _asset
@@ -183,7 +196,7 @@ def _runs_in(state: ResultState, report: ReportInput, place: Callable[[FrameRow]
 
 def _controls(report: ReportInput) -> _Controls:
     """Return the differences ticket − control; no rows for a sweep without controls."""
-    frame = report.controls
+    frame = as_written(report.controls)
     names = [str(name) for name in frame.columns]
     axes = names[: names.index("control")] if "control" in names else []
     texts = {axis: labels(canonical(value) for value in frame[axis]) for axis in axes}

@@ -15,6 +15,7 @@ from lthsweep.report.numbers import (
     flag,
     interval,
     percent,
+    percent_left,
     points,
     seconds,
     size,
@@ -186,7 +187,7 @@ _MAIN = (
     ),
     PageColumn(
         "left %",
-        lambda row: percent(row["weights_remaining"]),
+        lambda row: percent_left(row["weights_remaining"], 2),
         "weights_remaining",
     ),
 )

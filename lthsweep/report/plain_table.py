@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from lthsweep.report.axes import FrameRow, canonical, labels
+from lthsweep.report.axes import FrameRow, as_written, canonical, labels
 from lthsweep.wording import plural
 
 __all__ = ["add_axes", "axis_cells", "heading_of", "plain_table"]
@@ -49,6 +49,7 @@ def add_axes(table: Table, axes: Sequence[str]) -> None:
 
 
 def axis_cells(frame: pd.DataFrame, axes: Sequence[str]) -> Callable[[FrameRow], list[Text]]:
-    """A function from a row of `frame` to the cells of its axes, as short as all rows allow."""
+    """A function from a row of `as_written(frame)` to the cells of its axes, as short as all rows allow."""
+    frame = as_written(frame)
     short = {axis: labels(canonical(value) for value in frame[axis]) for axis in axes}
     return lambda row: [Text(short[axis][canonical(row[axis])]) for axis in axes]

@@ -10,8 +10,8 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-from lthsweep.report.axes import FrameRow
-from lthsweep.report.numbers import DASH, as_float, count, percent, size
+from lthsweep.report.axes import FrameRow, as_written
+from lthsweep.report.numbers import DASH, as_float, count, percent, percent_left, size
 from lthsweep.report.plain_table import add_axes, axis_cells, plain_table
 
 __all__ = ["structure_table"]
@@ -40,7 +40,7 @@ def structure_table(structures: pd.DataFrame, *, limit: int | None = None) -> Ta
     for heading in ("left %", *_MEASURES, "packed", "layers %"):
         table.add_column(heading, justify="right", no_wrap=True)
     cells = axis_cells(structures, axes)
-    shown = structures.iloc[:limit].to_dict("records")
+    shown = as_written(structures).iloc[:limit].to_dict("records")
     before = [tuple(text(row, "_dense") for text in _MEASURES.values()) for row in shown]
     shown_dense: set[tuple[str, ...]] = set()
     for row, dense in sorted(zip(shown, before, strict=True), key=lambda pair: before.index(pair[1])):
@@ -51,7 +51,7 @@ def structure_table(structures: pd.DataFrame, *, limit: int | None = None) -> Ta
         table.add_row(
             Text(f"{row['method']}{control}"),
             *cells(row),
-            percent(row["weights_remaining"], 1),
+            percent_left(row["weights_remaining"]),
             *(text(row, "") for text in _MEASURES.values()),
             size(row["bytes_sparse"]),
             _span(row["layer_sparsity"]),

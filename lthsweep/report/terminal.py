@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from lthsweep.report.axes import Axes, FrameRow, labels
-from lthsweep.report.numbers import DASH, as_float, flag, interval, percent, points, times
+from lthsweep.report.axes import Axes, FrameRow, as_written, labels
+from lthsweep.report.numbers import DASH, as_float, flag, interval, percent, percent_left, points, times
 from lthsweep.report.plain_table import add_axes, axis_cells, heading_of, plain_table
 from lthsweep.report.summary import dead_layers, lost_seeds, ready_rows, sparsest_matching, totals
 from lthsweep.report.verdicts import TICKET_VERDICTS, points_of
@@ -126,7 +126,7 @@ def control_table(controls: pd.DataFrame, *, limit: int | None = None) -> Table:
         table.add_column(escape(heading), justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     cells = axis_cells(controls, axes)
-    for row in controls.iloc[:limit].to_dict("records"):
+    for row in as_written(controls).iloc[:limit].to_dict("records"):
         table.add_row(
             *cells(row),
             Text(str(row["control"])),
@@ -152,7 +152,7 @@ def remarks(row: FrameRow) -> list[str]:
 def _describe(row: FrameRow, cut: str) -> str:
     gone = f"{cut} {labels([row[cut]])[row[cut]]}"
     return (
-        f"{gone}, {percent(row['weights_remaining'], 1)} % of weights left ({times(row.get('compression'))}), "
+        f"{gone}, {percent_left(row['weights_remaining'])} % of weights left ({times(row.get('compression'))}), "
         f"{_with_sd(row)} %, {_difference(row)} {row['verdict']}"
     )
 
@@ -188,7 +188,7 @@ class TerminalColumn:
 _COLUMNS = (
     TerminalColumn("n", _seeds),
     TerminalColumn(
-        "left %", lambda row: percent(row["weights_remaining"], 1), lambda axes: axes.cut == "threshold"
+        "left %", lambda row: percent_left(row["weights_remaining"]), lambda axes: axes.cut == "threshold"
     ),
     TerminalColumn("dense", lambda row: percent(row.get("dense_accuracy"))),
     TerminalColumn("ticket ± sd", _with_sd),

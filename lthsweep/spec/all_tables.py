@@ -51,7 +51,9 @@ class LocalSpec(FileTable):
         description="Seconds between checkpoints. A run that was killed resumes from the last one.",
     )
     retries: Whole = Field(
-        2, ge=0, description="How often a run that crashed or was killed is started again."
+        2,
+        ge=0,
+        description="How often a run is tried again after its worker, memory, a file or a GPU failed.",
     )
     pin: Flag = Field(
         True, description="Bind each worker to its own cores, if the workers together use all cores."

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lthsweep.errors import SpecError, nearest
 from lthsweep.presets import preset_names, preset_text
+from lthsweep.spec.names import default_name
 from lthsweep.spec.positions import Mark, locate
 from lthsweep.spec.problems import Origin, dotted, excerpt
 from lthsweep.spec.spec import Spec, spec_of
@@ -30,12 +31,9 @@ def load_spec(source: str | Path, overrides: Sequence[str] = ()) -> Spec:
         SpecError: if the file does not exist, is not TOML, or has an error; see `spec_of`.
     """
     name, text, stem = _read(source)
-    return spec_of(parse_toml(text, name), overrides, origin=Origin(name, text), default_name=_slug(stem))
-
-
-def _slug(stem: str) -> str:
-    """A file's name as a sweep's name."""
-    return re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("._-")[:64] or "sweep"
+    return spec_of(
+        parse_toml(text, name), overrides, origin=Origin(name, text), default_name=default_name(stem)
+    )
 
 
 def _read(source: str | Path) -> tuple[str, str, str]:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from lthsweep.data.datasets import DATASETS
+from lthsweep.data.datasets import LIBRARIES as DATA_LIBRARIES
 from lthsweep.data.entry import Dataset
 from lthsweep.models.networks import INITIALIZERS, LIBRARIES, NETWORKS
 from lthsweep.options import Option
@@ -26,6 +27,7 @@ from lthsweep.spec.fields import (
     Whole,
     tables_of,
 )
+from lthsweep.spec.names import NAME
 
 __all__ = ["DataTable", "NetworkTable", "OwnDataTable", "OwnNetworkTable", "SweepSpec"]
 
@@ -94,14 +96,16 @@ class _UserTexts(_UserFiles, DataTable):
 
 
 class OwnDataTable(_Images):
-    """Images from a reader that you wrote; further keys are its keyword arguments. See
-    [Your own reader](data.md#your-own-reader).
+    """Images from a reader that you wrote, or a data set of torchvision; further keys are its keyword arguments. See
+    [Your own reader](data.md#your-own-reader) and [data sets of torchvision](data.md#data-sets-of-torchvision).
     """
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Flag | Whole | Number | Text]
 
-    name: Annotated[Text, NameOf({})] = Field(description="The function that reads the data.")
+    name: Annotated[Text, NameOf({}, libraries=DATA_LIBRARIES)] = Field(
+        description="The function that reads the data, or `torchvision:NAME`."
+    )
     augment: Literal["none", "crop", "crop-flip"] = Field(
         "none", description="Random crops of the training images, optionally with horizontal flips."
     )
@@ -137,18 +141,18 @@ class SweepSpec(FileTable):
 
     name: Annotated[
         Text,
-        Allowed("text of a-z, 0-9, `.`, `_` and `-`, starting with a letter or a digit, at most 64 long"),
+        Allowed("one line of text, in any script, of at most 100 characters"),
     ] = Field(
         "sweep",
-        pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$",
-        description="Name of the results directory; defaults to the file name.",
+        pattern=NAME,
+        description="Name of the sweep and of its results directory; defaults to the file name.",
     )
     description: Text = Field("", description="One line about the study, shown with the results.")
     model: Annotated[
         NetworkTable, TableByName(_NETWORK_TABLES, own_code=OwnNetworkTable, libraries=LIBRARIES)
     ] = Field(description="The network.")
-    data: Annotated[DataTable, TableByName(_DATA_TABLES, own_code=OwnDataTable)] = Field(
-        description="The images, texts or sounds."
+    data: Annotated[DataTable, TableByName(_DATA_TABLES, own_code=OwnDataTable, libraries=DATA_LIBRARIES)] = (
+        Field(description="The images, texts or sounds.")
     )
     sources: Annotated[
         Mapping[Text, Annotated[Text, Field(pattern="^[0-9a-f]{64}$")]],

@@ -96,3 +96,69 @@ def test_verify_of_an_unpacked_reader_names_the_command(tmp_path):
     pack, files = verify_dataset(options(), cache=tmp_path)
 
     assert (pack.verdict, files.verdict) == ("good", "good")
+
+
+READS = """
+import numpy as np
+
+def load(files, *, watch=""):
+    if watch:
+        files.watch(watch)
+    images = np.load(files.root / "images.npy")
+    labels = np.arange(len(images)) % 2
+    return images, labels, images[:2], labels[:2], ("a", "b")
+"""
+
+
+@pytest.fixture
+def stored(tmp_path):
+    (tmp_path / "my_data.py").write_text(READS)
+    np.save(tmp_path / "images.npy", np.full((6, 4, 4, 1), 7, np.uint8))
+    return tmp_path
+
+
+def read(folder, **more):
+    return prepare(options(**more), root=folder, cache=folder / "cache")
+
+
+def test_files_that_a_reader_opens_are_watched(stored):
+    """Otherwise a correction of the data would be trained on the old pack."""
+    before = read(stored)
+    np.save(stored / "images.npy", np.full((6, 4, 4, 1), 8, np.uint8))
+
+    after = read(stored)
+
+    assert (before.train_images[0, 0, 0, 0], after.train_images[0, 0, 0, 0]) == (7, 8)
+    assert before.source != after.source
+
+
+def test_the_source_of_a_reader_has_no_place(stored, tmp_path_factory):
+    """The same files below another data root are the same data."""
+    other = tmp_path_factory.mktemp("other")
+    (other / "images.npy").write_bytes((stored / "images.npy").read_bytes())
+
+    first, second = read(stored), prepare(options(), root=other, cache=stored / "cache")
+
+    assert first.source == second.source
+    assert first.folder == second.folder
+
+
+def test_a_reader_can_name_files_to_watch(stored):
+    """A C library opens files without an event."""
+    extra = stored / "labels.h5"
+    extra.write_bytes(b"one")
+    before = read(stored, watch=str(extra))
+    extra.write_bytes(b"two")
+
+    assert read(stored, watch=str(extra)).source != before.source
+
+
+def test_verify_runs_a_reader_again(stored):
+    """It finds what no event showed."""
+    read(stored)
+    np.save(stored / "images.npy", np.full((6, 4, 4, 1), 9, np.uint8))
+
+    pack, files = verify_dataset(options(), stored, stored / "cache")
+
+    assert (pack.verdict, files.verdict) == ("good", "different")
+    assert "1 changed (" in files.detail and "lthsweep data prepare my_data:load" in files.detail

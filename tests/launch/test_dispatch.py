@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from lthsweep.launch.dispatch import HELD_SECONDS, Elsewhere, dispatch
 from lthsweep.launch.events import Failed, Finished, Held, Requeued
 from lthsweep.launch.scheduler import Node, Scheduler
@@ -30,6 +32,19 @@ def test_a_failed_attempt_is_repeated():
     assert sorted(summary.finished) == ["trunk", "x", "y"]
     assert pool.given_keys.count(["x"]) == 2
     assert not summary.failed
+
+
+@pytest.mark.parametrize("retries", [0, 2])
+def test_the_last_attempt_reports_no_retry(retries):
+    """The display promises another attempt only if there is one."""
+    crash = Failed("trunk", "killed", retry=True)
+    pool = ScriptedPool({"trunk": [crash] * (retries + 1)})
+    received = []
+
+    dispatch(Scheduler(NODES, retries=retries), pool, make_task, on_message=received.append)
+
+    failures = [one.event.retry for one in received if isinstance(one.event, Failed)]
+    assert failures == [True] * retries + [False]
 
 
 def test_a_final_failure_blocks_descendants():

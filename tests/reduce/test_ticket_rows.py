@@ -232,7 +232,7 @@ def test_records_of_another_grid_never_enter_a_row():
 
 
 def test_dotted_axes_and_iterations_are_columns():
-    """Any value of the file can be an axis; rewind points in iterations are written as in the file."""
+    """Any value of the file can be an axis; rewind points in iterations become epochs."""
     plan = make_plan(
         sparsity=[0.5],
         rewind_epoch=[0, "500it"],
@@ -243,7 +243,8 @@ def test_dotted_axes_and_iterations_are_columns():
     frame = table(plan)
 
     assert axes_of(frame) == ["sparsity", "rewind_epoch", "model.init"]
-    assert frame["rewind_epoch"].tolist() == ["0", "0", "500it", "500it"]
+    assert frame["rewind_epoch"].tolist() == [0, 0, 500 / 10, 500 / 10]
+    assert frame["rewind_point"].tolist() == ["0", "0", "500it", "500it"]
     assert frame["model.init"].tolist() == ["default", "kaiming_normal"] * 2
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lthsweep.report.axes import Axes, canonical, labels, ordered, spread_pick
-from lthsweep.report.numbers import count, flag, interval, percent, points, seconds, size, times
+from lthsweep.report.numbers import count, flag, interval, percent, percent_left, points, seconds, size, times
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,24 @@ def test_rewind_epochs_are_in_training_order():
     """As text, "10" would come before "2"."""
     assert ordered(["10", "500it", "2", "0.5", "100it", "", "2"]) == ["0.5", "2", "10", "100it", "500it"]
     assert ordered(["2", "500it", "0", "100it"], steps_per_epoch=391) == ["0", "100it", "500it", "2"]
+
+
+def test_labels_of_fractions_are_not_whole_numbers():
+    """A network with one weight in a million is not empty: sparsity 0.999999 is not 1."""
+    assert labels(["0.999999"]) == {"0.999999": "0.999999"}
+    assert labels(["0.00001", "0"]) == {"0.00001": "1e-05", "0": "0"}
+    assert labels(["1.00001"]) == {"1.00001": "1.00001"}
+
+
+def test_a_few_weights_left_are_not_zero_percent():
+    """The digits follow the value where one digit would be 0."""
+    assert [percent_left(value) for value in (0.2, 0.0004, 1e-6, 0.0, None)] == [
+        "20.0",
+        "0.04",
+        "0.0001",
+        "0.0",
+        "–",
+    ]
 
 
 def test_labels_are_short_but_distinct():
@@ -91,3 +109,12 @@ def test_number_formats_are_exact():
 def test_a_flag_can_be_unknown(value, truth):
     """A missing ticket has neither passed nor failed its audit."""
     assert flag(value) is truth
+
+
+def test_the_text_of_the_file_names_a_rewind_point():
+    """The table has epochs, so that it sorts; a reader looks for what the file has."""
+    frame = pd.DataFrame(
+        {"sparsity": [0.5] * 3, "rewind_epoch": [0.0, 1.5, 2.0], "rewind_point": ["0", "15it", "2"]}
+    )
+
+    assert Axes.of(frame).normalize(frame)["rewind_epoch"].tolist() == ["0", "15it", "2"]

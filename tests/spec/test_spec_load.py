@@ -117,11 +117,11 @@ def test_a_missing_file_gets_the_nearest_name(tmp_path):
 
 
 def test_a_sweep_is_named_after_its_file(tmp_path):
-    """The name becomes a directory, so it is made of letters that every file system takes."""
+    """Messages show it as the user wrote it; its folder is in `lthsweep.spec.names`."""
     file = tmp_path / "My First Sweep!.toml"
     file.write_text(GOOD.replace('name = "small"\n', ""))
 
-    assert load_spec(file).sweep.name == "my-first-sweep"
+    assert load_spec(file).sweep.name == "My First Sweep!"
 
 
 def test_a_sweep_directory_is_read_by_its_file(tmp_path):
