@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 from lthsweep.data.cache import open_packed, verify
-from lthsweep.errors import DataError, LthsweepError
+from lthsweep.data.packed import fingerprint
+from lthsweep.errors import DataError
 from lthsweep.launch.slurm.halt import halt, read_halt, read_reset, reset_attempts
 from lthsweep.launch.slurm.job_files import End, read_end, write_end
 from lthsweep.launch.slurm.journal import (
@@ -167,6 +168,7 @@ def test_a_changed_record_is_damaged(damaged, sweep, numbers, seed):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_changed_table_gives_no_other_number(damaged, sweep, numbers, tmp_path, seed):
     """A table without records is refused or read right; with records it is made again."""
+    damaged.command("merge", sweep.path, "--quiet", ok=(3,))
     good = sweep.table.read_bytes()
     what = damaged.change(sweep.table, seed)
     alone = tmp_path / "table.h5"
@@ -353,28 +355,31 @@ def test_a_changed_file_of_the_sweep_is_refused(damaged, sweep, numbers, seed):
     """Another margin would be another verdict, another epoch another recipe."""
     what = damaged.change(sweep.sweep_toml, seed)
 
-    for words in (
-        ("query", sweep.path, "--json"),
-        ("merge", sweep.path, "--quiet"),
-        ("status", sweep.path),
-        ("explain", sweep.path),
-        ("run", sweep.path, "--quiet"),
-    ):
+    ended = damaged.command("query", sweep.path, "--json", ok=(0, 2))
+    if ended.returncode == 0:  # another kind of line end, for example
+        assert damaged.numbers() == numbers, what
+        return
+    for words in (("merge", sweep.path, "--quiet"), ("status", sweep.path), ("explain", sweep.path)):
         ended = damaged.command(*words, ok=(2,))
         assert "sweep.toml" in ended.stderr, (what, words)
+    assert "sweep.toml" in damaged.command("doctor", sweep.path, ok=(1,)).stdout, what
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_changed_pack_trains_nothing(damaged, sweep, cache, seed):
     """An image, a label, or a mean that changed gives other numbers."""
     data = expand(load_spec(sweep.sweep_toml)).dense[0].recipe.data
-    folder = open_packed(data, cache=cache).folder
-    path = some(folder.iterdir(), seed)
+    before = open_packed(data, cache=cache)
 
-    what = damaged.change(path, seed)
-    with pytest.raises(DataError, match="damaged"):
-        open_packed(data, cache=cache)
-        raise AssertionError(what)
-    with pytest.raises(LthsweepError):
-        verify(data, cache=cache)
-        raise AssertionError(what)
+    what = damaged.change(some(before.folder.iterdir(), seed), seed)
+    try:
+        found = open_packed(data, cache=cache)
+    except DataError as error:
+        assert "damaged" in str(error), what
+        with pytest.raises(DataError):
+            verify(data, cache=cache)
+    else:  # bytes behind the end of an array, for example
+        assert fingerprint(found) == before.fingerprint == found.fingerprint, what
+        assert (found.mean, found.std, found.class_names) == (before.mean, before.std, before.class_names), (
+            what
+        )
