@@ -11,6 +11,7 @@ from rich.console import Console
 
 from lthsweep.commands.console import simple_table
 from lthsweep.commands.jobs import jobs_json, jobs_lines, jobs_of
+from lthsweep.commands.networks import print_network
 from lthsweep.commands.sources import (
     CacheOption,
     JsonOption,
@@ -29,6 +30,7 @@ from lthsweep.data.entry import describe_data
 from lthsweep.errors import SpecError, UnknownNameError
 from lthsweep.launch.fused.groups import largest_ensemble
 from lthsweep.launch.local import profile_recipes, workers_of
+from lthsweep.launch.network_check import describe_networks
 from lthsweep.launch.work import seconds_per_epoch, work_left
 from lthsweep.plan.estimate import Estimate, PlanCost, cost_json, cost_of, estimate
 from lthsweep.plan.steps import recipe_steps
@@ -85,6 +87,13 @@ def plan(
     profile: Annotated[
         bool, typer.Option("--profile", help="Train for a few seconds to measure the time of an epoch.")
     ] = False,
+    model: Annotated[
+        bool,
+        typer.Option(
+            "--model",
+            help="Try each network for a step, and list its parameters and which of them are pruned.",
+        ),
+    ] = False,
     on: Annotated[
         str,
         typer.Option(
@@ -106,10 +115,13 @@ def plan(
     done = work.found.done
     cost = cost_of(opened.plan, done)
     known = profile_recipes(opened.plan, cache) if profile else seconds_per_epoch(opened.plan, opened.sweep)
+    networks = describe_networks(opened.plan, cache) if model else None
     expected = estimate(opened.plan, done, known, workers=workers_of(opened.spec))
     if as_json:
         output = _plan_json(opened, cost, expected, known, done, runs)
         output["missing_data"] = missing_data(opened, cache)
+        if networks is not None:
+            output["networks"] = networks
         output["pending_data"] = [describe_data(data) for data in opened.plan.pending_data]
         output["changed_data"] = changed_data(opened, cache)
         if jobs is not None:
@@ -128,6 +140,8 @@ def plan(
         *(() if jobs is None else jobs_lines(jobs, all_texts=sbatch)),
     ):
         typer.echo(line)
+    for network in networks or ():
+        print_network(network)
     if runs:
         for run in opened.plan.runs.values():
             epochs = run.epochs(recipe_steps(run.recipe))

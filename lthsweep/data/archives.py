@@ -16,7 +16,7 @@ from typing import BinaryIO, cast
 
 from lthsweep.errors import DataError
 
-__all__ = ["read_file", "read_tar_gz"]
+__all__ = ["Capped", "read_file", "read_tar_gz"]
 
 _DAMAGED = (OSError, EOFError, zlib.error, tarfile.TarError, ValueError)
 _CHUNK = 1 << 20
@@ -59,7 +59,7 @@ def read_tar_gz(path: Path, names: Collection[str], *, limit: int) -> dict[str, 
     found: dict[str, bytes] = {}
     try:
         with gzip.open(path, "rb") as unpacked:
-            capped = _Capped(cast(BinaryIO, unpacked), path, limit)
+            capped = Capped(cast(BinaryIO, unpacked), path, limit)
             with tarfile.open(fileobj=cast(BinaryIO, capped), mode="r:") as archive:
                 for member in archive:
                     name = member.name.removeprefix("./")
@@ -73,7 +73,7 @@ def read_tar_gz(path: Path, names: Collection[str], *, limit: int) -> dict[str, 
     return found
 
 
-class _Capped(io.RawIOBase):
+class Capped(io.RawIOBase):
     """A forward reader that stops at a limit, whatever sizes the headers declare."""
 
     def __init__(self, inner: BinaryIO, path: Path, limit: int) -> None:
@@ -82,6 +82,7 @@ class _Capped(io.RawIOBase):
         self._limit = limit
 
     def read(self, size: int = -1) -> bytes:
+        """Return the next `size` bytes."""
         if size < 0 or self._inner.tell() + size > self._limit + _CHUNK:
             raise _too_large(self._path, self._limit)
         content = self._inner.read(size)
@@ -90,11 +91,13 @@ class _Capped(io.RawIOBase):
         return content
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to an offset from the start."""
         if whence != io.SEEK_SET or offset > self._limit:
             raise _too_large(self._path, self._limit)
         return self._inner.seek(offset)
 
     def tell(self) -> int:
+        """Return the offset from the start."""
         return self._inner.tell()
 
 

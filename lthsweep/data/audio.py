@@ -14,15 +14,16 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lthsweep.data.class_folders import decode_classes
 from lthsweep.data.decoded import Decoded
-from lthsweep.data.file_tree import decode_files, open_tree
+from lthsweep.data.file_tree import FileTree, decode_files, open_tree
 from lthsweep.data.files import Files
+from lthsweep.data.layouts import decode_classes
+from lthsweep.data.source import Finding
 from lthsweep.errors import DataError
 
 __all__ = ["band_centers", "fit", "fourier_points", "log_mel", "mel_bands", "read", "read_sound", "resample"]
 
-_READER = "audio_folder 1"
+_READER = "audio_folder 2"
 """Name and version of the rules that choose, order and decode the files; part of every run's key."""
 
 _SUFFIXES = (".wav", ".flac", ".mp3", ".ogg")
@@ -71,18 +72,32 @@ def read(
     bands = mel_bands(mels, rate, window)
     shape = (mels, 1 + (count - window) // hop, 1)
 
+    cut: list[str] = []
+    silent: list[str] = []
+
     def image_of(content: bytes, where: str) -> NDArray[np.uint8]:
         samples, own_rate = read_sound(content, where)
-        sound = fit(resample(samples, own_rate, rate), count)
-        return log_mel(sound, bands, window=window, hop=hop, decibels=decibels)[..., None]
+        sound = resample(samples, own_rate, rate)
+        image = log_mel(fit(sound, count), bands, window=window, hop=hop, decibels=decibels)[..., None]
+        if len(sound) > count:
+            cut.append(where)
+        if not image.any():
+            silent.append(where)
+        return image
 
-    def images_of(names: Sequence[str]) -> NDArray[np.uint8]:
+    def images_of(tree: FileTree, names: Sequence[str]) -> NDArray[np.uint8]:
         return decode_files(
             tree, names, shape, image_of, "lower data.seconds or data.mels, or raise data.hop"
         )
 
+    def remarks() -> tuple[Finding, ...]:
+        return (
+            *Finding.of(f"sounds longer than data.seconds = {seconds}, cut to their middle", cut),
+            *Finding.of(f"sounds that are silent: {decibels} dB or more below full scale", silent),
+        )
+
     with open_tree(files.at_path(path, "a folder of class folders of sound files")) as tree:
-        return decode_classes(tree, _SUFFIXES, "sounds", images_of, reader=_READER, all_tested=True)
+        return decode_classes(tree, _SUFFIXES, "sounds", images_of, reader=_READER, remarks=remarks)
 
 
 def read_sound(content: bytes, where: str) -> tuple[NDArray[np.float64], int]:

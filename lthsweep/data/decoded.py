@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lthsweep.data.source import Source, Unused
+from lthsweep.data.source import Source
 from lthsweep.errors import DataError
 
 __all__ = ["Decoded", "SampleArray"]
@@ -25,7 +25,6 @@ class Decoded:
         train_labels, test_labels: int64 [N], in 0..classes-1.
         class_names: one per label.
         source: identity of the files that were read; None if the reader leaves it to its caller.
-        unused: what was found and not used; empty if every file was used.
         vocabulary: for texts, the token of each number; empty for images.
     """
 
@@ -35,7 +34,6 @@ class Decoded:
     test_labels: NDArray[np.int64]
     class_names: tuple[str, ...]
     source: Source | None = None
-    unused: tuple[Unused, ...] = ()
     vocabulary: tuple[str, ...] = ()
 
     def check(self, name: str) -> None:

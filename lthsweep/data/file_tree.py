@@ -1,31 +1,42 @@
-"""A folder, a zip, or a single CSV file as one collection of relative names with the bytes behind each."""
+"""A folder, a zip, a tar, or a single CSV file as one collection of relative names with the bytes behind each."""
 
 from __future__ import annotations
 
 import math
 import time
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lthsweep.data.archives import read_file
-from lthsweep.data.source import Source, SourceFile, files_below, sha256_hex, stat_file
+from lthsweep.data.source import Finding, Report, Source, SourceFile, files_below, sha256_hex, stat_file
+from lthsweep.data.zip_and_tar import open_archive
 from lthsweep.errors import DataError
 
-__all__ = ["FILE_LIMIT", "FileTree", "decode_files", "open_tree"]
+__all__ = ["FILE_LIMIT", "FileTree", "decode_files", "listed_tree", "open_tree"]
 
 FILE_LIMIT = 64 << 20
 """Bytes of one image or list: far above any real file, far below an archive made to fill the memory."""
 
-_NAMES_LIMIT = 5_000_000
 _TOTAL_LIMIT = 32 << 30  # bytes of all images
-_ZIP_DAMAGE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError)
+_LITTER = frozenset(
+    [
+        "thumbs.db",
+        "ehthumbs.db",
+        "desktop.ini",
+        "icon\r",
+        "__macosx",
+        "@eadir",
+        "#recycle",
+        "$recycle.bin",
+        "lost+found",
+    ]
+)
+"""Lower-case names of files and folders that operating systems and file servers leave behind."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +44,14 @@ class FileTree:
     """Files by relative name.
 
     Attributes:
-        path: of the folder, zip or file.
-        names: relative names with "/", sorted; hidden files and folders of the operating system are left out.
+        path: of the folder, archive or file.
+        names: relative names with "/", sorted; hidden files and litter of operating systems are left out.
         content_of: returns the content of the file of a name.
-        files: on disk, sorted by path: all below a folder, or the archive.
-        single: True if the tree is one file.
+        files: on disk, sorted by path: all below a folder, the archive, or the files of a list.
+        single: True if the tree is one CSV file, or the files that one names.
+        folders: relative names of folders, also of those without files; hidden ones are left out.
+        passed: hidden files, links and the like, by the reason why they are not read.
+        positions: name → where it is in an archive; files are read fastest in this order.
         hashes: name → sha256 of each file that was read.
         listed: when it was opened, in nanoseconds since the epoch.
     """
@@ -47,6 +61,9 @@ class FileTree:
     content_of: Callable[[str], bytes]
     files: tuple[SourceFile, ...]
     single: bool = False
+    folders: tuple[str, ...] = ()
+    passed: tuple[Finding, ...] = ()
+    positions: Mapping[str, int] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
     listed: int = field(default_factory=time.time_ns)
 
@@ -56,10 +73,10 @@ class FileTree:
         self.hashes[name] = sha256_hex(content)
         return content
 
-    def source(self, digest: str) -> Source:
+    def source(self, digest: str, report: Report) -> Source:
         """Return the source of a data set that was read from this tree."""
-        folder = str(self.path) if self.path.is_dir() else ""
-        return Source(digest, self.files, folder, self.listed)
+        folder = "" if self.single or not self.path.is_dir() else str(self.path)
+        return Source(digest, self.files, folder, self.listed, report)
 
 
 def decode_files(
@@ -87,14 +104,14 @@ def decode_files(
             f"{tree.path}: {len(names):,} images of {shape[0]}x{shape[1]} need {needed >> 30} GiB; {remedy}"
         )
     images = np.empty((len(names), *shape), np.uint8)
-    for row, name in enumerate(names):
-        images[row] = decode(tree.read(name), f"{tree.path}/{name}")
+    for row in sorted(range(len(names)), key=lambda row: tree.positions.get(names[row], 0)):
+        images[row] = decode(tree.read(names[row]), f"{tree.path}/{names[row]}")
     return images
 
 
 @contextmanager
 def open_tree(path: Path, *, limit: int | None = None) -> Iterator[FileTree]:
-    """Open a folder, a zip, or a CSV file. A zip is read in memory; nothing is extracted.
+    """Open a folder, a zip, a tar, or a CSV file. Archives are read in memory; nothing is extracted.
 
     Args:
         path: of the folder or file.
@@ -106,59 +123,74 @@ def open_tree(path: Path, *, limit: int | None = None) -> Iterator[FileTree]:
     limit = FILE_LIMIT if limit is None else limit
     if path.is_dir():
         found = files_below(path)
-        files = tuple(sorted(found.values(), key=lambda file: file.path))
-        names = tuple(sorted(name for name in found if not _is_hidden(name)))
-        yield FileTree(path, names, lambda name: read_file(path / name, limit=limit), files)
-        return
-    if path.suffix.lower() == ".csv":
+        files = tuple(sorted(found.files.values(), key=lambda file: file.path))
+        yield _tree(
+            path,
+            found.files,
+            found.empty,
+            Finding.of("links that lead nowhere, or special files", _visible(found.others)),
+            lambda name: read_file(path / name, limit=limit),
+            files,
+        )
+    elif path.suffix.lower() == ".csv":
         files = (stat_file(path),)
         yield FileTree(path, (path.name,), lambda name: read_file(path, limit=limit), files, single=True)
-        return
-    try:
-        archive = zipfile.ZipFile(path)
-        members = _members_of(archive, limit)
-    except (OSError, zipfile.BadZipFile, UnicodeDecodeError, ValueError) as error:
-        raise DataError(
-            f"{path} is neither a folder nor a readable zip ({error}); give the path of one of them"
-        ) from None
-    with archive:
-        yield FileTree(
-            path,
-            tuple(sorted(members)),
-            lambda name: _read_member(archive, members[name], limit),
-            (stat_file(path),),
-        )
+    else:
+        with open_archive(path, limit) as members:
+            links = Finding.of("links in the archive", _visible(members.links))
+            files = (stat_file(path),)
+            yield _tree(path, members.names, members.folders, links, members.read, files)
 
 
-def _members_of(archive: zipfile.ZipFile, limit: int) -> Mapping[str, zipfile.ZipInfo]:
-    members: dict[str, zipfile.ZipInfo] = {}
-    for member in archive.infolist():
-        name = member.filename
-        if member.is_dir() or _is_hidden(name):
-            continue
-        if name.startswith("/") or "\\" in name or ".." in PurePosixPath(name).parts:
-            raise ValueError(f"member {name!r} points outside of the archive")
-        if member.file_size > limit:
-            raise ValueError(f"member {name!r} unpacks to {member.file_size:,} bytes")
-        members[name] = member
-    if len(members) > _NAMES_LIMIT:
-        raise ValueError(f"more than {_NAMES_LIMIT:,} members")
-    return members
+def listed_tree(folder: Path, list_file: Path, names: Sequence[str]) -> FileTree:
+    """Return the tree of the files that a list names, relative to its folder; other files are no part of it."""
+    found = sorted((stat_file(path) for path in (list_file, *(folder / name for name in names))), key=_path)
+    return FileTree(
+        folder,
+        tuple(sorted(names)),
+        lambda name: read_file(folder / name, limit=FILE_LIMIT),
+        tuple(found),
+        single=True,
+    )
 
 
-def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int) -> bytes:
-    """The content of one member; its CRC is checked, and the declared size is not trusted."""
-    where = f"{archive.filename}: member {member.filename!r}"
-    try:
-        with archive.open(member) as file:
-            content = file.read(limit + 1)
-    except _ZIP_DAMAGE as error:
-        raise DataError(f"{where} is unreadable ({error}); get the archive again") from None
-    if len(content) > limit:
-        raise DataError(f"{where} unpacks to more than {limit:,} bytes; remove it from the archive")
-    return content
+def _tree(
+    path: Path,
+    names: Mapping[str, object],
+    folders: Sequence[str],
+    passed: tuple[Finding, ...],
+    content_of: Callable[[str], bytes],
+    files: tuple[SourceFile, ...],
+) -> FileTree:
+    visible = _visible(names)
+    hidden = names.keys() - set(visible)
+    return FileTree(
+        path,
+        tuple(sorted(visible)),
+        content_of,
+        files,
+        folders=tuple(sorted(_visible(_parents(names, folders)))),
+        passed=Finding.of("hidden files, and files that operating systems leave behind", hidden) + passed,
+        positions={name: position for name, position in names.items() if isinstance(position, int)},
+    )
 
 
-def _is_hidden(name: str) -> bool:
-    parts = name.split("/")
-    return any(part.startswith(".") and part != ".." for part in parts) or parts[0] == "__MACOSX"
+def _parents(names: Iterable[str], folders: Iterable[str]) -> set[str]:
+    """The folders, and every folder that holds a file or another folder."""
+    found = {name for name in folders if name}
+    for name in (*names, *folders):
+        while (name := name.rpartition("/")[0]) and name not in found:
+            found.add(name)
+    return found
+
+
+def _visible(names: Iterable[str]) -> list[str]:
+    return [
+        name
+        for name in names
+        if not any(part.startswith(".") or part.lower() in _LITTER for part in name.split("/"))
+    ]
+
+
+def _path(file: SourceFile) -> str:
+    return file.path

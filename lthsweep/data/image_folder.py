@@ -1,16 +1,16 @@
-"""Images of the user: a folder of class folders, or a zip of one; see `lthsweep.data.class_folders`."""
+"""Images of the user: class folders or a list of paths, as a folder, zip or tar; see `lthsweep.data.layouts`."""
 
 from __future__ import annotations
 
-from lthsweep.data.class_folders import decode_classes
 from lthsweep.data.decoded import Decoded
 from lthsweep.data.file_tree import open_tree
 from lthsweep.data.files import Files
 from lthsweep.data.images import SUFFIXES, decode_all
+from lthsweep.data.layouts import decode_classes
 
 __all__ = ["read"]
 
-_READER = "image_folder 1"
+_READER = "image_folder 2"
 """Name and version of the rules that choose, order and decode the files; part of every run's key."""
 
 
@@ -28,5 +28,5 @@ def read(files: Files, *, path: str, size: int) -> Decoded:
     """
     with open_tree(files.at_path(path, "a folder of class folders")) as tree:
         return decode_classes(
-            tree, SUFFIXES, "images", lambda names: decode_all(tree, names, size), reader=_READER
+            tree, SUFFIXES, "images", lambda tree, names: decode_all(tree, names, size), reader=_READER
         )

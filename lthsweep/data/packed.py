@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from pydantic import JsonValue, TypeAdapter
 
 from lthsweep.data.decoded import Decoded, SampleArray
-from lthsweep.data.source import Unused
 from lthsweep.errors import DataError
 
 __all__ = [
@@ -57,7 +56,6 @@ class PackInfo:
         mean, std, class_names, fingerprint: as in `Packed`.
         shapes: name of an array → its shape.
         source: digest of the source, see `lthsweep.data.source`.
-        unused: what was found in the source and not used.
         vocabulary: number of tokens of the vocabulary; 0 for images.
         checksum: sha256 of the other fields. The fingerprint does not cover mean and standard deviation.
     """
@@ -71,7 +69,6 @@ class PackInfo:
     fingerprint: str
     shapes: Mapping[str, tuple[int, ...]]
     source: str
-    unused: tuple[Unused, ...] = ()
     vocabulary: int = 0
     checksum: str = ""
 
@@ -192,7 +189,6 @@ def write_pack(folder: Path, decoded: Decoded, *, name: str, options: Mapping[st
         fingerprint=fingerprint(decoded),
         shapes={key: getattr(decoded, key).shape for key in _ARRAYS},
         source=decoded.source.digest if decoded.source else "",
-        unused=decoded.unused,
         vocabulary=len(decoded.vocabulary),
     )
     if decoded.vocabulary:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +17,11 @@ from lthsweep.errors import DataError
 
 __all__ = [
     "DEPTH_LIMIT",
+    "Finding",
+    "Listing",
+    "Report",
     "Source",
     "SourceFile",
-    "Unused",
     "digest_of_files",
     "digest_of_samples",
     "files_below",
@@ -32,6 +34,7 @@ DEPTH_LIMIT = 8
 """Levels of folders below the folder of a data set; ends a circle of links."""
 
 _NAMES_LIMIT = 5_000_000
+_EXAMPLES = 3  # names in a finding
 _TICK = 50_000_000  # nanoseconds, more than the clock of a file system with fractions of seconds needs
 _COARSE_TICK = 2_000_000_000  # of file systems with whole seconds
 
@@ -54,6 +57,41 @@ class SourceFile:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """Files, rows or values of one kind, which `data prepare` shows in a line.
+
+    Attributes:
+        reason: why they are worth a line.
+        count: how many.
+        examples: the first names.
+    """
+
+    reason: str
+    count: int
+    examples: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, reason: str, names: Collection[str]) -> tuple[Finding, ...]:
+        """Return the finding of these names; nothing if there are none."""
+        return (cls(reason, len(names), tuple(sorted(names)[:_EXAMPLES])),) if names else ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """How a source was read.
+
+    Attributes:
+        layout: where parts and classes were found; "" if the format of the data set leaves no choice.
+        unused: what was found and not used.
+        remarks: samples that are used, but were shortened, or deserve a look.
+    """
+
+    layout: str = ""
+    unused: tuple[Finding, ...] = ()
+    remarks: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True)
 class Source:
     """Identity of the files of a data set.
 
@@ -62,27 +100,29 @@ class Source:
         files: the files that were found, sorted by path.
         folder: the folder that holds all of them, where a new file matters too; "" if they are named one by one.
         listed: when the files were listed, in nanoseconds since the epoch.
+        report: how they were read. It is no part of the identity, and a pack of the same content can have another.
     """
 
     digest: str
     files: tuple[SourceFile, ...] = ()
     folder: str = ""
     listed: int = 0
+    report: Report = Report()
 
 
 @dataclass(frozen=True)
-class Unused:
-    """Files or rows that were found and not used.
+class Listing:
+    """Everything below a folder, by relative names with "/".
 
     Attributes:
-        reason: why, and where it is possible the remedy.
-        count: how many.
-        examples: the first names.
+        files: name → properties of a file; hidden files too.
+        empty: folders without any entry.
+        others: neither files nor folders: links that lead nowhere, sockets.
     """
 
-    reason: str
-    count: int
-    examples: tuple[str, ...] = ()
+    files: dict[str, SourceFile]
+    empty: tuple[str, ...]
+    others: tuple[str, ...]
 
 
 def sha256_hex(content: bytes) -> str:
@@ -123,16 +163,19 @@ def stat_file(path: Path) -> SourceFile:
     return _source_file(str(path), path.stat())
 
 
-def files_below(folder: Path) -> dict[str, SourceFile]:
-    """Return all files below a folder, hidden ones too: relative name with "/" → properties. Links are followed.
+def files_below(folder: Path) -> Listing:
+    """Return everything below a folder, hidden files too. Links are followed.
 
     Raises:
         DataError: if a folder cannot be read, folders are nested too deeply, or there are more than 5 million files.
     """
     found: dict[str, SourceFile] = {}
+    empty, others = [], []
+    start = f"{folder}/"  # joining paths would take longer than reading them
     pending: list[tuple[str, int]] = [("", 0)]
     while pending:
         prefix, depth = pending.pop()
+        entry = None
         try:
             with os.scandir(folder / prefix) as entries:
                 for entry in entries:
@@ -145,19 +188,23 @@ def files_below(folder: Path) -> dict[str, SourceFile]:
                             )
                         pending.append((f"{name}/", depth + 1))
                     elif entry.is_file():
-                        found[name] = _source_file(str(folder / name), entry.stat())
+                        found[name] = _source_file(start + name, entry.stat())
+                    else:
+                        others.append(name)
         except OSError as error:
             raise DataError(f"cannot read {folder / prefix}: {error}; check the folder") from None
+        if entry is None:
+            empty.append(prefix.rstrip("/"))
         if len(found) > _NAMES_LIMIT:
             raise DataError(f"{folder} contains more than {_NAMES_LIMIT:,} files; give a smaller folder")
-    return found
+    return Listing(found, tuple(sorted(empty)), tuple(sorted(others)))
 
 
 def has_changed(source: Source) -> bool:
     """True if a file may have changed since the source was read: added, removed or touched; contents are not read."""
     try:
         if source.folder:
-            now = tuple(sorted(files_below(Path(source.folder)).values(), key=lambda file: file.path))
+            now = tuple(sorted(files_below(Path(source.folder)).files.values(), key=lambda file: file.path))
         else:
             now = tuple(stat_file(Path(file.path)) for file in source.files)
     except (OSError, DataError):

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from lthsweep.errors import DataError
 from lthsweep.randomness import hash_counters, stream
 
-__all__ = ["split_indices", "training_split"]
+__all__ = ["split_indices", "test_split", "training_split"]
+
+_TEST_SHARE = 5  # one in five
 
 
 def training_split(
@@ -74,10 +76,33 @@ def split_indices(
     return np.flatnonzero(~held_out).astype(np.int64), np.flatnonzero(held_out).astype(np.int64)
 
 
+def test_split(labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Hold out one sample in five as the test set, of each class at least one and not all.
+
+    Args:
+        labels: int64 [N], non-negative; every label that occurs does so twice or more.
+
+    Returns:
+        As `split_indices`, and equal to it if no class would get too few.
+    """
+    held_out = _chosen(
+        labels, np.arange(len(labels)), max(1, len(labels) // _TEST_SHARE), "test", both_sides=True
+    )
+    return np.flatnonzero(~held_out).astype(np.int64), np.flatnonzero(held_out).astype(np.int64)
+
+
 def _chosen(
-    labels: NDArray[np.int64], indices: NDArray[np.int64], wanted: int, purpose: str
+    labels: NDArray[np.int64],
+    indices: NDArray[np.int64],
+    wanted: int,
+    purpose: str,
+    *,
+    both_sides: bool = False,
 ) -> NDArray[np.bool_]:
-    """Bool [N]: which `wanted` of the samples are chosen, given their labels and their indices in the data set."""
+    """Bool [N]: which `wanted` of the samples are chosen, given their labels and their indices in the data set.
+
+    With `both_sides`, each class has a sample that is chosen and one that is not, and their number can differ.
+    """
     total = len(labels)
     if not total:
         return np.zeros(0, bool)
@@ -85,6 +110,8 @@ def _chosen(
     shares, remainders = np.divmod(counts * wanted, total)
     left_over = wanted - int(shares.sum())
     shares[np.argsort(-remainders, kind="stable")[:left_over]] += 1
+    if both_sides:
+        shares = np.clip(shares, np.minimum(counts, 1), np.maximum(counts - 1, 0))
 
     words = hash_counters(stream(0, f"split/{purpose}"), indices)
     by_class = np.lexsort((words, labels))  # stable: equal hashes keep the order of the indices

@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from lthsweep.data.class_folders import TEST, TRAIN, digest_of_parts, files_of_classes, numbered_parts
+from lthsweep.data.csv_table import decode_text, read_rows
 from lthsweep.data.decoded import Decoded
 from lthsweep.data.file_tree import FileTree, open_tree
 from lthsweep.data.files import Files
-from lthsweep.data.source import sha256_hex
-from lthsweep.data.tokens import build_vocabulary, encode
+from lthsweep.data.folders import ending_of
+from lthsweep.data.layouts import read_layout
+from lthsweep.data.parts import Labeled, digest_of_parts, numbered_parts, part_named, repeated_samples
+from lthsweep.data.source import Finding, Report, sha256_hex
+from lthsweep.data.tokens import UNKNOWN, build_vocabulary, encode, is_longer
 from lthsweep.errors import DataError
 
 __all__ = ["read_csv", "read_folder"]
 
 _CSV_LIMIT = 2 << 30  # bytes of one CSV file
-_FIELD_LIMIT = 64 << 20  # characters of one text
-_COLUMNS = ("label", "text")
+_LOST_CHARACTER = "\ufffd"
 
-Texts = list[tuple[str, str]]
-"""(class, text) per sample."""
+
+@dataclass(frozen=True)
+class _Texts:
+    """Texts by name, and how they were found.
+
+    Attributes:
+        train, test: (class, name of a text).
+        content: name → text. The name is a file, or a line of one.
+        layout, unused: as in `Report`.
+    """
+
+    train: Labeled
+    test: Labeled
+    content: Mapping[str, str]
+    layout: str
+    unused: tuple[Finding, ...]
 
 
 def read_csv(files: Files, *, path: str, tokens: str, vocabulary: int, length: int) -> Decoded:
@@ -48,13 +63,14 @@ def read_csv(files: Files, *, path: str, tokens: str, vocabulary: int, length: i
     """
     found = files.at_path(path, "a folder with train.csv and test.csv (or of one CSV file)")
     with open_tree(found, limit=_CSV_LIMIT) as tree:
-        train, test = _csv_parts(tree)
+        train_name, test_name = _csv_parts(tree)
+        content: dict[str, str] = {}
+        train = _csv_texts(tree, train_name, content)
+        test = _csv_texts(tree, test_name, content) if test_name else []
+        layout = train_name + (f" and {test_name}" if test_name else "")
+        unused = _unused_files(tree, {train_name, test_name})
         return _decoded(
-            _rows(tree.read(train), str(found) if tree.single else f"{found}/{train}"),
-            _rows(tree.read(test), f"{found}/{test}") if test else [],
-            tree,
-            "text_csv 1",
-            (tokens, vocabulary, length),
+            _Texts(train, test, content, layout, unused), tree, "text_csv 2", (tokens, vocabulary, length)
         )
 
 
@@ -77,35 +93,66 @@ def read_folder(files: Files, *, path: str, tokens: str, vocabulary: int, length
     """
     found = files.at_path(path, "a folder of class folders of .txt files")
     with open_tree(found) as tree:
-        parts = files_of_classes(tree.names, str(found), (".txt",), "texts")
-        train, test = (
-            [(label, _unicode(tree.read(name), f"{found}/{name}")) for label, name in part] for part in parts
+        layout, unused = read_layout(tree, (".txt",), "texts")
+        names = [name for part in (layout.train, layout.test) for _, name in part]
+        content = {name: decode_text(tree.read(name), f"{found}/{name}") for name in names}
+        return _decoded(
+            _Texts(layout.train, layout.test, content, layout.text, unused),
+            tree,
+            "text_folder 2",
+            (tokens, vocabulary, length),
         )
-        return _decoded(train, test, tree, "text_folder 1", (tokens, vocabulary, length))
 
 
-def _decoded(
-    train: Texts, test: Texts, tree: FileTree, reader: str, options: tuple[str, int, int]
-) -> Decoded:
+def _decoded(texts: _Texts, tree: FileTree, reader: str, options: tuple[str, int, int]) -> Decoded:
     """Return the texts as token numbers; `reader` is the name and version of the rules, a part of every run's key."""
     tokens, size, length = options
     where = str(tree.path)
-    classes, training, testing = numbered_parts(train, test, where, "texts", all_tested=True)
-    parts = (training, testing)
-    hashes = [[sha256_hex(text.encode()) for text in part.values] for part in parts]
+    classes, *parts = numbered_parts(texts.train, texts.test, where, "texts")
+    train, test = parts
+    content = [[texts.content[name] for name in part.values] for part in parts]
+    hashes = [[sha256_hex(text.encode()) for text in part] for part in content]
     try:
-        vocabulary = build_vocabulary(training.values, size, tokens)
+        vocabulary = build_vocabulary(content[0], size, tokens)
     except DataError as error:
         raise DataError(f"{where}: {error}") from None
+    rows = [encode(part, vocabulary, length, tokens) for part in content]
+    text = texts.layout if texts.test else f"{texts.layout}; one in five is a test sample"
+    unknown = int((rows[1] == vocabulary.index(UNKNOWN)).sum())
+    remarks = (
+        *_remarks(texts.content, length, tokens),
+        *(
+            (Finding(f"of {int((rows[1] != 0).sum()):,} test tokens are not in the vocabulary", unknown),)
+            if unknown
+            else ()
+        ),
+        *repeated_samples((train, test), hashes),
+    )
+    digest = digest_of_parts(reader, classes, (train, test), hashes)
     return Decoded(
-        encode(training.values, vocabulary, length, tokens),
-        training.labels,
-        encode(testing.values, vocabulary, length, tokens),
-        testing.labels,
+        rows[0],
+        train.labels,
+        rows[1],
+        test.labels,
         classes,
-        source=tree.source(digest_of_parts(reader, classes, parts, hashes)),
+        source=tree.source(digest, Report(text, texts.unused, remarks)),
         vocabulary=vocabulary,
     )
+
+
+def _remarks(content: Mapping[str, str], length: int, tokens: str) -> tuple[Finding, ...]:
+    """Texts that are shortened, empty, or lost characters before."""
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for name, text in content.items():
+        if is_longer(text, length, tokens):
+            kinds[f"texts longer than data.length = {length} tokens, cut at the end"].append(name)
+        if not text.strip():
+            kinds["empty texts"].append(name)
+        if _LOST_CHARACTER in text:
+            kinds[
+                "texts with the character U+FFFD, which replaces others that a program could not read"
+            ].append(name)
+    return tuple(finding for reason, names in kinds.items() for finding in Finding.of(reason, names))
 
 
 def _csv_parts(tree: FileTree) -> tuple[str, str | None]:
@@ -113,77 +160,40 @@ def _csv_parts(tree: FileTree) -> tuple[str, str | None]:
     names = [name for name in tree.names if name.lower().endswith(".csv")]
     if not names:
         raise DataError(f"{tree.path} holds no CSV file; add train.csv, and test.csv if you have a test part")
-    by_stem: dict[str, list[str]] = {}
+    by_part: dict[str, list[str]] = defaultdict(list)
     for name in names:
-        by_stem.setdefault(PurePosixPath(name).stem.lower(), []).append(name)
-    train = _part(by_stem, TRAIN, tree)
-    test = _part(by_stem, TEST, tree)
-    if train is None and len(names) == 1 and test is None:
+        by_part[part_named(PurePosixPath(name).stem) or ""].append(name)
+    if by_part.keys() == {""} and len(names) == 1:
         return names[0], None
-    if train is None:
+    for part, found in by_part.items():
+        if part and len(found) > 1:
+            raise DataError(f"{tree.path} holds {' and '.join(found[:3])}; keep one of them")
+    if not by_part["train"]:
         raise DataError(
             f"{tree.path} holds {', '.join(names[:4])} but no train.csv; rename the training file to train.csv"
         )
-    return train, test
+    return by_part["train"][0], next(iter(by_part["test"] or by_part["val"]), None)
 
 
-def _part(by_stem: Mapping[str, Sequence[str]], stems: Sequence[str], tree: FileTree) -> str | None:
-    found = next((by_stem[stem] for stem in stems if stem in by_stem), None)
-    if found is not None and len(found) > 1:
-        raise DataError(f"{tree.path} holds {' and '.join(found[:3])}; keep one of them")
-    return found[0] if found else None
+def _csv_texts(tree: FileTree, name: str, content: dict[str, str]) -> list[tuple[str, str]]:
+    """(class, name of a text) of each row; the texts are added to `content`."""
+    rows = read_rows(tree.read(name), str(tree.path) if tree.single else f"{tree.path}/{name}", ("text",))
+    found = []
+    for row in rows:
+        line = f"{name}, {row.where.rpartition(', ')[2]}"
+        content[line] = row.fields["text"]
+        found.append((row.label, line))
+    return found
 
 
-def _rows(content: bytes, where: str) -> Texts:
-    """(label, text) of every row of a CSV file whose first line names the columns."""
-    lines = io.StringIO(_unicode(content, where), newline="")
-    rows: Texts = []
-    with _long_fields():
-        reader = csv.reader(lines, strict=True)
-        try:
-            columns = [name.strip().lower() for name in next(reader, [])]
-            for name in _COLUMNS:
-                if columns.count(name) != 1:
-                    raise DataError(
-                        f"{where}: its first line names the columns {', '.join(columns) or '(none)'}; there must be "
-                        f"one {name!r}: write label,text there"
-                    )
-            label_at, text_at = (columns.index(name) for name in _COLUMNS)
-            for row in reader:
-                if not row:  # an empty line
-                    continue
-                if len(row) != len(columns):
-                    raise DataError(
-                        f"{where}, line {reader.line_num}: {len(row)} fields, but the first line has {len(columns)}; "
-                        'put quotes around a text with a comma: "one, two"'
-                    )
-                if not row[label_at].strip():
-                    raise DataError(
-                        f"{where}, line {reader.line_num}: no label; write one or remove the line"
-                    )
-                rows.append((row[label_at].strip(), row[text_at]))
-        except csv.Error as error:
-            raise DataError(f"{where}, line {reader.line_num}: {error}; repair that line") from None
-    if not rows:
-        raise DataError(f"{where} holds column names but no texts; get the file again")
-    return rows
-
-
-@contextmanager
-def _long_fields() -> Iterator[None]:
-    """Allow texts longer than the csv module's limit of 128 KiB, a setting of the whole process."""
-    before = csv.field_size_limit(_FIELD_LIMIT)
-    try:
-        yield
-    finally:
-        csv.field_size_limit(before)
-
-
-def _unicode(content: bytes, where: str) -> str:
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{where} is not UTF-8: byte 0x{content[error.start]:02x} at position {error.start:,}; save it as UTF-8 "
-            f"(for Latin-1: `iconv -f latin1 -t utf-8`)"
-        ) from None
+def _unused_files(tree: FileTree, used: set[str | None]) -> tuple[Finding, ...]:
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for name in tree.names:
+        if name not in used:
+            csv = name.lower().endswith(".csv")
+            kinds["CSV files of no used part" if csv else f"{ending_of(name)} is not read as texts"].append(
+                name
+            )
+    return tree.passed + tuple(
+        finding for reason, names in kinds.items() for finding in Finding.of(reason, names)
+    )

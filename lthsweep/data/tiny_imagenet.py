@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from lthsweep.data.class_folders import Part, decoded_parts
 from lthsweep.data.decoded import Decoded
 from lthsweep.data.file_tree import FileTree, open_tree
 from lthsweep.data.files import Files
 from lthsweep.data.images import decode_all
+from lthsweep.data.parts import Part, decoded_parts
 from lthsweep.errors import DataError
 
 __all__ = ["read"]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from lthsweep.errors import DataError, look_up
 
-__all__ = ["PAD", "UNKNOWN", "build_vocabulary", "characters", "encode", "words"]
+__all__ = ["PAD", "UNKNOWN", "build_vocabulary", "characters", "encode", "is_longer", "words"]
 
 PAD = "<pad>"
 """Token 0: fills a row up to its length."""
@@ -93,6 +93,12 @@ def encode(
         ids = [number.get(token, unknown) for token in islice(tokenize(text), length)] or [unknown]
         row[: len(ids)] = ids
     return rows
+
+
+def is_longer(text: str, length: int, tokens: str = "word") -> bool:
+    """True if `encode` would cut a text to `length` tokens."""
+    tokenize = look_up("tokenizer", tokens, _TOKENIZERS)
+    return next(islice(tokenize(text), length, None), None) is not None
 
 
 def _plain(text: str) -> str:

@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lthsweep.data.class_folders import TEST_SHARE
 from lthsweep.data.decoded import Decoded, SampleArray
 from lthsweep.data.files import Files, prepare_command
 from lthsweep.data.images import centered_square
 from lthsweep.data.opened_files import opened_files, source_of_files
-from lthsweep.data.split import split_indices
+from lthsweep.data.split import test_split
 from lthsweep.errors import DataError, MissingDataError, look_up
 
 __all__ = ["SETS", "download", "read"]
@@ -80,7 +79,7 @@ def read(files: Files, *, size: int = 0, **options: object) -> Decoded:
     images = [_with_channels(images, gray=gray) for images, _ in arrays]
     numbers = [_numbers(labels, classes) for _, labels in arrays]
     if len(parts) == 1:
-        kept, held_out = split_indices(numbers[0], len(numbers[0]) // TEST_SHARE, purpose="test")
+        kept, held_out = test_split(numbers[0])
         images = [images[0][kept], images[0][held_out]]
         numbers = [numbers[0][kept], numbers[0][held_out]]
     decoded = Decoded(images[0], numbers[0], images[1], numbers[1], tuple(classes.values()))

@@ -14,6 +14,7 @@ from pathlib import Path
 from lthsweep.errors import StoreError
 from lthsweep.launch.dispatch import Elsewhere, OnMessage, Pool, RunSummary, dispatch
 from lthsweep.launch.events import Failed, Finished, Held, Message, Requeued, Stopped
+from lthsweep.launch.network_check import require_networks
 from lthsweep.launch.preflight import open_sweep, require_code, require_data
 from lthsweep.launch.scheduler import Scheduler
 from lthsweep.launch.task import Task
@@ -66,12 +67,14 @@ def run_sweep(
     Raises:
         CodeError: if user code is not allowed or has changed; nothing is written.
         MissingDataError: if data is missing; nothing is written.
+        ModelError: if a network fails its trial; nothing is written.
         LaunchError: if workers cannot be started.
         StoreError: if the directory cannot be written.
     """
     hooks = hooks or RunHooks()
     require_code(plan, sweep)
     require_data(plan, cache)
+    require_networks(plan, sweep, cache)
     open_sweep(plan.spec, sweep)
     for key, failure in failures.read_failures(sweep).items():
         if key in plan.runs and failure.kind == failures.CANCELLED:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from torch import nn
 
 from lthsweep.errors import ModelError, look_up
-from lthsweep.models.networks import INITIALIZERS, network
+from lthsweep.models.networks import INITIALIZERS, Network, network
 from lthsweep.models.shapes import InputShape
 from lthsweep.models.user_code import user_network, user_scheme
-from lthsweep.options import complete_options, load_entry
+from lthsweep.options import OptionValue, complete_options, load_entry
 from lthsweep.randomness import torch_seed
 from lthsweep.usercode import is_code, is_library
 
@@ -46,11 +47,10 @@ def build_model(
     start = torch_seed(seed, "init")
     if classes < 1:
         raise ModelError(f"model {name!r}: {classes} classes; a classifier needs at least 1")
-    construct = _constructor(name, chosen, input_shape, classes, start)
+    construct = _constructor(name, chosen, input_shape, classes)
 
-    def constructed() -> nn.Module:
-        _reseed(start)
-        model = construct()
+    def constructed(*, other_constructor: bool = False) -> nn.Module:
+        model = construct(torch_seed(seed, "init/other") if other_constructor else start)
         _reseed(start)
         return model
 
@@ -71,15 +71,27 @@ def _reseed(seed: int) -> None:
 
 
 def _constructor(
-    name: str, options: Mapping[str, object], input_shape: InputShape, classes: int, seed: int
-) -> Callable[[], nn.Module]:
-    """A function that builds the network from the state of torch's default generator."""
+    name: str, options: Mapping[str, object], input_shape: InputShape, classes: int
+) -> Callable[[int], nn.Module]:
+    """A function that builds the network, with torch's default generator seeded by its argument."""
     entry = network(name)
     if is_code(name):
-        return lambda: user_network(name, input_shape, classes, options, lambda: _reseed(seed))
+        return lambda seed: user_network(name, input_shape, classes, options, lambda: _reseed(seed))
     if is_library(name):
-        build, short = load_entry(entry.builder), name.partition(":")[2]
-        return lambda: build(short, input_shape, classes, **options)
+        build = partial(load_entry(entry.builder), name.partition(":")[2], input_shape, classes, **options)
+    else:
+        build = partial(load_entry(entry.builder), input_shape, classes, **_complete(name, entry, options))
+
+    def built(seed: int) -> nn.Module:
+        _reseed(seed)
+        model: nn.Module = build()
+        return model
+
+    return built
+
+
+def _complete(name: str, entry: Network, options: Mapping[str, object]) -> dict[str, OptionValue]:
+    """All options of a built-in network, checked."""
     unknown = sorted(options.keys() - entry.options.keys())
     if unknown:
         raise ModelError(
@@ -87,8 +99,6 @@ def _constructor(
             f"it has: {', '.join(sorted({'init', *entry.options}))}"
         )
     try:
-        complete = complete_options(entry.options, options)
+        return complete_options(entry.options, options)
     except ValueError as error:
         raise ModelError(f"model {name!r}: model.{error}") from None
-    build = load_entry(entry.builder)
-    return lambda: build(input_shape, classes, **complete)

@@ -99,7 +99,7 @@ def _require_plain_layers(model: nn.Module) -> None:
     """Only of these layers is it known which dimension holds the channels.
 
     Raises:
-        PruningError: if the network has other weights, or shares them.
+        PruningError: if the network has other weights, shares them, or normalizes over channels.
     """
     advice = 'use prune.method = "magnitude", and no train.group_lasso'
     for name, module in model.named_modules():
@@ -107,6 +107,11 @@ def _require_plain_layers(model: nn.Module) -> None:
             raise PruningError(
                 f"whole filters can be removed from Conv2d and Linear layers, and {name!r} is a "
                 f"{type(module).__name__}; {advice}"
+            )
+        if isinstance(module, nn.GroupNorm | nn.LayerNorm | nn.RMSNorm):
+            raise PruningError(
+                f"without whole filters, {name!r} would change the remaining ones: a {type(module).__name__} "
+                f"normalizes over channels; {advice}"
             )
     for other, first in aliases(model).items():
         raise PruningError(

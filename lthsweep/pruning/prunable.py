@@ -124,7 +124,7 @@ def _reason(
         return "normalization"
     if "bias" in name:
         return "bias"
-    return f"parameter of {type(module).__name__}, which is no layer with prunable weights"
+    return f"not a weight of a layer ({type(module).__name__})"
 
 
 def _require_elements(name: str, weight: nn.Parameter) -> None:

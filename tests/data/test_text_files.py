@@ -121,7 +121,7 @@ def test_both_forms_of_texts_give_the_same_data(tmp_path, write_tree):
             {"train.csv": b"label,text\na,x\nb,y\n", "test.csv": b"label,text\na,x\nb,y\nc,z\n"},
             "class 'c' has test texts but no training",
         ),
-        ({"train.csv": b"label,text\na, \nb,\n"}, "all training texts are empty"),
+        ({"train.csv": b"label,text\na, \nb,\na,\nb, \n"}, "all training texts are empty"),
     ],
 )
 def test_errors_in_a_csv_name_its_file(tmp_path, write_tree, files, message):
@@ -177,7 +177,9 @@ def test_absent_files_are_missing_data(tmp_path):
 
 def test_long_texts_do_not_change_the_csv_limit(tmp_path, write_tree):
     """The csv module takes 128 KiB by itself; its limit is one for the whole process."""
-    path = write_tree(tmp_path / "c", {"train.csv": f"label,text\na,{'x ' * 200_000}\nb,y\nb,z\n".encode()})
+    path = write_tree(
+        tmp_path / "c", {"train.csv": f"label,text\na,{'x ' * 200_000}\na,x\nb,y\nb,z\n".encode()}
+    )
     before = csv.field_size_limit()
 
     decode(options(path), tmp_path)
@@ -219,7 +221,8 @@ def test_the_fingerprint_knows_the_vocabulary(tmp_path, write_tree):
     """Two corpora with equal numbers and other words have different fingerprints."""
     paths = [
         write_tree(
-            tmp_path / word, {"train.csv": f"label,text\na,{word}\nb,{word} {word}\nb,{word}\n".encode()}
+            tmp_path / word,
+            {"train.csv": f"label,text\na,{word}\na,{word}\nb,{word} {word}\nb,{word}\n".encode()},
         )
         for word in ("one", "two")
     ]
@@ -257,7 +260,9 @@ def test_changed_texts_are_not_silently_the_old_pack(corpus, tmp_path):
 def test_a_packed_vocabulary_of_characters_survives_its_file(tmp_path, write_tree):
     """The blank is a token, and so is every character that Python treats as the end of a line."""
     text = "a b\x1c\u2028c\ufeff"
-    path = write_tree(tmp_path / "c", {"train.csv": f"label,text\na,{text}\nb,{text}d\nb,{text}\n".encode()})
+    path = write_tree(
+        tmp_path / "c", {"train.csv": f"label,text\na,{text}\na,{text}\nb,{text}d\nb,{text}\n".encode()}
+    )
 
     packed = prepare(options(path, tokens="char"), cache=tmp_path / "cache")
 

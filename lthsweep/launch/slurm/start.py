@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from lthsweep.launch.network_check import require_networks
 from lthsweep.launch.preflight import open_sweep, require_code, require_data
 from lthsweep.launch.slurm.advance import Advance, advance
 from lthsweep.launch.slurm.dry_run import dry_run
@@ -31,12 +32,13 @@ def run_slurm(
         cache: folder of packed data, on such a disk too; None for the default.
 
     Raises:
-        CodeError, MissingDataError, SpecError: before anything is written.
+        CodeError, MissingDataError, ModelError, SpecError: before anything is written.
         ClusterSilentError, RefusedError: see `lthsweep.launch.slurm.advance`; earlier submissions stay.
         StoreError: if the directory cannot be written.
     """
     require_code(plan, sweep)
     require_data(plan, cache)
+    require_networks(plan, sweep, cache)
     dry_run(sweep, site)
     open_sweep(plan.spec, sweep)
     open_journal(sweep)
