@@ -125,7 +125,7 @@ def open_source(
             )
         if out is not None and out.resolve() != path.resolve():
             raise SpecError(f"{path} is itself a sweep directory; omit --out {out}, or give the TOML file")
-        spec = load_spec(sweep.sweep_toml, overrides or ())
+        spec = load_spec(sweep.path, overrides or ())
     else:
         spec = load_spec(given, overrides or ())
         sweep = SweepDir(out or Path("results") / folder_name(spec.sweep.name))
