@@ -31,7 +31,7 @@ def parts_in(tree: FileTree, top: Folder, kind: Kind) -> Layout | None:
     Args:
         tree: the files.
         top: the folder of the part folders.
-        kind: what a sample is.
+        kind: the endings of samples, and words for messages.
 
     Raises:
         DataError: if the parts are ambiguous, or the classes of the only test part are unknown.

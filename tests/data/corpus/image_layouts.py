@@ -140,6 +140,11 @@ AMBIGUOUS = (
         refused("'new'", "new/cat, new/dog", "CSV"),
     ),
     Case(
+        "classes below the letters of their names",
+        {**folder("a/airfield", 1, 2), **folder("a/alley", 3, 4), **folder("b/beach", 5, 6)},
+        refused("'a' holds no images itself", "a/airfield, a/alley"),
+    ),
+    Case(
         "folders of folders",
         {**folder("cat/persian", 1, 2), **folder("cat/siamese", 3), **folder("dog", 4, 5)},
         refused("'cat' holds no images itself", "cat/persian, cat/siamese"),
