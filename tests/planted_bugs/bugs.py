@@ -315,7 +315,7 @@ BUGS = (
     Bug(
         "no intent is written before sbatch",
         "launch/slurm/journal.py",
-        'return intent if commit.commit_new(folder / "intent.json", content) else None',
+        "return intent if commit.commit_new(path, content) else None",
         "return intent",
         "tests/launch/test_slurm_journal.py",
     ),
