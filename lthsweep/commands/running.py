@@ -23,6 +23,7 @@ from lthsweep.commands.sources import (
     damaged_records,
     open_source,
     require_samples,
+    unused_files,
     with_prepared_data,
 )
 from lthsweep.commands.tables import print_table
@@ -122,6 +123,8 @@ def _open(
     opened = open_source(source, overrides=overrides, out=out, cache=cache)
     opened = with_prepared_data(opened, cache, new_data=new_data)
     require_samples(opened, cache)
+    for line in unused_files(opened, cache):
+        typer.echo(line, err=True)
     return opened
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from lthsweep.data.availability import packed_samples, unavailable_reason
-from lthsweep.data.cache import is_stale
+from lthsweep.data.cache import is_stale, last_source
 from lthsweep.data.datasets import dataset
 from lthsweep.data.entry import describe_data
 from lthsweep.data.files import prepare_command
@@ -50,6 +50,7 @@ __all__ = [
     "require_samples",
     "require_sweep",
     "table_alone",
+    "unused_files",
     "with_prepared_data",
 ]
 
@@ -200,6 +201,20 @@ def pending_keys(opened: OpenedSweep) -> tuple[str, ...]:
     return tuple(
         f"data: {describe_data(data)} is not packed yet, so the keys are not final; `{prepare_command(data)}` packs it"
         for data in opened.plan.pending_data
+    )
+
+
+def unused_files(opened: OpenedSweep, cache: Path | None = None) -> tuple[str, ...]:
+    """A line for each data set with files or rows that were found and not used."""
+    counts = {
+        name: (table, sum(finding.count for finding in found.report.unused))
+        for name, table in data_tables(opened.spec).items()
+        if (found := last_source(table, None, cache)) is not None
+    }
+    return tuple(
+        f"data: {plural(count, 'file')} or rows of {name} not used; `{prepare_command(table)}` lists them"
+        for name, (table, count) in counts.items()
+        if count
     )
 
 
