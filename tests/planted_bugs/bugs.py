@@ -117,7 +117,7 @@ BUGS = (
         "spec/resolved_file.py",
         "if head is None or head[1] != _digest(text[head.end() :]):",
         "if head is None:",
-        "tests/damage/test_mutations.py::test_a_changed_file_of_the_sweep_is_refused",
+        "tests/spec/test_resolved_file.py",
     ),
     Bug(
         "damage: a pack is not verified",
@@ -378,7 +378,7 @@ BUGS = (
     Bug(
         "no intent is written before sbatch",
         "launch/slurm/journal.py",
-        'return intent if commit.commit_new(folder / "intent.json", content) else None',
+        "return intent if commit.commit_new(path, content) else None",
         "return intent",
         "tests/launch/test_slurm_journal.py",
     ),
