@@ -37,7 +37,7 @@ RootOption = Annotated[
     typer.Option("--root", help="Directory of the original files; default $LTHSWEEP_DATA or ~/data."),
 ]
 PathOption = Annotated[
-    Path | None, typer.Option("--path", help="For your own data: its folder, or a zip of it.")
+    Path | None, typer.Option("--path", help="For your own data: its folder, archive, or CSV file.")
 ]
 SizeOption = Annotated[
     int | None, typer.Option("--size", help="For digits and image_folder: pixels per side.")

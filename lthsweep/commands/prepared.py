@@ -1,4 +1,4 @@
-"""What `data prepare` shows of a data set: its classes, and what was found and not used."""
+"""The output of `data prepare`: the classes of a data set, and files that were found and not used."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FIRST_CLASSES = 8
 
 
 def prepared_lines(packed: Packed, report: Report) -> Iterator[str]:
-    """Yield the lines of the layout, the classes with their counts, what is not used, and remarks."""
+    """Yield the lines of the layout, the classes with their counts, unused files, and remarks."""
     if report.layout:
         yield f"layout: {report.layout}"
     yield from _class_lines(packed)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from lthsweep.data.availability import packed_samples, unavailable_reason
+from lthsweep.data.availability import packed_samples, unavailable_reason, untrained_classes
 from lthsweep.data.cache import is_stale, last_source
 from lthsweep.data.datasets import dataset
 from lthsweep.data.entry import describe_data
@@ -170,12 +170,23 @@ def require_samples(opened: OpenedSweep, cache: Path | None = None) -> None:
         cache: directory of packed data, None for the default.
 
     Raises:
-        SpecError: if no samples are left to train on.
+        SpecError: if no samples are left to train on, or none of a class.
     """
     points = [RewindPoint.parse(written) for written in opened.spec.grid.rewind_epoch]
     for recipe in _recipes(opened):
         if dataset(recipe.dataset).n_train is None:
             check_lengths(recipe, points, packed_samples(recipe.data, cache=cache))
+            _check_classes(recipe, cache)
+
+
+def _check_classes(recipe: Recipe, cache: Path | None) -> None:
+    untrained = untrained_classes(recipe.data, recipe.held_out, recipe.train_images, cache=cache)
+    if untrained:
+        raise SpecError(
+            f"data.validation = {recipe.held_out}, data.train_images = {recipe.train_images}: no sample is left to "
+            f"train class {untrained[0]!r} of {recipe.dataset} ({len(untrained)} of its classes); lower "
+            "data.validation, raise data.train_images, or add samples"
+        )
 
 
 def missing_data(opened: OpenedSweep, cache: Path | None = None) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ class Kind:
     Attributes:
         where: the tree, for messages.
         suffixes: lower-case endings of the samples.
-        samples: what a sample is, in the plural, for messages.
+        samples: the kind of sample in the plural, for messages.
     """
 
     where: str

@@ -79,7 +79,7 @@ def read_layout(
     Args:
         tree: the files.
         suffixes: lower-case endings of the files to read.
-        samples: what a file contains, in the plural, for messages.
+        samples: the kind of sample in the plural, for messages.
 
     Raises:
         DataError: if the layout is not understood, or a class would lose all of its files.

@@ -95,7 +95,7 @@ def numbered_parts(
         train: (class, anything) per sample.
         test: the same; can be empty.
         where: the files, for messages.
-        samples: what a sample is, in the plural, for messages.
+        samples: the kind of sample in the plural, for messages.
 
     Raises:
         DataError: if a class has test samples but no training samples, or the reverse; if without test samples a class

@@ -82,7 +82,7 @@ class Report:
 
     Attributes:
         layout: where parts and classes were found; "" if the format of the data set leaves no choice.
-        unused: what was found and not used.
+        unused: files and rows that were found and not used.
         remarks: samples that are used, but were shortened, or deserve a look.
     """
 

@@ -1,4 +1,4 @@
-"""The output of `data prepare`: classes with counts, what is not used, `--strict` and `--json`."""
+"""The output of `data prepare`: classes with counts, unused files, `--strict` and `--json`."""
 
 from __future__ import annotations
 
@@ -109,3 +109,21 @@ def test_a_plan_mentions_unused_files(pets, tmp_path):
     )
 
     assert "data: 1 file or rows of image_folder" in lthsweep("plan", "pets.toml", cache=Path("cache")).stdout
+
+
+def test_a_class_that_validation_takes_is_refused(pets, tmp_path):
+    """The class would be tested, and never trained."""
+    for number in range(8):
+        (pets / f"dog/{number}.png").unlink()
+    prepare()
+    (tmp_path / "pets.toml").write_text(
+        '[sweep]\nmodel = { name = "lenet_300_100" }\n'
+        'data = { name = "image_folder", path = "pets", size = 8, validation = 6 }\n'
+        "[train]\nepochs = 1\nbatch_size = 2\n[grid]\nsparsity = [0.5]\n"
+    )
+
+    done = lthsweep("plan", "pets.toml", cache=Path("cache"))
+
+    assert done.returncode == 2
+    assert "class 'dog'" in done.stderr
+    assert "lower data.validation" in done.stderr

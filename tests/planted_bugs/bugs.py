@@ -404,4 +404,32 @@ BUGS = (
         'dense, pruned = next(one for one in results.values() if one.kind == "dense").metrics,',
         "tests/reduce/test_ticket_rows.py",
     ),
+    Bug(
+        "runs of different data are pooled",
+        "reduce/merge.py",
+        "used = {key: one for key, one in known.items() if key not in aside}",
+        "used = known",
+        "tests/reduce/test_pooling.py",
+    ),
+    Bug(
+        "figures draw runs that are set aside",
+        "report/content.py",
+        'runs[runs["state"] != ResultState.SET_ASIDE] if "state" in runs else runs',
+        "runs",
+        "tests/commands/test_set_aside.py",
+    ),
+    Bug(
+        "two names of sweeps share a folder",
+        "spec/names.py",
+        "if kept == name == name.casefold():",
+        "if kept:",
+        "tests/spec/test_names.py",
+    ),
+    Bug(
+        "an error that comes again is retried",
+        "launch/failure_cause.py",
+        "retry=(of_the_machine or _is_of_the_device(error))",
+        "retry=not isinstance(error, LthsweepError)",
+        "tests/launch/test_failure_cause.py",
+    ),
 )

@@ -45,7 +45,7 @@ class Used:
 
 @dataclass(frozen=True)
 class Refused:
-    """The data is refused with a message that contains all of these words: what is wrong, where, and the remedy."""
+    """The data is refused with a message that contains all of these words: problem, place, and remedy."""
 
     words: tuple[str, ...]
 

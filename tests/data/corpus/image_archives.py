@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import tarfile
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -34,7 +35,8 @@ def write_unmarked(path: Path, files: Files) -> None:
 
 
 def write_twice(path: Path, files: Files) -> None:
-    with zipfile.ZipFile(path, "w") as archive:
+    with zipfile.ZipFile(path, "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # zipfile warns
         for _ in range(2):
             for name, content in files.items():
                 assert isinstance(content, bytes)

@@ -68,6 +68,11 @@ LAYOUTS = (
         Used(pool={"bus": [1, 2], "train": [5, 6]}),
     ),
     Case(
+        "classes with the word train in their names",
+        {**folder("freight_train", 1, 2), **folder("列车_train", 3, 4), **folder("汽车_train", 5, 6)},
+        Used(pool={"freight_train": [1, 2], "列车_train": [3, 4], "汽车_train": [5, 6]}),
+    ),
+    Case(
         "a class that is called test",
         {**folder("exam", 1, 2), **folder("test", 3, 4)},
         Used(pool={"exam": [1, 2], "test": [3, 4]}),
@@ -138,6 +143,16 @@ AMBIGUOUS = (
         "two data sets",
         {**under("old", CAT_DOG), **under("new", CAT_DOG)},
         refused("'new'", "new/cat, new/dog", "CSV"),
+    ),
+    Case(
+        "a class train of other files",
+        {**CAT_DOG, "train/1.heic": b"x"},
+        refused("train: no images", "1 with the ending .heic", "remove the folder"),
+    ),
+    Case(
+        "classes below the letters of their names",
+        {**folder("a/airfield", 1, 2), **folder("a/alley", 3, 4), **folder("b/beach", 5, 6)},
+        refused("'a' holds no images itself", "a/airfield, a/alley"),
     ),
     Case(
         "folders of folders",

@@ -34,6 +34,18 @@ LISTS = (
         "list.csv",
     ),
     Case(
+        "names and labels with zeros in front",
+        {
+            "list.csv": table("path,label;007.png,01;7.png,01;08.png,1;8.png,1;"),
+            "007.png": image(1),
+            "7.png": image(2),
+            "08.png": image(3),
+            "8.png": image(4),
+        },
+        Used(pool={"01": [1, 2], "1": [3, 4]}),
+        "list.csv",
+    ),
+    Case(
         "a list with train and val",
         {
             "list.csv": table("path,label,split;1.png,a,train;2.png,b,train;3.png,a,val;4.png,b,valid;"),

@@ -31,7 +31,7 @@ CASES = [(reader, case) for reader, (cases, _) in READERS.items() for case in ca
 
 @pytest.mark.parametrize(("reader", "case"), CASES, ids=[f"{reader}: {case.name}" for reader, case in CASES])
 def test_input_has_the_expected_outcome(tmp_path, reader, case):
-    """Values, counts of what is left out, or file and remedy in the message: never less in silence."""
+    """Values, counts of unused files, or file and remedy in the message; nothing is dropped in silence."""
     path = write(case, tmp_path)
     options = {"name": reader, "path": str(path), **READERS[reader][1], **case.options}
 

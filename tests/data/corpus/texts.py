@@ -153,7 +153,7 @@ TEXT_FOLDERS = (
         ),
     ),
     Case(
-        "unlabeled texts in a folder of their own",
+        "unlabeled texts in another folder",
         {**FOLDER, "unsup/1.txt": b"z", "unsup/2.txt": b"z"},
         counted(FOLDER_FULL, {"no part of train/CLASS and test/CLASS": 2}),
     ),
