@@ -182,7 +182,7 @@ def load(path: str | os.PathLike[str]) -> Sweep:
         return _from_table(path, path)
     sweep = SweepDir(path)
     if sweep.sweep_toml.is_file() and not sweep.is_table_alone():
-        spec = load_spec(sweep.sweep_toml)
+        spec = load_spec(sweep.path)
         plan = expand(spec)
         return Sweep(path, spec, current(sweep, plan), plan)
     if sweep.table.is_file():

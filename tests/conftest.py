@@ -21,6 +21,7 @@ TOGETHER = (
     # Sweeps and trainings that the tests of the module share: another worker would repeat them.
     "tests/benchmarks/test_benchmarks.py",
     "tests/commands/",
+    "tests/damage/",
     "tests/launch/test_filters_end_to_end.py",
     "tests/launch/test_text_and_audio_end_to_end.py",
 )

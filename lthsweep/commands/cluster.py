@@ -19,6 +19,7 @@ from lthsweep.commands.sources import (
     OpenedSweep,
     OutOption,
     SourceArgument,
+    damaged_records,
     open_source,
     require_sweep,
 )
@@ -36,6 +37,7 @@ from lthsweep.launch.slurm.start import run_slurm
 from lthsweep.launch.work import seconds_per_epoch, work_left
 from lthsweep.plan.estimate import estimate
 from lthsweep.plan.find import find_run
+from lthsweep.reduce.directory_pool import read_pool
 from lthsweep.wording import duration, plural
 
 __all__ = ["cancel", "controller", "submit"]
@@ -51,6 +53,7 @@ def submit(
         console,
         f"{opened.spec.sweep.name}: {left} of {len(opened.plan.runs)} runs left, profile {site.profile}, "
         f"{f'partition {site.partition}, ' if site.partition else ''}results in {opened.sweep.path}",
+        *read_pool(opened.plan, opened.sweep).notes(opened.shell_path),
     )
     print_lines(console, *(f"note: {line}" for line in (*site.warnings, *site.advice.splitlines())))
     if ignored := ignored_variables():
@@ -63,9 +66,12 @@ def submit(
         wait_for(opened, site, console)
     _merge(opened)
     found = read_disk_status(opened.plan, opened.sweep)
-    if read_halt(opened.sweep) or (found.failures and (wait or step.view.is_over)):
+    for line in damaged_records(opened, found):
+        typer.echo(line, err=True)
+    if read_halt(opened.sweep) or found.damaged or (found.failures and (wait or step.view.is_over)):
         raise typer.Exit(EXIT_FAILED)
-    if wait and not found.is_complete:
+    set_aside = read_pool(opened.plan, opened.sweep).pool.keys
+    if wait and (set_aside or not found.is_complete):
         raise typer.Exit(EXIT_INCOMPLETE)
 
 

@@ -11,12 +11,15 @@ import typer
 from rich.console import Console
 
 from lthsweep.commands.console import simple_table
+from lthsweep.commands.prepared import finding_line, prepared_json, prepared_lines
 from lthsweep.commands.sources import CacheOption, JsonOption, SetOption
 from lthsweep.data.availability import list_datasets, verify_dataset
+from lthsweep.data.cache import last_source
 from lthsweep.data.cache import prepare as prepare_pack
 from lthsweep.data.datasets import DATASETS, dataset
 from lthsweep.data.packed import Packed
-from lthsweep.errors import UnknownNameError
+from lthsweep.data.source import Report
+from lthsweep.errors import DataError, UnknownNameError
 from lthsweep.presets import preset_names
 from lthsweep.spec import load_spec, spec_of
 from lthsweep.usercode import is_code, is_library, pinned
@@ -34,7 +37,7 @@ RootOption = Annotated[
     typer.Option("--root", help="Directory of the original files; default $LTHSWEEP_DATA or ~/data."),
 ]
 PathOption = Annotated[
-    Path | None, typer.Option("--path", help="For your own data: its folder, or a zip of it.")
+    Path | None, typer.Option("--path", help="For your own data: its folder, archive, or CSV file.")
 ]
 SizeOption = Annotated[
     int | None, typer.Option("--size", help="For digits and image_folder: pixels per side.")
@@ -69,14 +72,34 @@ def prepare(
     download: Annotated[
         bool, typer.Option("--download/--no-download", help="Download missing files from the original host.")
     ] = True,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse data with any file or row that is not used.")
+    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Find or download a data set, check it, and pack it for fast reading. Safe to run concurrently."""
-    packed = prepare_pack(_options(name, path, size, overrides), root=root, cache=cache, download=download)
-    typer.echo(
-        f"{packed.name}: {len(packed.train_labels):,} training and {len(packed.test_labels):,} test "
-        f"{_samples(packed)}, "
-        f"{len(packed.class_names)} classes, fingerprint {packed.fingerprint[:16]}"
-    )
+    """Find or download a data set, check it, and pack it for fast reading. Safe to run concurrently.
+
+    Prints the classes with their counts, everything that was found and not used, and why.
+    """
+    options = _options(name, path, size, overrides)
+    packed = prepare_pack(options, root=root, cache=cache, download=download)
+    source = last_source(options, root, cache)
+    report = source.report if source else Report()
+    if as_json:
+        typer.echo(json.dumps(prepared_json(packed, report), indent=2))
+    else:
+        typer.echo(
+            f"{packed.name}: {len(packed.train_labels):,} training and {len(packed.test_labels):,} test "
+            f"{_samples(packed)}, "
+            f"{len(packed.class_names)} classes, fingerprint {packed.fingerprint[:16]}"
+        )
+        for line in prepared_lines(packed, report):
+            typer.echo(line)
+    if strict and report.unused:
+        found = "; ".join(finding_line(finding) for finding in report.unused)
+        raise DataError(
+            f"--strict: not everything is used: {found}; remove these, or prepare without --strict"
+        )
 
 
 @app.command()

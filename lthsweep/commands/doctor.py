@@ -90,6 +90,7 @@ def _check_sweep(directory: Path, as_json: bool, move_damaged: bool, move_set_as
         raise SpecError(f"{directory} is not a sweep directory; give the directory that `lthsweep run` wrote")
     findings = [*_open_permissions(sweep), *verify(sweep)]
     moved = quarantine(sweep, findings) if move_damaged else []
+    findings += _check_file(sweep)
     apart = _pool_of(sweep)
     if apart is not None and apart.pool.keys:
         if move_set_aside:
@@ -123,10 +124,19 @@ def _as_json(finding: Finding) -> dict[str, str]:
     return {name: str(getattr(finding, name)) for name in ("severity", "path", "what", "remedy")}
 
 
+def _check_file(sweep: SweepDir) -> Iterator[Finding]:
+    """Check `sweep.toml`, which stays in its place: only its user can write it again."""
+    try:
+        if sweep.sweep_toml.is_file():
+            load_spec(sweep.path)
+    except SpecError as error:
+        yield Finding("error", sweep.sweep_toml, str(error), "run the file of the sweep again")
+
+
 def _pool_of(sweep: SweepDir) -> DirectoryPool | None:
     """Return which records are pooled; None without a valid sweep.toml, by which runs are compared."""
     try:
-        return read_pool(expand(load_spec(sweep.sweep_toml)), sweep)
+        return read_pool(expand(load_spec(sweep.path)), sweep)
     except LthsweepError:
         return None
 

@@ -25,6 +25,7 @@ from lthsweep.commands.sources import (
     pending_keys,
     require_samples,
     table_alone,
+    unused_files,
 )
 from lthsweep.data.entry import describe_data
 from lthsweep.errors import SpecError, UnknownNameError
@@ -135,6 +136,7 @@ def plan(
         *warnings,
         *pending_keys(opened),
         *changed_data(opened, cache),
+        *unused_files(opened, cache),
         *table_alone(opened),
         *read_pool(opened.plan, opened.sweep).notes(opened.shell_path),
         *(() if jobs is None else jobs_lines(jobs, all_texts=sbatch)),

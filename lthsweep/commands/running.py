@@ -23,6 +23,7 @@ from lthsweep.commands.sources import (
     damaged_records,
     open_source,
     require_samples,
+    unused_files,
     with_prepared_data,
 )
 from lthsweep.commands.tables import print_table
@@ -32,7 +33,7 @@ from lthsweep.launch.disk_status import read_disk_status
 from lthsweep.launch.dispatch import RunSummary
 from lthsweep.launch.local import run_local, slots_of
 from lthsweep.launch.work import Work, work_left
-from lthsweep.reduce.directory_pool import read_pool
+from lthsweep.reduce.directory_pool import decoded_otherwise, read_pool
 from lthsweep.wording import duration, plural
 
 __all__ = ["run"]
@@ -122,6 +123,8 @@ def _open(
     opened = open_source(source, overrides=overrides, out=out, cache=cache)
     opened = with_prepared_data(opened, cache, new_data=new_data)
     require_samples(opened, cache)
+    for line in unused_files(opened, cache):
+        typer.echo(line, err=True)
     return opened
 
 
@@ -133,11 +136,13 @@ def _train(
     cache: Path | None,
     console: Console,
 ) -> None:
+    apart = read_pool(opened.plan, opened.sweep)
     print_lines(
         console,
         f"{opened.spec.sweep.name}: {plural(len(work.nodes), 'run')} left of {len(opened.plan.runs)}, {where}, "
         f"results in {opened.sweep.path}",
-        *read_pool(opened.plan, opened.sweep).notes(opened.shell_path),
+        *apart.notes(opened.shell_path),
+        *(decoded_otherwise(opened.plan, apart, cache) if work.nodes else ()),
     )
     interrupt = Interrupt(console)
     with interrupt.handled(), Display(opened.plan, work, console) as display:

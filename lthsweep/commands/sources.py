@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from lthsweep.data.availability import packed_samples, unavailable_reason
-from lthsweep.data.cache import is_stale
+from lthsweep.data.availability import packed_samples, unavailable_reason, untrained_classes
+from lthsweep.data.cache import is_stale, last_source
 from lthsweep.data.datasets import dataset
 from lthsweep.data.entry import describe_data
 from lthsweep.data.files import prepare_command
@@ -50,6 +50,7 @@ __all__ = [
     "require_samples",
     "require_sweep",
     "table_alone",
+    "unused_files",
     "with_prepared_data",
 ]
 
@@ -124,7 +125,7 @@ def open_source(
             )
         if out is not None and out.resolve() != path.resolve():
             raise SpecError(f"{path} is itself a sweep directory; omit --out {out}, or give the TOML file")
-        spec = load_spec(sweep.sweep_toml, overrides or ())
+        spec = load_spec(sweep.path, overrides or ())
     else:
         spec = load_spec(given, overrides or ())
         sweep = SweepDir(out or Path("results") / folder_name(spec.sweep.name))
@@ -169,12 +170,23 @@ def require_samples(opened: OpenedSweep, cache: Path | None = None) -> None:
         cache: directory of packed data, None for the default.
 
     Raises:
-        SpecError: if no samples are left to train on.
+        SpecError: if no samples are left to train on, or none of a class.
     """
     points = [RewindPoint.parse(written) for written in opened.spec.grid.rewind_epoch]
     for recipe in _recipes(opened):
         if dataset(recipe.dataset).n_train is None:
             check_lengths(recipe, points, packed_samples(recipe.data, cache=cache))
+            _check_classes(recipe, cache)
+
+
+def _check_classes(recipe: Recipe, cache: Path | None) -> None:
+    untrained = untrained_classes(recipe.data, recipe.held_out, recipe.train_images, cache=cache)
+    if untrained:
+        raise SpecError(
+            f"data.validation = {recipe.held_out}, data.train_images = {recipe.train_images}: no sample is left to "
+            f"train class {untrained[0]!r} of {recipe.dataset} ({len(untrained)} of its classes); lower "
+            "data.validation, raise data.train_images, or add samples"
+        )
 
 
 def missing_data(opened: OpenedSweep, cache: Path | None = None) -> tuple[str, ...]:
@@ -200,6 +212,20 @@ def pending_keys(opened: OpenedSweep) -> tuple[str, ...]:
     return tuple(
         f"data: {describe_data(data)} is not packed yet, so the keys are not final; `{prepare_command(data)}` packs it"
         for data in opened.plan.pending_data
+    )
+
+
+def unused_files(opened: OpenedSweep, cache: Path | None = None) -> tuple[str, ...]:
+    """A line for each data set with files or rows that were found and not used."""
+    counts = {
+        name: (table, sum(finding.count for finding in found.report.unused))
+        for name, table in data_tables(opened.spec).items()
+        if (found := last_source(table, None, cache)) is not None
+    }
+    return tuple(
+        f"data: {plural(count, 'file')} or rows of {name} not used; `{prepare_command(table)}` lists them"
+        for name, (table, count) in counts.items()
+        if count
     )
 
 

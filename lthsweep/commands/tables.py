@@ -6,6 +6,7 @@ second sooner.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +20,7 @@ from lthsweep.commands.console import echo_notes, plain_console, print_lines, pr
 from lthsweep.commands.sources import (
     CsvOption,
     JsonOption,
+    OpenedSweep,
     OutOption,
     SetOption,
     SourceArgument,
@@ -27,10 +29,11 @@ from lthsweep.commands.sources import (
     open_source,
     require_sweep,
 )
-from lthsweep.errors import QueryError
+from lthsweep.errors import QueryError, StoreError
 from lthsweep.launch.disk_status import read_disk_status
 from lthsweep.reduce.directory_pool import read_pool
 from lthsweep.spec import dump_spec
+from lthsweep.store.layout import SweepDir
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -49,7 +52,7 @@ def merge(
     source: SourceArgument,
     overrides: SetOption = None,
     out: OutOption = None,
-    full: Annotated[bool, typer.Option("--full", help="Read all records again, not only new ones.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Read and hash all records again.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not print the table.")] = False,
 ) -> None:
     """Merge all records into table.h5 and print the winning-ticket table. Safe while runs are training."""
@@ -123,6 +126,12 @@ def report(
     source: SourceArgument,
     overrides: SetOption = None,
     out: OutOption = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            "--to", metavar="DIR", help="Write page and figures here; default: the sweep directory."
+        ),
+    ] = None,
 ) -> None:
     """Draw the figures (PNG and SVG) and write report.html, a self-contained page."""
     from lthsweep.api import load
@@ -132,14 +141,29 @@ def report(
     opened = open_source(source, overrides=overrides, out=out)
     require_sweep(opened)
     if opened.sweep.records.is_dir():
-        merge_records(opened.sweep, opened.plan)
+        if to is None:
+            _writable(opened)
+            merge_records(opened.sweep, opened.plan)
         for line in damaged_records(opened, read_disk_status(opened.plan, opened.sweep)):
             typer.echo(line, err=True)
     sweep = load(opened.sweep.path)
     echo_notes(sweep)
-    written = write_report(opened.sweep, report_input(sweep))
+    written = write_report(SweepDir(opened.sweep.path if to is None else to), report_input(sweep))
     for path in written:
         typer.echo(str(path))
+
+
+def _writable(opened: OpenedSweep) -> None:
+    """Check that the directory can be written to.
+
+    Raises:
+        StoreError: otherwise; with the option that writes the report elsewhere.
+    """
+    if not os.access(opened.sweep.path, os.W_OK):
+        raise StoreError(
+            f"{opened.sweep.path} cannot be written to; `lthsweep report {opened.shell_path} --to DIR` writes the page "
+            f"and the figures to another directory"
+        )
 
 
 def report_input(sweep: Sweep) -> ReportInput:

@@ -18,9 +18,10 @@ from lthsweep.data.cache import (
 )
 from lthsweep.data.datasets import DATASETS, dataset
 from lthsweep.data.files import Files, data_root, prepare_command
-from lthsweep.data.packed import fingerprint, read_info
+from lthsweep.data.packed import fingerprint, read_info, read_pack
 from lthsweep.data.published import FileCheck, check_published
 from lthsweep.data.remembered import difference
+from lthsweep.data.split import training_split
 from lthsweep.errors import DataError, MissingDataError
 from lthsweep.usercode import is_code, is_library
 
@@ -30,6 +31,7 @@ __all__ = [
     "list_datasets",
     "packed_samples",
     "unavailable_reason",
+    "untrained_classes",
     "verify_dataset",
 ]
 
@@ -69,6 +71,26 @@ def packed_samples(
         return read_info(folder).shapes["train_images"][0] if folder else None
     except (DataError, LookupError):  # the run reports a damaged pack
         return None
+
+
+def untrained_classes(
+    options: Mapping[str, object],
+    validation: int,
+    train_images: int,
+    root: Path | None = None,
+    cache: Path | None = None,
+) -> tuple[str, ...]:
+    """Return the classes without a training sample after the split; none if there is no readable pack."""
+    try:
+        folder = find_pack(options, root, cache)
+        packed = read_pack(folder) if folder else None
+    except DataError:  # the run reports a damaged pack
+        return ()
+    if packed is None:
+        return ()
+    kept, _ = training_split(packed.train_labels, validation, train_images)
+    trained = set(packed.train_labels[kept].tolist())
+    return tuple(name for label, name in enumerate(packed.class_names) if label not in trained)
 
 
 def unavailable_reason(

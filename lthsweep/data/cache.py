@@ -25,7 +25,7 @@ from lthsweep.data.decoded import Decoded
 from lthsweep.data.download import DownloadCallback, download
 from lthsweep.data.entry import COMMON_OPTIONS
 from lthsweep.data.files import Files, data_root, prepare_command, resolve_path
-from lthsweep.data.packed import FORMAT, Packed, fingerprint, read_pack, write_pack
+from lthsweep.data.packed import FORMAT, Packed, check_content, fingerprint, read_pack, write_pack
 from lthsweep.data.published import is_verified
 from lthsweep.data.remembered import difference, newest_source, recall, remember
 from lthsweep.data.source import Source, has_changed
@@ -225,7 +225,7 @@ def decode(options: Mapping[str, object], root: Path | None = None) -> Decoded:
 def open_packed(
     options: Mapping[str, object], *, cache: Path | None = None, root: Path | None = None
 ) -> Packed:
-    """Open the pack of a data set; an embedded data set is packed if needed.
+    """Open the pack of a data set after its content is verified; an embedded data set is packed if needed.
 
     Args:
         options: as for `prepare`; the pack is that of its `source` if it has one, else that of the files as they were
@@ -241,7 +241,9 @@ def open_packed(
     entry = dataset(str(options["name"]))
     folder = find_pack(options, root, cache)
     if folder is not None:
-        return read_pack(folder)
+        packed = read_pack(folder)
+        check_content(packed)
+        return packed
     if entry.embedded:
         return prepare(options, root=root, cache=cache)
     raise MissingDataError(

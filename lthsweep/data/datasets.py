@@ -261,7 +261,8 @@ _ENTRIES = (
     Dataset(
         name="image_folder",
         reader="lthsweep.data.image_folder:read",
-        summary="Your own images: a folder, or a zip of it, with one folder of images per class.",
+        summary="Your own images: a folder, zip or tar with one folder of images per class, or a CSV file of paths and "
+        "labels; see [Data](data.md#your-own-images).",
         form="3 × `size` × `size`",
         options={"size": Option(32, _SIZE, least=8, most=1024)},
         own_files=True,

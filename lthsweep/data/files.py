@@ -102,7 +102,7 @@ class Files:
             other = self.root / path
             reason = f"{found} does not exist" if found == other else f"neither {found} nor {other} exists"
             raise MissingDataError(
-                f"data.path = {path!r}: {reason}; set it to the path of {wanted}, or of a zip of it"
+                f"data.path = {path!r}: {reason}; set it to the path of {wanted}, or of a zip or tar of it"
             )
         return found
 

@@ -32,7 +32,7 @@ class Kind:
     Attributes:
         where: the tree, for messages.
         suffixes: lower-case endings of the samples.
-        samples: what a sample is, in the plural, for messages.
+        samples: the kind of sample in the plural, for messages.
     """
 
     where: str
@@ -110,15 +110,15 @@ def label_of(folder: Folder) -> str:
 
 
 def ending_of(name: str) -> str:
-    """Return the lower-case ending of a file, in words if it has none."""
+    """Return the lower-case ending of a file, in words."""
     stem, dot, ending = name.rpartition("/")[2].rpartition(".")
-    return f".{ending.lower()}" if dot and stem else "a name without an ending"
+    return f"the ending .{ending.lower()}" if dot and stem else "no ending"
 
 
 def found_endings(names: Collection[str]) -> str:
     """Return the most frequent endings with their counts, as a part of a sentence; "" for no names."""
     endings = Counter(map(ending_of, names)).most_common(_SHOWN)
-    return f", but {', '.join(f'{count:,} of {ending}' for ending, count in endings)}" if endings else ""
+    return f", but {', '.join(f'{count:,} with {ending}' for ending, count in endings)}" if endings else ""
 
 
 def paths_of(folders: Collection[Folder]) -> list[str]:

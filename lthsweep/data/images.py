@@ -153,7 +153,7 @@ def _to_rgb(image: Image.Image, content: bytes, where: str) -> Image.Image:
 def _eight_bits(image: Image.Image, where: str) -> Image.Image:
     """The 8 high bits of each gray value, as Pillow does for 16-bit RGB; with an alpha channel for a transparent gray.
 
-    So 0 stays 0, the greatest value becomes 255, and an 8-bit image that was saved with 16 bits is what it was.
+    So 0 stays 0, the greatest value becomes 255, and an 8-bit image that was saved with 16 bits keeps its values.
     """
     if image.mode == "I" and image.format not in ("PNG", "PPM"):
         raise DataError(

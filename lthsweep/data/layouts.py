@@ -79,7 +79,7 @@ def read_layout(
     Args:
         tree: the files.
         suffixes: lower-case endings of the files to read.
-        samples: what a file contains, in the plural, for messages.
+        samples: the kind of sample in the plural, for messages.
 
     Raises:
         DataError: if the layout is not understood, or a class would lose all of its files.
@@ -110,8 +110,9 @@ def _only_wrapped(folder: Folder) -> Folder | None:
 
 def _list_in(tree: FileTree, outer: Sequence[Folder], kind: Kind) -> Layout | None:
     """The layout of the CSV file with the columns path and label in one of these folders, None if there is none."""
-    candidates = [name for folder in outer for name in folder.others if name.lower().endswith(".csv")]
-    lists = [name for name in candidates[:_LISTS_LIMIT] if is_path_list(tree.read(name))]
+    places = [*outer, *(outer[-1].filled() if len(outer[-1].filled()) == 1 else [])]
+    candidates = [name for folder in places for name in folder.others if name.lower().endswith(".csv")]
+    lists = [name for name in candidates[:_LISTS_LIMIT] if is_path_list(tree, name)]
     if len(lists) > 1:
         raise kind.refusal(f"{joined(lists)} list paths and labels; join them, with a column split")
     if not lists:
@@ -135,16 +136,17 @@ def _unused(layout: Layout, tree: FileTree, root: Folder, kind: Kind) -> tuple[F
     """What the tree holds and the layout does not use, by reason."""
     used = {name for part in (layout.train, layout.test) for _, name in part}
     used.update(layout.lists)
-    class_folders = {name.rpartition("/")[0] for name in used}
+    class_folders = {name.rpartition("/")[0] for name in used} if layout.by_folder else set()
     by_reason: dict[str, list[str]] = defaultdict(list)
     for reason, names in layout.unused.items():
         by_reason[reason] += names
         used.update(names)
     for name in sorted({*root.all_samples()} - used):
         below = not class_folders.isdisjoint(_folders_around(name))
-        by_reason["in a folder below a class folder" if below else f"no part of {layout.text}"].append(name)
+        where = "in folders below class folders" if below else f"that are no part of {layout.text}"
+        by_reason[f"{kind.samples} {where}"].append(name)
     for name in sorted({*root.all_others()} - used):
-        by_reason[f"{ending_of(name)} is not read as {kind.samples}"].append(name)
+        by_reason[f"files with {ending_of(name)}, which are not read as {kind.samples}"].append(name)
     findings = tree.passed
     for reason, names in by_reason.items():
         findings += Finding.of(reason, names)

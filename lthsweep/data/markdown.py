@@ -53,4 +53,4 @@ def _sample(entry: Dataset) -> str:
 def _needs(entry: Dataset) -> str:
     if entry.files:
         return f"{sum(published.size for published in entry.files) / 1e6:.0f} MB"
-    return "nothing" if entry.embedded else "a folder, or a zip of it"
+    return "nothing" if entry.embedded else "a folder, or a zip or tar of it"

@@ -11,8 +11,9 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -28,6 +29,7 @@ __all__ = [
     "PackInfo",
     "Packed",
     "channel_moments",
+    "check_content",
     "fingerprint",
     "read_info",
     "read_pack",
@@ -55,6 +57,7 @@ class PackInfo:
         shapes: name of an array → its shape.
         source: digest of the source, see `lthsweep.data.source`.
         vocabulary: number of tokens of the vocabulary; 0 for images.
+        checksum: sha256 of the other fields. The fingerprint does not cover mean and standard deviation.
     """
 
     format: Literal[1] = FORMAT
@@ -67,6 +70,7 @@ class PackInfo:
     shapes: Mapping[str, tuple[int, ...]]
     source: str
     vocabulary: int = 0
+    checksum: str = ""
 
 
 _INFO = TypeAdapter(PackInfo)
@@ -189,6 +193,7 @@ def write_pack(folder: Path, decoded: Decoded, *, name: str, options: Mapping[st
     )
     if decoded.vocabulary:
         _write_text(folder / _VOCABULARY, "".join(f"{token}\n" for token in decoded.vocabulary))
+    info = replace(info, checksum=_checksum(info))
     _write_text(folder / _META, _INFO.dump_json(info, indent=1).decode())
     sync_folder(folder)
 
@@ -203,7 +208,10 @@ def read_info(folder: Path) -> PackInfo:
         path = folder / _META
         if path.stat().st_size > _META_LIMIT:
             raise ValueError(f"{path.stat().st_size:,} bytes long")
-        return _INFO.validate_json(path.read_bytes())
+        info = _INFO.validate_json(path.read_bytes())
+        if info.checksum not in ("", _checksum(info)):
+            raise ValueError("its checksum is another")
+        return info
     except (OSError, ValueError) as error:
         raise _damaged(folder, f"{_META}: {error}") from None
 
@@ -248,6 +256,35 @@ def read_pack(folder: Path) -> Packed:
         )
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
         raise _damaged(folder, str(error)) from None
+
+
+def check_content(packed: Packed) -> None:
+    """Compare all images, labels and class names of a pack with its fingerprint, once per process and pack.
+
+    The content is read for the training in any case. A worker trains many runs on it, and the files are not read again
+    as long as their sizes and times are the same.
+
+    Raises:
+        DataError: if something differs.
+    """
+    files = tuple((path.name, *_times(path)) for path in sorted(packed.folder.iterdir()))
+    if _fingerprint_of(packed.folder, files) != packed.fingerprint:
+        _fingerprint_of.cache_clear()
+        raise _damaged(packed.folder, "its fingerprint is another")
+
+
+@lru_cache(maxsize=8)
+def _fingerprint_of(folder: Path, files: tuple[tuple[str, int, int, int], ...]) -> str:
+    return fingerprint(read_pack(folder))
+
+
+def _times(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _checksum(info: PackInfo) -> str:
+    return hashlib.sha256(_INFO.dump_json(replace(info, checksum=""))).hexdigest()
 
 
 def sync_folder(folder: Path) -> None:

@@ -31,7 +31,7 @@ def parts_in(tree: FileTree, top: Folder, kind: Kind) -> Layout | None:
     Args:
         tree: the files.
         top: the folder of the part folders.
-        kind: what a sample is.
+        kind: the endings of samples, and words for messages.
 
     Raises:
         DataError: if the parts are ambiguous, or the classes of the only test part are unknown.
@@ -43,7 +43,7 @@ def parts_in(tree: FileTree, top: Folder, kind: Kind) -> Layout | None:
             raise kind.refusal(f"there are {joined(paths_of(parts.values()))} but no train folder; add one")
         return None
     train = unwrapped(parts["train"])
-    if rest and len(parts) == 1 and (train.samples or len(train.filled()) == 1):
+    if rest and len(parts) == 1 and (train.samples or len(train.filled()) <= 1):
         return None  # a class that is called train, next to other classes
     if train.samples:
         raise kind.refusal(
@@ -82,7 +82,7 @@ def _part_folders(top: Folder, kind: Kind) -> dict[str, Folder]:
     """Part → its folder: `train` and others, or names that share the rest, such as `seg_train` and `seg_test`."""
     by_rest: dict[str, dict[str, list[Folder]]] = defaultdict(lambda: defaultdict(list))
     for folder in top.folders.values():
-        words = re.split(r"[^a-z0-9]+", folder.name.lower())
+        words = re.split(r"[\W_]+", folder.name.lower())
         found = [(index, part) for index, word in enumerate(words) if (part := part_named(word))]
         if len(found) == 1:
             index, part = found[0]

@@ -53,6 +53,7 @@ class Layout:
         test: the same; empty if part of the training samples becomes the test set.
         unused: reason → samples that are not used; files that are no samples are not listed.
         lists: files that the classes come from.
+        by_folder: True if the classes are folders.
     """
 
     text: str
@@ -60,6 +61,7 @@ class Layout:
     test: Labeled
     unused: Mapping[str, Sequence[str]] = field(default_factory=dict)
     lists: tuple[str, ...] = ()
+    by_folder: bool = True
 
 
 _SHOWN = 4  # classes in a message
@@ -93,11 +95,12 @@ def numbered_parts(
         train: (class, anything) per sample.
         test: the same; can be empty.
         where: the files, for messages.
-        samples: what a sample is, in the plural, for messages.
+        samples: the kind of sample in the plural, for messages.
 
     Raises:
         DataError: if a class has test samples but no training samples, or the reverse; if without test samples a class
-            has only one; if two classes have names that differ in case, blanks or Unicode form only.
+            has only one; if two classes have names that differ in case, blanks or Unicode form only; if there is one
+            class.
     """
     classes = tuple(sorted({label for label, _ in train}))
     tested = {label for label, _ in test}
@@ -112,6 +115,11 @@ def numbered_parts(
         raise DataError(
             f"{where}: {_named(untested)} training {samples} but no test {samples}; add some, or remove the "
             f"test part: then one in five of the training {samples} becomes the test set"
+        )
+    if len(classes) == 1:
+        raise DataError(
+            f"{where}: only one class, {classes[0]!r}, where a classifier needs two or more; give the path of the "
+            "folder of the class folders"
         )
     _refuse_similar(classes, where)
     number = {label: index for index, label in enumerate(classes)}

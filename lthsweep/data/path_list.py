@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
 
 from lthsweep.data.csv_table import Row, read_columns, read_rows
+from lthsweep.data.file_tree import FileTree
 from lthsweep.data.parts import PART_NAMES, Layout, part_named
 from lthsweep.errors import DataError
 
@@ -35,9 +37,11 @@ class Listed:
         return self.where.rpartition(", ")[2]
 
 
-def is_path_list(content: bytes) -> bool:
-    """True for a CSV file with the columns `path` and `label`."""
-    return {"path", "label"} <= set(read_columns(content))
+def is_path_list(tree: FileTree, name: str) -> bool:
+    """True for a CSV file with the columns `path` and `label`; not for one that cannot be read."""
+    with contextlib.suppress(DataError):
+        return {"path", "label"} <= set(read_columns(tree.read(name)))
+    return False
 
 
 def listed_samples(content: bytes, where: str) -> tuple[Listed, ...]:
@@ -109,7 +113,7 @@ def layout_of_list(
             name for _, name in by_part["val"] if tested == "test"
         ],
     }
-    return Layout(f"the list {list_name}", train, by_part[tested], unused, (list_name,))
+    return Layout(f"the list {list_name}", train, by_part[tested], unused, (list_name,), by_folder=False)
 
 
 def _relative(row: Row) -> str:

@@ -82,7 +82,7 @@ class Report:
 
     Attributes:
         layout: where parts and classes were found; "" if the format of the data set leaves no choice.
-        unused: what was found and not used.
+        unused: files and rows that were found and not used.
         remarks: samples that are used, but were shortened, or deserve a look.
     """
 
@@ -171,6 +171,7 @@ def files_below(folder: Path) -> Listing:
     """
     found: dict[str, SourceFile] = {}
     empty, others = [], []
+    start = f"{folder}/"  # joining paths would take longer than reading them
     pending: list[tuple[str, int]] = [("", 0)]
     while pending:
         prefix, depth = pending.pop()
@@ -187,7 +188,7 @@ def files_below(folder: Path) -> Listing:
                             )
                         pending.append((f"{name}/", depth + 1))
                     elif entry.is_file():
-                        found[name] = _source_file(str(folder / name), entry.stat())
+                        found[name] = _source_file(start + name, entry.stat())
                     else:
                         others.append(name)
         except OSError as error:

@@ -122,7 +122,11 @@ def _decoded(texts: _Texts, tree: FileTree, reader: str, options: tuple[str, int
     remarks = (
         *_remarks(texts.content, length, tokens),
         *(
-            (Finding(f"of {int((rows[1] != 0).sum()):,} test tokens are not in the vocabulary", unknown),)
+            (
+                Finding(
+                    f"test tokens that are not in the vocabulary, of {int((rows[1] != 0).sum()):,}", unknown
+                ),
+            )
             if unknown
             else ()
         ),
@@ -190,10 +194,8 @@ def _unused_files(tree: FileTree, used: set[str | None]) -> tuple[Finding, ...]:
     kinds: dict[str, list[str]] = defaultdict(list)
     for name in tree.names:
         if name not in used:
-            csv = name.lower().endswith(".csv")
-            kinds["CSV files of no used part" if csv else f"{ending_of(name)} is not read as texts"].append(
-                name
-            )
+            reason = f"files with {ending_of(name)}, which are not read as texts"
+            kinds["CSV files of no used part" if name.lower().endswith(".csv") else reason].append(name)
     return tree.passed + tuple(
         finding for reason, names in kinds.items() for finding in Finding.of(reason, names)
     )

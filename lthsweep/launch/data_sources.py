@@ -89,7 +89,7 @@ def check_unchanged(spec: Spec, sweep: SweepDir, cache: Path | None = None) -> N
 def _named_by(sweep: SweepDir) -> Mapping[str, str]:
     """The sources that the file in a sweep directory names; none if it cannot be read."""
     try:
-        return load_spec(sweep.sweep_toml).sweep.sources if sweep.sweep_toml.is_file() else {}
+        return load_spec(sweep.path).sweep.sources if sweep.sweep_toml.is_file() else {}
     except SpecError:  # reported where the directory is what the user gave
         return {}
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from lthsweep.data.cache import find_pack, prepare
+from lthsweep.data.cache import find_pack, open_packed, prepare
 from lthsweep.data.entry import describe_data
 from lthsweep.errors import ChangedDataError, StoreError
 from lthsweep.plan.run import Plan
-from lthsweep.spec import Spec, dump_spec
+from lthsweep.spec import Spec, resolved_file
 from lthsweep.store import commit
 from lthsweep.store.layout import SweepDir
 from lthsweep.usercode import is_code, require_allowed
@@ -49,9 +49,11 @@ def require_data(plan: Plan, cache: Path | None = None) -> None:
     Raises:
         MissingDataError: if a data set is not on this machine; the message names the command that gets it.
         ChangedDataError: if the files on this machine are not those of the plan.
+        DataError: if a pack is damaged.
     """
     for data in {describe_data(run.recipe.data): run.recipe.data for run in plan.dense}.values():
         if find_pack(data, None, cache):
+            open_packed(data, cache=cache)  # a damaged pack fails here once, and not in every run
             continue
         packed = prepare(data, cache=cache)
         if data["source"] not in ("", packed.source):
@@ -70,7 +72,7 @@ def open_sweep(spec: Spec, sweep: SweepDir) -> None:
     if sweep.path.exists() and sweep.path.stat().st_uid != os.getuid() and os.getuid() != 0:
         raise StoreError(f"{sweep.path} belongs to another user; choose another place with --out")
     sweep.create()
-    text = dump_spec(spec).encode()
+    text = resolved_file(spec).encode()
     old = sweep.sweep_toml.read_bytes() if sweep.sweep_toml.exists() else text
     if old != text:
         commit.replace(sweep.previous_toml, old)

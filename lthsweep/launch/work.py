@@ -14,6 +14,7 @@ from lthsweep.plan.estimate import recipe_id
 from lthsweep.plan.run import Plan, Run
 from lthsweep.plan.steps import recipe_steps
 from lthsweep.store import commit
+from lthsweep.store.hashed import read_hashed, with_hash
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.record import read_summary
 
@@ -60,7 +61,7 @@ def seconds_per_epoch(plan: Plan, sweep: SweepDir) -> dict[str, float]:
     """Return `recipe_id` → seconds of one epoch, as earlier runs of this directory measured it."""
     known: dict[str, float] = {}
     try:
-        saved = json.loads(commit.read_whole(sweep.timings))
+        saved = json.loads(read_hashed(sweep.timings))
         known |= {str(name): float(value) for name, value in saved.items()}
     except (FileNotFoundError, StoreError, ValueError, AttributeError, TypeError):
         pass  # advisory: the records hold the same numbers
@@ -96,7 +97,8 @@ def note_timing(plan: Plan, sweep: SweepDir, key: str, seconds: float) -> None:
     """Remember how long an epoch of a run took."""
     known = seconds_per_epoch(plan, sweep)
     known[recipe_id(plan[key].recipe)] = seconds
-    commit.replace(sweep.timings, json.dumps(known, indent=1, sort_keys=True).encode(), durable=False)
+    content = json.dumps(known, indent=1, sort_keys=True).encode()
+    commit.replace(sweep.timings, with_hash(sweep.timings, content), durable=False)
 
 
 def _length(run: Run, known: Mapping[str, float]) -> float:

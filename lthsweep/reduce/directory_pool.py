@@ -6,6 +6,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lthsweep.data.cache import find_pack
+from lthsweep.data.entry import describe_data
+from lthsweep.data.packed import read_info
 from lthsweep.errors import StoreError
 from lthsweep.reduce.pooling import Origin, Pool, origin_of, origins_in, pool, source_of
 from lthsweep.reduce.run_result import result_of
@@ -15,10 +18,12 @@ from lthsweep.store.seal import read_seal
 from lthsweep.wording import plural
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lthsweep.plan.run import Plan
     from lthsweep.store.layout import SweepDir
 
-__all__ = ["DirectoryPool", "read_pool"]
+__all__ = ["DirectoryPool", "decoded_otherwise", "read_pool"]
 
 _MOST_OPENED = 500
 """Number of records outside the plan that are opened, at a third of a millisecond each."""
@@ -30,11 +35,13 @@ class DirectoryPool:
 
     Attributes:
         pool: the runs of the plan that are set aside.
+        used: key → origin of the dense runs in use.
         foreign: number of records outside the plan.
         other_data: source digest → number of these records that have it, where it is none of the plan's.
     """
 
     pool: Pool
+    used: Mapping[str, Origin]
     foreign: int
     other_data: Mapping[str, int]
 
@@ -50,10 +57,10 @@ class DirectoryPool:
         parts = []
         if other_data:
             sources = ", ".join(source[:12] for source in self.other_data)
-            parts.append(f"{_belong(other_data)} to other data (source {sources})")
+            parts.append(f"{_belong(other_data, directory)} to other data (source {sources})")
         if self.foreign > other_data:
-            parts.append(f"{_belong(self.foreign - other_data)} to another grid or recipe")
-        line = f"{' and '.join(parts)}: they are in {directory}, but in no number of its table"
+            parts.append(f"{_belong(self.foreign - other_data, directory)} to another grid or recipe")
+        line = f"{', '.join(parts)}, and not to the table"
         return (*self.pool.notes(directory), line)
 
 
@@ -74,11 +81,41 @@ def read_pool(plan: Plan, sweep: SweepDir) -> DirectoryPool:
         if run.key in recorded and run.key not in origins and run.trunk in origins:
             origins[run.key] = origins[run.trunk]
     foreign = recorded - plan.runs.keys()
-    return DirectoryPool(pool(plan, origins), len(foreign), _other_data(plan, sweep, foreign, sources))
+    divided = pool(plan, origins)
+    used = {
+        run.key: origins[run.key] for run in plan.dense if run.key in origins and run.key not in divided.keys
+    }
+    return DirectoryPool(divided, used, len(foreign), _other_data(plan, sweep, foreign, sources))
 
 
-def _belong(number: int) -> str:
-    return f"{plural(number, 'record')} {'belongs' if number == 1 else 'belong'}"
+def decoded_otherwise(plan: Plan, found: DirectoryPool, cache: Path | None = None) -> tuple[str, ...]:
+    """Return a line for each pack of this machine whose values differ from those of the dense runs in use.
+
+    Args:
+        plan: the grid.
+        found: its records.
+        cache: folder of packs; None for the default.
+    """
+    here: dict[str, str] = {}
+    others: dict[tuple[str, str], set[str]] = {}
+    for key, origin in found.used.items():
+        data = plan[key].recipe.data
+        name = describe_data(data)
+        if name not in here:
+            folder = find_pack(data, None, cache)
+            here[name] = read_info(folder).fingerprint if folder else origin.data
+        if here[name] != origin.data:
+            others.setdefault((name, origin.data), set()).add(origin.host)
+    return tuple(
+        f"{name}: the pack of this machine holds other values ({here[name][:12]}) than the dense runs in use were "
+        f"trained on ({used[:12]}, on {', '.join(sorted(hosts))}): their tickets fail here, and new dense runs can be "
+        f"set aside; run on such a machine, or copy its pack"
+        for (name, used), hosts in others.items()
+    )
+
+
+def _belong(number: int, directory: str) -> str:
+    return f"{plural(number, 'record')} in {directory} {'belongs' if number == 1 else 'belong'}"
 
 
 def _of_table(sweep: SweepDir) -> tuple[dict[str, str], dict[str, Origin], dict[str, str]]:

@@ -2,7 +2,7 @@
 
 The key of a run holds the content of its source files, and the name and arguments of its network. Two machines can
 still disagree on what these mean: decoders of images differ in single values, and versions of a library change a
-network. A record holds what its machine saw (`Origin`), and only runs that agree in it are compared with each other.
+network. A record holds the values of its machine (`Origin`), and only runs with equal values are compared.
 
 - **Data.** Runs of a plan whose packs have the same description are grouped by the hash of the decoded values.
 - **Network.** Runs with networks of one library are grouped by version. Two versions are one group as far as the hash
@@ -37,7 +37,7 @@ _AFTER_PACKING = frozenset(field.name for field in fields(DataOptions))
 
 
 class Origin(NamedTuple):
-    """What a record was made from, as its machine saw it; texts are empty where the record has none.
+    """The data and the network of a record, as computed on its machine; "" where it has none.
 
     Attributes:
         data: fingerprint of the decoded values.

@@ -12,6 +12,7 @@ from lthsweep.presets import preset_names, preset_text
 from lthsweep.spec.names import default_name
 from lthsweep.spec.positions import Mark, locate
 from lthsweep.spec.problems import Origin, dotted, excerpt
+from lthsweep.spec.resolved_file import check_resolved
 from lthsweep.spec.spec import Spec, spec_of
 
 __all__ = ["load_spec", "parse_toml"]
@@ -39,11 +40,15 @@ def load_spec(source: str | Path, overrides: Sequence[str] = ()) -> Spec:
 def _read(source: str | Path) -> tuple[str, str, str]:
     """Name for messages, content, and the stem of the name."""
     path = Path(source).expanduser()
-    if path.is_dir() and (path / _SWEEP_FILE).is_file():
+    is_sweep = path.is_dir() and (path / _SWEEP_FILE).is_file()
+    if is_sweep:
         path = path / _SWEEP_FILE
     if path.is_file():
         try:
-            return str(path), path.read_text("utf-8-sig"), path.stem
+            text = path.read_text("utf-8-sig")
+            if is_sweep:
+                check_resolved(path, text)
+            return str(path), text, path.stem
         except UnicodeDecodeError as error:
             raise SpecError(
                 f"{path} is not UTF-8 text (byte {error.start}); a sweep's file is TOML"

@@ -84,7 +84,7 @@ class _Images(DataTable):
 
 
 class _UserFiles(EntryTable):
-    path: Text = Field(min_length=1, description="The folder or the zip file.")
+    path: Text = Field(min_length=1, description="The folder, the archive, or the CSV file.")
 
 
 class _UserImages(_UserFiles, _Images):

@@ -19,6 +19,7 @@ from typing import TypeAlias
 
 from lthsweep.errors import CorruptRecordError, StoreError
 from lthsweep.store import commit, plainjson
+from lthsweep.store.hashed import read_hashed, with_hash
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.record import Summary, read_checked
 
@@ -88,7 +89,7 @@ def check_records(
 
 def note_checked(sweep: SweepDir, checked: CheckedRecords) -> None:
     """Remember which files were found undamaged; an error of writing only costs time later."""
-    content = plainjson.dump(checked.stamps)
+    content = with_hash(sweep.checked, plainjson.dump(checked.stamps))
     try:
         if not sweep.checked.exists() or sweep.checked.read_bytes() != content:
             sweep.state.mkdir(mode=0o700, exist_ok=True)
@@ -99,7 +100,7 @@ def note_checked(sweep: SweepDir, checked: CheckedRecords) -> None:
 
 def _read_notes(sweep: SweepDir) -> dict[str, tuple[str, _Stamp]]:
     try:
-        content = plainjson.load(commit.read_whole(sweep.checked))
+        content = plainjson.load(read_hashed(sweep.checked))
         return {str(key): (str(digest), list(stamp)) for key, (digest, stamp) in content.items()}
     except (FileNotFoundError, StoreError, ValueError, AttributeError, TypeError):
         return {}  # missing, damaged, or not readable by this user: every record is hashed

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from lthsweep.errors import StoreError
 from lthsweep.store import plainjson
-from lthsweep.store.commit import read_whole, replace
+from lthsweep.store.commit import replace
+from lthsweep.store.hashed import read_hashed, with_hash
 from lthsweep.store.layout import SweepDir
 
 __all__ = [
@@ -71,7 +72,8 @@ def record_failure(sweep: SweepDir, key: str, failure: Failure) -> None:
     Raises:
         StoreError: if it cannot be written.
     """
-    replace(sweep.failure(key), plainjson.dump(asdict(failure)), durable=False)
+    path = sweep.failure(key)
+    replace(path, with_hash(path, plainjson.dump(asdict(failure))), durable=False)
 
 
 def read_failures(sweep: SweepDir) -> dict[str, Failure]:
@@ -109,7 +111,7 @@ def is_canceled(sweep: SweepDir, key: str) -> bool:
 
 def _read(path: Path) -> Failure | None:
     try:
-        content = plainjson.load(read_whole(path))
+        content = plainjson.load(read_hashed(path))
         if int(content["attempt"]) not in _ATTEMPTS:
             raise ValueError("an impossible number of attempts")
         return Failure(

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from lthsweep.errors import StoreError
 from lthsweep.store import plainjson
-from lthsweep.store.commit import read_whole
 from lthsweep.store.commit import replace as replace_file
+from lthsweep.store.hashed import read_hashed, with_hash
 from lthsweep.store.layout import SweepDir, checked_name
 
 __all__ = ["Heartbeat", "read_heartbeats", "remove_heartbeat", "write_heartbeat"]
@@ -58,7 +58,8 @@ def write_heartbeat(sweep: SweepDir, heartbeat: Heartbeat) -> None:
     Raises:
         StoreError: if it cannot be written; a worker can continue without it.
     """
-    replace_file(sweep.worker(heartbeat.worker), plainjson.dump(asdict(heartbeat)), durable=False)
+    path = sweep.worker(heartbeat.worker)
+    replace_file(path, with_hash(path, plainjson.dump(asdict(heartbeat))), durable=False)
 
 
 def read_heartbeats(sweep: SweepDir) -> list[Heartbeat]:
@@ -80,7 +81,7 @@ def remove_heartbeat(sweep: SweepDir, worker: str) -> None:
 
 def _read(path: Path) -> Heartbeat | None:
     try:
-        content = plainjson.load(read_whole(path))
+        content = plainjson.load(read_hashed(path))
         key = str(content["key"])
         return Heartbeat(
             worker=checked_name(str(content["worker"])),

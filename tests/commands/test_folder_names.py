@@ -121,3 +121,15 @@ def test_a_name_in_another_script_is_its_folder(tmp_path, monkeypatch, run_comma
         ("My Sweep", folders[2][1]),
     ]
     assert folders[2][1].startswith("results/my-sweep+")
+
+
+def test_a_report_can_go_to_another_folder(tmp_path, sweep, run_command):
+    """The directory of another user can be read, and not written to; nothing is merged there."""
+    before = {path for path in sweep.path.rglob("*") if path.is_file()}
+
+    ended = run_command("report", sweep.path, "--to", tmp_path / "mine")
+
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "mine" / "report.html").is_file()
+    assert (tmp_path / "mine" / "figures" / "accuracy.svg").is_file()
+    assert {path for path in sweep.path.rglob("*") if path.is_file()} == before

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from lthsweep.api import load
+from lthsweep.commands.tables import report_input
 from lthsweep.plan.expand import expand
 from lthsweep.spec import dump_spec, load_spec
 from lthsweep.store.layout import SweepDir
@@ -135,3 +136,31 @@ def test_a_copied_table_reports_what_it_sets_aside(sweep, run_command, tmp_path)
 
     assert load(copy).pool == load(sweep.path).pool
     assert "5 runs set aside" in run_command("query", copy).stderr
+
+
+def test_a_comparison_leaves_them_out(sweep, run_command):
+    """The seed of the other data is in no difference between values of an axis."""
+    found = json.loads(run_command("compare", sweep.path, "--axis", "sparsity", "--json").stdout)
+
+    assert {row["n"] for row in found["rows"]} == {2}
+
+
+def test_figures_leave_them_out(sweep):
+    """A curve or a point of the other data would be drawn next to those of the runs in use."""
+    report = report_input(load(sweep.path))
+
+    drawn = {key for one in report.combinations() for frame in (one.dense, one.runs) for key in frame["key"]}
+
+    assert len(drawn) == 10
+    assert drawn.isdisjoint(set_aside_of(sweep))
+
+
+def test_run_names_a_pack_that_holds_other_values(sweep, run_command):
+    """Training on this machine would only add runs that are set aside, and tickets that fail."""
+    for key in set_aside_of(sweep):
+        sweep.record(key).unlink()
+
+    output = run_command("run", sweep.path).stdout
+
+    assert "the pack of this machine holds other values" in output
+    assert "aaaaaaaaaaaa, on host0, host2" in output

@@ -17,6 +17,7 @@ from lthsweep.launch.slurm.journal import Submission, note_id, open_journal, pub
 from lthsweep.plan.expand import expand
 from lthsweep.spec import dump_spec, load_spec
 from lthsweep.store import claims, failures, plainjson
+from lthsweep.store.hashed import read_hashed
 from lthsweep.store.heartbeats import Heartbeat, write_heartbeat
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.owners import this_process
@@ -212,7 +213,7 @@ def test_status_suggests_a_command_without_queued_jobs(sweep, keys, run_command)
 def make_old(sweep):
     """Date all submissions back by an hour."""
     for path in sweep.slurm.glob("*/intent.json"):
-        content = plainjson.load(path.read_bytes())
+        content = plainjson.load(read_hashed(path))
         path.write_bytes(plainjson.dump(content | {"created": time.time() - 3600}))
 
 

@@ -21,6 +21,7 @@ from lthsweep.reduce import merge as merge_module
 from lthsweep.reduce.merge import current, merge, reduce_records
 from lthsweep.reduce.table import Table, TableFile, encode_table
 from lthsweep.store.failures import Failure, record_failure
+from lthsweep.store.hashed import read_hashed, with_hash
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.record import encode
 from tests.launch.processes import PATIENCE
@@ -307,10 +308,12 @@ def test_decay_without_a_write_is_found_by_full(sweep, plan):
     merge(sweep, plan)
     key = list(plan.runs)[1]
     flip(sweep.record(key), 2000)
-    notes = json.loads(sweep.checked.read_bytes())
+    notes = json.loads(read_hashed(sweep.checked))
     status = sweep.record(key).stat()
     notes[key][1] = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
-    sweep.checked.write_text(json.dumps(notes))  # as if no time had changed
+    sweep.checked.write_bytes(
+        with_hash(sweep.checked, json.dumps(notes).encode())
+    )  # as if no time had changed
 
     unnoticed = TableFile(merge(sweep, plan)).frames["runs"]["state"].tolist()
     noticed = TableFile(merge(sweep, plan, full=True)).frames["runs"]["state"].tolist()

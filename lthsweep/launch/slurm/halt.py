@@ -19,6 +19,7 @@ from lthsweep.launch.slurm.circuit_breaker import trips
 from lthsweep.launch.slurm.decisions import note_decision
 from lthsweep.store import commit, plainjson
 from lthsweep.store.failures import CANCELLED, GAVE_UP, Failure
+from lthsweep.store.hashed import read_hashed, with_hash
 from lthsweep.store.layout import SweepDir
 
 __all__ = [
@@ -53,7 +54,8 @@ _HALT = TypeAdapter(Halt)
 def halt(sweep: SweepDir, why: str, by: str) -> None:
     """Halt a sweep; if it is halted already, the first reason stays."""
     sweep.slurm.mkdir(mode=0o700, parents=True, exist_ok=True)
-    commit.commit_new(_path(sweep), _HALT.dump_json(Halt(why, by, time.time())))
+    content = _HALT.dump_json(Halt(why, by, time.time()))
+    commit.commit_new(_path(sweep), with_hash(_path(sweep), content))
 
 
 def halt_on_equal_failures(
@@ -76,7 +78,7 @@ def halt_on_equal_failures(
 def read_halt(sweep: SweepDir) -> Halt | None:
     """Return why a sweep is halted, or None if it is not."""
     try:
-        return _HALT.validate_json(commit.read_whole(_path(sweep)))
+        return _HALT.validate_json(read_hashed(_path(sweep)))
     except FileNotFoundError:
         return None
     except (StoreError, ValidationError):
@@ -90,13 +92,14 @@ def remove_halt(sweep: SweepDir) -> None:
 
 def reset_attempts(sweep: SweepDir, number: int) -> None:
     """Ignore failed attempts of submissions up to this number: the user has fixed the cause and retries."""
-    commit.replace(sweep.slurm / "attempts.json", plainjson.dump({"number": number}))
+    path = sweep.slurm / "attempts.json"
+    commit.replace(path, with_hash(path, plainjson.dump({"number": number})))
 
 
 def read_reset(sweep: SweepDir) -> int:
     """Return the number of the last submission whose failed attempts are ignored."""
     try:
-        return int(plainjson.load(commit.read_whole(sweep.slurm / "attempts.json"))["number"])
+        return int(plainjson.load(read_hashed(sweep.slurm / "attempts.json"))["number"])
     except (FileNotFoundError, StoreError, ValueError, KeyError, TypeError):
         return 0
 

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from lthsweep.errors import StoreError
 from lthsweep.launch.slurm.journal import Submission
 from lthsweep.store import commit
+from lthsweep.store.hashed import read_hashed, with_hash
 from lthsweep.store.layout import SweepDir
 
 __all__ = [
@@ -68,7 +69,8 @@ _END = TypeAdapter(End)
 def write_end(sweep: SweepDir, name: str, index: int, end: End) -> None:
     """Write how an element ended. The file is advisory, so a full disk is no failure."""
     with contextlib.suppress(StoreError):
-        commit.replace(sweep.submission(name) / f"{index}.end.json", _END.dump_json(end), durable=False)
+        path = sweep.submission(name) / f"{index}.end.json"
+        commit.replace(path, with_hash(path, _END.dump_json(end)), durable=False)
 
 
 def forget_end(sweep: SweepDir, name: str, index: int) -> None:
@@ -80,7 +82,7 @@ def forget_end(sweep: SweepDir, name: str, index: int) -> None:
 def read_end(sweep: SweepDir, name: str, index: int) -> End | None:
     """Return how an element ended; None if it wrote no end."""
     try:
-        return _END.validate_json(commit.read_whole(sweep.submission(name) / f"{index}.end.json"))
+        return _END.validate_json(read_hashed(sweep.submission(name) / f"{index}.end.json"))
     except (FileNotFoundError, StoreError, ValidationError):
         return None
 

@@ -23,9 +23,10 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from lthsweep.errors import StoreError
+from lthsweep.errors import CorruptRecordError, StoreError
 from lthsweep.store import commit, plainjson
-from lthsweep.store.layout import SweepDir
+from lthsweep.store.hashed import read_hashed, with_hash
+from lthsweep.store.layout import SweepDir, checked_name
 
 __all__ = [
     "Submission",
@@ -35,6 +36,7 @@ __all__ = [
     "open_journal",
     "publish_intent",
     "read_journal",
+    "read_prefix",
     "read_submission",
     "void",
 ]
@@ -107,9 +109,27 @@ def open_journal(sweep: SweepDir) -> str:
             f"fixed modes, such as exFAT, NTFS or CIFS, choose another directory with --out"
         )
     path = sweep.slurm / "name.json"
-    commit.commit_new(path, plainjson.dump({"prefix": f"lth-{os.urandom(4).hex()}"}))
-    prefix: str = plainjson.load(commit.read_whole(path))["prefix"]
-    return prefix
+    content = plainjson.dump({"prefix": f"lth-{os.urandom(4).hex()}"})
+    commit.commit_new(path, with_hash(path, content))
+    try:
+        return read_prefix(sweep)
+    except CorruptRecordError:  # a new name: all submissions under the earlier one stay in the journal
+        commit.replace(path, with_hash(path, content))
+        return read_prefix(sweep)
+
+
+def read_prefix(sweep: SweepDir) -> str:
+    """Return the prefix of the names of all jobs of a sweep.
+
+    Raises:
+        FileNotFoundError: if the journal is not open.
+        CorruptRecordError: if the file is damaged.
+    """
+    path = sweep.slurm / "name.json"
+    try:
+        return checked_name(plainjson.load(read_hashed(path))["prefix"])
+    except (ValueError, KeyError, TypeError, StoreError) as error:
+        raise CorruptRecordError(f"{path} is damaged: {error}") from error
 
 
 def publish_intent(sweep: SweepDir, intent: Submission) -> Submission | None:
@@ -129,13 +149,15 @@ def publish_intent(sweep: SweepDir, intent: Submission) -> Submission | None:
     intent = replace(intent, name=name, by=_here(), created=time.time())
     folder = sweep.submission(name)
     folder.mkdir(mode=0o700, exist_ok=True)
-    content = _INTENT.dump_json(intent, exclude=_LATER)
-    return intent if commit.commit_new(folder / "intent.json", content) else None
+    path = folder / "intent.json"
+    content = with_hash(path, _INTENT.dump_json(intent, exclude=_LATER))
+    return intent if commit.commit_new(path, content) else None
 
 
 def note_id(sweep: SweepDir, name: str, job: str) -> None:
     """Write the id that SLURM returned, or under which the job was found."""
-    commit.commit_new(sweep.submission(name) / "job.json", _JOB.dump_json(_JobId(job)))
+    path = sweep.submission(name) / "job.json"
+    commit.commit_new(path, with_hash(path, _JOB.dump_json(_JobId(job))))
 
 
 def forget_queue(sweep: SweepDir) -> None:
@@ -190,13 +212,13 @@ def read_submission(sweep: SweepDir, name: str) -> Submission:
     folder = sweep.submission(name)
     number = int(name.rpartition("-")[2])
     try:
-        intent = _INTENT.validate_json(commit.read_whole(folder / "intent.json"))
-    except (FileNotFoundError, ValidationError):
+        intent = _INTENT.validate_json(read_hashed(folder / "intent.json"))
+    except (FileNotFoundError, CorruptRecordError, ValidationError):
         return Submission(number, name, "workers", outcome="void", why="its intent cannot be read")
     decided = _decision(sweep, name)
     try:
-        job = decided.job or _JOB.validate_json(commit.read_whole(folder / "job.json")).job
-    except (FileNotFoundError, ValidationError):
+        job = decided.job or _JOB.validate_json(read_hashed(folder / "job.json")).job
+    except (FileNotFoundError, CorruptRecordError, ValidationError):
         job = None
     return replace(intent, number=number, name=name, job=job, outcome=decided.outcome, why=decided.why)
 
@@ -224,13 +246,14 @@ _LATER = {"job", "outcome", "why"}
 
 
 def _decide(sweep: SweepDir, name: str, decision: _Decision) -> None:
-    commit.commit_new(sweep.submission(name) / "outcome.json", _DECISION.dump_json(decision))
+    path = sweep.submission(name) / "outcome.json"
+    commit.commit_new(path, with_hash(path, _DECISION.dump_json(decision)))
 
 
 def _decision(sweep: SweepDir, name: str) -> _Decision:
     try:
-        return _DECISION.validate_json(commit.read_whole(sweep.submission(name) / "outcome.json"))
-    except (FileNotFoundError, ValidationError):
+        return _DECISION.validate_json(read_hashed(sweep.submission(name) / "outcome.json"))
+    except (FileNotFoundError, CorruptRecordError, ValidationError):
         return _Decision("open")
 
 

@@ -14,7 +14,7 @@ from lthsweep.errors import ClusterSilentError, StoreError
 from lthsweep.launch.slurm.array_tasks import SubmittedTasks
 from lthsweep.launch.slurm.cluster.limits import Limits, read_limits
 from lthsweep.launch.slurm.cluster.sbatch import text_of
-from lthsweep.launch.slurm.journal import Submission, read_journal
+from lthsweep.launch.slurm.journal import Submission, read_journal, read_prefix
 from lthsweep.launch.slurm.queue_status import QueueStatus, read_queue_status
 from lthsweep.launch.slurm.reconcile import still_open, taken_runs
 from lthsweep.launch.slurm.sites.site import Site
@@ -22,7 +22,6 @@ from lthsweep.launch.slurm.step_decision import WorkerArray, decide, in_seconds
 from lthsweep.launch.slurm.submitting import CONTROLLER_MINUTES, controller_job, workers_job
 from lthsweep.launch.work import Work
 from lthsweep.plan.run import Plan
-from lthsweep.store import commit, plainjson
 from lthsweep.store.layout import SweepDir
 
 __all__ = ["Planned", "Preview", "preview"]
@@ -184,6 +183,6 @@ class _Scripts:
 
 def _prefix(sweep: SweepDir) -> str:
     try:
-        return str(plainjson.load(commit.read_whole(sweep.slurm / "name.json"))["prefix"])
-    except (FileNotFoundError, StoreError, ValueError, KeyError, TypeError):
+        return read_prefix(sweep)
+    except (FileNotFoundError, StoreError):
         return _PREFIX

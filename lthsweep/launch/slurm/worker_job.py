@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     forget_end(sweep, name, index)
     submission = read_submission(sweep, name)
-    spec = load_spec(str(sweep.sweep_toml))
+    spec = load_spec(sweep.path)
     plan, site = expand(spec), site_of(spec)
     clock = Clock(submission.minutes, site.grace_seconds)
     marker = _KilledMarker(sweep, name, index, spec.local.checkpoint_seconds)

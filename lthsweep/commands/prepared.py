@@ -1,0 +1,79 @@
+"""The output of `data prepare`: the classes of a data set, and files that were found and not used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import numpy as np
+
+from lthsweep.data.packed import Packed
+from lthsweep.data.source import Finding, Report
+
+__all__ = ["finding_line", "prepared_json", "prepared_lines"]
+
+_ALL_CLASSES = 20
+"""Up to so many classes are all shown."""
+
+_FIRST_CLASSES = 8
+"""Of more classes, the first ones, and those with the fewest and the most samples."""
+
+
+def prepared_lines(packed: Packed, report: Report) -> Iterator[str]:
+    """Yield the lines of the layout, the classes with their counts, unused files, and remarks."""
+    if report.layout:
+        yield f"layout: {report.layout}"
+    yield from _class_lines(packed)
+    for finding in report.unused:
+        yield f"not used: {finding_line(finding)}"
+    for finding in report.remarks:
+        yield f"note: {finding_line(finding)}"
+
+
+def prepared_json(packed: Packed, report: Report) -> dict[str, object]:
+    """Return the same for programs, with every class."""
+    return {
+        "name": packed.name,
+        "shape": packed.shape,
+        "source": packed.source,
+        "fingerprint": packed.fingerprint,
+        "pack": str(packed.folder),
+        "classes": [
+            {"name": name, "train": train, "test": test}
+            for name, (train, test) in zip(packed.class_names, _counts(packed), strict=True)
+        ],
+        **asdict(report),
+    }
+
+
+def finding_line(finding: Finding) -> str:
+    """Return reason, count and examples of a finding."""
+    more = ", …" if finding.count > len(finding.examples) else ""
+    examples = f" ({', '.join(finding.examples)}{more})" if finding.examples else ""
+    return f"{finding.reason}: {finding.count:,}{examples}"
+
+
+def _class_lines(packed: Packed) -> Iterator[str]:
+    counts = _counts(packed)
+    everything = len(counts) <= _ALL_CLASSES
+    shown = range(len(counts) if everything else _FIRST_CLASSES)
+    width = max(len(packed.class_names[row]) for row in shown)
+    for row in shown:
+        train, test = counts[row]
+        yield f"  {packed.class_names[row]:{width}}  {train:7,} training  {test:7,} test"
+    if not everything:
+        totals = [sum(pair) for pair in counts]
+        few, many = int(np.argmin(totals)), int(np.argmax(totals))
+        yield (
+            f"  … {len(counts) - _FIRST_CLASSES:,} more; fewest: {packed.class_names[few]!r} ({totals[few]:,}), most: "
+            f"{packed.class_names[many]!r} ({totals[many]:,}); --json lists all"
+        )
+
+
+def _counts(packed: Packed) -> list[tuple[int, int]]:
+    """(training, test) samples of each class."""
+    train, test = (
+        np.bincount(labels, minlength=packed.classes).tolist()
+        for labels in (packed.train_labels, packed.test_labels)
+    )
+    return list(zip(train, test, strict=True))

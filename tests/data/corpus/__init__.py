@@ -1,0 +1,1 @@
+"""Small hostile inputs and what must come of each."""
