@@ -19,6 +19,7 @@ from lthsweep.commands.sources import (
     OpenedSweep,
     OutOption,
     SourceArgument,
+    damaged_records,
     open_source,
     require_sweep,
 )
@@ -65,7 +66,9 @@ def submit(
         wait_for(opened, site, console)
     _merge(opened)
     found = read_disk_status(opened.plan, opened.sweep)
-    if read_halt(opened.sweep) or (found.failures and (wait or step.view.is_over)):
+    for line in damaged_records(opened, found):
+        typer.echo(line, err=True)
+    if read_halt(opened.sweep) or found.damaged or (found.failures and (wait or step.view.is_over)):
         raise typer.Exit(EXIT_FAILED)
     set_aside = read_pool(opened.plan, opened.sweep).pool.keys
     if wait and (set_aside or not found.is_complete):

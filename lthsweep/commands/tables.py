@@ -52,7 +52,7 @@ def merge(
     source: SourceArgument,
     overrides: SetOption = None,
     out: OutOption = None,
-    full: Annotated[bool, typer.Option("--full", help="Read all records again, not only new ones.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Read and hash all records again.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not print the table.")] = False,
 ) -> None:
     """Merge all records into table.h5 and print the winning-ticket table. Safe while runs are training."""

@@ -57,10 +57,10 @@ class DirectoryPool:
         parts = []
         if other_data:
             sources = ", ".join(source[:12] for source in self.other_data)
-            parts.append(f"{_belong(other_data)} to other data (source {sources})")
+            parts.append(f"{_belong(other_data, directory)} to other data (source {sources})")
         if self.foreign > other_data:
-            parts.append(f"{_belong(self.foreign - other_data)} to another grid or recipe")
-        line = f"{' and '.join(parts)}: they are in {directory}, but in no number of its table"
+            parts.append(f"{_belong(self.foreign - other_data, directory)} to another grid or recipe")
+        line = f"{', '.join(parts)}, and not to the table"
         return (*self.pool.notes(directory), line)
 
 
@@ -114,8 +114,8 @@ def decoded_otherwise(plan: Plan, found: DirectoryPool, cache: Path | None = Non
     )
 
 
-def _belong(number: int) -> str:
-    return f"{plural(number, 'record')} {'belongs' if number == 1 else 'belong'}"
+def _belong(number: int, directory: str) -> str:
+    return f"{plural(number, 'record')} in {directory} {'belongs' if number == 1 else 'belong'}"
 
 
 def _of_table(sweep: SweepDir) -> tuple[dict[str, str], dict[str, Origin], dict[str, str]]:

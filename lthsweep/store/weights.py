@@ -1,7 +1,7 @@
 """Weights on disk: safetensors (no code inside), published whole, known by their sha256.
 
-Each file contains the sha256 of its own content: a checkpoint, and a snapshot that was made after the record of its
-run, have no hash anywhere else. A record has the sha256 of whole files, which also tells two undamaged files apart.
+Each file contains the sha256 of its arrays and metadata, because checkpoints, and snapshots made after the record of
+their run, have no hash elsewhere. A record contains the sha256 of whole files, which distinguishes undamaged files.
 
 A ticket does not store pruned weights: `pack_sparse` keeps the survivors of masked weights, and the mask
 in the record has their positions.

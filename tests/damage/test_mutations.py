@@ -206,8 +206,8 @@ def test_a_changed_checkpoint_is_not_continued(damaged, sweep, seed, capsys):
     rng = np.random.default_rng(seed)
     arrays = {f"model/w{i}": rng.normal(size=(3, i + 1)).astype(np.float32) for i in range(20)}
     keys = [run.key for run in expand(load_spec(sweep.sweep_toml)).tickets][:2]
-    for key in keys:
-        progress = json.dumps({"step": 12 + len(key), "epoch": 1, "samples": 1234})
+    for number, key in enumerate(keys):
+        progress = json.dumps({"step": 12 + number, "epoch": 1, "samples": 1234})
         save_arrays(sweep.checkpoint(key), arrays, {"run": key, "progress": progress})
     path = sweep.checkpoint(keys[0])
     before = load_checkpoint(sweep, keys[0])

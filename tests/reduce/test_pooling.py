@@ -274,5 +274,5 @@ def test_records_of_other_data_are_named_apart(tmp_path):
 
     assert before == after
     assert (after.foreign, dict(after.other_data)) == (3, {"c" * 64: 1})
-    assert "1 record belongs to other data (source cccccccccccc)" in after.notes("d")[0]
-    assert "2 records belong to another grid or recipe" in after.notes("d")[0]
+    assert "1 record in d belongs to other data (source cccccccccccc)" in after.notes("d")[0]
+    assert "2 records in d belong to another grid or recipe, and not to the table" in after.notes("d")[0]

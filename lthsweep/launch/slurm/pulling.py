@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from lthsweep.errors import ClusterSilentError, LthsweepError
+from lthsweep.errors import ClusterSilentError, CorruptRecordError, LthsweepError
 from lthsweep.launch.dispatch import Elsewhere
 from lthsweep.launch.events import Failed, Finished, Message
 from lthsweep.launch.slurm.advance import advance
@@ -115,7 +115,10 @@ class Pulling:
         """Return why this job does not take a run now; None if it does."""
         if self._sweep.has_record(key) and key not in self._replays:
             self._over.add(key)
-            diverged = read_summary(self._sweep.record(key)).outcome == "diverged"
+            try:
+                diverged = read_summary(self._sweep.record(key)).outcome == "diverged"
+            except CorruptRecordError:  # `merge` names it; its descendants wait for the repair
+                return Elsewhere.FAILED
             return Elsewhere.DIVERGED if diverged else Elsewhere.DONE
         failure = failures.read_failure(self._sweep, key)
         if failure is not None and key in self._failed_here and failure.kind != failures.CANCELLED:
