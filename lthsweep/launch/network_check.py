@@ -19,7 +19,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from lthsweep.errors import ModelError
+from lthsweep.errors import ModelError, SpecError
 from lthsweep.launch.fused.groups import largest_ensemble
 from lthsweep.launch.preflight import require_data
 from lthsweep.launch.process_env import ALLOCATOR_VARIABLES, thread_variables
@@ -33,6 +33,7 @@ from lthsweep.usercode import is_code
 __all__ = ["NetworkTrial", "describe_networks", "require_networks"]
 
 _LIMIT_SECONDS = 1800.0
+_LIMIT_VARIABLE = "LTHSWEEP_TRIAL_SECONDS"
 _TRAIN_KEYS = ("batch_size", "precision", "label_smoothing", "group_lasso", "optimizer")
 
 
@@ -56,9 +57,13 @@ class NetworkTrial:
 def require_networks(plan: Plan, sweep: SweepDir, cache: Path | None = None) -> None:
     """Try each network of the user or of a library, with each way of pruning it, that a missing run uses.
 
+    A limit of 0 seconds skips it, for login nodes with too little memory for the network.
+
     Raises:
         ModelError: if a network or a method cannot be used; the message names the reason.
     """
+    if not _limit():
+        return
     done = set(sweep.record_keys()) if sweep.exists() else set()
     missing = [run for key, run in plan.runs.items() if key not in done and _is_foreign(run)]
     for trial in _trials(plan, missing, cache):
@@ -126,7 +131,7 @@ def _answer(trial: NetworkTrial) -> dict[str, Any]:
             except subprocess.TimeoutExpired:
                 raise ModelError(
                     f"model {name!r} takes more than {_limit():g} seconds for a trial of one step; the last output: "
-                    f"{_tail(log)}; LTHSWEEP_TRIAL_SECONDS sets another limit"
+                    f"{_tail(log)}; {_LIMIT_VARIABLE} sets another limit"
                 ) from None
             finally:
                 process.kill()
@@ -143,7 +148,13 @@ def _answer(trial: NetworkTrial) -> dict[str, Any]:
 
 
 def _limit() -> float:
-    return float(os.environ.get("LTHSWEEP_TRIAL_SECONDS") or _LIMIT_SECONDS)
+    written = os.environ.get(_LIMIT_VARIABLE) or str(_LIMIT_SECONDS)
+    try:
+        return float(written)
+    except ValueError:
+        raise SpecError(
+            f"{_LIMIT_VARIABLE} = {written!r}: must be a number of seconds, or 0 for no trial"
+        ) from None
 
 
 def _without_mpi(environment: Mapping[str, str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
@@ -70,4 +71,7 @@ def state_of(model: nn.Module) -> dict[str, Tensor]:
 def load_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Load what `state_of` returned."""
     shared = {name: state[first] for name, first in aliases(model).items() if first in state}
-    model.load_state_dict({**state, **shared})
+    complete = OrderedDict({**state, **shared})
+    # Versions of the modules, from which some decide how they read a state; torch keeps them in this attribute.
+    complete._metadata = model.state_dict()._metadata  # type: ignore[attr-defined]
+    model.load_state_dict(complete)

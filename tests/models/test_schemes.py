@@ -90,6 +90,18 @@ def test_frozen_weights_and_embeddings_may_stay(here):
     filled("    nn.init.normal_(model.out.weight)", pinned("my_nets:Net"))
 
 
+def test_the_documented_network_is_built(here):
+    page = (PAGE.parent / "models.md").read_text()
+    block = re.search(r'```python title="my_nets.py"\n(.*?)```', page, re.DOTALL)
+    assert block is not None
+    (here / "my_nets.py").write_text(block[1])
+
+    options = {"name": pinned("my_nets:SharedCnn"), "width": 8}
+    model = build_model(options, input_shape=(1, 8, 8), classes=10, seed=0)
+
+    assert model.second.weight is model.first.weight
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_documented_scheme_fills_every_built_in_network(here, name):
     """Also those whose convolutions have no bias."""
