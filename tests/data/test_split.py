@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lthsweep.data import split
 from lthsweep.data.split import split_indices, training_split
 from lthsweep.errors import DataError
 
@@ -89,3 +90,31 @@ def test_a_part_that_is_too_large_is_refused(wanted):
         DataError, match="10 training samples less 3 held out leave 7; lower it, or set it to 0"
     ):
         training_split(np.zeros(10, np.int64), 3, wanted)
+
+
+@given(LABELS)
+def test_test_split_leaves_every_class_both_sides(labels):
+    """Each class is trained, and tested if it has two samples or more."""
+    kept, held_out = split.test_split(labels)
+
+    assert sorted([*kept, *held_out]) == list(range(len(labels)))
+    for label, count in enumerate(np.bincount(labels)):
+        trained, tested = ((labels[part] == label).sum() for part in (kept, held_out))
+        assert trained >= min(count, 1)
+        assert tested >= 1 or count < 2
+
+
+@given(st.lists(st.integers(5, 30), min_size=1, max_size=7))
+def test_test_split_is_the_proportional_split(counts):
+    """Where each class has enough samples, one in five are held out as by every other split, bit for bit."""
+    labels = np.repeat(np.arange(len(counts)), counts)
+    kept, held_out = split_indices(labels, len(labels) // 5, purpose="test")
+    shares = np.bincount(labels[held_out], minlength=len(counts))
+
+    if shares.min() >= 1 and (shares < counts).all():
+        assert [part.tolist() for part in split.test_split(labels)] == [kept.tolist(), held_out.tolist()]
+
+
+def test_test_split_is_pinned():
+    """The test images of own data are part of the protocol."""
+    assert split.test_split(np.repeat([0, 1, 2], [20, 8, 2]))[1].tolist() == [10, 11, 14, 18, 20, 24, 29]

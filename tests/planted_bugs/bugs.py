@@ -289,6 +289,49 @@ BUGS = (
         "position = step - self.progress.curves[0].step if self.progress.curves and self.stretch is None",
         "tests/training tests/lottery/test_ticket.py",
     ),
+    # Nothing is dropped in silence
+    Bug(
+        "16-bit images become white",
+        "data/images.py",
+        "gray = (values >> (bits - 8)).astype(np.uint8)",
+        "gray = np.minimum(values, 255).astype(np.uint8)",
+        "tests/data/test_images.py",
+    ),
+    Bug(
+        "transparency is dropped",
+        "data/images.py",
+        'return _over_white(image, where) if image.has_transparency_data else image.convert("RGB")',
+        'return image.convert("RGB")',
+        "tests/data/test_images.py",
+    ),
+    Bug(
+        "photos lie on their side",
+        "data/images.py",
+        "return int(image.getexif().get(_ORIENTATION, 1))",
+        "return 1",
+        "tests/data/test_images.py",
+    ),
+    Bug(
+        "a class without readable files is passed over",
+        "data/class_folders.py",
+        "    if empty:\n",
+        "    if False:\n",
+        "tests/data/corpus",
+    ),
+    Bug(
+        "files with other endings are not counted",
+        "data/layouts.py",
+        "for name in sorted({*root.all_others()} - used):",
+        "for name in ():",
+        "tests/data/corpus",
+    ),
+    Bug(
+        "the only image of a class is a test image",
+        "data/split.py",
+        "np.clip(shares, np.minimum(counts, 1), np.maximum(counts - 1, 0))",
+        "np.clip(shares, np.minimum(counts, 1), counts)",
+        "tests/data/test_split.py",
+    ),
     # Keys and plan
     Bug(
         "the key ignores the seed",
