@@ -74,6 +74,7 @@ def _folder(cache: Path, request: Mapping[str, object]) -> Path:
 
 def _read(path: Path) -> Source | None:
     try:
-        return _SOURCE.validate_json(path.read_bytes())
+        source = _SOURCE.validate_json(path.read_bytes())
+        return source if source.digest == path.stem else None
     except (OSError, ValueError):  # damaged: the files are read again
         return None

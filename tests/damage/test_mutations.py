@@ -19,6 +19,8 @@ import pytest
 
 from lthsweep.data.cache import open_packed, verify
 from lthsweep.data.packed import fingerprint
+from lthsweep.data.remembered import newest_source, remember
+from lthsweep.data.source import Source, SourceFile
 from lthsweep.errors import DataError
 from lthsweep.launch.slurm.halt import halt, read_halt, read_reset, reset_attempts
 from lthsweep.launch.slurm.job_files import End, read_end, write_end
@@ -363,6 +365,21 @@ def test_a_changed_file_of_the_sweep_is_refused(damaged, sweep, numbers, seed):
         ended = damaged.command(*words, ok=(2,))
         assert "sweep.toml" in ended.stderr, (what, words)
     assert "sweep.toml" in damaged.command("doctor", sweep.path, ok=(1,)).stdout, what
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_changed_note_of_a_source_names_no_other_source(damaged, tmp_path, seed):
+    """A wrong size or time only means that the files are read again; a wrong digest would be other data."""
+    digest = "ab" * 32
+    files = tuple(SourceFile(f"/data/{i}.png", 100 + i, 10**18 + i, 10**18 + i) for i in range(5))
+    remember(tmp_path, {"name": "mine"}, Source(digest, files))
+    (path,) = tmp_path.rglob("*.json")
+
+    what = damaged.change(path, seed)
+    found = newest_source(tmp_path, {"name": "mine"})
+
+    damaged.saved.clear()
+    assert found is None or found.digest == digest, what
 
 
 @pytest.mark.parametrize("seed", SEEDS)
