@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from lthsweep.commands.console import simple_table
-from lthsweep.commands.prepared import finding_line, prepared_json, prepared_lines
+from lthsweep.commands.prepared import notice_line, prepared_json, prepared_lines
 from lthsweep.commands.sources import CacheOption, JsonOption, SetOption
 from lthsweep.data.availability import list_datasets, verify_dataset
 from lthsweep.data.cache import last_source
@@ -96,7 +96,7 @@ def prepare(
         for line in prepared_lines(packed, report):
             typer.echo(line)
     if strict and report.unused:
-        found = "; ".join(finding_line(finding) for finding in report.unused)
+        found = "; ".join(notice_line(notice) for notice in report.unused)
         raise DataError(
             f"--strict: not everything is used: {found}; remove these, or prepare without --strict"
         )

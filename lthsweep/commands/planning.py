@@ -11,7 +11,7 @@ from rich.console import Console
 
 from lthsweep.commands.console import simple_table
 from lthsweep.commands.jobs import jobs_json, jobs_lines, jobs_of
-from lthsweep.commands.networks import print_network
+from lthsweep.commands.network_text import print_network
 from lthsweep.commands.sources import (
     CacheOption,
     JsonOption,

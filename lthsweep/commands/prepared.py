@@ -8,9 +8,9 @@ from dataclasses import asdict
 import numpy as np
 
 from lthsweep.data.packed import Packed
-from lthsweep.data.source import Finding, Report
+from lthsweep.data.source import Notice, Report
 
-__all__ = ["finding_line", "prepared_json", "prepared_lines"]
+__all__ = ["notice_line", "prepared_json", "prepared_lines"]
 
 _ALL_CLASSES = 20
 """Up to so many classes are all shown."""
@@ -24,10 +24,10 @@ def prepared_lines(packed: Packed, report: Report) -> Iterator[str]:
     if report.layout:
         yield f"layout: {report.layout}"
     yield from _class_lines(packed)
-    for finding in report.unused:
-        yield f"not used: {finding_line(finding)}"
-    for finding in report.remarks:
-        yield f"note: {finding_line(finding)}"
+    for notice in report.unused:
+        yield f"not used: {notice_line(notice)}"
+    for notice in report.remarks:
+        yield f"note: {notice_line(notice)}"
 
 
 def prepared_json(packed: Packed, report: Report) -> dict[str, object]:
@@ -46,11 +46,11 @@ def prepared_json(packed: Packed, report: Report) -> dict[str, object]:
     }
 
 
-def finding_line(finding: Finding) -> str:
-    """Return reason, count and examples of a finding."""
-    more = ", …" if finding.count > len(finding.examples) else ""
-    examples = f" ({', '.join(finding.examples)}{more})" if finding.examples else ""
-    return f"{finding.reason}: {finding.count:,}{examples}"
+def notice_line(notice: Notice) -> str:
+    """Return reason, count and examples of a notice."""
+    more = ", …" if notice.count > len(notice.examples) else ""
+    examples = f" ({', '.join(notice.examples)}{more})" if notice.examples else ""
+    return f"{notice.reason}: {notice.count:,}{examples}"
 
 
 def _class_lines(packed: Packed) -> Iterator[str]:

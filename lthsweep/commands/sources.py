@@ -23,10 +23,10 @@ from lthsweep.launch.data_sources import (
     with_prepared_sources,
 )
 from lthsweep.launch.disk_status import DiskStatus
+from lthsweep.plan.data_tables import data_tables
 from lthsweep.plan.expand import expand
 from lthsweep.plan.rewind import RewindPoint
 from lthsweep.plan.run import Plan, Recipe
-from lthsweep.plan.sources import data_tables
 from lthsweep.plan.steps import check_lengths
 from lthsweep.spec import Spec, load_spec
 from lthsweep.spec.names import folder_name
@@ -218,7 +218,7 @@ def pending_keys(opened: OpenedSweep) -> tuple[str, ...]:
 def unused_files(opened: OpenedSweep, cache: Path | None = None) -> tuple[str, ...]:
     """A line for each data set with files or rows that were found and not used."""
     counts = {
-        name: (table, sum(finding.count for finding in found.report.unused))
+        name: (table, sum(notice.count for notice in found.report.unused))
         for name, table in data_tables(opened.spec).items()
         if (found := last_source(table, None, cache)) is not None
     }

@@ -18,7 +18,7 @@ from lthsweep.data.decoded import Decoded
 from lthsweep.data.file_tree import FileTree, decode_files, open_tree
 from lthsweep.data.files import Files
 from lthsweep.data.layouts import decode_classes
-from lthsweep.data.source import Finding
+from lthsweep.data.source import Notice
 from lthsweep.errors import DataError
 
 __all__ = ["band_centers", "fit", "fourier_points", "log_mel", "mel_bands", "read", "read_sound", "resample"]
@@ -90,10 +90,10 @@ def read(
             tree, names, shape, image_of, "lower data.seconds or data.mels, or raise data.hop"
         )
 
-    def remarks() -> tuple[Finding, ...]:
+    def remarks() -> tuple[Notice, ...]:
         return (
-            *Finding.of(f"sounds longer than data.seconds = {seconds}, cut to their middle", cut),
-            *Finding.of(f"sounds that are silent: {decibels} dB or more below full scale", silent),
+            *Notice.of(f"sounds longer than data.seconds = {seconds}, cut to their middle", cut),
+            *Notice.of(f"sounds that are silent: {decibels} dB or more below full scale", silent),
         )
 
     with open_tree(files.at_path(path, "a folder of class folders of sound files")) as tree:

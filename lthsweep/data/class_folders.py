@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from lthsweep.data.folders import Folder, Kind, found_endings, joined, label_of, paths_of
+from lthsweep.data.folders import Folder, SampleFiles, found_endings, joined, label_of, paths_of
 
 __all__ = ["classes_in"]
 
 
-def classes_in(folder: Folder, kind: Kind) -> list[tuple[str, str]]:
+def classes_in(folder: Folder, kind: SampleFiles) -> list[tuple[str, str]]:
     """Return (class, file) of the samples in class folders, sorted; those in folders below are left out.
 
     Raises:
@@ -39,7 +39,7 @@ def classes_in(folder: Folder, kind: Kind) -> list[tuple[str, str]]:
     return sorted(found)
 
 
-def _samples_of(class_folder: Folder, kind: Kind) -> list[str]:
+def _samples_of(class_folder: Folder, kind: SampleFiles) -> list[str]:
     """The samples of a class folder, which can be in an inner folder such as `images`."""
     inner = class_folder
     while not inner.samples:

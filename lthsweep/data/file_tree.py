@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lthsweep.data.archives import read_file
-from lthsweep.data.source import Finding, Report, Source, SourceFile, files_below, sha256_hex, stat_file
+from lthsweep.data.source import Notice, Report, Source, SourceFile, files_below, sha256_hex, stat_file
 from lthsweep.data.zip_and_tar import open_archive
 from lthsweep.errors import DataError
 
@@ -62,7 +62,7 @@ class FileTree:
     files: tuple[SourceFile, ...]
     single: bool = False
     folders: tuple[str, ...] = ()
-    passed: tuple[Finding, ...] = ()
+    passed: tuple[Notice, ...] = ()
     positions: Mapping[str, int] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
     listed: int = field(default_factory=time.time_ns)
@@ -128,7 +128,7 @@ def open_tree(path: Path, *, limit: int | None = None) -> Iterator[FileTree]:
             path,
             found.files,
             found.empty,
-            Finding.of("links that lead nowhere, or special files", _visible(found.others)),
+            Notice.of("links that lead nowhere, or special files", _visible(found.others)),
             lambda name: read_file(path / name, limit=limit),
             files,
         )
@@ -137,7 +137,7 @@ def open_tree(path: Path, *, limit: int | None = None) -> Iterator[FileTree]:
         yield FileTree(path, (path.name,), lambda name: read_file(path, limit=limit), files, single=True)
     else:
         with open_archive(path, limit) as members:
-            links = Finding.of("links in the archive", _visible(members.links))
+            links = Notice.of("links in the archive", _visible(members.links))
             files = (stat_file(path),)
             yield _tree(path, members.names, members.folders, links, members.read, files)
 
@@ -158,7 +158,7 @@ def _tree(
     path: Path,
     names: Mapping[str, object],
     folders: Sequence[str],
-    passed: tuple[Finding, ...],
+    passed: tuple[Notice, ...],
     content_of: Callable[[str], bytes],
     files: tuple[SourceFile, ...],
 ) -> FileTree:
@@ -170,7 +170,7 @@ def _tree(
         content_of,
         files,
         folders=tuple(sorted(_visible(_parents(names, folders)))),
-        passed=Finding.of("hidden files, and files that operating systems leave behind", hidden) + passed,
+        passed=Notice.of("hidden files, and files that operating systems leave behind", hidden) + passed,
         positions={name: position for name, position in names.items() if isinstance(position, int)},
     )
 

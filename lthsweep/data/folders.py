@@ -12,7 +12,7 @@ from lthsweep.errors import DataError
 
 __all__ = [
     "Folder",
-    "Kind",
+    "SampleFiles",
     "ending_of",
     "folders_of",
     "found_endings",
@@ -26,7 +26,7 @@ _SHOWN = 4  # names in a message
 
 
 @dataclass(frozen=True)
-class Kind:
+class SampleFiles:
     """The files that are samples.
 
     Attributes:

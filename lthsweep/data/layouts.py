@@ -1,4 +1,4 @@
-"""Finding out which files of a user are training and test samples, and of which class.
+"""Notice out which files of a user are training and test samples, and of which class.
 
 Understood are folders of classes, the same below folders of parts, and a CSV file of paths and labels. Folders around
 everything are skipped. What fits several layouts is refused with the folders that were found, and every file that is
@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator, Sequence
 from lthsweep.data.class_folders import classes_in
 from lthsweep.data.decoded import Decoded, SampleArray
 from lthsweep.data.file_tree import FileTree, listed_tree
-from lthsweep.data.folders import Folder, Kind, ending_of, folders_of, found_endings, joined
+from lthsweep.data.folders import Folder, SampleFiles, ending_of, folders_of, found_endings, joined
 from lthsweep.data.part_folders import part_word, parts_in
 from lthsweep.data.parts import Layout, decoded_parts, numbered_parts, part_named
 from lthsweep.data.path_list import is_path_list, layout_of_list, listed_samples
-from lthsweep.data.source import Finding, Report
+from lthsweep.data.source import Notice, Report
 from lthsweep.errors import DataError
 
 __all__ = ["decode_classes", "read_layout"]
@@ -32,7 +32,7 @@ def decode_classes(
     decode: Callable[[FileTree, Sequence[str]], SampleArray],
     *,
     reader: str,
-    remarks: Callable[[], tuple[Finding, ...]] = tuple,
+    remarks: Callable[[], tuple[Notice, ...]] = tuple,
 ) -> Decoded:
     """Return the images of a tree of the user's files.
 
@@ -53,7 +53,7 @@ def decode_classes(
     if tree.single:
         tree, layout = _listed(tree, suffixes)
         unused = tuple(
-            finding for reason, names in layout.unused.items() for finding in Finding.of(reason, names)
+            notice for reason, names in layout.unused.items() for notice in Notice.of(reason, names)
         )
     else:
         layout, unused = read_layout(tree, suffixes, samples)
@@ -71,9 +71,7 @@ def decode_classes(
     )
 
 
-def read_layout(
-    tree: FileTree, suffixes: tuple[str, ...], samples: str
-) -> tuple[Layout, tuple[Finding, ...]]:
+def read_layout(tree: FileTree, suffixes: tuple[str, ...], samples: str) -> tuple[Layout, tuple[Notice, ...]]:
     """Return which files of a tree are training and test samples, and of which class; and the files of no use.
 
     Args:
@@ -84,7 +82,7 @@ def read_layout(
     Raises:
         DataError: if the layout is not understood, or a class would lose all of its files.
     """
-    kind = Kind(str(tree.path), suffixes, samples)
+    kind = SampleFiles(str(tree.path), suffixes, samples)
     root = folders_of(tree, suffixes)
     if not root.all_samples():
         raise DataError(
@@ -110,7 +108,7 @@ def _only_wrapped(folder: Folder) -> Folder | None:
     return None if len(folder.folders) > 1 and part_word(filled[0].name) else filled[0]
 
 
-def _list_in(tree: FileTree, outer: Sequence[Folder], kind: Kind) -> Layout | None:
+def _list_in(tree: FileTree, outer: Sequence[Folder], kind: SampleFiles) -> Layout | None:
     """The layout of the CSV file with the columns path and label in one of these folders, None if there is none."""
     places = [*outer, *(outer[-1].filled() if len(outer[-1].filled()) == 1 else [])]
     candidates = [name for folder in places for name in folder.others if name.lower().endswith(".csv")]
@@ -134,7 +132,7 @@ def _listed(tree: FileTree, suffixes: tuple[str, ...]) -> tuple[FileTree, Layout
     return listed_tree(folder, tree.path, tuple(names)), layout
 
 
-def _unused(layout: Layout, tree: FileTree, root: Folder, kind: Kind) -> tuple[Finding, ...]:
+def _unused(layout: Layout, tree: FileTree, root: Folder, kind: SampleFiles) -> tuple[Notice, ...]:
     """What the tree holds and the layout does not use, by reason."""
     used = {name for part in (layout.train, layout.test) for _, name in part}
     used.update(layout.lists)
@@ -149,10 +147,10 @@ def _unused(layout: Layout, tree: FileTree, root: Folder, kind: Kind) -> tuple[F
         by_reason[f"{kind.samples} {where}"].append(name)
     for name in sorted({*root.all_others()} - used):
         by_reason[f"files with {ending_of(name)}, which are not read as {kind.samples}"].append(name)
-    findings = tree.passed
+    notices = tree.passed
     for reason, names in by_reason.items():
-        findings += Finding.of(reason, names)
-    return findings
+        notices += Notice.of(reason, names)
+    return notices
 
 
 def _folders_around(name: str) -> Iterator[str]:

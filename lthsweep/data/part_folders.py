@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from lthsweep.data.class_folders import classes_in
 from lthsweep.data.csv_table import decode_text
 from lthsweep.data.file_tree import FileTree
-from lthsweep.data.folders import Folder, Kind, found_endings, joined, label_of, paths_of, unwrapped
+from lthsweep.data.folders import Folder, SampleFiles, found_endings, joined, label_of, paths_of, unwrapped
 from lthsweep.data.parts import PART_NAMES, Layout, part_named
 from lthsweep.wording import plural
 
@@ -25,7 +25,7 @@ _NO_CLASS = ("data", "image", "images", "img", "imgs", "unknown", "unlabeled", "
 """Names of a folder around test samples of unknown classes."""
 
 
-def parts_in(tree: FileTree, top: Folder, kind: Kind) -> Layout | None:
+def parts_in(tree: FileTree, top: Folder, kind: SampleFiles) -> Layout | None:
     """Return the layout of a folder with folders of parts; None if it has none, or a class has the name of a part.
 
     Args:
@@ -82,7 +82,7 @@ def parts_in(tree: FileTree, top: Folder, kind: Kind) -> Layout | None:
     )
 
 
-def _part_folders(top: Folder, kind: Kind) -> dict[str, Folder]:
+def _part_folders(top: Folder, kind: SampleFiles) -> dict[str, Folder]:
     """Part → its folder: `train` and others, or names that share the rest, such as `seg_train` and `seg_test`."""
     by_rest: dict[str, dict[str, list[Folder]]] = defaultdict(lambda: defaultdict(list))
     for folder in top.folders.values():
@@ -116,7 +116,9 @@ def part_word(name: str) -> tuple[str, str] | None:
     return part, "-".join([*words[:index], "*", *words[index + 1 :]])
 
 
-def _test_part(tree: FileTree, part: Folder, classes: set[str], kind: Kind) -> list[tuple[str, str]] | None:
+def _test_part(
+    tree: FileTree, part: Folder, classes: set[str], kind: SampleFiles
+) -> list[tuple[str, str]] | None:
     """(class, file) of the samples of a test part; None if their classes are unknown."""
     annotations = _annotations(part)
     if annotations is not None:
@@ -138,7 +140,7 @@ def _annotations(part: Folder) -> str | None:
     return next((name for name in part.others if name.endswith(f"/{_ANNOTATIONS}")), None)
 
 
-def _annotated(tree: FileTree, annotations: str, part: Folder, kind: Kind) -> list[tuple[str, str]]:
+def _annotated(tree: FileTree, annotations: str, part: Folder, kind: SampleFiles) -> list[tuple[str, str]]:
     lines = decode_text(tree.read(annotations), f"{kind.where}/{annotations}").splitlines()
     by_name = {name.rpartition("/")[2]: name for name in part.all_samples()}
     found = {}
@@ -154,7 +156,7 @@ def _annotated(tree: FileTree, annotations: str, part: Folder, kind: Kind) -> li
     return sorted((label, by_name[name]) for name, label in found.items())
 
 
-def _refuse_unknown_classes(parts: Mapping[str, Folder], kind: Kind) -> None:
+def _refuse_unknown_classes(parts: Mapping[str, Folder], kind: SampleFiles) -> None:
     for folder in parts.values():
         raise kind.refusal(
             f"{plural(len(folder.all_samples()), kind.samples[:-1])} of {folder.path} lie in no class folder, so their "
@@ -163,7 +165,7 @@ def _refuse_unknown_classes(parts: Mapping[str, Folder], kind: Kind) -> None:
         )
 
 
-def _refuse_likely_part(rest: Sequence[Folder], classes: set[str], kind: Kind) -> None:
+def _refuse_likely_part(rest: Sequence[Folder], classes: set[str], kind: SampleFiles) -> None:
     """Refuse a folder with the classes of the training part, and a name that is not the one of a part."""
     for folder in rest:
         if {label_of(inner) for inner in unwrapped(folder).filled()} & classes:

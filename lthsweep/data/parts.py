@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lthsweep.data.decoded import Decoded, SampleArray
 from lthsweep.data.file_tree import FileTree
-from lthsweep.data.source import Finding, Report, digest_of_samples
+from lthsweep.data.source import Notice, Report, digest_of_samples
 from lthsweep.data.split import test_split
 from lthsweep.errors import DataError
 
@@ -179,7 +179,7 @@ def digest_of_parts(
     return digest_of_samples(reader, classes, {"train": train, "test": test})
 
 
-def repeated_samples(parts: tuple[Part, Part], hashes: Sequence[Sequence[str]]) -> tuple[Finding, ...]:
+def repeated_samples(parts: tuple[Part, Part], hashes: Sequence[Sequence[str]]) -> tuple[Notice, ...]:
     """Return which test samples are training samples too, and which samples have more than one class."""
     training = set(hashes[0])
     classes: dict[str, set[int]] = defaultdict(set)
@@ -194,10 +194,10 @@ def repeated_samples(parts: tuple[Part, Part], hashes: Sequence[Sequence[str]]) 
         if len(classes[content]) > 1
     ]
     return (
-        *Finding.of(
+        *Notice.of(
             "test samples with the same content as a training sample, which makes the test easier", leaked
         ),
-        *Finding.of("samples with the same content as a sample of another class", doubtful),
+        *Notice.of("samples with the same content as a sample of another class", doubtful),
     )
 
 

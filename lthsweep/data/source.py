@@ -17,8 +17,8 @@ from lthsweep.errors import DataError
 
 __all__ = [
     "DEPTH_LIMIT",
-    "Finding",
     "Listing",
+    "Notice",
     "Report",
     "Source",
     "SourceFile",
@@ -34,7 +34,7 @@ DEPTH_LIMIT = 8
 """Levels of folders below the folder of a data set; ends a circle of links."""
 
 _NAMES_LIMIT = 5_000_000
-_EXAMPLES = 3  # names in a finding
+_EXAMPLES = 3  # names in a notice
 _TICK = 50_000_000  # nanoseconds, more than the clock of a file system with fractions of seconds needs
 _COARSE_TICK = 2_000_000_000  # of file systems with whole seconds
 
@@ -57,7 +57,7 @@ class SourceFile:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Notice:
     """Files, rows or values of one kind, which `data prepare` shows in a line.
 
     Attributes:
@@ -71,8 +71,8 @@ class Finding:
     examples: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, reason: str, names: Collection[str]) -> tuple[Finding, ...]:
-        """Return the finding of these names; nothing if there are none."""
+    def of(cls, reason: str, names: Collection[str]) -> tuple[Notice, ...]:
+        """Return the notice of these names; nothing if there are none."""
         return (cls(reason, len(names), tuple(sorted(names)[:_EXAMPLES])),) if names else ()
 
 
@@ -87,8 +87,8 @@ class Report:
     """
 
     layout: str = ""
-    unused: tuple[Finding, ...] = ()
-    remarks: tuple[Finding, ...] = ()
+    unused: tuple[Notice, ...] = ()
+    remarks: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from lthsweep.data.files import Files
 from lthsweep.data.folders import ending_of
 from lthsweep.data.layouts import read_layout
 from lthsweep.data.parts import Labeled, digest_of_parts, numbered_parts, part_named, repeated_samples
-from lthsweep.data.source import Finding, Report, sha256_hex
+from lthsweep.data.source import Notice, Report, sha256_hex
 from lthsweep.data.tokens import UNKNOWN, build_vocabulary, encode, is_longer
 from lthsweep.errors import DataError
 
@@ -38,7 +38,7 @@ class _Texts:
     test: Labeled
     content: Mapping[str, str]
     layout: str
-    unused: tuple[Finding, ...]
+    unused: tuple[Notice, ...]
 
 
 def read_csv(files: Files, *, path: str, tokens: str, vocabulary: int, length: int) -> Decoded:
@@ -123,7 +123,7 @@ def _decoded(texts: _Texts, tree: FileTree, reader: str, options: tuple[str, int
         *_remarks(texts.content, length, tokens),
         *(
             (
-                Finding(
+                Notice(
                     f"test tokens that are not in the vocabulary, of {int((rows[1] != 0).sum()):,}", unknown
                 ),
             )
@@ -144,7 +144,7 @@ def _decoded(texts: _Texts, tree: FileTree, reader: str, options: tuple[str, int
     )
 
 
-def _remarks(content: Mapping[str, str], length: int, tokens: str) -> tuple[Finding, ...]:
+def _remarks(content: Mapping[str, str], length: int, tokens: str) -> tuple[Notice, ...]:
     """Texts that are shortened, empty, or lost characters before."""
     kinds: dict[str, list[str]] = defaultdict(list)
     for name, text in content.items():
@@ -156,7 +156,7 @@ def _remarks(content: Mapping[str, str], length: int, tokens: str) -> tuple[Find
             kinds[
                 "texts with the character U+FFFD, which replaces others that a program could not read"
             ].append(name)
-    return tuple(finding for reason, names in kinds.items() for finding in Finding.of(reason, names))
+    return tuple(notice for reason, names in kinds.items() for notice in Notice.of(reason, names))
 
 
 def _csv_parts(tree: FileTree) -> tuple[str, str | None]:
@@ -190,12 +190,12 @@ def _csv_texts(tree: FileTree, name: str, content: dict[str, str]) -> list[tuple
     return found
 
 
-def _unused_files(tree: FileTree, used: set[str | None]) -> tuple[Finding, ...]:
+def _unused_files(tree: FileTree, used: set[str | None]) -> tuple[Notice, ...]:
     kinds: dict[str, list[str]] = defaultdict(list)
     for name in tree.names:
         if name not in used:
             reason = f"files with {ending_of(name)}, which are not read as texts"
             kinds["CSV files of no used part" if name.lower().endswith(".csv") else reason].append(name)
     return tree.passed + tuple(
-        finding for reason, names in kinds.items() for finding in Finding.of(reason, names)
+        notice for reason, names in kinds.items() for notice in Notice.of(reason, names)
     )

@@ -8,8 +8,8 @@ from pathlib import Path
 from lthsweep.data.cache import changed_files, current_source, find_pack, prepare
 from lthsweep.data.datasets import dataset
 from lthsweep.errors import ChangedDataError, DataError, MissingDataError, SpecError
+from lthsweep.plan.data_tables import data_tables, with_sources
 from lthsweep.plan.run import Options
-from lthsweep.plan.sources import data_tables, with_sources
 from lthsweep.spec import Spec, load_spec
 from lthsweep.store.layout import SweepDir
 

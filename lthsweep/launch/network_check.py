@@ -71,7 +71,7 @@ def require_networks(plan: Plan, sweep: SweepDir, cache: Path | None = None) -> 
 
 
 def describe_networks(plan: Plan, cache: Path | None = None) -> list[dict[str, Any]]:
-    """Try every network of a plan, and describe it: see `lthsweep.launch.network_trial.description`.
+    """Try every network of a plan, and describe it: see `lthsweep.launch.trial_process.description`.
 
     Raises:
         MissingDataError: if data is missing.
@@ -120,7 +120,7 @@ def _answer(trial: NetworkTrial) -> dict[str, Any]:
         answer, log = Path(folder, "answer.json"), Path(folder, "log")
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "lthsweep.launch.network_trial", str(answer)],
+                [sys.executable, "-m", "lthsweep.launch.trial_process", str(answer)],
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 
 from lthsweep.data.datasets import dataset
 from lthsweep.errors import SpecError
+from lthsweep.plan.data_tables import source_of
 from lthsweep.plan.keys import key_of
 from lthsweep.plan.prune_step import TICKET, PruneStep, controlled
 from lthsweep.plan.rewind import RewindPoint
 from lthsweep.plan.rounds import Budget
 from lthsweep.plan.run import Cell, Plan, Recipe, Run
-from lthsweep.plan.sources import source_of
 from lthsweep.plan.steps import check_lengths
 from lthsweep.pruning.registry import criterion_of
 from lthsweep.spec.grid_table import AxisValue, round_sparsities

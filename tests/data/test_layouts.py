@@ -34,5 +34,5 @@ def test_every_file_is_used_or_counted(names):
 
     used = [*train.values, *test.values]
     assert len(set(used)) == len(used)
-    assert len(used) + sum(finding.count for finding in unused) == len(names)
+    assert len(used) + sum(notice.count for notice in unused) == len(names)
     assert {*train.labels.tolist()} == {*test.labels.tolist()} == {*range(len(classes))}

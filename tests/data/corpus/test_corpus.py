@@ -9,7 +9,7 @@ import pytest
 
 from lthsweep.data.cache import decode
 from lthsweep.data.decoded import Decoded
-from lthsweep.data.source import Finding
+from lthsweep.data.source import Notice
 from lthsweep.errors import DataError
 from tests.data.corpus.case import Case, Refused, write
 from tests.data.corpus.image_archives import ARCHIVES
@@ -73,11 +73,11 @@ def _compare(decoded: Decoded, case: Case) -> None:
     assert case.outcome.layout in report.layout
 
 
-def _match(found: tuple[Finding, ...], expected: Mapping[str, int]) -> None:
+def _match(found: tuple[Notice, ...], expected: Mapping[str, int]) -> None:
     assert len(found) == len(expected), found
     for part, count in expected.items():
-        assert [finding.count for finding in found if part in finding.reason] == [count], found
-    assert all(0 < len(finding.examples) <= 3 or "tokens" in finding.reason for finding in found)
+        assert [notice.count for notice in found if part in notice.reason] == [count], found
+    assert all(0 < len(notice.examples) <= 3 or "tokens" in notice.reason for notice in found)
 
 
 def _values(decoded: Decoded, part: str) -> dict[str, list[object]]:

@@ -14,7 +14,7 @@ __all__ = ["print_network"]
 
 
 def print_network(network: Mapping[str, Any]) -> None:
-    """Print the description of a network, from `lthsweep.launch.network_trial.description`."""
+    """Print the description of a network, from `lthsweep.launch.trial_process.description`."""
     shape = " × ".join(map(str, network["input_shape"]))
     data = f"{network['data']}, {shape}, {network['classes']} classes"
     typer.echo(f"\nmodel {network['name']}, init {network['init']}: {data}")
