@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lthsweep.plan.run import Plan
     from lthsweep.reduce.axis_comparison import AxisComparison
     from lthsweep.reduce.frames import Frames
-    from lthsweep.reduce.pooling import Pool
+    from lthsweep.reduce.pooling import Pooling
     from lthsweep.spec import Spec
 
 __all__ = ["Sweep", "load", "load_plan", "run"]
@@ -94,7 +94,7 @@ class Sweep:
         return self._table.sweep.records_sha256
 
     @cached_property
-    def pool(self) -> Pool:
+    def pool(self) -> Pooling:
         """The runs that are set aside, because they saw other data or another network than the runs in use."""
         from lthsweep.reduce.pooling import origins_in, pool
 

@@ -21,13 +21,13 @@ from pathlib import Path
 
 from lthsweep.errors import CodeError
 
-__all__ = ["CodeSources", "SourceFile", "sources_of"]
+__all__ = ["CodeFile", "CodeSources", "sources_of"]
 
 _DIGITS = 16
 
 
 @dataclass(frozen=True)
-class SourceFile:
+class CodeFile:
     """One module.
 
     Attributes:
@@ -54,10 +54,10 @@ class CodeSources:
     """
 
     module: str
-    files: Mapping[str, SourceFile]
+    files: Mapping[str, CodeFile]
 
     @property
-    def entry(self) -> SourceFile:
+    def entry(self) -> CodeFile:
         """The file of `module`."""
         return self.files[self.module]
 
@@ -77,7 +77,7 @@ def sources_of(module: str) -> CodeSources:
     folder = _folder_of(module)
     top = module.partition(".")[0]
     installed = folder in _installed_folders()
-    files: dict[str, SourceFile] = {}
+    files: dict[str, CodeFile] = {}
     waiting = [module]
     while waiting:
         name = waiting.pop()
@@ -87,7 +87,7 @@ def sources_of(module: str) -> CodeSources:
         path = _file_in(folder, name)
         if path is None:
             continue
-        files[name] = SourceFile(path, _read(path))
+        files[name] = CodeFile(path, _read(path))
         waiting += _with_parents(name)
         for imported in _imports(files[name].source):
             waiting += imported.modules(name, files[name].is_package)

@@ -23,7 +23,7 @@ from lthsweep.launch.slots import count_gpus, usable_cores
 from lthsweep.launch.slurm.cluster.queue import read_queue
 from lthsweep.plan.expand import expand
 from lthsweep.reduce.directory_pool import DirectoryPool, read_pool
-from lthsweep.reduce.pooling import Pool
+from lthsweep.reduce.pooling import Pooling
 from lthsweep.spec import load_spec
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.verify import Finding, quarantine, verify
@@ -107,7 +107,7 @@ def _check_sweep(directory: Path, as_json: bool, move_damaged: bool, move_set_as
         ]
         lines += [f"moved    {path}" for path in moved]
         if apart is not None:
-            lines += replace(apart, pool=Pool()).notes(shlex.quote(str(directory)))
+            lines += replace(apart, pool=Pooling()).notes(shlex.quote(str(directory)))
         if sweep.is_table_alone():
             lines.append(f"{directory} holds a table but no records to check it against")
         lines.append(f"{len(sweep.record_keys())} records, {errors} errors, {len(findings) - errors} remarks")

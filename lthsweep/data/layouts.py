@@ -14,7 +14,7 @@ from lthsweep.data.class_folders import classes_in
 from lthsweep.data.decoded import Decoded, SampleArray
 from lthsweep.data.file_tree import FileTree, listed_tree
 from lthsweep.data.folders import Folder, Kind, ending_of, folders_of, found_endings, joined
-from lthsweep.data.part_folders import parts_in
+from lthsweep.data.part_folders import part_word, parts_in
 from lthsweep.data.parts import Layout, decoded_parts, numbered_parts, part_named
 from lthsweep.data.path_list import is_path_list, layout_of_list, listed_samples
 from lthsweep.data.source import Finding, Report
@@ -104,8 +104,10 @@ def read_layout(
 def _only_wrapped(folder: Folder) -> Folder | None:
     """The only folder with samples in a folder, if it is around class folders; archives often have one."""
     filled = folder.filled()
-    wrapped = not folder.samples and len(filled) == 1 and not filled[0].samples
-    return filled[0] if wrapped and part_named(filled[0].name) != "train" else None
+    if folder.samples or len(filled) != 1 or filled[0].samples or part_named(filled[0].name):
+        return None
+    # Next to other folders, seg_test is a part: of seg_train, whose files can all have an ending that is not read.
+    return None if len(folder.folders) > 1 and part_word(filled[0].name) else filled[0]
 
 
 def _list_in(tree: FileTree, outer: Sequence[Folder], kind: Kind) -> Layout | None:

@@ -16,7 +16,7 @@ from lthsweep.data.folders import Folder, Kind, found_endings, joined, label_of,
 from lthsweep.data.parts import PART_NAMES, Layout, part_named
 from lthsweep.wording import plural
 
-__all__ = ["parts_in"]
+__all__ = ["part_word", "parts_in"]
 
 _ANNOTATIONS = "val_annotations.txt"
 """File of Tiny ImageNet next to the folder `images`: file name and class in each line, separated by tabs."""
@@ -45,6 +45,10 @@ def parts_in(tree: FileTree, top: Folder, kind: Kind) -> Layout | None:
     train = unwrapped(parts["train"])
     if rest and len(parts) == 1 and (train.samples or len(train.filled()) <= 1):
         return None  # a class that is called train, next to other classes
+    if not train.all_samples():
+        raise kind.refusal(
+            f"{train.path} holds no {kind.samples}{found_endings(train.all_others())}; add some or rename the folder"
+        )
     if train.samples:
         raise kind.refusal(
             f"{joined(sorted(train.samples))} lies in no class folder; put it in {train.path}/CLASS/ or remove it, or "
@@ -82,11 +86,10 @@ def _part_folders(top: Folder, kind: Kind) -> dict[str, Folder]:
     """Part → its folder: `train` and others, or names that share the rest, such as `seg_train` and `seg_test`."""
     by_rest: dict[str, dict[str, list[Folder]]] = defaultdict(lambda: defaultdict(list))
     for folder in top.folders.values():
-        words = re.split(r"[\W_]+", folder.name.lower())
-        found = [(index, part) for index, word in enumerate(words) if (part := part_named(word))]
-        if len(found) == 1:
-            index, part = found[0]
-            by_rest["-".join([*words[:index], "*", *words[index + 1 :]])][part].append(folder)
+        found = part_word(folder.name)
+        if found is not None:
+            part, rest = found
+            by_rest[rest][part].append(folder)
     plain = by_rest.pop("*", {})
     pairs = [group for group in by_rest.values() if "train" in group and len(group) > 1]
     if not plain and len(pairs) > 1:
@@ -101,6 +104,16 @@ def _part_folders(top: Folder, kind: Kind) -> dict[str, Folder]:
         group[part] = filled or folders
     order = [part for part in PART_NAMES if part in group]
     return {part: group[part][0] for part in order}
+
+
+def part_word(name: str) -> tuple[str, str] | None:
+    """Return the part whose name is one of the words of a folder, and the other words; None if there is not one."""
+    words = re.split(r"[\W_]+", name.lower())
+    found = [(index, part) for index, word in enumerate(words) if (part := part_named(word))]
+    if len(found) != 1:
+        return None
+    index, part = found[0]
+    return part, "-".join([*words[:index], "*", *words[index + 1 :]])
 
 
 def _test_part(tree: FileTree, part: Folder, classes: set[str], kind: Kind) -> list[tuple[str, str]] | None:

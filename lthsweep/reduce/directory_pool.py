@@ -10,7 +10,7 @@ from lthsweep.data.cache import find_pack
 from lthsweep.data.entry import describe_data
 from lthsweep.data.packed import read_info
 from lthsweep.errors import StoreError
-from lthsweep.reduce.pooling import Origin, Pool, origin_of, origins_in, pool, source_of
+from lthsweep.reduce.pooling import Pooling, RecordOrigin, manifest_source, origin_of, origins_in, pool
 from lthsweep.reduce.run_result import result_of
 from lthsweep.reduce.table import TableFile
 from lthsweep.store.record import read_summary
@@ -40,8 +40,8 @@ class DirectoryPool:
         other_data: source digest → number of these records that have it, where it is none of the plan's.
     """
 
-    pool: Pool
-    used: Mapping[str, Origin]
+    pool: Pooling
+    used: Mapping[str, RecordOrigin]
     foreign: int
     other_data: Mapping[str, int]
 
@@ -118,7 +118,7 @@ def _belong(number: int, directory: str) -> str:
     return f"{plural(number, 'record')} in {directory} {'belongs' if number == 1 else 'belong'}"
 
 
-def _of_table(sweep: SweepDir) -> tuple[dict[str, str], dict[str, Origin], dict[str, str]]:
+def _of_table(sweep: SweepDir) -> tuple[dict[str, str], dict[str, RecordOrigin], dict[str, str]]:
     """Return key → sha256 of the record, origin, digest of the source; empty if the table is missing or damaged."""
     try:
         runs = TableFile(sweep.table)["runs"]
@@ -138,7 +138,7 @@ def _is_current(sweep: SweepDir, key: str, digests: Mapping[str, str]) -> bool:
         return False
 
 
-def _read(sweep: SweepDir, key: str) -> Origin | None:
+def _read(sweep: SweepDir, key: str) -> RecordOrigin | None:
     try:
         return origin_of(result_of(read_summary(sweep.record(key))))
     except (StoreError, FileNotFoundError):  # damaged: `doctor` reports it
@@ -149,7 +149,7 @@ def _other_data(
     plan: Plan, sweep: SweepDir, foreign: Collection[str], sources: Mapping[str, str]
 ) -> dict[str, int]:
     """Return source digest → number of records outside the plan that have it, without the sources of the plan."""
-    own = {source_of(run.manifest) for run in plan.dense}
+    own = {manifest_source(run.manifest) for run in plan.dense}
     found: dict[str, int] = {}
     trunks: dict[str, str] = {}
     for key in sorted(foreign)[:_MOST_OPENED]:
@@ -164,7 +164,7 @@ def _source_in(sweep: SweepDir, key: str, trunks: dict[str, str]) -> str:
         manifest = read_summary(sweep.record(key)).manifest
         trunk = str(manifest.get("trunk", key))
         if trunk not in trunks:
-            trunks[trunk] = source_of(
+            trunks[trunk] = manifest_source(
                 manifest if trunk == key else read_summary(sweep.record(trunk)).manifest
             )
     except (StoreError, FileNotFoundError):

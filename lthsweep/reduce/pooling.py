@@ -2,7 +2,7 @@
 
 The key of a run holds the content of its source files, and the name and arguments of its network. Two machines can
 still disagree on what these mean: decoders of images differ in single values, and versions of a library change a
-network. A record holds the values of its machine (`Origin`), and only runs with equal values are compared.
+network. A record holds the values of its machine (`RecordOrigin`), and only runs with equal values are compared.
 
 - **Data.** Runs of a plan whose packs have the same description are grouped by the hash of the decoded values.
 - **Network.** Runs with networks of one library are grouped by version. Two versions are one group as far as the hash
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from lthsweep.plan.run import Plan
     from lthsweep.reduce.run_result import RunResult
 
-__all__ = ["Origin", "Pool", "SetAside", "origin_of", "origins_in", "pool", "source_of"]
+__all__ = ["Pooling", "RecordOrigin", "SetAside", "manifest_source", "origin_of", "origins_in", "pool"]
 
 
 _AFTER_PACKING = frozenset(field.name for field in fields(DataOptions))
 """Keys of `[sweep.data]` that change no packed value."""
 
 
-class Origin(NamedTuple):
+class RecordOrigin(NamedTuple):
     """The data and the network of a record, as computed on its machine; "" where it has none.
 
     Attributes:
@@ -83,7 +83,7 @@ class SetAside:
 
 
 @dataclass(frozen=True)
-class Pool:
+class Pooling:
     """The division of the recorded runs of a plan.
 
     Attributes:
@@ -114,7 +114,7 @@ class Pool:
         return (f"{self.summary}; {self.remedy(directory)}",) if self.groups else ()
 
 
-def pool(plan: Plan, origins: Mapping[str, Origin]) -> Pool:
+def pool(plan: Plan, origins: Mapping[str, RecordOrigin]) -> Pooling:
     """Return which runs of a plan are set aside. A pure function of its arguments.
 
     Args:
@@ -123,7 +123,7 @@ def pool(plan: Plan, origins: Mapping[str, Origin]) -> Pool:
     """
     recorded = [key for key in plan.runs if key in origins]
     if len({origins[key][:4] for key in recorded}) < 2:  # nearly always
-        return Pool()
+        return Pooling()
     packs = _descriptions(plan, recorded, _pack)
     found: list[SetAside] = []
     aside: set[str] = set()
@@ -145,23 +145,23 @@ def pool(plan: Plan, origins: Mapping[str, Origin]) -> Pool:
             aside.update(those)
             names = (f"{library} {version}", f"{library} {chosen}")
             found.append(_set_aside("network", *names, origins, those, groups[chosen]))
-    return Pool(frozenset(aside), tuple(sorted(found)))
+    return Pooling(frozenset(aside), tuple(sorted(found)))
 
 
-def origin_of(result: RunResult) -> Origin:
+def origin_of(result: RunResult) -> RecordOrigin:
     """Return the origin of a record."""
     names = ("data_fingerprint", "library", "library_version", "network_hash", "host")
-    return Origin(*(result.origin(name) for name in names))
+    return RecordOrigin(*(result.origin(name) for name in names))
 
 
-def origins_in(runs: NDArray[np.void]) -> dict[str, Origin]:
+def origins_in(runs: NDArray[np.void]) -> dict[str, RecordOrigin]:
     """Return key → origin, of the rows of /runs that have a record."""
     names = ("key", "record", "data_fingerprint", "library", "library_version", "network_hash", "host")
     columns = [[value.decode() for value in runs[name].tolist()] for name in names]
-    return {key: Origin(*rest) for key, record, *rest in zip(*columns, strict=True) if record}
+    return {key: RecordOrigin(*rest) for key, record, *rest in zip(*columns, strict=True) if record}
 
 
-def source_of(manifest: Mapping[str, object]) -> str:
+def manifest_source(manifest: Mapping[str, object]) -> str:
     """Return the digest of the source files in the manifest of a dense run; "" if it has none."""
     data = manifest.get("data")
     source = data.get("source") if isinstance(data, Mapping) else None
@@ -208,7 +208,7 @@ def _grouped(keys: Iterable[str], value: Callable[[str], str]) -> dict[str, list
 
 
 def _equal_networks(
-    keys: Collection[str], origins: Mapping[str, Origin], networks: Mapping[str, str]
+    keys: Collection[str], origins: Mapping[str, RecordOrigin], networks: Mapping[str, str]
 ) -> dict[str, list[str]]:
     """Return version → its runs, and the runs of other versions whose network has the same hash in this one."""
     groups = {}
@@ -235,7 +235,7 @@ def _set_aside(
     reason: Literal["data", "network"],
     theirs: str,
     used: str,
-    origins: Mapping[str, Origin],
+    origins: Mapping[str, RecordOrigin],
     aside: Collection[str],
     in_use: Collection[str],
 ) -> SetAside:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lthsweep.plan.prune_step import PruneStep
 from lthsweep.reduce.points import CONTROL_AXIS, axis_names, method_of, role_of
-from lthsweep.reduce.pooling import source_of
+from lthsweep.reduce.pooling import manifest_source
 from lthsweep.reduce.rewind_axis import EpochLengths, in_epochs, measured_length, written_point
 from lthsweep.reduce.run_result import RunResult, plain_text
 
@@ -59,7 +59,7 @@ def planned_runs(plan: Plan, lengths: EpochLengths) -> list[RunIdentity]:
                 level=run.level,
                 method=method_of(run),
                 control=role_of(run),
-                source=source_of(plan[run.trunk].manifest),
+                source=manifest_source(plan[run.trunk].manifest),
                 rewind_point=written_point(axes),
                 axes=lengths.numbered(run, axes),
             )
@@ -154,7 +154,7 @@ def other_runs(plan: Plan, results: Mapping[str, RunResult]) -> list[RunIdentity
                 level=_level_of(key, plan, results),
                 method="" if step is None else plain_text(step.method),
                 control="" if step is None else step.role,
-                source=plain_text(source_of(_manifest_of(dense_run, plan, results))),
+                source=plain_text(manifest_source(_manifest_of(dense_run, plan, results))),
                 rewind_point=written_point(own),
                 axes=in_epochs({axis: own.get(axis) for axis in axes}, measured_length(results[key])),
             )

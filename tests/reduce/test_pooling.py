@@ -12,7 +12,7 @@ from reduce_cases import make_plan, make_record, result
 from lthsweep.reduce.directory_pool import read_pool
 from lthsweep.reduce.frames import frame_of
 from lthsweep.reduce.merge import current, merge, reduce_records
-from lthsweep.reduce.pooling import Origin, origins_in, pool
+from lthsweep.reduce.pooling import RecordOrigin, origins_in, pool
 from lthsweep.reduce.table import encode_table
 from lthsweep.store.layout import SweepDir
 from lthsweep.store.record import encode
@@ -208,7 +208,7 @@ def test_a_mix_gives_the_numbers_of_the_used_group(of_seeds, absent, moved):
 @given(st.dictionaries(st.sampled_from(list(PLAN.runs)), st.tuples(*[st.sampled_from("ab")] * 4)))
 def test_groups_count_each_run_once(origins):
     """The line of a command adds up, and a pool without disagreement is empty."""
-    found = pool(PLAN, {key: Origin(*values, host="h") for key, values in origins.items()})
+    found = pool(PLAN, {key: RecordOrigin(*values, host="h") for key, values in origins.items()})
 
     assert sum(group.runs for group in found.groups) == len(found.keys)
     assert (found.keys == frozenset()) == (found.notes("d") == ())

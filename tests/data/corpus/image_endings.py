@@ -56,6 +56,16 @@ ENDINGS = (
         refused("train/elk", "1 with the ending .npy"),
     ),
     Case(
+        "a training part of other files",
+        {"train/1.heic": b"x", **folder("test/a", 1, 2)},
+        refused("train holds no images", "1 with the ending .heic"),
+    ),
+    Case(
+        "a training part of other files in a pair",
+        {"seg_train/a/1.heic": b"x", **folder("seg_test/a", 1, 2), **folder("seg_test/b", 3, 4)},
+        refused("seg_train holds no images", "1 with the ending .heic"),
+    ),
+    Case(
         "a test part of other files",
         {**folder("train/a", 1, 2), **folder("train/b", 3), "test/a/1.avif": b"x"},
         refused("test holds no images", "1 with the ending .avif"),

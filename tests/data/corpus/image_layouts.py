@@ -170,6 +170,11 @@ AMBIGUOUS = (
         refused("Train, train"),
     ),
     Case(
+        "a test part alone",
+        {**folder("test/cat", 1, 2), **folder("test/dog", 3, 4)},
+        refused("there are test but no train folder", "add one"),
+    ),
+    Case(
         "parts without train",
         {**folder("test/cat", 1), **folder("val/cat", 2)},
         refused("test, val", "no train folder"),
