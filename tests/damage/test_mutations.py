@@ -184,8 +184,10 @@ def test_a_changed_table_gives_no_other_number(damaged, sweep, numbers, tmp_path
             assert json.loads(ended.stdout) == numbers[table], what
     assert damaged.numbers() == numbers, what
     damaged.command("merge", sweep.path, "--quiet", ok=(3,))
+    assert damaged.numbers() == numbers, what  # HDF5 does not read the space between its objects
+    damaged.command("merge", sweep.path, "--full", "--quiet", ok=(3,))
 
-    assert sweep.table.read_bytes().startswith(good), what  # HDF5 ignores bytes behind its end
+    assert sweep.table.read_bytes() == good, what
 
 
 @pytest.mark.parametrize("seed", SEEDS)
