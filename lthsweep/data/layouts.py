@@ -1,4 +1,4 @@
-"""Notice out which files of a user are training and test samples, and of which class.
+"""Which files of a user are training and test samples, and of which class.
 
 Understood are folders of classes, the same below folders of parts, and a CSV file of paths and labels. Folders around
 everything are skipped. What fits several layouts is refused with the folders that were found, and every file that is
