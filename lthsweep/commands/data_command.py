@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +18,7 @@ from lthsweep.data.availability import list_datasets, verify_dataset
 from lthsweep.data.cache import last_source
 from lthsweep.data.cache import prepare as prepare_pack
 from lthsweep.data.datasets import DATASETS, dataset
-from lthsweep.data.packed import Packed
+from lthsweep.data.packed import Packed, fingerprint
 from lthsweep.data.source import Report
 from lthsweep.errors import DataError, UnknownNameError
 from lthsweep.presets import preset_names
@@ -51,13 +52,13 @@ def list_(root: RootOption = None, cache: CacheOption = None, as_json: JsonOptio
     if as_json:
         typer.echo(json.dumps([asdict(row) for row in rows], indent=2))
         return
-    where = "where, or the command that gets it"
+    where = "files or pack, or the command that gets it"
     table = simple_table("name", "classes", "shape", "train", "test", "state", where)
     for row in rows:
         shape = "×".join(map(str, row.shape)) if row.shape else "any"
         numbers = (row.classes, row.n_train, row.n_test)
         classes, train, test = ("any" if number is None else str(number) for number in numbers)
-        table.add_row(row.name, classes, shape, train, test, row.state, row.command or row.where)
+        table.add_row(row.name, classes, shape, train, test, row.state, row.path or row.command or row.where)
     Console().print(table)
 
 
@@ -83,6 +84,10 @@ def prepare(
     """
     options = _options(name, path, size, overrides)
     packed = prepare_pack(options, root=root, cache=cache, download=download)
+    if fingerprint(packed) != packed.fingerprint:
+        typer.echo(f"the pack in {packed.folder} was damaged, and is made again", err=True)
+        shutil.rmtree(packed.folder)
+        packed = prepare_pack(options, root=root, cache=cache, download=download)
     source = last_source(options, root, cache)
     report = source.report if source else Report()
     if as_json:

@@ -134,11 +134,11 @@ def plan(
     for line in (
         *_lines(opened, cost, expected, replayed, here=jobs is None),
         *warnings,
-        *pending_keys(opened),
+        *pending_keys(opened, cache),
         *changed_data(opened, cache),
         *unused_files(opened, cache),
         *table_alone(opened),
-        *read_pool(opened.plan, opened.sweep).notes(opened.shell_path),
+        *(() if opened.plan.pending_data else read_pool(opened.plan, opened.sweep).notes(opened.shell_path)),
         *(() if jobs is None else jobs_lines(jobs, all_texts=sbatch)),
     ):
         typer.echo(line)

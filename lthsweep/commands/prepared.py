@@ -57,10 +57,10 @@ def _class_lines(packed: Packed) -> Iterator[str]:
     counts = _counts(packed)
     everything = len(counts) <= _ALL_CLASSES
     shown = range(len(counts) if everything else _FIRST_CLASSES)
-    width = max(len(packed.class_names[row]) for row in shown)
+    width = max(len(_printable(packed.class_names[row])) for row in shown)
     for row in shown:
         train, test = counts[row]
-        yield f"  {packed.class_names[row]:{width}}  {train:7,} training  {test:7,} test"
+        yield f"  {_printable(packed.class_names[row]):{width}}  {train:7,} training  {test:7,} test"
     if not everything:
         totals = [sum(pair) for pair in counts]
         few, many = int(np.argmin(totals)), int(np.argmax(totals))
@@ -68,6 +68,10 @@ def _class_lines(packed: Packed) -> Iterator[str]:
             f"  … {len(counts) - _FIRST_CLASSES:,} more; fewest: {packed.class_names[few]!r} ({totals[few]:,}), most: "
             f"{packed.class_names[many]!r} ({totals[many]:,}); --json lists all"
         )
+
+
+def _printable(name: str) -> str:
+    return name if name.isprintable() else repr(name)
 
 
 def _counts(packed: Packed) -> list[tuple[int, int]]:

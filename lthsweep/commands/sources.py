@@ -196,23 +196,20 @@ def missing_data(opened: OpenedSweep, cache: Path | None = None) -> tuple[str, .
 
 
 def changed_data(opened: OpenedSweep, cache: Path | None = None) -> tuple[str, ...]:
-    """A line for each data set that changed since it was read, or that is not that of the records in the directory."""
-    stale = [
-        f"data: files of {name} changed since they were read; `{prepare_command(table)}` reads them again"
-        for name, table in data_tables(opened.spec).items()
-        if is_stale(table, cache=cache)
-    ]
+    """A line if the data is not that of the records in the directory."""
     change = data_change(opened.spec, opened.sweep, cache)
-    others = [f"data: the records in {opened.sweep.path} are of other data: {change}"] if change else []
-    return (*stale, *others)
+    return (f"data: the records in {opened.sweep.path} are of other data: {change}",) if change else ()
 
 
-def pending_keys(opened: OpenedSweep) -> tuple[str, ...]:
-    """A line for each data set that was not read yet, so that keys can change."""
-    return tuple(
-        f"data: {describe_data(data)} is not packed yet, so the keys are not final; `{prepare_command(data)}` packs it"
-        for data in opened.plan.pending_data
-    )
+def pending_keys(opened: OpenedSweep, cache: Path | None = None) -> tuple[str, ...]:
+    """A line for each data set that was not read yet, or changed since, so that keys can change."""
+    lines = []
+    for data in opened.plan.pending_data:
+        state = "changed since it was read" if is_stale(data, cache=cache) else "is not packed yet"
+        lines.append(
+            f"data: {describe_data(data)} {state}, so the keys are not final; `{prepare_command(data)}` packs it"
+        )
+    return tuple(lines)
 
 
 def unused_files(opened: OpenedSweep, cache: Path | None = None) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from lthsweep.commands.sources import (
 )
 from lthsweep.commands.status_json import status_json
 from lthsweep.commands.status_text import status_counts, status_text
+from lthsweep.launch.data_sources import other_data_here
 from lthsweep.launch.disk_status import RunStatus
 
 __all__ = ["status"]
@@ -55,6 +56,8 @@ def status(
     else:
         last = take_snapshot(opened)
         typer.echo(_output(last, runs, json_wanted))
+        for line in other_data_here(opened.spec):
+            typer.echo(line, err=True)
     if last.status.those(RunStatus.FAILED) or last.on_disk.damaged:
         raise typer.Exit(EXIT_FAILED)
     if not last.status.is_finished or last.apart.pool.keys:

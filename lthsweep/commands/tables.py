@@ -30,6 +30,7 @@ from lthsweep.commands.sources import (
     require_sweep,
 )
 from lthsweep.errors import QueryError, StoreError
+from lthsweep.launch.data_sources import other_data_here
 from lthsweep.launch.disk_status import read_disk_status
 from lthsweep.reduce.directory_pool import read_pool
 from lthsweep.spec import dump_spec
@@ -66,7 +67,8 @@ def merge(
     typer.echo(str(path))
     found = read_disk_status(opened.plan, opened.sweep)
     apart = read_pool(opened.plan, opened.sweep)
-    for line in (*apart.notes(opened.shell_path), *damaged_records(opened, found)):
+    notes = (*apart.notes(opened.shell_path), *damaged_records(opened, found), *other_data_here(opened.spec))
+    for line in notes:
         typer.echo(line, err=True)
     if not found.is_complete:
         typer.echo(f"incomplete: {len(found.done)} of {len(opened.plan.runs)} runs have a record", err=True)

@@ -49,6 +49,7 @@ class DatasetRow:
         state: `embedded` (needs no file), `packed`, `found` (files are here, not yet packed), `missing`, `by path` (any
             folder of the user), `damaged` (a pack that cannot be read).
         where: folder of the pack or of the files, "" if none.
+        path: of the user's files when they were packed, "" for other data sets.
         command: what to run next, "" if nothing.
     """
 
@@ -60,6 +61,7 @@ class DatasetRow:
     state: Availability
     where: str
     command: str
+    path: str = ""
 
 
 def packed_samples(
@@ -189,6 +191,7 @@ def _packed_row(folder: Path) -> DatasetRow:
             state="embedded" if entry and entry.embedded else "packed",
             where=str(folder),
             command="",
+            path=str(info.options.get("path", "")),
         )
     except (DataError, LookupError, ValueError):
         name = folder.name.rpartition("-")[0]

@@ -117,7 +117,10 @@ def resolve_path(path: str, root: Path) -> Path:
 
 def prepare_command(options: Mapping[str, object], verb: str = "prepare") -> str:
     """Return the command that prepares the data set of these options, or does something else with it."""
-    command = f"lthsweep data {verb} {options['name']}"
+    name = str(options["name"]).partition("@")[
+        0
+    ]  # without the hash of a reader's source, which is added again
+    command = f"lthsweep data {verb} {name}"
     entry = dataset(str(options["name"]))
     if is_library(entry.name) and "size" in options:
         command += f" --set data.size={options['size']}"

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from lthsweep.data.file_tree import FileTree, decode_files
 from lthsweep.errors import DataError
@@ -78,7 +78,10 @@ def decode_image(content: bytes, size: int, where: str) -> NDArray[np.uint8]:
     except DataError:
         raise
     except Exception as error:  # decoders raise any exception on a damaged file
-        reason = "a HEIC or AVIF image" if content[8:12] in _PHONE_BRANDS else str(error)
+        # The text of UnidentifiedImageError is the address of an object.
+        reason = "of no format that is read" if isinstance(error, UnidentifiedImageError) else str(error)
+        if content[8:12] in _PHONE_BRANDS:
+            reason = "a HEIC or AVIF image"
         raise DataError(
             f"{where} is not a readable image ({reason}); save it as PNG or JPEG, or remove it"
         ) from None

@@ -146,7 +146,11 @@ def _unused(layout: Layout, tree: FileTree, root: Folder, kind: SampleFiles) -> 
         where = "in folders below class folders" if below else f"that are no part of {layout.text}"
         by_reason[f"{kind.samples} {where}"].append(name)
     for name in sorted({*root.all_others()} - used):
-        by_reason[f"files with {ending_of(name)}, which are not read as {kind.samples}"].append(name)
+        by_reason[
+            "CSV files whose first line does not name the columns path and label, as a list of samples has"
+            if name.lower().endswith(".csv")
+            else f"files with {ending_of(name)}, which are not read as {kind.samples}"
+        ].append(name)
     notices = tree.passed
     for reason, names in by_reason.items():
         notices += Notice.of(reason, names)

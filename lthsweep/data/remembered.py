@@ -48,10 +48,7 @@ def recall(cache: Path, request: Mapping[str, object], digest: str) -> Source | 
 def difference(before: Source, now: Source) -> str:
     """Return what differs between the files of two sources, as the end of a sentence."""
     old, new = (
-        {
-            os.path.relpath(file.path, source.folder or os.sep): (file.size, file.modified)
-            for file in source.files
-        }
+        {_shown_path(file.path, source.folder): (file.size, file.modified) for file in source.files}
         for source in (before, now)
     )
     kinds = {
@@ -61,6 +58,10 @@ def difference(before: Source, now: Source) -> str:
     }
     found = [f"{len(names):,} {kind} ({_shown(names)})" for kind, names in kinds.items() if names]
     return ", ".join(found) or "contents changed without a trace in names, sizes and times"
+
+
+def _shown_path(path: str, folder: str) -> str:
+    return os.path.relpath(path, folder) if folder else path
 
 
 def _shown(names: list[str]) -> str:

@@ -5,15 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from lthsweep.data.cache import changed_files, current_source, find_pack, prepare
+from lthsweep.data.cache import changed_files, current_source, find_pack, is_stale, last_source, prepare
 from lthsweep.data.datasets import dataset
+from lthsweep.data.files import prepare_command
 from lthsweep.errors import ChangedDataError, DataError, MissingDataError, SpecError
-from lthsweep.plan.data_tables import data_tables, with_sources
+from lthsweep.plan.data_tables import data_tables, source_of, with_sources
 from lthsweep.plan.run import Options
 from lthsweep.spec import Spec, load_spec
 from lthsweep.store.layout import SweepDir
 
-__all__ = ["check_unchanged", "data_change", "with_known_sources", "with_prepared_sources"]
+__all__ = [
+    "check_unchanged",
+    "data_change",
+    "other_data_here",
+    "with_known_sources",
+    "with_prepared_sources",
+]
 
 
 def with_known_sources(spec: Spec, sweep: SweepDir, cache: Path | None = None, *, now: bool = False) -> Spec:
@@ -23,13 +30,15 @@ def with_known_sources(spec: Spec, sweep: SweepDir, cache: Path | None = None, *
         spec: the sweep.
         sweep: its directory, whose file can name sources.
         cache: folder of packs; None for the default.
-        now: prefer the files of this machine to what the spec and the directory name.
+        now: prefer the files of this machine to the names in spec and directory; the source of files that changed since
+            they were read is not known.
     """
     named = {**_named_by(sweep), **spec.sweep.sources}
     sources = {}
     for name, table in data_tables(spec).items():
         here = _current(table, cache) if now or name not in named else ""
-        sources[name] = here or named.get(name, "")
+        unknown = now and not here and is_stale(table, cache=cache)
+        sources[name] = here or ("" if unknown else named.get(name, ""))
     return with_sources(spec, sources)
 
 
@@ -64,11 +73,25 @@ def data_change(spec: Spec, sweep: SweepDir, cache: Path | None = None) -> str:
     changed = []
     for name in sorted(gone & new):
         what = changed_files(tables[name], before[name], now[name], cache=cache)
-        changed.append(f"{name} changed since then{f': {what}' if what else ''}")
+        changed.append(f"{name} changed since then: {what or 'the old files were not read on this machine'}")
     others = "; ".join(sorted(new - gone))
     if others:
         changed.append(f"they were trained on {'; '.join(sorted(gone))}, the file now names {others}")
     return "; ".join(changed)
+
+
+def other_data_here(spec: Spec, cache: Path | None = None) -> tuple[str, ...]:
+    """Return a line for each data set whose files on this machine are not, or may not be, those of a spec."""
+    lines = []
+    for name, table in data_tables(spec).items():
+        last = last_source(table, None, cache)
+        if last is not None and last.digest != source_of(spec, table):
+            lines.append(f"data: {name} on this machine is other data than that of these results")
+        elif is_stale(table, cache=cache):
+            lines.append(
+                f"data: files of {name} changed since they were read; `{prepare_command(table)}` reads them again"
+            )
+    return tuple(lines)
 
 
 def check_unchanged(spec: Spec, sweep: SweepDir, cache: Path | None = None) -> None:

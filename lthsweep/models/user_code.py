@@ -97,8 +97,8 @@ def user_scheme(name: str, rebuild: Callable[..., nn.Module]) -> Callable[[nn.Mo
 
     Returns:
         A function that fills a model. It raises ModelError if the scheme fails, changes shapes or types, leaves numbers
-        that are not finite, does something else at its second call, returns another model, or leaves a weight as the
-        constructor drew it. Weights that are no random numbers after construction may stay, and so may biases,
+        that are not finite, does something else at its second call, returns another model, or leaves any number of a
+        weight as the constructor drew it. Numbers that are not random after construction may stay, and so may biases,
         normalization, embeddings and frozen weights.
 
     Raises:
@@ -140,7 +140,13 @@ def user_scheme(name: str, rebuild: Callable[..., nn.Module]) -> Callable[[nn.Mo
         left = [
             key
             for key in random
-            if torch.equal(now[key], drawn[key]) and torch.equal(then[key], drawn_otherwise[key])
+            if bool(
+                (
+                    (drawn[key] != drawn_otherwise[key])
+                    & (now[key] == drawn[key])
+                    & (then[key] == drawn_otherwise[key])
+                ).any()
+            )
         ]
         if left:
             others = f" and {len(left) - 5} others" if len(left) > 5 else ""

@@ -116,7 +116,7 @@ def is_other_version(path: Path) -> bool:
 def damaged(where: object, why: str) -> CorruptRecordError:
     """Return the error for a record that this package did not write, or not completely."""
     return CorruptRecordError(
-        f"{where}: this is not a whole record: {why}; `lthsweep doctor` moves such files to "
+        f"{where}: this is not a whole record: {why}; `lthsweep doctor --quarantine` moves such files to "
         f"state/quarantine, then `lthsweep run` trains the run again"
     )
 

@@ -198,7 +198,8 @@ def _orphans(sweep: SweepDir, known: dict[str, Record | None]) -> Iterator[Findi
     unfinished = "delete it, unless the run is being trained or its record is in quarantine"
     for folder in _entries(sweep.weights):
         if folder.name not in known:
-            yield Finding("note", folder, "weights of a run that has no record", unfinished)
+            if not sweep.checkpoint(folder.name).exists():  # else `run` continues it
+                yield Finding("note", folder, "weights of a run that has no record", unfinished)
             continue
         record = known[folder.name]
         for path in _files(folder):

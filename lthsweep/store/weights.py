@@ -204,6 +204,6 @@ def _content_hash(arrays: Mapping[str, NDArray[np.generic]], notes: Mapping[str,
 
 def _damaged(path: Path, why: str) -> CorruptRecordError:
     return CorruptRecordError(
-        f"{path}: these weights are damaged: {why}; `lthsweep doctor` moves them to state/quarantine, "
+        f"{path}: these weights are damaged: {why}; `lthsweep doctor --quarantine` moves them to state/quarantine, "
         f"then `lthsweep run` trains the run again"
     )

@@ -21,6 +21,7 @@ from lthsweep.data.datasets import dataset
 from lthsweep.data.decoded import Decoded
 from lthsweep.data.files import data_root
 from lthsweep.data.packed import write_pack
+from lthsweep.data.source import Source
 from lthsweep.errors import MissingDataError
 from tests.benchmarks.cases import Case
 
@@ -46,9 +47,9 @@ def pack_images(case: Case, cache: Path, root: Path | None = None) -> str:
         open_packed(options, cache=cache)
         return entry.name
     decoded, source = _decoded(options, case.images, data_root(root))
-    folder = pack_folder(options, cache=cache, root=root)
+    folder = pack_folder(options, entry.digest, cache=cache)
     folder.mkdir(parents=True)
-    write_pack(folder, decoded, name=entry.name, options={})
+    write_pack(folder, replace(decoded, source=Source(entry.digest)), name=entry.name, options={})
     return source
 
 

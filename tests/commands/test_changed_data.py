@@ -54,6 +54,19 @@ def test_plan_marks_keys_that_are_not_final(pets):
     assert before["runs"] == 1
 
 
+def test_prepare_makes_a_damaged_pack_again(pets):
+    """The fingerprint in its output is that of the data."""
+    lthsweep("data", "prepare", "pets.toml")
+    [images] = Path("cache").glob("*/train_images.npy")
+    content = images.read_bytes()
+    images.write_bytes(content[:-1] + b"\x00")
+
+    again = lthsweep("data", "prepare", "pets.toml")
+
+    assert again.returncode == 0 and "was damaged" in again.output
+    assert images.read_bytes() == content
+
+
 @pytest.mark.slow
 def test_corrected_labels_are_trained_or_refused(pets):
     """Not the old labels, and not the old table."""
@@ -64,11 +77,13 @@ def test_corrected_labels_are_trained_or_refused(pets):
     refused = lthsweep("run", "pets.toml")
     again = lthsweep("run", "pets.toml", "--new-data")
     status = lthsweep("status", "pets.toml")
+    swap_labels(pets)
+    later = lthsweep("status", "pets.toml")
 
-    assert "changed since they were read" in planned.output
+    assert "changed since it was read" in planned.output
     assert refused.returncode == 2
     assert "2 changed (cat/0.bmp, dog/0.bmp)" in refused.output and "--new-data" in refused.output
     assert again.returncode == 0
     assert "1 run finished" in again.output
-    assert "belongs to other data" in status.output
-    assert lthsweep("run", "results/pets").returncode == 0
+    assert "belongs to other data" in status.output and "changed since" not in status.output
+    assert "changed since they were read" in later.output

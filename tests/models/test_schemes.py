@@ -48,6 +48,10 @@ def filled(body: str, name: str | None = None) -> nn.Module:
     [
         ("    pass", r"fills nothing: 1.weight, 4.weight kept"),
         ("    nn.init.normal_(model[1].weight)", r"fills only a part: 4.weight kept"),
+        (
+            "    nn.init.normal_(model[1].weight)\n    nn.init.normal_(model[4].weight[:1])",
+            r"fills only a part: 4.weight",
+        ),
         ("    nn.init.zeros_(model[1].bias)", r"fills nothing"),
         ("    return nn.Linear(3, 3)", r"returns another model; fill"),
         ("    import copy\n    return copy.deepcopy(model)", r"returns another model"),

@@ -193,6 +193,7 @@ def _generated(images: int, shape: tuple[int, int, int]) -> Packed:
         std=std,
         class_names=made.class_names,
         name="generated",
+        source="",
         fingerprint="",
         folder=Path(),
     )

@@ -43,7 +43,7 @@ ENDINGS = (
     Case(
         "documents next to the classes",
         {**CAT_DOG, "README.md": b"x", "meta.csv": b"id,breed\n1,x\n"},
-        counted({"the ending .md, which are not read": 1, "the ending .csv, which are not read": 1}),
+        counted({"the ending .md, which are not read": 1, "columns path and label": 1}),
     ),
     Case(
         "a class of HEIC files",
