@@ -15,9 +15,9 @@ from lthsweep.commands.console import simple_table
 from lthsweep.commands.prepared import notice_line, prepared_json, prepared_lines
 from lthsweep.commands.sources import CacheOption, JsonOption, SetOption
 from lthsweep.data.availability import list_datasets, verify_dataset
-from lthsweep.data.cache import last_source
 from lthsweep.data.cache import prepare as prepare_pack
 from lthsweep.data.datasets import DATASETS, dataset
+from lthsweep.data.lookup import last_source
 from lthsweep.data.packed import Packed, fingerprint
 from lthsweep.data.source import Report
 from lthsweep.errors import DataError, UnknownNameError

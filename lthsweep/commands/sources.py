@@ -11,10 +11,10 @@ from typing import Annotated
 import typer
 
 from lthsweep.data.availability import packed_samples, unavailable_reason, untrained_classes
-from lthsweep.data.cache import is_stale, last_source
 from lthsweep.data.datasets import dataset
 from lthsweep.data.entry import describe_data
 from lthsweep.data.files import prepare_command
+from lthsweep.data.lookup import is_stale, last_source
 from lthsweep.errors import SpecError
 from lthsweep.launch.data_sources import (
     check_unchanged,

@@ -8,16 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from lthsweep.data.cache import (
-    cache_folder,
-    decode,
-    find_pack,
-    last_source,
-    packing_options,
-    verify,
-)
+from lthsweep.data.cache import decode, verify
 from lthsweep.data.datasets import DATASETS, dataset
 from lthsweep.data.files import Files, data_root, prepare_command
+from lthsweep.data.lookup import cache_folder, find_pack, last_source, packing_options
 from lthsweep.data.packed import fingerprint, read_info, read_pack
 from lthsweep.data.published import FileCheck, check_published
 from lthsweep.data.remembered import difference

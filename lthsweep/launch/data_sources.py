@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from lthsweep.data.cache import changed_files, current_source, find_pack, is_stale, last_source, prepare
+from lthsweep.data.cache import prepare
 from lthsweep.data.datasets import dataset
 from lthsweep.data.files import prepare_command
+from lthsweep.data.lookup import changed_files, current_source, find_pack, is_stale, last_source
 from lthsweep.errors import ChangedDataError, DataError, MissingDataError, SpecError
 from lthsweep.plan.data_tables import data_tables, source_of, with_sources
 from lthsweep.plan.run import Options

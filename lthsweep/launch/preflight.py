@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from lthsweep.data.cache import find_pack, open_packed, prepare
+from lthsweep.data.cache import open_packed, prepare
 from lthsweep.data.entry import describe_data
+from lthsweep.data.lookup import find_pack
 from lthsweep.errors import ChangedDataError, StoreError
 from lthsweep.plan.run import Plan
 from lthsweep.spec import Spec, resolved_file

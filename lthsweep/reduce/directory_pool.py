@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lthsweep.data.cache import find_pack
 from lthsweep.data.entry import describe_data
+from lthsweep.data.lookup import find_pack
 from lthsweep.data.packed import read_info
 from lthsweep.errors import StoreError
 from lthsweep.reduce.pooling import Pooling, RecordOrigin, manifest_source, origin_of, origins_in, pool

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lthsweep.data.cache import decode, open_packed, pack_folder
+from lthsweep.data.cache import decode, open_packed
 from lthsweep.data.datasets import dataset
 from lthsweep.data.decoded import Decoded
 from lthsweep.data.files import data_root
+from lthsweep.data.lookup import pack_folder
 from lthsweep.data.packed import write_pack
 from lthsweep.data.source import Source
 from lthsweep.errors import MissingDataError

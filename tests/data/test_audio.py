@@ -15,7 +15,8 @@ from scipy.io import wavfile
 
 from lthsweep.data import file_tree
 from lthsweep.data.audio import fit, read_sound, resample
-from lthsweep.data.cache import decode, open_packed, pack_folder, prepare
+from lthsweep.data.cache import decode, open_packed, prepare
+from lthsweep.data.lookup import pack_folder
 from lthsweep.errors import DataError, MissingDataError
 
 RATE = 8000

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lthsweep.data import cache as cache_module
-from lthsweep.data.cache import cache_folder, current_source, open_packed, pack_folder, prepare, verify
+from lthsweep.data.cache import open_packed, prepare, verify
 from lthsweep.data.datasets import dataset
+from lthsweep.data.lookup import cache_folder, current_source, pack_folder
 from lthsweep.data.packed import Packed, channel_moments
 from lthsweep.errors import DataError, MissingDataError, UnknownNameError
 

@@ -7,7 +7,8 @@ import csv
 import numpy as np
 import pytest
 
-from lthsweep.data.cache import decode, open_packed, pack_folder, prepare, verify
+from lthsweep.data.cache import decode, open_packed, prepare, verify
+from lthsweep.data.lookup import pack_folder
 from lthsweep.data.tokens import build_vocabulary
 from lthsweep.errors import DataError, MissingDataError
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from lthsweep.data.cache import cache_folder
+from lthsweep.data.lookup import cache_folder
 from lthsweep.errors import SpecError
 from lthsweep.launch.coordinator import RunHooks, run_sweep
 from lthsweep.launch.dispatch import Pool, RunSummary
