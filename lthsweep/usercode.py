@@ -5,8 +5,8 @@ A file can name code, and a sweep directory can come from another person. Theref
 - Reading a file runs no code. The module's source is found, and the first digits of a sha256 are appended to the name.
   The hash covers the module and the modules of its folder that it imports (`lthsweep.code_sources`). The name is part
   of a run's key, so changed code makes new runs.
-- Running needs permission: `LTHSWEEP_ALLOW_CODE` in the environment lists the modules that may be run, with what they
-  import. No file can set it, and workers inherit it from the command.
+- Running needs permission: `LTHSWEEP_ALLOW_CODE` in the environment lists the modules that may be run, with their
+  imports. No file can set it, and workers inherit it from the command.
 - Exactly the bytes that were hashed are run. If the source has changed, nothing is run.
 """
 

@@ -21,7 +21,7 @@ __all__ = ["part_word", "parts_in"]
 _ANNOTATIONS = "val_annotations.txt"
 """File of Tiny ImageNet next to the folder `images`: file name and class in each line, separated by tabs."""
 
-_NO_CLASS = ("data", "image", "images", "img", "imgs", "unknown", "unlabeled", "unlabelled")
+_NO_CLASS = ("data", "image", "images", "img", "imgs", "unknown", "unlabeled", "unlabelled")  # typos: ignore
 """Names of a folder around test samples of unknown classes."""
 
 

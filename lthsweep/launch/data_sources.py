@@ -44,7 +44,7 @@ def with_known_sources(spec: Spec, sweep: SweepDir, cache: Path | None = None, *
 
 
 def with_prepared_sources(spec: Spec, sweep: SweepDir, cache: Path | None = None) -> Spec:
-    """Return a spec with the sources of its data as the files are now, packing what is not packed.
+    """Return a spec with the sources of its data as the files are now, packing them if needed.
 
     A source that the spec or the directory names is enough where the files are absent and the pack exists.
 

@@ -85,7 +85,7 @@ def test_networks_with_auxiliary_outputs_give_logits():
         ("torchvision:deeplabv3_resnet50", {}, "does not exist"),
         (SHUFFLENET, {"weights": "DEFAULT"}, "model.weights cannot be set.*downloads nothing"),
         (SHUFFLENET, {"num_classes": 3}, "model.num_classes cannot be set.*data"),
-        (SHUFFLENET, {"wdth": 3}, "cannot be built.*wdth"),
+        (SHUFFLENET, {"breadth": 3}, "cannot be built.*breadth"),
     ],
 )
 def test_wrong_names_and_options_are_refused(name, options, message):

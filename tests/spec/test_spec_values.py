@@ -110,7 +110,7 @@ def test_any_path_of_data_is_accepted(path):
 
 
 def test_sources_are_digests():
-    """They are written by lthsweep; a user who edits them is told the form."""
+    """They are written by lthsweep; the message for an edited one has the form."""
     assert spec(sweep__sources={"digits size=32": "0" * 64}).sweep.sources == {"digits size=32": "0" * 64}
     with pytest.raises(SpecError, match=r"sweep\.sources.* 64 hexadecimal digits"):
         spec(sweep__sources={"digits size=32": "new"})
