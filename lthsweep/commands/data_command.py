@@ -18,7 +18,7 @@ from lthsweep.data.availability import list_datasets, verify_dataset
 from lthsweep.data.cache import prepare as prepare_pack
 from lthsweep.data.datasets import DATASETS, dataset
 from lthsweep.data.lookup import last_source
-from lthsweep.data.packed import Packed, fingerprint
+from lthsweep.data.packed import Packed, is_intact
 from lthsweep.data.source import Report
 from lthsweep.errors import DataError, UnknownNameError
 from lthsweep.presets import preset_names
@@ -84,7 +84,7 @@ def prepare(
     """
     options = _options(name, path, size, overrides)
     packed = prepare_pack(options, root=root, cache=cache, download=download)
-    if fingerprint(packed) != packed.fingerprint:
+    if not is_intact(packed):
         typer.echo(f"the pack in {packed.folder} was damaged, and is made again", err=True)
         shutil.rmtree(packed.folder)
         packed = prepare_pack(options, root=root, cache=cache, download=download)

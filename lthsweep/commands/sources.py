@@ -14,7 +14,8 @@ from lthsweep.data.availability import packed_samples, unavailable_reason, untra
 from lthsweep.data.datasets import dataset
 from lthsweep.data.entry import describe_data
 from lthsweep.data.files import prepare_command
-from lthsweep.data.lookup import is_stale, last_source
+from lthsweep.data.lookup import last_source
+from lthsweep.data.source import is_present
 from lthsweep.errors import SpecError
 from lthsweep.launch.data_sources import (
     check_unchanged,
@@ -205,7 +206,8 @@ def pending_keys(opened: OpenedSweep, cache: Path | None = None) -> tuple[str, .
     """A line for each data set that was not read yet, or changed since, so that keys can change."""
     lines = []
     for data in opened.plan.pending_data:
-        state = "changed since it was read" if is_stale(data, cache=cache) else "is not packed yet"
+        last = last_source(data, None, cache)
+        state = "changed since it was read" if last and is_present(last) else "is not packed yet"
         lines.append(
             f"data: {describe_data(data)} {state}, so the keys are not final; `{prepare_command(data)}` packs it"
         )

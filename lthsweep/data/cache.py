@@ -21,7 +21,7 @@ from lthsweep.data.decoded import Decoded
 from lthsweep.data.download import DownloadCallback, download
 from lthsweep.data.files import Files, data_root, prepare_command
 from lthsweep.data.lookup import cache_folder, find_pack, pack_folder, packing_options, request_of
-from lthsweep.data.packed import Packed, check_content, fingerprint, read_pack, write_pack
+from lthsweep.data.packed import Packed, check_content, is_intact, read_pack, write_pack
 from lthsweep.data.published import is_verified
 from lthsweep.data.remembered import newest_source, remember
 from lthsweep.data.source import Source, has_changed
@@ -166,11 +166,10 @@ def verify(options: Mapping[str, object], *, cache: Path | None = None, root: Pa
             f"{options['name']} is not packed in {cache_folder(cache)}; run `{prepare_command(options)}`"
         )
     packed = read_pack(folder)
-    found = fingerprint(packed)
-    if found != packed.fingerprint:
+    if not is_intact(packed):
         raise DataError(
-            f"the packed data in {folder} is damaged: its fingerprint is {found[:12]}…, not "
-            f"{packed.fingerprint[:12]}…; remove that folder and run `{prepare_command(options)}`"
+            f"the packed data in {folder} is damaged: its fingerprint is not {packed.fingerprint[:12]}…; "
+            f"`{prepare_command(options)}` packs it again"
         )
     return packed
 

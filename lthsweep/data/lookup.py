@@ -16,7 +16,7 @@ from lthsweep.data.entry import COMMON_OPTIONS
 from lthsweep.data.files import data_root, resolve_path
 from lthsweep.data.packed import FORMAT
 from lthsweep.data.remembered import difference, newest_source, recall
-from lthsweep.data.source import Source, has_changed
+from lthsweep.data.source import Source, has_changed, is_present
 from lthsweep.errors import DataError
 from lthsweep.options import complete_options
 from lthsweep.usercode import is_code, is_library
@@ -26,7 +26,6 @@ __all__ = [
     "changed_files",
     "current_source",
     "find_pack",
-    "is_stale",
     "last_source",
     "pack_folder",
     "packing_options",
@@ -92,8 +91,8 @@ def find_pack(options: Mapping[str, object], root: Path | None, cache: Path | No
 
 def current_source(
     options: Mapping[str, object], *, root: Path | None = None, cache: Path | None = None
-) -> str:
-    """Return the digest of the source as it is now; "" if its files have to be read first, by `prepare`.
+) -> str | None:
+    """Return the digest of the source as it is now; "" if it was never read, None if it may have changed since.
 
     No file is read: names, sizes and times of the files decide whether they are those that were read before.
 
@@ -101,22 +100,17 @@ def current_source(
         UnknownNameError: if there is no such data set.
         DataError: if the path of the user's own files is missing.
     """
-    known = last_source(options, root, cache)
-    if known is not None and not has_changed(known):
-        return known.digest
+    last = last_source(options, root, cache)
+    if last is not None and not has_changed(last):
+        return last.digest
+    if last is not None and is_present(last):
+        return None
     return dataset(str(options["name"])).digest
 
 
 def last_source(options: Mapping[str, object], root: Path | None, cache: Path | None) -> Source | None:
     """Return the source that the data set was last read from on this machine; None if it never was."""
     return newest_source(cache_folder(cache), request_of(options, root))
-
-
-def is_stale(options: Mapping[str, object], root: Path | None = None, cache: Path | None = None) -> bool:
-    """True if the files of a data set are here and may have changed since they were read on this machine."""
-    last = last_source(options, root, cache)
-    places = [last.folder] if last and last.folder else [file.path for file in last.files] if last else []
-    return last is not None and any(Path(place).exists() for place in places) and has_changed(last)
 
 
 def changed_files(

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -22,15 +20,16 @@ from numpy.typing import NDArray
 from pydantic import JsonValue, TypeAdapter
 
 from lthsweep.data.decoded import Decoded, SampleArray
+from lthsweep.data.moments import channel_moments
 from lthsweep.errors import DataError
 
 __all__ = [
     "FORMAT",
     "PackInfo",
     "Packed",
-    "channel_moments",
     "check_content",
     "fingerprint",
+    "is_intact",
     "read_info",
     "read_pack",
     "sync_folder",
@@ -43,7 +42,6 @@ _META_LIMIT = 16 << 20
 _VOCABULARY = "vocabulary.txt"
 _VOCABULARY_LIMIT = 256 << 20
 _ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
-_CHUNK_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,36 +128,6 @@ def fingerprint(data: Decoded | Packed) -> str:
     if data.vocabulary:
         digest.update(json.dumps(["vocabulary", *data.vocabulary]).encode())
     return digest.hexdigest()
-
-
-def channel_moments(images: SampleArray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and population standard deviation of each channel, on the scale 0..1.
-
-    They come from the exact histogram of the 256 levels in rational arithmetic, rounded once at the end, so that the
-    order of additions does not matter.
-
-    Args:
-        images: uint8 [N, H, W, C], not empty.
-
-    Returns:
-        mean and std, one float per channel.
-    """
-    channels = images.shape[-1]
-    counts = np.zeros((channels, 256), np.int64)
-    rows = max(1, _CHUNK_BYTES // math.prod(images.shape[1:]))
-    for start in range(0, len(images), rows):
-        chunk = images[start : start + rows]
-        for channel in range(channels):
-            counts[channel] += np.bincount(chunk[..., channel].reshape(-1), minlength=256)
-    means, stds = [], []
-    for histogram in counts:
-        levels = [int(count) for count in histogram]
-        total = sum(levels)
-        first = Fraction(sum(level * count for level, count in enumerate(levels)), total)
-        second = Fraction(sum(level * level * count for level, count in enumerate(levels)), total)
-        means.append(float(first / 255))
-        stds.append(math.sqrt(float((second - first * first) / (255 * 255))))
-    return tuple(means), tuple(stds)
 
 
 def write_pack(folder: Path, decoded: Decoded, *, name: str, options: Mapping[str, JsonValue]) -> None:
@@ -256,6 +224,11 @@ def read_pack(folder: Path) -> Packed:
         )
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
         raise _damaged(folder, str(error)) from None
+
+
+def is_intact(packed: Packed) -> bool:
+    """True if images, labels, class names and vocabulary have the fingerprint; reads everything."""
+    return fingerprint(packed) == packed.fingerprint
 
 
 def check_content(packed: Packed) -> None:

@@ -26,6 +26,7 @@ __all__ = [
     "digest_of_samples",
     "files_below",
     "has_changed",
+    "is_present",
     "sha256_hex",
     "stat_file",
 ]
@@ -213,6 +214,12 @@ def has_changed(source: Source) -> bool:
     newest = max((file.changed for file in now), default=0)
     tick = _TICK if newest % 1_000_000_000 else _COARSE_TICK
     return now != source.files or newest > source.listed - tick
+
+
+def is_present(source: Source) -> bool:
+    """True if the folder of a source, or one of its files, exists."""
+    places = [source.folder] if source.folder else [file.path for file in source.files]
+    return any(Path(place).exists() for place in places)
 
 
 def _source_file(path: str, found: os.stat_result) -> SourceFile:

@@ -8,7 +8,8 @@ from pathlib import Path
 from lthsweep.data.cache import prepare
 from lthsweep.data.datasets import dataset
 from lthsweep.data.files import prepare_command
-from lthsweep.data.lookup import changed_files, current_source, find_pack, is_stale, last_source
+from lthsweep.data.lookup import changed_files, current_source, find_pack, last_source
+from lthsweep.data.source import has_changed, is_present
 from lthsweep.errors import ChangedDataError, DataError, MissingDataError, SpecError
 from lthsweep.plan.data_tables import data_tables, source_of, with_sources
 from lthsweep.plan.run import Options
@@ -34,12 +35,12 @@ def with_known_sources(spec: Spec, sweep: SweepDir, cache: Path | None = None, *
         now: prefer the files of this machine to the names in spec and directory; the source of files that changed since
             they were read is not known.
     """
-    named = {**_named_by(sweep), **spec.sweep.sources}
+    tables = data_tables(spec)
+    named = _named(spec, sweep, tables)
     sources = {}
-    for name, table in data_tables(spec).items():
+    for name, table in tables.items():
         here = _current(table, cache) if now or name not in named else ""
-        unknown = now and not here and is_stale(table, cache=cache)
-        sources[name] = here or ("" if unknown else named.get(name, ""))
+        sources[name] = here or named.get(name, "") if here is not None else ""
     return with_sources(spec, sources)
 
 
@@ -53,10 +54,10 @@ def with_prepared_sources(spec: Spec, sweep: SweepDir, cache: Path | None = None
         MissingDataError: if files and pack are absent; the message names the command that gets them.
         DataError: if the files cannot be read or trained on.
     """
-    named = {**_named_by(sweep), **spec.sweep.sources}
+    tables = data_tables(spec)
+    named = _named(spec, sweep, tables)
     return with_sources(
-        spec,
-        {name: _prepared(table, named.get(name, ""), cache) for name, table in data_tables(spec).items()},
+        spec, {name: _prepared(table, named.get(name, ""), cache) for name, table in tables.items()}
     )
 
 
@@ -88,7 +89,7 @@ def other_data_here(spec: Spec, cache: Path | None = None) -> tuple[str, ...]:
         last = last_source(table, None, cache)
         if last is not None and last.digest != source_of(spec, table):
             lines.append(f"data: {name} on this machine is other data than that of these results")
-        elif is_stale(table, cache=cache):
+        elif last is not None and is_present(last) and has_changed(last):
             lines.append(
                 f"data: files of {name} changed since they were read; `{prepare_command(table)}` reads them again"
             )
@@ -118,7 +119,13 @@ def _named_by(sweep: SweepDir) -> Mapping[str, str]:
         return {}
 
 
-def _current(table: Options, cache: Path | None) -> str:
+def _named(spec: Spec, sweep: SweepDir, tables: Mapping[str, Options]) -> Mapping[str, str]:
+    """The sources that a spec names, and those of its directory where the spec does not name them."""
+    complete = tables.keys() <= spec.sweep.sources.keys()  # as in the file of the directory itself
+    return spec.sweep.sources if complete else {**_named_by(sweep), **spec.sweep.sources}
+
+
+def _current(table: Options, cache: Path | None) -> str | None:
     try:
         return current_source(table, cache=cache)
     except DataError:  # a path that is missing is reported when the data is prepared

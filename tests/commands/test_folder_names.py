@@ -12,8 +12,9 @@ from lthsweep.plan.expand import expand
 from lthsweep.spec import dump_spec, load_spec
 from lthsweep.store.failures import Failure, record_failure
 from lthsweep.store.layout import SweepDir
-from lthsweep.store.record import Record, curve_table, encode, layer_table
+from lthsweep.store.record import encode
 from tests.commands.in_process import lthsweep
+from tests.commands.records import small_record
 from tests.launch.sweeps import write_tiny
 
 NAMES = (
@@ -36,7 +37,7 @@ def sweep(tmp_path, request):
     sweep = SweepDir(tmp_path / request.param).create()
     sweep.sweep_toml.write_text(dump_spec(spec))
     dense, failed, *_ = expand(spec).runs.values()
-    sweep.record(dense.key).write_bytes(encode(record_of(dense)))
+    sweep.record(dense.key).write_bytes(encode(small_record(dense, host="h", device="cpu")))
     sweep.log(dense.key).write_text("a line\n")
     record_failure(sweep, failed.key, Failure("a cause", time=1.0))
     return sweep
@@ -45,18 +46,6 @@ def sweep(tmp_path, request):
 @pytest.fixture
 def run_command(cache):
     return lambda *arguments: lthsweep(*arguments, cache=cache)
-
-
-def record_of(run):
-    return Record(
-        key=run.key,
-        kind=run.kind,
-        manifest=run.manifest,
-        metrics={"test_accuracy": 0.9, "params_prunable": 10, "params_remaining": 10, "steps_per_epoch": 9},
-        curves=curve_table([{"epoch": 1, "step": 9, "val_accuracy": 0.9, "seconds": 1.0}]),
-        layers=layer_table(["fc.weight"], [10], [10]),
-        provenance={"host": "h", "device": "cpu"},
-    )
 
 
 def copyable(output, sweep):

@@ -11,23 +11,17 @@ from lthsweep.commands.tables import report_input
 from lthsweep.plan.expand import expand
 from lthsweep.spec import dump_spec, load_spec
 from lthsweep.store.layout import SweepDir
-from lthsweep.store.record import Record, curve_table, encode, layer_table
+from lthsweep.store.record import encode
 from tests.commands.in_process import lthsweep
+from tests.commands.records import small_record
 from tests.launch.sweeps import write_tiny
 
 DATA = ("a" * 64, "b" * 64, "a" * 64)
 
 
 def record_of(run):
-    return Record(
-        key=run.key,
-        kind=run.kind,
-        manifest=run.manifest,
-        metrics={"test_accuracy": 0.9, "params_prunable": 10, "params_remaining": 5, "steps_per_epoch": 9},
-        curves=curve_table([{"epoch": 1, "step": 9, "val_accuracy": 0.9, "seconds": 1.0}]),
-        layers=layer_table(["fc.weight"], [10], [5]),
-        provenance={"host": f"host{run.seed}", "device": "cpu", "data_fingerprint": DATA[run.seed]},
-        audit={} if run.kind == "dense" else {"ok": True},
+    return small_record(
+        run, remaining=5, host=f"host{run.seed}", device="cpu", data_fingerprint=DATA[run.seed]
     )
 
 

@@ -16,7 +16,8 @@ from lthsweep.data import cache as cache_module
 from lthsweep.data.cache import open_packed, prepare, verify
 from lthsweep.data.datasets import dataset
 from lthsweep.data.lookup import cache_folder, current_source, pack_folder
-from lthsweep.data.packed import Packed, channel_moments
+from lthsweep.data.moments import channel_moments
+from lthsweep.data.packed import Packed
 from lthsweep.errors import DataError, MissingDataError, UnknownNameError
 
 MNIST = {"name": "mnist"}

@@ -20,7 +20,8 @@ from torch import nn
 
 from lthsweep.data.batching import TrainBatches
 from lthsweep.data.cache import open_packed
-from lthsweep.data.packed import Packed, channel_moments
+from lthsweep.data.moments import channel_moments
+from lthsweep.data.packed import Packed
 from lthsweep.models.build import build_model
 from lthsweep.pruning.prunable import prunable_weights
 from lthsweep.training.state import Training, TrainingData
